@@ -1,0 +1,28 @@
+"""The root of every error that Slackwater raises on purpose.
+
+    SlackwaterError
+      SettingError          a setting or an argument that cannot be used
+      LogError              the event log is not what it was, or cannot be reached     (event_log.errors)
+      VersionError          a published version cannot be read or written              (versions.errors)
+      ViewError             a view's definition or a state that does not fit it        (views.errors)
+
+Each is built from facts, ends with what to do where there is something to do, and says whether the same call may
+succeed later (`retriable`). The command line prints them without a traceback.
+"""
+
+from typing import ClassVar
+
+
+class SlackwaterError(Exception):
+    """An error with a message meant for a person. `hint` says what to do about it."""
+
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, fact: str, hint: str = "") -> None:
+        super().__init__(f"{fact} {hint}".strip())
+        self.fact = fact
+        self.hint = hint
+
+
+class SettingError(SlackwaterError):
+    """A setting, option or parameter has a value that cannot be used."""
