@@ -22,8 +22,8 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_HOME", ".slackwater", "folder", "Holds archive/, versions/, broker/ and logs/."),
-    Setting("KAFKA_BOOTSTRAP_SERVERS", "", "host:port,...", "A Kafka cluster to use; empty: `slackwater up` starts one."),
-    Setting("SLACKWATER_PREFIX", "slackwater", "name", "Prefix of the topics: <prefix>.trades, .deltas, .dead-letters."),
+    Setting("KAFKA_BOOTSTRAP_SERVERS", "", "host:port,...", "Kafka to use; empty: `slackwater up` starts one."),
+    Setting("SLACKWATER_PREFIX", "slackwater", "name", "The topics are <prefix>.trades, .deltas and .dead-letters."),
     Setting("SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created."),
     Setting("SLACKWATER_REPLICATION", "1", "replicas", "Replication factor of topics that are created."),
     Setting("SLACKWATER_BROKER_PORT", "9092", "port", "Port of the broker that `slackwater up` starts, on loopback."),

@@ -1,1 +1,4 @@
-"""views."""
+"""WHAT is computed: views, measures, the SQL made from them, the Python merge and finish. Pure; no I/O of its own.
+
+Not here: where events come from (`event_log`), how segments become cells (`pipeline`), what is published (`versions`).
+"""

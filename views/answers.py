@@ -1,0 +1,103 @@
+"""Answer columns: finished numbers made from a state at read time, in Python for one state and in SQL for a table.
+
+Decimals are text without exponent and without trailing zeros. A ratio is rounded half-even by integers, since `/` and
+`//` on DECIMAL give DOUBLE.
+
+`gap` says what the column holds in a bar without events when a query asks to fill: the name of an answer whose value
+in the bar before is repeated, "0", or nothing (null).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from views.errors import ViewError
+from views.events import PRICE_SCALE, SUM_SCALE
+from views.measures import StateColumn
+
+Finish1 = Callable[[tuple[int, ...]], str | int]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A state column as it stands: a decimal as text, an id or a count as an integer."""
+
+    column: str
+    gap: str | None = None
+
+    def finish(self, columns: tuple[StateColumn, ...]) -> Finish1:
+        """The function from a state to this column."""
+        index, scale = _find(columns, self.column)
+        if scale == 0:
+            return lambda state: state[index]
+        return lambda state: decimal_text(state[index], scale)
+
+    def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
+        """The SQL expression of this column over a relation of states."""
+        _, scale = _find(columns, self.column)
+        return self.column if scale == 0 else _text_sql(f"{self.column}::VARCHAR")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`over / under` of two sums, rounded half-even to 8 fraction digits. `under` sums values of 8 fraction digits."""
+
+    over: str
+    under: str
+    gap: str | None = None
+
+    def finish(self, columns: tuple[StateColumn, ...]) -> Finish1:
+        """The function from a state to this column."""
+        over, under = _find(columns, self.over)[0], _find(columns, self.under)[0]
+        return lambda state: decimal_text(ratio_units(state[over], state[under]), PRICE_SCALE)
+
+    def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
+        """The SQL expression of this column over a relation of states."""
+        _find(columns, self.over)
+        _find(columns, self.under)
+        over = f"replace({self.over}::VARCHAR, '.', '')::HUGEINT"
+        under = f"replace({self.under}::DECIMAL(38,{PRICE_SCALE})::VARCHAR, '.', '')::HUGEINT"
+        quotient, rest = f"(abs({over}) // abs({under}))", f"(abs({over}) % abs({under}))"
+        # 2 * rest > under, without the overflow of doubling
+        up = f"({rest} > abs({under}) - {rest} OR ({rest} = abs({under}) - {rest} AND {quotient} % 2 = 1))"
+        units = f"({quotient} + CASE WHEN {up} THEN 1 ELSE 0 END)"
+        digits = f"lpad({units}::VARCHAR, greatest(length({units}::VARCHAR), {PRICE_SCALE + 1})::INTEGER, '0')"
+        text = _text_sql(f"left({digits}, -{PRICE_SCALE}) || '.' || right({digits}, {PRICE_SCALE})")
+        sign = f"CASE WHEN sign({over}) * sign({under}) < 0 AND {units} <> 0 THEN '-' ELSE '' END"
+        return f"({sign} || {text})"
+
+
+Answer = Column | Ratio
+
+_PRICE_UNIT = 10**8  # of a sum's units in one unit of a price: SUM_SCALE - PRICE_SCALE digits
+
+
+def decimal_text(units: int, scale: int) -> str:
+    """`units` of 10^-scale as text, without exponent and without trailing zeros."""
+    whole, rest = divmod(abs(units), 10**scale)
+    sign = "-" if units < 0 else ""
+    return f"{sign}{whole}.{rest:0{scale}d}".rstrip("0") if rest else f"{sign}{whole}"
+
+
+def ratio_units(over: int, under: int) -> int:
+    """`over / under`, both in units of 1e-16, as units of 1e-8, half-even.
+
+    `under` is a multiple of 1e-8, so in that unit the quotient of the integers has the unit 1e-16 / 1e-8 = 1e-8.
+    """
+    divisor, odd = divmod(under, _PRICE_UNIT)
+    if odd or divisor == 0:
+        raise ViewError(f"{under} in units of 1e-{SUM_SCALE} is no divisor: it must be a multiple of 1e-8 and not 0.")
+    quotient, rest = divmod(abs(over), abs(divisor))
+    twice = 2 * rest
+    quotient += twice > abs(divisor) or (twice == abs(divisor) and quotient % 2 == 1)
+    return quotient if (over < 0) == (divisor < 0) else -quotient
+
+
+def _find(columns: tuple[StateColumn, ...], name: str) -> tuple[int, int]:
+    for index, column in enumerate(columns):
+        if column.name == name:
+            return index, column.scale
+    raise ViewError(f"No state column {name!r}.", f"There are {', '.join(c.name for c in columns)}.")
+
+
+def _text_sql(decimal: str) -> str:
+    return f"rtrim(rtrim({decimal}, '0'), '.')"

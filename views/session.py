@@ -1,0 +1,88 @@
+"""The DuckDB session: one connection whose settings are those of this project, and a summariser of small segments.
+
+A segment of one row costs 0.4 ms this way: the object behind a registered name returns the current table, and the
+statement is prepared once. Registering and parsing for each segment costs 3 ms.
+"""
+
+import decimal
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from views.events import EVENT_SCHEMA
+from views.rows import Row, table_of
+from views.sql import summarise_sql
+from views.view import View
+
+
+def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A new in-memory database. Nothing is downloaded; the row order of inputs is not kept, which saves memory."""
+    con = duckdb.connect()
+    con.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    con.execute("SET preserve_insertion_order = false")
+    if threads is not None:
+        con.execute(f"SET threads = {int(threads)}")
+    if memory_limit is not None:
+        con.execute("SET memory_limit = ?", [memory_limit])
+    return con
+
+
+def files_sql(paths: Iterable[str]) -> str:
+    """`read_parquet` over exactly these files, in SQL."""
+    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{quoted}])"
+
+
+# Wide enough for DECIMAL(38), and it raises rather than rounds; the default context rounds at 28 digits.
+_EXACT = decimal.Context(prec=60, traps=[decimal.Inexact, decimal.InvalidOperation])
+
+
+class _Current:
+    """What DuckDB reads as the table `segment`: whichever Arrow table was set last."""
+
+    def __init__(self) -> None:
+        self.table: pa.Table = EVENT_SCHEMA.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class Summariser:
+    """Summarises segments of events for a fixed tuple of views. Not thread safe; one a worker, open until closed."""
+
+    def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
+        self._con = connect(threads)
+        self._views = views
+        self._current = _Current()
+        self._con.register("segment", self._current)
+        for i, view in enumerate(views):
+            self._con.execute(f"PREPARE summarise_{i} AS {summarise_sql(view, 'segment')}")
+
+    def rows(self, view: View, events: pa.Table) -> list[Row]:
+        """States at the base interval of a small table of events, sorted by key and start."""
+        if not events.num_rows:
+            return []
+        self._current.table = events
+        found = self._con.execute(f"EXECUTE summarise_{self._views.index(view)}").fetchall()
+        return sorted(_row(view, values) for values in found)
+
+    def table(self, view: View, events: pa.Table) -> pa.Table:
+        """The same as an Arrow table. By way of rows this takes half the time of DuckDB's own Arrow result."""
+        return table_of(view, self.rows(view, events))
+
+    def files(self, view: View, paths: Iterable[str]) -> pa.Table:
+        """States at the base interval of the events in Parquet files, in no particular order."""
+        return self._con.sql(summarise_sql(view, files_sql(paths))).to_arrow_table()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._con.close()
+
+
+def _row(view: View, values: tuple[Any, ...]) -> Row:
+    width = len(view.key)
+    pairs = zip(values[width + 1 :], view.columns, strict=True)
+    state = tuple(int(v.scaleb(c.scale, _EXACT)) if c.scale else v for v, c in pairs)
+    return Row(values[:width], values[width], state)

@@ -1,0 +1,44 @@
+"""The SQL made from a view: summarise (events -> states), merge (states -> states), finish (states -> answers).
+
+This is the only place in the project where aggregates are written, and a test holds that.
+"""
+
+from views.interval import Interval, parse_interval
+from views.view import View
+
+BASE = parse_interval("1s")
+
+
+def summarise_sql(view: View, relation: str) -> str:
+    """One SELECT from events to states at the base interval. `relation` is a table or a table function."""
+    keys = ", ".join(view.key)
+    measures = ", ".join(measure.summarise_sql(name) for name, measure in view.measures.items())
+    return f"SELECT {keys}, {floor_sql('time', BASE)} AS start, {measures} FROM {relation} GROUP BY ALL"
+
+
+def merge_sql(view: View, relation: str, interval: Interval = BASE) -> str:
+    """One SELECT from states at any interval that divides `interval` to states at it, one row a bar."""
+    keys = ", ".join(view.key)
+    measures = ", ".join(measure.merge_sql(name) for name, measure in view.measures.items())
+    # The group is named in full: `start` alone would mean the input's column.
+    group = f"GROUP BY {keys}, {floor_sql('start', interval)}"
+    return f"SELECT {keys}, {floor_sql('start', interval)} AS start, {measures} FROM {relation} {group}"
+
+
+def finish_sql(view: View, relation: str) -> str:
+    """One SELECT from states to answer columns, decimals as text."""
+    answers = ", ".join(f"{answer.finish_sql(view.columns)} AS {name}" for name, answer in view.answers.items())
+    return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
+
+
+def bounds_sql(relation: str) -> str:
+    """Per instrument the first and last start, and the number of rows, of a table of states."""
+    return (
+        f"SELECT venue, symbol, min(start)::BIGINT AS first_start, max(start)::BIGINT AS last_start, "
+        f"count(*)::BIGINT AS rows FROM {relation} GROUP BY venue, symbol"
+    )
+
+
+def floor_sql(time: str, interval: Interval) -> str:
+    """The start of the bar that holds `time`; integer arithmetic on microseconds."""
+    return f"{time} - ({time} - {interval.origin_us}) % {interval.us}"
