@@ -5,19 +5,10 @@ standard library and the contract (DESIGN.md, sections 2, 4 "Closed" and 5). Wha
 the service print has to equal what this file prints; a mistake that both make must be made twice. A test holds its
 imports. Reading Kafka, skipping marks and comparing live in the caller.
 
-    value  {"trade_id":7,...}        strict JSON, one object a line; a bad line is refused alone
-           {"trade_id":8,...}
-             |
-             v  _parse
-    trade  (7, price, quantity, ..)  prices and quantities in units of 1e-8, notional in units of 1e-16
-             |
-             v  event: one loop over the intervals
-    bars   {start: bar}              one dict per instrument and interval
-             |
-             v  bars
-    JSON   {"start": ..., "open": "61000.1", ...}
+    bytes --_parse--> trade --_add--> {start: bar} --bars--> {"start": ..., "open": "61000.1", ...}
 
-A trade seen twice is counted twice: dropping duplicates is the door's work, and this is below the door.
+Prices and quantities are whole numbers of 1e-8, notionals of 1e-16. A trade seen twice is counted twice: dropping
+duplicates is the door's work, and this is below the door.
 """
 
 import re
@@ -30,7 +21,7 @@ from typing import NoReturn
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 WEEK_US = 7 * DAY_US
-MONDAY_US = 4 * DAY_US  # 1970-01-01 was a Thursday, 1970-01-05 the first Monday
+MONDAY_US = 4 * DAY_US  # 1970-01-01 was a Thursday; 1970-01-05, a Monday, starts a bar of every interval
 CLOSED_AFTER_US = 2 * SECOND_US
 AHEAD_US = 60 * SECOND_US  # how far an event may be ahead of the log's append time
 EARLIEST_US = int(datetime(2009, 1, 3, tzinfo=UTC).timestamp()) * SECOND_US
@@ -40,7 +31,10 @@ MOST_LINES = 64
 
 _VENUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}")
-_AMOUNT = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,8}))?")
+_AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
+_SIDE = re.compile(r"buy|sell")
+
+_Trade = tuple[str, str, int, int, int, int, str]  # venue, symbol, trade_id, time, price, quantity, side
 
 
 class _RefusedError(Exception):
@@ -63,18 +57,17 @@ class _Bar:
 
     __slots__ = ("buy_volume", "first", "high", "last", "low", "notional", "trades", "volume")
 
-    def __init__(self, trade: tuple[int, int]) -> None:
-        self.first = self.last = trade
-        self.high = self.low = trade[1]
+    def __init__(self, ordered: tuple[int, int]) -> None:
+        self.first = self.last = ordered
+        self.high = self.low = ordered[1]
         self.volume = self.notional = self.buy_volume = self.trades = 0
 
 
 class Oracle:
     """Bars of every instrument at the given intervals (lengths in microseconds), from the records it is shown.
 
-    Records may come in any order, except that what is asked is answered from what was shown so far.
-    `events` counts the trades that were applied; `refused` counts refused lines, and records refused as a whole (once
-    each), by reason.
+    Records may come in any order; the answer is about those shown so far. `events` counts the applied trades, `refused`
+    the refused lines, and the records refused as a whole (once each), by reason.
 
     Raises:
         ValueError: an interval neither divides a day nor is a week.
@@ -84,8 +77,7 @@ class Oracle:
         for length in intervals:
             if length != WEEK_US and (length <= 0 or DAY_US % length):
                 raise ValueError(f"An interval of {length} microseconds neither divides a day nor is a week.")
-        # A bar starts where (time - shift) is a multiple of its length; only a week depends on the shift.
-        self._intervals = [(length, MONDAY_US if length == WEEK_US else 0) for length in dict.fromkeys(intervals)]
+        self._intervals = list(dict.fromkeys(intervals))
         self._bars: dict[tuple[str, str], list[dict[int, _Bar]]] = {}  # per interval {start: bar}
         self._newest: dict[tuple[str, str], int] = {}
         self.events = 0
@@ -103,41 +95,40 @@ class Oracle:
         latest = min(append_time_ms * 1000 + AHEAD_US, LARGEST_INTEGER)
         for line in lines:
             try:
-                trade = _parse(line, latest)
+                self._add(_parse(line, latest))
             except _RefusedError as error:
                 self.refused[str(error)] += 1
-            else:
-                self._add(*trade)
 
-    def event(
+    def event(  # noqa: PLR0917 - the fields in the contract's order
         self, venue: str, symbol: str, trade_id: int, time: int, price: str, quantity: str, side: str
     ) -> None:
         """Count one valid event that did not come through the log (imported history); nothing is checked again."""
-        self._add(venue, symbol, trade_id, time, _units(price), _units(quantity), side)
+        self._add((venue, symbol, trade_id, time, _units(price), _units(quantity), side))
 
-    def _add(self, venue: str, symbol: str, trade_id: int, time: int, price: int, quantity: int, side: str) -> None:
+    def _add(self, trade: _Trade) -> None:
+        venue, symbol, trade_id, time, price, quantity, side = trade
         instrument = venue, symbol
         if instrument not in self._bars:
             self._bars[instrument] = [{} for _ in self._intervals]
             self._newest[instrument] = time
         self._newest[instrument] = max(self._newest[instrument], time)
         self.events += 1
-        trade = trade_id, price
+        ordered = trade_id, price
         notional = price * quantity
         bought = quantity if side == "buy" else 0
-        for (length, shift), bars in zip(self._intervals, self._bars[instrument], strict=True):
-            start = time - (time - shift) % length
+        for length, bars in zip(self._intervals, self._bars[instrument], strict=True):
+            start = time - (time - MONDAY_US) % length
             bar = bars.get(start)
             if bar is None:
-                bar = bars[start] = _Bar(trade)
-            if trade < bar.first:
-                bar.first = trade
-            if trade > bar.last:
-                bar.last = trade
-            if price > bar.high:
-                bar.high = price
+                bar = bars[start] = _Bar(ordered)
+            if ordered < bar.first:
+                bar.first = ordered
+            elif ordered > bar.last:
+                bar.last = ordered
             if price < bar.low:
                 bar.low = price
+            elif price > bar.high:
+                bar.high = price
             bar.volume += quantity
             bar.notional += notional
             bar.buy_volume += bought
@@ -156,12 +147,11 @@ class Oracle:
         Raises:
             ValueError: the interval is not one that the oracle was made with.
         """
-        lengths = [length for length, _ in self._intervals]
-        if interval_us not in lengths:
-            raise ValueError(f"No bars of {interval_us} microseconds are kept; these are: {lengths}.")
+        if interval_us not in self._intervals:
+            raise ValueError(f"No bars of {interval_us} microseconds are kept; these are: {self._intervals}.")
         if (venue, symbol) not in self._bars:
             return []
-        bars = self._bars[venue, symbol][lengths.index(interval_us)]
+        bars = self._bars[venue, symbol][self._intervals.index(interval_us)]
         closed_to = self._newest[venue, symbol] - CLOSED_AFTER_US
         return [
             _finish(at, bars[at], closed=at + interval_us <= closed_to)
@@ -170,13 +160,13 @@ class Oracle:
         ]
 
 
-def _parse(line: bytes, latest: int) -> tuple[str, str, int, int, int, int, str]:
-    """One line as (venue, symbol, trade_id, time, price, quantity, side); `latest` is the last allowed time."""
+def _parse(line: bytes, latest: int) -> _Trade:
+    """One line as a trade; `latest` is the last allowed time. Raises _RefusedError."""
     try:
         pairs = _JSON.decode(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise _RefusedError("not UTF-8") from None
-    except (ValueError, RecursionError):  # RecursionError: nested too deeply; ValueError: also an endless integer
+    except (ValueError, RecursionError):  # also an integer of more than 4,300 digits, or nesting without end
         raise _RefusedError("not JSON") from None
     if not isinstance(pairs, _Pairs):
         raise _RefusedError("not an object")
@@ -189,18 +179,11 @@ def _parse(line: bytes, latest: int) -> tuple[str, str, int, int, int, int, str]
         raise _RefusedError("symbol")
     trade_id = _integer(fields, "trade_id", 0, LARGEST_INTEGER)
     time = _integer(fields, "time", EARLIEST_US, latest)
-    price = _units(_text(fields, "price", _AMOUNT))
-    quantity = _units(_text(fields, "quantity", _AMOUNT))
-    if price == 0:
-        raise _RefusedError("price")
-    if quantity == 0:
-        raise _RefusedError("quantity")
+    price = _positive(fields, "price")
+    quantity = _positive(fields, "quantity")
     if price * quantity >= NOTIONAL_LIMIT:
         raise _RefusedError("notional")
-    side = fields.get("side")
-    if side == "buy" or side == "sell":
-        return venue, symbol, trade_id, time, price, quantity, side
-    raise _RefusedError("side")
+    return venue, symbol, trade_id, time, price, quantity, _text(fields, "side", _SIDE)
 
 
 def _text(fields: dict[str, object], name: str, pattern: re.Pattern[str]) -> str:
@@ -214,6 +197,13 @@ def _integer(fields: dict[str, object], name: str, low: int, high: int) -> int:
     value = fields.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return value
+    raise _RefusedError(name)
+
+
+def _positive(fields: dict[str, object], name: str) -> int:
+    units = _units(_text(fields, name, _AMOUNT))
+    if units > 0:
+        return units
     raise _RefusedError(name)
 
 
