@@ -6,6 +6,7 @@ is the caller's. `python -m stack.broker --home DIR --port N` runs one in the fo
 
     <home>/broker/data/               the log; kept between runs, with the cluster's id in meta.properties
     <home>/broker/server.properties   written at every start
+    <home>/broker/lock                held by the broker's process; names it
     <home>/logs/broker.log            what the broker writes; one older file is kept as broker.log.1
 """
 
@@ -28,6 +29,7 @@ from slackwater.errors import SlackwaterError
 from stack import broker_artifacts, java
 from stack.broker_artifacts import Progress
 from stack.broker_config import DATA_NAME, HOST, java_command, properties, properties_text
+from stack.broker_lock import BrokerLock
 from stack.broker_probe import serves
 from stack.errors import BrokerDiedError, BrokerNotReadyError, PortTakenError
 
@@ -38,7 +40,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class BrokerSettings:
-    """What a broker needs to know. Two with one `home` exclude each other: Kafka locks its data.
+    """What a broker needs to know. Two with one `home` exclude each other.
 
     Attributes:
         home: Slackwater's home folder; the broker uses `broker/` and `logs/` in it.
@@ -98,7 +100,8 @@ class Broker:
         """Start the process and return at once; does nothing while it runs. The first start downloads Kafka.
 
         Raises:
-            PortTakenError, JavaStartError, ArtifactLockError, ArtifactDownloadError, ArtifactSumError: see there.
+            PortTakenError, BrokerHomeTakenError, JavaStartError, ArtifactLockError, ArtifactDownloadError,
+            ArtifactSumError: nothing was started; see there.
             BrokerDiedError: the data folder could not be formatted.
         """
         if self.running:
@@ -108,7 +111,7 @@ class Broker:
         java.check(program)
         jars = broker_artifacts.ensure(self.settings.artifacts.absolute(), self.settings.repository, self._on_progress)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._open_log() as log:
+        with BrokerLock(self._folder / "lock") as lock, self._open_log() as log:
             if not (self._folder / DATA_NAME / "meta.properties").exists():
                 self._format(program, jars, log)
             self._write_properties("server.properties", DATA_NAME)
@@ -124,7 +127,9 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C reaches every process of the terminal: the caller is to stop the broker last, not the terminal.
                 start_new_session=True,
+                pass_fds=lock.inherited,
             )
+            lock.name_holder(self._process.pid)
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
         """Return once the broker answers and topics can be created; it keeps running when it does not.
@@ -213,14 +218,14 @@ class Broker:
         return log
 
     def _last(self) -> list[str]:
-        """The last lines that the broker wrote since this start, not before."""
+        """The last lines that the broker wrote since this start, without Java's stack frames, which the log has."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(self._log_start)
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return []
-        return [line for line in lines if line.strip()][-_LAST_LINES:]
+        return [line for line in lines if line.strip() and not line.startswith("\tat ")][-_LAST_LINES:]
 
 
 def _refuse_taken(port: int) -> None:

@@ -33,6 +33,18 @@ class PortTakenError(BrokerError):
         self.port = port
 
 
+class BrokerHomeTakenError(BrokerError):
+    """Process `holder` (its id as text, empty when not known) runs a broker on the data in `folder`."""
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(
+            f"A Kafka broker runs on {folder} already{f' (process {holder})' if holder else ''}.",
+            "Stop it, or set SLACKWATER_HOME to another folder.",
+        )
+        self.folder = folder
+        self.holder = holder
+
+
 class JavaStartError(BrokerError):
     """`java` could not be run; `reason` is what it wrote, or what the system said."""
 
