@@ -1,0 +1,88 @@
+"""A cell: the states of one view over one segment [start, upto) of one partition, and the bytes of a delta.
+
+A delta is a cell in the delta topic, keyed so that compaction keeps what readers need: a sealed cell by its start, the
+open one by the word `open`. The value holds start and upto but not whether it is sealed. Both are JSON with integers
+as they are (sums have up to 38 digits), in one canonical form: any worker at any time writes the same bytes.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from event_log.errors import CodecError
+from views.rows import Row
+from views.view import View
+
+OPEN = "open"
+
+
+class Lane(NamedTuple):
+    """Whose cells can join: one view of one definition over one partition of one topic, named by its id."""
+
+    view: str
+    definition: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """States over the offsets [start, upto) of a lane, rows sorted by key and start; it exists even without rows."""
+
+    lane: Lane
+    start: int
+    upto: int
+    rows: tuple[Row, ...]
+
+
+def lane_of(view: View, topic_id: str, partition: int) -> Lane:
+    """The lane of `view` over a partition."""
+    return Lane(view.name, view.definition, topic_id, partition)
+
+
+def encode_key(cell: Cell, sealed: bool) -> bytes:
+    """The key of a cell's delta."""
+    return _dump([*cell.lane, cell.start if sealed else OPEN])
+
+
+def encode_value(cell: Cell) -> bytes:
+    """The value of a cell's delta; never empty."""
+    rows = [[*row.key, row.start, *row.state] for row in cell.rows]
+    return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
+
+
+def decode_lane(key: bytes | None) -> Lane:
+    """The lane that a delta's key names.
+
+    Raises:
+        CodecError: the bytes are no delta's key.
+    """
+    try:
+        view, definition, topic_id, partition, place = json.loads(key or b"")
+    except ValueError as error:
+        raise CodecError(f"The key {key!r:.80} is no delta's: {error}.") from error
+    if type(partition) is not int or (type(place) is not int and place != OPEN):
+        raise CodecError(f"The key {key!r:.80} is no delta's.")
+    return Lane(view, definition, topic_id, partition)
+
+
+def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
+    """The cell of a delta's value, whose lane is of `view`.
+
+    Raises:
+        CodecError: the bytes are no delta's value.
+    """
+    width = len(view.key)
+    try:
+        found = json.loads(value or b"")
+        rows = tuple(Row(tuple(r[:width]), r[width], tuple(r[width + 1 :])) for r in found["rows"])
+        cell = Cell(lane, found["start"], found["upto"], rows)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error
+    if any(len(row.state) != len(view.columns) for row in rows) or not 0 <= cell.start < cell.upto:
+        raise CodecError(f"A value of {lane} does not fit its view: [{cell.start}, {cell.upto}).")
+    return cell
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

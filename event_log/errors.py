@@ -1,0 +1,76 @@
+"""The errors of the event log.
+
+SlackwaterError
+  LogError
+    LogUnreachableError     no broker answers                                   (retriable)
+    TopicMissingError       a topic does not exist
+    TopicMismatchError      a topic exists with another shape than the settings ask for
+    TopicRecreatedError     a topic has another id than the one that was written down
+    PositionLostError       a position is below the log's start or above its end
+    AppendError             a record was not acknowledged                       (retriable)
+    CodecError              bytes that are no delta
+    CellConflictError       two cells over one slice differ
+"""
+
+from typing import ClassVar
+
+from slackwater.errors import SlackwaterError
+
+
+class LogError(SlackwaterError):
+    """The event log is not what it was, or cannot be reached."""
+
+
+class LogUnreachableError(LogError):
+    """No broker answers."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, servers: str, cause: object) -> None:
+        super().__init__(
+            f"No Kafka broker answers at {servers} ({cause}).",
+            "Start one with `slackwater up`, or set KAFKA_BOOTSTRAP_SERVERS.",
+        )
+
+
+class TopicMissingError(LogError):
+    """A topic does not exist."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"Topic {topic!r} does not exist.", "Create the topics with `slackwater topics create`.")
+        self.topic = topic
+
+
+class TopicMismatchError(LogError):
+    """A topic exists with another shape than the settings ask for."""
+
+
+class TopicRecreatedError(LogError):
+    """A topic has another id than the one that was written down: positions of the old one mean nothing in it."""
+
+    def __init__(self, topic: str, known: str, found: str) -> None:
+        super().__init__(f"Topic {topic!r} was created again: its id was {known}, now it is {found}.")
+        self.known = known
+        self.found = found
+
+
+class PositionLostError(LogError):
+    """A position is below the log's start or above its end. `lost` maps partition -> position."""
+
+    def __init__(self, topic: str, lost: dict[int, int], fact: str = "out of range") -> None:
+        super().__init__(f"Positions {lost} of topic {topic!r} are {fact}.")
+        self.lost = lost
+
+
+class AppendError(LogError):
+    """A record was not acknowledged."""
+
+    retriable: ClassVar[bool] = True
+
+
+class CodecError(LogError):
+    """Bytes that are no delta of this project."""
+
+
+class CellConflictError(LogError):
+    """Two cells over one slice differ, though a cell is a pure function of the log."""

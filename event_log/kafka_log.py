@@ -1,0 +1,224 @@
+"""The log on Kafka, with kafka-python. All Kafka clients of the project are made here.
+
+The client's defaults lose data (auto commit, silent resets), so each is set by hand. A position out of range is
+raised, never reset: only the caller knows what a hole means to it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
+from kafka.partitioner.default import murmur2
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from event_log.errors import AppendError, LogUnreachableError, PositionLostError, TopicMissingError
+from event_log.log import Bounds, Headers, Record, Slice
+
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+"""Largest record: `max.message.bytes` of the delta topic."""
+
+
+@contextmanager
+def _reachable(servers: str) -> Iterator[None]:
+    try:
+        yield
+    except (KafkaConnectionError, KafkaTimeoutError) as error:
+        raise LogUnreachableError(servers, error) from error
+
+
+class KafkaLog:
+    """A Kafka cluster, named by its bootstrap servers. Cheap to make; connections are opened by each call."""
+
+    def __init__(self, servers: str) -> None:
+        self.servers = servers
+
+    def _client(self) -> dict[str, Any]:
+        return {"bootstrap_servers": self.servers.split(","), "client_id": "slackwater"}
+
+    @contextmanager
+    def admin(self) -> Iterator[Any]:
+        """An admin client, closed at the end."""
+        with _reachable(self.servers):
+            admin = KafkaAdminClient(**self._client())
+            try:
+                yield admin
+            finally:
+                admin.close()
+
+    def topic_id(self, topic: str) -> str:
+        """See `Log.topic_id`."""
+        with self.admin() as admin:
+            for found in admin.describe_topics([topic]):
+                if found["name"] == topic and not found["error_code"]:
+                    return str(found["topic_id"])
+        raise TopicMissingError(topic)
+
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        """See `Log.bounds`."""
+        with _reachable(self.servers):
+            consumer = self._consumer(None)
+            try:
+                partitions = consumer.partitions_for_topic(topic)
+                if not partitions:
+                    raise TopicMissingError(topic)
+                return _bounds(consumer, [TopicPartition(topic, p) for p in sorted(partitions)])
+            finally:
+                consumer.close()
+
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> "KafkaReader":
+        """See `Log.reader`."""
+        with _reachable(self.servers):
+            return KafkaReader(self._consumer(group), topic, starts)
+
+    def writer(self) -> "KafkaWriter":
+        """See `Log.writer`."""
+        with _reachable(self.servers):
+            producer = KafkaProducer(
+                **self._client(),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_request_size=MAX_REQUEST_BYTES,
+                compression_type="lz4",
+                max_block_ms=30_000,
+            )
+        return KafkaWriter(producer)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """See `Log.partition_of`: Kafka's murmur2, the same in every client."""
+        return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+    def _consumer(self, group: str | None) -> Any:
+        return KafkaConsumer(
+            **self._client(),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            max_poll_records=5000,
+            fetch_min_bytes=1,
+        )
+
+
+class KafkaReader:
+    """See `Reader`. A position moves over control records and gaps; the slice covers them."""
+
+    def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int]) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partitions = {TopicPartition(topic, p): start for p, start in starts.items()}
+        consumer.assign(list(self._partitions))
+        for partition, start in self._partitions.items():
+            consumer.seek(partition, start)
+
+    def poll(self, timeout_s: float) -> list[Slice]:
+        """See `Reader.poll`."""
+        try:
+            found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            lost = error.args[0] if error.args and isinstance(error.args[0], dict) else self._partitions
+            raise PositionLostError(self._topic, {tp.partition: at for tp, at in lost.items()}) from error
+        slices = []
+        for partition, start in self._partitions.items():
+            upto = self._consumer.position(partition)
+            if upto > start:
+                records = [Record(r.offset, r.timestamp, r.key, r.value, r.headers) for r in found.get(partition, ())]
+                slices.append(Slice(partition.partition, start, upto, records))
+                self._partitions[partition] = upto
+        return slices
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `Reader.seek`."""
+        at = TopicPartition(self._topic, partition)
+        self._consumer.seek(at, offset)
+        self._partitions[at] = offset
+
+    def bounds(self) -> dict[int, Bounds]:
+        """See `Reader.bounds`."""
+        return _bounds(self._consumer, list(self._partitions))
+
+    def commit(self, positions: Mapping[int, int]) -> None:
+        """See `Reader.commit`; does not wait, and does nothing in a reader without a group."""
+        if self._consumer.config["group_id"] is None:
+            return
+        offsets = {
+            TopicPartition(self._topic, p): OffsetAndMetadata(at, "", -1) for p, at in positions.items() if at >= 0
+        }
+        if offsets:
+            self._consumer.commit_async(offsets)
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._consumer.close(autocommit=False)
+
+
+class KafkaAck:
+    """See `Ack`."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def done(self) -> bool:
+        """See `Ack.done`."""
+        return bool(self._future.is_done)
+
+    def offset(self, timeout_s: float = 30.0) -> int:
+        """See `Ack.offset`."""
+        try:
+            return int(self._future.get(timeout=timeout_s).offset)
+        except KafkaError as error:
+            raise AppendError(f"A record was not acknowledged: {error!r}.") from error
+
+
+class KafkaWriter:
+    """See `Writer`."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._failed: list[BaseException] = []
+
+    def append(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> KafkaAck:
+        """See `Writer.append`."""
+        try:
+            future = self._producer.send(
+                topic, value=value, key=key, partition=partition, headers=list(headers) or None
+            )
+        except UnknownTopicOrPartitionError as error:
+            raise TopicMissingError(topic) from error
+        except KafkaError as error:
+            raise AppendError(f"A record for {topic!r} was not taken: {error!r}.") from error
+        future.add_errback(self._failed.append)
+        return KafkaAck(future)
+
+    def flush(self) -> None:
+        """See `Writer.flush`."""
+        try:
+            self._producer.flush(timeout=60)
+        except KafkaError as error:
+            raise AppendError(f"Records were not acknowledged within 60 s: {error!r}.") from error
+        if self._failed:
+            raise AppendError(f"{len(self._failed)} records were not acknowledged, the first: {self._failed[0]!r}.")
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close(timeout=10)
+
+
+def _bounds(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:
+    starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    return {at.partition: Bounds(starts[at], ends[at]) for at in partitions}

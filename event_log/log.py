@@ -1,0 +1,127 @@
+"""The log as one small protocol, so that a simulation runs the real code on a log of its own.
+
+Offsets are half-open everywhere: [start, upto). Times of records are the log's own append times, in milliseconds.
+Not here: Kafka (`event_log.kafka_log`), the bytes' meaning (`event_log.decode`, `event_log.delta`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(NamedTuple):
+    """One record of a partition."""
+
+    offset: int
+    append_time_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Slice(NamedTuple):
+    """Every record of [start, upto) of a partition; offsets without a record (control records, gaps) are covered."""
+
+    partition: int
+    start: int
+    upto: int
+    records: list[Record]
+
+
+class Bounds(NamedTuple):
+    """The retained offsets of a partition."""
+
+    start: int
+    end: int
+
+
+class Ack(Protocol):
+    """The promise that an append was, or was not, acknowledged."""
+
+    def done(self) -> bool:
+        """Whether `offset` returns or raises at once."""
+
+    def offset(self, timeout_s: float = 30.0) -> int:
+        """The record's offset. Raises AppendError if the log refused it or did not answer in time."""
+
+
+class Writer(Protocol):
+    """An idempotent producer. Order within a partition is kept."""
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Ack:
+        """Append one record. `value` None is Kafka's null."""
+
+    def flush(self) -> None:
+        """Wait until everything appended so far is acknowledged. Raises AppendError."""
+
+    def close(self) -> None:
+        """Flush and release."""
+
+
+class Reader(Protocol):
+    """Reads some partitions of one topic, in order, from given positions on. Not thread safe."""
+
+    def poll(self, timeout_s: float) -> list[Slice]:
+        """What is there now, a slice for each partition whose position moved; waits up to `timeout_s` for the first.
+
+        Raises:
+            PositionLostError: a position is out of the log's range; `seek` it before the next call.
+        """
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on at `offset`."""
+
+    def bounds(self) -> dict[int, Bounds]:
+        """The retained offsets now, asked of the log."""
+
+    def commit(self, positions: Mapping[int, int]) -> None:
+        """Commit group offsets, for the lag that standard tools show. Nothing is ever read from them."""
+
+    def close(self) -> None:
+        """Release."""
+
+
+class Log(Protocol):
+    """A cluster that holds topics."""
+
+    def topic_id(self, topic: str) -> str:
+        """The id that the topic got when it was created. Raises TopicMissingError."""
+
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        """Partition -> its retained offsets, now. Raises TopicMissingError."""
+
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> Reader:
+        """A reader of the partitions in `starts`, from those offsets on."""
+
+    def writer(self) -> Writer:
+        """A new idempotent producer."""
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """The partition that the log's own partitioner gives `key`."""
+
+
+def read_range(log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[int, int]) -> Iterator[Slice]:
+    """Every slice of [starts[p], uptos[p]), each cut at uptos[p]; returns when all are read.
+
+    Raises:
+        PositionLostError: the log does not hold a range.
+    """
+    todo = {p: start for p, start in starts.items() if start < uptos[p]}
+    if not todo:
+        return
+    reader = log.reader(topic, todo)
+    try:
+        while todo:
+            for found in reader.poll(1.0):
+                upto = uptos[found.partition]
+                if found.partition not in todo or found.start >= upto:
+                    continue
+                records = found.records
+                if found.upto > upto:
+                    records = [record for record in records if record.offset < upto]
+                yield Slice(found.partition, found.start, min(found.upto, upto), records)
+                if found.upto >= upto:
+                    del todo[found.partition]
+    finally:
+        reader.close()
