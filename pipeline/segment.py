@@ -1,0 +1,39 @@
+"""The two elements of the pipeline: a segment of events, and the states of one view over it.
+
+A segment is a contiguous slice [start, upto) of one partition: an Arrow table read from the log, or Parquet files of
+the archive. Elements are segments, never single records: row at a time, Beam Python does 21-29 k rows/s.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a segment lies. `sealed` says that it cannot grow. `shard` is where its states are merged in batch."""
+
+    topic_id: str
+    partition: int
+    start: int
+    upto: int
+    sealed: bool
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Events of one slot: `table` (at least EVENT_SCHEMA's columns) or, if that is None, the Parquet files `paths`."""
+
+    slot: Slot
+    table: pa.Table | None
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The states of the view of that name over one slot, a row a bar at the base interval, sorted only if small."""
+
+    view: str
+    slot: Slot
+    table: pa.Table

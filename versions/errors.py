@@ -1,0 +1,55 @@
+"""The errors of versions.
+
+SlackwaterError
+  VersionError
+    NoSuchVersionError      there is no published version of that number
+    ManifestError           a manifest that is missing, torn, or of another format
+    PointerError            a pointer that is empty, torn, or names no version
+    DamagedFileError        a file whose size or SHA-256 is not the manifest's
+    LostRaceError           another publisher moved the pointer first        (retriable)
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from slackwater.errors import SlackwaterError
+
+
+class VersionError(SlackwaterError):
+    """A published version cannot be read or written."""
+
+
+class NoSuchVersionError(VersionError):
+    """There is no version of that number."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"There is no version {version}.", "`slackwater batch list` shows those that there are.")
+        self.version = version
+
+
+class ManifestError(VersionError):
+    """A manifest is missing, torn, or of another format."""
+
+
+class PointerError(VersionError):
+    """The pointer is empty, torn, or names no version."""
+
+
+class DamagedFileError(VersionError):
+    """A file is missing, or its size or SHA-256 is not the manifest's."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(f"{path} is damaged: the manifest says {expected}, found {found}.")
+        self.path = path
+
+
+class LostRaceError(VersionError):
+    """Another publisher moved the pointer first."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, parent: int, current: int) -> None:
+        super().__init__(
+            f"Not published: the pointer went from version {parent} to {current} while this run computed.",
+            "Run it again; it starts from the new version.",
+        )

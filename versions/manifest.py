@@ -1,0 +1,151 @@
+"""The manifest: everything that a version is. One JSON file that carries its own SHA-256.
+
+{"manifest": {...}, "sha256": "of the canonical text of the manifest"}
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from versions.errors import ManifestError
+
+FORMAT = 1
+
+Outcome = Literal["equal", "different", "unproven"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a version's cut stands in one partition. `run_id` None: the cut of a partition without a mark."""
+
+    partition: int
+    offset: int
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that a version stands on. `path` is relative to the home folder, `rows` its number of rows."""
+
+    path: str
+    size: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """Events of [start, upto) of a partition. `epoch` is the run that wrote it; imported history has no offsets."""
+
+    file: StoredFile
+    epoch: str
+    partition: int
+    start: int | None
+    upto: int | None
+
+
+@dataclass(frozen=True)
+class ViewFile:
+    """States of one view at one interval, of one shard."""
+
+    file: StoredFile
+    view: str
+    interval: str
+    shard: int
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What a version knows of an instrument: its partition, and the starts of its first and last base bar."""
+
+    venue: str
+    symbol: str
+    partition: int
+    first_start: int
+    last_start: int
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of the hand-off: `equal`, `different`, or `unproven` with the reason."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One version. Times in microseconds since the epoch, UTC.
+
+    `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
+    marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive.
+    """
+
+    version: int
+    parent: int
+    run_id: str
+    created_us: int
+    topics: Mapping[str, str]
+    marks: tuple[Mark, ...]
+    delta_start: Mapping[int, int]
+    definitions: Mapping[str, str]
+    counts: Mapping[str, int]
+    archive: tuple[ArchiveFile, ...]
+    ids: tuple[StoredFile, ...]
+    views: tuple[ViewFile, ...]
+    instruments: tuple[Instrument, ...]
+    proof: Proof
+    timings_ms: Mapping[str, int]
+
+    @property
+    def cut(self) -> dict[int, int]:
+        """Partition -> offset: batch below it, speed from it."""
+        return {mark.partition: mark.offset for mark in self.marks}
+
+    def files_of(self, view: str, interval: str) -> tuple[ViewFile, ...]:
+        """The files of one view at one published interval."""
+        return tuple(file for file in self.views if (file.view, file.interval) == (view, interval))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest's file."""
+    body = {"format": FORMAT, **asdict(manifest)}
+    body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
+    document = {"manifest": body, "sha256": _digest(body)}
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """The manifest of a file's bytes.
+
+    Raises:
+        ManifestError: it is torn, changed, or of another format.
+    """
+    try:
+        document = json.loads(data)
+        body = document["manifest"]
+        if document["sha256"] != _digest(body):
+            raise ManifestError("A manifest's SHA-256 is not its own.")
+        if body.pop("format") != FORMAT:
+            raise ManifestError("A manifest has another format.", f"This program reads format {FORMAT}.")
+        body["delta_start"] = {int(p): at for p, at in body["delta_start"].items()}
+        body["marks"] = tuple(Mark(**mark) for mark in body["marks"])
+        body["archive"] = tuple(_with_file(ArchiveFile, entry) for entry in body["archive"])
+        body["views"] = tuple(_with_file(ViewFile, entry) for entry in body["views"])
+        body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
+        body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
+        body["proof"] = Proof(**body["proof"])
+        return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
+
+
+def _with_file(kind: Any, entry: dict[str, Any]) -> Any:
+    return kind(**{**entry, "file": StoredFile(**entry["file"])})
+
+
+def _digest(body: object) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
