@@ -47,7 +47,7 @@ def encode_key(cell: Cell, sealed: bool) -> bytes:
 
 def encode_value(cell: Cell) -> bytes:
     """The value of a cell's delta; never empty."""
-    rows = [[*row.key, row.start, *row.state] for row in cell.rows]
+    rows = [[*row.key, row.start, *row.state] for row in sorted(cell.rows)]
     return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
 
 
@@ -59,11 +59,12 @@ def decode_lane(key: bytes | None) -> Lane:
     """
     try:
         view, definition, topic_id, partition, place = json.loads(key or b"")
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise CodecError(f"The key {key!r:.80} is no delta's: {error}.") from error
-    if type(partition) is not int or (type(place) is not int and place != OPEN):
+    lane = Lane(view, definition, topic_id, partition)
+    if [type(part) for part in lane] != [str, str, str, int] or (type(place) is not int and place != OPEN):
         raise CodecError(f"The key {key!r:.80} is no delta's.")
-    return Lane(view, definition, topic_id, partition)
+    return lane
 
 
 def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
@@ -77,11 +78,18 @@ def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
         found = json.loads(value or b"")
         rows = tuple(Row(tuple(r[:width]), r[width], tuple(r[width + 1 :])) for r in found["rows"])
         cell = Cell(lane, found["start"], found["upto"], rows)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error
-    if any(len(row.state) != len(view.columns) for row in rows) or not 0 <= cell.start < cell.upto:
-        raise CodecError(f"A value of {lane} does not fit its view: [{cell.start}, {cell.upto}).")
+    whole = type(cell.start) is int and type(cell.upto) is int and 0 <= cell.start < cell.upto
+    if not whole or not all(_fits(row, view) for row in rows):
+        raise CodecError(f"A value of {lane} does not fit its view: [{cell.start!r:.80}, {cell.upto!r:.80}).")
     return cell
+
+
+def _fits(row: Row, view: View) -> bool:
+    if len(row.state) != len(view.columns) or {*map(type, row.state)} != {int}:
+        return False
+    return type(row.start) is int and {*map(type, row.key)} == {str}
 
 
 def _dump(value: object) -> bytes:

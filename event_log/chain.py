@@ -57,6 +57,7 @@ class Chain:
     def drop_below(self, offset: int) -> None:
         """Forget cells that start below `offset`."""
         self._cells = {start: cell for start, cell in self._cells.items() if start >= offset}
+        self._furthest = max((cell.upto for cell in self._cells.values()), default=0)
 
     def __len__(self) -> int:
         return len(self._cells)

@@ -24,6 +24,7 @@ from event_log.event import (
     AHEAD_US,
     DECIMAL,
     EARLIEST_US,
+    MAX_ID,
     SYMBOL,
     VENUE,
     Event,
@@ -77,7 +78,7 @@ class Refused(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Events of POSITIONED_SCHEMA in log order, and the refusals."""
+    """Events of POSITIONED_SCHEMA and refusals, both in log order."""
 
     table: pa.Table
     refused: list[Refused]
@@ -106,10 +107,11 @@ def decode(records: Sequence[Record]) -> Decoded:
         return Decoded(POSITIONED_SCHEMA.empty_table(), refused)
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
-    latest = np.asarray(times, np.int64)[of] * 1000 + AHEAD_US
+    latest = _latest_us(np.asarray(times, np.int64))[of]
     events, kept, bad = decode_lines(lines, latest)
     offset = np.asarray(offsets, np.int64)[of]
     refused += [Refused(int(offset[i]), int(index[i]), error.reason, error.error, lines[i]) for i, error in bad.items()]
+    refused.sort(key=lambda one: (one.offset, one.line))
     places = [pa.array(offset[kept]), pa.array(index[kept].astype(np.int16))]
     return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=POSITIONED_SCHEMA), refused)
 
@@ -151,6 +153,11 @@ def events_table(events: Sequence[Event]) -> pa.Table:
         else:
             arrays.append(pa.array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=EVENT_SCHEMA)
+
+
+def _latest_us(append_times_ms: Any) -> Any:
+    last = (MAX_ID - AHEAD_US) // 1000  # beyond it the product would wrap
+    return np.where(append_times_ms > last, MAX_ID, np.minimum(append_times_ms, last) * 1000 + AHEAD_US)
 
 
 def _strict(lines: list[bytes], numbers: Any, latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:

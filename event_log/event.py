@@ -7,6 +7,7 @@ it accepts nothing that this file refuses, with equal values, and a property tes
 
 import json
 import re
+from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ DECIMAL = r"[0-9]{1,10}(?:\.[0-9]{1,8})?"
 _VENUE = re.compile(VENUE)
 _SYMBOL = re.compile(SYMBOL)
 _DECIMAL = re.compile(DECIMAL)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# A torn string runs to the end and no step goes back: otherwise a line of `\"` would take time with its length squared.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class Reason(StrEnum):
@@ -177,11 +179,11 @@ def _fields(line: bytes) -> dict[str, Any]:
         after = Reason.TWO_OBJECTS if text[end:].lstrip(" \t\r").startswith("{") else Reason.NOT_JSON
         raise RefusedError(after, f"there is more after the value, at character {end}")
     if not isinstance(found, _Object):
-        raise RefusedError(Reason.NOT_AN_OBJECT, f"the line is no JSON object but a {type(found).__name__}")
+        raise RefusedError(Reason.NOT_AN_OBJECT, f"the line is {_shown(found)}, no JSON object")
     fields = dict(found)
     if len(fields) != len(found):
-        names = [name for name, _ in found]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in found)
+        twice = sorted(name[:80] for name, count in counts.items() if count > 1)
         raise RefusedError(Reason.DUPLICATE_KEY, f"{twice[:3]} stand more than once")
     return fields
 
@@ -233,4 +235,6 @@ def _units(fields: dict[str, Any], name: str, reason: Reason) -> int:
 def _shown(value: Any) -> str:
     if isinstance(value, _NoInteger):
         return f"the number {value[:80]}"
+    if isinstance(value, _Object):
+        return "an object"
     return json.dumps(value)[:80]

@@ -1,5 +1,6 @@
-"""Beam coders: Arrow tables as IPC streams. Beam's default for them is pickle, which writes the whole parent of a slice.
+"""Beam coders: Arrow tables as IPC streams.
 
+Beam's default for them is pickle, which writes the whole parent of a slice.
 Importing this module registers them.
 """
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from pipeline.segment import Segment, Slot, States
 
 
-class TableCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam ships no types
+class TableCoder(beam.coders.Coder):
     """One Arrow table. Not deterministic in the sense of keys: equal tables may be chunked differently."""
 
     def encode(self, table: pa.Table) -> bytes:
@@ -37,7 +38,7 @@ class TableCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam ships no type
         return pa.Table
 
 
-class _HeadedCoder(beam.coders.Coder):  # type: ignore[misc]
+class _HeadedCoder(beam.coders.Coder):
     """A JSON header line and a table."""
 
     def _join(self, header: dict[str, Any], table: pa.Table | None) -> bytes:

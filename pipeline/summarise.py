@@ -15,7 +15,7 @@ from views.view import View
 __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 
-class Summarise(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
+class Summarise(beam.PTransform):
     """PCollection[Segment] -> PCollection[States]."""
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
@@ -28,7 +28,7 @@ class Summarise(beam.PTransform):  # type: ignore[misc]  # Beam ships no types
         return segments | "States of segments" >> beam.ParDo(_SummariseSegment(self._views, self._threads))
 
 
-class _SummariseSegment(beam.DoFn):  # type: ignore[misc]
+class _SummariseSegment(beam.DoFn):
     def __init__(self, views: tuple[View, ...], threads: int) -> None:
         self._views = views
         self._threads = threads

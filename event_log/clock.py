@@ -1,0 +1,33 @@
+"""The clock as one small protocol, so that a simulation can turn its hands."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the project needs of time."""
+
+    def now_us(self) -> int:
+        """Wall clock: microseconds since the epoch, UTC."""
+
+    def elapsed_s(self) -> float:
+        """A clock that never goes back, in seconds from some start."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def now_us(self) -> int:
+        """See `Clock.now_us`."""
+        return time.time_ns() // 1000
+
+    def elapsed_s(self) -> float:
+        """See `Clock.elapsed_s`."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        time.sleep(seconds)
