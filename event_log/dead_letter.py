@@ -11,7 +11,7 @@ from event_log.log import Ack, Headers, Writer
 
 
 class DeadLetter(NamedTuple):
-    """One refusal. `source` is a file or a topic with its id, `position` the place in it, `time_us` when it was refused.
+    """One refusal: `source` is a file or a topic with its id, `position` the place in it, `time_us` when it happened.
 
     `reason` is a `Reason`, or `conflict` for an id that was taken with other content.
     """
