@@ -23,7 +23,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Events of one slot: `table` (at least EVENT_SCHEMA's columns) or, if that is None, the Parquet files `paths`."""
+    """Events of one slot: `table` (of EVENT_SCHEMA) or, if that is None, the Parquet files `paths`."""
 
     slot: Slot
     table: pa.Table | None

@@ -1,0 +1,74 @@
+"""Where a worker begins: at the last cell of the chain in the delta topic. Group offsets are never read.
+
+It reads the smallest retained cut, then the delta topic, follows the chain of each view and begins at its last cell's
+start, taken as it stands, the smallest over its views. That cell may be an open one of a dead worker: it is made
+again, whole. With no cell in the chain it begins at the cut.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from event_log.cell import decode_cell, decode_lane, lane_of
+from event_log.chain import Chain
+from event_log.errors import CellConflictError, CodecError
+from event_log.log import Log, read_range
+from event_log.names import TopicNames
+from versions.store import VersionStore
+from views.view import View
+
+logger = logging.getLogger(__name__)
+
+
+class Retained(NamedTuple):
+    """Per partition the smallest cut that a retained version stands on, and where the delta topic is read from."""
+
+    cut: dict[int, int]
+    delta_start: dict[int, int]
+
+
+def retained(log: Log, store: VersionStore, topic: str, topic_id: str) -> Retained:
+    """The smallest retained positions; the log's first offset where no version of this topic knows the partition."""
+    cut = {p: bounds.start for p, bounds in log.bounds(topic).items()}
+    delta_start = dict.fromkeys(cut, 0)
+    versions = [manifest for manifest in store.whole() if manifest.topics.get(topic) == topic_id]
+    for p in cut:
+        known = [manifest for manifest in versions if p in manifest.cut]
+        if known:
+            cut[p] = min(manifest.cut[p] for manifest in known)
+            delta_start[p] = min(manifest.delta_start.get(p, 0) for manifest in known)
+    return Retained(cut, delta_start)
+
+
+def beginnings(
+    log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Iterable[int]
+) -> dict[int, int]:
+    """Partition -> the offset at which a worker of `views` begins to read."""
+    topic = names.source(views[0].source)
+    topic_id = log.topic_id(topic)
+    floor = retained(log, store, topic, topic_id)
+    chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})
+    begin = {}
+    for p in chains:
+        lasts = [chain.last(floor.cut[p]) for chain in chains[p]]
+        begin[p] = min(floor.cut[p] if last is None else last.start for last in lasts)
+    return begin
+
+
+def read_chains(
+    log: Log, names: TopicNames, views: tuple[View, ...], topic_id: str, starts: dict[int, int]
+) -> dict[int, list[Chain]]:
+    """Partition -> a chain for each view, of everything in the delta topic from `starts` to its end now."""
+    lanes = {lane_of(view, topic_id, p): view for view in views for p in starts}
+    chains = {lane: Chain() for lane in lanes}
+    ends = {p: bounds.end for p, bounds in log.bounds(names.deltas).items() if p in starts}
+    for found in read_range(log, names.deltas, {p: starts[p] for p in ends}, ends):
+        for record in found.records:
+            try:
+                lane = decode_lane(record.key)
+                if lane in chains:
+                    chains[lane].put(decode_cell(lane, record.value, lanes[lane]))
+            except (CodecError, CellConflictError) as error:
+                # A hole is made again from the log, which is what a worker is there for; so it goes on, and says so.
+                logger.error("delta %s[%d]@%d: %s", names.deltas, found.partition, record.offset, error)
+    return {p: [chains[lane_of(view, topic_id, p)] for view in views] for p in starts}

@@ -1,0 +1,77 @@
+"""The sink: states -> deltas in partition p of the delta topic, in order.
+
+Group offsets are committed after the acknowledgement, for the lag that standard tools show; nothing is read from
+them. A delta that is not acknowledged raises, the pipeline ends, and the next one begins where the chain ends.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import apache_beam as beam
+
+from event_log.cell import Cell, encode_key, encode_value, lane_of
+from event_log.clock import SystemClock
+from event_log.log import Ack, Log
+from event_log.names import TopicNames
+from pipeline.segment import States
+from views.registry import view_named
+from views.rows import rows_of
+from views.view import View
+
+GROUP = "slackwater-speed"
+MAX_IN_FLIGHT = 2000
+COMMIT_S = 1.0
+
+
+class _Sent(NamedTuple):
+    partition: int
+    upto: int
+    ack: Ack
+
+
+class PublishDeltas(beam.DoFn):
+    """States -> nothing. Bounded in memory: with MAX_IN_FLIGHT deltas unacknowledged it waits for the oldest."""
+
+    def __init__(self, open_log: Callable[[], Log], names: TopicNames, views: tuple[View, ...]) -> None:
+        self._open_log = open_log
+        self._names = names
+        self._views = views
+
+    def setup(self) -> None:
+        """Open the producer, and a consumer of the group whose offsets are committed."""
+        log = self._open_log()
+        self._writer = log.writer()
+        self._group = log.reader(self._names.source(self._views[0].source), {}, GROUP)
+        self._sent: deque[_Sent] = deque()
+        self._acknowledged: dict[int, int] = {}
+        self._clock = SystemClock()
+        self._committed_s = self._clock.elapsed_s()
+
+    def process(self, states: States) -> None:
+        """Send one delta."""
+        view, slot = view_named(states.view, self._views), states.slot
+        lane = lane_of(view, slot.topic_id, slot.partition)
+        cell = Cell(lane, slot.start, slot.upto, tuple(rows_of(view, states.table)))
+        ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), encode_value(cell))
+        self._sent.append(_Sent(slot.partition, slot.upto, ack))
+        while self._sent and (self._sent[0].ack.done() or len(self._sent) > MAX_IN_FLIGHT):
+            self._settle(self._sent.popleft())
+        if self._clock.elapsed_s() - self._committed_s >= COMMIT_S:
+            self._commit()
+
+    def teardown(self) -> None:
+        """Wait for what is under way."""
+        while self._sent:
+            self._settle(self._sent.popleft())
+        self._commit()
+        self._writer.close()
+        self._group.close()
+
+    def _settle(self, sent: _Sent) -> None:
+        sent.ack.offset()
+        self._acknowledged[sent.partition] = sent.upto
+
+    def _commit(self) -> None:
+        self._committed_s = self._clock.elapsed_s()
+        self._group.commit(self._acknowledged)

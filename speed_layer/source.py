@@ -1,0 +1,115 @@
+"""The source: an endless splittable DoFn over the event log, which only ever splits to checkpoint.
+
+One element owns all partitions of a worker, since a worker runs its elements one after the other, each for a whole
+slice. Its tracker refuses every split but the checkpoint (f = 0), or two readers would read the same partitions. The
+restriction counts turns; where to read is never in it, a worker finds that in the delta topic.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.transforms.core import RestrictionProvider
+
+from event_log.clock import SystemClock
+from event_log.log import Log
+from event_log.names import TopicNames
+from pipeline.segment import Segment
+from speed_layer.stopping import STOP
+from speed_layer.worker import Worker
+from versions.store import VersionStore
+from views.view import View
+
+POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Share:
+    """The element: which partitions this worker reads."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where to read, and how long a slice and a pipeline last, in seconds. `open_log` is called on the worker."""
+
+    open_log: Callable[[], Log]
+    names: TopicNames
+    home: Path
+    views: tuple[View, ...]
+    slice_s: float = 10.0
+    pipeline_s: float = 3600.0
+
+
+class _Turns(OffsetRestrictionTracker):
+    """Counts turns of the loop; unsplittable except for the checkpoint."""
+
+    def try_split(self, fraction_of_remainder: float) -> Any:
+        return super().try_split(fraction_of_remainder) if fraction_of_remainder == 0 else None
+
+    def is_bounded(self) -> bool:
+        return False
+
+
+class _TurnsProvider(RestrictionProvider):
+    def initial_restriction(self, element: Share) -> OffsetRange:
+        return OffsetRange(0, sys.maxsize)
+
+    def create_tracker(self, restriction: OffsetRange) -> _Turns:
+        return _Turns(restriction)
+
+    def restriction_size(self, element: Share, restriction: OffsetRange) -> int:
+        return 1
+
+    def split(self, element: Share, restriction: OffsetRange) -> Iterator[OffsetRange]:
+        yield restriction
+
+
+TURNS = beam.DoFn.RestrictionParam(_TurnsProvider())
+
+
+class ReadLog(beam.DoFn):
+    """Share -> an endless stream of Segment."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self._settings = settings
+
+    def setup(self) -> None:
+        """Workers outlive the slices of this instance, so that a checkpoint costs nothing."""
+        self._workers: dict[Share, Worker] = {}
+        self._clock = SystemClock()
+        self._end_s = self._clock.elapsed_s() + self._settings.pipeline_s
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]  # Beam's classes are Any
+    def process(self, share: Share, tracker: Any = TURNS) -> Iterator[Segment]:
+        """One slice."""
+        worker = self._worker(share)
+        slice_end_s = self._clock.elapsed_s() + self._settings.slice_s
+        turn = int(tracker.current_restriction().start)
+        while not STOP.is_set() and self._clock.elapsed_s() < self._end_s:
+            if not tracker.try_claim(turn):
+                return
+            yield from worker.step(POLL_S)
+            turn += 1
+            if self._clock.elapsed_s() >= slice_end_s:
+                tracker.defer_remainder()
+                return
+        tracker.try_claim(sys.maxsize)  # refused, and marks the restriction as done
+
+    def teardown(self) -> None:
+        """Release the readers."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def _worker(self, share: Share) -> Worker:
+        if share not in self._workers:
+            s = self._settings
+            self._workers[share] = Worker(
+                s.open_log(), s.names, VersionStore(s.home), s.views, share.partitions, self._clock
+            )
+        return self._workers[share]

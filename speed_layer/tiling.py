@@ -1,0 +1,79 @@
+"""Tiling: one partition's log cut into cells at grid lines and at marks, without gaps. Pure.
+
+    offsets   0         256   300        512
+    log       |..........|.....M..........|....
+    cells     [0,256)    [256,300) [300,512)  [512,...   the last one open: it still grows
+
+A cell's start is a grid line, a mark, or where reading began (a cell of the chain, or version 0's cut). After a reset
+to a later position nothing is known of the cell that the position lies in, so none is made before the next line or
+mark. A cell covers every offset: events, marks, refused records, gaps.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from event_log.decode import decode
+from event_log.log import Slice
+from event_log.mark import mark_of
+from views.events import EVENT_SCHEMA, GRID
+
+
+class Piece(NamedTuple):
+    """A cell before it is summarised: the events of [start, upto), of EVENT_SCHEMA."""
+
+    start: int
+    upto: int
+    table: pa.Table
+    sealed: bool
+
+
+class Tiler:
+    """Cuts one partition. `start` is the first cell's start."""
+
+    def __init__(self, start: int) -> None:
+        self._start: int | None = start
+        self._upto = start
+        self._table = EVENT_SCHEMA.empty_table()
+
+    def reset(self, position: int) -> None:
+        """Go on at `position`, from which on the log is known; the next cell starts at a line or mark from there on."""
+        self._start = position if position % GRID == 0 else None
+        self._upto = position
+        self._table = EVENT_SCHEMA.empty_table()
+
+    def add(self, found: Slice) -> Iterator[Piece]:
+        """Take the next slice of the partition; yields every cell that it seals, in order."""
+        decoded = decode(found.records).table
+        offsets, events = decoded.column("offset").to_numpy(), decoded.select(EVENT_SCHEMA.names)
+        taken = 0
+        for line in _lines(found):
+            upto = int(np.searchsorted(offsets, line))
+            self._extend(events.slice(taken, upto - taken))
+            taken = upto
+            if self._start is not None and line > self._start:
+                yield Piece(self._start, line, self._table, sealed=True)
+            self._start, self._table = line, EVENT_SCHEMA.empty_table()
+        self._extend(events.slice(taken))
+        self._upto = found.upto
+
+    def open(self) -> Piece | None:
+        """The cell that still grows; None while it covers no offset."""
+        if self._start is None or self._upto == self._start:
+            return None
+        return Piece(self._start, self._upto, self._table, sealed=False)
+
+    def _extend(self, events: pa.Table) -> None:
+        if self._start is not None and events.num_rows:
+            # One chunk: a group-by over many small chunks takes ten times as long.
+            self._table = pa.concat_tables([self._table, events]).combine_chunks()
+
+
+def _lines(found: Slice) -> list[int]:
+    """Where cells end in a slice: grid lines in (start, upto] and marks in [start, upto)."""
+    first = found.start // GRID + 1
+    grid = range(first * GRID, found.upto + 1, GRID)
+    marks = [record.offset for record in found.records if mark_of(record) is not None]
+    return sorted({*grid, *marks})

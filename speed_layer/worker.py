@@ -1,0 +1,127 @@
+"""A worker: reads its partitions from where the chain ends and gives segments, sealed and open. No Beam here.
+
+An open segment is given again at least once a second while the log's end has been read within that second, so that
+one that a stale worker overwrote in the delta topic comes back.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from event_log.clock import Clock
+from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError
+from event_log.log import Log
+from event_log.names import TopicNames
+from pipeline.segment import Segment, Slot
+from speed_layer.beginning import beginnings
+from speed_layer.tiling import Piece, Tiler
+from versions.store import VersionStore
+from views.view import View
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.8
+"""Seconds between two looks at the log's end; open segments are given again then. The contract says one second."""
+
+IDENTITY_S = 20.0
+"""Seconds between two looks at the topic's id and its number of partitions."""
+
+
+class Worker:
+    """Reads `partitions` of the views' source topic.
+
+    Raises:
+        PositionLostError: the log's tail was lost below what was read.
+        TopicRecreatedError, TopicMismatchError: the topic is another one now, or has more partitions. Start again.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        views: tuple[View, ...],
+        partitions: Sequence[int],
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._topic = names.source(views[0].source)
+        self._topic_id = log.topic_id(self._topic)
+        bounds = log.bounds(self._topic)
+        self._count = len(bounds)
+        self._positions = beginnings(log, names, store, views, partitions)
+        self._tilers = {p: Tiler(at) for p, at in self._positions.items()}
+        for p, at in self._positions.items():
+            if at > bounds[p].end:
+                raise PositionLostError(
+                    self._topic, {p: at}, f"beyond the log's end {bounds[p].end}: its tail was lost"
+                )
+            if at < bounds[p].start:
+                self._reset(p, bounds[p].start)
+        logger.info("begins at %s", self._positions)
+        self._reader = log.reader(self._topic, self._positions)
+        self._beat = self._identified = clock.elapsed_s()
+
+    def step(self, timeout_s: float) -> Iterator[Segment]:
+        """What the log has now: sealed segments, then the open one of each partition that moved."""
+        try:
+            slices = self._reader.poll(timeout_s)
+        except PositionLostError:
+            self._recover()
+            return
+        for found in slices:
+            tiler = self._tilers[found.partition]
+            for piece in tiler.add(found):
+                yield self._segment(found.partition, piece)
+            self._positions[found.partition] = found.upto
+            yield from self._open(found.partition)
+        now = self._clock.elapsed_s()
+        if now - self._beat >= HEARTBEAT_S:
+            self._beat = now
+            yield from self._again()
+        if now - self._identified >= IDENTITY_S:
+            self._identified = now
+            self._identify()
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()
+
+    def _open(self, partition: int) -> Iterator[Segment]:
+        piece = self._tilers[partition].open()
+        if piece is not None:
+            yield self._segment(partition, piece)
+
+    def _again(self) -> Iterator[Segment]:
+        for p, bounds in self._reader.bounds().items():
+            if bounds.end < self._positions[p]:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
+            if bounds.end == self._positions[p]:
+                yield from self._open(p)
+
+    def _recover(self) -> None:
+        """Positions below the log's start are reset to it; a position beyond its end is a lost tail."""
+        for p, bounds in self._reader.bounds().items():
+            if self._positions[p] < bounds.start:
+                self._reset(p, bounds.start)
+                self._reader.seek(p, bounds.start)
+            elif self._positions[p] > bounds.end:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
+
+    def _reset(self, partition: int, start: int) -> None:
+        at = self._positions[partition]
+        logger.error("%s[%d]: the log starts at %d, above %d: a hole", self._topic, partition, start, at)
+        self._tilers[partition].reset(start)
+        self._positions[partition] = start
+
+    def _identify(self) -> None:
+        found = self._log.topic_id(self._topic)
+        if found != self._topic_id:
+            raise TopicRecreatedError(self._topic, self._topic_id, found)
+        count = len(self._log.bounds(self._topic))
+        if count != self._count:
+            raise TopicMismatchError(f"{self._topic!r} has {count} partitions now, it had {self._count}.")
+
+    def _segment(self, partition: int, piece: Piece) -> Segment:
+        slot = Slot(self._topic_id, partition, piece.start, piece.upto, piece.sealed, shard=partition)
+        return Segment(slot, piece.table)
