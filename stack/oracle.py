@@ -28,6 +28,7 @@ EARLIEST_US = int(datetime(2009, 1, 3, tzinfo=UTC).timestamp()) * SECOND_US
 LARGEST_INTEGER = 2**63 - 1
 NOTIONAL_LIMIT = 10**13 * 10**16  # 10^13 in units of 1e-16, not reached
 MOST_LINES = 64
+DEEPEST = 200  # how many JSON values may stand open at once
 
 _VENUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}")
@@ -49,7 +50,12 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_JSON = JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_constant)
+def _whole(digits: str) -> int | None:
+    """The number, or None for one too long to be an id or a time: Python reads 4,300 digits, JSON has no limit."""
+    return int(digits) if len(digits) <= 30 else None
+
+
+_JSON = JSONDecoder(object_pairs_hook=_Pairs, parse_int=_whole, parse_constant=_constant)
 
 
 class _Bar:
@@ -99,9 +105,7 @@ class Oracle:
             except _RefusedError as error:
                 self.refused[str(error)] += 1
 
-    def event(  # noqa: PLR0917 - the fields in the contract's order
-        self, venue: str, symbol: str, trade_id: int, time: int, price: str, quantity: str, side: str
-    ) -> None:
+    def event(self, venue: str, symbol: str, trade_id: int, time: int, price: str, quantity: str, side: str) -> None:
         """Count one valid event that did not come through the log (imported history); nothing is checked again."""
         self._add((venue, symbol, trade_id, time, _units(price), _units(quantity), side))
 
@@ -162,11 +166,13 @@ class Oracle:
 
 def _parse(line: bytes, latest: int) -> _Trade:
     """One line as a trade; `latest` is the last allowed time. Raises _RefusedError."""
+    if _nests_too_deep(line):
+        raise _RefusedError("too deep")
     try:
         pairs = _JSON.decode(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise _RefusedError("not UTF-8") from None
-    except (ValueError, RecursionError):  # also an integer of more than 4,300 digits, or nesting without end
+    except ValueError:
         raise _RefusedError("not JSON") from None
     if not isinstance(pairs, _Pairs):
         raise _RefusedError("not an object")
@@ -184,6 +190,28 @@ def _parse(line: bytes, latest: int) -> _Trade:
     if price * quantity >= NOTIONAL_LIMIT:
         raise _RefusedError("notional")
     return venue, symbol, trade_id, time, price, quantity, _text(fields, "side", _SIDE)
+
+
+def _nests_too_deep(line: bytes) -> bool:
+    """Whether more than DEEPEST arrays and objects stand open at once, those spelled inside of strings not counted."""
+    if sum(map(line.count, (b"[", b"{"))) <= DEEPEST:
+        return False
+    level = 0
+    quoted = escaped = False
+    for char in line.decode("latin-1"):
+        if escaped:
+            escaped = False
+        elif quoted:
+            quoted, escaped = char != '"', char == "\\"
+        elif char == '"':
+            quoted = True
+        elif char in "[{":
+            level += 1
+            if level > DEEPEST:
+                return True
+        elif char in "]}":
+            level -= 1
+    return False
 
 
 def _text(fields: dict[str, object], name: str, pattern: re.Pattern[str]) -> str:

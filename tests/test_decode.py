@@ -1,0 +1,524 @@
+"""One decoder in meaning: the fast path, the strict one and the oracle's own agree on every byte and every split.
+
+    bytes --decode--> events, refusals        fast where the block is large and the line canonical
+      |---decode_event, line by line--> ...   the reference here
+      |---stack.oracle--> counts, bars        shares no code with either
+
+Lines are made next to the canonical form, where a fast path goes wrong: fields at and beyond their bounds, other
+orders, white space, escapes, and then bytes changed, put in or taken out.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NamedTuple
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import examples
+
+from event_log import decode as module
+from event_log.decode import POSITIONED_SCHEMA, SMALL_BLOCK, WHOLE_RECORD, Decoded, Refused, decode, events_table
+from event_log.event import Event, Reason, RefusedError, decode_event, encode_event, split_lines
+from event_log.log import Record
+from event_log.mark import MARK_HEADER
+from stack.oracle import Oracle
+from views.answers import decimal_text
+from views.events import EVENT_SCHEMA
+
+T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
+NOW_MS = T0 // 1000
+LATEST = T0 + 60_000_000
+GENESIS = 1_230_940_800_000_000
+LARGEST = 2**63 - 1
+MARK = ((MARK_HEADER, b"run-1"),)
+
+
+class Found(NamedTuple):
+    """What decoding gave, in plain Python: (offset, index, event) and the refusals, in log order."""
+
+    events: list[tuple[int, int, Event]]
+    refused: list[Refused]
+
+
+def reference(records: Sequence[Record]) -> Found:
+    """Record by record and line by line through the strict decoder."""
+    events: list[tuple[int, int, Event]] = []
+    refused: list[Refused] = []
+    for offset, append_time_ms, _, value, headers in records:
+        if not value and MARK_HEADER in dict(headers):
+            continue
+        try:
+            lines = split_lines(value)
+        except RefusedError as error:
+            refused.append(Refused(offset, WHOLE_RECORD, error.reason, error.error, value or b""))
+            continue
+        for index, line in enumerate(lines):
+            try:
+                events.append((offset, index, decode_event(line, append_time_ms * 1000 + 60_000_000)))
+            except RefusedError as error:
+                refused.append(Refused(offset, index, error.reason, error.error, line))
+    return Found(events, refused)
+
+
+def plain(decoded: Decoded) -> Found:
+    table = decoded.table
+    table.validate(full=True)
+    assert table.schema.equals(POSITIONED_SCHEMA)
+    assert not any(column.null_count for column in table.columns)
+    rows = [
+        (row["offset"], row["index"], Event(*(units(row[name]) for name in EVENT_SCHEMA.names)))
+        for row in table.to_pylist()
+    ]
+    return Found(rows, decoded.refused)
+
+
+def units(value: object) -> object:
+    return value if isinstance(value, int | str) else int(value.scaleb(8))  # type: ignore[attr-defined]
+
+
+def record(offset: int, *lines: bytes, append_time_ms: int = NOW_MS) -> Record:
+    return Record(offset, append_time_ms, None, b"\n".join(lines), ())
+
+
+def trade(i: int) -> bytes:
+    return encode_event(
+        Event("binance", "BTCUSDT", i, T0 + i, 6_100_000_000_000 + i, 10_000 + i, "sb"[i % 2] and "buy")
+    )
+
+
+@contextmanager
+def fast_from(lines: int) -> Iterator[None]:
+    """Take the fast path from blocks of so many lines on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SMALL_BLOCK", lines)
+        yield
+
+
+@contextmanager
+def strict_calls() -> Iterator[list[bytes]]:
+    """The lines that went to the strict decoder."""
+    seen: list[bytes] = []
+
+    def counted(line: bytes, latest_us: int) -> Event:
+        seen.append(line)
+        return decode_event(line, latest_us)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "decode_event", counted)
+        yield seen
+
+
+# --------------------------------------------------------------------------------------------- lines next to canonical
+
+NAMES = ("venue", "symbol", "trade_id", "time", "price", "quantity", "side")
+_AMOUNTS = (
+    *('"1"', '"61000.10"', '"0.00000001"', '"9999999999.99999999"', '"1000"', '"999.99999999"', '"0000000001.5"'),
+    *('"0"', '"0.00000000"', '"1.123456789"', '"12345678901"', '"1e3"', '" 1"', '"1 "', '"-1"', '"1."', '".5"', '""'),
+    *("1", "1.5", "true", "null", "NaN", '"\\u0031"', '"\uff11"', '"1_0"', '"1000000000"', '"10000"', '"1,5"'),
+)
+TOKENS: dict[str, tuple[str, ...]] = {
+    "venue": ('"binance"', '"0"', '"' + "a" * 32 + '"', '"' + "a" * 33 + '"', '"A"', '"_a"', '"a.b"', '""', "1"),
+    "symbol": (
+        *('"BTCUSDT"', '"a./:-_"', '"' + "Z" * 64 + '"', '"' + "Z" * 65 + '"', '"A..B"', '"A//B"', '"A./.B"', '"A.."'),
+        *('"../x"', '".A"', '"A B"', '"\\u0041"', '"A\\/B"', '""', '"\u00c4"', '"A,B"', '"A:1,"', "null"),
+    ),
+    "trade_id": (
+        *("0", "7", "999999999999999999", "1000000000000000000", str(LARGEST), str(LARGEST + 1), "9" * 20, "9" * 21),
+        *("-0", "-1", "00", "07", "7.0", "7e0", '"7"', "true", "null", "9" * 5000, "+7", " 7 "),
+    ),
+    "time": (
+        *(str(T0), str(GENESIS), str(GENESIS - 1), str(LATEST), str(LATEST + 1), str(T0 // 1000), str(T0 * 1000)),
+        *(str(T0) + ".0", f'"{T0}"', "0" + str(T0), "9999999999999999", "999999999999999", str(LARGEST), "true"),
+    ),
+    "price": _AMOUNTS,
+    "quantity": _AMOUNTS,
+    "side": ('"buy"', '"sell"', '"BUY"', '"buy "', '"b\\u0075y"', '"sel"', '"sells"', "true", '""'),
+}
+MORE = (
+    *("", ',"x":1', ',"x":NaN', ',"x":"\\ud800"', ',"x":1e999', ',"price":"1"', ',"x":' + "9" * 5000, ',"x":"\u00e9"'),
+    *(f',"x":{"[" * depth}{"]" * depth}' for depth in (150, 199, 200, 201)),
+    *(',"x":"' + "[" * 300 + '"', ',"x":[' + "[]," * 300 + "0]", ',"x":[' + "{" * 201, ",", ',"x":{"y":1,"y":2}'),
+)
+AFTER = ("", "", "", " ", "\t", "\r", "\r\r", "\x0c", "\x00", "{}", "x", ",", "\u00a0", "\ufeff", "}")
+BYTES = b'"\\,:{}[]. \t\r\n0189-+eEua_/\x00\x7f\x80\xbf\xc3\xed\xff'
+
+
+def assembled(tokens: Sequence[str], order: Sequence[int], comma: str, more: str, before: str, after: str) -> bytes:
+    fields = comma.join(f'"{NAMES[i]}":{tokens[i]}' for i in order)
+    return (before + "{" + fields + more + "}" + after).encode()
+
+
+def mutated(line: bytes, kind: str, at: int, byte: int) -> bytes:
+    """`line` with one change at `at`."""
+    at %= len(line) or 1
+    before, here, after = line[:at], line[at : at + 1], line[at + 1 :]
+    changed = {
+        "flip": bytes(found ^ (1 << byte % 8) for found in here),
+        "put in": bytes([byte]) + here,
+        "take out": b"",
+        "replace": bytes([byte]),
+        "escape": b"".join(b"\\u%04x" % found for found in here),
+        "double": line[at : at + byte] + here,
+    }
+    return before if kind == "tear" else before + changed[kind] + after
+
+
+KINDS = ("flip", "put in", "take out", "replace", "escape", "double", "tear")
+Pick = Callable[[Sequence[str]], str]
+
+
+def token(name: str, often: bool) -> st.SearchStrategy[str]:
+    return st.just(TOKENS[name][0]) if often else st.sampled_from(TOKENS[name])
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """A line that is canonical, or next to it."""
+    odd = draw(st.sets(st.integers(0, 6), max_size=2))
+    tokens = [draw(token(name, i not in odd)) for i, name in enumerate(NAMES)]
+    order = draw(st.just(range(7)) | st.permutations(range(7)) | st.lists(st.integers(0, 6), max_size=8))
+    comma = draw(st.sampled_from([",", ",", ", ", " ,", ",,"]))
+    more = draw(st.just("") | st.sampled_from(MORE))
+    before, after = draw(st.sampled_from(AFTER)), draw(st.sampled_from(AFTER))
+    line = assembled(tokens, order, comma, more, before, after)
+    for change in draw(
+        st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 200), st.sampled_from(BYTES)), max_size=2)
+    ):
+        line = mutated(line, *change)
+    return line
+
+
+NO_OBJECTS = (b"[]", b"17", b"1.5", b"null", b'"x"', b"true", b"[{}]", b"", b" ", b"{}")
+
+
+def seeded_lines(seed: int, count: int) -> list[bytes]:
+    """The same, by the ten thousand: most have one thing wrong, or none."""
+    chance = random.Random(seed)
+    found = []
+    while len(found) < count:
+        tokens = [TOKENS[name][0] for name in NAMES]
+        for _ in range(chance.choice((0, 0, 1, 1, 1, 2))):
+            i = chance.randrange(7)
+            tokens[i] = chance.choice(TOKENS[NAMES[i]])
+        if chance.random() < 0.03:
+            tokens[4:6] = chance.choice((['"1000000000"', '"10000"'], ['"9999999999.99999999"', '"1000.00000001"']))
+        order = list(range(7))
+        if chance.random() < 0.1:
+            chance.shuffle(order)
+        comma = ", " if chance.random() < 0.1 else ","
+        more = chance.choice(MORE) if chance.random() < 0.15 else ""
+        ends = [chance.choice(AFTER) if chance.random() < 0.08 else "" for _ in range(2)]
+        line = assembled(tokens, order, comma, more, *ends)
+        for _ in range(chance.choice((0, 0, 0, 1, 1, 2))):
+            byte = chance.choice(BYTES) if chance.random() < 0.8 else chance.randrange(256)
+            line = mutated(line, chance.choice(KINDS), chance.randrange(200), byte)
+        found += [chance.choice(NO_OBJECTS)] if chance.random() < 0.01 else line.split(b"\n")
+    return found[:count]
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Record]:
+    """Records of one partition: gaps between offsets, marks, empty values, records of one and of many lines."""
+    found: list[Record] = []
+    offset = draw(st.integers(0, 3))
+    for kind in draw(st.lists(st.sampled_from(["one", "one", "many", "mark", "empty", "trades", "65"]), max_size=7)):
+        value: bytes | None
+        value = {
+            "one": lambda: draw(lines()),
+            "many": lambda: b"\n".join(draw(st.lists(lines(), min_size=2, max_size=5))),
+            "mark": lambda: draw(st.sampled_from([None, b""])),
+            "empty": lambda: draw(st.sampled_from([None, b""])),
+            "trades": lambda: b"\n".join(trade(i) for i in range(draw(st.sampled_from([1, 2, 47, 48, 64])))),
+            "65": lambda: b"\n".join(trade(i) for i in range(65)),
+        }[kind]()
+        headers = MARK if kind == "mark" else draw(st.sampled_from([(), (("other", b"x"),)]))
+        at = draw(st.sampled_from([NOW_MS, NOW_MS, NOW_MS - 60_000, NOW_MS - 60_001, NOW_MS + 10**9]))
+        found.append(Record(offset, at, None, value, headers))
+        offset += draw(st.sampled_from([1, 1, 1, 2, 100]))
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- one decoder in meaning
+
+
+@examples(200)
+@given(st.lists(lines(), min_size=1, max_size=8))
+def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> None:
+    records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(some)]
+    expected = reference(records)
+    with fast_from(1):
+        assert plain(decode(records)) == expected
+    events = {offset: event for offset, _, event in expected.events}
+    for i, line in enumerate(some):
+        assert by_the_oracle(line) == events.get(i), line
+
+
+@examples(100)
+@given(logs())
+def test_a_block_of_records_decodes_as_its_lines_one_by_one(records: list[Record]) -> None:
+    expected = reference(records)
+    assert plain(decode(records)) == expected
+    for fast in (1, 10**9):
+        with fast_from(fast):
+            assert plain(decode(records)) == expected
+
+
+@examples(50)
+@given(logs(), st.sampled_from([1, 3, SMALL_BLOCK]))
+def test_no_split_into_two_chunks_changes_what_is_decoded(records: list[Record], fast: int) -> None:
+    expected = reference(records)
+    with fast_from(fast):
+        for at in range(len(records) + 1):
+            left, right = plain(decode(records[:at])), plain(decode(records[at:]))
+            assert Found(left.events + right.events, left.refused + right.refused) == expected
+
+
+@examples(25)
+@given(st.lists(lines(), max_size=6), st.lists(st.integers(0, 140), max_size=6), st.lists(st.integers(0, 140)))
+def test_bad_lines_in_a_block_above_the_threshold_harm_no_neighbour(
+    some: list[bytes], places: list[int], cuts: list[int]
+) -> None:
+    #   140 trades, one a record, some of them replaced; split anywhere, so that chunks lie on both sides of SMALL_BLOCK
+    values = [trade(i) for i in range(140)]
+    for place, line in zip(places, some, strict=False):
+        values[place % 140] = line
+    records = [Record(i, NOW_MS, None, value, ()) for i, value in enumerate(values)]
+    expected = reference(records)
+    assert plain(decode(records)) == expected
+    bounds = [0, *sorted(cuts), len(records)]
+    parts = [plain(decode(records[a:b])) for a, b in pairwise(bounds)]
+    assert [event for part in parts for event in part.events] == expected.events
+    assert [refused for part in parts for refused in part.refused] == expected.refused
+
+
+def test_one_bad_line_at_every_place_of_a_record_and_at_every_split() -> None:
+    #   three records of 20 lines: above SMALL_BLOCK together, below it alone
+    good = [[trade(20 * r + i) for i in range(20)] for r in range(3)]
+    bad = trade(1).replace(b'"price"', b'"price" ')[:-1] + b',"time":1}'
+    for place in range(60):
+        values = [list(of) for of in good]
+        values[place // 20][place % 20] = bad
+        records = [record(r, *of) for r, of in enumerate(values)]
+        whole = plain(decode(records))
+        assert [(at, i) for at, i, _ in whole.events] == [divmod(n, 20) for n in range(60) if n != place]
+        assert [(one.offset, one.line, one.reason) for one in whole.refused] == [
+            (*divmod(place, 20), Reason.DUPLICATE_KEY)
+        ]
+        for at in (1, 2):
+            left, right = plain(decode(records[:at])), plain(decode(records[at:]))
+            assert Found(left.events + right.events, left.refused + right.refused) == whole
+
+
+def test_twenty_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_three_decoders() -> None:
+    reasons: Counter[Reason] = Counter()
+    accepted = by_the_strict_path = 0
+    for seed, size in enumerate((4_000, 1_000, 63, SMALL_BLOCK, SMALL_BLOCK - 1, 1, 6_000, 9_000)):
+        records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(seeded_lines(seed, size))]
+        expected = reference(records)
+        with strict_calls() as seen:
+            found = plain(decode(records))
+        assert found == expected
+        reasons.update(one.reason for one in expected.refused)
+        accepted += len(expected.events)
+        by_the_strict_path += len(seen) - sum(one.line != WHOLE_RECORD for one in expected.refused)
+        events = {offset: event for offset, _, event in expected.events}
+        for offset, _, _, value, _ in records:
+            assert by_the_oracle(value) == events.get(offset), value
+    # The lines were worth it: every reason was met, and both paths accepted many.
+    assert set(reasons) == set(Reason) - {Reason.TOO_MANY_LINES}
+    assert accepted > 4_000
+    assert by_the_strict_path > 1_000
+    assert accepted - by_the_strict_path > 2_000
+
+
+# ---------------------------------------------------------------------------------------------------------- the oracle
+
+
+def by_the_oracle(line: bytes | None, append_time_ms: int = NOW_MS) -> Event | None:
+    """The event of one line as the oracle's bar of one microsecond shows it, None if it refused the line."""
+    oracle = Oracle([1])
+    oracle.record(line, append_time_ms)
+    assert oracle.events + sum(oracle.refused.values()) == 1
+    if not oracle.events:
+        assert oracle.instruments == []
+        return None
+    (instrument,) = oracle.instruments
+    (bar,) = oracle.bars(*instrument, 1)
+    assert bar["open"] == bar["close"] == bar["high"] == bar["low"] == bar["vwap"]
+    price, quantity = scaled(bar["open"], 8), scaled(bar["volume"], 8)
+    assert bar["notional"] == decimal_text(price * quantity, 16)
+    assert bar["buy_volume"] in {"0", bar["volume"]}
+    side = "sell" if bar["buy_volume"] == "0" else "buy"
+    trade_id, start = bar["first_trade_id"], bar["start"]
+    assert isinstance(trade_id, int)
+    assert isinstance(start, int)
+    return Event(*instrument, trade_id, start, price, quantity, side)
+
+
+def scaled(text: object, digits: int) -> int:
+    whole, _, fraction = str(text).partition(".")
+    return int(whole + fraction.ljust(digits, "0"))
+
+
+@examples(100)
+@given(logs())
+def test_the_oracle_counts_the_events_and_refusals_of_whole_records(records: list[Record]) -> None:
+    oracle = Oracle([1, 1_000_000])
+    for one in records:
+        if one.headers != MARK:
+            oracle.record(one.value, one.append_time_ms)
+    decoded = plain(decode(records))
+    assert oracle.events == len(decoded.events)
+    assert sum(oracle.refused.values()) == len(decoded.refused)
+    of_instruments: Counter[tuple[str, str]] = Counter(event[:2] for _, _, event in decoded.events)
+    assert oracle.instruments == sorted(of_instruments)
+    for instrument, count in of_instruments.items():
+        counted = [bar["trades"] for bar in oracle.bars(*instrument, 1_000_000)]
+        assert sum(int(str(trades)) for trades in counted) == count
+
+
+# -------------------------------------------------------------------------------------------------- which path is taken
+
+
+def test_the_strict_path_is_not_called_for_a_canonical_block() -> None:
+    records = [record(r, *(trade(64 * r + i) for i in range(64))) for r in range(40)]
+    with strict_calls() as seen:
+        assert plain(decode(records)) == reference(records)
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("a", "B", 0, T0, 1, 1, "buy"),
+        Event("0" * 32, "Z" * 64, 10**18 - 1, LATEST, 10**18 - 1, 1000 * 10**8, "sell"),
+        Event("z_-9", "a./:-_", 1, GENESIS, 10**8, 10**16, "sell"),
+        Event("binance", "BTC.USD/T", 5, T0, 150_000_000, 10**17 - 1, "buy"),
+    ],
+)
+def test_a_canonical_line_at_its_bounds_takes_the_fast_path(event: Event) -> None:
+    records = [Record(i, NOW_MS, None, encode_event(event), ()) for i in range(SMALL_BLOCK)]
+    with strict_calls() as seen:
+        found = plain(decode(records))
+    assert seen == []
+    assert [one for _, _, one in found.events] == [event] * SMALL_BLOCK
+
+
+def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
+    #   ids above 10^18, spaces and a late time are valid or not; the fast path leaves them to the strict one
+    odd = {
+        3: trade(3).replace(b'"trade_id":3', b'"trade_id":%d' % LARGEST),
+        40: trade(40).replace(b",", b", "),
+        70: trade(70).replace(str(T0 + 70).encode(), str(LATEST + 1).encode()),
+        71: trade(71).replace(b"BTCUSDT", b"A..B"),
+        72: trade(72).replace(b'"price":"', b'"price":"0.0","x":"'),
+        99: b"",
+    }
+    records = [Record(i, NOW_MS, None, odd.get(i, trade(i)), ()) for i in range(100)]
+    with strict_calls() as seen:
+        found = plain(decode(records))
+    assert seen == [line for line in odd.values() if line]
+    assert [(one.offset, one.reason) for one in found.refused] == [
+        (70, Reason.TOO_LATE),
+        (71, Reason.BAD_SYMBOL),
+        (72, Reason.NOT_POSITIVE),
+        (99, Reason.EMPTY_VALUE),
+    ]
+
+
+@pytest.mark.parametrize("count", [1, SMALL_BLOCK - 1])
+def test_a_small_block_takes_the_strict_path(count: int) -> None:
+    records = [Record(i, NOW_MS, None, trade(i), ()) for i in range(count)]
+    with strict_calls() as seen:
+        decode(records)
+    assert len(seen) == count
+
+
+# ------------------------------------------------------------------------------------------------------------- records
+
+
+def test_no_records_and_marks_alone_give_an_empty_table() -> None:
+    for records in ([], [Record(5, NOW_MS, None, b"", MARK)], [Record(5, NOW_MS, None, None, MARK)]):
+        assert plain(decode(records)) == Found([], [])
+
+
+def test_marks_are_passed_over_and_other_empty_values_are_refused() -> None:
+    #   offset   0      1     2      3      4             5
+    #   value    trade  mark  empty  null   empty, other  trade with the mark's header: no mark, since it has a value
+    records = [
+        record(0, trade(0)),
+        Record(1, NOW_MS, None, b"", (("trace", b"x"), *MARK)),
+        Record(2, NOW_MS, b"key", b"", ()),
+        Record(3, NOW_MS, b"key", None, ()),
+        Record(4, NOW_MS, None, b"", (("slackwater-marks", b"run-1"),)),
+        Record(5, NOW_MS, None, trade(5), MARK),
+    ]
+    found = plain(decode(records))
+    assert [offset for offset, _, _ in found.events] == [0, 5]
+    error = "the record has no value and is no mark"
+    assert found.refused == [Refused(at, WHOLE_RECORD, Reason.EMPTY_VALUE, error, b"") for at in (2, 3, 4)]
+
+
+def test_a_record_of_64_lines_counts_and_one_of_65_is_refused_whole() -> None:
+    records = [record(7, *map(trade, range(64))), record(9, *map(trade, range(65))), record(11, trade(1), b"")]
+    found = plain(decode(records))
+    assert [(offset, index) for offset, index, _ in found.events] == [*((7, i) for i in range(64)), (11, 0)]
+    assert [(one.offset, one.line, one.reason) for one in found.refused] == [
+        (9, WHOLE_RECORD, Reason.TOO_MANY_LINES),
+        (11, 1, Reason.EMPTY_LINE),
+    ]
+    assert found.refused[0].value == records[1].value
+
+
+def test_refusals_stand_in_log_order_whatever_they_concern() -> None:
+    records = [
+        record(4, b"x", trade(1), b"y"),
+        Record(5, NOW_MS, None, None, ()),
+        record(6, b"z"),
+        record(8, b"\n" * 70),
+    ]
+    found = plain(decode(records))
+    assert [(one.offset, one.line) for one in found.refused] == [(4, 0), (4, 2), (5, -1), (6, 0), (8, -1)]
+
+
+@pytest.mark.parametrize("fast", [1, 10**9])
+def test_time_is_held_to_the_append_time_of_its_own_record(fast: int) -> None:
+    #   one minute ahead of record 1 is one minute and a millisecond ahead of record 0
+    line = encode_event(Event("v", "S", 1, LATEST, 1, 1, "buy"))
+    with fast_from(fast):
+        found = plain(decode([record(0, line, append_time_ms=NOW_MS - 1), record(1, line, append_time_ms=NOW_MS)]))
+    assert [offset for offset, _, _ in found.events] == [1]
+    assert [(one.offset, one.reason) for one in found.refused] == [(0, Reason.TOO_LATE)]
+
+
+@pytest.mark.parametrize("fast", [1, 10**9])
+@pytest.mark.parametrize("append_time_ms", [LARGEST, LARGEST // 1000, LARGEST // 1000 - 60_000, -1])
+def test_no_append_time_wraps_around(append_time_ms: int, fast: int) -> None:
+    line = trade(1)
+    largest = line.replace(str(T0 + 1).encode(), str(LARGEST).encode())
+    records = [record(0, line, largest, append_time_ms=append_time_ms)]
+    with fast_from(fast):
+        found = plain(decode(records))
+    assert found == reference(records)
+    assert by_the_oracle(line, append_time_ms) == (found.events[0][2] if found.events else None)
+
+
+def test_a_line_of_a_megabyte_stands_among_its_neighbours() -> None:
+    long = trade(50)[:-1] + b',"x":"' + b"[{\\u0000" * 130_000 + b'"}'
+    records = [Record(i, NOW_MS, None, long if i == 50 else trade(i), ()) for i in range(100)]
+    found = plain(decode(records))
+    assert [event.trade_id for _, _, event in found.events] == list(range(100))
+    assert found.refused == []
+
+
+def test_the_table_of_events_has_the_schema_even_when_empty() -> None:
+    assert events_table([]).schema.equals(EVENT_SCHEMA)
+    table = events_table([Event("v", "S", LARGEST, T0, 10**18 - 1, 1, "sell")])
+    assert table.schema.equals(EVENT_SCHEMA)
+    assert str(table.column("price")[0].as_py()) == "9999999999.99999999"
+    assert pa.types.is_decimal128(table.column("quantity").type)
