@@ -10,7 +10,7 @@ in the bar before is repeated, "0", or nothing (null).
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from views.errors import ViewError
+from views.errors import DefinitionError, ViewError
 from views.events import PRICE_SCALE, SUM_SCALE
 from views.measures import StateColumn
 
@@ -47,23 +47,20 @@ class Ratio:
 
     def finish(self, columns: tuple[StateColumn, ...]) -> Finish1:
         """The function from a state to this column."""
-        over, under = _find(columns, self.over)[0], _find(columns, self.under)[0]
+        over, under = _find_sum(columns, self.over), _find_sum(columns, self.under)
         return lambda state: decimal_text(ratio_units(state[over], state[under]), PRICE_SCALE)
 
     def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
         """The SQL expression of this column over a relation of states."""
-        _find(columns, self.over)
-        _find(columns, self.under)
-        over = f"replace({self.over}::VARCHAR, '.', '')::HUGEINT"
-        under = f"replace({self.under}::DECIMAL(38,{PRICE_SCALE})::VARCHAR, '.', '')::HUGEINT"
-        quotient, rest = f"(abs({over}) // abs({under}))", f"(abs({over}) % abs({under}))"
-        # 2 * rest > under, without the overflow of doubling
-        up = f"({rest} > abs({under}) - {rest} OR ({rest} = abs({under}) - {rest} AND {quotient} % 2 = 1))"
-        units = f"({quotient} + CASE WHEN {up} THEN 1 ELSE 0 END)"
-        digits = f"lpad({units}::VARCHAR, greatest(length({units}::VARCHAR), {PRICE_SCALE + 1})::INTEGER, '0')"
-        text = _text_sql(f"left({digits}, -{PRICE_SCALE}) || '.' || right({digits}, {PRICE_SCALE})")
-        sign = f"CASE WHEN sign({over}) * sign({under}) < 0 AND {units} <> 0 THEN '-' ELSE '' END"
-        return f"({sign} || {text})"
+        _find_sum(columns, self.over)
+        _find_sum(columns, self.under)
+        over, whole = (f"abs(replace({name}::VARCHAR, '.', '')::HUGEINT)" for name in (self.over, self.under))
+        # A divisor that Python refuses raises here too: a division by zero, in this line or the next.
+        under = f"({whole} // CASE WHEN {whole} % {_PRICE_UNIT} = 0 THEN {_PRICE_UNIT} ELSE 0 END)"
+        # Half-even in one division, since a tie rounds up only where the quotient is odd; 2 * over would overflow.
+        units = f"(({over} + ({under} - 1 + ({over} // {under}) % 2) // 2) // {under})"
+        sign = f"CASE WHEN ({self.over} < 0) = ({self.under} < 0) THEN 1 ELSE -1 END"
+        return _text_sql(f"(({sign} * {units})::DECIMAL(38,0) * 0.00000001)::DECIMAL(38,{PRICE_SCALE})::VARCHAR")
 
 
 Answer = Column | Ratio
@@ -96,7 +93,14 @@ def _find(columns: tuple[StateColumn, ...], name: str) -> tuple[int, int]:
     for index, column in enumerate(columns):
         if column.name == name:
             return index, column.scale
-    raise ViewError(f"No state column {name!r}.", f"There are {', '.join(c.name for c in columns)}.")
+    raise DefinitionError(f"No state column {name!r}.", f"There are {', '.join(c.name for c in columns)}.")
+
+
+def _find_sum(columns: tuple[StateColumn, ...], name: str) -> int:
+    index, scale = _find(columns, name)
+    if scale != SUM_SCALE:
+        raise DefinitionError(f"State column {name!r} is no sum, and a ratio is one of two sums.")
+    return index
 
 
 def _text_sql(decimal: str) -> str:

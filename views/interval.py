@@ -42,7 +42,7 @@ def parse_interval(text: str) -> Interval:
     """
     match = _TEXT.fullmatch(text)
     length = int(match[1]) * _UNITS_US[match[2]] if match else 0
-    if not length or length % BASE_US or (DAY_US % length and length != WEEK_US):
+    if not length or length % BASE_US or (DAY_US % length and text != "1w"):
         raise IntervalError(
             f"{text!r} is no interval.", "Use 1s, 5s, 1m, 15m, 1h, 1d or any that divides a day, or 1w."
         )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from views.errors import ViewError
 from views.merge import State
 from views.view import View
 
@@ -22,7 +23,11 @@ class Row(NamedTuple):
 
 
 def rows_of(view: View, table: pa.Table) -> list[Row]:
-    """The rows of `table`, sorted by key and start."""
+    """The rows of `table`, sorted by key and start.
+
+    Raises:
+        ViewError: a state column holds a null.
+    """
     table = table.combine_chunks()
     keys = zip(*(table.column(k).to_pylist() for k in view.key), strict=True)
     starts = table.column("start").to_pylist()
@@ -42,6 +47,8 @@ def table_of(view: View, rows: Iterable[Row]) -> pa.Table:
 
 
 def _integers(column: pa.ChunkedArray) -> list[int]:
+    if column.null_count:
+        raise ViewError(f"A state column holds {column.null_count} nulls; no state has any.")
     if not pa.types.is_decimal128(column.type):
         integers: list[int] = column.to_pylist()
         return integers

@@ -5,6 +5,7 @@ statement is prepared once. Registering and parsing for each segment costs 3 ms.
 """
 
 import decimal
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,13 +17,18 @@ from views.rows import Row, table_of
 from views.sql import summarise_sql
 from views.view import View
 
+_PATTERN = re.compile(r"[*?\[]")
 
-def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A new in-memory database. Nothing is downloaded; the row order of inputs is not kept, which saves memory."""
+
+def connect(threads: int = 0, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A new in-memory database; `threads` 0 means one a core.
+
+    Nothing is downloaded, and the row order of inputs is not kept, which saves memory.
+    """
     con = duckdb.connect()
     con.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     con.execute("SET preserve_insertion_order = false")
-    if threads is not None:
+    if threads:
         con.execute(f"SET threads = {int(threads)}")
     if memory_limit is not None:
         con.execute("SET memory_limit = ?", [memory_limit])
@@ -30,9 +36,9 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> duck
 
 
 def files_sql(paths: Iterable[str]) -> str:
-    """`read_parquet` over exactly these files, in SQL."""
-    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"read_parquet([{quoted}])"
+    """`read_parquet` over exactly these files, in SQL: no path is a pattern, and no folder's name is a column."""
+    quoted = ", ".join("'" + _PATTERN.sub(r"[\g<0>]", path).replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 
 # Wide enough for DECIMAL(38), and it raises rather than rounds; the default context rounds at 28 digits.

@@ -18,6 +18,7 @@ INSTRUMENT = ("venue", "symbol")
 """Every key starts with these two: they choose the partition, so an instrument lives in one."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_TEXTS = frozenset(field.name for field in EVENT_SCHEMA if pa.types.is_string(field.type))
 _WORDS = frozenset({"start", "closed", "venue", "symbol"})
 
 
@@ -33,7 +34,8 @@ class View:
         source: the topic, without its prefix, that holds the events.
 
     Raises:
-        DefinitionError: a name is no identifier or stands twice, or the key does not start with the instrument.
+        DefinitionError: a name is no identifier, stands twice or is a key column's; there is no measure; the key does
+            not start with the instrument or is not of text columns; an answer's column is unknown or of a wrong kind.
     """
 
     name: str
@@ -46,11 +48,16 @@ class View:
         names = [self.name, *self.measures, *self.answers]
         if wrong := [n for n in names if not _NAME.fullmatch(n) or n in _WORDS]:
             raise DefinitionError(f"View {self.name!r}: {wrong} cannot be names.", "Use [a-z][a-z0-9_]*.")
-        columns = [column.name for column in self.columns]
+        if not self.measures:
+            raise DefinitionError(f"View {self.name!r} has no measure.")
+        columns = [*self.key, *(column.name for column in self.columns)]
         if twice := {c for c in columns if columns.count(c) > 1}:
-            raise DefinitionError(f"View {self.name!r}: state columns {sorted(twice)} stand twice.")
-        if self.key[:2] != INSTRUMENT or not set(self.key) <= set(EVENT_SCHEMA.names):
-            raise DefinitionError(f"View {self.name!r}: the key is {self.key}.", "Start with venue, symbol.")
+            raise DefinitionError(f"View {self.name!r}: key or state columns {sorted(twice)} stand twice.")
+        if keys := [n for n in self.answers if n in self.key]:
+            raise DefinitionError(f"View {self.name!r}: answers {keys} are key columns already.")
+        if self.key[:2] != INSTRUMENT or not set(self.key) <= _TEXTS:
+            hint = f"Start with venue, symbol; others are text columns of the event: {', '.join(sorted(_TEXTS))}."
+            raise DefinitionError(f"View {self.name!r}: the key is {self.key}.", hint)
         for answer in self.answers.values():
             answer.finish(self.columns)  # raises where a column is unknown
 
@@ -83,6 +90,10 @@ class View:
             "state": [[column.name, column.sql] for column in self.columns],
         }
         return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        # Two mappings in another order are equal, but they are other states: a state is a tuple in the measures' order.
+        return isinstance(other, View) and self.definition == other.definition
 
     def __hash__(self) -> int:
         return hash(self.definition)

@@ -1,0 +1,245 @@
+"""The laws of a view, written once: `laws(view)` gives them by name, each a property test without arguments.
+
+    events --summarise--> states --merge--> states --finish--> answers
+             SQL                   SQL, Python      SQL, Python
+
+Every arrow is compared with the naive oracle (`naive`), the SQL ones with the Python ones, and the merges with the
+algebra: identity, commutativity, associativity, and no matter how events are split, ordered and dealt into segments.
+
+Not here: what is drawn (`draws`), and which views are held to the laws (`test_view_laws`).
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import naive
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+from draws import EARLIEST_US, INTERVALS, event_lists, events_table, finishable_rows, row_lists, states
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import Event
+from profiles import examples
+
+from views.events import EVENT_SCHEMA
+from views.interval import NAMED_INTERVALS, Interval
+from views.measures import First, Last, Max, Min, Sum
+from views.merge import State, finisher, merge_all, merger
+from views.rows import Row, rows_of, table_of
+from views.session import Summariser, connect
+from views.sql import finish_sql, merge_sql
+from views.view import View
+
+Law = Callable[[], None]
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    return connect(threads=1)
+
+
+@cache
+def _summariser(view: View) -> Summariser:
+    return Summariser((view,))
+
+
+def summarised(view: View, events: Sequence[Event]) -> list[Row]:
+    """`events` summarised as one segment."""
+    return _summariser(view).rows(view, events_table(events))
+
+
+def merged_in_sql(view: View, rows: Iterable[Row], interval: Interval) -> list[Row]:
+    """`rows` merged to `interval` by DuckDB; the result has the state's own types."""
+    return rows_of(view, _merged_table(view, table_of(view, rows), interval))
+
+
+def merged_in_python(view: View, rows: Iterable[Row], interval: Interval) -> list[Row]:
+    """`rows` merged to `interval` by the view's Python merge."""
+    bars: dict[tuple[tuple[str, ...], int], list[State]] = {}
+    for key, start, state in rows:
+        bars.setdefault((key, interval.floor(start)), []).append(state)
+    found = ((key, start, merge_all(view, of)) for (key, start), of in bars.items())
+    return sorted(Row(key, start, state) for key, start, state in found if state is not None)
+
+
+@contextmanager
+def _reading(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor of its own, so that a failed query leaves nothing unread, that sees `tables` by name."""
+    with _connection().cursor() as cursor:
+        for name, table in tables.items():
+            cursor.register(name, table)
+        yield cursor
+
+
+def _merged_table(view: View, table: pa.Table, interval: Interval) -> pa.Table:
+    with _reading(states=table) as cursor:
+        merged = cursor.sql(merge_sql(view, "states", interval)).to_arrow_table()
+    assert same_types(merged.schema, view.state_schema)
+    return merged
+
+
+def _finished_in_sql(view: View, rows: Iterable[Row]) -> dict[tuple[object, ...], dict[str, object]]:
+    with _reading(states=table_of(view, rows)) as cursor:
+        found = cursor.execute(finish_sql(view, "states")).fetchall()
+    width = len(view.key) + 1
+    return {line[:width]: dict(zip(view.answers, line[width:], strict=True)) for line in found}
+
+
+def same_types(a: pa.Schema, b: pa.Schema) -> bool:
+    """Whether names, order and types agree; DuckDB says of every column that it may be null."""
+    return [(f.name, f.type) for f in a] == [(f.name, f.type) for f in b]
+
+
+def laws(view: View, meaning: View | None = None, quick: settings | None = None) -> Mapping[str, Law]:
+    """The laws of `view` by name. Each raises where it is broken, and takes no argument.
+
+    Args:
+        view: the view that is held to the laws.
+        meaning: the declaration that the oracle and the generators read, where `view` is a broken copy of it.
+        quick: settings to use instead of each law's own.
+    """
+    meant = meaning or view
+    any_state, any_rows, bars = states(meant), row_lists(meant, unique=False), row_lists(meant, unique=True)
+    intervals = st.sampled_from(INTERVALS) | st.sampled_from([INTERVALS[0], INTERVALS[-1]])
+
+    found: dict[str, Law] = {}
+
+    def law(count: int, *drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def add(body: Callable[..., None]) -> Callable[..., None]:
+            found[body.__name__] = (quick or examples(count))(given(*drawn)(body)) if drawn else body
+            return body
+
+        return add
+
+    @law(1)
+    def operands_are_exact() -> None:
+        """No expression is a float, and none has more digits than its state."""
+        events = events_table([Event("v", "S", 1, EARLIEST_US, 1, 1, "buy")])
+        for measure in view.measures.values():
+            if isinstance(measure, Sum | Min | Max | First | Last):
+                with _reading(segment=events) as cursor:
+                    ((type_name,),) = cursor.execute(f"SELECT typeof({measure.expr}) FROM segment").fetchall()
+                kind, _, digits = type_name.rstrip(")").partition("(")
+                assert kind == "DECIMAL", f"{measure} is over {type_name}"
+                precision, scale = map(int, digits.split(","))
+                assert scale <= 16 if isinstance(measure, Sum) else (precision, scale) == (18, 8), type_name
+            if isinstance(measure, First | Last):
+                assert EVENT_SCHEMA.field(measure.by).type == pa.int64()
+
+    @law(30, any_state)
+    def identity(state: State) -> None:
+        assert merge_all(view, []) is None
+        assert merge_all(view, [state]) == state
+
+    @law(30, bars)
+    def merging_bars_that_stand_alone_changes_nothing(rows: list[Row]) -> None:
+        assert merged_in_sql(view, rows, INTERVALS[0]) == sorted(rows)
+
+    @law(150, any_state, any_state)
+    def commutativity(a: State, b: State) -> None:
+        merge = merger(view)
+        assert merge(a, b) == merge(b, a)
+
+    @law(150, any_state, any_state, any_state)
+    def associativity(a: State, b: State, c: State) -> None:
+        merge = merger(view)
+        assert merge(merge(a, b), c) == merge(a, merge(b, c))
+
+    @law(60, any_rows, st.integers(0, 10), st.integers(0, 10))
+    def codec_through_arrow(rows: list[Row], skip: int, split: int) -> None:
+        table = table_of(view, rows)
+        assert table.schema.equals(view.state_schema)
+        assert rows_of(view, table) == sorted(rows)
+        assert rows_of(view, table.slice(skip)) == sorted(rows[skip:])
+        chunks = pa.concat_tables([table.slice(0, split), table.slice(split)])
+        assert rows_of(view, chunks) == sorted(rows)
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(chunks)
+        assert rows_of(view, pa.ipc.open_stream(sink.getvalue()).read_all()) == sorted(rows)
+
+    @law(30, any_rows)
+    def codec_through_parquet(rows: list[Row]) -> None:
+        sink = io.BytesIO()
+        pq.write_table(table_of(view, rows), sink)
+        assert rows_of(view, pq.read_table(io.BytesIO(sink.getvalue()))) == sorted(rows)
+
+    @law(15, any_rows, intervals)
+    def codec_through_parquet_that_duckdb_writes(rows: list[Row], interval: Interval) -> None:
+        with TemporaryDirectory() as folder:
+            path = str(Path(folder) / "states.parquet")
+            with _reading(states=table_of(view, rows)) as cursor:
+                cursor.execute(f"COPY ({merge_sql(view, 'states', interval)}) TO '{path}' (FORMAT parquet)").fetchall()
+            table = pq.read_table(path)
+        assert same_types(table.schema, view.state_schema)
+        assert rows_of(view, table) == merged_in_python(view, rows, interval)
+
+    @law(100, any_rows, intervals, st.randoms(use_true_random=False))
+    def merge_in_sql_is_merge_in_python(rows: list[Row], interval: Interval, random: Random) -> None:
+        in_python = merged_in_python(view, rows, interval)
+        random.shuffle(rows)
+        assert merged_in_sql(view, rows, interval) == in_python
+        assert merged_in_python(view, rows, interval) == in_python
+
+    @law(30, any_rows, st.sampled_from(NAMED_INTERVALS))
+    def a_coarse_bar_is_merged_from_finer_ones(rows: list[Row], interval: Interval) -> None:
+        for finer in [i for i in NAMED_INTERVALS if interval.us % i.us == 0 and i != interval][-2:]:
+            through = _merged_table(view, table_of(view, rows), finer)
+            assert rows_of(view, _merged_table(view, through, interval)) == merged_in_python(view, rows, interval)
+
+    @law(100, event_lists())
+    def summarise_is_what_the_oracle_says(events: list[Event]) -> None:
+        expected = naive.summarise(meant, events)
+        assert summarised(view, events) == expected
+        table = _summariser(view).table(view, events_table(events))
+        assert table.schema.equals(view.state_schema)
+        assert rows_of(view, table) == expected
+
+    @law(20, event_lists(), st.integers(0, 24))
+    def summarise_of_files_is_what_the_oracle_says(events: list[Event], split: int) -> None:
+        with TemporaryDirectory() as folder:
+            paths = [str(Path(folder) / name) for name in ("a.parquet", "b'].parquet")]
+            for path, part in zip(paths, (events[:split], events[split:]), strict=True):
+                pq.write_table(events_table(part), path)
+            table = _summariser(view).files(view, paths)
+        assert same_types(table.schema, view.state_schema)
+        assert rows_of(view, table) == naive.summarise(meant, events)
+
+    @law(80, event_lists(), st.data())
+    def segments_merge_to_the_whole_however_events_are_dealt(events: list[Event], data: st.DataObject) -> None:
+        order = data.draw(st.permutations(events))
+        hands = data.draw(st.lists(st.integers(0, 4), min_size=len(events), max_size=len(events)))
+        interval = data.draw(intervals)
+        dealt = [[e for e, hand in zip(order, hands, strict=True) if hand == i] for i in range(5)]
+        rows = [row for part in dealt for row in summarised(view, part)]
+        expected = naive.summarise(meant, events, interval.us)
+        assert merged_in_python(view, rows, interval) == expected
+        assert merged_in_sql(view, rows, interval) == expected
+
+    @law(8, event_lists())
+    def segments_merge_to_the_whole_at_every_split(events: list[Event]) -> None:
+        whole = summarised(view, events)
+        for at in range(len(events) + 1):
+            halves = summarised(view, events[:at]) + summarised(view, events[at:])
+            assert merged_in_python(view, halves, INTERVALS[0]) == whole
+            assert merged_in_sql(view, halves, INTERVALS[0]) == whole
+
+    @law(80, finishable_rows(meant))
+    def finish_in_sql_is_finish_in_python(rows: list[Row]) -> None:
+        in_sql = _finished_in_sql(view, rows)
+        assert len(in_sql) == len(rows)
+        for row in rows:
+            answer = finisher(view)(row.state)
+            assert list(answer) == list(view.answers)
+            assert answer == naive.finish(meant, row.state)
+            assert answer == in_sql[*row.key, row.start]
+
+    return found

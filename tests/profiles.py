@@ -1,0 +1,24 @@
+"""The Hypothesis profile of every property test; importing this module loads it, so import it before `@given` is used.
+
+`repeatable`, the default, draws the same examples in every run. HYPOTHESIS_PROFILE=search draws new ones, more of them.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
+
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "search", deadline=None, print_blob=True, max_examples=1000, suppress_health_check=_SLOW_IS_FINE
+)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "repeatable")
+settings.load_profile(PROFILE)
+
+
+def examples(count: int) -> settings:
+    """Settings of a property that needs `count` examples when repeatable; a search takes ten times as many."""
+    return settings(settings.get_profile(PROFILE), max_examples=count if PROFILE == "repeatable" else 10 * count)
