@@ -1,1 +1,4 @@
-"""batch_layer."""
+"""The batch layer: mark, archive, compute, publish. One run makes one version.
+
+Not here: what is computed (`views`, `pipeline`), what a version is (`versions`), who reads it (`serving`).
+"""

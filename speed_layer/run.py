@@ -40,20 +40,22 @@ def all_partitions(log: Log, settings: SourceSettings) -> Share:
     return Share(tuple(sorted(log.bounds(settings.names.source(settings.views[0].source)))))
 
 
-def run_once(settings: SourceSettings) -> None:
-    """One in-process pipeline, until STOP is set or `settings.pipeline_s` are over."""
+def run_once(settings: SourceSettings, share: Share | None = None) -> None:
+    """One in-process pipeline over `share`, until STOP is set or `settings.pipeline_s` are over."""
     options = PipelineOptions([], direct_num_workers=1)
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
-    build(pipeline, settings, [all_partitions(settings.open_log(), settings)])
+    build(pipeline, settings, [share or all_partitions(settings.open_log(), settings)])
     pipeline.run().wait_until_finish()
 
 
-def run(settings: SourceSettings, on_restart: Callable[[int], None] = lambda _: None) -> None:
+def run(
+    settings: SourceSettings, share: Share | None = None, on_restart: Callable[[int], None] = lambda _: None
+) -> None:
     """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends."""
     failures = restarts = 0
     while not STOP.is_set():
         try:
-            run_once(settings)
+            run_once(settings, share)
             failures = 0
         except Exception as error:  # Beam wraps what a DoFn raises in types of its own
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]

@@ -1,0 +1,63 @@
+"""The batch layer as a plain Beam program.
+
+    python -m batch_layer --runner=... [Beam options]                    one batch run: mark, archive, compute, publish
+    python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet trades, no broker
+
+Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from batch_layer.compute import run_pipeline, written
+from batch_layer.errors import InputError
+from batch_layer.run import BatchRun
+from batch_layer.segments import input_segments
+from event_log.clock import SystemClock
+from event_log.kafka_log import KafkaLog
+from event_log.names import TopicNames
+from slackwater.errors import SlackwaterError
+from slackwater.settings import from_environ
+from versions.store import VersionStore
+from views.registry import VIEWS
+
+
+class BatchOptions(PipelineOptions):
+    """The two options of its own; all others are Beam's."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--input", help="Parquet files of trades, a glob; then no broker is used.")
+        parser.add_argument("--output", help="Folder that the views of --input are written to.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run; 0 if a version was published or the views were written."""
+    options = PipelineOptions(arguments)
+    own = options.view_as(BatchOptions)
+    try:
+        if (own.input is None) != (own.output is None):
+            raise InputError("--input and --output go together.")
+        if own.input is not None:
+            segments, folder = input_segments(own.input), Path(own.output).absolute()
+            run_pipeline(segments, VIEWS, folder, options, finished=True)
+            for view, interval, _, path in written(segments, VIEWS, folder):
+                print(f"{view.name} {interval.text}: {path}")
+            return 0
+        settings = from_environ(os.environ)
+        log, store = KafkaLog(settings.servers), VersionStore(settings.home)
+        run = BatchRun(log, TopicNames(settings.prefix), store, VIEWS, SystemClock(), options)
+        manifest = run.run()
+    except SlackwaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"version {manifest.version}: {manifest.counts['events']} events, cut {manifest.cut}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

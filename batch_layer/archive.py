@@ -1,0 +1,129 @@
+"""Archives a slice of the event log: [parent's cut, this run's cut) of every partition into Parquet, in log order.
+
+Refused records go to the dead letters here, keyed by their position, so that a run that is repeated writes the same
+letters. The archive of a version is the files that its manifest lists, never a directory's listing.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_layer.errors import TailLostError
+from event_log import dead_letter
+from event_log.clock import Clock
+from event_log.decode import WHOLE_RECORD, Refused, decode
+from event_log.log import Ack, Log, Writer, read_range
+from event_log.mark import marks_at
+from event_log.names import TopicNames
+from versions.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
+from versions.id_runs import IdRuns, write_runs
+from versions.manifest import ArchiveFile, Manifest, StoredFile
+from versions.store import VersionStore
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one run adds to the archive. `ids` is the file of its trade ids, None if there are none."""
+
+    files: tuple[ArchiveFile, ...]
+    ids: StoredFile | None
+    events: int
+    refused: Mapping[str, int]
+
+
+NOTHING = Epoch((), None, 0, {})
+
+
+def check_parent(log: Log, topic: str, parent: Manifest) -> None:
+    """Check that the log still is the one that `parent` was made of.
+
+    Raises:
+        TailLostError: the log starts above its cut, ends below it, or the record at the cut is not its own mark.
+    """
+    bounds = log.bounds(topic)
+    for mark in parent.marks:
+        if mark.partition not in bounds:
+            raise TailLostError(topic, parent.version, f"partition {mark.partition} is gone")
+        start, end = bounds[mark.partition]
+        if not start <= mark.offset <= end:
+            where = f"partition {mark.partition} holds [{start}, {end}), the cut is {mark.offset}"
+            raise TailLostError(topic, parent.version, where)
+    expected = {mark.partition: mark.run_id for mark in parent.marks if mark.run_id is not None}
+    found = marks_at(log, topic, {p: parent.cut[p] for p in expected})
+    for p, run_id in expected.items():
+        if found[p] != run_id:
+            raise TailLostError(topic, parent.version, f"partition {p} holds no mark of its run at {parent.cut[p]}")
+
+
+class Archiver:
+    """Writes one epoch. `start` and `cut` map partition -> offset; half-open."""
+
+    def __init__(
+        self, log: Log, names: TopicNames, store: VersionStore, writer: Writer, clock: Clock, run_id: str
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._store = store
+        self._letters = writer
+        self._clock = clock
+        self._run_id = run_id
+
+    def archive(self, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]) -> Epoch:
+        """Read, decode and write the slice; returns when the files and the dead letters are durable."""
+        files: dict[int, ArchiveWriter] = {}
+        runs, refused = IdRuns(), Counter[str]()
+        pending: list[Ack] = []
+        try:
+            for found in read_range(self._log, topic, start, cut):
+                decoded = decode(found.records)
+                source = f"{topic}@{topic_id}/{found.partition}"
+                for refusal in decoded.refused:
+                    refused[refusal.reason] += 1
+                    pending.append(self._refuse(source, refusal))
+                if decoded.table.num_rows:
+                    if found.partition not in files:
+                        path = self._store.home / archive_path(self._run_id, found.partition, 0)
+                        files[found.partition] = open_writer(path)
+                    runs.add_events(decoded.table)
+                    offset, index = decoded.table.column("offset"), decoded.table.column("index")
+                    files[found.partition].write(archive_table(found.partition, decoded.table, offset, index))
+        finally:
+            for file in files.values():
+                file.close()
+        for ack in pending:
+            ack.offset()
+        return self._epoch(files, runs, refused, start, cut)
+
+    def _epoch(
+        self,
+        files: Mapping[int, ArchiveWriter],
+        runs: IdRuns,
+        refused: Mapping[str, int],
+        start: Mapping[int, int],
+        cut: Mapping[int, int],
+    ) -> Epoch:
+        if not files:
+            return Epoch((), None, 0, dict(refused))
+        entries = [
+            ArchiveFile(self._store.stored(file.path, file.rows), self._run_id, p, start[p], cut[p])
+            for p, file in sorted(files.items())
+        ]
+        path: Path = self._store.home / "archive" / self._run_id / "ids.parquet"
+        ids = self._store.stored(path, write_runs(runs, path))
+        return Epoch(tuple(entries), ids, sum(file.rows for file in files.values()), dict(refused))
+
+    def _refuse(self, source: str, refusal: Refused) -> Ack:
+        line = "" if refusal.line == WHOLE_RECORD else f":{refusal.line}"
+        letter = dead_letter.DeadLetter(
+            source=source,
+            position=f"{refusal.offset}{line}",
+            reason=refusal.reason,
+            error=refusal.error,
+            time_us=self._clock.now_us(),
+            value=refusal.value,
+        )
+        return dead_letter.send(self._letters, self._names.dead_letters, letter)

@@ -1,0 +1,66 @@
+"""Computes views: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard, on any Beam runner."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from batch_layer.errors import ComputeError
+from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
+from pipeline.segment import Segment
+from pipeline.summarise import Summarise
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.view import View
+
+
+def build(
+    pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path, finished: bool = False
+) -> None:
+    """Add the batch layer to a pipeline; its views are written under `folder`."""
+    _ = (
+        pipeline
+        | "Segments of the archive" >> beam.Create(segments, reshuffle=False)
+        | "Summarise" >> Summarise(views, threads=0)
+        | "By view and shard" >> beam.Map(keyed)
+        | "Merge" >> beam.CombinePerKey(MergeStates())
+        | "Write" >> beam.ParDo(WriteShard(views, folder, finished))
+    )
+
+
+def run_pipeline(
+    segments: Sequence[Segment],
+    views: tuple[View, ...],
+    folder: Path,
+    options: PipelineOptions | None = None,
+    finished: bool = False,
+) -> None:
+    """Run it to its end: in process, or on the runner that `options` names."""
+    options = options or PipelineOptions([])
+    # Named by hand: Beam's default runner would look for another one on the network first.
+    runner = options.view_as(StandardOptions).runner or FnApiRunner()
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline, segments, views, folder, finished)
+    pipeline.run().wait_until_finish()
+
+
+def written(
+    segments: Sequence[Segment], views: tuple[View, ...], folder: Path
+) -> list[tuple[View, Interval, int, Path]]:
+    """Every file that the pipeline had to write: each segment has events, so each shard has bars.
+
+    Raises:
+        ComputeError: one is missing.
+    """
+    shards = sorted({segment.slot.shard for segment in segments})
+    found = []
+    for view in views:
+        for interval in PUBLISHED_INTERVALS:
+            for shard in shards:
+                path = shard_path(folder, view.name, interval, shard)
+                if not path.exists():
+                    raise ComputeError(f"The pipeline ended without writing {path}.")
+                found.append((view, interval, shard, path))
+    return found

@@ -1,0 +1,143 @@
+"""One batch run: read the parent, mark, archive, compute, publish. A run that dies anywhere leaves the old version
+served and can be run again; it starts over with new marks.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
+from batch_layer.compute import run_pipeline, written
+from batch_layer.errors import CutBehindError
+from batch_layer.segments import archive_segments
+from event_log.clock import Clock
+from event_log.errors import TopicRecreatedError
+from event_log.log import Log
+from event_log.mark import append_marks
+from event_log.names import TopicNames
+from versions.manifest import Instrument, Manifest, Mark, Proof, ViewFile
+from versions.store import VersionStore, empty_manifest
+from views.interval import PUBLISHED_INTERVALS
+from views.session import connect, files_sql
+from views.sql import bounds_sql
+from views.view import View
+
+Steps = Callable[[str], None]
+
+
+@dataclass
+class BatchRun:
+    """One run. `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
+
+    `extra` is an epoch of imported history that this run takes into the archive.
+    """
+
+    log: Log
+    names: TopicNames
+    store: VersionStore
+    views: tuple[View, ...]
+    clock: Clock
+    options: Any = None
+    extra: Epoch = NOTHING
+    on_step: Steps = lambda _: None
+    timings_ms: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> Manifest:
+        """Make and publish the next version.
+
+        Raises:
+            TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
+            LostRaceError: another run published first.
+        """
+        topic = self.names.source(self.views[0].source)
+        topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
+        parent = self._parent(topic, topics)
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        writer = self.log.writer()
+        try:
+            with self._step("mark"):
+                check_parent(self.log, topic, parent)
+                start = {p: parent.cut.get(p, bounds.start) for p, bounds in self.log.bounds(topic).items()}
+                delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}
+                cut = append_marks(writer, topic, start, run_id)
+                _check_cut(start, cut)
+            with self._step("archive"):
+                archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
+                epoch = archiver.archive(topic, topics[topic], start, cut)
+        finally:
+            writer.close()
+        archive = (*parent.archive, *epoch.files, *self.extra.files)
+        version = self.store.reserve()
+        with self._step("compute"):
+            segments = archive_segments(self.store.home, topics[topic], archive)
+            folder = self.store.folder / str(version) / "views"
+            run_pipeline(segments, self.views, folder, self.options)
+        with self._step("publish"):
+            files = tuple(
+                ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
+                for view, interval, shard, path in written(segments, self.views, folder)
+            )
+            manifest = Manifest(
+                version=version,
+                parent=parent.version,
+                run_id=run_id,
+                created_us=self.clock.now_us(),
+                topics=topics,
+                marks=tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
+                delta_start=delta_start,
+                definitions={view.name: view.definition for view in self.views},
+                counts=_counts(parent, epoch, self.extra),
+                archive=archive,
+                ids=(*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None)),
+                views=files,
+                instruments=_instruments(self.store.home, self.views[0], files),
+                proof=Proof("unproven", "this release publishes without a proof of the hand-off"),
+                timings_ms=dict(self.timings_ms),
+            )
+            self.store.publish(manifest)
+        return manifest
+
+    def _parent(self, topic: str, topics: Mapping[str, str]) -> Manifest:
+        current = self.store.current()
+        if current is None:
+            return empty_manifest(dict(topics), {p: bounds.start for p, bounds in self.log.bounds(topic).items()})
+        if current.topics.get(topic) != topics[topic]:
+            raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topics[topic])
+        return current
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self.on_step(name)
+        began = self.clock.elapsed_s()
+        yield
+        self.timings_ms[name] = round((self.clock.elapsed_s() - began) * 1000)
+
+
+def _check_cut(start: Mapping[int, int], cut: Mapping[int, int]) -> None:
+    behind = {p: (cut[p], at) for p, at in start.items() if cut[p] < at}
+    if behind:
+        raise CutBehindError(f"Marks lie below the parent's cut, as partition: (mark, cut): {behind}.")
+
+
+def _counts(parent: Manifest, *epochs: Epoch) -> dict[str, int]:
+    events = parent.counts.get("events", 0) + sum(epoch.events for epoch in epochs)
+    refused = parent.counts.get("refused", 0) + sum(sum(epoch.refused.values()) for epoch in epochs)
+    return {"events": events, "refused": refused, "new_events": sum(epoch.events for epoch in epochs)}
+
+
+def _instruments(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple[Instrument, ...]:
+    base = PUBLISHED_INTERVALS[0].text
+    found: list[Instrument] = []
+    with connect() as con:
+        for file in files:
+            if (file.view, file.interval) == (view.name, base):
+                select = bounds_sql(files_sql([str(home / file.file.path)]))
+                for venue, symbol, first, last, _ in con.execute(select).fetchall():
+                    found.append(Instrument(venue, symbol, file.shard, first, last))
+    return tuple(sorted(found, key=lambda i: (i.venue, i.symbol)))

@@ -1,0 +1,107 @@
+"""The sink of the batch pipeline: merges the states of a shard and writes them as Parquet at every published interval.
+
+    <folder>/<view>/<interval>/<shard>.parquet      a row a bar, sorted by key and start
+
+A file gets its name when it is whole, so a bundle that is run twice on any runner writes the same bytes.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import duckdb
+import pyarrow as pa
+
+from pipeline.segment import States
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.registry import view_named
+from views.session import connect
+from views.sql import finish_sql, merge_sql
+from views.view import View
+
+ROW_GROUP_ROWS = 16_384
+"""Small enough that a cold range of one instrument reads a few of them only."""
+
+ShardKey = tuple[str, int]
+
+
+def shard_path(folder: Path, view: str, interval: Interval, shard: int) -> Path:
+    """Where the states of a shard are."""
+    return folder / view / interval.text / f"{shard}.parquet"
+
+
+def keyed(states: States) -> tuple[ShardKey, pa.Table]:
+    """States by the view and shard that they are merged in."""
+    return (states.view, states.slot.shard), states.table
+
+
+class MergeStates(beam.CombineFn):
+    """Tables of states -> one table a shard, in which a bar may still stand several times; the writer merges them."""
+
+    def create_accumulator(self) -> list[pa.Table]:
+        """No table."""
+        return []
+
+    def add_input(self, tables: list[pa.Table], table: pa.Table) -> list[pa.Table]:
+        """One more."""
+        return [*tables, table]
+
+    def merge_accumulators(self, accumulators: Iterable[list[pa.Table]]) -> list[pa.Table]:
+        """All of them."""
+        return [table for tables in accumulators for table in tables]
+
+    def extract_output(self, tables: list[pa.Table]) -> pa.Table:
+        """One table."""
+        return pa.concat_tables(tables)
+
+
+class WriteShard(beam.DoFn):
+    """((view, shard), states) -> the paths that it wrote. `finished` also writes answers, decimals as text."""
+
+    def __init__(self, views: tuple[View, ...], folder: Path, finished: bool = False) -> None:
+        self._views = views
+        self._folder = folder
+        self._finished = finished
+
+    def setup(self) -> None:
+        """Open a session that keeps the order of ORDER BY in what COPY writes."""
+        self._con = connect()
+        self._con.execute("SET preserve_insertion_order = true")
+
+    def process(self, element: tuple[ShardKey, pa.Table]) -> Iterator[str]:
+        """Write one shard."""
+        (name, shard), states = element
+        view = view_named(name, self._views)
+        self._con.register("states", states)
+        source = "states"
+        for interval in PUBLISHED_INTERVALS:
+            table = f"states_{interval.text}"
+            self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {merge_sql(view, source, interval)}")
+            path = shard_path(self._folder, name, interval, shard)
+            _copy(self._con, f"SELECT * FROM {table}", view, path)
+            yield str(path)
+            if self._finished:
+                answers = path.parent / "answers" / path.name
+                _copy(self._con, finish_sql(view, table), view, answers)
+                yield str(answers)
+            if source != "states":
+                self._con.execute(f"DROP TABLE {source}")
+            source = table
+        self._con.execute(f"DROP TABLE {source}")
+        self._con.unregister("states")
+
+    def teardown(self) -> None:
+        """Close the session."""
+        self._con.close()
+
+
+def _copy(con: duckdb.DuckDBPyConnection, select: str, view: View, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    order = ", ".join([*view.key, "start"])
+    target = str(temporary).replace("'", "''")
+    con.execute(
+        f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO '{target}' "
+        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+    )
+    temporary.replace(path)

@@ -1,0 +1,72 @@
+"""The speed layer as a plain Beam program.
+
+    python -m speed_layer [--partitions 0,1] --runner=... [Beam options]
+
+Without `--runner` it runs in process until it is told to end. On a cluster, submit one job for each share of the
+partitions. Settings come from the environment, as for `slackwater`.
+"""
+
+import functools
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from event_log.kafka_log import KafkaLog
+from event_log.names import TopicNames
+from slackwater.errors import SettingError, SlackwaterError
+from slackwater.settings import from_environ
+from speed_layer.run import all_partitions, build, run
+from speed_layer.source import Share, SourceSettings
+from speed_layer.stopping import STOP
+from views.registry import VIEWS
+
+
+class SpeedOptions(PipelineOptions):
+    """The one option of its own; all others are Beam's."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--partitions", help="Partitions that this job reads, such as 0,1. Default: all.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to end."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    options = PipelineOptions(arguments, streaming=True)
+    try:
+        settings = from_environ(os.environ)
+        source = SourceSettings(
+            functools.partial(KafkaLog, settings.servers), TopicNames(settings.prefix), settings.home, VIEWS
+        )
+        share = _share(options.view_as(SpeedOptions).partitions, source)
+        if options.view_as(StandardOptions).runner is None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: STOP.set())
+            run(source, share)
+        else:
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline, source, [share or all_partitions(source.open_log(), source)])
+            pipeline.run().wait_until_finish()
+    except SlackwaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _share(text: str | None, source: SourceSettings) -> Share | None:
+    if text is None:
+        return None
+    there = all_partitions(source.open_log(), source).partitions
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and int(word) in there for word in words):
+        raise SettingError(f"--partitions is {text!r}.", f"There are {', '.join(map(str, there))}.")
+    return Share(tuple(sorted({int(word) for word in words})))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
