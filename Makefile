@@ -1,21 +1,83 @@
-# The words of this project. `make demo` and `make test` set up all they need in .venv/.
-PYTHON ?= python3
-PIP = .venv/bin/pip --disable-pip-version-check install --quiet --require-hashes --no-deps
-UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+# The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench web lock clean
+.DELETE_ON_ERROR:
 
+# Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
+PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
+PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
+LOCKED = $(PIP) --require-hashes --no-deps -r
+UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+UV_RUN = $(UV) pyproject.toml --extra all --group pyproject.toml:build --group pyproject.toml:web
+WEB = $(wildcard serving/web/build.py serving/web/package.json serving/web/package-lock.json serving/web/.npmrc)
+
+USABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+SEEN = import sys; v = sys.version_info[:2]; print("  found Python", sys.version.split()[0], "as", sys.executable + ",", \
+  "without the venv and ensurepip modules" if (3, 11) <= v <= (3, 13) else "out of range", file=sys.stderr)
+
+# Sets the shell variable `python`, or says what is missing and fails.
+define find_python
+python=; for each in $(PYTHONS); do \
+  if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then python=$$each; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo 'Slackwater needs Python 3.11, 3.12 or 3.13 with its venv module, and found none.' >&2; \
+  for each in $(PYTHONS); do "$$each" -c '$(SEEN)' 2>&1 | grep '^  found' >&2; done; \
+  echo '  Debian, Ubuntu:  apt-get install python3 python3-venv' >&2; \
+  echo '  Fedora:          dnf install python3.13' >&2; \
+  echo '  macOS:           brew install python@3.13' >&2; \
+  echo '  Then run make again; with PYTHON=<path> it takes the Python you name.' >&2; \
+  false; \
+fi
+endef
+
+help: ## List these words
+	@sed -n -e '/^[a-z]*:.*## /!d' -e 's/^\([a-z]*\):.*## /\1       /' -e 's/^\([a-z][a-z ]\{6\}\) */  make \1/p' $(MAKEFILE_LIST)
+	@echo '  ARGS="..." is passed on by demo, test and bench.'
+	@{ $(find_python); } || true
+
+demo: .venv/run.stamp web ## Start everything on this machine, stream trades, prove the answers
+	.venv/bin/slackwater demo $(ARGS)
+
+test: .venv/dev.stamp web ## Run the tests, with a real broker
+	.venv/bin/pytest $(ARGS)
+
+check: .venv/dev.stamp ## Check format, style, types and the direction of imports
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+bench: .venv/run.stamp ## Measure throughput and latency
+	.venv/bin/slackwater bench $(ARGS)
+
+web: .venv/web.stamp ## Fetch the chart library of the page
+
+lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
+	$(PIP) uv
+	$(UV_RUN) -o requirements.lock
+	$(UV_RUN) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
+
+clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	rm -rf serving/static/vendor serving/web/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A .venv whose Python is gone or out of range is made again.
 .venv/run.stamp: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Slackwater needs Python 3.11 to 3.13, this is " + sys.version)'
-	$(PYTHON) -m venv .venv
-	$(PIP) -r requirements.lock
-	.venv/bin/pip --disable-pip-version-check install --quiet --no-build-isolation --no-deps --editable .
-	touch $@
+	@if ! .venv/bin/python -c '$(USABLE)' >/dev/null 2>&1; then \
+	  { $(find_python); } || exit 1; \
+	  echo "Setting up .venv with $$("$$python" --version), about a minute"; \
+	  "$$python" -m venv --clear .venv; \
+	fi
+	@$(LOCKED) requirements.lock
+	@$(PIP) --no-build-isolation --no-deps --editable .
+	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.lock
-	$(PIP) -r requirements-dev.lock
-	touch $@
+	@$(LOCKED) requirements-dev.lock
+	@touch $@
 
-lock: ## Resolve all dependencies again (needs the network)
-	.venv/bin/pip install --quiet uv
-	$(UV) pyproject.toml --extra all --group pyproject.toml:build --group pyproject.toml:web -o requirements.lock
-	$(UV) pyproject.toml --extra all --group pyproject.toml:build --group pyproject.toml:web --group pyproject.toml:dev \
-	  --constraint requirements.lock -o requirements-dev.lock
+.venv/web.stamp: $(WEB) | .venv/run.stamp
+	@if [ -f serving/web/build.py ]; then .venv/bin/python serving/web/build.py; fi
+	@touch $@

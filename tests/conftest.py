@@ -9,11 +9,6 @@ import pytest
 from stack.broker import Broker, BrokerSettings, free_port
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Allow a warning that is not ours: kafka-python reads its schemas by calls that Python 3.11 deprecates."""
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-
-
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: the cluster of KAFKA_BOOTSTRAP_SERVERS, else one broker for the session.
