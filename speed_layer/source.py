@@ -107,6 +107,8 @@ class ReadLog(beam.DoFn):
             worker.close()
 
     def _worker(self, share: Share) -> Worker:
+        if share in self._workers and self._workers[share].half_done:
+            self._workers.pop(share).close()
         if share not in self._workers:
             s = self._settings
             self._workers[share] = Worker(

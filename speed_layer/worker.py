@@ -61,9 +61,18 @@ class Worker:
         logger.info("begins at %s", self._positions)
         self._reader = log.reader(self._topic, self._positions)
         self._beat = self._identified = clock.elapsed_s()
+        self.half_done = False
 
     def step(self, timeout_s: float) -> Iterator[Segment]:
-        """What the log has now: sealed segments, then the open one of each partition that moved."""
+        """What the log has now: sealed segments, then the open one of each partition that moved.
+
+        Take all of it: a turn that was left halfway (`half_done`) has lost segments, and the worker must go.
+        """
+        self.half_done = True
+        yield from self._step(timeout_s)
+        self.half_done = False
+
+    def _step(self, timeout_s: float) -> Iterator[Segment]:
         try:
             slices = self._reader.poll(timeout_s)
         except PositionLostError:

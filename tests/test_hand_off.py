@@ -1,0 +1,269 @@
+"""batch (+) cells == oracle over random logs: the real tiling, worker, sink, codec, chain and merge.
+
+One case is a random schedule of: producing records (packed, late, equal times, bad lines, empty values), gaps of
+control records, marks that make versions, steps of two workers that stop anywhere, die and come back as zombies,
+compaction of the delta topic, and queries of any version. After each query the merged bars equal the oracle's over the
+records below the chain's end; at the end every chain reaches the log's end.
+
+    log     e e M e . e e M e e e e     e: record of events   M: mark   .: gap
+    cells   [-)[- - -)[-) [- - - -[-    cut at marks and, here, at every 4th offset
+"""
+
+import random
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from event_log.cell import lane_of
+from event_log.chain import Chain
+from event_log.decode import decode
+from event_log.mark import append_marks
+from event_log.names import TopicNames
+from pipeline.segment import States
+from speed_layer import tiling
+from speed_layer.beginning import read_chains
+from speed_layer.sink import PublishDeltas
+from speed_layer.worker import HEARTBEAT_S, Worker
+from stack.oracle import Oracle
+from tests.memory_log import MemoryLog, MemoryReader
+from versions.manifest import Manifest, Mark
+from versions.store import empty_manifest
+from views.events import EVENT_SCHEMA
+from views.interval import NAMED_INTERVALS, Interval
+from views.merge import State, finisher, merger
+from views.registry import VIEWS
+from views.rows import Row
+from views.session import Summariser
+
+BARS = VIEWS[0]
+NAMES = TopicNames("t")
+T0_US = 1_723_161_240_000_000
+CASES = 1_000
+SUMMARISER = Summariser(VIEWS)
+
+
+class HandClock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_us(self) -> int:
+        return int(self.seconds * 1e6)
+
+    def elapsed_s(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class Versions:
+    """The one method that a worker asks of a store."""
+
+    def __init__(self) -> None:
+        self.manifests: list[Manifest] = []
+
+    def whole(self) -> list[Manifest]:
+        return self.manifests
+
+
+class Process:
+    """A worker with its sink, as one process: it dies between any two segments."""
+
+    def __init__(self, world: "World") -> None:
+        partitions = range(len(world.log.topics[NAMES.trades]))
+        self._worker = Worker(world.log, NAMES, world.store, VIEWS, list(partitions), world.clock)  # type: ignore[arg-type]
+        self._sink = PublishDeltas(lambda: world.log, NAMES, VIEWS)
+        self._sink.setup()
+
+    def step(self, segments: int | None = None) -> None:
+        """Up to so many segments; None for all that there are."""
+        for number, segment in enumerate(self._worker.step(0)):
+            if segments is not None and number >= segments:
+                return  # the rest of this turn is lost with the process
+            for view in VIEWS:
+                self._sink.process(States(view.name, segment.slot, SUMMARISER.table(view, segment.table)))
+
+
+class World:
+    """One case."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.log = MemoryLog(now_ms=T0_US // 1000 + 10_000_000)
+        self.clock = HandClock()
+        self.store = Versions()
+        partitions = self.random.randint(1, 3)
+        self.log.create(NAMES.trades, partitions, start=self.random.choice([0, 0, 3, 5]))
+        self.log.create(NAMES.deltas, partitions)
+        self.topic_id = self.log.topic_id(NAMES.trades)
+        bounds = self.log.bounds(NAMES.trades)
+        cut = {p: b.start for p, b in bounds.items()}
+        self.versions = [empty_manifest({NAMES.trades: self.topic_id}, cut)]
+        self.processes = [Process(self)]
+        self.ids: defaultdict[str, int] = defaultdict(int)
+        self.queries = self.both = 0
+
+    def run(self, steps: int) -> None:
+        moves = [self.produce] * 6 + [self.speed] * 5 + [self.query] * 3
+        moves += [self.mark, self.gap, self.garbage, self.restart, self.beat, self.compact]
+        for _ in range(steps):
+            self.random.choice(moves)()
+        MemoryReader.limit = None
+        self.processes = [Process(self)]
+        self.processes[0].step()
+        self.query(whole=True)
+
+    def produce(self) -> None:
+        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
+        symbol = f"S{p}{self.random.choice('AB')}"
+        lines = [self.line(symbol) for _ in range(self.random.choice([1, 1, 1, 3, 60]))]
+        self.log.append(NAMES.trades, p, f"v:{symbol}".encode(), b"\n".join(lines))
+
+    def line(self, symbol: str) -> bytes:
+        if self.random.random() < 0.05:
+            return self.random.choice([b"", b"{}", b'{"venue":"v"', b"\xff"])
+        r = self.random
+        self.ids[symbol] += r.choice([1, 1, 2, 0])  # 0: the same id again, written past the door
+        time = T0_US + r.choice([0, 0, 1, 999_999, 1_000_000, -3_000_000, 61_000_000]) + r.randrange(4) * 1_000_000
+        price, quantity = f"{r.randrange(1, 99)}.{r.randrange(100)}", r.choice(["1", "0.00000001", "12345.678"])
+        side = r.choice(["buy", "sell"])
+        return (
+            f'{{"venue":"v","symbol":"{symbol}","trade_id":{self.ids[symbol]},"time":{time},"price":"{price}",'
+            f'"quantity":"{quantity}","side":"{side}"}}'
+        ).encode()
+
+    def gap(self) -> None:
+        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
+        self.log.gap(NAMES.trades, p, self.random.randint(1, 6))
+
+    def garbage(self) -> None:
+        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
+        self.log.append(NAMES.trades, p, b"k", self.random.choice([None, b"", b"\n" * 64]))
+
+    def mark(self) -> None:
+        run_id = f"run-{len(self.versions)}"
+        delta_start = {p: b.end for p, b in self.log.bounds(NAMES.deltas).items()}
+        cut = append_marks(self.log.writer(), NAMES.trades, self.log.bounds(NAMES.trades), run_id)
+        manifest = replace(
+            self.versions[0],
+            version=len(self.versions),
+            marks=tuple(Mark(p, at, run_id) for p, at in cut.items()),
+            delta_start=delta_start,
+        )
+        self.versions.append(manifest)
+        self.store.manifests.insert(0, manifest)
+
+    def speed(self) -> None:
+        MemoryReader.limit = self.random.choice([None, 1, 2, 5])
+        self.random.choice(self.processes).step()
+
+    def restart(self) -> None:
+        """A process dies in the middle of a turn; another begins. Sometimes the first was not dead."""
+        MemoryReader.limit = None
+        other = self.random.choice(self.processes)
+        if self.random.random() < 0.7:
+            other.step(self.random.randrange(3))
+            self.processes.remove(other)
+        self.processes = [*self.processes[-1:], Process(self)]
+
+    def beat(self) -> None:
+        self.clock.sleep(HEARTBEAT_S)
+        self.speed()
+
+    def compact(self) -> None:
+        self.log.compact(NAMES.deltas)
+
+    def query(self, whole: bool = False) -> None:
+        MemoryReader.limit = None
+        interval = self.random.choice(NAMED_INTERVALS)
+        partitions = self.log.bounds(NAMES.trades)
+        version = self.random.choice(self.versions)
+        chains = read_chains(self.log, NAMES, VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
+        applied, rows, parts = {}, [], [self.batch(version), []]
+        for p, at in version.cut.items():
+            last = chains[p][0].last(at)
+            applied[p] = at if last is None else last.upto
+            parts[1] += [row for cell in chains[p][0].walk(at) for row in cell.rows]
+            if whole and self.retained(p) <= at:
+                assert applied[p] == partitions[p].end, "a lasting hole"
+                assert chains[p][0].complete(applied[p])
+        rows = [*parts[0], *parts[1]]
+        assert bars_of(rows, interval) == self.expected(applied, interval)
+        self.queries += 1
+        self.both += bool({r.key for r in parts[0]} & {r.key for r in parts[1]})
+
+    def retained(self, partition: int) -> int:
+        return min(v.cut[partition] for v in self.versions[1:] or self.versions)
+
+    def batch(self, version: Manifest) -> list[Row]:
+        rows: list[Row] = []
+        for p, at in version.cut.items():
+            records = [r for o, r in self.log.topics[NAMES.trades][p].records.items() if o < at]
+            rows += SUMMARISER.rows(BARS, decode(records).table.select(EVENT_SCHEMA.names))
+        return rows
+
+    def expected(self, applied: dict[int, int], interval: Interval) -> dict[Any, Any]:
+        oracle = Oracle([interval.us])
+        for p, upto in applied.items():
+            for offset, record in sorted(self.log.topics[NAMES.trades][p].records.items()):
+                if offset < upto and not record.headers:
+                    oracle.record(record.value, record.append_time_ms)
+        return {
+            (key, bar["start"]): {name: bar[name] for name in BARS.answers}
+            for key in oracle.instruments
+            for bar in oracle.bars(*key, interval.us)
+        }
+
+
+def bars_of(rows: list[Row], interval: Interval) -> dict[Any, Any]:
+    """Finished bars of states from anywhere, merged by the floored start."""
+    merge, finish = merger(BARS), finisher(BARS)
+    bars: dict[tuple[tuple[str, ...], int], State] = {}
+    for row in rows:
+        at = (row.key, interval.floor(row.start))
+        bars[at] = merge(bars[at], row.state) if at in bars else row.state
+    return {at: finish(state) for at, state in bars.items()}
+
+
+@pytest.fixture(autouse=True)
+def _small_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "GRID", 4)
+    monkeypatch.setattr(MemoryReader, "limit", None)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_batch_and_cells_equal_the_oracle_on_random_logs(block: int) -> None:
+    queries = both = 0
+    for seed in range(block * CASES // 10, (block + 1) * CASES // 10):
+        world = World(seed)
+        try:
+            world.run(steps=30)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        queries += world.queries
+        both += world.both
+    assert queries >= CASES // 10 * 3
+    assert both >= queries // 20, "too few queries had both a batch and a speed part"
+
+
+def test_a_lost_cell_is_noticed() -> None:
+    """The suite looks: with every third delta dropped, answers stop short of the log's end."""
+    world = World(7)
+    for _ in range(40):
+        world.produce()
+    world.processes[0].step()
+    lane = lane_of(BARS, world.topic_id, 0)
+    whole = read_chains(world.log, NAMES, VIEWS, world.topic_id, {0: 0})[0][0]
+    holed = Chain()
+    for number, cell in enumerate(whole.walk(world.versions[0].cut[0])):
+        assert cell.lane == lane
+        if number % 3 != 2:
+            holed.put(cell)
+    start = world.versions[0].cut[0]
+    last = holed.last(start)
+    assert last is not None
+    assert not holed.complete(last.upto)
