@@ -76,9 +76,9 @@ def write_runs(runs: IdRuns, path: Path) -> int:
     return int(table.num_rows)
 
 
-def read_runs(paths: Iterable[Path]) -> IdRuns:
-    """The union of run files."""
-    runs = IdRuns()
+def read_runs(paths: Iterable[Path], into: IdRuns | None = None) -> IdRuns:
+    """The union of run files, and of what `into` holds, which grows."""
+    runs = IdRuns() if into is None else into
     for path in paths:
         table = pq.read_table(path, schema=RUNS_SCHEMA)
         for venue, symbol, first, last in zip(*(table.column(i).to_pylist() for i in range(4)), strict=True):

@@ -1,0 +1,63 @@
+"""A chunk: what a source has to say now. Lines for the decoder to judge, and where each stood in the source.
+
+Not here: how files become lines (`ingest.json_lines`, `ingest.csv_rows`, `ingest.parquet_rows`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+CHUNK_LINES = 8192
+"""Lines of a full chunk: enough for the fast decoder, little enough to hold."""
+
+
+class Fault(NamedTuple):
+    """Why a source could make no line of what it found; the decoder does not see it."""
+
+    reason: str
+    error: str
+
+
+BAD_ROW = "bad-row"
+"""The reason of a row of CSV that does not have one value for each column."""
+
+LINE_TOO_LONG = "line-too-long"
+"""The reason of a line beyond the limit of `ingest.line_reader`."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Lines in the order of the source.
+
+    `position(i)` is the place of line i, such as `line 17`; `original(i)` its bytes as the source holds them. A line in
+    `faults` is b"". `more` says that the source has more at once, so that nothing should wait for company.
+    """
+
+    source: str
+    lines: list[bytes]
+    position: Callable[[int], str]
+    original: Callable[[int], bytes]
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+    more: bool = False
+
+    def take(self, at: Sequence[int], more: bool) -> "Chunk":
+        """The lines numbered `at`, in that order."""
+        faults = {i: self.faults[k] for i, k in enumerate(at) if k in self.faults} if self.faults else {}
+        return Chunk(
+            self.source,
+            [self.lines[k] for k in at],
+            lambda i: self.position(at[i]),
+            lambda i: self.original(at[i]),
+            faults,
+            more,
+        )
+
+
+def nothing(source: str) -> Chunk:
+    """A chunk without lines: the source has nothing now, and has not ended."""
+    return Chunk(source, [], str, lambda i: b"")
+
+
+def of_lines(source: str, lines: list[bytes], noun: str = "line", first: int = 1, more: bool = False) -> Chunk:
+    """Lines that are their own originals, numbered from `first`."""
+    return Chunk(source, lines, lambda i: f"{noun} {first + i}", lambda i: lines[i], {}, more)

@@ -1,0 +1,151 @@
+"""Rows of CSV: a header, then one row a line; every value is text, nothing is guessed.
+
+A value may stand in double quotes and hold commas, but no line feed, so that a torn quote costs one row and not the
+rest of the file. Bytes pass through as Latin-1, which keeps every one of them; the decoder says what is UTF-8.
+"""
+
+import csv
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest.chunk import BAD_ROW, CHUNK_LINES, Chunk, Fault, nothing
+from ingest.columns import is_number, quoted, tokens
+from ingest.errors import EmptySourceError, UnreadableFileError
+from ingest.json_lines import too_long
+from ingest.line_reader import LineReader, LongLine
+from ingest.lines import row_lines
+from ingest.mapping import Constant, FromColumn, Layout, resolve, unit_missing
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LATIN = "latin-1"
+
+
+class CsvRows:
+    """See `ingest.sources.Source`. A row's original is its line; line 1 is the header."""
+
+    unit = "bytes"
+
+    def __init__(self, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
+        self.name = name
+        self.total = total
+        self._unit = layout.time_unit
+        self._reader = LineReader(descriptor)
+        self._waiting: list[bytes] = []
+        self._taken = 1
+        self._checked = False
+        try:
+            self._columns = self._header()
+            self._sources = resolve(name, self._columns, layout)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    @property
+    def done(self) -> int:
+        """See `Source.done`."""
+        return self._reader.done_bytes
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """See `Source.read`.
+
+        Raises:
+            EmptySourceError: there is a header and no row.
+            TimeUnitError: times are numbers, and nobody said of what.
+        """
+        if not self._waiting:
+            lines = self._reader.read(timeout_s)
+            if lines is None and self._taken == 1:
+                raise EmptySourceError(self.name)
+            if lines is None:
+                return None
+            if not lines:
+                return nothing(self.name)
+            self._waiting = lines
+        lines, self._waiting = self._waiting[:CHUNK_LINES], self._waiting[CHUNK_LINES:]
+        first = self._taken + 1
+        self._taken += len(lines)
+        faults, rows = self._rows(lines)
+        made = iter(self._lines(rows))
+        judged = [b"" if i in faults else next(made) for i in range(len(lines))]
+        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._more())
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._reader.close()
+
+    def _more(self) -> bool:
+        return bool(self._waiting) or self.done < (self.total or 0)
+
+    def _header(self) -> list[str]:
+        lines: list[bytes] | None = []
+        while not lines:
+            lines = self._reader.read(1.0)
+            if lines is None:
+                raise EmptySourceError(self.name)
+        self._waiting = lines[1:]
+        line = lines[0].removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")
+        try:
+            (columns,) = csv.reader([line.decode("utf-8")], strict=True)
+        except (ValueError, csv.Error) as error:
+            raise UnreadableFileError(self.name, "at its header", error) from error
+        return columns
+
+    def _rows(self, lines: list[bytes]) -> tuple[dict[int, Fault], list[list[str]]]:
+        """What is wrong with some lines, and the values of the others."""
+        width = len(self._columns)
+        if not any(isinstance(line, LongLine) for line in lines):
+            try:
+                rows = list(csv.reader([line.decode(_LATIN).removesuffix("\r") for line in lines], strict=True))
+            except csv.Error:
+                rows = []
+            if len(rows) == len(lines) and all(len(row) == width for row in rows):
+                return {}, rows
+        faults: dict[int, Fault] = {}
+        rows = []
+        for i, line in enumerate(lines):
+            if isinstance(line, LongLine):
+                faults[i] = too_long(line)
+                continue
+            try:
+                found = next(csv.reader([line.decode(_LATIN).removesuffix("\r")], strict=True), [])
+            except csv.Error as error:
+                faults[i] = Fault(BAD_ROW, str(error))
+                continue
+            if len(found) == width:
+                rows.append(found)
+            else:
+                faults[i] = Fault(BAD_ROW, f"the row has {len(found)} values, the header {width} columns")
+        return faults, rows
+
+    def _lines(self, rows: list[list[str]]) -> list[bytes]:
+        if not rows:
+            return []
+        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=True))
+        made = {}
+        for field, source in self._sources.items():
+            if isinstance(source, Constant):
+                made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
+                continue
+            values = [value.encode(_LATIN) for value in columns[source.column]]
+            if field == "time":
+                self._check_unit(source, values)
+            made[field] = tokens(field, pa.array(values, pa.binary()), source, self._unit)
+        return row_lines(made, len(rows))
+
+    def _check_unit(self, source: FromColumn, values: list[bytes]) -> None:
+        # Before anything of the file is taken; a number that comes later is a bad row.
+        if not self._checked and self._unit is None and any(map(is_number, values)):
+            raise unit_missing(source.column)
+        self._checked = True
+
+
+def open_csv(name: str, path: Path, layout: Layout) -> CsvRows:
+    """Rows of a CSV file.
+
+    Raises:
+        EmptySourceError, MappingError, UnreadableFileError
+    """
+    size = path.stat().st_size if path.is_file() else None
+    return CsvRows(name, os.open(path, os.O_RDONLY), size, layout)

@@ -1,0 +1,157 @@
+"""The door: the only writer of events. It validates, drops duplicates, packs and appends; what it refuses is stored.
+
+    chunk -> decode -> duplicate filter -> packer -> idempotent producer -> event log
+                \\-> dead letters <-/         (acknowledged before the door moves on)
+
+Records that are not acknowledged yet are bounded, so a slow log slows the door and does not fill the memory. Not
+here: where chunks come from (`ingest.sources`), the loop over them (`ingest.run`).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from event_log.clock import Clock
+from event_log.log import Ack, Log
+from event_log.names import TopicNames
+from ingest.chunk import Chunk
+from ingest.duplicates import DuplicateFilter
+from ingest.groups import by_instrument
+from ingest.known import Generation
+from ingest.lines import event_lines
+from ingest.lock import IngestLock, hold
+from ingest.packer import Packed, Packer
+from ingest.summary import Summary, Tally
+from ingest.verdicts import judge_chunk
+from versions.store import VersionStore
+
+MAX_IN_FLIGHT = 2000
+"""Records on their way; a record has at most 64 lines of some 150 bytes, so about 20 MB."""
+
+IDLE_S = 0.25
+"""The longest wait between two looks at a quiet source."""
+
+
+class _Flight(NamedTuple):
+    ack: Ack
+    partition: int
+    generation: Generation
+
+
+class Door:
+    """One topic's door, open until `close`. Not thread safe."""
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        clock: Clock,
+        lock: IngestLock,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        """Read what is known and open a producer. `lock` is the topic's, held by the caller until after `close`.
+
+        Raises:
+            LogError, VersionError, LogGapError: what is known cannot be read.
+        """
+        if lock.topic_id != log.topic_id(names.trades):
+            raise ValueError(f"the lock is that of topic {lock.topic_id}")
+        self._names = names
+        self._clock = clock
+        self._max_in_flight = max_in_flight
+        self._tally = Tally()
+        self._packer = Packer()
+        self._flying: deque[_Flight] = deque()
+        self.filter = DuplicateFilter(log, names.trades, store, clock, self._drain)
+        self._writer = log.writer()
+
+    def accept(self, chunk: Chunk) -> None:
+        """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns.
+
+        Raises:
+            AppendError: the log did not take a record. The door is of no use any more; nothing is lost by ingesting
+                the same input again, since what was taken is a duplicate then.
+        """
+        if chunk.lines:
+            self._take(chunk)
+        else:
+            self.filter.follow()
+        if chunk.more:
+            self._drain()
+        else:
+            self._append(self._packer.due(self._clock.elapsed_s()))
+        self._settle()
+
+    def wait_s(self) -> float:
+        """How long a source may be waited for before the door must be called again."""
+        due = self._packer.wait_s(self._clock.elapsed_s())
+        return IDLE_S if due is None else min(due, IDLE_S)
+
+    def summary(self) -> Summary:
+        """The counts so far. What is accepted may not be acknowledged before `close`."""
+        return self._tally.summary()
+
+    def flush(self) -> None:
+        """Wait until everything that was accepted is acknowledged. Raises AppendError."""
+        self._drain()
+        while self._flying:
+            self._land()
+
+    def close(self) -> Summary:
+        """Flush and release; the counts, all of them acknowledged. Raises AppendError."""
+        try:
+            self.flush()
+        finally:
+            self.filter.close()
+            self._writer.close()
+        return self.summary()
+
+    def _take(self, chunk: Chunk) -> None:
+        events = judge_chunk(chunk, self.filter.judge, self._writer, self._names.dead_letters, self._clock, self._tally)
+        if not events.num_rows:
+            return
+        self._tally.accepted += events.num_rows
+        lines = event_lines(events)
+        now = self._clock.elapsed_s()
+        for instrument, rows in by_instrument(events):
+            self._append(self._packer.add(instrument, [lines[row] for row in rows], now))
+
+    def _drain(self) -> None:
+        self._append(self._packer.drain(self._clock.elapsed_s()))
+
+    def _append(self, records: Iterable[Packed]) -> None:
+        for instrument, lines in records:
+            while len(self._flying) >= self._max_in_flight:
+                self._land()
+            partition = self.filter.partition_of(instrument)
+            ack = self._writer.append(self._names.trades, partition, ":".join(instrument).encode(), b"\n".join(lines))
+            generation = self.filter.known.generation
+            generation.appended()
+            self._flying.append(_Flight(ack, partition, generation))
+            self._tally.records += 1
+
+    def _settle(self) -> None:
+        while self._flying and self._flying[0].ack.done():
+            self._land()
+
+    def _land(self) -> None:
+        flight = self._flying[0]
+        flight.generation.acknowledged(flight.partition, flight.ack.offset())
+        self._flying.popleft()
+
+
+@contextmanager
+def open_door(log: Log, names: TopicNames, store: VersionStore, clock: Clock) -> Iterator[Door]:
+    """Hold the lock of the trades topic under the store's home and open its door; closed at the end of the block.
+
+    Raises:
+        IngestRunningError: another ingest holds it.
+    """
+    with hold(store.home, log.topic_id(names.trades)) as lock:
+        door = Door(log, names, store, clock, lock)
+        try:
+            yield door
+        finally:
+            door.close()

@@ -1,0 +1,153 @@
+"""The duplicate filter of the door: what is known from the current version and from the log since its cut.
+
+    archive of version v  |  log since the cut of v             |  what the door takes
+    id files              |  read once, when the door opens     |  remembered when it is judged
+                          C                                     end
+
+It follows the pointer. When a version's cut passes everything a generation holds, the version's id files know it, and
+the generation is dropped. When the pointer goes back (a rollback), the log is read again from the older cut. Not
+here: the verdicts (`ingest.known`).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from event_log.clock import Clock
+from event_log.decode import decode
+from event_log.errors import TopicRecreatedError
+from event_log.log import Log, read_range
+from ingest.errors import LogGapError
+from ingest.known import Generation, Known
+from versions.errors import VersionError
+from versions.id_runs import IdRuns, Instrument, read_runs
+from versions.manifest import Manifest, StoredFile
+from versions.store import Pointer, VersionStore
+
+POINTER_SECONDS = 1.0
+"""How often the pointer is looked at, at most."""
+
+LOOKUP_TRIES = 3
+
+
+class DuplicateFilter:
+    """Exact, as long as this is the only writer of the topic. Not thread safe."""
+
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        store: VersionStore,
+        clock: Clock,
+        before_move: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read what is known. `before_move` is called before a generation ends: what it took must be on its way.
+
+        Raises:
+            VersionError: the current version cannot be trusted.
+            TopicRecreatedError, LogGapError: what the log holds is not what the version stood on.
+        """
+        self._log = log
+        self._topic = topic
+        self._topic_id = log.topic_id(topic)
+        self._store = store
+        self._clock = clock
+        self._before_move = before_move
+        self._partitions = len(log.bounds(topic))
+        self.known = Known(self.partition_of)
+        self._pointer = store.pointer()
+        self._looked_s = clock.elapsed_s()
+        self._runs = IdRuns()
+        self._read: set[StoredFile] = set()
+        self._files: list[tuple[int, str]] = []
+        self._cut: dict[int, int] = {}
+        manifest = store.current()
+        self._stand_on(manifest)
+        self._read_log(self._cut)
+
+    def partition_of(self, instrument: Instrument) -> int:
+        """The partition of an instrument."""
+        return self._log.partition_of(":".join(instrument).encode(), self._partitions)
+
+    def judge(self, events: pa.Table) -> Any:
+        """See `Known.judge`. Looks at the pointer first, at most once a second."""
+        self.follow()
+        for _ in range(LOOKUP_TRIES - 1):
+            try:
+                return self.known.judge(events)
+            except OSError:  # an expired file: the pointer has moved on
+                self._looked_s = float("-inf")
+                self.follow()
+        return self.known.judge(events)
+
+    def follow(self) -> None:
+        """Stand on the version that the pointer names now. One that cannot be read is passed over until it can."""
+        now = self._clock.elapsed_s()
+        if now - self._looked_s < POINTER_SECONDS:
+            return
+        self._looked_s = now
+        try:
+            pointer = self._store.pointer()
+            if pointer == self._pointer:
+                return
+            manifest = self._store.current()
+            self._move(pointer, manifest)
+        except VersionError:
+            return
+
+    def absorb(self, runs: IdRuns, files: Iterable[tuple[int, str]]) -> None:
+        """For an import: know these ids from these (partition, path) files, and no longer those of the generation."""
+        for venue, symbol, first, last in zip(*(column.to_pylist() for column in runs.table().columns), strict=True):
+            self._runs.add((venue, symbol), first, last)
+        self._files += files
+        self.known.archive(self._runs, self._files)
+        self.known.generations[-1] = Generation()
+
+    def close(self) -> None:
+        """Release."""
+        self.known.close()
+
+    def _move(self, pointer: Pointer, manifest: Manifest | None) -> None:
+        before = dict(self._cut)
+        self._stand_on(manifest)
+        self._pointer = pointer
+        self._before_move()
+        self.known.turn()
+        if any(self._cut.get(p, 0) < at for p, at in before.items()):
+            self._read_log(self._cut)
+            return
+        cut = self._cut
+        self.known.drop(lambda generation: generation.below(cut))
+
+    def _stand_on(self, manifest: Manifest | None) -> None:
+        if manifest is None:
+            self._runs, self._read = IdRuns(), set()
+            self._cut = {p: bounds.start for p, bounds in self._log.bounds(self._topic).items()}
+            self._files = []
+            self.known.archive(self._runs, self._files)
+            return
+        known_id = manifest.topics.get(self._topic)
+        if known_id != self._topic_id:
+            raise TopicRecreatedError(self._topic, str(known_id), self._topic_id)
+        if not self._read <= set(manifest.ids):
+            self._runs, self._read = IdRuns(), set()
+        fresh = [file for file in manifest.ids if file not in self._read]
+        self._store.check(fresh)
+        read_runs([self._store.home / file.path for file in fresh], into=self._runs)
+        self._read |= set(fresh)
+        self._cut = manifest.cut
+        self._files = [(file.partition, str(self._store.home / file.file.path)) for file in manifest.archive]
+        self.known.archive(self._runs, self._files)
+
+    def _read_log(self, cut: dict[int, int]) -> None:
+        bounds = self._log.bounds(self._topic)
+        starts = {p: cut.get(p, there.start) for p, there in bounds.items()}
+        for p, start in starts.items():
+            if not bounds[p].start <= start <= bounds[p].end:
+                raise LogGapError(self._topic, p, start, *bounds[p])
+        uptos = {p: there.end for p, there in bounds.items()}
+        for piece in read_range(self._log, self._topic, starts, uptos):
+            self.known.learn(decode(piece.records).table)
+        for p, upto in uptos.items():
+            self.known.generation.reach(p, upto - 1)

@@ -1,0 +1,130 @@
+"""The errors of ingest. A bad event is none of them: it is data, a counted and stored dead letter.
+
+SlackwaterError
+  IngestError
+    SourceError               what was named as input cannot be read
+      FileMissingError        there is no such file
+      FormatError             a file is not of the type it is said to be, or of none that is known
+      UnreadableFileError     a file is damaged
+      EmptySourceError        a file holds no events
+    MappingError              columns cannot be mapped to the fields of an event
+      UnknownFieldError       an event has no such field
+      MissingColumnError      a file has no such column
+      ColumnTypeError         a column's type cannot hold the field
+      TimeUnitError           a unit of time is missing, or given where time is no number
+    IngestRunningError        another process holds the door                          (retriable)
+    SpeedError                a replay's speed cannot be read, or its input is too long to put in order
+    ArchiveGapError           an id file names an id that no archive file holds
+    LogGapError               the log lost what the filter must know
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from slackwater.errors import SlackwaterError
+
+
+class IngestError(SlackwaterError):
+    """Events cannot be taken in."""
+
+
+class SourceError(IngestError):
+    """What was named as input cannot be read."""
+
+
+class FileMissingError(SourceError):
+    """There is no such file."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no file {name!r}.", "Name a file, or - for standard input.")
+
+
+class FormatError(SourceError):
+    """A file is not of the type it is said to be, or of none that is known."""
+
+    def __init__(self, name: str, fact: str, formats: Iterable[str]) -> None:
+        super().__init__(f"{name!r} {fact}.", f"Formats are {', '.join(formats)}; name one with --format.")
+
+
+class UnreadableFileError(SourceError):
+    """A file is damaged."""
+
+    def __init__(self, name: str, place: str, cause: object) -> None:
+        super().__init__(f"{name!r} cannot be read {place}: {cause}.")
+
+
+class EmptySourceError(SourceError):
+    """A file holds no events."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} holds no events.")
+
+
+class MappingError(IngestError):
+    """Columns cannot be mapped to the fields of an event."""
+
+
+class UnknownFieldError(MappingError):
+    """An event has no such field."""
+
+    def __init__(self, field: str, fields: Iterable[str]) -> None:
+        super().__init__(f"An event has no field {field!r}.", f"Its fields are {', '.join(fields)}.")
+
+
+class MissingColumnError(MappingError):
+    """A file has no such column."""
+
+    def __init__(self, name: str, field: str, column: str, columns: Iterable[str]) -> None:
+        super().__init__(
+            f"{name!r} has no column {column!r} for the field {field!r}.",
+            f"Its columns are {', '.join(columns)}; map one with --map {field}=<column>.",
+        )
+
+
+class ColumnTypeError(MappingError):
+    """A column's type cannot hold the field."""
+
+    def __init__(self, field: str, column: str, found: object, allowed: str) -> None:
+        super().__init__(f"Column {column!r} is of type {found}, which is no {field}.", f"It must hold {allowed}.")
+
+
+class TimeUnitError(MappingError):
+    """A unit of time is missing, or given where time is no number."""
+
+
+class IngestRunningError(IngestError):
+    """Another process holds the door. `pid` is its process, 0 if it is not known."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, pid: int, path: object) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"An ingest on this topic is running already: {holder} holds {path}.",
+            "One door keeps the duplicate filter exact: wait until it ends, or stop it.",
+        )
+        self.pid = pid
+
+
+class SpeedError(IngestError):
+    """A replay's speed cannot be read, or its input is too long to put in order."""
+
+
+class ArchiveGapError(IngestError):
+    """An id file names an id that no archive file holds: the version is not whole."""
+
+    def __init__(self, instrument: tuple[str, str], count: int, first: int) -> None:
+        super().__init__(
+            f"{count} ids of {':'.join(instrument)} stand in the id files and in no archive file, the first {first}.",
+            "The version's files do not belong together; check it with `slackwater verify`.",
+        )
+
+
+class LogGapError(IngestError):
+    """The log lost what the filter must know: ids that were taken could be taken again."""
+
+    def __init__(self, topic: str, partition: int, cut: int, start: int, end: int) -> None:
+        super().__init__(
+            f"Partition {partition} of {topic!r} holds [{start}, {end}) and the current version's cut is {cut}:"
+            " what was taken since cannot be known.",
+        )

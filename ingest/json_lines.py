@@ -1,0 +1,67 @@
+"""Canonical events as JSON lines, from a file or from standard input. The lines are judged as they stand."""
+
+import os
+from pathlib import Path
+
+from ingest.chunk import CHUNK_LINES, LINE_TOO_LONG, Chunk, Fault, nothing
+from ingest.errors import EmptySourceError
+from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
+
+
+class JsonLines:
+    """See `ingest.sources.Source`."""
+
+    unit = "bytes"
+
+    def __init__(self, name: str, descriptor: int, total: int | None) -> None:
+        self.name = name
+        self.total = total
+        self._reader = LineReader(descriptor)
+        self._waiting: list[bytes] = []
+        self._taken = 0
+
+    @property
+    def done(self) -> int:
+        """See `Source.done`."""
+        return self._reader.done_bytes
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """See `Source.read`."""
+        if not self._waiting:
+            lines = self._reader.read(timeout_s)
+            if lines is None:
+                return None
+            if not lines:
+                return nothing(self.name)
+            self._waiting = lines
+        lines, self._waiting = self._waiting[:CHUNK_LINES], self._waiting[CHUNK_LINES:]
+        first = self._taken + 1
+        self._taken += len(lines)
+        faults = {i: too_long(line) for i, line in enumerate(lines) if isinstance(line, LongLine)}
+        judged = [b"" if i in faults else line for i, line in enumerate(lines)] if faults else lines
+        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._more())
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._reader.close()
+
+    def _more(self) -> bool:
+        return bool(self._waiting) or self.done < (self.total or 0)
+
+
+def too_long(line: LongLine) -> Fault:
+    """The fault of a line beyond the limit."""
+    kept = f"at most {MAX_LINE_BYTES} are allowed; the first {len(line)} are kept"
+    return Fault(LINE_TOO_LONG, f"the line has {line.length} bytes, {kept}")
+
+
+def open_json_lines(name: str, path: Path) -> JsonLines:
+    """JSON lines of a file.
+
+    Raises:
+        EmptySourceError: it holds none.
+    """
+    size = path.stat().st_size
+    if not size and path.is_file():
+        raise EmptySourceError(name)
+    return JsonLines(name, os.open(path, os.O_RDONLY), size if path.is_file() else None)

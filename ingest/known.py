@@ -1,0 +1,154 @@
+"""Which events are known: the exact filter, as one value in memory, without a log and without a clock.
+
+An event is NEW, a DUPLICATE (its id is known with the same content) or a CONFLICT (with another content; the first
+wins). Three places know ids; the first two know contents too:
+
+    generations   what was taken since they were opened: id -> digest            16 bytes an id
+    archive       what a version holds: runs of ids; contents are read on demand  small where ids are dense
+    the chunk     an id that stands twice in one table
+
+A generation that a version holds whole is dropped, so memory is bounded by what flows between two versions.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.archived import Contents, RunIndex
+from ingest.digests import Digests, content_digests
+from ingest.groups import by_instrument
+from versions.id_runs import IdRuns, Instrument
+
+NEW, DUPLICATE, CONFLICT = 0, 1, 2
+
+
+class Generation:
+    """What was taken in one stretch of time. `reached` maps partition -> the largest offset that was acknowledged."""
+
+    def __init__(self) -> None:
+        self.digests: dict[Instrument, Digests] = {}
+        self.reached: dict[int, int] = {}
+        self.waiting = 0
+
+    def add(self, instrument: Instrument, ids: Any, digests: Any) -> None:
+        """Add ids that are not known."""
+        self.digests.setdefault(instrument, Digests()).add(ids, digests)
+
+    def appended(self) -> None:
+        """A record of this generation is on its way."""
+        self.waiting += 1
+
+    def acknowledged(self, partition: int, offset: int) -> None:
+        """A record of this generation got its offset."""
+        self.waiting -= 1
+        self.reach(partition, offset)
+
+    def reach(self, partition: int, offset: int) -> None:
+        """It holds what the log has up to this offset."""
+        self.reached[partition] = max(offset, self.reached.get(partition, -1))
+
+    def below(self, cut: dict[int, int]) -> bool:
+        """Whether a version with this cut holds all of it."""
+        return self.waiting == 0 and all(offset < cut.get(p, 0) for p, offset in self.reached.items())
+
+    def __len__(self) -> int:
+        return sum(len(digests) for digests in self.digests.values())
+
+
+class Known:
+    """All ids that are known. `partition_of` gives the partition of an instrument."""
+
+    def __init__(self, partition_of: Callable[[Instrument], int]) -> None:
+        self._partition_of = partition_of
+        self._index = RunIndex(IdRuns())
+        self._contents = Contents([])
+        self.generations = [Generation()]
+
+    def __len__(self) -> int:
+        """Ids whose digests are held."""
+        return sum(len(generation) for generation in self.generations)
+
+    @property
+    def generation(self) -> Generation:
+        """The one that takes new ids."""
+        return self.generations[-1]
+
+    def turn(self) -> None:
+        """Open a new generation, unless nothing was taken since the last."""
+        if len(self.generation):
+            self.generations.append(Generation())
+
+    def archive(self, runs: IdRuns, files: Iterable[tuple[int, str]]) -> None:
+        """Stand on this archive from now on: its ids, and its (partition, path) files."""
+        self._contents.close()
+        self._index, self._contents = RunIndex(runs), Contents(files)
+
+    def drop(self, covered: Callable[[Generation], bool]) -> None:
+        """Forget the generations that the archive covers; the one that takes new ids stays."""
+        *older, newest = self.generations
+        self.generations = [*(generation for generation in older if not covered(generation)), newest]
+
+    def judge(self, events: pa.Table) -> Any:
+        """The verdict on each event, in order; what is NEW is known from now on.
+
+        Raises:
+            ArchiveGapError: the archive lacks an id that it names.
+            OSError: a file of the archive is gone. Nothing is known that was not before.
+        """
+        verdicts = np.zeros(events.num_rows, np.int8)
+        ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
+        fresh: list[tuple[Instrument, Any]] = []
+        for instrument, rows in by_instrument(events):
+            verdicts[rows] = self._judge(instrument, ids[rows], digests[rows])
+            fresh.append((instrument, rows[verdicts[rows] == NEW]))
+        for instrument, rows in fresh:
+            if len(rows):
+                self.generation.add(instrument, ids[rows], digests[rows])
+        return verdicts
+
+    def learn(self, events: pa.Table) -> None:
+        """Know the ids of events that the log holds; the first content of an id is the one that counts."""
+        ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
+        for instrument, rows in by_instrument(events):
+            found, _ = self._find(instrument, ids[rows])
+            rest = rows[~(found | self._index.contains(instrument, ids[rows]))]
+            once, first = np.unique(ids[rest], return_index=True)
+            if len(once):
+                self.generation.add(instrument, once, digests[rest][first])
+
+    def close(self) -> None:
+        """Release what the archive holds."""
+        self._contents.close()
+
+    def _judge(self, instrument: Instrument, ids: Any, digests: Any) -> Any:
+        found, known = self._find(instrument, ids)
+        verdicts = np.where(found, _same_or_not(known == digests), NEW)
+        archived = ~found & self._index.contains(instrument, ids)
+        if archived.any():
+            partition = self._partition_of(instrument)
+            same = self._contents.same(partition, instrument, ids[archived], digests[archived])
+            verdicts[archived] = _same_or_not(same)
+        fresh = np.flatnonzero(~found & ~archived)
+        if len(fresh):
+            once, first, of = np.unique(ids[fresh], return_index=True, return_inverse=True)
+            if len(once) < len(fresh):
+                firsts = digests[fresh][first]
+                again = np.ones(len(fresh), bool)
+                again[first] = False
+                verdicts[fresh[again]] = _same_or_not(digests[fresh] == firsts[of])[again]
+        return verdicts
+
+    def _find(self, instrument: Instrument, ids: Any) -> tuple[Any, Any]:
+        found, known = np.zeros(len(ids), bool), np.zeros(len(ids), np.uint64)
+        for generation in self.generations:
+            if instrument in generation.digests:
+                here, digests = generation.digests[instrument].find(ids)
+                known[here & ~found] = digests[here & ~found]
+                found |= here
+        return found, known
+
+
+def _same_or_not(same: Any) -> Any:
+    return np.where(same, DUPLICATE, CONFLICT)

@@ -1,0 +1,66 @@
+"""Lines from a file or a pipe: what is there now, waiting only for the first; a line has a limit.
+
+One reader for both: a file always has something to give at once, a pipe is waited for. Not here: what a line means.
+"""
+
+import os
+import select
+
+BLOCK_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 1024 * 1024
+"""A longer line is refused; its first bytes are kept for the dead letter."""
+
+
+class LongLine(bytes):
+    """The first bytes of a line that was too long; `length` is that of the whole line."""
+
+    length: int
+
+
+class LineReader:
+    """Reads lines from a file descriptor, which it closes. `done_bytes` is what it has read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = b""
+        self._dropped = 0
+        self._ended = False
+        self.done_bytes = 0
+
+    def read(self, timeout_s: float) -> list[bytes] | None:
+        """The lines that are there, without their line feeds; [] if none came in time, None at the end."""
+        if self._ended:
+            return None
+        ready, _, _ = select.select([self._descriptor], [], [], max(0.0, timeout_s))
+        if not ready:
+            return []
+        block = os.read(self._descriptor, BLOCK_BYTES)
+        self.done_bytes += len(block)
+        if not block:
+            self._ended = True
+            return [self._last()] if self._rest else None
+        lines = (self._rest + block).split(b"\n")
+        self._rest = lines.pop()
+        if lines and self._dropped:
+            lines[0] = self._long(lines[0])
+        lines = [line if len(line) <= MAX_LINE_BYTES else self._long(line) for line in lines]
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._dropped += len(self._rest) - MAX_LINE_BYTES
+            self._rest = self._rest[:MAX_LINE_BYTES]
+        return lines
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def _last(self) -> bytes:
+        last, self._rest = self._rest, b""
+        return self._long(last) if self._dropped else last
+
+    def _long(self, line: bytes) -> bytes:
+        if isinstance(line, LongLine):
+            return line
+        found = LongLine(line[:MAX_LINE_BYTES])
+        found.length = len(line) + self._dropped
+        self._dropped = 0
+        return found

@@ -1,0 +1,122 @@
+"""The sample for ever, as if it happened now: the demonstration's source.
+
+Time is cut into passes of `span` whole seconds, counted from the sample's own first second. Pass P is the sample with
+P spans added to its times, and P times the length of its id range added to the ids of each stream: a pure function of
+P. So a restart gives the same events again, the door knows them, and nothing is counted twice.
+
+    sample   |~~~~~~|
+    pass     0      1      2  ...         P-1       P       P+1
+                                       at once     ^ now: up to here at once, then as time goes on
+
+Every second has the events that it will always have; nothing depends on when the program started.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from event_log.clock import Clock
+from event_log.decode import decode_lines
+from event_log.event import MAX_ID
+from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
+from ingest.groups import by_instrument
+from ingest.lines import event_lines
+from ingest.sources import Source
+
+SECOND_US = 1_000_000
+SOURCE = "sample, live"
+
+
+class Loop(NamedTuple):
+    """A sample that can be repeated: events in order of time, the length of each event's id range, and the span."""
+
+    events: pa.Table
+    id_lengths: Any
+    start_us: int
+    span_us: int
+
+
+def make_loop(source: Source) -> Loop:
+    """The loop of a source's events, which is read to its end and closed.
+
+    Raises:
+        SourceError, MappingError
+        ValueError: a line of it is no event.
+    """
+    tables = []
+    try:
+        while (chunk := source.read(1.0)) is not None:
+            table, _, bad = decode_lines(chunk.lines, np.full(len(chunk.lines), MAX_ID))
+            if bad:
+                raise ValueError(f"{chunk.position(min(bad))} of {source.name} is no event")
+            tables.append(table)
+    finally:
+        source.close()
+    events = pa.concat_tables(tables).combine_chunks()
+    order = np.argsort(events.column("time").to_numpy(), kind="stable")
+    events = events.take(pa.array(order)).combine_chunks()
+    times, ids = events.column("time").to_numpy(), events.column("trade_id").to_numpy()
+    lengths = np.zeros(len(ids), np.int64)
+    for _, rows in by_instrument(events):
+        lengths[rows] = ids[rows].max() - ids[rows].min() + 1
+    start = int(times[0]) // SECOND_US * SECOND_US
+    span = -(-(int(times[-1]) + 1 - start) // SECOND_US) * SECOND_US
+    return Loop(events, lengths, start, span)
+
+
+def pass_at(loop: Loop, time_us: int) -> int:
+    """The pass that a time falls in."""
+    return (time_us - loop.start_us) // loop.span_us
+
+
+def pass_events(loop: Loop, number: int) -> pa.Table:
+    """The events of a pass, in order of time; the same whoever asks and whenever."""
+    events = loop.events
+    shifted = {
+        "trade_id": events.column("trade_id").to_numpy() + number * loop.id_lengths,
+        "time": events.column("time").to_numpy() + number * loop.span_us,
+    }
+    columns = [pa.array(shifted[name]) if name in shifted else events.column(name) for name in events.schema.names]
+    return pa.Table.from_arrays(columns, schema=events.schema)
+
+
+class Live:
+    """See `ingest.sources.Source`. Begins with the whole pass before the one that is now, and never ends."""
+
+    unit = "rows"
+    total: int | None = None
+    name = SOURCE
+
+    def __init__(self, loop: Loop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self.done = 0
+        self._next = 0
+        self._load(pass_at(loop, clock.now_us()) - 1)
+
+    def read(self, timeout_s: float) -> Chunk:
+        """See `Source.read`: what happened since the last call."""
+        if self._next == len(self._times):
+            self._load(self._pass + 1)
+        wait_us = int(self._times[self._next]) - self._clock.now_us()
+        if wait_us > 0:
+            self._clock.sleep(min(wait_us / 1e6, timeout_s))
+        now_us = self._clock.now_us()
+        upto = min(int(np.searchsorted(self._times, now_us, side="right")), self._next + CHUNK_LINES)
+        if upto <= self._next:
+            return nothing(SOURCE)
+        first, self._next = self._next, upto
+        self.done += upto - first
+        more = upto < len(self._times) and int(self._times[upto]) <= now_us
+        lines = event_lines(self._events.slice(first, upto - first))
+        return of_lines(SOURCE, lines, f"pass {self._pass} row", first + 1, more)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+
+    def _load(self, number: int) -> None:
+        self._pass = number
+        self._events = pass_events(self._loop, number)
+        self._times = self._events.column("time").to_numpy()
+        self._next = 0

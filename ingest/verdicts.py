@@ -1,0 +1,52 @@
+"""Judges a chunk: the decoder, then the duplicate filter; what neither lets through goes to the dead letters.
+
+The same for the door and for imported history. Not here: what happens to the events that are new.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from event_log.clock import Clock
+from event_log.dead_letter import CONFLICT as CONFLICT_REASON
+from event_log.dead_letter import DeadLetter, send
+from event_log.decode import decode_lines
+from event_log.event import AHEAD_US
+from event_log.log import Writer
+from ingest.chunk import Chunk, Fault
+from ingest.known import CONFLICT, DUPLICATE, NEW
+from ingest.summary import Tally
+
+_TAKEN = "the id was taken by an event with another time, price, quantity or side"
+
+
+def judge_chunk(
+    chunk: Chunk, judge: Callable[[pa.Table], Any], writer: Writer, topic: str, clock: Clock, tally: Tally
+) -> pa.Table:
+    """The new events of a chunk, in order; the rest is counted, and what was refused is stored, when this returns.
+
+    `judge` gives a verdict of `ingest.known` on each event. An event's time may be one minute ahead of `clock`.
+
+    Raises:
+        AppendError: a dead letter was not acknowledged.
+    """
+    now_us = clock.now_us()
+    latest = np.full(len(chunk.lines), now_us + AHEAD_US)
+    events, kept, bad = decode_lines(chunk.lines, latest)
+    verdicts = judge(events)
+    faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
+    conflicts = kept[verdicts == CONFLICT].tolist()
+    faults |= {i: Fault(CONFLICT_REASON, _TAKEN) for i in conflicts}
+    acks = [
+        send(writer, topic, DeadLetter(chunk.source, chunk.position(i), *faults[i], now_us, chunk.original(i)))
+        for i in sorted(faults)
+    ]
+    for ack in acks:
+        ack.offset()
+    tally.refused.update(fault.reason for fault in faults.values() if fault.reason != CONFLICT_REASON)
+    tally.conflicts += len(conflicts)
+    tally.duplicates += int((verdicts == DUPLICATE).sum())
+    new = verdicts == NEW
+    return events if new.all() else events.filter(pa.array(new)).combine_chunks()
