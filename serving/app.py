@@ -1,0 +1,133 @@
+"""The web application: routes generated from the views, and every error as problem JSON."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from event_log.clock import Clock
+from event_log.log import Log
+from event_log.names import TopicNames
+from serving.bars import BarsRoute
+from serving.catalog import CatalogRoutes
+from serving.edge import Edge
+from serving.health import HealthRoutes
+from serving.pages import STATIC, PageRoutes
+from serving.parameters import Parameter
+from serving.problems import MEDIA_TYPE, ProblemError
+from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, TRADES_PARAMETERS
+from serving.service import Service, ServingOptions
+from serving.trades import TradesRoute
+from slackwater import __version__
+from slackwater.errors import SettingError
+from versions.store import VersionStore
+from views.registry import VIEWS
+from views.view import View
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+RESERVED = frozenset({"instruments", "trades", "versions", "stream"})
+"""Names of routes under /v1/ that no view may take."""
+
+_PROBLEM = {"description": "A problem, RFC 9457.", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+
+
+def create_app(
+    log: Log,
+    names: TopicNames,
+    store: VersionStore,
+    views: tuple[View, ...] = VIEWS,
+    clock: Clock | None = None,
+    options: ServingOptions | None = None,
+) -> FastAPI:
+    """The application. Its lifespan starts and stops the threads; `app.state.service` is the service behind it.
+
+    Raises:
+        SettingError: a view has the name of another route.
+    """
+    if taken := RESERVED & {view.name for view in views}:
+        raise SettingError(f"Views cannot be named {sorted(taken)}: these are routes.")
+    service = Service(log, names, store, views, clock, options)
+    service.metrics.watch(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.stop()
+
+    app = FastAPI(
+        title="Slackwater",
+        version=__version__,
+        description="Bars of crypto trades, merged from a batch view and the speed layer's deltas, exact to the digit.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    _add_routes(app, service)
+    _add_problems(app)
+    app.add_middleware(Edge, metrics=service.metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service) -> None:
+    for view in service.views:
+        route = BarsRoute(service, view)
+        text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
+        _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
+    catalog, health, pages = CatalogRoutes(service), HealthRoutes(service), PageRoutes(app)
+    _get(
+        app,
+        "/v1/instruments",
+        catalog.instruments,
+        "Instruments, with the unit of their quantities.",
+        INSTRUMENTS_PARAMETERS,
+    )
+    _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)
+    _get(app, "/v1/versions", catalog.versions, "Published versions.")
+    _get(app, "/v1/versions/{version}", catalog.version, "One version's manifest.")
+    _get(app, "/health/live", health.live, "Whether the process answers.")
+    _get(app, "/health/ready", health.ready, "Whether the full promise is kept, and if not, why.")
+    _get(app, "/metrics", health.metrics, "Figures for Prometheus.")
+    for path, page in (("/", pages.index), ("/docs", pages.docs)):
+        app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
+    if STATIC.is_dir():
+        app.mount("/static", StaticFiles(directory=STATIC), "static")
+
+
+def _get(app: FastAPI, path: str, endpoint: Endpoint, text: str, parameters: tuple[Parameter, ...] = ()) -> None:
+    listed: list[dict[str, Any]] = [parameter.openapi() for parameter in parameters]
+    if "{version}" in path:
+        listed.append({"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}})
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        summary=text,
+        description=text,
+        response_class=Response,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+        openapi_extra={"parameters": listed} if listed else None,
+        operation_id="get" + path.replace("/", "_").replace("{", "").replace("}", ""),
+    )
+
+
+def _add_problems(app: FastAPI) -> None:
+    async def problem(_: Request, error: Exception) -> Response:
+        if isinstance(error, ProblemError):
+            return error.response()
+        status = error.status_code if isinstance(error, HTTPException) else 422
+        found = ProblemError(status, f"http-{status}", str(getattr(error, "detail", "The request cannot be read.")))
+        response = found.response()
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
+
+    for kind in (ProblemError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, problem)

@@ -1,0 +1,105 @@
+"""What there is: instruments and versions."""
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.answer import time_json
+from serving.parameters import ValueRefusedError, read_parameters, whole
+from serving.problems import ProblemError, unreadable
+from serving.query import INSTRUMENTS_PARAMETERS
+from serving.reply import IMMUTABLE, reply
+from serving.service import Service
+from serving.snapshot import Snapshot
+from serving.units import quantity_unit
+from versions.errors import ManifestError, NoSuchVersionError
+from versions.manifest import Manifest
+
+
+class CatalogRoutes:
+    """Answers `/v1/instruments`, `/v1/versions` and `/v1/versions/{version}`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def instruments(self, request: Request) -> Response:
+        """Every instrument with an applied event, an entry for each partition that holds it."""
+        iso = read_parameters(INSTRUMENTS_PARAMETERS, request.query_params.multi_items())["times"] == "iso"
+        snapshot = self._service.snapshot()
+        found = [
+            {
+                "venue": venue,
+                "symbol": symbol,
+                "partition": partition,
+                "first_start": time_json(first, iso),
+                "last_start": time_json(last, iso),
+                "quantity_unit": quantity_unit(venue),
+            }
+            for (venue, symbol, partition), (first, last) in sorted(self._spans(snapshot).items())
+        ]
+        return reply(request, orjson.dumps({"instruments": found, "version": snapshot.version}))
+
+    async def versions(self, request: Request) -> Response:
+        """Every version that can be read, newest first, and which one is served."""
+        read_parameters((), request.query_params.multi_items())
+        manifests = await self._service.pool.run(self._service.store.whole)
+        snapshot = self._service.watch.snapshot
+        found = [
+            {
+                "version": manifest.version,
+                "parent": manifest.parent,
+                "created": manifest.created_us,
+                "run_id": manifest.run_id,
+                "cut": {str(p): at for p, at in sorted(manifest.cut.items())},
+                "counts": dict(manifest.counts),
+                "definitions": dict(manifest.definitions),
+                "proof": asdict(manifest.proof),
+            }
+            for manifest in manifests
+        ]
+        return reply(request, orjson.dumps({"versions": found, "served": snapshot and snapshot.version}))
+
+    async def version(self, request: Request) -> Response:
+        """One version's manifest, without the files of trade ids."""
+        read_parameters((), request.query_params.multi_items())
+        text = request.path_params["version"]
+        missing = ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
+        try:
+            number = whole(1, 2**31)(text)
+            manifest = await self._service.pool.run(lambda: self._service.store.manifest(number))
+        except (ValueRefusedError, NoSuchVersionError) as error:
+            raise missing from error
+        except ManifestError as error:
+            raise unreadable(number) from error
+        body = orjson.dumps(_manifest_json(manifest))
+        response = reply(request, body)
+        response.headers["Cache-Control"] = IMMUTABLE
+        return response
+
+    def _spans(self, snapshot: Snapshot) -> dict[tuple[str, str, int], tuple[int, int]]:
+        """(venue, symbol, partition) -> first and last base start."""
+        spans = {
+            (known.venue, known.symbol, known.partition): (known.first_start, known.last_start)
+            for entries in snapshot.batch.instruments.values()
+            for known in entries
+        }
+        hot, view = self._service.hot, self._service.views[0].name
+        ends = hot.ends(snapshot.key, view, snapshot.cut) if snapshot.chain else None
+        for instrument, partitions in hot.instruments(view).items() if ends else ():
+            for partition in partitions & (ends or {}).keys():
+                span = (ends or {})[partition].span(instrument)
+                if span is not None:
+                    name = (instrument[0], instrument[1], partition)
+                    first, last = spans.get(name, span)
+                    spans[name] = min(first, span[0]), max(last, span[1])
+        return spans
+
+
+def _manifest_json(manifest: Manifest) -> dict[str, Any]:
+    facts = asdict(manifest)
+    del facts["ids"]
+    facts["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
+    return facts

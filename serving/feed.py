@@ -1,0 +1,124 @@
+"""The feed: reads the delta topic into the hot store.
+
+It reads every delta partition from the served version's `delta_start` on. A delta of another view, definition or
+topic is passed over; bytes that are no delta are counted and logged once, and never stop it.
+
+Not here: which cells join (`event_log.chain`), and the thread (`serving.thread`).
+"""
+
+import logging
+from collections.abc import Mapping
+from threading import Lock
+
+from event_log.cell import Cell, decode_cell, decode_lane
+from event_log.errors import CodecError, PositionLostError
+from event_log.log import Bounds, Log, Reader, Record
+from serving.hot import HotStore
+
+_LOG = logging.getLogger("slackwater.serving")
+
+CELLS_PER_LOCK = 64
+"""Cells that are put while requests wait."""
+
+
+class Feed:
+    """Reads deltas. `step` belongs to one thread; `restart` may be called by any."""
+
+    def __init__(self, log: Log, topic: str, hot: HotStore, poll_s: float = 0.2) -> None:
+        self.deltas = 0
+        self.bad = 0
+        self.error: str | None = None
+        self._log = log
+        self._topic = topic
+        self._hot = hot
+        self._poll_s = poll_s
+        self._reader: Reader | None = None
+        self._positions: dict[int, int] = {}
+        self._goal: dict[int, int] | None = None
+        self._lock = Lock()
+        self._starts: Mapping[int, int] | None = None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it has read everything that was there when it was started."""
+        goal = self._goal
+        return goal is not None and all(self._positions.get(p, 0) >= end for p, end in goal.items())
+
+    @property
+    def behind(self) -> int:
+        """Deltas between the positions and where the topic ended at the start."""
+        return sum(max(0, end - self._positions.get(p, 0)) for p, end in (self._goal or {}).items())
+
+    @property
+    def partitions(self) -> set[int]:
+        """The delta partitions that are read, or are about to be."""
+        with self._lock:
+            return set(self._starts or {}) | set(self._positions)
+
+    def restart(self, starts: Mapping[int, int]) -> None:
+        """Read again from `starts`; partitions that are not named, from their first delta."""
+        with self._lock:
+            self._starts = dict(starts)
+
+    def step(self) -> None:
+        """Read once and put what was read. Does nothing before the first `restart`."""
+        with self._lock:
+            starts, self._starts = self._starts, None
+        if starts is not None:
+            self._open(starts)
+        if self._reader is None:
+            return
+        try:
+            slices = self._reader.poll(self._poll_s)
+        except PositionLostError as error:
+            bounds = self._reader.bounds()
+            for partition in error.lost:
+                self._seek(partition, bounds[partition])
+            return
+        for found in slices:
+            self._put(found.records)
+            self._positions[found.partition] = found.upto
+
+    def close(self) -> None:
+        """Release the reader."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _open(self, starts: Mapping[int, int]) -> None:
+        try:
+            bounds = self._log.bounds(self._topic)
+            self.close()
+            # Where a delta_start was expired, its version is retired; what is left is read.
+            at = {p: min(max(starts.get(p, 0), b.start), b.end) for p, b in bounds.items()}
+            self._reader = self._log.reader(self._topic, at)
+        except BaseException:
+            with self._lock:
+                self._starts = self._starts or starts
+            raise
+        self._positions = at
+        self._goal = {p: b.end for p, b in bounds.items()}
+
+    def _seek(self, partition: int, bounds: Bounds) -> None:
+        _LOG.warning("Deltas of partition %d were removed; reading from offset %d.", partition, bounds.start)
+        if self._reader is not None:
+            self._reader.seek(partition, bounds.start)
+        self._positions[partition] = bounds.start
+
+    def _put(self, records: list[Record]) -> None:
+        for first in range(0, len(records), CELLS_PER_LOCK):
+            found = (self._cell(record) for record in records[first : first + CELLS_PER_LOCK])
+            self._hot.put([cell for cell in found if cell is not None])
+
+    def _cell(self, record: Record) -> Cell | None:
+        self.deltas += 1
+        try:
+            lane = decode_lane(record.key)
+            view = self._hot.view_of(lane)
+            return None if view is None else decode_cell(lane, record.value, view)
+        except CodecError as error:
+            self.bad += 1
+            if self.error is None:
+                _LOG.error("A delta at offset %d does not decode and is passed over: %s", record.offset, error)
+            self.error = str(error)
+            return None

@@ -1,0 +1,198 @@
+"""The hot store: every known cell, as chains, folded from the cut of the version that is served.
+
+The feed puts cells, the watch of versions swaps cuts, requests take ends. One lock, held for microseconds; what a
+request took is read later without a race, since an end does not move (`serving.ends`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import NamedTuple
+
+from event_log.cell import Cell, Lane, lane_of
+from event_log.chain import Chain
+from event_log.errors import CellConflictError
+from serving.ends import Ends
+from serving.fold import Fold, Instrument
+from views.view import View
+
+KEPT_SNAPSHOTS = 4
+"""Snapshots whose folds are kept: the one that is served and three before it, for cursors."""
+
+KEPT_TIPS = 4096
+"""Open cells that cursors stand on."""
+
+KEPT_CONFLICTS = 100
+
+
+class Conflict(NamedTuple):
+    """Two cells over one slice differ: an alarm while the slice is above the cut."""
+
+    lane: Lane
+    start: int
+    upto: int
+    text: str
+
+
+class HotStore:
+    """The cells of the served views over one topic of events."""
+
+    def __init__(self, views: tuple[View, ...]) -> None:
+        self.views = {view.name: view for view in views}
+        self.conflicts: list[Conflict] = []
+        self.conflicts_total = 0
+        self.floor: dict[int, int] = {}
+        self._lock = Lock()
+        self._topic_id = ""
+        self._chains: dict[Lane, Chain] = {}
+        self._folds: OrderedDict[str, dict[tuple[str, int], Fold]] = OrderedDict()
+        self._holders: dict[tuple[str, Instrument], set[int]] = {}
+        self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
+
+    @property
+    def topic_id(self) -> str:
+        """The topic whose cells are kept."""
+        return self._topic_id
+
+    def view_of(self, lane: Lane) -> View | None:
+        """The served view of a lane whose cells are wanted, None for any other lane."""
+        view = self.views.get(lane.view)
+        if view is None or lane.definition != view.definition or lane.topic_id != self._topic_id:
+            return None
+        return view
+
+    def put(self, cells: Iterable[Cell]) -> None:
+        """Take cells of wanted lanes, in any order, any number of times."""
+        with self._lock:
+            folds = next(reversed(self._folds.values())) if self._folds else {}
+            for cell in cells:
+                self._put(cell, folds)
+
+    def swap(self, snapshot: str, topic_id: str, cut: Mapping[int, int]) -> bool:
+        """Fold from `cut` on, under the name `snapshot`. False if cells that it needs were dropped or never kept."""
+        with self._lock:
+            if topic_id != self._topic_id:
+                self._forget(topic_id)
+            whole = all(at >= self.floor.get(p, 0) for p, at in cut.items())
+            self._folds.pop(snapshot, None)
+            folds = {(name, p): self._fold(view, p, at) for name, view in self.views.items() for p, at in cut.items()}
+            self._folds[snapshot] = folds
+            while len(self._folds) > KEPT_SNAPSHOTS:
+                self._folds.popitem(last=False)
+            self._drop()
+            self.conflicts = [c for c in self.conflicts if c.upto > cut.get(c.lane.partition, 0)]
+            return whole
+
+    def ends(self, snapshot: str, view: str, partitions: Iterable[int]) -> dict[int, Ends] | None:
+        """Where the chains end now; None if the snapshot's folds are gone."""
+        with self._lock:
+            folds = self._folds.get(snapshot)
+            if folds is None:
+                return None
+            found = {p: folds[view, p] for p in partitions if (view, p) in folds}
+            return {p: Ends(f, len(f.cells), f.tip, f.end, f.complete, self._lock) for p, f in found.items()}
+
+    def remember(self, ends: Iterable[Ends]) -> None:
+        """Keep the tips of ends that a cursor names."""
+        with self._lock:
+            for tip in (end.tip for end in ends):
+                if tip is not None:
+                    self._tips[tip.lane, tip.start, tip.upto] = tip
+                    self._tips.move_to_end((tip.lane, tip.start, tip.upto))
+            while len(self._tips) > KEPT_TIPS:
+                self._tips.popitem(last=False)
+
+    def recall(self, snapshot: str, view: str, uptos: Mapping[int, int], complete: bool) -> dict[int, Ends] | None:
+        """The ends at `uptos` again; None if what they stand on is gone."""
+        with self._lock:
+            folds = self._folds.get(snapshot)
+            if folds is None or not all((view, p) in folds for p in uptos):
+                return None
+            found = {p: self._end_at(folds[view, p], upto, complete) for p, upto in uptos.items()}
+        return {p: end for p, end in found.items() if end is not None} if None not in found.values() else None
+
+    def partitions_of(self, view: str, instrument: Instrument) -> set[int]:
+        """The partitions that hold cells of an instrument."""
+        return set(self._holders.get((view, instrument), ()))
+
+    def instruments(self, view: str) -> dict[Instrument, set[int]]:
+        """Every instrument of a view's cells, with its partitions."""
+        with self._lock:
+            return {instrument: set(where) for (name, instrument), where in self._holders.items() if name == view}
+
+    def applied(self, view: str) -> dict[int, int]:
+        """Partition -> the chain's end now, of the snapshot that is served."""
+        with self._lock:
+            folds = next(reversed(self._folds.values())) if self._folds else {}
+            return {p: fold.end for (name, p), fold in folds.items() if name == view}
+
+    def furthest(self) -> dict[int, int]:
+        """Partition -> the furthest end of any view's chain, of the snapshot that is served."""
+        found: dict[int, int] = {}
+        for name in self.views:
+            for partition, at in self.applied(name).items():
+                found[partition] = max(at, found.get(partition, 0))
+        return found
+
+    def cells(self) -> int:
+        """How many cells are kept."""
+        with self._lock:
+            return sum(map(len, self._chains.values()))
+
+    def _put(self, cell: Cell, folds: dict[tuple[str, int], Fold]) -> None:
+        lane = cell.lane
+        view = self.view_of(lane)
+        if view is None or cell.start < self.floor.get(lane.partition, 0):
+            return
+        chain = self._chains.get(lane)
+        if chain is None:
+            chain = self._chains[lane] = Chain()
+        try:
+            changed = chain.put(cell)
+        except CellConflictError as error:
+            self.conflicts_total += 1
+            conflict = Conflict(lane, cell.start, cell.upto, error.fact)
+            if conflict not in self.conflicts and len(self.conflicts) < KEPT_CONFLICTS:
+                self.conflicts.append(conflict)
+            return
+        if not changed:
+            return
+        for row in cell.rows:
+            self._holders.setdefault((lane.view, row.key[:2]), set()).add(lane.partition)
+        fold = folds.get((lane.view, lane.partition))
+        if fold is not None and not fold.take(cell):
+            folds[lane.view, lane.partition] = Fold(view, lane, fold.cut, chain)
+
+    def _fold(self, view: View, partition: int, cut: int) -> Fold:
+        lane = lane_of(view, self._topic_id, partition)
+        return Fold(view, lane, cut, self._chains.setdefault(lane, Chain()))
+
+    def _end_at(self, fold: Fold, upto: int, complete: bool) -> Ends | None:
+        count, boundary = fold.count_at(upto)
+        if boundary == upto:
+            return Ends(fold, count, None, boundary, complete, self._lock)
+        tip = fold.tip
+        if tip is None or (tip.start, tip.upto) != (boundary, upto):
+            tip = self._tips.get((fold.lane, boundary, upto))
+        return Ends(fold, count, tip, upto, complete, self._lock) if tip is not None else None
+
+    def _drop(self) -> None:
+        """Forget cells below the cut of every kept snapshot."""
+        cuts: dict[int, list[int]] = {}
+        for folds in self._folds.values():
+            for (_, partition), fold in folds.items():
+                cuts.setdefault(partition, []).append(fold.cut)
+        floor = {partition: min(of) for partition, of in cuts.items()}
+        for lane, chain in self._chains.items():
+            if floor.get(lane.partition, 0) > self.floor.get(lane.partition, 0):
+                chain.drop_below(floor[lane.partition])
+        self.floor = floor
+
+    def _forget(self, topic_id: str) -> None:
+        self._topic_id = topic_id
+        self._chains.clear()
+        self._folds.clear()
+        self._holders.clear()
+        self._tips.clear()
+        self.floor.clear()
+        self.conflicts.clear()

@@ -1,0 +1,76 @@
+"""The figures at `/metrics`, in a registry of the service's own."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from event_log.clock import Clock
+
+if TYPE_CHECKING:
+    from serving.service import Service
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """Counts requests; the rest is read from the service when asked for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "slackwater_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "slackwater_request_seconds", "Time to answer.", ["route"], registry=self.registry, buckets=_BUCKETS
+        )
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def watch(self, service: "Service") -> None:
+        """Show the figures of `service` too."""
+        self.registry.register(_ServiceCollector(service))
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _ServiceCollector(Collector):
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        service = self._service
+        applied = GaugeMetricFamily("slackwater_applied_offset", "End of the chain.", labels=["view", "partition"])
+        lag = GaugeMetricFamily("slackwater_lag_records", "Records of the log not applied.", labels=["view"])
+        for view in service.views:
+            ends = service.hot.applied(view.name)
+            for partition, at in sorted(ends.items()):
+                applied.add_metric([view.name, str(partition)], at)
+            lag.add_metric([view.name], service.watch.lag(ends))
+        yield applied
+        yield lag
+        snapshot = service.watch.snapshot
+        if snapshot is not None:
+            yield GaugeMetricFamily("slackwater_version", "Version that is served.", snapshot.version)
+            if snapshot.version:
+                age = (service.clock.now_us() - snapshot.manifest.created_us) / 1e6
+                yield GaugeMetricFamily("slackwater_batch_age_seconds", "Age of the batch view.", age)
+            yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
+        yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(service.readiness().ready))
+        yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", service.hot.cells())
+        yield CounterMetricFamily("slackwater_deltas", "Deltas read.", service.feed.deltas)
+        yield CounterMetricFamily("slackwater_bad_deltas", "Deltas that do not decode.", service.feed.bad)
+        conflicts = service.hot.conflicts_total
+        yield CounterMetricFamily("slackwater_cell_conflicts", "Pairs of cells that differ.", conflicts)

@@ -1,0 +1,61 @@
+"""Pages for people: `/` and `/docs`. Both work without a network: nothing is loaded from another host."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+STATIC = Path(__file__).parent / "static"
+_SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+_PLAIN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Slackwater</title></head>
+<body><h1>Slackwater</h1>{}</body></html>
+"""
+
+
+class PageRoutes:
+    """Answers `/` and `/docs` from `static`, plainly where its files are not built."""
+
+    def __init__(self, app: FastAPI, static: Path = STATIC) -> None:
+        self._app = app
+        self._static = static
+
+    async def index(self, request: Request) -> Response:
+        """The page."""
+        page = self._static / "index.html"
+        if page.is_file():
+            return FileResponse(page)
+        links = "".join(
+            f'<li><a href="{path}">{path}</a></li>' for path in ("/docs", "/health/ready", "/v1/instruments")
+        )
+        return HTMLResponse(_PLAIN.format(f"<p>The page is not built.</p><ul>{links}</ul>"))
+
+    async def docs(self, request: Request) -> Response:
+        """The interface, by Swagger UI where its files are there, else as a list."""
+        if all((self._static / "vendor" / name).is_file() for name in _SWAGGER):
+            script, style = (f"/static/vendor/{name}" for name in _SWAGGER)
+            return get_swagger_ui_html(
+                openapi_url="/openapi.json",
+                title=self._app.title,
+                swagger_js_url=script,
+                swagger_css_url=style,
+                swagger_favicon_url="data:,",
+            )
+        return HTMLResponse(_PLAIN.format(_listing(self._app.openapi())))
+
+
+def _listing(openapi: dict[str, Any]) -> str:
+    parts = ['<p>As a document: <a href="/openapi.json">/openapi.json</a></p>']
+    for path, methods in openapi["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"<h2>{method.upper()} {escape(path)}</h2><p>{escape(operation.get('description', ''))}</p>")
+            rows = "".join(
+                f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p.get('description', ''))}</td></tr>"
+                for p in operation.get("parameters", ())
+            )
+            parts.append(f"<table>{rows}</table>" if rows else "")
+    return "".join(parts)

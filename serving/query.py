@@ -1,0 +1,201 @@
+"""What is asked: the parameters of each route, parsed and checked, independent of the web framework."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from serving.parameters import Parameter, flag, interval, one_of, read_parameters, symbols, time_us, token, venue, whole
+from serving.problems import parameter_problem
+from views.interval import Interval, parse_interval
+
+MOST_BARS = 10_000
+_VERSION = whole(0, 2**31)
+_MINUTE = parse_interval("1m")
+
+_VENUE = Parameter("venue", "The venue.", venue, required=True)
+_SYMBOL = Parameter("symbol", "The symbol; several with commas between.", symbols, required=True)
+_START = Parameter("start", "First time, inclusive: ISO 8601 UTC or microseconds since the epoch.", time_us)
+_END = Parameter("end", "End time, exclusive.", time_us)
+_LIMIT = Parameter(
+    "limit",
+    f"At most so many, up to {MOST_BARS}.",
+    whole(1, MOST_BARS),
+    500,
+    schema={"type": "integer", "minimum": 1, "maximum": MOST_BARS},
+)
+_CURSOR = Parameter("cursor", "`next` of the page before; every other parameter stays as it was.", token)
+_TIMES = Parameter(
+    "times",
+    "How times are written: microseconds, or ISO 8601.",
+    one_of("us", "iso"),
+    "us",
+    schema={"enum": ["us", "iso"]},
+)
+
+BARS_PARAMETERS: tuple[Parameter, ...] = (
+    _VENUE,
+    _SYMBOL,
+    Parameter("interval", "Length of a bar: a divisor of a day such as 1s, 5m, 4h, or 1w. Default 1m.", interval),
+    Parameter("start", f"{_START.help} Without it: the latest `limit` bars before `end`.", time_us),
+    _END,
+    _LIMIT,
+    _CURSOR,
+    Parameter(
+        "layer",
+        "Which part answers: both (merged, the default), the batch view, or the speed layer's cells.",
+        one_of("merged", "batch", "speed"),
+        schema={"enum": ["merged", "batch", "speed"]},
+    ),
+    Parameter(
+        "as_of",
+        "Answer from this version's batch view alone, at its own cut; such an answer never changes.",
+        _VERSION,
+        schema={"type": "integer", "minimum": 0},
+    ),
+    Parameter(
+        "explain",
+        "Each bar with its batch part, each delta's part, and their merge.",
+        flag,
+        False,
+        schema={"type": "boolean"},
+    ),
+    Parameter(
+        "fill",
+        "`previous`: bars without events are given too, with the last close.",
+        one_of("previous"),
+        schema={"enum": ["previous"]},
+    ),
+    _TIMES,
+)
+
+TRADES_PARAMETERS: tuple[Parameter, ...] = (
+    _VENUE,
+    Parameter("symbol", "The symbol.", symbols, required=True),
+    Parameter("start", _START.help, time_us, required=True),
+    Parameter("end", _END.help, time_us, required=True),
+    _LIMIT,
+    _CURSOR,
+    _TIMES,
+)
+
+INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (_TIMES,)
+
+
+@dataclass(frozen=True)
+class BarsQuery:
+    """A question for bars. Times in microseconds; `[start, end)` holds the bars by their own start."""
+
+    venue: str
+    symbols: tuple[str, ...]
+    interval: Interval
+    start: int | None
+    end: int | None
+    limit: int
+    cursor: str | None
+    layer: str
+    as_of: int | None
+    explain: bool
+    fill: bool
+    iso: bool
+
+    @property
+    def low(self) -> int:
+        """The first bar start that the range can hold."""
+        return ceil(self.interval, self.start or 0)
+
+    @property
+    def high(self) -> int | None:
+        """The first bar start behind the range; None without an end."""
+        return None if self.end is None else ceil(self.interval, self.end)
+
+    def fingerprint(self, of: str) -> str:
+        """What a cursor of this question to `of` is bound to."""
+        facts = (of, self.venue, self.symbols, self.interval.us, self.start, self.end, self.limit, self.layer)
+        return fingerprint((*facts, self.as_of, self.explain, self.fill, self.iso))
+
+
+@dataclass(frozen=True)
+class TradesQuery:
+    """A question for the trades of one instrument in [start, end), microseconds."""
+
+    venue: str
+    symbol: str
+    start: int
+    end: int
+    limit: int
+    cursor: str | None
+    iso: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        return fingerprint(("trades", self.venue, self.symbol, self.start, self.end, self.limit, self.iso))
+
+
+def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
+    """The question of a query string; `fills` says whether the view can fill.
+
+    Raises:
+        ProblemError: 422.
+    """
+    found = read_parameters(BARS_PARAMETERS, items)
+    errors = _range_errors(found)
+    if found["as_of"] is not None and found["layer"] == "speed":
+        errors["layer"] = "speed cannot stand with as_of, which answers from the batch view alone"
+    if found["fill"] and not fills:
+        errors["fill"] = "this view declares no value for bars without events"
+    if found["cursor"] and found["start"] is None:
+        errors["cursor"] = "needs the start that it was given for"
+    _refuse(errors)
+    return BarsQuery(
+        venue=found["venue"],
+        symbols=found["symbol"],
+        interval=found["interval"] or _MINUTE,
+        start=found["start"],
+        end=found["end"],
+        limit=found["limit"],
+        cursor=found["cursor"],
+        layer=found["layer"] or "merged",
+        as_of=found["as_of"],
+        explain=found["explain"],
+        fill=found["fill"] is not None,
+        iso=found["times"] == "iso",
+    )
+
+
+def trades_query(items: Iterable[tuple[str, str]]) -> TradesQuery:
+    """The question of a query string.
+
+    Raises:
+        ProblemError: 422.
+    """
+    found = read_parameters(TRADES_PARAMETERS, items)
+    errors = _range_errors(found)
+    if len(found["symbol"]) > 1:
+        errors["symbol"] = "trades are given for one symbol"
+    _refuse(errors)
+    iso = found["times"] == "iso"
+    symbol, start, end = found["symbol"][0], found["start"], found["end"]
+    return TradesQuery(found["venue"], symbol, start, end, found["limit"], found["cursor"], iso)
+
+
+def ceil(of: Interval, time: int) -> int:
+    """The first bar start at or behind `time`."""
+    return of.floor(time + of.us - 1)
+
+
+def fingerprint(facts: object) -> str:
+    """A short digest of what is asked."""
+    return hashlib.blake2b(repr(facts).encode(), digest_size=9).hexdigest()
+
+
+def _range_errors(found: dict[str, Any]) -> dict[str, str]:
+    if found["start"] is not None and found["end"] is not None and found["start"] >= found["end"]:
+        return {"end": "is not behind start; the range is half-open"}
+    return {}
+
+
+def _refuse(errors: dict[str, str]) -> None:
+    if errors:
+        raise parameter_problem([{"parameter": name, "detail": detail} for name, detail in errors.items()])

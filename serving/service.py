@@ -1,0 +1,123 @@
+"""The service without the web: the parts that live as long as the process, and the two threads that keep them current.
+
+`step` does what the threads do, once, so that tests and a simulation need no thread.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from event_log.clock import Clock, SystemClock
+from event_log.log import Log
+from event_log.names import TopicNames
+from serving.as_of import AsOf
+from serving.feed import Feed
+from serving.hot import HotStore
+from serving.metrics import Metrics
+from serving.pool import Pool
+from serving.problems import not_serving
+from serving.row_cache import RowCache
+from serving.snapshot import Snapshot
+from serving.source import BatchRows
+from serving.thread import Steps
+from serving.versions_watch import VersionsWatch
+from versions.store import VersionStore
+from views.view import View
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """How much the service takes for itself. Times in seconds."""
+
+    workers: int = 2
+    waiting: int = 64
+    deadline_s: float = 10.0
+    kept_rows: int = 200_000
+    poll_s: float = 0.2
+    watch_every_s: float = 0.1
+
+
+class Readiness(NamedTuple):
+    """Whether the full promise is kept now; each reason says what is missing."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class Service:
+    """Everything that answers are made from."""
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        views: tuple[View, ...],
+        clock: Clock | None = None,
+        options: ServingOptions | None = None,
+    ) -> None:
+        self.options = options or ServingOptions()
+        self.clock = clock or SystemClock()
+        self.log = log
+        self.names = names
+        self.store = store
+        self.views = views
+        self.hot = HotStore(views)
+        self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s)
+        self.row_cache = RowCache(self.options.kept_rows)
+        self.watch = VersionsWatch(log, names.trades, store, self.hot, self.feed, self.clock, self.row_cache)
+        self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
+        self.rows = BatchRows(self.pool, self.row_cache)
+        self.as_of = AsOf(store, self.watch, names.trades)
+        self.metrics = Metrics(self.clock)
+        self._threads: list[Steps] = []
+
+    def step(self) -> None:
+        """What the threads do, once."""
+        self.watch.step()
+        self.feed.step()
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._threads = [
+            Steps("slackwater-versions", self.watch.step, self.options.watch_every_s),
+            Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop the threads and release everything."""
+        for thread in self._threads:
+            thread.stop()
+        self.feed.close()
+        self.watch.close()
+        self.pool.close()
+
+    def snapshot(self) -> Snapshot:
+        """What is served now.
+
+        Raises:
+            ProblemError: 503 if there is nothing yet.
+        """
+        found = self.watch.snapshot
+        if found is None:
+            raise not_serving(self.watch.error or self.watch.log_error or "The service is starting.")
+        return found
+
+    def readiness(self) -> Readiness:
+        """Whether the full promise is kept now."""
+        snapshot = self.watch.snapshot
+        reasons = list(snapshot.refusals if snapshot else ())
+        if snapshot is None:
+            reasons.append(self.watch.error or "No version is loaded yet.")
+        else:
+            reasons += snapshot.refused_views.values()
+        if self.watch.log_error and self.watch.log_error not in reasons:
+            reasons.append(self.watch.log_error)
+        if not self.feed.caught_up:
+            reasons.append(f"The delta topic is not read yet: {self.feed.behind} deltas to go.")
+        reasons += [thread.error for thread in self._threads if thread.error]
+        if self.hot.conflicts:
+            first = self.hot.conflicts[0].text
+            reasons.append(f"Alarm: {len(self.hot.conflicts)} pairs of cells over one slice differ. {first}")
+        return Readiness(not reasons, reasons)

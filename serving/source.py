@@ -1,0 +1,109 @@
+"""What one answer is made from, held still while it is read: a snapshot, its chains' ends, and the layer asked for.
+
+Not here: the order of an answer's bars and its pages (`serving.bars`), and its bytes (`serving.answer`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import duckdb
+
+from event_log.cell import Cell
+from serving.batch import BatchReader, Want
+from serving.ends import Ends
+from serving.merge import first, merge_rows
+from serving.pool import Pool
+from serving.problems import unreadable
+from serving.row_cache import RowCache
+from versions.manifest import Instrument
+from views.interval import Interval
+from views.merge import State
+from views.rows import Row
+from views.view import View
+
+
+class BatchRows:
+    """Reads batch rows: nothing where nothing can be, kept results at once, DuckDB in the pool for the rest."""
+
+    def __init__(self, pool: Pool, cache: RowCache) -> None:
+        self._pool = pool
+        self._cache = cache
+
+    async def read(self, batch: BatchReader, want: Want) -> list[Row]:
+        """The rows of `want`. Raises ProblemError behind the deadline or when too many wait."""
+        if batch.nothing(want):
+            return []
+        known = self._cache.get(batch.version, want)
+        if known is not None:
+            return known
+        cursor = batch.cursor()
+        try:
+            rows = await self._pool.run(partial(batch.bars, want, cursor), cursor.interrupt)
+        except duckdb.IOException as error:
+            raise unreadable(batch.version) from error
+        cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
+        self._cache.put(batch.version, want, rows)
+        return rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """One answer's ground. `ends` is empty where the batch view answers alone; `batch` is None for the speed layer."""
+
+    view: View
+    batch: BatchReader | None
+    ends: Mapping[int, Ends]
+    instruments: Mapping[tuple[str, str], tuple[Instrument, ...]]
+    rows: BatchRows
+
+    async def bars(
+        self,
+        instrument: tuple[str, str],
+        interval: Interval,
+        low: int,
+        high: int | None,
+        limit: int,
+        newest_first: bool = False,
+        after: tuple[str, ...] = (),
+    ) -> list[Row]:
+        """The first (or last) `limit` bars of [low, high), both bar starts, in order."""
+        batch = await self.batch_bars(instrument, interval, low, high, limit, newest_first, after)
+        speed = [
+            Row(key, start, state)
+            for ends in self.ends.values()
+            for key in ends.keys(instrument)
+            for start, state in ends.bars(
+                key, interval, low if key[2:] > after or not after else low + interval.us, high, limit, newest_first
+            ).items()
+        ]
+        if not speed:
+            return batch
+        return first(merge_rows(self.view, batch, speed), limit, newest_first)
+
+    async def batch_bars(
+        self,
+        instrument: tuple[str, str],
+        interval: Interval,
+        low: int,
+        high: int | None,
+        limit: int,
+        newest_first: bool = False,
+        after: tuple[str, ...] = (),
+    ) -> list[Row]:
+        """The batch part of the same; nothing for the speed layer alone."""
+        if self.batch is None:
+            return []
+        want = Want(self.view, *instrument, interval, low, high, limit, newest_first, after)
+        return await self.rows.read(self.batch, want)
+
+    def newest(self, instrument: tuple[str, str]) -> int | None:
+        """The newest second that an applied event of the instrument lies in; the same for every layer of one answer."""
+        found = [known.last_start for known in self.instruments.get(instrument, ())]
+        found += [start for ends in self.ends.values() if (start := ends.newest(instrument)) is not None]
+        return max(found, default=None)
+
+    def parts(self, row: Row, interval: Interval) -> list[tuple[Cell, State]]:
+        """What each cell gave to a bar."""
+        low, high = row.start, row.start + interval.us
+        return [part for ends in self.ends.values() for part in ends.parts(row.key, low, high)]

@@ -1,0 +1,194 @@
+"""The watch of versions: follows the pointer and the log, and swaps the snapshot that requests answer from.
+
+    pointer moved, topic or partitions changed  -> choose a version, check it against the log, fold its chains, swap
+    every second                                -> is the log's start still below the cut, its end above what is applied
+
+It never guesses: where something does not fit, it serves the newest version that is whole, or a batch view alone,
+and says so (`Snapshot.refusals`).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from event_log.clock import Clock
+from event_log.errors import LogError, TopicMissingError
+from event_log.log import Log
+from serving.batch import BatchReader
+from serving.candidates import Candidates, Choice, NothingWholeError
+from serving.feed import Feed
+from serving.hot import KEPT_SNAPSHOTS, HotStore
+from serving.log_checks import cut_reasons, lost_ends, mark_reasons
+from serving.log_watch import LogFacts, LogWatch
+from serving.row_cache import RowCache
+from serving.snapshot import Snapshot, snapshot_key
+from versions.errors import VersionError
+from versions.manifest import Manifest
+from versions.store import VersionStore, empty_manifest
+
+_LOG = logging.getLogger("slackwater.serving")
+
+LOOK_EVERY_S = 1.0
+RETRY_EVERY_S = 10.0
+WARMED = 32
+"""Batch reads asked lately that are made on a new version before it is served."""
+
+
+class VersionsWatch:
+    """Keeps `snapshot` current. `step` belongs to one thread, about ten times a second.
+
+    `log_error` and `error` say why the log, or a version, cannot be had now; None where they can.
+    """
+
+    def __init__(
+        self, log: Log, topic: str, store: VersionStore, hot: HotStore, feed: Feed, clock: Clock, rows: RowCache
+    ) -> None:
+        self.snapshot: Snapshot | None = None
+        self.log_error: str | None = None
+        self.error: str | None = None
+        self.log_watch = LogWatch(log, topic, clock)
+        self.candidates = Candidates(store, tuple(hot.views.values()))
+        self._log = log
+        self._topic = topic
+        self._store = store
+        self._hot = hot
+        self._feed = feed
+        self._clock = clock
+        self._rows = rows
+        self._state: object = None
+        self._looked_at = float("-inf")
+        self._retry_at = float("inf")
+        self._lost: dict[int, int] = {}
+        self._said: tuple[str, ...] = ()
+        self._kept: dict[str, Snapshot] = {}
+
+    def step(self) -> None:
+        """Look at the pointer, and at the log where that is due; swap where something changed."""
+        now = self._clock.elapsed_s()
+        due = now - self._looked_at >= LOOK_EVERY_S
+        applied = self._hot.furthest()  # before the log's end is read, which can only be later
+        facts = self._look(now) if due else self.log_watch.facts
+        if due and facts is not None:
+            self._compare(facts, applied)
+        state = self._pointer(), facts and (facts.topic_id, sorted(facts.bounds))
+        if state == self._state and now < self._retry_at:
+            return
+        self._load(facts)
+        self._state = state
+        well = self.snapshot is not None and not self.snapshot.refusals and self.error is None
+        self._retry_at = float("inf") if well else now + RETRY_EVERY_S
+
+    def close(self) -> None:
+        """Release connections and databases."""
+        self.log_watch.close()
+        if self.snapshot is not None:
+            self.snapshot.batch.close()
+
+    def kept(self, key: str) -> Snapshot | None:
+        """A snapshot that is or was served lately, for cursors."""
+        return self._kept.get(key)
+
+    def lag(self, applied: Mapping[int, int]) -> int:
+        """Records between what is applied and the log's end at the last look."""
+        facts = self.log_watch.facts
+        bounds = facts.bounds if facts else {}
+        return sum(max(0, bounds[p].end - at) for p, at in applied.items() if p in bounds)
+
+    def _look(self, now: float) -> LogFacts | None:
+        self._looked_at = now
+        known = self.log_watch.facts
+        try:
+            found = self.log_watch.look()
+        except LogError as error:
+            self.log_error = str(error)
+            return None if isinstance(error, TopicMissingError) else known
+        self.log_error = None
+        if known is not None and known.topic_id != found.topic_id:
+            self._lost.clear()
+        return found
+
+    def _pointer(self) -> object:
+        try:
+            return self._store.pointer()
+        except (VersionError, OSError) as error:
+            return str(error)
+
+    def _compare(self, facts: LogFacts, applied: Mapping[int, int]) -> None:
+        """Have the version loaded again where the log does not fit it any more."""
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.chain or snapshot.topic_id != facts.topic_id:
+            return
+        lost = lost_ends(applied, facts.bounds)
+        self._lost.update(lost)
+        if lost or any(facts.bounds[p].start > at for p, at in snapshot.cut.items() if p in facts.bounds):
+            self._state = None
+
+    def _load(self, facts: LogFacts | None) -> None:
+        try:
+            snapshot = self._snapshot(self.candidates.choose(), facts)
+        except (VersionError, LogError) as error:
+            self.error = str(error)
+            self._say((self.error,))
+            if self.snapshot is not None and self.error not in self.snapshot.refusals:
+                self.snapshot = replace(self.snapshot, refusals=(*self.snapshot.refusals, self.error))
+            return
+        self.error = None
+        self._say(snapshot.refusals)
+        if snapshot.chain:
+            again = snapshot.topic_id != self._hot.topic_id or not snapshot.cut.keys() <= self._feed.partitions
+            whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut)
+            if again or not whole:
+                self._feed.restart(snapshot.manifest.delta_start)
+        self._warm(snapshot)
+        self._kept = {**{key: kept for key, kept in self._kept.items() if key != snapshot.key}, snapshot.key: snapshot}
+        while len(self._kept) > KEPT_SNAPSHOTS:
+            del self._kept[next(iter(self._kept))]
+        self.snapshot = snapshot
+
+    def _snapshot(self, choice: Choice, facts: LogFacts | None) -> Snapshot:
+        manifest = choice.manifest
+        if manifest is None:
+            if facts is None:
+                raise NothingWholeError("Nothing was published, and the log cannot be read.", self.log_error or "")
+            manifest = empty_manifest({self._topic: facts.topic_id}, facts.starts)
+        reasons = self._reasons(manifest, facts)
+        topic_id = manifest.topics.get(self._topic, "") if reasons or facts is None else facts.topic_id
+        cut = manifest.cut if reasons or facts is None else {**facts.starts, **manifest.cut}
+        return Snapshot(
+            key=snapshot_key(manifest, topic_id, cut),
+            manifest=manifest,
+            cut=cut,
+            topic_id=topic_id,
+            batch=self._batch(manifest),
+            chain=not reasons,
+            refusals=(*choice.refusals, *reasons),
+            refused_views=choice.refused_views,
+        )
+
+    def _reasons(self, manifest: Manifest, facts: LogFacts | None) -> list[str]:
+        if facts is None:
+            return [self.log_error or "The log was not read yet."]
+        reasons = cut_reasons(manifest, self._topic, facts) or mark_reasons(manifest, self._topic, self._log)
+        lost = {p: at for p, at in self._lost.items() if manifest.cut.get(p, 0) < at}
+        return reasons + [
+            f"The log lost its tail below {at} in partition {p}, which was applied." for p, at in lost.items()
+        ]
+
+    def _batch(self, manifest: Manifest) -> BatchReader:
+        known = self.snapshot
+        if known is not None and known.version == manifest.version and manifest.version:
+            return known.batch
+        return BatchReader(self._store.home, manifest)
+
+    def _warm(self, snapshot: Snapshot) -> None:
+        if self.snapshot is None or self.snapshot.version == snapshot.version:
+            return
+        for want in self._rows.recent(self.snapshot.version, WARMED):
+            if not snapshot.batch.nothing(want):
+                with snapshot.batch.cursor() as cursor:
+                    self._rows.put(snapshot.version, want, snapshot.batch.bars(want, cursor))
+
+    def _say(self, refusals: tuple[str, ...]) -> None:
+        if refusals and refusals != self._said:
+            _LOG.error("Refused: %s", " ".join(refusals))
+        self._said = refusals

@@ -1,0 +1,333 @@
+"""A small world around the service: a log in lists, events, cells and versions, all made by hand, and a client.
+
+    world.trade(...)           a record of one event in the log
+    world.mark(...)            a batch run's mark, the cut of the next version
+    world.emit()               what a speed layer would publish: every cell over the log, sealed and open
+    world.publish(...)         a version at a cut: real Parquet files, real manifest, real pointer
+    world.get("/v1/bars?...")  a request to the real application, without threads
+
+The cells are made by `Summariser` from the log's own bytes; what answers must be is said by `stack.oracle`.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from event_log.cell import Cell, encode_key, encode_value, lane_of
+from event_log.decode import decode
+from event_log.errors import LogUnreachableError, PositionLostError, TopicMissingError
+from event_log.log import Bounds, Headers, Record, Slice
+from event_log.mark import MARK_HEADER, mark_of
+from event_log.names import TopicNames
+from serving.app import create_app
+from serving.service import Service, ServingOptions
+from stack.oracle import Oracle
+from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, Proof, ViewFile
+from versions.store import VersionStore
+from views.bars import BARS
+from views.events import EVENT_SCHEMA, GRID
+from views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS
+from views.rows import Row, rows_of, table_of
+from views.session import Summariser, connect
+from views.sql import bounds_sql, merge_sql
+from views.view import View
+
+SECOND = 1_000_000
+NOON = 1_759_752_000 * SECOND  # 2025-10-06T12:00:00Z, a Monday
+NAMES = TopicNames("slackwater")
+
+
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.at_s = 1000.0
+
+    def now_us(self) -> int:
+        return NOON + int(self.at_s * SECOND)
+
+    def elapsed_s(self) -> float:
+        return self.at_s
+
+    def sleep(self, seconds: float) -> None:
+        self.at_s += seconds
+
+
+class FakeReader:
+    """Reads a ListLog."""
+
+    def __init__(self, log: "ListLog", topic: str, starts: Mapping[int, int]) -> None:
+        self._log, self._topic, self._at = log, topic, dict(starts)
+
+    def poll(self, timeout_s: float) -> list[Slice]:
+        found = []
+        for partition, start in self._at.items():
+            records, first = self._log.partition(self._topic, partition)
+            end = first + len(records)
+            if not first <= start <= end:
+                raise PositionLostError(self._topic, {partition: start})
+            if start < end:
+                found.append(Slice(partition, start, end, records[start - first :]))
+                self._at[partition] = end
+        return found
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._at[partition] = offset
+
+    def bounds(self) -> dict[int, Bounds]:
+        every = self._log.bounds(self._topic)
+        return {p: every[p] for p in self._at}
+
+    def commit(self, positions: Mapping[int, int]) -> None:
+        raise AssertionError("the service commits nothing")
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class ListLog:
+    """Topics as lists of records; `starts` are the first retained offsets."""
+
+    topics: dict[str, list[list[Record]]]
+    ids: dict[str, str]
+    starts: dict[tuple[str, int], int] = field(default_factory=dict)
+    down: bool = False
+
+    def partition(self, topic: str, partition: int) -> tuple[list[Record], int]:
+        return self.topics[topic][partition], self.starts.get((topic, partition), 0)
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> int:
+        records, first = self.partition(topic, partition)
+        offset = first + len(records)
+        records.append(Record(offset, NOON // 1000 + 86_400_000, key, value, headers))
+        return offset
+
+    def trim(self, topic: str, partition: int, start: int) -> None:
+        records, first = self.partition(topic, partition)
+        del records[: start - first]
+        self.starts[topic, partition] = start
+
+    def topic_id(self, topic: str) -> str:
+        self._reach()
+        if topic not in self.topics:
+            raise TopicMissingError(topic)
+        return self.ids[topic]
+
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        self._reach()
+        if topic not in self.topics:
+            raise TopicMissingError(topic)
+        firsts = [self.starts.get((topic, p), 0) for p in range(len(self.topics[topic]))]
+        return {p: Bounds(first, first + len(self.topics[topic][p])) for p, first in enumerate(firsts)}
+
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> FakeReader:
+        self._reach()
+        return FakeReader(self, topic, starts)
+
+    def writer(self) -> Any:
+        raise AssertionError("the service writes nothing")
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        raise AssertionError("the service asks for no partition")
+
+    def _reach(self) -> None:
+        if self.down:
+            raise LogUnreachableError("nowhere", "down")
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, home: Path, partitions: int = 2, views: tuple[View, ...] = (BARS,)) -> None:
+        self.views = views
+        self.partitions = partitions
+        self.log = ListLog(
+            {NAMES.trades: [[] for _ in range(partitions)], NAMES.deltas: [[] for _ in range(partitions)]},
+            {NAMES.trades: "trades-1", NAMES.deltas: "deltas-1"},
+        )
+        self.clock = FakeClock()
+        self.store = VersionStore(home)
+        self.summariser = Summariser(views)
+        self._next_id = 1
+        self.app = self.serve()
+
+    def serve(self, options: ServingOptions | None = None) -> Any:
+        """A new application over the same log and home."""
+        options = options or ServingOptions(poll_s=0.0)
+        self.app = create_app(self.log, NAMES, self.store, self.views, self.clock, options)
+        return self.app
+
+    @property
+    def service(self) -> Service:
+        service: Service = self.app.state.service
+        return service
+
+    def close(self) -> None:
+        self.service.stop()
+        self.summariser.close()
+
+    # the log
+
+    def trade(self, symbol: str = "BTC", at_s: float = 0.0, price: str = "100", **fields: Any) -> int:
+        """Append one event and return its offset; `partition` is chosen by the symbol."""
+        partition = fields.pop("partition", len(symbol) % self.partitions)
+        event = {
+            "venue": "x",
+            "symbol": symbol,
+            "trade_id": self._next_id,
+            "time": NOON + int(at_s * SECOND),
+            "price": price,
+            "quantity": "1",
+            "side": "buy",
+            **fields,
+        }
+        self._next_id += 1
+        return self.log.append(NAMES.trades, partition, None, json.dumps(event, separators=(",", ":")).encode())
+
+    def mark(self, run_id: str) -> dict[int, int]:
+        """Append a mark everywhere: a cut."""
+        headers = [(MARK_HEADER, run_id.encode())]
+        return {p: self.log.append(NAMES.trades, p, None, b"", headers) for p in range(self.partitions)}
+
+    def records(self, partition: int, start: int = 0, upto: int | None = None) -> list[Record]:
+        records, first = self.log.partition(NAMES.trades, partition)
+        return [r for r in records if start <= r.offset and (upto is None or r.offset < upto)]
+
+    # the speed layer
+
+    def cells(self, view: View, partition: int, start: int = 0, upto: int | None = None) -> list[Cell]:
+        """The cells that tile [start, upto) of a partition; they start at `start`, marks and grid lines."""
+        records, first = self.log.partition(NAMES.trades, partition)
+        upto = first + len(records) if upto is None else upto
+        borders = {start, upto, *range(-(-start // GRID) * GRID, upto, GRID)}
+        borders |= {r.offset for r in records if start <= r.offset < upto and mark_of(r) is not None}
+        ordered = sorted(b for b in borders if start <= b <= upto)
+        return [self.cell(view, partition, a, b) for a, b in zip(ordered, ordered[1:], strict=False)]
+
+    def cell(self, view: View, partition: int, start: int, upto: int) -> Cell:
+        """The cell over [start, upto) of a partition."""
+        events = decode(self.records(partition, start, upto)).table.select(EVENT_SCHEMA.names)
+        lane = lane_of(view, self.log.ids[NAMES.trades], partition)
+        return Cell(lane, start, upto, tuple(self.summariser.rows(view, events)))
+
+    def send(self, cell: Cell, sealed: bool = False) -> None:
+        """Publish a delta."""
+        self.log.append(NAMES.deltas, cell.lane.partition, encode_key(cell, sealed), encode_value(cell))
+
+    def emit(self, start: Mapping[int, int] | None = None, upto: Mapping[int, int] | None = None) -> None:
+        """Publish every cell over the log, the last one of each partition open."""
+        for view in self.views:
+            for p in range(self.partitions):
+                at = (start or {}).get(p, self.log.starts.get((NAMES.trades, p), 0))
+                cells = self.cells(view, p, at, upto and upto[p])
+                for cell in cells[:-1]:
+                    self.send(cell, sealed=True)
+                for cell in cells[-1:]:
+                    self.send(cell)
+
+    # the batch layer
+
+    def publish(self, cut: Mapping[int, int], run_id: str | None, **changes: Any) -> Manifest:
+        """Publish a version whose batch view holds everything below `cut`."""
+        version = self.store.reserve()
+        folder = self.store.folder / str(version)
+        views: list[ViewFile] = []
+        archive: list[ArchiveFile] = []
+        instruments: list[Instrument] = []
+        for p, upto in cut.items():
+            table = decode(self.records(p, 0, upto)).table
+            if not table.num_rows:
+                continue
+            path = self.store.home / "archive" / str(version) / f"{p}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.add_column(0, "partition", pa.array([p] * table.num_rows, pa.int32())), path)
+            stored = self.store.stored(path, table.num_rows)
+            archive.append(ArchiveFile(stored, run_id or "", p, 0, upto))
+            states = {view.name: self.summariser.rows(view, table.select(EVENT_SCHEMA.names)) for view in self.views}
+            views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]
+            instruments += _bounds(table_of(self.views[0], states[self.views[0].name]), p)
+        manifest = Manifest(
+            **{
+                "version": version,
+                "parent": self.store.pointer().version,
+                "run_id": run_id or "",
+                "created_us": self.clock.now_us(),
+                "topics": {NAMES.trades: self.log.ids[NAMES.trades]},
+                "marks": tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
+                "delta_start": dict.fromkeys(cut, 0),
+                "definitions": {view.name: view.definition for view in self.views},
+                "counts": {},
+                "archive": tuple(archive),
+                "ids": (),
+                "views": tuple(views),
+                "instruments": tuple(instruments),
+                "proof": Proof("equal", ""),
+                "timings_ms": {},
+                **changes,
+            }
+        )
+        self.store.publish(manifest)
+        return manifest
+
+    def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
+        with connect(1) as con:
+            con.register("base", table_of(view, rows))
+            for interval in PUBLISHED_INTERVALS:
+                merged = con.sql(merge_sql(view, "base", interval)).to_arrow_table()
+                path = folder / "views" / view.name / interval.text / f"{partition}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(table_of(view, rows_of(view, merged)), path)
+                yield ViewFile(self.store.stored(path, merged.num_rows), view.name, interval.text, partition)
+
+    # the service
+
+    def step(self, seconds: float = 1.1) -> None:
+        """Let time pass and the service's threads do one step."""
+        self.clock.sleep(seconds)
+        self.service.step()
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> httpx.Response:
+        """A request to the application."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, url, headers=dict(headers or {}))
+
+        return asyncio.run(ask())
+
+    def bars(self, query: str, expect: int = 200) -> dict[str, Any]:
+        """The document of `GET /v1/bars?venue=x&...`."""
+        response = self.get(f"/v1/bars?venue=x&{query}")
+        assert response.status_code == expect, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    def oracle(self, applied: Mapping[int, int] | None = None) -> Oracle:
+        """The oracle over everything below `applied`, or over the whole log."""
+        oracle = Oracle([interval.us for interval in NAMED_INTERVALS])
+        for p in range(self.partitions):
+            for record in self.records(p, 0, None if applied is None else applied.get(p, 0)):
+                if mark_of(record) is None:
+                    oracle.record(record.value, record.append_time_ms)
+        return oracle
+
+
+def _bounds(states: pa.Table, partition: int) -> list[Instrument]:
+    with connect(1) as con:
+        con.register("states", states)
+        found = con.execute(bounds_sql("states")).fetchall()
+    return [Instrument(venue, symbol, partition, first, last) for venue, symbol, first, last, _ in sorted(found)]
+
+
+def offsets(found: Mapping[str, int]) -> dict[int, int]:
+    """`cut` or `applied` of an answer, with the partitions as numbers."""
+    return {int(p): at for p, at in found.items()}
