@@ -9,6 +9,7 @@ SlackwaterError                (slackwater.errors)
     ArtifactSumError           a jar is not the one that the lock names
     BrokerDiedError            Java ran, the broker ended while it started
     BrokerNotReadyError        the broker runs, but gave no answer in time
+  ServiceError                 the REST service is not there, or answers an error  (retriable)
 """
 
 from collections.abc import Sequence
@@ -127,3 +128,14 @@ class BrokerNotReadyError(BrokerError):
         self.timeout_s = timeout_s
         self.log = log
         self.lines = tuple(lines)
+
+
+class ServiceError(SlackwaterError):
+    """The REST service at `url` is not there, or answers an error."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(
+            f"The service at {url} cannot be used: {cause}.", "Is it running? `slackwater up` starts everything."
+        )

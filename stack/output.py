@@ -1,0 +1,47 @@
+"""What commands print: text for people (rich), or JSON lines for programs with `--json`. Logs go to stderr."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+def emit(as_json: bool, facts: dict[str, Any], show: Callable[[], None]) -> None:
+    """Print `facts` as one JSON line, or let `show` print them for a person."""
+    if as_json:
+        print(json.dumps(facts, default=str), flush=True)
+    else:
+        show()
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class _Quiet(logging.Filter):
+    """Passes over lines of libraries that say nothing to a user of this program."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("apitools not found")
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """One line a record on stderr: time, level, room, message. Libraries are heard from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S"))
+    handler.addFilter(_Quiet())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    for room in ("speed_layer", "batch_layer", "serving", "ingest", "event_log", "versions", "stack"):
+        logging.getLogger(room).setLevel(level)
