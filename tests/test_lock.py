@@ -1,5 +1,6 @@
-"""The two lock files: every dependency pinned with its hashes, and no word about where they come from."""
+"""The lock files: every dependency pinned with its hashes, and no word about where they come from."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable
@@ -84,6 +85,14 @@ def test_a_lock_names_no_host_and_no_option(lock: str) -> None:
 def test_every_entry_is_one_exact_version_with_hashes(lock: str) -> None:
     for entry in entries(lock):
         assert re.fullmatch(r"[a-z0-9.-]+==[^\s;=*]+( ; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+", entry), entry
+
+
+def test_the_web_lock_names_no_registry() -> None:
+    for lock in ROOT.glob("serving/web/package-lock.json"):
+        packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+        locked = {name: package for name, package in packages.items() if name}
+        assert all(package["integrity"].startswith("sha512-") for package in locked.values())
+        assert not [name for name, package in locked.items() if "resolved" in package]
 
 
 def test_the_lock_satisfies_the_project_and_its_extras(wanted: list[str], environment: dict[str, str]) -> None:
