@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from email.message import Message
 from email.parser import Parser
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from zipfile import ZipFile
@@ -131,8 +132,14 @@ def test_the_wheel_has_one_command(wheel: ZipFile) -> None:
     scripts = ConfigParser()
     scripts.read_string(wheel.read(f"{DIST_INFO}/entry_points.txt").decode())
     assert {section: dict(scripts[section]) for section in scripts.sections()} == {
-        "console_scripts": {"slackwater": "stack.cli:main"}
+        "console_scripts": PROJECT["scripts"]
     }
+    assert list(PROJECT["scripts"]) == ["slackwater"]
+
+
+def test_the_command_is_there() -> None:
+    module, _, function = PROJECT["scripts"]["slackwater"].partition(":")
+    assert callable(getattr(import_module(module), function))
 
 
 def test_serving_installs_no_beam(described: Message) -> None:
