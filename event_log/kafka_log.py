@@ -148,15 +148,18 @@ class KafkaReader:
         """See `Reader.bounds`."""
         return _bounds(self._consumer, list(self._partitions))
 
-    def commit(self, positions: Mapping[int, int]) -> None:
-        """See `Reader.commit`; does not wait, and does nothing in a reader without a group."""
+    def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
+        """See `Reader.commit`; does nothing in a reader without a group."""
         if self._consumer.config["group_id"] is None:
             return
         offsets = {
             TopicPartition(self._topic, p): OffsetAndMetadata(at, "", -1) for p, at in positions.items() if at >= 0
         }
         if offsets:
-            self._consumer.commit_async(offsets)
+            if wait:
+                self._consumer.commit(offsets)
+            else:
+                self._consumer.commit_async(offsets)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -75,7 +75,7 @@ class Reader(Protocol):
     def bounds(self) -> dict[int, Bounds]:
         """The retained offsets now, asked of the log."""
 
-    def commit(self, positions: Mapping[int, int]) -> None:
+    def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """Commit group offsets, for the lag that standard tools show. Nothing is ever read from them."""
 
     def close(self) -> None:

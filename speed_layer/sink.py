@@ -64,7 +64,7 @@ class PublishDeltas(beam.DoFn):
         """Wait for what is under way."""
         while self._sent:
             self._settle(self._sent.popleft())
-        self._commit()
+        self._commit(wait=True)
         self._writer.close()
         self._group.close()
 
@@ -72,6 +72,6 @@ class PublishDeltas(beam.DoFn):
         sent.ack.offset()
         self._acknowledged[sent.partition] = sent.upto
 
-    def _commit(self) -> None:
+    def _commit(self, wait: bool = False) -> None:
         self._committed_s = self._clock.elapsed_s()
-        self._group.commit(self._acknowledged)
+        self._group.commit(self._acknowledged, wait)

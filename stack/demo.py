@@ -1,5 +1,6 @@
 """`slackwater demo`: the stack with the real sample trades as if they happened now, a view of it, and the proof."""
 
+import contextlib
 import json
 import threading
 import time
@@ -88,11 +89,8 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
     end_s = time.monotonic() + state.seconds if state.seconds else None
     next_look_s = 0.0
     try:
-        with (
-            Live(render(state, lines), console=console, auto_refresh=False, transient=True)
-            if pretty
-            else _Plain() as live
-        ):
+        view = Live(render(state, lines), console=console, auto_refresh=False, transient=True) if pretty else None
+        with view or contextlib.nullcontext() as live:
             while not stop.wait(TICK_S):
                 stack.keep()
                 now_s = time.monotonic()
@@ -102,7 +100,8 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
                     next_look_s = now_s + LOOK_S
                     watch.look()
                     state.left_s = end_s - now_s if end_s is not None else None
-                    live.update(render(state, lines), refresh=True)
+                    if live is not None:
+                        live.update(render(state, lines), refresh=True)
     finally:
         watch.close()
 
@@ -122,16 +121,3 @@ def _prove(context: Context, stack: Stack) -> Proof:
     finally:
         client.close()
     raise AssertionError("unreachable")
-
-
-class _Plain:
-    """Stands for the live view where there is no terminal: the services' lines are printed instead."""
-
-    def __enter__(self) -> "_Plain":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
-
-    def update(self, _view: object, refresh: bool = False) -> None:
-        """Show nothing."""

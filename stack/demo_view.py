@@ -89,7 +89,7 @@ def _versions(state: State) -> Table:
     for version in state.versions[:SHOWN_VERSIONS]:
         table.add_row(
             str(version["version"]),
-            f"{datetime.fromtimestamp(version['created_us'] / 1e6, UTC):%H:%M:%S}",
+            f"{datetime.fromtimestamp(version['created'] / 1e6, UTC):%H:%M:%S}",
             f"{version['counts'].get('events', 0):,}",
             " ".join(f"{p}:{at}" for p, at in version["cut"].items()),
             version["proof"]["outcome"],

@@ -9,8 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# In a pipe or a file nothing is wrapped at some width that nobody has.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -43,5 +44,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    # It warns of its own event loop whenever the machine is busy.
+    logging.getLogger("kafka.net").setLevel(logging.ERROR)
     for room in ("speed_layer", "batch_layer", "serving", "ingest", "event_log", "versions", "stack"):
         logging.getLogger(room).setLevel(level)

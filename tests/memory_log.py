@@ -147,7 +147,8 @@ class MemoryReader:
     def bounds(self) -> dict[int, Bounds]:
         return {p: bounds for p, bounds in self._log.bounds(self._topic).items() if p in self._positions}
 
-    def commit(self, positions: Mapping[int, int]) -> None:
+    def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
+        del wait
         if self._group is not None:
             for p, at in positions.items():
                 self._log.committed[self._group, self._topic, p] = at
