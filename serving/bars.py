@@ -5,45 +5,21 @@
 Generated for each view of the registry; nothing here knows what a view computes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.answer import CLOSED_AFTER_US, Bar, Form, document, encode_bars, partitions_json
+from serving.answer import CLOSED_AFTER_US, Bar, Form, document, encode_bars
 from serving.cursor import Cursor, decode_cursor
-from serving.ends import Ends
 from serving.explain import explained
 from serving.fill import filled_bars, fills
-from serving.problems import ProblemError, gone, not_serving, unknown_instrument
+from serving.ground import Ground, Grounds
+from serving.merge import place_of
+from serving.problems import ProblemError, gone
 from serving.query import BarsQuery, bars_query
 from serving.reply import reply
 from serving.service import Service
-from serving.snapshot import Snapshot
 from serving.source import Source
 from views.view import View
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What one answer stands on: snapshot, layer, the partitions of what is asked, and the ends of their chains."""
-
-    snapshot: Snapshot
-    layer: str
-    partitions: frozenset[int]
-    ends: Mapping[int, Ends]
-
-    @property
-    def cut(self) -> dict[int, int]:
-        """The cut in the asked partitions."""
-        return {p: at for p, at in self.snapshot.cut.items() if p in self.partitions}
-
-    @property
-    def applied(self) -> dict[int, int]:
-        """What is applied in the asked partitions."""
-        return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
 
 
 class BarsRoute:
@@ -52,6 +28,7 @@ class BarsRoute:
     def __init__(self, service: Service, view: View) -> None:
         self._service = service
         self._view = view
+        self._grounds = Grounds(service, view)
         self._fills = fills(view)
         self._shape = (int, *(str for _ in view.key[1:]))
 
@@ -63,7 +40,8 @@ class BarsRoute:
         try:
             ground = await self._ground(query, cursor)
             bars, more = await self._read(query, ground, cursor)
-            body = await self._body(query, ground, bars, self._following(ground, bars, fingerprint) if more else None)
+            following = self._grounds.cursor(ground, place_of(bars[-1])).encode(fingerprint) if more else None
+            body = await self._body(query, ground, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
@@ -74,54 +52,8 @@ class BarsRoute:
 
     async def _ground(self, query: BarsQuery, cursor: Cursor | None) -> Ground:
         if query.as_of is not None:
-            return await self._ground_as_of(query, query.as_of)
-        service, name = self._service, self._view.name
-        for _ in range(3):  # a snapshot may be swapped away between two lines
-            snapshot = service.snapshot() if cursor is None else service.watch.kept(cursor.pin)
-            if snapshot is None:
-                raise gone("The version that this cursor stands on is not kept any more.")
-            if name in snapshot.refused_views:
-                raise not_serving(snapshot.refused_views[name])
-            partitions = self._partitions(query, snapshot, hot=True)
-            if not snapshot.chain or query.layer == "batch":
-                if query.layer == "speed":
-                    raise not_serving(" ".join(snapshot.refusals))
-                return Ground(snapshot, "batch", partitions, {})
-            if cursor is not None:
-                ends = service.hot.recall(snapshot.key, name, cursor.ends, cursor.complete)
-            else:
-                ends = service.hot.ends(snapshot.key, name, partitions)
-            if ends is not None:
-                return Ground(snapshot, query.layer, partitions if cursor is None else frozenset(ends), ends)
-            if cursor is not None:
-                raise gone("The cells that this cursor stands on are not kept any more.")
-        raise not_serving("Versions change too fast.")
-
-    async def _ground_as_of(self, query: BarsQuery, version: int) -> Ground:
-        service = self._service
-        snapshot = service.as_of.known(version)
-        if snapshot is None:
-            snapshot = await service.pool.run(lambda: service.as_of.snapshot(version))
-        held = snapshot.manifest.definitions.get(self._view.name)
-        if held != self._view.definition:
-            detail = f"Version {version} holds definition {held} of {self._view.name}, not {self._view.definition}."
-            raise ProblemError(409, "other-definition", detail)
-        partitions = self._partitions(query, snapshot, hot=False)
-        return Ground(replace(snapshot, cut=snapshot.manifest.cut, refusals=()), "batch", partitions, {})
-
-    def _partitions(self, query: BarsQuery, snapshot: Snapshot, hot: bool) -> frozenset[int]:
-        found: set[int] = set()
-        unknown = []
-        for symbol in query.symbols:
-            where = {known.partition for known in snapshot.instruments(query.venue, symbol)}
-            if hot:
-                where |= self._service.hot.partitions_of(self._view.name, (query.venue, symbol))
-            if not where:
-                unknown.append(symbol)
-            found |= where
-        if unknown:
-            raise unknown_instrument(query.venue, unknown)
-        return frozenset(found)
+            return await self._grounds.as_of(query.as_of, query.venue, query.symbols)
+        return self._grounds.current(query.venue, query.symbols, query.layer, cursor)
 
     def _source(self, query: BarsQuery, ground: Ground) -> Source:
         batch = None if ground.layer == "speed" else ground.snapshot.batch
@@ -157,30 +89,7 @@ class BarsRoute:
         closed = [bar.start <= closed_to[bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars) if query.explain else []
         items = encode_bars(self._view, Form(len(query.symbols) > 1, query.iso), bars, closed, more)
-        return document(self._view.name, items, following, self._about(query, ground))
-
-    def _about(self, query: BarsQuery, ground: Ground) -> dict[str, Any]:
-        asked_alone = query.as_of is not None or query.layer == "batch"
-        whole = asked_alone or (ground.snapshot.chain and all(ends.complete for ends in ground.ends.values()))
-        about = {
-            "version": ground.snapshot.version,
-            "definition": self._view.definition,
-            "cut": partitions_json(ground.cut),
-            "applied": partitions_json(ground.applied),
-            "complete": whole,
-            "layer": ground.layer,
-        }
-        if ground.snapshot.refusals:
-            about["refusal"] = " ".join(ground.snapshot.refusals)
-        return about
-
-    def _following(self, ground: Ground, bars: list[Bar], fingerprint: str) -> str:
-        self._service.hot.remember(ground.ends.values())
-        last = bars[-1]
-        uptos = {p: ends.upto for p, ends in ground.ends.items()}
-        complete = all(ends.complete for ends in ground.ends.values())
-        cursor = Cursor(ground.snapshot.version, ground.snapshot.key, uptos, complete, (last.start, *last.key[1:]))
-        return cursor.encode(fingerprint)
+        return document(self._view.name, items, following, ground.about(self._view))
 
 
 def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str, ...]]:

@@ -5,6 +5,7 @@ than N before it in either, so each layer gave its part of it; whatever is cut o
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from views.merge import State, merger
 from views.rows import Row
@@ -14,9 +15,19 @@ Place = tuple[int | str, ...]
 """Where a bar stands in an answer: start, symbol, further key columns."""
 
 
-def place_of(row: Row) -> Place:
+class Placed(Protocol):
+    """A bar of either kind."""
+
+    @property
+    def key(self) -> tuple[str, ...]: ...
+
+    @property
+    def start(self) -> int: ...
+
+
+def place_of(bar: Placed) -> Place:
     """The order of bars in an answer."""
-    return (row.start, *row.key[1:])
+    return (bar.start, *bar.key[1:])
 
 
 def merge_rows(view: View, batch: Iterable[Row], speed: Iterable[Row]) -> list[Row]:

@@ -1,10 +1,31 @@
 """The trades behind a bar, for audit: the archive below the cut, the event log from the cut to what is applied."""
 
+from collections import OrderedDict
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import duckdb
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.problems import ProblemError
+from event_log.errors import LogError
+from serving.answer import document, time_json
+from serving.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
+from serving.cursor import Cursor, decode_cursor
+from serving.ground import Ground, Grounds
+from serving.log_trades import log_trades, runs_of
+from serving.problems import ProblemError, gone, unreadable
+from serving.query import TradesQuery, trades_query
+from serving.reply import reply
 from serving.service import Service
+from serving.snapshot import Snapshot
+from versions.errors import DamagedFileError
+from views.answers import decimal_text
+from views.events import PRICE_SCALE
+
+KEPT_READERS = 4
 
 
 class TradesRoute:
@@ -12,7 +33,84 @@ class TradesRoute:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._view = service.views[0]
+        self._grounds = Grounds(service, self._view)
+        self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
+        self._checked: set[str] = set()
+        self._lock = Lock()
 
     async def answer(self, request: Request) -> Response:
-        """The response."""
-        raise ProblemError(501, "later", "Not yet.")
+        """The response. Raises ProblemError."""
+        query = trades_query(request.query_params.multi_items())
+        cursor = decode_cursor(query.cursor, query.fingerprint, (int,) * 5) if query.cursor else None
+        ground = self._grounds.current(query.venue, (query.symbol,), "merged", cursor)
+        try:
+            trades = await self._read(query, ground, cursor)
+        except ProblemError as error:
+            if cursor is not None and error.kind == "files-unreadable":
+                raise gone("The files that this cursor stands on were removed.") from error
+            raise
+        following = None
+        if len(trades) > query.limit:
+            trades = trades[: query.limit]
+            following = self._grounds.cursor(ground, trades[-1].place).encode(query.fingerprint)
+        items = orjson.dumps([_trade_json(trade, query.iso) for trade in trades])
+        about = ground.about(self._view)
+        del about["definition"]
+        return reply(request, document("trades", items, following, about), self._service.watch.lag(ground.applied))
+
+    async def _read(self, query: TradesQuery, ground: Ground, cursor: Cursor | None) -> list[Trade]:
+        """The first trades, one more than the page holds."""
+        after = FIRST_PLACE if cursor is None else tuple(map(int, cursor.after))
+        want = TradesWant(query.venue, query.symbol, query.start, query.end, query.limit + 1, after)
+        trades: list[Trade] = []
+        if ground.snapshot.manifest.archive:
+            reader = self._readers.get(ground.snapshot.key)
+            if reader is None:
+                reader = await self._service.pool.run(partial(self._open, ground.snapshot))
+            database = reader.cursor()
+            call = partial(self._archived, reader, ground, want, database)
+            trades = await self._service.pool.run(call, database.interrupt)
+            database.close()
+        runs = {p: found for p, ends in ground.ends.items() if (found := runs_of(ends, want))}
+        if runs:
+            read = partial(log_trades, self._service.log, self._service.names.trades, runs, want)
+            try:
+                trades += await self._service.pool.run(read)
+            except LogError as error:
+                raise ProblemError(503, "log", f"The event log cannot be read: {error}", retry_after_s=1) from error
+        return sorted(trades)[: want.limit]
+
+    def _archived(
+        self, reader: ArchiveReader, ground: Ground, want: TradesWant, database: duckdb.DuckDBPyConnection
+    ) -> list[Trade]:
+        files = reader.files(ground.partitions)
+        try:
+            for file in (entry.file for entry in files):
+                if file.sha256 not in self._checked:  # a flipped bit mostly reads back without an error
+                    self._service.store.check([file])
+                    self._checked.add(file.sha256)
+            return reader.trades(files, want, database)
+        except (DamagedFileError, duckdb.IOException) as error:
+            raise unreadable(ground.snapshot.version) from error
+
+    def _open(self, snapshot: Snapshot) -> ArchiveReader:
+        reader = ArchiveReader(self._service.store.home, snapshot.manifest)
+        with self._lock:
+            while len(self._readers) >= KEPT_READERS:
+                self._readers.popitem(last=False)
+            return self._readers.setdefault(snapshot.key, reader)
+
+
+def _trade_json(trade: Trade, iso: bool) -> dict[str, Any]:
+    imported = trade.offset == NO_PLACE
+    return {
+        "trade_id": trade.trade_id,
+        "time": time_json(trade.time, iso),
+        "price": decimal_text(trade.price, PRICE_SCALE),
+        "quantity": decimal_text(trade.quantity, PRICE_SCALE),
+        "side": trade.side,
+        "partition": trade.partition,
+        "offset": None if imported else trade.offset,
+        "index": None if imported else trade.line,
+    }

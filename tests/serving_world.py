@@ -12,18 +12,19 @@ The cells are made by `Summariser` from the log's own bytes; what answers must b
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
+from memory_log import MemoryLog
 
 from event_log.cell import Cell, encode_key, encode_value, lane_of
 from event_log.decode import decode
-from event_log.errors import LogUnreachableError, PositionLostError, TopicMissingError
-from event_log.log import Bounds, Headers, Record, Slice
+from event_log.errors import LogUnreachableError
+from event_log.log import Bounds, Record
 from event_log.mark import MARK_HEADER, mark_of
 from event_log.names import TopicNames
 from serving.app import create_app
@@ -60,83 +61,18 @@ class FakeClock:
         self.at_s += seconds
 
 
-class FakeReader:
-    """Reads a ListLog."""
+class Cluster(MemoryLog):
+    """A log in memory that can be out of reach."""
 
-    def __init__(self, log: "ListLog", topic: str, starts: Mapping[int, int]) -> None:
-        self._log, self._topic, self._at = log, topic, dict(starts)
-
-    def poll(self, timeout_s: float) -> list[Slice]:
-        found = []
-        for partition, start in self._at.items():
-            records, first = self._log.partition(self._topic, partition)
-            end = first + len(records)
-            if not first <= start <= end:
-                raise PositionLostError(self._topic, {partition: start})
-            if start < end:
-                found.append(Slice(partition, start, end, records[start - first :]))
-                self._at[partition] = end
-        return found
-
-    def seek(self, partition: int, offset: int) -> None:
-        self._at[partition] = offset
-
-    def bounds(self) -> dict[int, Bounds]:
-        every = self._log.bounds(self._topic)
-        return {p: every[p] for p in self._at}
-
-    def commit(self, positions: Mapping[int, int]) -> None:
-        raise AssertionError("the service commits nothing")
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class ListLog:
-    """Topics as lists of records; `starts` are the first retained offsets."""
-
-    topics: dict[str, list[list[Record]]]
-    ids: dict[str, str]
-    starts: dict[tuple[str, int], int] = field(default_factory=dict)
-    down: bool = False
-
-    def partition(self, topic: str, partition: int) -> tuple[list[Record], int]:
-        return self.topics[topic][partition], self.starts.get((topic, partition), 0)
-
-    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> int:
-        records, first = self.partition(topic, partition)
-        offset = first + len(records)
-        records.append(Record(offset, NOON // 1000 + 86_400_000, key, value, headers))
-        return offset
-
-    def trim(self, topic: str, partition: int, start: int) -> None:
-        records, first = self.partition(topic, partition)
-        del records[: start - first]
-        self.starts[topic, partition] = start
+    down = False
 
     def topic_id(self, topic: str) -> str:
         self._reach()
-        if topic not in self.topics:
-            raise TopicMissingError(topic)
-        return self.ids[topic]
+        return super().topic_id(topic)
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
         self._reach()
-        if topic not in self.topics:
-            raise TopicMissingError(topic)
-        firsts = [self.starts.get((topic, p), 0) for p in range(len(self.topics[topic]))]
-        return {p: Bounds(first, first + len(self.topics[topic][p])) for p, first in enumerate(firsts)}
-
-    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> FakeReader:
-        self._reach()
-        return FakeReader(self, topic, starts)
-
-    def writer(self) -> Any:
-        raise AssertionError("the service writes nothing")
-
-    def partition_of(self, key: bytes, partitions: int) -> int:
-        raise AssertionError("the service asks for no partition")
+        return super().bounds(topic)
 
     def _reach(self) -> None:
         if self.down:
@@ -149,10 +85,9 @@ class World:
     def __init__(self, home: Path, partitions: int = 2, views: tuple[View, ...] = (BARS,)) -> None:
         self.views = views
         self.partitions = partitions
-        self.log = ListLog(
-            {NAMES.trades: [[] for _ in range(partitions)], NAMES.deltas: [[] for _ in range(partitions)]},
-            {NAMES.trades: "trades-1", NAMES.deltas: "deltas-1"},
-        )
+        self.log = Cluster(NOON // 1000 + 86_400_000)
+        self.log.create(NAMES.deltas, partitions)
+        self.log.create(NAMES.trades, partitions)
         self.clock = FakeClock()
         self.store = VersionStore(home)
         self.summariser = Summariser(views)
@@ -198,24 +133,23 @@ class World:
         return {p: self.log.append(NAMES.trades, p, None, b"", headers) for p in range(self.partitions)}
 
     def records(self, partition: int, start: int = 0, upto: int | None = None) -> list[Record]:
-        records, first = self.log.partition(NAMES.trades, partition)
+        records = self.log.topics[NAMES.trades][partition].records.values()
         return [r for r in records if start <= r.offset and (upto is None or r.offset < upto)]
 
     # the speed layer
 
     def cells(self, view: View, partition: int, start: int = 0, upto: int | None = None) -> list[Cell]:
         """The cells that tile [start, upto) of a partition; they start at `start`, marks and grid lines."""
-        records, first = self.log.partition(NAMES.trades, partition)
-        upto = first + len(records) if upto is None else upto
+        upto = self.log.bounds(NAMES.trades)[partition].end if upto is None else upto
         borders = {start, upto, *range(-(-start // GRID) * GRID, upto, GRID)}
-        borders |= {r.offset for r in records if start <= r.offset < upto and mark_of(r) is not None}
+        borders |= {r.offset for r in self.records(partition, start, upto) if mark_of(r) is not None}
         ordered = sorted(b for b in borders if start <= b <= upto)
-        return [self.cell(view, partition, a, b) for a, b in zip(ordered, ordered[1:], strict=False)]
+        return [self.cell(view, partition, a, b) for a, b in pairwise(ordered)]
 
     def cell(self, view: View, partition: int, start: int, upto: int) -> Cell:
         """The cell over [start, upto) of a partition."""
         events = decode(self.records(partition, start, upto)).table.select(EVENT_SCHEMA.names)
-        lane = lane_of(view, self.log.ids[NAMES.trades], partition)
+        lane = lane_of(view, self.log.topic_id(NAMES.trades), partition)
         return Cell(lane, start, upto, tuple(self.summariser.rows(view, events)))
 
     def send(self, cell: Cell, sealed: bool = False) -> None:
@@ -226,7 +160,7 @@ class World:
         """Publish every cell over the log, the last one of each partition open."""
         for view in self.views:
             for p in range(self.partitions):
-                at = (start or {}).get(p, self.log.starts.get((NAMES.trades, p), 0))
+                at = (start or {}).get(p, self.log.bounds(NAMES.trades)[p].start)
                 cells = self.cells(view, p, at, upto and upto[p])
                 for cell in cells[:-1]:
                     self.send(cell, sealed=True)
@@ -260,7 +194,7 @@ class World:
                 "parent": self.store.pointer().version,
                 "run_id": run_id or "",
                 "created_us": self.clock.now_us(),
-                "topics": {NAMES.trades: self.log.ids[NAMES.trades]},
+                "topics": {NAMES.trades: self.log.topic_id(NAMES.trades)},
                 "marks": tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
                 "delta_start": dict.fromkeys(cut, 0),
                 "definitions": {view.name: view.definition for view in self.views},

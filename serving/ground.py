@@ -1,0 +1,141 @@
+"""The ground of one answer: which snapshot, which layer, which partitions, and where their chains end.
+
+no cursor   the snapshot that is served, the chains' ends now
+cursor      the snapshot and the ends that its first page had, or 410
+as_of       that version, at its own cut, without a chain
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from serving.answer import partitions_json
+from serving.cursor import Cursor
+from serving.ends import Ends
+from serving.merge import Place
+from serving.problems import ProblemError, gone, not_serving, unknown_instrument
+from serving.service import Service
+from serving.snapshot import Snapshot
+from views.view import View
+
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What one answer stands on. `partitions` hold the asked instruments.
+
+    `complete` is false where a cell beyond the ends was known, or where the chain was asked for and may not be used.
+    """
+
+    snapshot: Snapshot
+    layer: str
+    partitions: frozenset[int]
+    ends: Mapping[int, Ends]
+    complete: bool = True
+
+    @property
+    def cut(self) -> dict[int, int]:
+        """The cut in the asked partitions."""
+        return {p: at for p, at in self.snapshot.cut.items() if p in self.partitions}
+
+    @property
+    def applied(self) -> dict[int, int]:
+        """What is applied in the asked partitions."""
+        return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
+
+    def about(self, view: View) -> dict[str, Any]:
+        """What an answer says of itself."""
+        about = {
+            "version": self.snapshot.version,
+            "definition": view.definition,
+            "cut": partitions_json(self.cut),
+            "applied": partitions_json(self.applied),
+            "complete": self.complete,
+            "layer": self.layer,
+        }
+        if self.snapshot.refusals:
+            about["refusal"] = " ".join(self.snapshot.refusals)
+        return about
+
+
+class Grounds:
+    """Finds the ground of each question about one view."""
+
+    def __init__(self, service: Service, view: View) -> None:
+        self._service = service
+        self._view = view
+
+    def current(self, venue: str, symbols: tuple[str, ...], layer: str, cursor: Cursor | None) -> Ground:
+        """The ground of what is served now, or of the cursor's first page.
+
+        Raises:
+            ProblemError: 404 for an unknown instrument, 410 for a cursor that is gone, 503 where nothing can answer.
+        """
+        for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
+            snapshot = self._snapshot(cursor)
+            partitions = self._partitions(venue, symbols, snapshot, hot=True)
+            if layer == "batch":
+                return Ground(snapshot, "batch", partitions, {})
+            if not snapshot.chain:
+                if layer == "speed":
+                    raise not_serving(" ".join(snapshot.refusals))
+                return Ground(snapshot, "batch", partitions, {}, complete=False)
+            if cursor is not None:
+                return self._pinned(snapshot, layer, cursor)
+            ends = self._service.hot.ends(snapshot.key, self._view.name, partitions)
+            if ends is not None:
+                return Ground(snapshot, layer, partitions, ends, all(end.complete for end in ends.values()))
+        raise not_serving("Versions change faster than they can be read.")
+
+    async def as_of(self, version: int, venue: str, symbols: tuple[str, ...]) -> Ground:
+        """The ground of one version alone.
+
+        Raises:
+            ProblemError: 404 for an unknown version or instrument, 409 if it was made by another definition, 503 if it
+                is not whole.
+        """
+        service = self._service
+        snapshot = service.as_of.known(version)
+        if snapshot is None:
+            snapshot = await service.pool.run(lambda: service.as_of.snapshot(version))
+        held = snapshot.manifest.definitions.get(self._view.name)
+        if held != self._view.definition:
+            detail = f"Version {version} holds definition {held} of {self._view.name}, not {self._view.definition}."
+            raise ProblemError(409, "other-definition", detail)
+        alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
+        return Ground(alone, "batch", self._partitions(venue, symbols, alone, hot=False), {})
+
+    def cursor(self, ground: Ground, after: Place) -> Cursor:
+        """The cursor behind `after`; what it stands on is kept for a while."""
+        self._service.hot.remember(ground.ends.values())
+        uptos = {p: ends.upto for p, ends in ground.ends.items()}
+        return Cursor(ground.snapshot.version, ground.snapshot.key, uptos, ground.complete, after)
+
+    def _snapshot(self, cursor: Cursor | None) -> Snapshot:
+        snapshot = self._service.snapshot() if cursor is None else self._service.watch.kept(cursor.pin)
+        if snapshot is None:
+            raise gone("The version that this cursor stands on is not kept any more.")
+        if self._view.name in snapshot.refused_views:
+            raise not_serving(snapshot.refused_views[self._view.name])
+        return snapshot
+
+    def _pinned(self, snapshot: Snapshot, layer: str, cursor: Cursor) -> Ground:
+        ends = self._service.hot.recall(snapshot.key, self._view.name, cursor.ends, cursor.complete)
+        if ends is None:
+            raise gone("The cells that this cursor stands on are not kept any more.")
+        return Ground(snapshot, layer, frozenset(ends), ends, cursor.complete)
+
+    def _partitions(self, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool) -> frozenset[int]:
+        found: set[int] = set()
+        unknown = []
+        for symbol in symbols:
+            where = {known.partition for known in snapshot.instruments(venue, symbol)}
+            if hot:
+                where |= self._service.hot.partitions_of(self._view.name, (venue, symbol))
+            if not where:
+                unknown.append(symbol)
+            found |= where
+        if unknown:
+            raise unknown_instrument(venue, unknown)
+        return frozenset(found)
