@@ -75,5 +75,5 @@ def _lines(found: Slice) -> list[int]:
     """Where cells end in a slice: grid lines in (start, upto] and marks in [start, upto)."""
     first = found.start // GRID + 1
     grid = range(first * GRID, found.upto + 1, GRID)
-    marks = [record.offset for record in found.records if mark_of(record) is not None]
+    marks = [record.offset for record in found.records if not record.value and mark_of(record) is not None]
     return sorted({*grid, *marks})

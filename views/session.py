@@ -55,6 +55,10 @@ class _Current:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+LARGE_SEGMENT = 2_000
+"""Events from which DuckDB's own Arrow result is the faster way."""
+
+
 class Summariser:
     """Summarises segments of events for a fixed tuple of views. Not thread safe; one a worker, open until closed."""
 
@@ -75,8 +79,14 @@ class Summariser:
         return sorted(_row(view, values) for values in found)
 
     def table(self, view: View, events: pa.Table) -> pa.Table:
-        """The same as an Arrow table. By way of rows this takes half the time of DuckDB's own Arrow result."""
-        return table_of(view, self.rows(view, events))
+        """The same as an Arrow table, in no particular order.
+
+        By way of rows a small segment takes half the time of DuckDB's own Arrow result, a large one twice as much.
+        """
+        if events.num_rows < LARGE_SEGMENT:
+            return table_of(view, self.rows(view, events))
+        self._current.table = events
+        return self._con.sql(f"EXECUTE summarise_{self._views.index(view)}").to_arrow_table()
 
     def files(self, view: View, paths: Iterable[str]) -> pa.Table:
         """States at the base interval of the events in Parquet files, in no particular order."""
