@@ -157,7 +157,7 @@ def expected(cells: Iterable[Cell], start: int) -> list[Cell]:
     return joined
 
 
-@examples(300)
+@examples(150)
 @given(tilings(), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_is_irrelevant(tiling: tuple[list[Cell], list[int]], chance: object) -> None:
     cells, bounds = tiling

@@ -246,7 +246,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
 # ----------------------------------------------------------------------------------------------- one decoder in meaning
 
 
-@examples(200)
+@examples(100)
 @given(st.lists(lines(), min_size=1, max_size=8))
 def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> None:
     records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(some)]
@@ -258,7 +258,7 @@ def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> Non
         assert by_the_oracle(line) == events.get(i), line
 
 
-@examples(100)
+@examples(70)
 @given(logs())
 def test_a_block_of_records_decodes_as_its_lines_one_by_one(records: list[Record]) -> None:
     expected = reference(records)
@@ -365,7 +365,7 @@ def scaled(text: object, digits: int) -> int:
     return int(whole + fraction.ljust(digits, "0"))
 
 
-@examples(100)
+@examples(70)
 @given(logs())
 def test_the_oracle_counts_the_events_and_refusals_of_whole_records(records: list[Record]) -> None:
     oracle = Oracle([1, 1_000_000])
