@@ -4,6 +4,7 @@ The client's defaults lose data (auto commit, silent resets), so each is set by 
 raised, never reset: only the caller knows what a hole means to it.
 """
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,8 +28,14 @@ MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Largest record: `max.message.bytes` of the delta topic."""
 
 
+PROBE_S = 3.0
+"""How long a server may take to accept a connection."""
+
+
 @contextmanager
 def _reachable(servers: str) -> Iterator[None]:
+    # A client whose bootstrap fails waits 30 s and leaves a thread and its sockets behind, so look at the port first.
+    _probe(servers)
     try:
         yield
     except (KafkaConnectionError, KafkaTimeoutError) as error:
@@ -42,7 +49,7 @@ class KafkaLog:
         self.servers = servers
 
     def _client(self) -> dict[str, Any]:
-        return {"bootstrap_servers": self.servers.split(","), "client_id": "slackwater"}
+        return {"bootstrap_servers": [server.strip() for server in self.servers.split(",")], "client_id": "slackwater"}
 
     @contextmanager
     def admin(self) -> Iterator[Any]:
@@ -221,6 +228,19 @@ class KafkaWriter:
             self.flush()
         finally:
             self._producer.close(timeout=10)
+
+
+def _probe(servers: str) -> None:
+    failed: Exception | None = None
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S).close()
+        except (OSError, ValueError) as error:
+            failed = error
+        else:
+            return
+    raise LogUnreachableError(servers, failed)
 
 
 def _bounds(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:

@@ -17,7 +17,7 @@ def mark_of(record: Record) -> str | None:
         return None
     for name, value in record.headers:
         if name == MARK_HEADER:
-            return value.decode("utf-8", "replace")
+            return (value or b"").decode("utf-8", "replace")  # the protocol allows a header without a value
     return None
 
 

@@ -14,8 +14,14 @@ from event_log.errors import TopicMismatchError, TopicMissingError
 from event_log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
 from event_log.names import TopicNames
 
-_TRADES = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "retention.bytes": "-1"}
-_DEAD_LETTERS = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "max.message.bytes": "9437184"}
+_KEPT = {
+    "message.timestamp.type": "LogAppendTime",
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+}
+_TRADES = _KEPT
+_DEAD_LETTERS = {**_KEPT, "max.message.bytes": str(MAX_REQUEST_BYTES + 1024 * 1024)}
 _DELTAS = {
     "message.timestamp.type": "LogAppendTime",
     "cleanup.policy": "compact",

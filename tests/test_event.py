@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
     "+1": (Reason.NOT_JSON, "Expecting value", line(trade_id="+1")),
     "digits of another script": (Reason.NOT_JSON, "Expecting value", line(trade_id="\uff15")),
     "single quotes": (Reason.NOT_JSON, "double quotes", line().replace(b'"', b"'")),
-    "a trailing comma": (Reason.NOT_JSON, "column 125", line(",")),
+    "a trailing comma": (Reason.NOT_JSON, "column 12", line(",")),
     "a tab in a string": (Reason.NOT_JSON, "control character", line(',"x":"\t"')),
     "a comment": (Reason.NOT_JSON, "more after the value, at character 124", line() + b"//"),
     "a zero byte behind": (Reason.NOT_JSON, "more after the value, at character 124", line() + b"\0"),
