@@ -1,0 +1,120 @@
+"""The command line: every command explains itself, speaks JSON, and fails with a fact and not with a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from slackwater.errors import SettingError
+from slackwater.settings import SETTINGS, from_environ
+from stack.broker import free_port
+from stack.cli import main
+from stack.services import services, to_environ
+
+
+def commands(
+    group: click.Command = main, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with its words."""
+    if isinstance(group, click.Group):
+        for name, command in group.commands.items():
+            yield from commands(command, (*path, name))
+    else:
+        yield path, group
+
+
+COMMANDS = dict(commands())
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A real process of the program."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("SLACKWATER_", "KAFKA_"))} | environ
+    command = [sys.executable, "-m", "stack.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_examples_and_json(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(main, [*path, "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert "Examples:" in shown.output
+    assert f"slackwater {' '.join(path)}" in shown.output.replace("  slackwater --", "  slackwater ")
+    assert any("--json" in option.opts for option in COMMANDS[path].params)
+
+
+def test_every_setting_is_an_option() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    for setting in SETTINGS:
+        assert setting.name in shown
+
+
+def test_settings_survive_the_way_to_a_child_process(tmp_path: Path) -> None:
+    settings = from_environ(
+        {"SLACKWATER_HOME": str(tmp_path), "KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2", "SLACKWATER_PORT": "81"}
+    )
+    assert from_environ(to_environ(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLACKWATER_PORT", "eighty"),
+        ("SLACKWATER_PORT", "70000"),
+        ("SLACKWATER_PARTITIONS", "0"),
+        ("SLACKWATER_PREFIX", "a b"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=name):
+        from_environ({name: value})
+
+
+def test_the_services_of_the_list_are_commands() -> None:
+    for service in services(from_environ({})):
+        words = tuple(word for word in service.arguments if not word.startswith("-"))
+        assert any(words[: len(path)] == path for path in COMMANDS), service
+
+
+def test_without_a_broker_the_error_names_the_address_and_what_to_do(tmp_path: Path) -> None:
+    port = free_port()
+    for arguments in (["topics", "list"], ["batch", "run"], ["ingest", "--preset", "sample"]):
+        done = run(*arguments, SLACKWATER_HOME=str(tmp_path), SLACKWATER_BROKER_PORT=str(port))
+        assert done.returncode == 1
+        assert f"127.0.0.1:{port}" in done.stderr
+        assert "slackwater up" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_unknown_options_and_commands_are_refused() -> None:
+    for arguments in (["batch", "run", "--evry", "3"], ["bacth"], ["ingest"], ["ingest", "a", "--preset", "sample"]):
+        done = run(*arguments)
+        assert done.returncode == 2, arguments
+        assert "Error" in done.stderr
+
+
+def test_a_fresh_home_lists_no_version(tmp_path: Path) -> None:
+    done = run("batch", "list", "--json", SLACKWATER_HOME=str(tmp_path))
+    assert json.loads(done.stdout) == {"served": 0, "versions": []}
+    assert "No version yet" in run("batch", "list", SLACKWATER_HOME=str(tmp_path)).stdout
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
+    port = str(free_port())
+    well = run("doctor", "--json", SLACKWATER_HOME=str(tmp_path), SLACKWATER_BROKER_PORT=port, SLACKWATER_PORT=port)
+    findings = {f["what"]: f for f in json.loads(well.stdout)["findings"]}
+    assert findings["Python"]["verdict"] == "ok"
+    assert findings["Kafka"]["verdict"] == "ok"
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / "current").write_text("")
+    ill = run("doctor", "--json", SLACKWATER_HOME=str(tmp_path), KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
+    assert ill.returncode == 1
+    findings = {f["what"]: f for f in json.loads(ill.stdout)["findings"]}
+    assert findings["Versions"]["verdict"] == "bad"
+    assert findings["Kafka"]["verdict"] == "bad"
+    assert findings["Kafka"]["advice"]
