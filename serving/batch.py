@@ -6,7 +6,7 @@ partitions. The database of a version may open those files and nothing else, and
 Not here: deadlines and the bound on concurrent reads (`serving.pool`), and kept results (`serving.row_cache`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from views.rows import Row, rows_of
 from views.session import connect, files_sql
 from views.sql import merge_sql
 from views.view import View
+
+UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
+"""What DuckDB raises where a file is gone: in a sandbox, it takes the name for a pattern that it may not expand."""
 
 
 class Want(NamedTuple):
@@ -66,13 +69,20 @@ class BatchReader:
 
     def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
         """The bars, in order of start and key."""
-        level = coarsest_published(want.interval).text
-        shards = {found.partition for found in self.instruments.get((want.venue, want.symbol), ())}
-        paths = [path for shard in sorted(shards) for path in self._paths.get((want.view.name, level, shard), ())]
+        level = coarsest_published(want.interval)
+        known = self.instruments.get((want.venue, want.symbol), ())
+        shards = sorted({found.partition for found in known})
+        paths = [path for shard in shards for path in self._paths.get((want.view.name, level.text, shard), ())]
         if not paths:
             return []
-        query, values = _select(want, paths)
-        rows = rows_of(want.view, cursor.sql(query, params=values).to_arrow_table())
+        low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
+        high = want.interval.floor(max(found.last_start for found in known)) + want.interval.us
+        rows: list[Row] = []
+        for window in windows(want, low, high if want.high is None else min(high, want.high)):
+            query, values = _select(want, *window, paths, want.interval != level)
+            rows = rows_of(want.view, cursor.sql(query, params=values).to_arrow_table())
+            if len(rows) >= want.limit:
+                break
         return sorted(rows, key=lambda row: (row.start, row.key))
 
     def close(self) -> None:
@@ -84,19 +94,29 @@ def sandbox(paths: Iterable[str], threads: int, memory_limit: str | None) -> duc
     """A database that may open exactly these files."""
     con = connect(threads, memory_limit)
     con.execute("SET allowed_paths = ?", [list(paths)])
+    con.execute("SET parquet_metadata_cache = true")  # no file is ever replaced in place
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
 
 
-def _select(want: Want, paths: list[str]) -> tuple[str, list[Any]]:
-    low, values = "start >= ?", [want.venue, want.symbol, want.low]
-    high = ""
-    if want.high is not None:
-        high = " AND start < ?"
-        values.append(want.high)
-    source = f"(SELECT * FROM {files_sql(paths)} WHERE venue = ? AND symbol = ? AND {low}{high})"
-    query = f"SELECT * FROM ({merge_sql(want.view, source, want.interval)})"
+def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Growing parts of [low, high), the last one all of it: enough for `limit` bars if they lie dense, then more.
+
+    A file is sorted by key and start, so a narrow part is read without the rest.
+    """
+    span = 2 * want.limit * want.interval.us
+    while span < high - low:
+        yield (high - span, high) if want.newest_first else (low, low + span)
+        span *= 16
+    yield low, high
+
+
+def _select(want: Want, low: int, high: int, paths: list[str], merge: bool) -> tuple[str, list[Any]]:
+    source = f"(SELECT * FROM {files_sql(paths)} WHERE venue = ? AND symbol = ? AND start >= ? AND start < ?)"
+    if merge or len(paths) > 1:
+        source = f"({merge_sql(want.view, source, want.interval)})"
+    query, values = f"SELECT * FROM {source}", [want.venue, want.symbol, low, high]
     rest = want.view.key[2:]
     if rest and want.after:
         query += f" WHERE start > ? OR ({', '.join(rest)}) > ({', '.join('?' * len(rest))})"

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import duckdb
-
 from event_log.cell import Cell
-from serving.batch import BatchReader, Want
+from serving.batch import UNREADABLE, BatchReader, Want
 from serving.ends import Ends
 from serving.merge import first, merge_rows
 from serving.pool import Pool
@@ -40,7 +38,7 @@ class BatchRows:
         cursor = batch.cursor()
         try:
             rows = await self._pool.run(partial(batch.bars, want, cursor), cursor.interrupt)
-        except duckdb.IOException as error:
+        except UNREADABLE as error:
             raise unreadable(batch.version) from error
         cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
         self._cache.put(batch.version, want, rows)

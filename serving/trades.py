@@ -13,6 +13,7 @@ from starlette.responses import Response
 from event_log.errors import LogError
 from serving.answer import document, time_json
 from serving.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
+from serving.batch import UNREADABLE
 from serving.cursor import Cursor, decode_cursor
 from serving.ground import Ground, Grounds
 from serving.log_trades import log_trades, runs_of
@@ -91,7 +92,7 @@ class TradesRoute:
                     self._service.store.check([file])
                     self._checked.add(file.sha256)
             return reader.trades(files, want, database)
-        except (DamagedFileError, duckdb.IOException) as error:
+        except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(ground.snapshot.version) from error
 
     def _open(self, snapshot: Snapshot) -> ArchiveReader:

@@ -1,7 +1,6 @@
 """Bad input is answered with problem JSON and 4xx, never 5xx, and the problem names the parameter."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -166,7 +165,21 @@ TEXTS = st.one_of(
     st.floats().map(str),
 )
 NAMES = st.sampled_from(
-    ["venue", "symbol", "interval", "start", "end", "limit", "cursor", "layer", "as_of", "explain", "fill", "times", "z"]
+    [
+        "venue",
+        "symbol",
+        "interval",
+        "start",
+        "end",
+        "limit",
+        "cursor",
+        "layer",
+        "as_of",
+        "explain",
+        "fill",
+        "times",
+        "z",
+    ]
 )
 
 

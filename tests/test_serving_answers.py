@@ -1,0 +1,491 @@
+"""What answers say besides the bars: explain, fill, as_of, closed, times, ETags, any view, the other routes."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving_world import NAMES, NOON, SECOND, World
+
+from serving.app import create_app
+from slackwater.errors import SettingError
+from views.answers import Column, Ratio, decimal_text
+from views.bars import BARS
+from views.measures import Count, Last, Max, Sum
+from views.view import View
+
+MINUTE = 60 * SECOND
+
+FLOW = View(
+    name="flow",
+    measures={
+        "volume": Sum("quantity"),
+        "notional": Sum("price::DECIMAL(19,8) * quantity"),
+        "last": Last("price", by="trade_id"),
+    },
+    answers={"volume": Column("volume"), "vwap": Ratio("notional", "volume"), "last": Column("last")},
+)
+SIDES = View(
+    name="sides",
+    key=("venue", "symbol", "side"),
+    measures={"trades": Count(), "high": Max("price")},
+    answers={"trades": Column("trades"), "high": Column("high")},
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path, partitions=2)
+    yield found
+    found.close()
+
+
+def cut_in_a_minute(world: World) -> None:
+    """Trades in minutes 0, 1, 1, 4 below a cut that lies in minute 4, and in 4, 5, 1 (late), 9 behind it.
+
+    minute   0  1  2  3  4 | 4  5  1  9
+    """
+    for at_s in (1, 61, 70, 241):
+        world.trade(at_s=at_s, price=f"{100 + at_s}.5", quantity="0.3")
+    cut = world.mark("run-1")
+    for at_s in (245, 301, 75, 540):
+        world.trade(at_s=at_s, price=f"{200 + at_s}", quantity="1.7", side="sell")
+    world.emit()
+    world.publish(cut, "run-1")
+    world.step()
+
+
+def summed(parts: list[dict[str, Any]], name: str) -> str:
+    """The sum of a decimal over finished parts."""
+    total = 0
+    for part in parts:
+        whole, _, fraction = part[name].partition(".")
+        total += int(whole + fraction.ljust(16, "0"))
+    return decimal_text(total, 16)
+
+
+def test_explained_parts_sum_up_to_the_bar(world: World) -> None:
+    cut_in_a_minute(world)
+    found = world.bars(f"symbol=BTC&explain=true&start={NOON}")
+    assert len(found["bars"]) == 5
+    for bar in found["bars"]:
+        explain = bar.pop("explain")
+        assert explain["merged"] == {k: v for k, v in bar.items() if k not in {"start", "closed"}}
+        parts = ([explain["batch"]] if explain["batch"] else []) + [delta["part"] for delta in explain["deltas"]]
+        assert parts
+        for name in ("volume", "notional", "buy_volume"):
+            assert summed(parts, name) == bar[name]
+        assert sum(part["trades"] for part in parts) == bar["trades"]
+        assert min(part["first_trade_id"] for part in parts) == bar["first_trade_id"]
+    assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
+    layers = world.bars("symbol=BTC&explain=true&interval=1d")["bars"][0]["explain"]
+    assert (layers["batch"]["trades"], [d["part"]["trades"] for d in layers["deltas"]]) == (4, [4])
+    assert (layers["deltas"][0]["start"], layers["deltas"][0]["upto"]) == (4, 9)
+
+
+@pytest.mark.parametrize("layer", ["batch", "speed"])
+def test_a_layer_alone_explains_itself_alone(world: World, layer: str) -> None:
+    cut_in_a_minute(world)
+    explain = world.bars(f"symbol=BTC&explain=true&interval=1d&layer={layer}")["bars"][0]["explain"]
+    assert (explain["batch"] is not None, len(explain["deltas"])) == ((True, 0) if layer == "batch" else (False, 1))
+
+
+def slow_fill(bars: list[dict[str, Any]], low: int | None, high: int | None) -> list[dict[str, Any]]:
+    """Filling, said slowly: every minute between the first bar and the last, then the range."""
+    by_start = {bar["start"]: bar for bar in bars}
+    found = []
+    for start in range(bars[0]["start"], bars[-1]["start"] + MINUTE, MINUTE):
+        bar = by_start.get(start)
+        if bar is None:
+            close = found[-1]["close"]
+            same = dict.fromkeys(("open", "high", "low", "close"), close)
+            none = {"volume": "0", "notional": "0", "vwap": None, "buy_volume": "0", "trades": 0}
+            ids = {"first_trade_id": None, "last_trade_id": None}
+            closed = start + MINUTE + 2 * SECOND <= bars[-1]["start"]
+            bar = {"start": start, **same, **none, **ids, "closed": closed}
+        found.append(bar)
+    return [b for b in found if (low is None or b["start"] >= low) and (high is None or b["start"] < high)]
+
+
+@pytest.mark.parametrize("low", [None, 0, 1, 90, 120, 150, 540, 541, 10_000])
+@pytest.mark.parametrize("high", [None, 1, 91, 180, 400, 541, 100_000])
+def test_filled_bars_are_those_of_the_slow_fill(world: World, low: int | None, high: int | None) -> None:
+    if (low or 0) >= (high or 10**9):
+        pytest.skip("reversed")
+    cut_in_a_minute(world)
+    bars = world.oracle().bars("x", "BTC", MINUTE)
+    start, end = (None if at is None else NOON + at * SECOND for at in (low, high))
+    query = "symbol=BTC&fill=previous" + (f"&start={start}" if start else "") + (f"&end={end}" if end else "")
+    expected = slow_fill(bars, start, end)
+    assert world.bars(query)["bars"] == expected
+    assert world.bars(f"{query}&limit=3")["bars"] == (expected[:3] if start else expected[-3:])
+
+
+def test_filled_pages_join_to_the_whole_while_trades_flow(world: World) -> None:
+    cut_in_a_minute(world)
+    world.trade("ETHX", 30)
+    world.trade("ETHX", 260)
+    world.emit()
+    world.step()
+    query = f"symbol=BTC,ETHX&fill=previous&start={NOON}"
+    whole = world.bars(query)["bars"]
+    assert len(whole) == 10 + 5
+    pages: list[Any] = []
+    cursor = ""
+    while True:
+        found = world.bars(f"{query}&limit=2{cursor}")
+        pages += found["bars"]
+        if not found["next"]:
+            break
+        cursor = f"&cursor={found['next']}"
+        world.trade(at_s=140)
+        world.trade(at_s=700)
+        world.emit()
+        world.step()
+    assert pages == whole
+
+
+def test_a_bar_is_closed_two_seconds_behind_its_end_and_not_before(world: World) -> None:
+    world.trade(at_s=1)
+    world.trade(at_s=61.999999)
+    world.emit()
+    world.step()
+    assert [bar["closed"] for bar in world.bars("symbol=BTC")["bars"]] == [False, False]
+    world.trade(at_s=62)
+    world.trade("ETHX", at_s=1000)
+    world.emit()
+    world.step()
+    assert [bar["closed"] for bar in world.bars("symbol=BTC")["bars"]] == [True, False]
+
+
+def test_closed_belongs_to_the_position_of_the_answer(world: World) -> None:
+    world.trade(at_s=1)
+    cut = world.mark("run-1")
+    world.trade(at_s=100)
+    world.emit()
+    world.publish(cut, "run-1")
+    world.step()
+    assert world.bars("symbol=BTC")["bars"][0]["closed"] is True
+    assert world.bars("symbol=BTC&layer=batch")["bars"][0]["closed"] is False
+    assert world.bars("symbol=BTC&as_of=1")["bars"][0]["closed"] is False
+    assert [bar["closed"] for bar in world.bars("symbol=BTC&layer=speed")["bars"]] == [False]
+
+
+def test_a_version_answers_at_its_own_cut_for_ever(world: World) -> None:
+    cut_in_a_minute(world)
+    first = world.get("/v1/bars?venue=x&symbol=BTC&as_of=1")
+    assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert "slackwater-lag-records" not in first.headers
+    assert first.json()["answer"]["applied"] == first.json()["answer"]["cut"]
+    assert first.json()["bars"] == world.oracle({1: 4}).bars("x", "BTC", MINUTE)
+    for number in range(2, 9):
+        world.trade(at_s=600 + number)
+        cut = world.mark(f"run-{number}")
+        world.emit()
+        world.publish(cut, f"run-{number}")
+        world.step()
+        again = world.get("/v1/bars?venue=x&symbol=BTC&as_of=1")
+        assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    assert world.bars("symbol=BTC")["answer"]["version"] == 8
+    assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", MINUTE)
+
+
+def test_an_etag_answers_304_until_the_answer_changes(world: World) -> None:
+    cut_in_a_minute(world)
+    url = "/v1/bars?venue=x&symbol=BTC"
+    first = world.get(url)
+    assert first.headers["slackwater-lag-records"] == "0"
+    for tag in (first.headers["etag"], f"W/{first.headers['etag']}", f'"a", {first.headers["etag"]}', "*"):
+        again = world.get(url, {"If-None-Match": tag})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    world.trade(at_s=600)
+    world.step()
+    lagging = world.get(url, {"If-None-Match": first.headers["etag"]})
+    assert (lagging.status_code, lagging.headers["slackwater-lag-records"]) == (304, "1")
+    world.emit()
+    world.step()
+    assert world.get(url, {"If-None-Match": first.headers["etag"]}).status_code == 200
+
+
+def test_a_cursor_is_bound_to_its_question(world: World) -> None:
+    cut_in_a_minute(world)
+    found = world.bars(f"symbol=BTC&start={NOON}&limit=2")
+    other = [f"symbol=BTC&start={NOON}&limit=3", f"symbol=BTC&start={NOON + 1}&limit=2", "symbol=BTC&limit=2"]
+    for query in other:
+        world.bars(f"{query}&cursor={found['next']}", expect=422)
+    world.bars(f"symbol=BTC&start={NOON}&limit=2&cursor={found['next'][:-2]}", expect=422)
+
+
+def test_a_cursor_whose_version_or_cells_are_gone_is_410(world: World) -> None:
+    cut_in_a_minute(world)
+    query = f"symbol=BTC&start={NOON}&limit=2"
+    old = world.bars(query)["next"]
+    for number in range(2, 7):
+        world.publish(world.mark(f"run-{number}"), f"run-{number}")
+        world.emit()
+        world.step()
+    assert "cursor" in world.bars(f"{query}&cursor={old}", expect=410)["detail"]
+    now = world.bars(query)["next"]
+    world.serve()
+    world.trade(at_s=800)
+    world.trade(at_s=801)
+    world.emit()
+    world.step()
+    world.bars(f"{query}&cursor={now}", expect=410)
+
+
+def test_a_cursor_outlives_a_restart_where_its_ends_are_borders_of_cells(world: World) -> None:
+    for at_s in range(0, 300, 40):
+        world.trade(at_s=at_s)
+    for start, upto in ((0, 4), (4, 8)):
+        world.send(world.cell(BARS, 1, start, upto), sealed=True)
+    world.step()
+    query = f"symbol=BTC&start={NOON}&limit=2"
+    first = world.bars(query)
+    world.serve()
+    world.step()
+    found = world.bars(f"{query}&cursor={first['next']}")
+    assert first["bars"] + found["bars"] == world.oracle().bars("x", "BTC", MINUTE)[:4]
+
+
+def test_files_that_were_expired_under_a_cursor_are_410(world: World) -> None:
+    cut_in_a_minute(world)
+    query = f"symbol=BTC&start={NOON}&limit=2"
+    old = world.bars(query)["next"]
+    world.publish(world.mark("run-2"), "run-2")
+    world.step()
+    for file in world.store.manifest(1).views:
+        (world.store.home / file.file.path).unlink()
+    world.bars(f"{query}&cursor={old}", expect=410)
+    assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", MINUTE)
+
+
+def test_times_are_written_as_asked(world: World) -> None:
+    cut_in_a_minute(world)
+    found = world.bars("symbol=BTC&times=iso&limit=1&start=2025-10-06T12:01:00Z")
+    assert found["bars"][0]["start"] == "2025-10-06T12:01:00Z"
+    same = world.bars(f"symbol=BTC&limit=1&start={NOON + MINUTE}")
+    assert same["bars"][0]["start"] == NOON + MINUTE
+
+
+def test_a_range_holds_the_bars_that_start_in_it(world: World) -> None:
+    cut_in_a_minute(world)
+    for low, high in [(0, 60), (1, 61), (60, 61), (59, 241), (241, 10_000), (0, 1)]:
+        start, end = NOON + low * SECOND, NOON + high * SECOND
+        found = world.bars(f"symbol=BTC&start={start}&end={end}")["bars"]
+        assert found == world.oracle().bars("x", "BTC", MINUTE, start, end)
+
+
+def test_an_instrument_in_two_partitions_is_counted_as_it_stands(world: World) -> None:
+    """A writer past the door may put events of one instrument anywhere."""
+    for at_s in range(5):
+        world.trade(at_s=at_s, partition=at_s % 2)
+    cut = world.mark("run-1")
+    for at_s in range(3, 9):
+        world.trade(at_s=at_s * 10, partition=at_s % 2)
+    world.emit()
+    world.publish(cut, "run-1")
+    world.step()
+    found = world.bars("symbol=BTC&interval=5s")
+    assert found["bars"] == world.oracle().bars("x", "BTC", 5 * SECOND)
+    assert set(found["answer"]["applied"]) == {"0", "1"}
+
+
+def test_a_new_partition_is_read_from_its_first_offset(world: World) -> None:
+    cut_in_a_minute(world)
+    for topic in (NAMES.deltas, NAMES.trades):
+        world.log.topics[topic].append(type(world.log.topics[topic][0])())
+    world.partitions = 3
+    world.trade("NEW", at_s=5, partition=2)
+    world.emit()
+    world.step(seconds=10)
+    world.step()
+    found = world.bars("symbol=NEW")
+    assert found["bars"] == world.oracle().bars("x", "NEW", MINUTE)
+    assert (found["answer"]["cut"], found["answer"]["applied"]) == ({"2": 0}, {"2": 1})
+
+
+def test_a_second_view_is_one_declaration(tmp_path: Path) -> None:
+    world = World(tmp_path, views=(BARS, FLOW, SIDES))
+    cut_in_a_minute(world)
+    found = world.get("/v1/flow?venue=x&symbol=BTC&interval=1d").json()
+    assert found["flow"] == [
+        {"start": NOON - NOON % (86_400 * SECOND), "volume": "8", "vwap": "445.775", "last": "740", "closed": False}
+    ]
+    assert found["answer"]["definition"] == FLOW.definition
+    assert world.get("/v1/flow?venue=x&symbol=BTC&fill=previous").status_code == 422
+    assert "/v1/flow" in world.get("/openapi.json").json()["paths"]
+    world.close()
+
+
+def test_a_view_with_further_key_columns_has_a_row_for_each(tmp_path: Path) -> None:
+    world = World(tmp_path, views=(BARS, SIDES))
+    cut_in_a_minute(world)
+    query = f"/v1/sides?venue=x&symbol=BTC&start={NOON}"
+    whole = world.get(query).json()["sides"]
+    places = [((row["start"] - NOON) // MINUTE, row["side"], row["trades"]) for row in whole]
+    assert places == [
+        (0, "buy", 1),
+        (1, "buy", 2),
+        (1, "sell", 1),
+        (4, "buy", 1),
+        (4, "sell", 1),
+        (5, "sell", 1),
+        (9, "sell", 1),
+    ]
+    for limit in range(1, 8):
+        pages, cursor = [], ""
+        while True:
+            found = world.get(f"{query}&limit={limit}{cursor}").json()
+            pages += found["sides"]
+            if found["next"] is None:
+                break
+            cursor = f"&cursor={found['next']}"
+        assert pages == whole
+    assert world.get("/v1/sides?venue=x&symbol=BTC&limit=3").json()["sides"] == whole[-3:]
+    world.close()
+
+
+def test_a_view_cannot_take_another_routes_name(world: World) -> None:
+    view = View("trades", {"events": Count()}, {"events": Column("events")})
+    with pytest.raises(SettingError, match="trades"):
+        create_app(world.log, NAMES, world.store, (view,))
+
+
+def test_instruments_are_those_of_both_layers(world: World) -> None:
+    cut_in_a_minute(world)
+    world.trade("BTCUSD_PERP", at_s=3, venue="binance_coinm")
+    world.emit()
+    world.step()
+    found = world.get("/v1/instruments").json()["instruments"]
+    assert found == [
+        {
+            "venue": "binance_coinm",
+            "symbol": "BTCUSD_PERP",
+            "partition": 1,
+            "first_start": NOON + 3 * SECOND,
+            "last_start": NOON + 3 * SECOND,
+            "quantity_unit": "contracts",
+        },
+        {
+            "venue": "x",
+            "symbol": "BTC",
+            "partition": 1,
+            "first_start": NOON + SECOND,
+            "last_start": NOON + 540 * SECOND,
+            "quantity_unit": "base",
+        },
+    ]
+    assert world.get("/v1/instruments?times=iso").json()["instruments"][1]["first_start"] == "2025-10-06T12:00:01Z"
+
+
+def test_versions_are_listed_and_shown(world: World) -> None:
+    cut_in_a_minute(world)
+    found = world.get("/v1/versions").json()
+    assert found["served"] == 1
+    assert [(v["version"], v["parent"], v["cut"]) for v in found["versions"]] == [(1, 0, {"0": 0, "1": 4})]
+    shown = world.get("/v1/versions/1").json()
+    assert "ids" not in shown
+    assert shown["run_id"] == "run-1"
+    assert {view["interval"] for view in shown["views"]} == {"1s", "1m", "1h"}
+
+
+def test_pages_and_documents_need_no_other_host(world: World) -> None:
+    for path in ("/", "/docs"):
+        response = world.get(path)
+        assert response.status_code == 200
+        loaded = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']?([^\"' >]*)", response.text)
+        assert not [url for url in loaded if "//" in url]
+    document = world.get("/openapi.json").json()
+    names = {p["name"] for p in document["paths"]["/v1/bars"]["get"]["parameters"]}
+    assert {
+        "venue",
+        "symbol",
+        "interval",
+        "start",
+        "end",
+        "limit",
+        "cursor",
+        "layer",
+        "as_of",
+        "explain",
+        "fill",
+    } <= names
+
+
+def test_every_answer_has_the_headers_of_the_edge_and_is_counted(world: World) -> None:
+    cut_in_a_minute(world)
+    for path in ("/v1/bars?venue=x&symbol=BTC", "/nothing", "/health/live"):
+        assert world.get(path).headers["x-content-type-options"] == "nosniff"
+    text = world.get("/metrics").text
+    assert 'slackwater_requests_total{route="/v1/bars",status="200"} 1.0' in text
+    assert 'slackwater_requests_total{route="none",status="404"} 1.0' in text
+    for name in (
+        "lag_records",
+        "applied_offset",
+        "version",
+        "batch_age_seconds",
+        "deltas_total",
+        "cell_conflicts_total",
+    ):
+        assert f"slackwater_{name}" in text
+
+
+def test_an_error_of_the_service_is_a_problem_without_a_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_in_a_minute(world)
+    monkeypatch.setattr(world.service, "rows", None)
+    response = world.get("/v1/bars?venue=x&symbol=BTC")
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in response.text
+    assert "NoneType" not in response.text
+    assert "NoneType" in caplog.text
+
+
+def all_trades(world: World) -> list[dict[str, Any]]:
+    """Every trade of the log with its place, by the slow way."""
+    found = []
+    for p in range(world.partitions):
+        for record in world.records(p):
+            for i, line in enumerate((record.value or b"").splitlines()):
+                event = json.loads(line)
+                if event["symbol"] == "BTC":
+                    del event["venue"], event["symbol"]
+                    found.append({**event, "partition": p, "offset": record.offset, "index": i})
+    return sorted(found, key=lambda one: (one["time"], one["trade_id"]))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_trades_are_those_of_the_archive_and_the_log(world: World, limit: int) -> None:
+    cut_in_a_minute(world)
+    query = f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + 1000 * SECOND}&limit={limit}"
+    expected = all_trades(world)
+    found: list[Any] = []
+    cursor = ""
+    while True:
+        page = world.get(query + cursor).json()
+        assert page["answer"]["applied"] == {"1": 9}
+        found += page["trades"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+        world.trade(at_s=2)
+        world.emit()
+        world.step()
+    assert found == expected
+    bar = world.bars(f"symbol=BTC&start={NOON + MINUTE}&limit=1")["bars"][0]
+    behind = [t for t in expected if bar["start"] <= t["time"] < bar["start"] + MINUTE]
+    assert bar["trades"] == len(behind) == 3
+
+
+def test_a_damaged_archive_file_is_not_read(world: World) -> None:
+    cut_in_a_minute(world)
+    path = world.store.home / world.store.manifest(1).archive[0].file.path
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    response = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + SECOND}")
+    assert response.status_code == 503
+    assert str(world.store.home) not in response.text
