@@ -20,6 +20,7 @@ from batch_layer.segments import input_segments
 from event_log.clock import SystemClock
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
+from pipeline.options import read_options
 from slackwater.errors import SlackwaterError
 from slackwater.settings import from_environ
 from versions.store import VersionStore
@@ -37,9 +38,9 @@ class BatchOptions(PipelineOptions):
 
 def main(arguments: list[str]) -> int:
     """Run; 0 if a version was published or the views were written."""
-    options = PipelineOptions(arguments)
-    own = options.view_as(BatchOptions)
     try:
+        options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
+        own = options.view_as(BatchOptions)
         if (own.input is None) != (own.output is None):
             raise InputError("--input and --output go together.")
         if own.input is not None:

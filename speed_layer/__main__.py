@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
+from pipeline.options import read_options
 from slackwater.errors import SettingError, SlackwaterError
 from slackwater.settings import from_environ
 from speed_layer.run import all_partitions, build, run
@@ -36,9 +37,10 @@ class SpeedOptions(PipelineOptions):
 
 def main(arguments: list[str]) -> int:
     """Run until told to end."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    options = PipelineOptions(arguments, streaming=True)
+    # By force: a warning that Beam logs while it is imported sets logging up before this does.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", force=True)
     try:
+        options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         settings = from_environ(os.environ)
         source = SourceSettings(
             functools.partial(KafkaLog, settings.servers), TopicNames(settings.prefix), settings.home, VIEWS

@@ -138,7 +138,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
         body["proof"] = Proof(**body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
 
 

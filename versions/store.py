@@ -51,7 +51,7 @@ class VersionStore:
         try:
             found = json.loads(data)
             version, sha256 = found["version"], found["sha256"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise PointerError(f"{self._pointer} holds no pointer: {data[:60]!r}.") from error
         if type(version) is not int or version < 1 or not isinstance(sha256, str):
             raise PointerError(f"{self._pointer} points outside: {data[:60]!r}.")

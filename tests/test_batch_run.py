@@ -1,0 +1,378 @@
+"""Batch runs: mark, archive, compute, publish. After each, the Parquet equals the oracle over the log below the cut.
+
+    log     e e M1 e e e M2 e        e: record of events   M: mark
+    v1      [----)
+    v2      [-------------)          archive of v2 = files of v1's manifest + files of its own run
+
+A run that dies at any step leaves the old version served, and its orphans are never read. On the real broker, and in
+memory where Kafka would refuse what has to be shown.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from batch_layer.errors import ComputeError, TailLostError
+from batch_layer.run import BatchRun
+from batch_layer.segments import archive_segments
+from event_log.clock import SystemClock
+from event_log.errors import TopicRecreatedError
+from event_log.mark import marks_at
+from tests.beam_world import (
+    World,
+    add_partitions,
+    delete_records,
+    kafka_world,
+    memory_world,
+    program,
+    recreate_topics,
+    settle,
+)
+from tests.memory_log import MemoryLog
+from versions.archive_file import ARCHIVE_SCHEMA
+from versions.errors import LostRaceError
+from versions.files import LocalFiles
+from versions.manifest import Manifest
+from versions.store import VersionStore
+from views.bars import BARS
+
+
+@pytest.fixture
+def kafka(broker: str, tmp_path: Path) -> Iterator[World]:
+    with kafka_world(broker, tmp_path / "home") as world:
+        yield world
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> World:
+    return memory_world(tmp_path / "home")
+
+
+def letters(world: World) -> dict[str, bytes | None]:
+    """Key of a dead letter -> its bytes."""
+    return {(r.key or b"").decode(): r.value for _, r in world.records(world.names.dead_letters)}
+
+
+def reasons(world: World) -> list[str]:
+    return [dict(r.headers)["reason"].decode() for _, r in world.records(world.names.dead_letters)]
+
+
+# What a run makes
+
+
+@pytest.mark.broker
+def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafka: World) -> None:
+    first = kafka.batch()
+    assert (first.version, first.parent, first.counts) == (1, 0, {"events": 0, "refused": 0, "new_events": 0})
+    assert first.archive == first.views == first.ids == first.instruments == ()
+    assert first.cut == {0: 0, 1: 0}
+    kafka.check(first)
+
+    kafka.produce(60)
+    second = kafka.batch()
+    assert (second.version, second.parent) == (2, 1)
+    assert second.counts["events"] == second.counts["new_events"] == kafka.events
+    assert second.definitions == {"bars": BARS.definition}
+    assert second.topics == {t: kafka.log.topic_id(t) for t in (kafka.names.trades, kafka.names.deltas)}
+    kafka.check(second)
+
+    before = kafka.events
+    kafka.produce(40)
+    third = kafka.batch()
+    assert third.archive[: len(second.archive)] == second.archive
+    assert third.counts["new_events"] == kafka.events - before
+    assert kafka.store.current() == third
+    kafka.check(third)
+    kafka.check(second)  # a version stays what it was
+
+    for version in (first, second, third):
+        marks = marks_at(kafka.log, kafka.names.trades, version.cut)
+        assert marks == dict.fromkeys(version.cut, version.run_id)
+    assert set(third.timings_ms) == {"mark", "archive", "compute"}  # a manifest cannot hold how long it took to write
+
+
+def test_an_archive_holds_each_event_with_its_place_and_an_instrument_its_bounds(memory: World) -> None:
+    memory.produce(50)
+    manifest = memory.batch()
+    for entry in manifest.archive:
+        table = pq.read_table(memory.home / entry.file.path)
+        assert table.schema.equals(ARCHIVE_SCHEMA)
+        places = list(zip(table["offset"].to_pylist(), table["index"].to_pylist(), strict=True))
+        assert places == sorted(set(places))
+        assert set(table["partition"].to_pylist()) == {entry.partition}
+        assert entry.start is not None and entry.upto is not None
+        assert entry.start <= places[0][0] and places[-1][0] < entry.upto == manifest.cut[entry.partition]
+    times: dict[str, list[int]] = {}
+    for entry in manifest.archive:
+        for row in pq.read_table(memory.home / entry.file.path).to_pylist():
+            times.setdefault(row["symbol"], []).append(row["time"] - row["time"] % 1_000_000)
+    bounds = {i.symbol: (i.first_start, i.last_start) for i in manifest.instruments}
+    assert bounds == {symbol: (min(found), max(found)) for symbol, found in times.items()}
+
+
+@pytest.mark.broker
+def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_run(kafka: World) -> None:
+    good = [kafka.trade("A", 1_723_161_240_000_000, "1", "1", "buy") for _ in range(3)]
+    values = [good[0], b"", None, b"\n".join([b"{}", good[1], b"\xff"]), b"\n".join([good[2]] * 65), good[2]]
+    for value in values:
+        kafka.append(1, value).offset()
+    manifest = kafka.batch()
+    kafka.check(manifest)
+    assert manifest.counts == {"events": 3, "refused": 5, "new_events": 3}
+    source = f"{kafka.names.trades}@{kafka.topic_id}/1"
+    expected = {f"{source}:1": b"", f"{source}:2": b"", f"{source}:3:0": b"{}", f"{source}:3:2": b"\xff"}
+    assert letters(kafka) == {**expected, f"{source}:4": values[4]}
+    assert sorted(reasons(kafka)) == sorted(
+        ["empty-value", "empty-value", "missing-field", "not-utf8", "too-many-lines"]
+    )
+
+
+def test_the_same_archive_gives_the_same_bytes(memory: World) -> None:
+    memory.produce(80)
+    first = memory.batch()
+    again = memory.batch()  # nothing new: another version of the same events
+    assert [(f.view, f.interval, f.file.sha256) for f in first.views] == [
+        (f.view, f.interval, f.file.sha256) for f in again.views
+    ]
+    assert again.archive == first.archive
+    assert again.counts["new_events"] == 0
+
+
+@pytest.mark.broker
+def test_partitions_that_are_added_between_two_runs_begin_at_their_first_offset(kafka: World) -> None:
+    kafka.produce(30)
+    first = kafka.batch()
+    add_partitions(kafka, 3)
+    kafka.produce(60)
+    second = kafka.batch()
+    assert set(first.cut) == {0, 1} and set(second.cut) == {0, 1, 2}
+    assert second.delta_start[2] == 0
+    assert any(entry.partition == 2 and entry.start == 0 for entry in second.archive)
+    kafka.check(second, moved=True)  # more partitions: the hash of a key leads elsewhere from now on
+
+
+# Runs that die
+
+
+class DeathError(Exception):
+    """The run died."""
+
+
+def at_step(name: str) -> dict[str, Any]:
+    def die(step: str) -> None:
+        if step == name:
+            raise DeathError(name)
+
+    return {"on_step": die}
+
+
+def in_file(method: str) -> Callable[[World], dict[str, Any]]:
+    def die(*_: object) -> None:
+        raise DeathError(method)
+
+    return lambda world: {"store": VersionStore(world.home, type("Dying", (LocalFiles,), {method: die})())}
+
+
+DEATHS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "before the marks": lambda _: at_step("mark"),
+    "after the marks": lambda _: at_step("archive"),
+    "while an archive file is made durable": in_file("sync"),
+    "before a number is taken": in_file("make_folder"),
+    "before it computes": lambda _: at_step("compute"),
+    "before it publishes": lambda _: at_step("publish"),
+    "while it writes the manifest": in_file("create"),
+    "while it moves the pointer": in_file("replace"),
+}
+
+
+@pytest.mark.broker
+def test_a_run_that_dies_at_any_step_leaves_the_old_version_served_and_the_next_one_succeeds(kafka: World) -> None:
+    kafka.produce(40)
+    served = kafka.batch()
+    for name, death in DEATHS.items():
+        kafka.produce(5)
+        with pytest.raises(DeathError):
+            kafka.batch(**death(kafka))
+        assert kafka.store.current() == served, name
+    assert len(list((kafka.home / "archive").iterdir())) > 5, "the dead left archives"
+    manifest = kafka.batch()
+    assert manifest.parent == served.version
+    assert len({entry.epoch for entry in manifest.archive}) == 2, "orphans of the dead are not read"
+    kafka.check(manifest)
+
+
+def test_a_pipeline_that_fails_or_writes_nothing_publishes_nothing(
+    memory: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.produce(20)
+    served = memory.batch()
+    with monkeypatch.context() as patch:
+        patch.setattr("batch_layer.run.run_pipeline", lambda *_: None)
+        with pytest.raises(ComputeError, match="without writing"):
+            memory.batch()
+    (entry, *_) = served.archive
+    path = memory.home / entry.file.path
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(Exception, match=r"(?i)parquet|magic|invalid"):
+        memory.batch()
+    path.write_bytes(data)
+    assert memory.store.current() == served
+    memory.check(memory.batch())
+
+
+@pytest.mark.broker
+def test_of_two_publishers_one_loses_and_its_next_run_succeeds(kafka: World) -> None:
+    kafka.produce(30)
+    winners: list[Manifest] = []
+
+    def overtake(step: str) -> None:
+        if step == "publish" and not winners:
+            winners.append(kafka.batch())
+
+    with pytest.raises(LostRaceError, match="went from version 0 to"):
+        kafka.batch(on_step=overtake)
+    assert kafka.store.current() == winners[0]
+    kafka.produce(10)
+    manifest = kafka.batch()
+    assert manifest.parent == winners[0].version
+    kafka.check(manifest)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("moment", ["archive", "compute"])
+def test_a_killed_process_leaves_the_old_version_served(kafka: World, moment: str) -> None:
+    """SIGKILL when the run's archive folder, or its version's folder without a manifest, is there."""
+    kafka.produce(150)
+    served = kafka.batch()
+    kafka.produce(150)
+    known = set((kafka.home / "archive").iterdir())
+
+    def under_way() -> bool:
+        if moment == "archive":
+            return set((kafka.home / "archive").iterdir()) != known
+        return (kafka.store.folder / "2").exists()
+
+    with program(kafka, "batch_layer") as process:
+        settle(lambda: under_way() or process.poll() is not None)
+        process.kill()
+        process.wait()
+    assert process.returncode == -9, "it was over before it was killed"
+    if not kafka.store.manifest_path(2).exists():
+        assert kafka.store.current() == served
+    manifest = kafka.batch()
+    assert manifest.parent == served.version
+    assert {entry.epoch for entry in manifest.archive} == {served.run_id, manifest.run_id}
+    kafka.check(manifest)
+
+
+# Refusals
+
+
+@pytest.mark.broker
+def test_a_topic_that_was_created_again_is_refused(kafka: World) -> None:
+    kafka.produce(10)
+    served = kafka.batch()
+    recreate_topics(kafka)
+    kafka.reopen()
+    kafka.produce(40)
+    with pytest.raises(TopicRecreatedError, match="was created again"):
+        kafka.batch()
+    assert kafka.store.current() == served
+
+
+@pytest.mark.broker
+def test_a_log_whose_start_moved_above_the_cut_is_refused(kafka: World) -> None:
+    kafka.produce(10)
+    served = kafka.batch()
+    kafka.produce(40)
+    delete_records(kafka, kafka.names.trades, 0, served.cut[0] + 1)
+    with pytest.raises(TailLostError, match=rf"partition 0 holds \[{served.cut[0] + 1}, .* the cut is {served.cut[0]}"):
+        kafka.batch()
+    assert kafka.store.current() == served
+
+
+def lose_the_tail(log: MemoryLog, topic: str, at: int) -> None:
+    log.truncate(topic, 0, at - 2)
+
+
+def lose_and_refill(log: MemoryLog, topic: str, at: int) -> None:
+    log.truncate(topic, 0, at - 2)
+    for _ in range(9):
+        log.append(topic, 0, None, b"{}")
+
+
+def put_anothers_mark(log: MemoryLog, topic: str, at: int) -> None:
+    log.truncate(topic, 0, at)
+    log.append(topic, 0, None, b"", [("slackwater-mark", b"another run")])
+
+
+def lose_the_mark_alone(log: MemoryLog, topic: str, at: int) -> None:
+    log.truncate(topic, 0, at)
+
+
+def lose_a_partition(log: MemoryLog, topic: str, at: int) -> None:
+    del log.topics[topic][1:], at
+
+
+@pytest.mark.parametrize(
+    ("loss", "fact"),
+    [
+        (lose_the_tail, "partition 0 holds"),
+        (lose_and_refill, "partition 0 holds no mark of its run"),
+        (put_anothers_mark, "partition 0 holds no mark of its run"),
+        (lose_the_mark_alone, "partition 0 holds no mark of its run"),
+        (lose_a_partition, "partition 1 is gone"),
+    ],
+)
+def test_a_log_that_lost_what_the_cut_stands_on_is_refused_before_a_mark_is_appended(
+    memory: World, loss: Callable[[MemoryLog, str, int], None], fact: str
+) -> None:
+    memory.produce(30)
+    served = memory.batch()
+    assert isinstance(memory.log, MemoryLog)
+    loss(memory.log, memory.names.trades, served.cut[0])
+    ends = memory.ends
+    with pytest.raises(TailLostError, match=f"not the log that version 1 was made of: {fact}"):
+        memory.batch()
+    assert memory.ends == ends
+    assert memory.store.current() == served
+
+
+def test_a_log_that_starts_above_0_begins_there_and_gaps_cost_nothing(tmp_path: Path) -> None:
+    world = memory_world(tmp_path, start=5)
+    world.produce(20)
+    assert isinstance(world.log, MemoryLog)
+    world.log.gap(world.names.trades, 0, 7)
+    world.produce(20)
+    manifest = world.batch()
+    assert {entry.start for entry in manifest.archive} == {5}
+    world.check(manifest)
+
+
+def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        memory.produce(30)
+        memory.batch()
+    manifest = memory.store.current()
+    assert manifest is not None
+    one = archive_segments(memory.home, memory.topic_id, manifest.archive)
+    assert [s.slot.partition for s in one] == [0, 1]
+    assert [s.slot.upto for s in one] == [manifest.cut[0], manifest.cut[1]]
+    monkeypatch.setattr("batch_layer.segments.SEGMENT_ROWS", 1)
+    assert len(archive_segments(memory.home, memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
+    again = memory.batch()
+    assert [f.file.sha256 for f in again.views] == [f.file.sha256 for f in manifest.views]
+
+
+def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
+    steps: list[str] = []
+    run = BatchRun(memory.log, memory.names, memory.store, (BARS,), SystemClock(), on_step=steps.append)
+    published = run.run()
+    assert steps == ["mark", "archive", "compute", "publish"]
+    assert set(run.timings_ms) == set(steps)
+    assert replace(published, timings_ms={}) == replace(memory.store.manifest(1), timings_ms={})

@@ -1,0 +1,89 @@
+"""Runs of trade ids against a set of ids: the same answers, in the fewest runs, through files and unions."""
+
+from pathlib import Path
+
+import profiles
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from event_log.decode import events_table
+from event_log.event import Event
+from versions.id_runs import IdRuns, read_runs, write_runs
+
+LARGEST = 2**63 - 1
+INSTRUMENTS = (("v", "A"), ("v", "B"), ("w", "A"))
+
+ids = st.one_of(st.integers(0, 40), st.sampled_from([0, LARGEST - 2, LARGEST - 1, LARGEST]))
+added = st.lists(st.tuples(st.sampled_from(INSTRUMENTS), ids, st.integers(0, 5)), max_size=30)
+
+
+def events(items: list[tuple[tuple[str, str], int]]) -> pa.Table:
+    return events_table([Event(*instrument, trade_id, 10**15, 1, 1, "buy") for instrument, trade_id in items])
+
+
+def runs_of(found: set[tuple[tuple[str, str], int]]) -> list[tuple[str, str, int, int]]:
+    """The maximal runs of a set, the slow way."""
+    runs = []
+    for instrument, first in sorted(found):
+        if (instrument, first - 1) in found:
+            continue
+        last = first
+        while (instrument, last + 1) in found:
+            last += 1
+        runs.append((*instrument, first, last))
+    return runs
+
+
+def rows(runs: IdRuns) -> list[tuple[str, str, int, int]]:
+    return [tuple(row.values()) for row in runs.table().to_pylist()]
+
+
+@profiles.examples(100)
+@given(added)
+def test_runs_hold_what_a_set_holds_in_the_fewest_runs(items: list[tuple[tuple[str, str], int, int]]) -> None:
+    runs, held = IdRuns(), set()
+    for instrument, first, more in items:
+        last = min(first + more, LARGEST)
+        runs.add(instrument, first, last)
+        held |= {(instrument, i) for i in range(first, last + 1)}
+    assert rows(runs) == runs_of(held)
+    near = {i + d for _, first, more in items for i in (first, first + more) for d in (-1, 0, 1)} | {0, LARGEST}
+    for instrument in INSTRUMENTS:
+        for trade_id in near:
+            assert ((instrument, trade_id) in runs) == ((instrument, trade_id) in held)
+
+
+@profiles.examples(60)
+@given(st.lists(st.tuples(st.sampled_from(INSTRUMENTS), ids), max_size=40), st.integers(0, 40))
+def test_tables_of_events_give_the_same_runs_however_they_are_split(
+    items: list[tuple[tuple[str, str], int]], at: int
+) -> None:
+    runs = IdRuns()
+    for part in (items[:at], items[at:]):
+        runs.add_events(events(part))
+    assert rows(runs) == runs_of(set(items))
+
+
+def test_a_chunked_table_and_a_slice_of_one_count_their_own_rows() -> None:
+    table = pa.concat_tables([events([(INSTRUMENTS[0], i)]) for i in (5, 1, 2)])
+    runs = IdRuns()
+    runs.add_events(table.slice(1))
+    assert rows(runs) == [("v", "A", 1, 2)]
+
+
+def test_files_join_to_their_union(tmp_path: Path) -> None:
+    whole = IdRuns()
+    for number, (first, last) in enumerate([(0, 4), (5, 9), (20, LARGEST)]):
+        runs = IdRuns()
+        runs.add(INSTRUMENTS[number % 2], first, last)
+        whole.add(INSTRUMENTS[number % 2], first, last)
+        assert write_runs(runs, tmp_path / f"{number}.parquet") == 1
+    paths = sorted(tmp_path.iterdir())
+    assert rows(read_runs(paths)) == rows(whole)
+    into = IdRuns()
+    into.add(INSTRUMENTS[2], 7, 7)
+    assert read_runs(paths, into) is into
+    assert rows(into) == [*rows(whole), (*INSTRUMENTS[2], 7, 7)]
+    assert write_runs(IdRuns(), tmp_path / "empty.parquet") == 0
+    assert rows(read_runs([tmp_path / "empty.parquet"])) == []

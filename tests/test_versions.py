@@ -1,0 +1,288 @@
+"""The store of versions: the manifest's bytes, the pointer, numbers, damage, and the race of two publishers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
+from versions.files import LocalFiles
+from versions.manifest import (
+    FORMAT,
+    ArchiveFile,
+    Instrument,
+    Manifest,
+    Mark,
+    Proof,
+    StoredFile,
+    ViewFile,
+    decode_manifest,
+    encode_manifest,
+)
+from versions.store import NOTHING, Pointer, VersionStore, empty_manifest
+
+FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3)
+MANIFEST = Manifest(
+    version=7,
+    parent=5,
+    run_id="20240809T000000-abcdef01",
+    created_us=1_723_161_240_000_000,
+    topics={"t.trades": "id-1", "t.deltas": "id-2"},
+    marks=(Mark(0, 10, "run"), Mark(1, 2**62, None)),
+    delta_start={0: 4, 1: 0},
+    definitions={"bars": "0123456789abcdef"},
+    counts={"events": 3, "refused": 1, "new_events": 3},
+    archive=(ArchiveFile(FILE, "run", 0, 2, 10), ArchiveFile(FILE, "history", 1, None, None)),
+    ids=(FILE,),
+    views=(ViewFile(FILE, "bars", "1s", 0), ViewFile(FILE, "bars", "1m", 0)),
+    instruments=(Instrument("v", "S", 0, 5, 6),),
+    proof=Proof("unproven", "speed \u201cbehind\u201d"),
+    timings_ms={"mark": 1},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VersionStore:
+    return VersionStore(tmp_path)
+
+
+def publish(store: VersionStore, parent: int, outcome: str = "unproven") -> Manifest:
+    proof = Proof(outcome, "")  # type: ignore[arg-type]
+    manifest = replace(MANIFEST, version=store.reserve(), parent=parent, proof=proof)
+    store.publish(manifest)
+    return manifest
+
+
+# The manifest
+
+
+def test_a_manifest_comes_back_as_it_was_and_says_its_cut_and_files() -> None:
+    assert decode_manifest(encode_manifest(MANIFEST)) == MANIFEST
+    assert MANIFEST.cut == {0: 10, 1: 2**62}
+    assert MANIFEST.files_of("bars", "1m") == (MANIFEST.views[1],)
+    assert MANIFEST.files_of("bars", "1h") == ()
+
+
+def test_a_manifest_with_any_byte_flipped_is_refused_or_says_the_same() -> None:
+    """White space outside of strings carries nothing, so a change there may pass; no other meaning ever does."""
+    data = encode_manifest(MANIFEST)
+    refused = 0
+    for at in range(len(data)):
+        for bit in (0x01, 0x20, 0x80):
+            changed = bytearray(data)
+            changed[at] ^= bit
+            try:
+                assert decode_manifest(bytes(changed)) == MANIFEST
+            except ManifestError:
+                refused += 1
+    assert refused > 2 * len(data)
+
+
+def test_a_published_manifest_with_a_byte_flipped_is_not_served(store: VersionStore) -> None:
+    manifest = publish(store, 0)
+    path = store.manifest_path(manifest.version)
+    data = path.read_bytes()
+    for at in range(0, len(data), 13):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(ManifestError):
+            store.current()
+    path.write_bytes(data)
+    assert store.current() == manifest
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -3])
+def test_a_torn_manifest_is_refused(cut: int) -> None:
+    with pytest.raises(ManifestError):
+        decode_manifest(encode_manifest(MANIFEST)[:cut])
+
+
+@pytest.mark.parametrize("data", [b"[]", b"7", b"{}", b'{"manifest":[],"sha256":""}', b"\xff", b"[" * 200_000])
+def test_bytes_that_are_no_manifest_are_refused(data: bytes) -> None:
+    with pytest.raises(ManifestError):
+        decode_manifest(data)
+
+
+def test_a_manifest_of_another_format_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("versions.manifest.FORMAT", FORMAT + 1)
+    data = encode_manifest(MANIFEST)
+    monkeypatch.undo()
+    with pytest.raises(ManifestError, match=f"This program reads format {FORMAT}"):
+        decode_manifest(data)
+
+
+# The pointer
+
+
+def test_nothing_published_is_version_0(store: VersionStore) -> None:
+    assert store.pointer() == NOTHING
+    assert store.current() is None
+    assert store.numbers() == [] and store.whole() == []
+    assert empty_manifest({"t": "id"}, {1: 5, 0: 3}).cut == {0: 3, 1: 5}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"7",
+        b"[]",
+        b"\xff",
+        b"null",
+        b'{"version":1}',
+        b'{"version":0,"sha256":""}',
+        b'{"version":-1,"sha256":""}',
+        b'{"version":true,"sha256":""}',
+        b'{"version":1.0,"sha256":""}',
+        b'{"version":"../1","sha256":""}',
+        b'{"version":1,"sha256":null}',
+        b"[" * 200_000,
+    ],
+)
+def test_a_pointer_that_is_empty_torn_or_points_outside_is_refused(store: VersionStore, data: bytes) -> None:
+    publish(store, 0)
+    (store.folder / "current").write_bytes(data)
+    with pytest.raises(PointerError):
+        store.pointer()
+    with pytest.raises(PointerError):
+        store.current()
+    with pytest.raises(PointerError):
+        publish(store, 1)
+
+
+def test_a_pointer_to_a_version_that_does_not_exist_or_is_another_is_refused(store: VersionStore) -> None:
+    first = publish(store, 0)
+    (store.folder / "current").write_text(json.dumps({"version": 9, "sha256": "00"}))
+    with pytest.raises(PointerError, match="version 9, which does not exist"):
+        store.current()
+    (store.folder / "current").write_text(json.dumps({"version": first.version, "sha256": "00" * 32}))
+    with pytest.raises(ManifestError, match="not the one that was published"):
+        store.current()
+
+
+def test_publishing_moves_the_pointer_to_the_manifests_bytes(store: VersionStore) -> None:
+    first = publish(store, 0)
+    assert store.current() == store.manifest(first.version) == first
+    second = publish(store, first.version)
+    assert store.pointer() == Pointer(2, store.files.fingerprint(store.manifest_path(2))[1])
+    assert store.current() == second
+    assert sorted(store.files.names(store.folder)) == ["1", "2", "current", "lock"]
+
+
+# Numbers
+
+
+def test_a_number_is_never_used_again_whatever_became_of_its_run(store: VersionStore) -> None:
+    assert [store.reserve(), store.reserve()] == [1, 2]  # the first died
+    publish(store, 0)
+    assert store.reserve() == 4
+    assert VersionStore(store.home).reserve() == 5
+    assert store.numbers() == [1, 2, 3, 4, 5]
+
+
+def test_two_that_reserve_at_once_get_two_numbers(tmp_path: Path) -> None:
+    class Slow(LocalFiles):
+        """The other takes the number between the look and the mkdir."""
+
+        def make_folder(self, path: Path) -> None:
+            if path.name == "1":
+                LocalFiles().make_folder(path)
+            super().make_folder(path)
+
+    assert VersionStore(tmp_path, Slow()).reserve() == 2
+
+
+def test_a_version_that_does_not_exist_or_calls_itself_another_is_refused(store: VersionStore) -> None:
+    publish(store, 0)
+    with pytest.raises(NoSuchVersionError, match="no version 8"):
+        store.manifest(8)
+    (store.folder / "3").mkdir()
+    (store.folder / "3" / "manifest.json").write_bytes(store.manifest_path(1).read_bytes())
+    with pytest.raises(ManifestError, match="version 3 says that it is version 1"):
+        store.manifest(3)
+
+
+# The race
+
+
+def test_a_publisher_that_lost_the_race_leaves_nothing(store: VersionStore) -> None:
+    publish(store, 0)
+    late = replace(MANIFEST, version=store.reserve(), parent=0)
+    before = store.pointer()
+    with pytest.raises(LostRaceError, match="from version 0 to 1") as caught:
+        store.publish(late)
+    assert caught.value.retriable
+    assert store.pointer() == before
+    assert not store.manifest_path(late.version).exists()
+    assert [m.version for m in store.whole()] == [1]
+    assert publish(store, 1).version == 3
+
+
+def crash(name: str) -> type[LocalFiles]:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    return type("Crashing", (LocalFiles,), {name: fail})
+
+
+@pytest.mark.parametrize("name", ["create", "replace"])
+def test_a_publisher_that_dies_before_the_pointer_moved_leaves_the_old_version_served(
+    tmp_path: Path, name: str
+) -> None:
+    first = publish(VersionStore(tmp_path), 0)
+    with pytest.raises(OSError, match="no space"):
+        publish(VersionStore(tmp_path, crash(name)()), 1)
+    store = VersionStore(tmp_path)
+    assert store.current() == first
+    assert publish(store, 1).version == 3
+
+
+# Files and order
+
+
+def test_whole_lists_readable_manifests_newest_first_without_those_that_failed_their_proof(store: VersionStore) -> None:
+    for parent, outcome in enumerate(["equal", "unproven", "different", "equal"]):
+        publish(store, parent, outcome)
+    store.reserve()
+    (store.folder / "9").mkdir()
+    (store.folder / "9" / "manifest.json").write_bytes(b"{")
+    assert [m.version for m in store.whole()] == [4, 2, 1]
+    assert store.numbers() == [1, 2, 3, 4, 5, 9]
+
+
+def test_numbers_come_in_order_of_number_not_of_text(store: VersionStore) -> None:
+    for _ in range(11):
+        store.reserve()
+    assert store.numbers() == list(range(1, 12))
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "fact"),
+    [
+        (flipped, "100 bytes"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "99 bytes"),
+        (Path.unlink, "No such file"),
+    ],
+    ids=["flipped bit", "cut short", "gone"],
+)
+def test_a_damaged_file_is_found_by_name(store: VersionStore, damage: Callable[[Path], object], fact: str) -> None:
+    paths = [store.home / "a.parquet", store.home / "b.parquet"]
+    for path in paths:
+        path.write_bytes(bytes(range(100)))
+    files = [store.stored(path, rows=1) for path in paths]
+    assert files[1].path == "b.parquet" and files[1].size == 100
+    store.check(files)
+    damage(paths[1])
+    with pytest.raises(DamagedFileError, match=fact) as caught:
+        store.check(files)
+    assert caught.value.path == paths[1]
