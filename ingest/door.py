@@ -143,14 +143,16 @@ class Door:
 
 
 @contextmanager
-def open_door(log: Log, names: TopicNames, store: VersionStore, clock: Clock) -> Iterator[Door]:
+def open_door(
+    log: Log, names: TopicNames, store: VersionStore, clock: Clock, max_in_flight: int = MAX_IN_FLIGHT
+) -> Iterator[Door]:
     """Hold the lock of the trades topic under the store's home and open its door; closed at the end of the block.
 
     Raises:
         IngestRunningError: another ingest holds it.
     """
     with hold(store.home, log.topic_id(names.trades)) as lock:
-        door = Door(log, names, store, clock, lock)
+        door = Door(log, names, store, clock, lock, max_in_flight)
         try:
             yield door
         finally:

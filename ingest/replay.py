@@ -72,11 +72,13 @@ class Replay:
         wait_s = due_s - self._clock.elapsed_s()
         if wait_s > 0:
             self._clock.sleep(min(wait_s, timeout_s))
-        passed_us = (self._clock.elapsed_s() - self._started_s) * self._speed * 1e6
-        upto = int(np.searchsorted(self._times, self._times[0] + int(passed_us), side="right"))
-        if upto <= self.done:
+        now_s = self._clock.elapsed_s()
+        if now_s < due_s:
             return nothing(self.name)
-        return self._take(min(upto, self.done + CHUNK_LINES))
+        passed_us = int((now_s - self._started_s) * self._speed * 1e6)
+        upto = int(np.searchsorted(self._times, self._times[0] + passed_us, side="right"))
+        # What is due is given, though a rounded product may say that it is not.
+        return self._take(min(max(upto, self.done + 1), self.done + CHUNK_LINES))
 
     def close(self) -> None:
         """See `Source.close`."""

@@ -1,0 +1,185 @@
+"""What the tests of ingest share: a clock that a test turns, lines of events, a door on a log in memory, a version.
+
+lines --ingest--> MemoryLog            publish: everything in the log becomes version v, by hand,
+                  store (tmp_path)     as a batch run would: marks, archive files, id file, manifest, pointer
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from memory_log import MemoryLog
+
+from event_log.decode import decode
+from event_log.event import Event, encode_event
+from event_log.log import Log, Record, read_range
+from event_log.mark import append_marks
+from event_log.names import TopicNames
+from ingest.chunk import Chunk, of_lines
+from ingest.door import Door, open_door
+from ingest.summary import Summary
+from versions.archive_file import archive_path, archive_table, open_writer
+from versions.id_runs import IdRuns, write_runs
+from versions.manifest import ArchiveFile, Manifest
+from versions.store import VersionStore, empty_manifest
+
+T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
+NAMES = TopicNames("test")
+PARTITIONS = 4
+
+
+@dataclass
+class HandClock:
+    """Time goes on only when a test says so, or when the code under test sleeps."""
+
+    wall_us: int = T0
+    passed_s: float = 100.0
+    slept: list[float] = field(default_factory=list)
+
+    def now_us(self) -> int:
+        return self.wall_us
+
+    def elapsed_s(self) -> float:
+        return self.passed_s
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.turn(seconds)
+
+    def turn(self, seconds: float) -> None:
+        self.wall_us += round(seconds * 1e6)
+        self.passed_s += seconds
+
+
+GOOD: dict[str, Any] = {
+    "venue": "x",
+    "symbol": "BTC-USD",
+    "trade_id": 1,
+    "time": T0,
+    "price": "100.5",
+    "quantity": "2",
+    "side": "buy",
+}
+
+
+def line(trade_id: int = 1, **fields: Any) -> bytes:
+    """A canonical line, with some fields set."""
+    return json.dumps({**GOOD, "trade_id": trade_id, **fields}, separators=(",", ":")).encode()
+
+
+def event(trade_id: int = 1, **fields: Any) -> Event:
+    """An event, with some fields set."""
+    values = {"venue": "x", "symbol": "BTC-USD", "time": T0, "price": 10**10, "quantity": 10**8, "side": "buy"}
+    return Event(trade_id=trade_id, **{**values, **fields})
+
+
+def lines_of(events: Sequence[Event]) -> list[bytes]:
+    return [encode_event(one) for one in events]
+
+
+def records(log: Log, topic: str) -> list[tuple[int, Record]]:
+    """Every record of a topic, with its partition."""
+    bounds = log.bounds(topic)
+    starts, ends = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
+    return [(piece.partition, one) for piece in read_range(log, topic, starts, ends) for one in piece.records]
+
+
+def rows(log: Log, names: TopicNames = NAMES) -> list[dict[str, Any]]:
+    """Every event of the log, as rows in log order within a partition."""
+    found: list[dict[str, Any]] = []
+    for _, record in records(log, names.trades):
+        found += decode([record]).table.to_pylist()
+    return found
+
+
+def ids(log: Log, names: TopicNames = NAMES) -> list[int]:
+    return [row["trade_id"] for row in rows(log, names)]
+
+
+def letters(log: Log, names: TopicNames = NAMES) -> list[tuple[dict[str, str], bytes]]:
+    """Every dead letter: its headers as text, and its bytes."""
+    return [
+        ({name: value.decode() for name, value in record.headers}, record.value or b"")
+        for _, record in records(log, names.dead_letters)
+    ]
+
+
+def reasons(log: Log, names: TopicNames = NAMES) -> list[str]:
+    return [headers["reason"] for headers, _ in letters(log, names)]
+
+
+@dataclass
+class House:
+    """A log with its topics, a store and a clock."""
+
+    log: Log
+    store: VersionStore
+    clock: HandClock = field(default_factory=HandClock)
+    names: TopicNames = NAMES
+
+    @contextmanager
+    def door(self) -> Iterator[Door]:
+        with open_door(self.log, self.names, self.store, self.clock) as door:
+            yield door
+
+    def ingest(self, lines: list[bytes], source: str = "test") -> Summary:
+        """Open the door, take lines, close it."""
+        with self.door() as door:
+            door.accept(of_lines(source, lines))
+        return door.summary()
+
+    def publish(self, forget: bool = False) -> Manifest:
+        """Everything in the log becomes the next version. `forget`: the pointer's version is taken to have nothing."""
+        parent = None if forget else self.store.current()
+        topic = self.names.trades
+        before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut if parent else {})
+        writer = self.log.writer()
+        cut = append_marks(writer, topic, before, "run")
+        writer.close()
+        version = self.store.reserve()
+        runs, files = IdRuns(), []
+        for p, start in before.items():
+            found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
+            events = decode([record for piece in found for record in piece.records]).table
+            path = self.store.home / archive_path(f"epoch-{version}", p, 0)
+            with open_writer(path) as file:
+                file.write(archive_table(p, events, events.column("offset"), events.column("index")))
+            runs.add_events(events)
+            files.append(ArchiveFile(self.store.stored(path, file.rows), f"epoch-{version}", p, start, cut[p]))
+        path = self.store.home / "archive" / f"epoch-{version}" / "ids.parquet"
+        stored = self.store.stored(path, write_runs(runs, path))
+        old = parent or empty_manifest({}, {})
+        manifest = replace(
+            empty_manifest({topic: self.log.topic_id(topic)}, cut),
+            version=version,
+            parent=self.store.pointer().version,
+            archive=(*old.archive, *files),
+            ids=(*old.ids, stored),
+        )
+        self.store.publish(manifest)
+        return manifest
+
+
+def memory_house(home: Path) -> House:
+    """A house on a log in memory."""
+    log = MemoryLog(T0 // 1000)
+    log.create(NAMES.trades, PARTITIONS)
+    log.create(NAMES.dead_letters, 1)
+    return House(log, VersionStore(home))
+
+
+def read_all(source: Any) -> list[Chunk]:
+    """Every chunk with lines of a source that ends."""
+    found = []
+    while (chunk := source.read(1.0)) is not None:
+        if chunk.lines:
+            found.append(chunk)
+    source.close()
+    return found
+
+
+def all_lines(source: Any) -> list[bytes]:
+    return [one for chunk in read_all(source) for one in chunk.lines]

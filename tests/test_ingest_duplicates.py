@@ -1,0 +1,381 @@
+"""The duplicate filter is exact: after a restart, after a batch absorbed the ids, after a rollback, in any order.
+
+id   content      the first of an id wins
+1    a            new
+1    a            duplicate, counted
+1    b            conflict, a dead letter
+
+archive (version v)  |  log since the cut  |  what the door takes now     each of them knows ids
+"""
+
+import hashlib
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ingest_kit import (
+    NAMES,
+    PARTITIONS,
+    T0,
+    House,
+    event,
+    ids,
+    letters,
+    line,
+    lines_of,
+    memory_house,
+    reasons,
+    records,
+    rows,
+)
+from memory_log import MemoryLog
+from profiles import examples
+
+from event_log.decode import events_table
+from event_log.errors import TopicRecreatedError
+from event_log.event import Event
+from ingest.chunk import of_lines
+from ingest.digests import Digests, content_digests
+from ingest.duplicates import DuplicateFilter
+from ingest.errors import ArchiveGapError, LogGapError
+from ingest.known import CONFLICT, DUPLICATE, NEW, Known
+from ingest.summary import Summary
+from versions.errors import DamagedFileError
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return memory_house(tmp_path)
+
+
+def trades(count: int, start: int = 0, symbols: int = 5) -> list[bytes]:
+    return lines_of([event(i, symbol=f"S{i % symbols}", price=10**10 + i) for i in range(start, start + count)])
+
+
+# ------------------------------------------------------------------------------------------------------------ verdicts
+
+
+def test_the_same_input_twice_is_counted_as_duplicates(house: House) -> None:
+    with house.door() as door:
+        door.accept(of_lines("a", trades(100)))
+        door.accept(of_lines("a", trades(100)))
+    assert door.summary() == Summary(100, 100, 0, {}, door.summary().records)
+    assert sorted(ids(house.log)) == list(range(100))
+    assert reasons(house.log) == []
+
+
+def test_a_duplicate_within_one_chunk_is_found(house: House) -> None:
+    assert house.ingest([line(1), line(2), line(1), line(1)]).duplicates == 2
+    assert ids(house.log) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"price": "100.6"}, {"quantity": "3"}, {"time": T0 + 1}, {"side": "sell"}],
+    ids=lambda other: next(iter(other)),
+)
+@pytest.mark.parametrize("when", ["in one chunk", "in one run", "after a restart", "after a batch"])
+def test_an_id_with_other_content_is_a_dead_letter_and_the_first_wins(
+    other: dict[str, object], when: str, house: House
+) -> None:
+    second = json.dumps({**json.loads(line(1)), **other}).encode()
+    if when == "in one chunk":
+        summary = house.ingest([line(1), second])
+    elif when == "in one run":
+        with house.door() as door:
+            door.accept(of_lines("a", [line(1)]))
+            door.accept(of_lines("b", [second]))
+        summary = door.summary()
+    else:
+        house.ingest([line(1)])
+        if when == "after a batch":
+            house.publish()
+        summary = house.ingest([second])
+    assert (summary.conflicts, summary.duplicates) == (1, 0)
+    ((headers, value),) = letters(house.log)
+    assert headers["reason"] == "conflict" and value == second
+    assert [row["price"] for row in rows(house.log)] == [rows(house.log)[0]["price"]]
+    assert f"{rows(house.log)[0]['price'].normalize():f}" == "100.5"
+
+
+def test_the_same_number_written_otherwise_is_the_same_content(house: House) -> None:
+    assert house.ingest([line(1, price="100.5"), line(1, price="0100.50")]).duplicates == 1
+
+
+def test_one_id_of_two_instruments_is_two_ids(house: House) -> None:
+    assert house.ingest([line(1, symbol="A"), line(1, symbol="B"), line(1, venue="y", symbol="A")]).accepted == 3
+
+
+# ----------------------------------------------------------------------------------------------- restarts and versions
+
+
+def test_duplicates_are_found_after_a_restart(house: House) -> None:
+    house.ingest(trades(100))
+    assert house.ingest(trades(150)) == Summary(50, 100, 0, {}, 5)
+    assert sorted(ids(house.log)) == list(range(150))
+
+
+def test_duplicates_are_found_after_a_batch_absorbed_them(house: House) -> None:
+    house.ingest(trades(100))
+    house.publish()
+    house.ingest(trades(50, 100))
+    summary = house.ingest(trades(160))
+    assert (summary.accepted, summary.duplicates) == (10, 150)
+    house.publish()
+    with house.door() as door:
+        assert len(door.filter.known) == 0
+        door.accept(of_lines("a", trades(160)))
+    assert (door.summary().accepted, door.summary().duplicates) == (0, 160)
+
+
+def test_ids_may_arrive_in_any_order(house: House) -> None:
+    lines = trades(2000, symbols=3)
+    random.Random(7).shuffle(lines)
+    for at in range(0, 2000, 500):
+        house.ingest(lines[at : at + 700])
+        if at == 500:
+            house.publish()
+    assert sorted(ids(house.log)) == list(range(2000))
+
+
+def test_a_foreign_duplicate_in_the_log_counts_by_its_first_content(house: House) -> None:
+    log = house.log
+    writer = log.writer()
+    for price in ("1", "2"):
+        writer.append(NAMES.trades, 0, b"x:BTC-USD", line(1, price=price))
+    summary = house.ingest([line(1, price="1"), line(1, price="2")])
+    assert (summary.duplicates, summary.conflicts) == (1, 1)
+
+
+def test_a_marked_and_a_broken_record_in_the_log_do_not_stop_the_filter(house: House) -> None:
+    house.log.writer().append(NAMES.trades, 0, None, b"nonsense")
+    house.log.writer().append(NAMES.trades, 0, None, None)
+    house.ingest([line(1)])
+    assert house.ingest([line(1)]).duplicates == 1
+
+
+# --------------------------------------------------------------------------------------------------- memory is bounded
+
+
+def test_a_generation_that_a_version_holds_is_dropped_while_the_door_is_open(house: House) -> None:
+    """What flows between two versions bounds the digests; each id is still known."""
+    taken = 0
+    held = []
+    with house.door() as door:
+        for _ in range(6):
+            for _ in range(4):
+                door.accept(of_lines("a", trades(100, taken)))
+                taken += 100
+            door.flush()
+            house.publish()
+            house.clock.turn(1.0)
+            held.append(len(door.filter.known))
+        assert max(held) <= 800
+        door.accept(of_lines("a", trades(taken)))
+        assert len(door.filter.known) <= 800
+    assert door.summary().duplicates == taken == door.summary().accepted
+
+
+def test_a_generation_stays_while_a_record_of_it_is_not_below_the_cut(house: House) -> None:
+    with house.door() as door:
+        door.accept(of_lines("a", trades(100)))
+        house.publish()
+        door.accept(of_lines("a", trades(1, 100)))  # beyond the cut, before the pointer is seen
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", []))
+        assert len(door.filter.known) == 101
+        house.publish()
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", []))
+        assert len(door.filter.known) == 0
+
+
+def test_the_pointer_is_looked_at_once_a_second(house: House) -> None:
+    with house.door() as door:
+        door.accept(of_lines("a", trades(10)))
+        door.flush()
+        house.publish()
+        house.clock.turn(0.9)
+        door.accept(of_lines("a", trades(10)))
+        assert len(door.filter.known) == 10
+        house.clock.turn(0.1)
+        door.accept(of_lines("a", trades(10)))
+        assert len(door.filter.known) == 0
+    assert door.summary().duplicates == 20
+
+
+def test_lines_that_wait_in_the_packer_belong_to_the_generation_that_took_them(house: House) -> None:
+    with house.door() as door:
+        door.accept(of_lines("a", [line(1)]))
+        door.accept(of_lines("a", [line(2)]))  # within 2 ms: waits
+        first = door.filter.known.generation
+        house.publish()  # its cut does not cover the line that waits
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", [line(3)]))
+        assert door.filter.known.generations[0] is first and len(first) == 2
+        assert [record.value for _, record in records(house.log, NAMES.trades) if record.value] == [
+            line(1),
+            line(2),
+        ]
+        assert (first.waiting, max(first.reached.values())) == (0, 2)  # behind the mark at 1
+
+
+def test_a_rollback_makes_the_filter_read_the_log_again(house: House) -> None:
+    house.ingest(trades(50))
+    old = house.publish()
+    with house.door() as door:
+        door.accept(of_lines("a", trades(50, 50)))
+        door.flush()
+        house.publish()
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", []))
+        pointer = house.store.folder / "current"
+        now = pointer.read_text()
+        data = house.store.manifest_path(old.version).read_bytes()
+        pointer.write_text(json.dumps({"version": old.version, "sha256": hashlib.sha256(data).hexdigest()}))
+        assert pointer.read_text() != now
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", trades(120)))
+    assert (door.summary().accepted, door.summary().duplicates) == (70, 100)
+
+
+def test_a_torn_pointer_leaves_the_filter_as_it_was(house: House) -> None:
+    with house.door() as door:
+        door.accept(of_lines("a", trades(10)))
+        house.publish()
+        (house.store.folder / "current").write_text("torn")
+        house.clock.turn(1.0)
+        door.accept(of_lines("a", trades(11)))
+    assert (door.summary().accepted, door.summary().duplicates) == (11, 10)
+
+
+def test_an_expired_archive_file_is_looked_up_in_the_version_that_came_since(house: House) -> None:
+    house.ingest(trades(100))
+    first = house.publish()
+    with house.door() as door:
+        house.publish(forget=True)  # holds everything in files of its own
+        for file in first.archive:
+            (house.store.home / file.file.path).unlink()
+        door.accept(of_lines("a", trades(101)))  # the pointer was not looked at yet
+    assert (door.summary().accepted, door.summary().duplicates) == (1, 100)
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_topic_that_was_created_again_is_refused(house: House) -> None:
+    house.ingest(trades(10))
+    house.publish()
+    assert isinstance(house.log, MemoryLog)
+    house.log.create(NAMES.trades, PARTITIONS)
+    with pytest.raises(TopicRecreatedError):
+        house.ingest(trades(10))
+
+
+def test_a_log_that_lost_what_was_taken_since_the_cut_is_refused(house: House) -> None:
+    house.ingest(trades(10))
+    cut = house.publish().cut
+    house.ingest(trades(10, 10))
+    assert isinstance(house.log, MemoryLog)
+    house.log.delete_below(NAMES.trades, 0, cut[0] + 2)
+    with pytest.raises(LogGapError, match="cannot be known"):
+        house.ingest(trades(10))
+
+
+def test_a_damaged_id_file_is_refused(house: House) -> None:
+    house.ingest(trades(10))
+    path = house.store.home / house.publish().ids[0].path
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamagedFileError):
+        house.ingest(trades(10))
+
+
+def test_an_id_without_an_archive_file_is_refused(house: House) -> None:
+    house.ingest(trades(10))
+    whole = house.publish()
+    torn = replace(whole, version=house.store.reserve(), parent=whole.version, archive=whole.archive[:1])
+    house.store.publish(torn)
+    with pytest.raises(ArchiveGapError, match="in no archive file"):
+        house.ingest(trades(10))
+
+
+def test_ids_of_an_instrument_whose_partition_changed_are_found_in_the_other_files(house: House) -> None:
+    house.ingest(trades(100))
+    whole = house.publish()
+    moved = tuple(replace(file, partition=file.partition + 10) for file in whole.archive)
+    house.store.publish(replace(whole, version=house.store.reserve(), parent=whole.version, archive=moved))
+    assert house.ingest(trades(100)).duplicates == 100
+
+
+# ----------------------------------------------------------------------------------------------------- the parts of it
+
+
+contents = st.builds(
+    Event,
+    venue=st.just("x"),
+    symbol=st.sampled_from("AB"),
+    trade_id=st.integers(0, 6),
+    time=st.integers(T0, T0 + 1),
+    price=st.integers(1, 2),
+    quantity=st.just(1),
+    side=st.sampled_from(["buy", "sell"]),
+)
+
+
+@given(st.lists(st.lists(contents, min_size=1, max_size=12), max_size=8))
+@examples(200)
+def test_verdicts_are_those_of_a_plain_dictionary(chunks: list[list[Event]]) -> None:
+    known, naive = Known(lambda instrument: 0), {}
+    for chunk in chunks:
+        expected = []
+        for one in chunk:
+            key, content = one[:3], one[3:]
+            first = naive.setdefault(key, content) if key in naive else None
+            naive.setdefault(key, content)
+            expected.append(NEW if first is None else DUPLICATE if first == content else CONFLICT)
+        assert known.judge(events_table(chunk)).tolist() == expected
+
+
+@given(st.lists(st.sets(st.integers(0, 2**63 - 1), max_size=40), max_size=12))
+@examples(200)
+def test_digests_find_what_was_added_and_nothing_else(batches: list[set[int]]) -> None:
+    digests, plain = Digests(), {}
+    for batch in batches:
+        fresh = [one for one in batch if one not in plain]
+        plain |= {one: one * 7 % 2**64 for one in fresh}
+        if fresh:
+            digests.add(np.array(fresh, np.int64), np.array([plain[one] for one in fresh], np.uint64))
+    assert len(digests) == len(plain)
+    asked = [*plain, *({one + 1 for one in plain if one < 2**63 - 1} - set(plain))]
+    found, values = digests.find(np.array(asked, np.int64))
+    assert found.tolist() == [one in plain for one in asked]
+    assert values.tolist() == [plain.get(one, 0) for one in asked]
+
+
+def test_digests_of_a_trickle_stay_few_arrays() -> None:
+    digests = Digests()
+    for one in range(5000):
+        digests.add(np.array([one], np.int64), np.array([one], np.uint64))
+    assert len(digests) == 5000 and len(digests._parts) < 14
+
+
+def test_contents_that_differ_have_digests_that_differ() -> None:
+    rng = random.Random(3)
+    drawn = {
+        (T0 + rng.randrange(1000), rng.randrange(1, 50), rng.randrange(1, 50), rng.choice(["buy", "sell"]))
+        for _ in range(20_000)
+    }
+    table = events_table([event(1, time=t, price=p, quantity=q, side=s) for t, p, q, s in drawn])
+    assert len(set(content_digests(table).tolist())) == len(drawn)
+    assert content_digests(table.slice(5)).tolist() == content_digests(table).tolist()[5:]
+
+
+def test_the_filter_follows_the_pointer_only_forward_in_memory(house: House) -> None:
+    found = DuplicateFilter(house.log, NAMES.trades, house.store, house.clock)
+    assert found.judge(events_table([event(1), event(1)])).tolist() == [NEW, DUPLICATE]
+    found.close()
