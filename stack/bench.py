@@ -1,0 +1,76 @@
+"""`slackwater bench`: throughput, latency and memory on this machine, each part on a broker and a home of its own.
+
+Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`), what is written about it
+(`bench_table`). docs/benchmarks.md says what each figure means.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from stack.bench_batch import measure_batch
+from stack.bench_house import House
+from stack.bench_latency import SPANS, Spans, measure_latency
+from stack.bench_speed import measure_speed
+from stack.bench_table import show
+from stack.bench_trades import Trades
+from stack.output import console, errors
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured, other than the batch layer's trades."""
+
+    pairs: int = 5
+    row_trades: int = 200_000
+    speed_trades: int = 600_000
+    packed_trades: int = 6_000_000
+    per_record: int = 50
+    spans: Spans = SPANS
+
+
+PLAN = Plan()
+
+
+def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN) -> dict[str, Any]:
+    """Measure `parts` (batch, speed, latency) one after the other; the figures, and a table unless `quiet`.
+
+    Raises:
+        BenchError: a part could not be measured, or what it measured computed something wrong.
+        BrokerError: no broker can be started here.
+    """
+    source = Trades()
+    measures: dict[str, Callable[[House], dict[str, Any]]] = {
+        "batch": lambda house: measure_batch(house, source, trades, plan.pairs, plan.row_trades),
+        "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
+        "latency": lambda house: measure_latency(house, source, plan.spans),
+    }
+    results: dict[str, Any] = {"machine": _machine()}
+    for part in dict.fromkeys(parts):
+        with House(_silent if quiet else _say) as house:
+            results[part] = measures[part](house)
+        results[part]["peak_mb"] = {name: round(mb) for name, mb in sorted(house.watch.peak_mb.items())}
+    if not quiet:
+        show(results, console)
+    return results
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": psutil.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": round(psutil.getloadavg()[0], 2),
+    }
+
+
+def _say(text: str) -> None:
+    errors.print(text, style="dim", markup=False)
+
+
+def _silent(_: str) -> None:
+    pass

@@ -1,0 +1,135 @@
+"""The benchmark runs end to end at a tiny size and gives every figure; no time is asserted.
+
+What is compared is also checked by the benchmark itself: the chain holds every trade, plain DuckDB and the pipeline
+write the same states, and the pipeline of rows finds the view's bars. Here the trades themselves are held to the rules.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from event_log.decode import decode
+from event_log.kafka_log import KafkaLog
+from event_log.log import Record
+from stack import bench_table
+from stack.bench import Plan, run_bench
+from stack.bench_latency import Spans
+from stack.bench_trades import Trades
+from views.events import MAX_LINES
+
+TINY = Plan(pairs=1, row_trades=2_000, speed_trades=20_000, packed_trades=20_000, spans=Spans(warm_s=1.0, span_s=2.0))
+NOW_US = 1_800_000_000_000_000
+PERCENTILES = {"p50", "p90", "p99", "max", "count"}
+
+
+@pytest.fixture(scope="module")
+def trades() -> Trades:
+    return Trades()
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    return run_bench(("batch", "speed", "latency"), 100_000, quiet=True, plan=TINY)
+
+
+@pytest.mark.parametrize("per_record", [1, 50, MAX_LINES])
+def test_the_repeated_sample_is_valid_unique_and_in_the_past(trades: Trades, per_record: int) -> None:
+    size = trades.loop.events.num_rows
+    count = size + 1_000
+    found = list(trades.records(count, per_record, NOW_US))
+    records = [Record(at, NOW_US // 1000, None, load.value, ()) for at, load in enumerate(found)]
+    decoded = decode(records)
+    assert not decoded.refused
+    table = decoded.table
+    assert table.num_rows == count
+    assert table.column("time").to_numpy().max() < NOW_US
+    names = [trades.instruments[load.instrument] for load in found]
+    last: dict[tuple[str, str], int] = {}
+    for row in table.select(["offset", "venue", "symbol", "trade_id"]).to_pylist():
+        instrument = row["venue"], row["symbol"]
+        assert names[row["offset"]] == instrument  # a record holds one instrument's trades
+        assert row["trade_id"] > last.get(instrument, -1)
+        last[instrument] = row["trade_id"]
+    sizes = Counter(np.bincount(table.column("offset").to_numpy()).tolist())
+    short = sum(number for lines, number in sizes.items() if lines != per_record)
+    assert short <= 2 * len(trades.instruments)  # at most the last of an instrument in a pass
+
+
+def test_records_stand_in_order_of_their_last_trade(trades: Trades) -> None:
+    found = list(trades.records(5_000, 50, NOW_US))
+    tables = [decode([Record(0, NOW_US // 1000, None, load.value, ())]).table for load in found]
+    ends = [table.column("time").to_numpy()[-1] for table in tables]
+    assert ends == sorted(ends)
+
+
+def test_an_instrument_has_the_partition_of_its_key(trades: Trades) -> None:
+    log = KafkaLog("nowhere:1")
+    for number, (venue, symbol) in enumerate(trades.instruments):
+        assert trades.partitions(log, 4)[number] == log.partition_of(f"{venue}:{symbol}".encode(), 4)
+
+
+@pytest.mark.broker
+def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(results: dict[str, Any]) -> None:
+    batch = results["batch"]
+    assert batch["trades"] == 100_000
+    assert set(batch["seconds"]) == {"mark", "archive", "compute", "publish"}
+    assert len(batch["pairs"]) == TINY.pairs
+    assert batch["bars"] > 1_000
+    for figure in ("ratio", "ratio_to_query_alone", "rows_trades_per_s", "compute_trades_per_s", "duckdb_trades_per_s"):
+        assert batch[figure] > 0
+    assert batch["rows_trades"] == TINY.row_trades
+    assert {"bench", "broker", "batch", "compute", "duckdb", "rows"} <= set(batch["peak_mb"])
+
+
+@pytest.mark.broker
+def test_both_drains_of_the_speed_layer_are_measured(results: dict[str, Any]) -> None:
+    speed = results["speed"]
+    assert (speed["one_per_record"]["records"], speed["one_per_record"]["trades"]) == (20_000, 20_000)
+    assert speed["packed"]["trades"] == 20_000
+    assert speed["packed"]["records"] < 500
+    for drain in (speed["one_per_record"], speed["packed"]):
+        assert 0 < drain["trades_per_s_with_start"] <= drain["trades_per_s"]
+        assert set(drain["cpu_s"]) == {"speed", "broker", "bench"}
+    assert {"broker", "speed, 1 a record", "speed, 50 a record"} <= set(speed["peak_mb"])
+
+
+@pytest.mark.broker
+def test_latency_is_measured_without_and_with_batch_runs(results: dict[str, Any]) -> None:
+    latency = results["latency"]
+    for span in ("without_batch", "with_batch", "answer"):
+        assert set(latency[span]) >= PERCENTILES
+        assert latency[span]["p50"] <= latency[span]["p99"] <= latency[span]["max"]
+    assert "count" in latency["around_new_versions"]
+    assert {"broker", "speed", "serving", "batch", "producer", "client"} <= set(latency["peak_mb"])
+
+
+@pytest.mark.broker
+def test_the_tables_say_all_of_it_on_a_terminal_and_in_the_document(results: dict[str, Any], tmp_path: Path) -> None:
+    console = Console(width=160, record=True, file=(tmp_path / "terminal").open("w"))
+    with console.file:
+        bench_table.show(results, console)
+    text = console.export_text()
+    file, document = tmp_path / "bench.json", tmp_path / "page.md"
+    file.write_text(json.dumps(results))
+    page = f"before\n{bench_table.BEGIN}\nold\n{bench_table.END}\nafter\n"
+    document.write_text(page)
+    assert bench_table.main([str(file), str(document)]) == 0
+    written = document.read_text()
+    assert written.startswith("before\n") and written.endswith("\nafter\n") and "old" not in written
+    for what, measured, _ in bench_table.figures(results):
+        assert what in text and measured in text
+        assert what in written and measured in written
+    assert bench_table.main([str(file), str(document)]) == 0
+    assert document.read_text() == written
+
+
+def test_a_document_without_the_marks_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps({"machine": {}}))
+    (tmp_path / "page.md").write_text("no marks")
+    assert bench_table.main([str(tmp_path / "bench.json"), str(tmp_path / "page.md")]) == 1
+    assert (tmp_path / "page.md").read_text() == "no marks"
