@@ -69,7 +69,7 @@ _SELECT = """
 class ArchiveReader:
     """The archive of one version. Thread safe."""
 
-    def __init__(self, home: Path, manifest: Manifest, threads: int = 2) -> None:
+    def __init__(self, home: Path, manifest: Manifest, threads: int = 1) -> None:
         self._home = home
         self._files = manifest.archive
         self._con = sandbox((str(home / entry.file.path) for entry in manifest.archive), threads, None)

@@ -43,7 +43,7 @@ class Want(NamedTuple):
 class BatchReader:
     """The batch views of one version. Thread safe: each read has a cursor of its own."""
 
-    def __init__(self, home: Path, manifest: Manifest, threads: int = 2, memory_limit: str | None = None) -> None:
+    def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str | None = None) -> None:
         self.version = manifest.version
         self.instruments: dict[tuple[str, str], tuple[Instrument, ...]] = {}
         for found in manifest.instruments:

@@ -11,7 +11,7 @@ from serving.answer import time_json
 from serving.parameters import ValueRefusedError, read_parameters, whole
 from serving.problems import ProblemError, unreadable
 from serving.query import INSTRUMENTS_PARAMETERS
-from serving.reply import IMMUTABLE, reply
+from serving.reply import reply
 from serving.service import Service
 from serving.snapshot import Snapshot
 from serving.units import quantity_unit
@@ -74,10 +74,7 @@ class CatalogRoutes:
             raise missing from error
         except ManifestError as error:
             raise unreadable(number) from error
-        body = orjson.dumps(_manifest_json(manifest))
-        response = reply(request, body)
-        response.headers["Cache-Control"] = IMMUTABLE
-        return response
+        return reply(request, orjson.dumps(_manifest_json(manifest)))
 
     def _spans(self, snapshot: Snapshot) -> dict[tuple[str, str, int], tuple[int, int]]:
         """(venue, symbol, partition) -> first and last base start."""

@@ -114,6 +114,8 @@ class Service:
             reasons += snapshot.refused_views.values()
         if self.watch.log_error and self.watch.log_error not in reasons:
             reasons.append(self.watch.log_error)
+        elif stale_s := self.watch.stale_s():
+            reasons.append(f"The log was last seen {stale_s:.0f} s ago.")
         if not self.feed.caught_up:
             reasons.append(f"The delta topic is not read yet: {self.feed.behind} deltas to go.")
         reasons += [thread.error for thread in self._threads if thread.error]

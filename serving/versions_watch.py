@@ -29,6 +29,7 @@ from versions.store import VersionStore, empty_manifest
 _LOG = logging.getLogger("slackwater.serving")
 
 LOOK_EVERY_S = 1.0
+STALE_LOOK_S = 10.0
 RETRY_EVERY_S = 10.0
 WARMED = 32
 """Batch reads asked lately that are made on a new version before it is served."""
@@ -57,6 +58,7 @@ class VersionsWatch:
         self._rows = rows
         self._state: object = None
         self._looked_at = float("-inf")
+        self._saw_at = clock.elapsed_s()
         self._retry_at = float("inf")
         self._lost: dict[int, int] = {}
         self._said: tuple[str, ...] = ()
@@ -84,6 +86,11 @@ class VersionsWatch:
         if self.snapshot is not None:
             self.snapshot.batch.close()
 
+    def stale_s(self) -> float:
+        """How long ago the log was seen last, where that is too long; 0 where it is not."""
+        since = self._clock.elapsed_s() - self._saw_at
+        return since if since > STALE_LOOK_S else 0.0
+
     def kept(self, key: str) -> Snapshot | None:
         """A snapshot that is or was served lately, for cursors."""
         return self._kept.get(key)
@@ -103,6 +110,7 @@ class VersionsWatch:
             self.log_error = str(error)
             return None if isinstance(error, TopicMissingError) else known
         self.log_error = None
+        self._saw_at = now
         if known is not None and known.topic_id != found.topic_id:
             self._lost.clear()
         return found

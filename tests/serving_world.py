@@ -262,6 +262,21 @@ def _bounds(states: pa.Table, partition: int) -> list[Instrument]:
     return [Instrument(venue, symbol, partition, first, last) for venue, symbol, first, last, _ in sorted(found)]
 
 
+def cut_in_a_minute(world: World) -> None:
+    """Trades in minutes 0, 1, 1, 4 below a cut that lies in minute 4, and in 4, 5, 1 (late), 9 behind it.
+
+    minute   0  1  2  3  4 | 4  5  1  9
+    """
+    for at_s in (1, 61, 70, 241):
+        world.trade(at_s=at_s, price=f"{100 + at_s}.5", quantity="0.3")
+    cut = world.mark("run-1")
+    for at_s in (245, 301, 75, 540):
+        world.trade(at_s=at_s, price=f"{200 + at_s}", quantity="1.7", side="sell")
+    world.emit()
+    world.publish(cut, "run-1")
+    world.step()
+
+
 def offsets(found: Mapping[str, int]) -> dict[int, int]:
     """`cut` or `applied` of an answer, with the partitions as numbers."""
     return {int(p): at for p, at in found.items()}

@@ -1,0 +1,168 @@
+"""The other routes: instruments, versions, trades, pages, metrics, and what every answer carries."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
+
+from serving.app import create_app
+from slackwater.errors import SettingError
+from views.answers import Column
+from views.measures import Count
+from views.view import View
+
+MINUTE = 60 * SECOND
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path, partitions=2)
+    yield found
+    found.close()
+
+
+def test_a_view_cannot_take_another_routes_name(world: World) -> None:
+    view = View("trades", {"events": Count()}, {"events": Column("events")})
+    with pytest.raises(SettingError, match="trades"):
+        create_app(world.log, NAMES, world.store, (view,))
+
+
+def test_instruments_are_those_of_both_layers(world: World) -> None:
+    cut_in_a_minute(world)
+    world.trade("BTCUSD_PERP", at_s=3, venue="binance_coinm")
+    world.emit()
+    world.step()
+    found = world.get("/v1/instruments").json()["instruments"]
+    assert found == [
+        {
+            "venue": "binance_coinm",
+            "symbol": "BTCUSD_PERP",
+            "partition": 1,
+            "first_start": NOON + 3 * SECOND,
+            "last_start": NOON + 3 * SECOND,
+            "quantity_unit": "contracts",
+        },
+        {
+            "venue": "x",
+            "symbol": "BTC",
+            "partition": 1,
+            "first_start": NOON + SECOND,
+            "last_start": NOON + 540 * SECOND,
+            "quantity_unit": "base",
+        },
+    ]
+    assert world.get("/v1/instruments?times=iso").json()["instruments"][1]["first_start"] == "2025-10-06T12:00:01Z"
+
+
+def test_versions_are_listed_and_shown(world: World) -> None:
+    cut_in_a_minute(world)
+    found = world.get("/v1/versions").json()
+    assert found["served"] == 1
+    assert [(v["version"], v["parent"], v["cut"]) for v in found["versions"]] == [(1, 0, {"0": 0, "1": 4})]
+    shown = world.get("/v1/versions/1").json()
+    assert "ids" not in shown
+    assert shown["run_id"] == "run-1"
+    assert {view["interval"] for view in shown["views"]} == {"1s", "1m", "1h"}
+
+
+def test_pages_and_documents_need_no_other_host(world: World) -> None:
+    for path in ("/", "/docs"):
+        response = world.get(path)
+        assert response.status_code == 200
+        loaded = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']?([^\"' >]*)", response.text)
+        assert not [url for url in loaded if "//" in url]
+    document = world.get("/openapi.json").json()
+    names = {p["name"] for p in document["paths"]["/v1/bars"]["get"]["parameters"]}
+    assert {
+        "venue",
+        "symbol",
+        "interval",
+        "start",
+        "end",
+        "limit",
+        "cursor",
+        "layer",
+        "as_of",
+        "explain",
+        "fill",
+    } <= names
+
+
+def test_every_answer_has_the_headers_of_the_edge_and_is_counted(world: World) -> None:
+    cut_in_a_minute(world)
+    for path in ("/v1/bars?venue=x&symbol=BTC", "/nothing", "/health/live"):
+        assert world.get(path).headers["x-content-type-options"] == "nosniff"
+    text = world.get("/metrics").text
+    assert 'slackwater_requests_total{route="/v1/bars",status="200"} 1.0' in text
+    assert 'slackwater_requests_total{route="none",status="404"} 1.0' in text
+    for name in (
+        "lag_records",
+        "applied_offset",
+        "version",
+        "batch_age_seconds",
+        "deltas_total",
+        "cell_conflicts_total",
+    ):
+        assert f"slackwater_{name}" in text
+
+
+def test_an_error_of_the_service_is_a_problem_without_a_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_in_a_minute(world)
+    monkeypatch.setattr(world.service, "rows", None)
+    response = world.get("/v1/bars?venue=x&symbol=BTC")
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in response.text
+    assert "NoneType" not in response.text
+    assert "NoneType" in caplog.text
+
+
+def all_trades(world: World) -> list[dict[str, Any]]:
+    """Every trade of the log with its place, by the slow way."""
+    found = []
+    for p in range(world.partitions):
+        for record in world.records(p):
+            for i, line in enumerate((record.value or b"").splitlines()):
+                event = json.loads(line)
+                if event["symbol"] == "BTC":
+                    del event["venue"], event["symbol"]
+                    found.append({**event, "partition": p, "offset": record.offset, "index": i})
+    return sorted(found, key=lambda one: (one["time"], one["trade_id"]))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_trades_are_those_of_the_archive_and_the_log(world: World, limit: int) -> None:
+    cut_in_a_minute(world)
+    query = f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + 1000 * SECOND}&limit={limit}"
+    expected = all_trades(world)
+    found: list[Any] = []
+    cursor = ""
+    while True:
+        page = world.get(query + cursor).json()
+        assert page["answer"]["applied"] == {"1": 9}
+        found += page["trades"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+        world.trade(at_s=2)
+        world.emit()
+        world.step()
+    assert found == expected
+    bar = world.bars(f"symbol=BTC&start={NOON + MINUTE}&limit=1")["bars"][0]
+    behind = [t for t in expected if bar["start"] <= t["time"] < bar["start"] + MINUTE]
+    assert bar["trades"] == len(behind) == 3
+
+
+def test_a_damaged_archive_file_is_not_read(world: World) -> None:
+    cut_in_a_minute(world)
+    path = world.store.home / world.store.manifest(1).archive[0].file.path
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    response = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + SECOND}")
+    assert response.status_code == 503
+    assert str(world.store.home) not in response.text
