@@ -12,7 +12,7 @@ from event_log.clock import Clock
 from speed_layer.run import all_partitions, run_once
 from speed_layer.source import SourceSettings
 
-WARM = 0.2
+WARM = 0.4
 """The share of samples left out at the start: caches fill."""
 
 SLICE_S = 10.0
@@ -22,7 +22,7 @@ PIPELINE_S = 3600.0
 def measure(settings: SourceSettings, checkpoints: int, restarts: int, clock: Clock) -> dict[str, Any]:
     """Run the real pipeline on the real log with short slices, sampling RSS; then pipelines one after the other.
 
-    The log may be idle or busy. Slopes are least squares over the samples after the first fifth.
+    The log may be idle or busy. Slopes are least squares over the samples after the first two fifths.
     """
     process = psutil.Process()
     share = all_partitions(settings.open_log(), settings)

@@ -49,7 +49,7 @@ def run_command(context: Context, as_json: bool) -> None:
 @click.option(
     "--checkpoints", default=200, show_default=True, type=click.IntRange(10), help="Self-checkpoints to make."
 )
-@click.option("--restarts", default=20, show_default=True, type=click.IntRange(0), help="Pipelines started one by one.")
+@click.option("--restarts", default=40, show_default=True, type=click.IntRange(0), help="Pipelines started one by one.")
 @click.option(
     "--slice-seconds", default=0.25, show_default=True, type=click.FloatRange(0.05), help="Length of a slice."
 )
