@@ -153,7 +153,8 @@ class KafkaReader:
 
     def bounds(self) -> dict[int, Bounds]:
         """See `Reader.bounds`."""
-        return _bounds(self._consumer, list(self._partitions))
+        with _reachable(",".join(self._consumer.config["bootstrap_servers"])):
+            return _bounds(self._consumer, list(self._partitions))
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """See `Reader.commit`; does nothing in a reader without a group."""

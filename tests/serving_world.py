@@ -92,10 +92,13 @@ class World:
         self.store = VersionStore(home)
         self.summariser = Summariser(views)
         self._next_id = 1
-        self.app = self.serve()
+        self.app: Any = None
+        self.serve()
 
     def serve(self, options: ServingOptions | None = None) -> Any:
         """A new application over the same log and home."""
+        if self.app is not None:
+            self.service.stop()
         options = options or ServingOptions(poll_s=0.0)
         self.app = create_app(self.log, NAMES, self.store, self.views, self.clock, options)
         return self.app

@@ -89,5 +89,5 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
 
     asyncio.run(live())
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", 60_000_000)
-    assert not any(thread.name.startswith("slackwater") for thread in threading.enumerate())
+    assert not {thread.name for thread in threading.enumerate()} & {"slackwater-versions", "slackwater-feed"}
     world.summariser.close()
