@@ -1,0 +1,210 @@
+"""Summarise is one object without source, sink, runner or mode; the coders round trip; runners and forms agree."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.common import DoFnSignature
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from batch_layer import compute
+from event_log.decode import events_table
+from event_log.event import Event
+from pipeline import summarise
+from pipeline.coders import SegmentCoder, StatesCoder, TableCoder
+from pipeline.segment import Segment, Slot, States
+from pipeline.summarise import Summarise
+from speed_layer import run as speed_run
+from views.bars import BARS
+from views.events import EVENT_SCHEMA
+from views.rows import Row, rows_of, table_of
+from views.session import Summariser
+
+T0_US = 1_723_161_240_000_000
+
+
+def events(seed: int, rows: int) -> pa.Table:
+    r = random.Random(seed)
+    return events_table(
+        [
+            Event(
+                "v",
+                r.choice(["A", "B"]),
+                r.randrange(50),
+                T0_US + r.randrange(4_000_000),
+                r.randrange(1, 10**10),
+                r.randrange(1, 10**12),
+                r.choice(["buy", "sell"]),
+            )
+            for _ in range(rows)
+        ]
+    )
+
+
+def slot(start: int, upto: int, partition: int = 0) -> Slot:
+    return Slot("id", partition, start, upto, sealed=True, shard=partition)
+
+
+@pytest.fixture(scope="module")
+def segments() -> list[Segment]:
+    sizes = [1, 0, 300, 40, 40, 7]
+    return [Segment(slot(i * 1000, i * 1000 + 1000, i % 2), events(i, size)) for i, size in enumerate(sizes)]
+
+
+@pytest.fixture(scope="module")
+def expected(segments: Sequence[Segment]) -> dict[Slot, list[Row]]:
+    summariser = Summariser((BARS,))
+    try:
+        return {segment.slot: summariser.rows(BARS, segment.table) for segment in segments}
+    finally:
+        summariser.close()
+
+
+class Keep(beam.DoFn):
+    """Writes what arrives into a folder, since a runner copies DoFns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def process(self, states: States) -> None:
+        name = f"{states.view}-{states.slot.partition}-{states.slot.start}"
+        assert not (self._folder / name).exists(), "a segment came twice"
+        (self._folder / name).write_bytes(StatesCoder().encode(states))
+
+
+def computed(segments: Sequence[Segment], folder: Path, *options: str) -> dict[Slot, list[Row]]:
+    """What the in-process runner makes of `segments`."""
+    folder.mkdir()
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(options)))
+    made = pipeline | beam.Create(segments, reshuffle=False) | Summarise((BARS,)) | beam.ParDo(Keep(folder))
+    assert made is not None
+    pipeline.run().wait_until_finish()
+    found = [StatesCoder().decode(path.read_bytes()) for path in folder.iterdir()]
+    return {states.slot: rows_of(BARS, states.table) for states in found}
+
+
+# One object
+
+
+def test_both_layers_use_the_one_object() -> None:
+    assert vars(compute)["Summarise"] is vars(speed_run)["Summarise"] is Summarise
+
+
+class Steps(beam.pipeline.PipelineVisitor):
+    """Names of the leaf transforms of a pipeline."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def visit_transform(self, node: Any) -> None:
+        self.kinds.append(type(node.transform).__name__)
+
+
+def test_it_is_one_map_without_source_sink_window_or_state() -> None:
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+    _ = (
+        pipeline
+        | "in" >> beam.Impulse()
+        | "types" >> beam.Map(lambda _: None).with_output_types(Segment)
+        | Summarise((BARS,))
+    )
+    steps = Steps()
+    pipeline.visit(steps)
+    assert steps.kinds == ["Impulse", "ParDo", "ParDo"]
+    step = Summarise((BARS,))
+    facts = {name for name in vars(step) if not name.startswith("__")}
+    assert {"_views", "_threads"} <= facts
+    assert not [name for name in facts if any(word in name for word in ("runner", "mode", "source", "sink", "topic"))]
+    signature = DoFnSignature(summarise._SummariseSegment((BARS,), 1))
+    assert not signature.is_stateful_dofn() and not signature.is_splittable_dofn()
+
+
+# The coders
+
+
+def test_a_table_comes_back_and_a_slice_of_one_does_not_write_its_parent() -> None:
+    table = events(1, 20_000)
+    coder = TableCoder()
+    assert coder.decode(coder.encode(table)).equals(table)
+    piece = table.slice(19_990, 10)
+    assert coder.decode(coder.encode(piece)).equals(piece)
+    assert len(coder.encode(piece)) < len(coder.encode(table)) / 100
+    assert not coder.is_deterministic()
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        Segment(slot(0, 2**40, 3), events(2, 5)),
+        Segment(slot(7, 8), EVENT_SCHEMA.empty_table()),
+        Segment(Slot("t\n{}", 0, 0, 0, sealed=False, shard=9), None, ("/a b/'c.parquet", "/d\n.parquet")),
+    ],
+    ids=["events", "no event", "files"],
+)
+def test_a_segment_comes_back(segment: Segment) -> None:
+    found = SegmentCoder().decode(SegmentCoder().encode(segment))
+    assert (found.slot, found.paths) == (segment.slot, segment.paths)
+    if segment.table is None:
+        assert found.table is None
+    else:
+        assert found.table is not None and found.table.equals(segment.table)
+
+
+def test_states_come_back_and_a_slice_of_them_is_small() -> None:
+    rows = [Row(("v", "A"), T0_US + i * 1_000_000, tuple(range(10))) for i in range(5_000)]
+    table = table_of(BARS, rows)
+    coder = StatesCoder()
+    found = coder.decode(coder.encode(States("bars", slot(1, 2), table.slice(10, 1))))
+    assert (found.view, found.slot, rows_of(BARS, found.table)) == ("bars", slot(1, 2), rows[10:11])
+    assert len(coder.encode(States("bars", slot(1, 2), table.slice(10, 1)))) < 5_000
+
+
+def test_the_registry_knows_them_so_that_nothing_is_pickled() -> None:
+    for kind, coder in ((pa.Table, TableCoder), (Segment, SegmentCoder), (States, StatesCoder)):
+        assert isinstance(beam.coders.registry.get_coder(kind), coder)
+        assert coder().to_type_hint() is kind
+
+
+# Runners and forms
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--direct_num_workers=1"],
+        ["--direct_num_workers=2", "--direct_running_mode=multi_threading"],
+    ],
+    ids=["one worker", "two workers"],
+)
+def test_every_runner_gives_the_states_of_the_plain_summariser(
+    segments: list[Segment], expected: dict[Slot, list[Row]], tmp_path: Path, options: list[str]
+) -> None:
+    assert computed(segments, tmp_path / "out", *options) == expected
+
+
+def test_tables_and_parquet_files_of_the_same_events_give_the_same_states(
+    segments: list[Segment], expected: dict[Slot, list[Row]], tmp_path: Path
+) -> None:
+    stored = []
+    for number, segment in enumerate(segments):
+        assert segment.table is not None
+        half = segment.table.num_rows // 2
+        paths = [str(tmp_path / f"[{number}] part='{part}'.parquet") for part in range(2)]
+        pq.write_table(segment.table.slice(0, half), paths[0])
+        pq.write_table(segment.table.slice(half), paths[1])
+        stored.append(Segment(segment.slot, None, tuple(paths)))
+    assert computed(stored, tmp_path / "out") == expected
+
+
+def test_a_segment_without_events_gives_a_table_without_rows(tmp_path: Path) -> None:
+    empty = Segment(slot(0, 256), EVENT_SCHEMA.empty_table())
+    assert computed([empty], tmp_path / "out") == {empty.slot: []}
+    summariser = Summariser((BARS,))
+    assert summariser.table(BARS, empty.table).schema.equals(BARS.state_schema)
+    summariser.close()
