@@ -8,7 +8,8 @@ P. So a restart gives the same events again, the door knows them, and nothing is
     pass     0      1      2  ...         P-1       P       P+1
                                        at once     ^ now: up to here at once, then as time goes on
 
-Every second has the events that it will always have; nothing depends on when the program started.
+Every second has the events that it will always have; nothing depends on when the program started. A stream whose
+capture ended before the others' (the sample's USD-M futures) is said again within the pass, so that none falls silent.
 """
 
 from typing import Any, NamedTuple
@@ -54,15 +55,36 @@ def make_loop(source: Source) -> Loop:
     finally:
         source.close()
     events = pa.concat_tables(tables).combine_chunks()
-    order = np.argsort(events.column("time").to_numpy(), kind="stable")
-    events = events.take(pa.array(order)).combine_chunks()
-    times, ids = events.column("time").to_numpy(), events.column("trade_id").to_numpy()
-    lengths = np.zeros(len(ids), np.int64)
+    times = events.column("time").to_numpy()
+    start = int(times.min()) // SECOND_US * SECOND_US
+    span = -(-(int(times.max()) + 1 - start) // SECOND_US) * SECOND_US
+    parts, lengths = [], []
     for _, rows in by_instrument(events):
-        lengths[rows] = ids[rows].max() - ids[rows].min() + 1
-    start = int(times[0]) // SECOND_US * SECOND_US
-    span = -(-(int(times[-1]) + 1 - start) // SECOND_US) * SECOND_US
-    return Loop(events, lengths, start, span)
+        stream, length = _filled(events.take(pa.array(rows)), start + span)
+        parts.append(stream)
+        lengths.append(np.full(stream.num_rows, length, np.int64))
+    filled = pa.concat_tables(parts)
+    order = np.argsort(filled.column("time").to_numpy(), kind="stable")
+    return Loop(filled.take(pa.array(order)).combine_chunks(), np.concatenate(lengths)[order], start, span)
+
+
+def _filled(stream: pa.Table, end_us: int) -> tuple[pa.Table, int]:
+    """One stream, said again until `end_us` where its capture ended sooner; and the length of its range of ids."""
+    times, ids = stream.column("time").to_numpy(), stream.column("trade_id").to_numpy()
+    again_us = -(-(int(times.max()) + 1 - int(times.min())) // SECOND_US) * SECOND_US
+    ids_long = int(ids.max() - ids.min()) + 1
+    copies = [
+        _shifted(stream, ids + number * ids_long, times + number * again_us)
+        for number in range(-(-(end_us - int(times.min())) // again_us))
+    ]
+    whole = pa.concat_tables(copies)
+    return whole.filter(pa.array(whole.column("time").to_numpy() < end_us)), ids_long * len(copies)
+
+
+def _shifted(events: pa.Table, ids: Any, times: Any) -> pa.Table:
+    changed = {"trade_id": pa.array(ids), "time": pa.array(times)}
+    columns = [changed.get(name, events.column(name)) for name in events.schema.names]
+    return pa.Table.from_arrays(columns, schema=events.schema)
 
 
 def pass_at(loop: Loop, time_us: int) -> int:
@@ -72,13 +94,8 @@ def pass_at(loop: Loop, time_us: int) -> int:
 
 def pass_events(loop: Loop, number: int) -> pa.Table:
     """The events of a pass, in order of time; the same whoever asks and whenever."""
-    events = loop.events
-    shifted = {
-        "trade_id": events.column("trade_id").to_numpy() + number * loop.id_lengths,
-        "time": events.column("time").to_numpy() + number * loop.span_us,
-    }
-    columns = [pa.array(shifted[name]) if name in shifted else events.column(name) for name in events.schema.names]
-    return pa.Table.from_arrays(columns, schema=events.schema)
+    ids, times = loop.events.column("trade_id").to_numpy(), loop.events.column("time").to_numpy()
+    return _shifted(loop.events, ids + number * loop.id_lengths, times + number * loop.span_us)
 
 
 class Live:

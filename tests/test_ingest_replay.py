@@ -150,7 +150,18 @@ def test_passes_follow_each_other_without_a_common_id_or_second(loop: Loop, numb
     symbols = np.array([f"{v}:{s}" for v, s in zip(this["venue"].to_pylist(), this["symbol"].to_pylist(), strict=True)])
     for symbol in set(symbols.tolist()):
         here = symbols == symbol
-        assert this.column("trade_id").to_numpy()[here].max() + 1 == after.column("trade_id").to_numpy()[here].min()
+        ids = this.column("trade_id").to_numpy()[here]
+        assert len(set(ids.tolist())) == len(ids)
+        assert ids.max() < after.column("trade_id").to_numpy()[here].min()
+
+
+def test_no_stream_falls_silent_before_a_pass_ends(loop: Loop) -> None:
+    names = np.array(
+        [f"{v}:{s}" for v, s in zip(loop.events["venue"].to_pylist(), loop.events["symbol"].to_pylist(), strict=True)]
+    )
+    times = loop.events.column("time").to_numpy()
+    for name in sorted(set(names.tolist())):
+        assert loop.start_us + loop.span_us - times[names == name].max() < 10 * SECOND, name
 
 
 def clock_in(loop: Loop, number: int, after_s: float) -> HandClock:
