@@ -35,6 +35,7 @@ def measure_batch(house: House, source: Trades, trades: int, pairs: int, row_tra
     if not same["equal"] or not rows["equal"]:
         raise BenchError(f"What is compared does not compute the same bars: {same}, {rows}.")
     ratios = [pair["duckdb"]["seconds"] / pair["compute"]["seconds"] for pair in timed]
+    by_cpu = [pair["duckdb"]["cpu_s"] / pair["compute"]["cpu_s"] for pair in timed]
     query = [pair["duckdb"]["query_s"] / pair["compute"]["seconds"] for pair in timed]
     return {
         "trades": trades,
@@ -45,7 +46,9 @@ def measure_batch(house: House, source: Trades, trades: int, pairs: int, row_tra
         "pairs": [
             {
                 "compute_s": round(pair["compute"]["seconds"], 3),
+                "compute_cpu_s": round(pair["compute"]["cpu_s"], 3),
                 "duckdb_s": round(pair["duckdb"]["seconds"], 3),
+                "duckdb_cpu_s": round(pair["duckdb"]["cpu_s"], 3),
                 "duckdb_query_s": round(pair["duckdb"]["query_s"], 3),
                 "duckdb_write_s": round(pair["duckdb"]["write_s"], 3),
             }
@@ -55,6 +58,7 @@ def measure_batch(house: House, source: Trades, trades: int, pairs: int, row_tra
         "duckdb_trades_per_s": round(trades / statistics.median(pair["duckdb"]["seconds"] for pair in timed)),
         "duckdb_query_trades_per_s": round(trades / statistics.median(pair["duckdb"]["query_s"] for pair in timed)),
         "ratio": round(statistics.median(ratios), 3),
+        "ratio_by_cpu": round(statistics.median(by_cpu), 3),
         "ratio_to_query_alone": round(statistics.median(query), 3),
         "rows_trades": rows["trades"],
         "rows_trades_per_s": round(rows["trades"] / rows["seconds"]),

@@ -61,14 +61,15 @@ def compute(context: Context, given: Parameters) -> Parameters:
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
     segments = archive_segments(context.settings.home, manifest.topics[context.names.trades], manifest.archive)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     run_pipeline(segments, VIEWS, Path(given["folder"]))
-    return {"seconds": time.perf_counter() - began}
+    return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}
 
 
 def duckdb(_: Context, given: Parameters) -> Parameters:
     """Plain DuckDB: the same query over the same files in one go, and the same outputs, one file an interval."""
     with connect() as con:
+        used = time.process_time()
         lap = _Laps()
         for view in VIEWS:
             source = f"{view.name}_events"
@@ -89,7 +90,8 @@ def duckdb(_: Context, given: Parameters) -> Parameters:
                 )
             con.execute("SET preserve_insertion_order = false")
             lap("write")
-    return {"seconds": lap.total(), **{f"{name}_s": seconds for name, seconds in lap.seconds.items()}}
+    laps = {f"{name}_s": seconds for name, seconds in lap.seconds.items()}
+    return {"seconds": lap.total(), "cpu_s": time.process_time() - used, **laps}
 
 
 def same(_: Context, given: Parameters) -> Parameters:

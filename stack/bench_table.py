@@ -96,6 +96,7 @@ def _batch(found: Results) -> list[Line]:
             f"{found['ratio']:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
             "at least 0.75",
         ),
+        ("the same by CPU time, not wall time", f"{found['ratio_by_cpu']:.2f}", ""),
         ("plain DuckDB, the query without files", _rate(found["duckdb_query_trades_per_s"]), ""),
         ("compute : the query without files", f"{found['ratio_to_query_alone']:.2f}", ""),
         (f"Beam row at a time, {found['rows_trades']:,} trades", _rate(found["rows_trades_per_s"]), ""),

@@ -80,7 +80,14 @@ def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(res
     assert set(batch["seconds"]) == {"mark", "archive", "compute", "publish"}
     assert len(batch["pairs"]) == TINY.pairs
     assert batch["bars"] > 1_000
-    for figure in ("ratio", "ratio_to_query_alone", "rows_trades_per_s", "compute_trades_per_s", "duckdb_trades_per_s"):
+    for figure in (
+        "ratio",
+        "ratio_by_cpu",
+        "ratio_to_query_alone",
+        "rows_trades_per_s",
+        "compute_trades_per_s",
+        "duckdb_trades_per_s",
+    ):
         assert batch[figure] > 0
     assert batch["rows_trades"] == TINY.row_trades
     assert {"bench", "broker", "batch", "compute", "duckdb", "rows"} <= set(batch["peak_mb"])
