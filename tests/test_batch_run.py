@@ -250,24 +250,33 @@ def test_a_killed_process_leaves_the_old_version_served(kafka: World, moment: st
     kafka.produce(150)
     served = kafka.batch()
     kafka.produce(150)
-    known = set((kafka.home / "archive").iterdir())
+    for _ in range(3):  # on a busy machine the run may be over before the signal reaches it
+        kill_while(kafka, moment)
+        current = kafka.store.current()
+        if current == served:
+            break
+        assert current is not None
+        served = current
+    else:
+        pytest.fail("no run was killed in time")
+    manifest = kafka.batch()
+    assert manifest.parent == served.version
+    assert {e.epoch for e in manifest.archive} <= {e.epoch for e in served.archive} | {manifest.run_id}
+    kafka.check(manifest)
+
+
+def kill_while(world: World, moment: str) -> None:
+    """Run the real program and kill it at `moment`."""
+    known = set((world.home / "archive").iterdir())
+    folder = world.store.folder / str(max(world.store.numbers()) + 1)
 
     def under_way() -> bool:
-        if moment == "archive":
-            return set((kafka.home / "archive").iterdir()) != known
-        return (kafka.store.folder / "2").exists()
+        return folder.exists() if moment == "compute" else set((world.home / "archive").iterdir()) != known
 
-    with program(kafka, "batch_layer") as process:
+    with program(world, "batch_layer") as process:
         settle(lambda: under_way() or process.poll() is not None)
         process.kill()
         process.wait()
-    assert process.returncode == -9, "it was over before it was killed"
-    if not kafka.store.manifest_path(2).exists():
-        assert kafka.store.current() == served
-    manifest = kafka.batch()
-    assert manifest.parent == served.version
-    assert {entry.epoch for entry in manifest.archive} == {served.run_id, manifest.run_id}
-    kafka.check(manifest)
 
 
 # Refusals
@@ -322,7 +331,7 @@ def lose_a_partition(log: MemoryLog, topic: str, at: int) -> None:
 @pytest.mark.parametrize(
     ("loss", "fact"),
     [
-        (lose_the_tail, "partition 0 holds"),
+        (lose_the_tail, r"partition 0 holds \["),
         (lose_and_refill, "partition 0 holds no mark of its run"),
         (put_anothers_mark, "partition 0 holds no mark of its run"),
         (lose_the_mark_alone, "partition 0 holds no mark of its run"),
