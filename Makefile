@@ -57,6 +57,8 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 	$(PIP) uv
 	$(UV_RUN) -o requirements.lock
 	$(UV_RUN) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
+	$(UV) --group pyproject.toml:build --group pyproject.toml:web --constraint requirements.lock -o deploy/build.lock
+	$(UV) pyproject.toml --extra beam --extra serving --extra cli --constraint requirements.lock -o deploy/run.lock
 
 clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
