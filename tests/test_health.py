@@ -1,0 +1,118 @@
+"""The health checks, on a log in memory and a clock that the test turns; with real services in test_compose.py."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from event_log.cell import Cell, encode_key, encode_value, lane_of
+from event_log.mark import MARK_HEADER
+from event_log.names import TopicNames
+from stack import health
+from tests.memory_log import MemoryLog
+from versions.store import VersionStore, empty_manifest
+from views.registry import VIEWS
+
+NAMES = TopicNames()
+MARK = [(MARK_HEADER, b"run")]
+START_US = 1_700_000_000_000_000
+
+
+class Clock:
+    """Each look at it takes a second."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_us(self) -> int:
+        return START_US + int(self.seconds * 1_000_000)
+
+    def elapsed_s(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    """Two partitions, empty."""
+    log = MemoryLog()
+    log.create(NAMES.trades, 2)
+    log.create(NAMES.deltas, 2)
+    return log
+
+
+def publish(log: MemoryLog, partition: int, upto: int, topic_id: str | None = None) -> None:
+    """Append the delta of an open cell [0, upto)."""
+    cell = Cell(lane_of(VIEWS[0], topic_id or log.topic_id(NAMES.trades), partition), 0, upto, ())
+    log.append(NAMES.deltas, partition, encode_key(cell, sealed=False), encode_value(cell))
+
+
+def test_speed_is_healthy_on_an_empty_log(log: MemoryLog) -> None:
+    assert health.speed(log, NAMES, Clock()) == ""
+
+
+def test_speed_is_healthy_when_the_deltas_reach_the_end_of_every_partition(log: MemoryLog) -> None:
+    for offset in range(3):
+        log.append(NAMES.trades, 0, b"k", b"%d" % offset)
+        publish(log, 0, offset + 1)
+    assert health.speed(log, NAMES, Clock()) == ""
+    log.append(NAMES.trades, 1, None, b"", MARK)
+    assert "{1: 1}" in health.speed(log, NAMES, Clock())
+    publish(log, 1, 1)
+    assert health.speed(log, NAMES, Clock()) == ""
+
+
+def test_speed_is_not_healthy_for_deltas_of_another_topic_or_of_no_cell(log: MemoryLog) -> None:
+    log.append(NAMES.trades, 0, b"k", b"v")
+    publish(log, 0, 1, topic_id="the topic before")
+    assert "{0: 1}" in health.speed(log, NAMES, Clock())
+    log.append(NAMES.deltas, 0, b"no key", b"no value")
+    assert "{0: 1}" in health.speed(log, NAMES, Clock())
+
+
+def test_ingest_is_healthy_when_an_event_comes_and_not_by_a_mark(log: MemoryLog) -> None:
+    class Growing(Clock):
+        value = b""
+
+        def elapsed_s(self) -> float:
+            log.append(NAMES.trades, 1, None, self.value, MARK)
+            return super().elapsed_s()
+
+    marks, events = Growing(), Growing()
+    events.value = b"event"
+    assert health.ingest(log, NAMES, events) == ""
+    assert "No event" in health.ingest(log, NAMES, marks)
+    assert "No event" in health.ingest(log, NAMES, Clock())
+
+
+def test_batch_is_healthy_while_its_version_is_young(tmp_path: Path) -> None:
+    store, clock = VersionStore(tmp_path), Clock()
+    assert health.batch(store, 30, clock) == "No version is published yet."
+    store.publish(replace(empty_manifest({}, {}), version=store.reserve(), created_us=START_US))
+    clock.seconds = 150.0
+    assert health.batch(store, 30, clock) == ""
+    clock.seconds = 151.0
+    assert health.batch(store, 30, clock) == "Version 1 is 151 s old; 150 s are allowed."
+
+
+def test_serving_is_not_healthy_without_an_answer() -> None:
+    assert health.serving("http://127.0.0.1:9").startswith("No answer from http://127.0.0.1:9")
+
+
+def test_the_exit_code_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"SLACKWATER_HOME": str(tmp_path)}
+    assert health.main(["batch"], environ) == 1
+    assert "No version is published yet." in capsys.readouterr().out
+    assert health.main(["kafka"], environ) == 1
+    assert health.main(["batch"], {"SLACKWATER_PORT": "x"}) == 1
+
+
+def test_a_check_imports_no_beam() -> None:
+    script = "import sys, stack.health; sys.exit('apache_beam' in sys.modules)"
+    root = Path(__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", script], cwd=root, timeout=120, check=False).returncode == 0
