@@ -1,0 +1,99 @@
+"""docker-compose.yml's own command lines and health checks, run: each service as a process, on a real broker.
+
+Not here: what the file says (`test_compose.py`), images and containers, which need an engine.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from stack.broker import free_port
+from stack.health import CHECKS
+from tests.test_compose import PROGRAM, ROOT, load, own
+
+WAIT_S = 120
+
+
+class Processes:
+    """The file's services as plain processes of this machine, with a broker, a home and a port of the test."""
+
+    def __init__(self, exits: ExitStack, kafka: str, home: Path) -> None:
+        own_settings = {"SLACKWATER_BATCH_SECONDS": "5", "SLACKWATER_PREFIX": f"compose-{uuid.uuid4().hex[:8]}"}
+        self.services = own(load(own_settings))
+        self._exits = exits
+        self._home = home
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._instead = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "SLACKWATER_HOME": str(home / "home"),
+            "SLACKWATER_HOST": "127.0.0.1",
+            "SLACKWATER_PORT": str(free_port()),
+        }
+
+    def environ(self, name: str) -> dict[str, str]:
+        return {**os.environ, **self.services[name]["environment"], **self._instead}
+
+    def run(self, name: str) -> int:
+        command = [str(PROGRAM), *self.services[name]["command"]]
+        return subprocess.run(command, env=self.environ(name), timeout=120, check=False).returncode
+
+    def start(self, name: str) -> None:
+        log = self._exits.enter_context((self._home / f"{name}.log").open("wb"))
+        process = subprocess.Popen(
+            [str(PROGRAM), *self.services[name]["command"]],
+            env=self.environ(name),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        self._exits.callback(process.wait, 60)
+        self._exits.callback(process.terminate)
+        self._running[name] = process
+
+    def stop(self, name: str) -> None:
+        self._running[name].terminate()
+        self._running[name].wait(60)
+
+    def healthy(self, name: str) -> bool:
+        """What the file's own health check says."""
+        python, *arguments = self.services[name]["healthcheck"]["test"][1:]
+        assert python == "python"
+        command = [sys.executable, *arguments]
+        run = subprocess.run(
+            command, cwd=ROOT, env=self.environ(name), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert "Traceback" not in run.stderr, run.stderr
+        return run.returncode == 0
+
+    def wait(self, names: set[str], healthy: bool) -> None:
+        """Until each was seen healthy, or not healthy, once."""
+        deadline = time.monotonic() + WAIT_S
+        while names:
+            assert time.monotonic() < deadline, f"{names} healthy: {not healthy}"
+            names = {name for name in names if self.healthy(name) is not healthy}
+
+
+@pytest.fixture
+def processes(broker: str, tmp_path: Path) -> Iterator[Processes]:
+    with ExitStack() as exits:
+        yield Processes(exits, broker, tmp_path)
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(600)
+def test_the_services_become_healthy_and_cease_to_be(processes: Processes) -> None:
+    assert processes.run("topics") == 0
+    for name in CHECKS:
+        assert not processes.healthy(name) or name == "speed", name  # an empty log is behind nothing
+        processes.start(name)
+    processes.wait({*CHECKS}, healthy=True)
+    # Batch goes on: its marks are no trades, and they are what a stopped speed layer leaves undone.
+    for name in ("ingest", "speed", "serving"):
+        processes.stop(name)
+        processes.wait({name}, healthy=False)
