@@ -58,10 +58,12 @@ def decode_cursor(text: str, fingerprint: str, shape: tuple[type, ...]) -> Curso
         if found["query"] != fingerprint:
             raise _refused("belongs to another question; keep every other parameter as it was")
         ends = {int(partition): _offset(end) for partition, end in found["ends"].items()}
-        cursor = Cursor(_offset(found["version"]), found["pin"], ends, found["whole"] is True, tuple(found["after"]))
+        cursor = Cursor(
+            _offset(found["version"]), _text(found["pin"]), ends, found["whole"] is True, tuple(found["after"])
+        )
     except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _refused("is no cursor of this service") from error
-    if tuple(map(type, cursor.after)) != shape or not all(_fits(part) for part in (cursor.pin, *cursor.after)):
+    if tuple(map(type, cursor.after)) != shape or not all(map(_fits, cursor.after)):
         raise _refused("is no cursor of this service")
     return cursor
 
@@ -72,7 +74,13 @@ def _offset(value: Any) -> int:
     return value
 
 
-def _fits(part: Any) -> bool:
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _fits(part: int | str) -> bool:
     return isinstance(part, str) or -_MOST <= part < _MOST
 
 

@@ -77,12 +77,12 @@ class Grounds:
             partitions = self._partitions(venue, symbols, snapshot, hot=True)
             if layer == "batch":
                 return Ground(snapshot, "batch", partitions, {})
+            if cursor is not None:
+                return self._pinned(snapshot, layer, partitions, cursor)
             if not snapshot.chain:
                 if layer == "speed":
                     raise not_serving(" ".join(snapshot.refusals))
                 return Ground(snapshot, "batch", partitions, {}, complete=False)
-            if cursor is not None:
-                return self._pinned(snapshot, layer, cursor)
             ends = self._service.hot.ends(snapshot.key, self._view.name, partitions)
             if ends is not None:
                 return Ground(snapshot, layer, partitions, ends, all(end.complete for end in ends.values()))
@@ -120,8 +120,11 @@ class Grounds:
             raise not_serving(snapshot.refused_views[self._view.name])
         return snapshot
 
-    def _pinned(self, snapshot: Snapshot, layer: str, cursor: Cursor) -> Ground:
-        ends = self._service.hot.recall(snapshot.key, self._view.name, cursor.ends, cursor.complete)
+    def _pinned(self, snapshot: Snapshot, layer: str, partitions: frozenset[int], cursor: Cursor) -> Ground:
+        if not cursor.ends:  # its first page had no chain to use
+            return Ground(snapshot, "batch", partitions, {}, cursor.complete)
+        recalled = self._service.hot.recall(snapshot.key, self._view.name, cursor.ends, cursor.complete)
+        ends = recalled if snapshot.chain else None
         if ends is None:
             raise gone("The cells that this cursor stands on are not kept any more.")
         return Ground(snapshot, layer, frozenset(ends), ends, cursor.complete)

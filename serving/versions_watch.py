@@ -142,12 +142,12 @@ class VersionsWatch:
             return
         self.error = None
         self._say(snapshot.refusals)
+        self._warm(snapshot)  # before the swap: from then on the old chains stand still
         if snapshot.chain:
             again = snapshot.topic_id != self._hot.topic_id or not snapshot.cut.keys() <= self._feed.partitions
             whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut)
             if again or not whole:
                 self._feed.restart(snapshot.manifest.delta_start)
-        self._warm(snapshot)
         self._kept = {**{key: kept for key, kept in self._kept.items() if key != snapshot.key}, snapshot.key: snapshot}
         while len(self._kept) > KEPT_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]

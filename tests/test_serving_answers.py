@@ -1,5 +1,7 @@
 """What answers say besides the bars: explain, fill, as_of, closed, times, ETags, any view, the other routes."""
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,57 @@ def test_a_cursor_is_bound_to_its_question(world: World) -> None:
     for query in other:
         world.bars(f"{query}&cursor={found['next']}", expect=422)
     world.bars(f"symbol=BTC&start={NOON}&limit=2&cursor={found['next'][:-2]}", expect=422)
+
+
+def test_a_cursor_that_was_made_up_is_refused(world: World) -> None:
+    cut_in_a_minute(world)
+    query = f"symbol=BTC&start={NOON}&limit=2"
+    token = world.bars(query)["next"]
+    good = json.loads(base64.urlsafe_b64decode(token + "=="))
+    wrong: list[Any] = [
+        None,
+        [],
+        {},
+        "",
+        "x",
+        -1,
+        7,
+        2**63,
+        2**70,
+        1.5,
+        True,
+        [1],
+        ["x", 1],
+        {"x": 1},
+        {"1": -1},
+        {"9": 5},
+    ]
+    for name in good:
+        for value in wrong:
+            made_up = base64.urlsafe_b64encode(json.dumps({**good, name: value}).encode()).rstrip(b"=").decode()
+            response = world.get(f"/v1/bars?venue=x&{query}&cursor={made_up}")
+            assert response.status_code in {200, 410, 422}, (name, value, response.text)
+            if response.status_code == 200:
+                assert name in {"version", "whole", "ends", "after"}, "those that still name something that is kept"
+
+
+def test_pages_of_one_cursor_are_not_mixed_when_the_chain_is_refused_between_them(world: World) -> None:
+    cut_in_a_minute(world)
+    query = f"symbol=BTC&start={NOON}&limit=2"
+    merged = world.bars(query)["next"]
+    end = world.log.bounds(NAMES.trades)[1].end
+    lost = [world.log.topics[NAMES.trades][1].records[end - 1]]
+    world.log.truncate(NAMES.trades, 1, end - 1)
+    world.step()
+    world.bars(f"{query}&cursor={merged}", expect=410)
+    alone = world.bars(query)
+    assert (alone["answer"]["layer"], alone["answer"]["complete"]) == ("batch", False)
+    world.log.append(NAMES.trades, 1, None, lost[0].value)
+    cut = world.mark("run-2")
+    world.publish(cut, "run-2")
+    world.step()
+    second = world.bars(f"{query}&cursor={alone['next']}")
+    assert alone["bars"] + second["bars"] == world.oracle({1: 4}).bars("x", "BTC", MINUTE)
 
 
 def test_a_cursor_whose_version_or_cells_are_gone_is_410(world: World) -> None:
