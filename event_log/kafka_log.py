@@ -209,6 +209,8 @@ class KafkaWriter:
             )
         except UnknownTopicOrPartitionError as error:
             raise TopicMissingError(topic) from error
+        except ValueError as error:  # a partition that this producer has not heard of yet
+            raise AppendError(f"Partition {partition} of {topic!r} is not known: {error}.") from error
         except KafkaError as error:
             raise AppendError(f"A record for {topic!r} was not taken: {error!r}.") from error
         future.add_errback(self._failed.append)
