@@ -26,6 +26,8 @@ READY_S = 90.0
 SWAP_S = 0.5
 """Trades that were sent within so long of a new version count as sent around it."""
 
+PROCESSES = ("broker", "speed", "serving", "producer", "client")
+
 
 class Spans(NamedTuple):
     """How it is measured: trades a second, seconds before and within a span, seconds between two batch runs."""
@@ -52,7 +54,9 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     room.wait(lambda: _flows(room.context), "the first trades", READY_S)
     house.say(f"latency: {spans.rate:,} trades/s for {spans.span_s:.0f} s")
     time.sleep(spans.warm_s)
+    before = {name: house.watch.cpu_s(name) for name in PROCESSES}
     marks = [_span(spans)]
+    cores = {name: round((house.watch.cpu_s(name) - used) / spans.span_s, 2) for name, used in before.items()}
     house.say(f"latency: the same with a batch run every {spans.batch_every_s} s")
     room.start(Service("batch", ("batch", "run", "--every", str(spans.batch_every_s)), ""))
     room.wait(lambda: room.context.store.pointer().version > 0, "the first version", READY_S)
@@ -62,7 +66,7 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     time.sleep(0.5)  # what was sent last is asked for once more
     found = asker.finish()
     room.stop()
-    return _figures(sent, found, marks)
+    return {**_figures(sent, found, marks), "cores": cores}
 
 
 def _ready(context: Context) -> bool:

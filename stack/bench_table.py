@@ -124,11 +124,13 @@ def _speed(found: Results) -> list[Line]:
 
 
 def _latency(found: Results) -> list[Line]:
+    cores = ", ".join(f"{name} {used:.2f}" for name, used in found["cores"].items())
     without, with_batch, around = found["without_batch"], found["with_batch"], found["around_new_versions"]
     return [
         (f"produced to visible over REST, {found['rate']:,} trades/s", _spread(without), "p50 < 25 ms, p99 < 60 ms"),
         (f"the same with batch runs ({with_batch.get('versions', 0)} versions)", _spread(with_batch), ""),
         ("the same, trades within 0.5 s of a new version", _spread(around), ""),
+        ("cores used meanwhile, without batch runs", cores, ""),
         (f"one answer, {found['answer']['per_s']:,} a second", _spread(found["answer"]), ""),
     ]
 

@@ -33,9 +33,8 @@ def verify(
 
     Exit code 0 if all bars are equal; 1, and the first differences, if any is not.
     """
-    client = Client(url or context.url)
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
-    try:
+    with Client(url or context.url) as client:
         proof = run_verify(
             client,
             context.log,
@@ -44,8 +43,6 @@ def verify(
             chosen,
             lambda v, s: venue in {None, v} and symbol in {None, s},
         )
-    finally:
-        client.close()
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:
         sys.exit(1)

@@ -108,8 +108,7 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
 
 def _prove(context: Context, stack: Stack) -> Proof:
     """The proof of the running system; asked again if the service was away for a moment."""
-    client = Client(context.url)
-    try:
+    with Client(context.url) as client:
         for attempt in range(PROOF_TRIES):
             try:
                 return verify(client, context.log, context.names, context.store)
@@ -118,6 +117,4 @@ def _prove(context: Context, stack: Stack) -> Proof:
                     raise
                 stack.keep()
                 time.sleep(1.0)  # the wait between two tries, not in place of a condition
-    finally:
-        client.close()
     raise AssertionError("unreachable")

@@ -68,7 +68,7 @@ class Proof:
 
 
 class Client:
-    """The REST service, as the proof asks it."""
+    """The REST service, as the proof asks it. A context manager."""
 
     def __init__(self, url: str, timeout_s: float = 30.0) -> None:
         self.url = url
@@ -100,8 +100,10 @@ class Client:
         ((partition, applied),) = about["applied"].items()
         return Answer(venue, symbol, interval, about["version"], int(partition), applied, bars), refusal
 
-    def close(self) -> None:
-        """Release."""
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
 

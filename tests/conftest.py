@@ -5,8 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from stack.broker import Broker, BrokerSettings, free_port
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+STATIC = Path(__file__).parent.parent / "serving" / "static"
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +35,17 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home: Path = tmp_path_factory.mktemp("broker")
     with Broker(BrokerSettings(home, free_port(), die_with_parent=True)) as running:
         yield running.bootstrap
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. In continuous integration it must be there; elsewhere its absence is a skip, said loudly."""
+    if not CHROMIUM.is_file():
+        missing = f"Chromium is not at {CHROMIUM}: the page is NOT tested. Debian: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    if not (STATIC / "vendor" / "lightweight-charts.js").is_file():
+        pytest.fail("The chart library is not there: run `make web`.")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS) as launched:
+        yield launched

@@ -111,19 +111,18 @@ def _prove(log: KafkaLog, names: TopicNames, store: VersionStore) -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        client = Client(f"http://127.0.0.1:{port}")
-        deadline = SystemClock().elapsed_s() + 30
-        while not server.started and SystemClock().elapsed_s() < deadline:
-            thread.join(0.05)
-        while client._http.get("/health/ready").status_code != 200 and SystemClock().elapsed_s() < deadline:
-            thread.join(0.05)
-        proof = verify(client, log, names, store)
-        assert proof.holds, proof.differences or proof.refusals
-        answer, _ = client.answer("v", "BIG", parse_interval("1d"))
-        assert answer.bars[0]["trades"] == 101
-        exact = 101 * 999_999_999_999_999_999 * 99_999_999_999
-        assert answer.bars[0]["notional"].replace(".", "") == str(exact).rstrip("0")
-        client.close()
+        with Client(f"http://127.0.0.1:{port}") as client:
+            deadline = SystemClock().elapsed_s() + 30
+            while not server.started and SystemClock().elapsed_s() < deadline:
+                thread.join(0.05)
+            while client._http.get("/health/ready").status_code != 200 and SystemClock().elapsed_s() < deadline:
+                thread.join(0.05)
+            proof = verify(client, log, names, store)
+            assert proof.holds, proof.differences or proof.refusals
+            answer, _ = client.answer("v", "BIG", parse_interval("1d"))
+            assert answer.bars[0]["trades"] == 101
+            exact = 101 * 999_999_999_999_999_999 * 99_999_999_999
+            assert answer.bars[0]["notional"].replace(".", "") == str(exact).rstrip("0")
     finally:
         server.should_exit = True
         thread.join(20)

@@ -112,6 +112,7 @@ def test_latency_is_measured_without_and_with_batch_runs(results: dict[str, Any]
         assert set(latency[span]) >= PERCENTILES
         assert latency[span]["p50"] <= latency[span]["p99"] <= latency[span]["max"]
     assert "count" in latency["around_new_versions"]
+    assert set(latency["cores"]) == {"broker", "speed", "serving", "producer", "client"}
     assert {"broker", "speed", "serving", "batch", "producer", "client"} <= set(latency["peak_mb"])
 
 

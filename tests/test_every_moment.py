@@ -5,18 +5,24 @@ and stops wherever an answer stood.
 """
 
 import random
+import re
+import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, expect
 
 from slackwater.settings import Settings
 from stack.broker import free_port
 from stack.context import Context
-from stack.up import Stack, stopping
+from stack.up import Stack
 from stack.verify import Answer, Client, Proof, compare, verify
 from views.interval import parse_interval
+
+pytestmark = pytest.mark.broker
 
 ANSWERS = 500
 BOTH = 100
@@ -25,11 +31,11 @@ DEADLINE_S = 150.0
 INTERVALS = [parse_interval(text) for text in ("1s", "1m", "5m", "1h", "1d", "1w")]
 
 
-@pytest.fixture
-def context(broker: str, tmp_path: Path) -> Context:
+@pytest.fixture(scope="module")
+def context(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Context:
     return Context(
         Settings(
-            home=tmp_path,
+            home=tmp_path_factory.mktemp("home"),
             bootstrap=broker,
             prefix=f"moment-{free_port()}",
             partitions=4,
@@ -42,18 +48,23 @@ def context(broker: str, tmp_path: Path) -> Context:
     )
 
 
-@pytest.mark.broker
-@pytest.mark.timeout(300)
-def test_every_answer_equals_the_oracle_at_its_own_positions(context: Context) -> None:
+@pytest.fixture(scope="module")
+def stack(context: Context) -> Iterator[Stack]:
+    """The whole stack of the demonstration, as `slackwater demo` runs it, on the session's broker."""
     lines: list[str] = []
-    with (
-        stopping() as stop,
-        Stack(context, demo=True, on_line=lambda name, line: lines.append(f"{name}: {line}")) as stack,
-    ):
-        stack.wait_ready(stop)
-        client = Client(context.url)
+    with Stack(context, demo=True, on_line=lambda name, line: lines.append(f"{name}: {line}")) as running:
+        try:
+            running.wait_ready(threading.Event())
+            yield running
+        finally:
+            print("\n".join(lines[-60:]))
+
+
+@pytest.mark.timeout(300)
+def test_every_answer_equals_the_oracle_at_its_own_positions(context: Context, stack: Stack) -> None:
+    with Client(context.url) as client:
         answers, both = _collect(client, stack)
-        assert len(answers) >= ANSWERS, "\n".join(lines[-30:])
+        assert len(answers) >= ANSWERS
         assert both >= BOTH
         assert len({answer.version for answer in answers if answer.version}) >= VERSIONS
 
@@ -64,10 +75,51 @@ def test_every_answer_equals_the_oracle_at_its_own_positions(context: Context) -
         assert proof.differ == 0
 
         whole = verify(client, context.log, context.names, context.store)
-        client.close()
-        assert whole.holds, whole.differences or whole.refusals
-        assert len(whole.instruments) == 6
-        assert len(whole.intervals) == 18
+    assert whole.holds, whole.differences or whole.refusals
+    assert len(whole.instruments) == 6
+    assert len(whole.intervals) == 18
+
+
+@pytest.mark.timeout(200)
+def test_verify_fails_where_an_answer_is_wrong(context: Context, stack: Stack) -> None:
+    """The proof looks: one digit of one bar, one bar too few, and one trade too few are each found."""
+    with Client(context.url) as client:
+        instrument = client.get("/v1/instruments")["instruments"][0]
+        right, _ = client.answer(instrument["venue"], instrument["symbol"], parse_interval("1m"))
+    for wrong in (
+        replace(right, bars=[{**right.bars[0], "close": right.bars[0]["close"] + "1"}, *right.bars[1:]]),
+        replace(right, bars=right.bars[1:]),
+        replace(right, bars=[{**bar, "trades": bar["trades"] - 1} for bar in right.bars]),
+        replace(right, bars=[*right.bars, right.bars[-1]]),
+    ):
+        proof = Proof()
+        compare([wrong], context.log, context.names, context.store, proof)
+        assert not proof.holds
+        assert proof.differences
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(200)
+def test_the_page_follows_the_running_stack(context: Context, stack: Stack, browser: Browser) -> None:
+    """Live bars, a seam that moves when a version is published, and a state that says when the service is away."""
+    page = browser.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(f"{context.url}/#venue=binance_spot&symbol=BTCUSDT&interval=1s")
+    body = page.locator("body")
+    wait_ms = 60_000
+    expect(body).to_have_attribute("data-state", "live", timeout=wait_ms)
+    expect(body).to_have_attribute("data-version", re.compile("[1-9]"), timeout=wait_ms)
+    version, seam = body.get_attribute("data-version"), body.get_attribute("data-seam")
+    expect(body).not_to_have_attribute("data-version", version or "", timeout=wait_ms)
+    expect(body).not_to_have_attribute("data-seam", seam or "", timeout=wait_ms)
+    serving = next(child for child in stack.supervisor.children if child.service.name == "serving")
+    serving.stop()
+    expect(body).to_have_attribute("data-state", "offline", timeout=wait_ms)
+    serving.start()
+    expect(body).to_have_attribute("data-state", "live", timeout=wait_ms)
+    assert troubles == []
+    page.close()
 
 
 def _collect(client: Client, stack: Stack) -> tuple[list[Answer], int]:

@@ -4,31 +4,19 @@ Nothing here evaluates texts as code: the page's own Content-Security-Policy for
 read from `document.body.dataset` and from the chart's pixels.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from page_server import PARTITION, STATIC, Market, PageServer
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from page_server import PARTITION, Market, PageServer
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)  # a deadline, not a pace: what is waited for comes within a second
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 NOW_US = 1_767_614_400_000_000  # 2026-01-05T12:00:00Z
 PHONE = {"width": 360, "height": 740}
 
@@ -52,20 +40,6 @@ COUNT_PIXELS = """(chart, [name, lowest]) => {
   }
   return most;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. In continuous integration it must be there; elsewhere its absence is a skip, said loudly."""
-    if not CHROMIUM.is_file():
-        missing = f"Chromium is not at {CHROMIUM}: the page is NOT tested. Debian: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    if not (STATIC / "vendor" / "lightweight-charts.js").is_file():
-        pytest.fail("The chart library is not there: run `make web`.")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS) as launched:
-        yield launched
 
 
 @pytest.fixture
