@@ -12,6 +12,7 @@ import apache_beam as beam
 import duckdb
 import pyarrow as pa
 
+from pipeline.coders import TablesCoder
 from pipeline.segment import States
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.registry import view_named
@@ -36,7 +37,7 @@ def keyed(states: States) -> tuple[ShardKey, pa.Table]:
 
 
 class MergeStates(beam.CombineFn):
-    """Tables of states -> one table a shard, in which a bar may still stand several times; the writer merges them."""
+    """Tables of states -> all tables of a shard. The writer merges them, with one statement over all."""
 
     def create_accumulator(self) -> list[pa.Table]:
         """No table."""
@@ -50,9 +51,13 @@ class MergeStates(beam.CombineFn):
         """All of them."""
         return [table for tables in accumulators for table in tables]
 
-    def extract_output(self, tables: list[pa.Table]) -> pa.Table:
-        """One table."""
-        return pa.concat_tables(tables)
+    def extract_output(self, tables: list[pa.Table]) -> list[pa.Table]:
+        """All tables."""
+        return tables
+
+    def get_accumulator_coder(self) -> TablesCoder:
+        """Arrow IPC; Beam would pickle the list."""
+        return TablesCoder()
 
 
 class WriteShard(beam.DoFn):
@@ -68,15 +73,17 @@ class WriteShard(beam.DoFn):
         self._con = connect()
         self._con.execute("SET preserve_insertion_order = true")
 
-    def process(self, element: tuple[ShardKey, pa.Table]) -> Iterator[str]:
-        """Write one shard."""
-        (name, shard), states = element
+    def process(self, element: tuple[ShardKey, list[pa.Table]]) -> Iterator[str]:
+        """Write one shard. The states of a single segment have one row a bar already."""
+        (name, shard), tables = element
         view = view_named(name, self._views)
-        self._con.register("states", states)
+        self._con.register("states", pa.concat_tables(tables))
         source = "states"
         for interval in PUBLISHED_INTERVALS:
             table = f"states_{interval.text}"
-            self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {merge_sql(view, source, interval)}")
+            whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
+            select = "SELECT * FROM states" if whole else merge_sql(view, source, interval)
+            self._con.execute(f"CREATE OR REPLACE TEMP {'VIEW' if whole else 'TABLE'} {table} AS {select}")
             path = shard_path(self._folder, name, interval, shard)
             _copy(self._con, f"SELECT * FROM {table}", view, path)
             yield str(path)
@@ -84,10 +91,10 @@ class WriteShard(beam.DoFn):
                 answers = path.parent / "answers" / path.name
                 _copy(self._con, finish_sql(view, table), view, answers)
                 yield str(answers)
-            if source != "states":
-                self._con.execute(f"DROP TABLE {source}")
             source = table
-        self._con.execute(f"DROP TABLE {source}")
+        for interval in reversed(PUBLISHED_INTERVALS):
+            whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
+            self._con.execute(f"DROP {'VIEW' if whole else 'TABLE'} states_{interval.text}")
         self._con.unregister("states")
 
     def teardown(self) -> None:

@@ -30,9 +30,10 @@ from event_log.event import (
     Event,
     Reason,
     RefusedError,
+    count_lines,
     decode_event,
-    split_lines,
 )
+from event_log.lines import joined, lines_of
 from event_log.log import Record
 from event_log.mark import mark_of
 from views.events import EVENT_SCHEMA
@@ -50,7 +51,7 @@ WHOLE_RECORD = -1
 
 _CANONICAL = (
     rf'\A\{{"venue":"{VENUE}","symbol":"{SYMBOL}","trade_id":(?:0|[1-9][0-9]{{0,17}}),"time":[1-9][0-9]{{15}},'
-    rf'"price":"{DECIMAL}","quantity":"{DECIMAL}","side":"(?:buy|sell)"\}}\z'
+    rf'"price":"{DECIMAL}","quantity":"{DECIMAL}","side":"(?:buy|sell)"\}}\n?\z'
 )
 _NOTIONAL_BOUND = pa.scalar(Decimal(10**13), pa.decimal128(38, 16))
 _ZERO = pa.scalar(Decimal(0), EVENT_SCHEMA.field("price").type)
@@ -86,32 +87,26 @@ class Decoded(NamedTuple):
 
 def decode(records: Sequence[Record]) -> Decoded:
     """Decode a block of records. Marks are passed over; a record that does not decode never stops the block."""
-    lines: list[bytes] = []
+    values: list[bytes] = []
     offsets: list[int] = []
     counts: list[int] = []
     times: list[int] = []
     refused: list[Refused] = []
     for record in records:
         value = record.value
-        if value and b"\n" not in value:  # most records of a quiet log: spare them the calls
-            lines.append(value)
-            offsets.append(record.offset)
-            counts.append(1)
-            times.append(record.append_time_ms)
-            continue
-        if mark_of(record) is not None:
+        if not value and mark_of(record) is not None:
             continue
         try:
-            found = split_lines(value)
+            counts.append(count_lines(value))
         except RefusedError as error:
-            refused.append(Refused(record.offset, WHOLE_RECORD, error.reason, error.error, record.value or b""))
+            refused.append(Refused(record.offset, WHOLE_RECORD, error.reason, error.error, value or b""))
             continue
-        lines += found
+        values.append(value or b"")
         offsets.append(record.offset)
-        counts.append(len(found))
         times.append(record.append_time_ms)
-    if not lines:
+    if not values:
         return Decoded(POSITIONED_SCHEMA.empty_table(), refused)
+    lines = lines_of(b"\n".join(values))
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
     latest = _latest_us(np.asarray(times, np.int64))[of]
@@ -123,7 +118,7 @@ def decode(records: Sequence[Record]) -> Decoded:
     return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=POSITIONED_SCHEMA), refused)
 
 
-def decode_lines(lines: list[bytes], latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
+def decode_lines(lines: Sequence[bytes], latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
     """Decode lines; `latest_us` is an array with the newest time allowed for each.
 
     Returns:
@@ -131,13 +126,17 @@ def decode_lines(lines: list[bytes], latest_us: Any) -> tuple[pa.Table, Any, dic
     """
     if len(lines) < SMALL_BLOCK:
         return _strict(lines, np.arange(len(lines)), latest_us)
-    canonical = pc.match_substring_regex(pa.array(lines, pa.binary()), _CANONICAL).to_numpy(zero_copy_only=False)
+    lines = joined(lines)
+    canonical = pc.match_substring_regex(lines.array(), _CANONICAL).to_numpy(zero_copy_only=False)
     candidates = np.flatnonzero(canonical)
     if not len(candidates):
         return _strict(lines, np.arange(len(lines)), latest_us)
-    chosen = lines if len(candidates) == len(lines) else [lines[i] for i in candidates]
-    fast = _canonical(chosen)
+    chosen = lines if len(candidates) == len(lines) else joined([lines[i] for i in candidates])
+    fast = _canonical(chosen.data)
     good = _within_bounds(fast, latest_us[candidates])
+    symbols = fast.column("symbol")
+    if any(".." in symbol or "//" in symbol for symbol in symbols.unique().to_pylist()):  # a block has few of them
+        good &= _plain_symbols(symbols)
     if good.all() and len(candidates) == len(lines):
         return fast, candidates, {}
     kept = candidates[good]
@@ -167,7 +166,7 @@ def _latest_us(append_times_ms: Any) -> Any:
     return np.where(append_times_ms > last, MAX_ID, np.minimum(append_times_ms, last) * 1000 + AHEAD_US)
 
 
-def _strict(lines: list[bytes], numbers: Any, latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
+def _strict(lines: Sequence[bytes], numbers: Any, latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
     events: list[Event] = []
     kept: list[int] = []
     bad: dict[int, RefusedError] = {}
@@ -180,9 +179,8 @@ def _strict(lines: list[bytes], numbers: Any, latest_us: Any) -> tuple[pa.Table,
     return events_table(events), np.asarray(kept, np.int64), bad
 
 
-def _canonical(lines: list[bytes]) -> pa.Table:
-    block = pa.py_buffer(b"\n".join(lines))
-    found = pyarrow.csv.read_csv(pa.BufferReader(block), _READ, _PARSE, _CONVERT).combine_chunks()
+def _canonical(block: bytes) -> pa.Table:
+    found = pyarrow.csv.read_csv(pa.BufferReader(pa.py_buffer(block)), _READ, _PARSE, _CONVERT).combine_chunks()
     arrays = []
     for at, name in _COLUMNS.items():
         column = found.column(at)
@@ -194,15 +192,18 @@ def _canonical(lines: list[bytes]) -> pa.Table:
 
 def _within_bounds(events: pa.Table, latest_us: Any) -> Any:
     time = events.column("time").to_numpy()
-    price, quantity, symbol = events.column("price"), events.column("quantity"), events.column("symbol")
+    price, quantity = events.column("price"), events.column("quantity")
     checks = [
         pc.greater(price, _ZERO),
         pc.greater(quantity, _ZERO),
         pc.less(pc.multiply(price, quantity), _NOTIONAL_BOUND),
-        pc.invert(pc.match_substring(symbol, "..")),
-        pc.invert(pc.match_substring(symbol, "//")),
     ]
     good = (time >= EARLIEST_US) & (time <= latest_us)
     for check in checks:
         good &= check.to_numpy()
     return good
+
+
+def _plain_symbols(symbol: pa.ChunkedArray) -> Any:
+    wrong = pc.or_(pc.match_substring(symbol, ".."), pc.match_substring(symbol, "//"))
+    return pc.invert(wrong).to_numpy()

@@ -130,17 +130,18 @@ def decode_event(line: bytes, latest_us: int) -> Event:
     return Event(venue, symbol, trade_id, time, price, quantity, side)
 
 
-def split_lines(value: bytes | None) -> list[bytes]:
-    """The lines of a record's value.
+def count_lines(value: bytes | None) -> int:
+    """The number of lines of a record's value.
 
     Raises:
         RefusedError: the record is refused as a whole.
     """
     if not value:
         raise RefusedError(Reason.EMPTY_VALUE, "the record has no value and is no mark")
-    if (lines := value.count(b"\n") + 1) > MAX_LINES:
+    lines = value.count(b"\n") + 1
+    if lines > MAX_LINES:
         raise RefusedError(Reason.TOO_MANY_LINES, f"the record has {lines} lines, at most {MAX_LINES} are allowed")
-    return value.split(b"\n")
+    return lines
 
 
 def encode_event(event: Event) -> bytes:

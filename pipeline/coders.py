@@ -24,10 +24,14 @@ class TableCoder(beam.coders.Coder):
             writer.write_table(table)
         return bytes(sink.getvalue().to_pybytes())
 
-    def decode(self, data: bytes) -> pa.Table:
+    def decode(self, data: bytes | memoryview) -> pa.Table:
         """Bytes -> table."""
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             return reader.read_all()
+
+    def estimate_size(self, table: pa.Table) -> int:
+        """Bytes, about. Beam's own way is to encode the table and throw that away."""
+        return int(table.nbytes)
 
     def is_deterministic(self) -> bool:
         """No key."""
@@ -36,6 +40,32 @@ class TableCoder(beam.coders.Coder):
     def to_type_hint(self) -> Any:
         """The type that it codes."""
         return pa.Table
+
+
+class TablesCoder(beam.coders.Coder):
+    """A list of Arrow tables: their lengths in bytes as one JSON line, then each as an IPC stream."""
+
+    def encode(self, tables: list[pa.Table]) -> bytes:
+        """Tables -> bytes."""
+        parts = [TableCoder().encode(table) for table in tables]
+        return b"".join([json.dumps([len(part) for part in parts]).encode(), b"\n", *parts])
+
+    def decode(self, data: bytes) -> list[pa.Table]:
+        """Bytes -> tables, which share `data`."""
+        header, _, body = data.partition(b"\n")
+        tables, at = [], 0
+        for length in json.loads(header):
+            tables.append(TableCoder().decode(memoryview(body)[at : at + length]))
+            at += length
+        return tables
+
+    def estimate_size(self, tables: list[pa.Table]) -> int:
+        """Bytes, about."""
+        return sum(int(table.nbytes) for table in tables)
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
 
 
 class _HeadedCoder(beam.coders.Coder):
@@ -56,6 +86,10 @@ class _HeadedCoder(beam.coders.Coder):
 class SegmentCoder(_HeadedCoder):
     """Codes a Segment."""
 
+    def estimate_size(self, segment: Segment) -> int:
+        """Bytes, about."""
+        return 0 if segment.table is None else int(segment.table.nbytes)
+
     def encode(self, segment: Segment) -> bytes:
         """Segment -> bytes."""
         return self._join({"slot": asdict(segment.slot), "paths": segment.paths}, segment.table)
@@ -72,6 +106,10 @@ class SegmentCoder(_HeadedCoder):
 
 class StatesCoder(_HeadedCoder):
     """Codes States."""
+
+    def estimate_size(self, states: States) -> int:
+        """Bytes, about."""
+        return int(states.table.nbytes)
 
     def encode(self, states: States) -> bytes:
         """States -> bytes."""

@@ -23,7 +23,7 @@ from profiles import examples
 
 from event_log import decode as module
 from event_log.decode import POSITIONED_SCHEMA, SMALL_BLOCK, WHOLE_RECORD, Decoded, Refused, decode, events_table
-from event_log.event import Event, Reason, RefusedError, decode_event, encode_event, split_lines
+from event_log.event import Event, Reason, RefusedError, count_lines, decode_event, encode_event
 from event_log.log import Record
 from event_log.mark import MARK_HEADER
 from stack.oracle import Oracle
@@ -53,11 +53,11 @@ def reference(records: Sequence[Record]) -> Found:
         if not value and MARK_HEADER in dict(headers):
             continue
         try:
-            lines = split_lines(value)
+            count_lines(value)
         except RefusedError as error:
             refused.append(Refused(offset, WHOLE_RECORD, error.reason, error.error, value or b""))
             continue
-        for index, line in enumerate(lines):
+        for index, line in enumerate((value or b"").split(b"\n")):
             try:
                 events.append((offset, index, decode_event(line, append_time_ms * 1000 + 60_000_000)))
             except RefusedError as error:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.event import Event, Reason, RefusedError, decimal_units, decode_event, encode_event, split_lines
+from event_log.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
+from event_log.lines import joined, lines_of
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 LATEST = T0 + 60_000_000
@@ -312,24 +313,23 @@ def test_a_line_made_to_hurt_is_refused_soon(hostile: bytes) -> None:
 @pytest.mark.parametrize("value", [None, b""])
 def test_a_record_without_a_value_is_refused_as_a_whole(value: bytes | None) -> None:
     with pytest.raises(RefusedError, match="no value") as caught:
-        split_lines(value)
+        count_lines(value)
     assert caught.value.reason is Reason.EMPTY_VALUE
 
 
 def test_a_record_has_64_lines_at_most() -> None:
-    assert split_lines(b"\n".join([b"x"] * 64)) == [b"x"] * 64
+    assert count_lines(b"\n".join([b"x"] * 64)) == 64
     for many, lines in ((b"\n".join([b"x"] * 65), 65), (b"x\n" * 64, 65), (b"\n" * 999, 1000)):
         with pytest.raises(RefusedError, match=f"has {lines} lines, at most 64") as caught:
-            split_lines(many)
+            count_lines(many)
         assert caught.value.reason is Reason.TOO_MANY_LINES
 
 
 def test_only_a_line_feed_ends_a_line() -> None:
-    assert split_lines(b"a\r\nb\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c\n") == [
-        b"a\r",
-        b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c",
-        b"",
-    ]
+    text = b"a\r\nb\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c\n"
+    assert count_lines(text) == 3
+    assert list(lines_of(text)) == [b"a\r", b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c", b""]
+    assert list(joined([b"a", b"", b"b"])) == [b"a", b"", b"b"]
 
 
 # ----------------------------------------------------------------------------------------------------------- canonical
@@ -357,7 +357,7 @@ def test_the_canonical_line_of_an_event_is_that_event(event: Event) -> None:
     canonical = encode_event(event)
     assert decode_event(canonical, LATEST) == event
     assert json.loads(canonical).keys() == set(FIELDS)
-    assert split_lines(canonical) == [canonical]
+    assert list(lines_of(canonical)) == [canonical]
 
 
 def test_the_canonical_line_is_these_bytes() -> None:

@@ -87,6 +87,7 @@ def read_runs(paths: Iterable[Path], into: IdRuns | None = None) -> IdRuns:
 
 
 def _runs(ids: Any) -> tuple[list[int], list[int]]:
-    ids = np.unique(ids)
+    if len(ids) > 1 and not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all else
+        ids = np.unique(ids)
     breaks = np.flatnonzero(np.diff(ids) != 1)
     return ids[np.r_[0, breaks + 1]].tolist(), ids[np.r_[breaks, len(ids) - 1]].tolist()
