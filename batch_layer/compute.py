@@ -24,7 +24,7 @@ def build(
         pipeline
         | "Segments of the archive" >> beam.Create(segments, reshuffle=False)
         | "Summarise" >> Summarise(views, threads=0)
-        | "By view and shard" >> beam.Map(keyed)
+        | "By view and shard" >> beam.Map(keyed, views)
         | "Merge" >> beam.CombinePerKey(MergeStates())
         | "Write" >> beam.ParDo(WriteShard(views, folder, finished))
     )

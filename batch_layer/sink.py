@@ -31,9 +31,9 @@ def shard_path(folder: Path, view: str, interval: Interval, shard: int) -> Path:
     return folder / view / interval.text / f"{shard}.parquet"
 
 
-def keyed(states: States) -> tuple[ShardKey, pa.Table]:
+def keyed(states: States, views: tuple[View, ...]) -> tuple[ShardKey, pa.Table]:
     """States by the view and shard that they are merged in."""
-    return (states.view, states.slot.shard), states.table
+    return (states.view, states.slot.shard), states.as_table(view_named(states.view, views))
 
 
 class MergeStates(beam.CombineFn):

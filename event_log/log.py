@@ -91,8 +91,12 @@ class Log(Protocol):
     def bounds(self, topic: str) -> dict[int, Bounds]:
         """Partition -> its retained offsets, now. Raises TopicMissingError."""
 
-    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> Reader:
-        """A reader of the partitions in `starts`, from those offsets on."""
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0) -> Reader:
+        """A reader of the partitions in `starts`, from those offsets on.
+
+        With `gather_s` the log waits up to so many seconds for more records before it gives some: fewer and larger
+        polls. Without it gives the first one at once.
+        """
 
     def writer(self) -> Writer:
         """A new idempotent producer."""

@@ -12,6 +12,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.segment import Segment, Slot, States
+from views.rows import Row
 
 
 class TableCoder(beam.coders.Coder):
@@ -109,16 +110,17 @@ class StatesCoder(_HeadedCoder):
 
     def estimate_size(self, states: States) -> int:
         """Bytes, about."""
-        return int(states.table.nbytes)
+        return 100 * len(states.rows) if states.table is None else int(states.table.nbytes)
 
     def encode(self, states: States) -> bytes:
         """States -> bytes."""
-        return self._join({"slot": asdict(states.slot), "view": states.view}, states.table)
+        return self._join({"slot": asdict(states.slot), "view": states.view, "rows": states.rows}, states.table)
 
     def decode(self, data: bytes) -> States:
         """Bytes -> states."""
         header, table = self._split(data)
-        return States(header["view"], Slot(**header["slot"]), table)
+        rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
+        return States(header["view"], Slot(**header["slot"]), table, rows)
 
     def to_type_hint(self) -> Any:
         """The type that it codes."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from views.rows import Row, rows_of, table_of
+from views.view import View
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -32,8 +35,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The states of the view of that name over one slot, a row a bar at the base interval, sorted only if small."""
+    """The states of the view of that name over one slot, a row a bar at the base interval.
+
+    Either a table, in no particular order, or, of a small segment, sorted rows: to make a table of a few rows takes
+    about as long as to summarise them.
+    """
 
     view: str
     slot: Slot
-    table: pa.Table
+    table: pa.Table | None
+    rows: tuple[Row, ...] = ()
+
+    def as_table(self, view: View) -> pa.Table:
+        """The states as a table."""
+        return table_of(view, self.rows) if self.table is None else self.table
+
+    def as_rows(self, view: View) -> tuple[Row, ...]:
+        """The states as rows, sorted by key and start."""
+        return self.rows if self.table is None else tuple(rows_of(view, self.table))

@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from pipeline import coders
 from pipeline.segment import Segment, States
-from views.session import Summariser
+from views.session import LARGE_SEGMENT, Summariser
 from views.view import View
 
 __all__ = ["Summarise", "coders"]  # importing the coders registers them
@@ -39,10 +39,11 @@ class _SummariseSegment(beam.DoFn):
     def process(self, segment: Segment) -> Iterator[States]:
         for view in self._views:
             if segment.table is None:
-                table = self._summariser.files(view, segment.paths)
+                yield States(view.name, segment.slot, self._summariser.files(view, segment.paths))
+            elif segment.table.num_rows < LARGE_SEGMENT:
+                yield States(view.name, segment.slot, None, tuple(self._summariser.rows(view, segment.table)))
             else:
-                table = self._summariser.table(view, segment.table)
-            yield States(view.name, segment.slot, table)
+                yield States(view.name, segment.slot, self._summariser.table(view, segment.table))
 
     def teardown(self) -> None:
         self._summariser.close()

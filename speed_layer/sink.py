@@ -16,7 +16,6 @@ from event_log.log import Ack, Log
 from event_log.names import TopicNames
 from pipeline.segment import States
 from views.registry import view_named
-from views.rows import rows_of
 from views.view import View
 
 GROUP = "slackwater-speed"
@@ -52,7 +51,7 @@ class PublishDeltas(beam.DoFn):
         """Send one delta."""
         view, slot = view_named(states.view, self._views), states.slot
         lane = lane_of(view, slot.topic_id, slot.partition)
-        cell = Cell(lane, slot.start, slot.upto, tuple(rows_of(view, states.table)))
+        cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
         ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), encode_value(cell))
         self._sent.append(_Sent(slot.partition, slot.upto, ack))
         while self._sent and (self._sent[0].ack.done() or len(self._sent) > MAX_IN_FLIGHT):

@@ -44,7 +44,10 @@ class MemoryLog:
     def bounds(self, topic: str) -> dict[int, Bounds]:
         return {p: Bounds(part.start, part.end) for p, part in enumerate(self._known(topic))}
 
-    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None) -> "MemoryReader":
+    def reader(
+        self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
+    ) -> "MemoryReader":
+        del gather_s
         self._known(topic)
         return MemoryReader(self, topic, starts, group)
 

@@ -86,7 +86,7 @@ def computed(segments: Sequence[Segment], folder: Path, *options: str) -> dict[S
     assert made is not None
     pipeline.run().wait_until_finish()
     found = [StatesCoder().decode(path.read_bytes()) for path in folder.iterdir()]
-    return {states.slot: rows_of(BARS, states.table) for states in found}
+    return {states.slot: list(states.as_rows(BARS)) for states in found}
 
 
 # One object
