@@ -82,8 +82,28 @@ class Reader(Protocol):
         """Release."""
 
 
+class Identity(NamedTuple):
+    """What a topic is: the id it got when it was created, and how many partitions it has."""
+
+    topic_id: str
+    partitions: int
+
+
+class TopicWatch(Protocol):
+    """Looks at a topic's identity again and again, over a connection that stays open. Not thread safe."""
+
+    def look(self) -> Identity:
+        """The identity now. Raises TopicMissingError, LogUnreachableError."""
+
+    def close(self) -> None:
+        """Release."""
+
+
 class Log(Protocol):
     """A cluster that holds topics."""
+
+    def watch(self, topic: str) -> TopicWatch:
+        """A watch of a topic."""
 
     def topic_id(self, topic: str) -> str:
         """The id that the topic got when it was created. Raises TopicMissingError."""
@@ -98,8 +118,8 @@ class Log(Protocol):
         polls. Without it gives the first one at once.
         """
 
-    def writer(self) -> Writer:
-        """A new idempotent producer."""
+    def writer(self, linger_s: float = 0.0) -> Writer:
+        """A new idempotent producer; it holds a record back for up to `linger_s`, so that fewer requests carry them."""
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         """The partition that the log's own partitioner gives `key`."""

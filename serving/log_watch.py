@@ -1,14 +1,13 @@
 """The watch of the log: the id of the topic of events and its retained offsets, looked at about once a second.
 
-Bounds are asked of one connection that stays open. The topic's id costs a connection of its own, so it is asked less
-often, and at once where the log's end went back or a partition's bounds could not be had.
+Both are asked over connections that stay open. The id is asked less often, and at once where the log's end went back.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from event_log.clock import Clock
-from event_log.log import Bounds, Log, Reader
+from event_log.log import Bounds, Log, Reader, TopicWatch
 
 ID_EVERY_S = 5.0
 
@@ -35,6 +34,7 @@ class LogWatch:
         self._log = log
         self._clock = clock
         self._reader: Reader | None = None
+        self._watch: TopicWatch | None = None
         self._id_at = float("-inf")
 
     def look(self) -> LogFacts:
@@ -57,17 +57,23 @@ class LogWatch:
         return self.facts
 
     def close(self) -> None:
-        """Release the connection."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        """Release the connections."""
+        for held in (self._reader, self._watch):
+            if held is not None:
+                held.close()
+        self._reader = self._watch = None
 
     def _look_whole(self, now: float) -> LogFacts:
-        topic_id = self._log.topic_id(self.topic)
-        bounds = self._log.bounds(self.topic)
-        if self._reader is None or self.facts is None or bounds.keys() != self.facts.bounds.keys():
-            self.close()
+        if self._watch is None:
+            self._watch = self._log.watch(self.topic)
+        identity = self._watch.look()
+        if self._reader is None or self.facts is None or len(self.facts.bounds) != identity.partitions:
+            bounds = self._log.bounds(self.topic)
+            if self._reader is not None:
+                self._reader.close()
             self._reader = self._log.reader(self.topic, {p: b.end for p, b in bounds.items()})
+        else:
+            bounds = self._reader.bounds()
         self._id_at = now
-        self.facts = LogFacts(topic_id, bounds)
+        self.facts = LogFacts(identity.topic_id, bounds)
         return self.facts

@@ -26,7 +26,7 @@ GATHER_S = 0.005
 """How long the log may gather records before it answers. At 1,000 trades/s every poll would bring one or two, and to
 take them up, summarise the open cell and publish it would fill half a core; five together cost little more than one."""
 
-IDENTITY_S = 20.0
+IDENTITY_S = 5.0
 """Seconds between two looks at the topic's id and its number of partitions."""
 
 
@@ -47,7 +47,6 @@ class Worker:
         partitions: Sequence[int],
         clock: Clock,
     ) -> None:
-        self._log = log
         self._clock = clock
         self._topic = names.source(views[0].source)
         self._topic_id = log.topic_id(self._topic)
@@ -64,6 +63,7 @@ class Worker:
                 self._reset(p, bounds[p].start)
         logger.info("begins at %s", self._positions)
         self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
+        self._watch = log.watch(self._topic)
         self._beat = self._identified = clock.elapsed_s()
         self.half_done = False
 
@@ -97,8 +97,9 @@ class Worker:
             self._identify()
 
     def close(self) -> None:
-        """Release the reader."""
+        """Release the reader and the watch."""
         self._reader.close()
+        self._watch.close()
 
     def _open(self, partition: int) -> Iterator[Segment]:
         piece = self._tilers[partition].open()
@@ -128,12 +129,11 @@ class Worker:
         self._positions[partition] = start
 
     def _identify(self) -> None:
-        found = self._log.topic_id(self._topic)
-        if found != self._topic_id:
-            raise TopicRecreatedError(self._topic, self._topic_id, found)
-        count = len(self._log.bounds(self._topic))
-        if count != self._count:
-            raise TopicMismatchError(f"{self._topic!r} has {count} partitions now, it had {self._count}.")
+        found = self._watch.look()
+        if found.topic_id != self._topic_id:
+            raise TopicRecreatedError(self._topic, self._topic_id, found.topic_id)
+        if found.partitions != self._count:
+            raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
 
     def _segment(self, partition: int, piece: Piece) -> Segment:
         slot = Slot(self._topic_id, partition, piece.start, piece.upto, piece.sealed, shard=partition)

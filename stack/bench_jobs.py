@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import orjson
 import pyarrow.parquet as pq
 
+from ingest.door import LINGER_S
 from slackwater.settings import from_environ
 from stack.bench_trades import Trades
 from stack.context import CLOCK, Context
@@ -31,7 +32,7 @@ from views.rows import rows_of
 from views.session import Summariser, connect, files_sql
 from views.sql import merge_sql, summarise_sql
 
-POLL_PAUSE_S = 0.001
+POLL_PAUSE_S = 0.003
 """Between an answer and the next question: the one who asks is on the same cores."""
 
 Parameters = dict[str, Any]
@@ -141,7 +142,7 @@ def produce(context: Context, given: Parameters) -> Parameters:
     keys = [source.key(i) for i in range(len(source.instruments))]
     of, ids = source.instrument_of.tolist(), [0] * len(source.instruments)
     watched, sent_ns = source.busiest(), []
-    writer = log.writer()
+    writer = log.writer(LINGER_S)
     with _until_closed() as closed:
         began, number = time.perf_counter(), 0
         while not closed.is_set():

@@ -1,6 +1,8 @@
 """`slackwater speed` and `slackwater serve`."""
 
 import functools
+import gc
+import sys
 from typing import Any
 
 import click
@@ -9,6 +11,9 @@ from event_log.kafka_log import KafkaLog
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
 from views.registry import VIEWS
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
 
 
 @click.group()
@@ -32,6 +37,9 @@ def run_command(context: Context, as_json: bool) -> None:
     from speed_layer.stopping import STOP
 
     stop_on_signals(STOP)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what Beam's modules hold stays for ever: no collection need look at it again
     restarts = 0
 
     def count(number: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from event_log.errors import PositionLostError, TopicMissingError
 from event_log.kafka_log import KafkaLog
-from event_log.log import Bounds, Headers, Record, Slice
+from event_log.log import Bounds, Headers, Identity, Record, Slice
 
 
 @dataclass
@@ -41,6 +41,9 @@ class MemoryLog:
         self._known(topic)
         return self._topic_ids[topic]
 
+    def watch(self, topic: str) -> "MemoryWatch":
+        return MemoryWatch(self, topic)
+
     def bounds(self, topic: str) -> dict[int, Bounds]:
         return {p: Bounds(part.start, part.end) for p, part in enumerate(self._known(topic))}
 
@@ -51,7 +54,8 @@ class MemoryLog:
         self._known(topic)
         return MemoryReader(self, topic, starts, group)
 
-    def writer(self) -> "MemoryWriter":
+    def writer(self, linger_s: float = 0.0) -> "MemoryWriter":
+        del linger_s
         return MemoryWriter(self)
 
     def partition_of(self, key: bytes, partitions: int) -> int:
@@ -90,6 +94,18 @@ class MemoryLog:
         if topic not in self.topics:
             raise TopicMissingError(topic)
         return self.topics[topic]
+
+
+class MemoryWatch:
+    def __init__(self, log: MemoryLog, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+
+    def look(self) -> Identity:
+        return Identity(self._log.topic_id(self._topic), len(self._log.bounds(self._topic)))
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class MemoryAck:
