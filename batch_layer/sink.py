@@ -83,7 +83,7 @@ class WriteShard(beam.DoFn):
             table = f"states_{interval.text}"
             whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
             select = "SELECT * FROM states" if whole else merge_sql(view, source, interval)
-            self._con.execute(f"CREATE OR REPLACE TEMP {'VIEW' if whole else 'TABLE'} {table} AS {select}")
+            self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
             path = shard_path(self._folder, name, interval, shard)
             _copy(self._con, f"SELECT * FROM {table}", view, path)
             yield str(path)
@@ -92,9 +92,8 @@ class WriteShard(beam.DoFn):
                 _copy(self._con, finish_sql(view, table), view, answers)
                 yield str(answers)
             source = table
-        for interval in reversed(PUBLISHED_INTERVALS):
-            whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
-            self._con.execute(f"DROP {'VIEW' if whole else 'TABLE'} states_{interval.text}")
+        for interval in PUBLISHED_INTERVALS:
+            self._con.execute(f"DROP TABLE states_{interval.text}")
         self._con.unregister("states")
 
     def teardown(self) -> None:

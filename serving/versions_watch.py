@@ -57,6 +57,7 @@ class VersionsWatch:
         self._clock = clock
         self._rows = rows
         self._state: object = None
+        self._pointed: object = None
         self._looked_at = float("-inf")
         self._saw_at = clock.elapsed_s()
         self._retry_at = float("inf")
@@ -67,16 +68,18 @@ class VersionsWatch:
     def step(self) -> None:
         """Look at the pointer, and at the log where that is due; swap where something changed."""
         now = self._clock.elapsed_s()
-        due = now - self._looked_at >= LOOK_EVERY_S
+        pointer = self._pointer()
+        moved = pointer != self._pointed  # a new cut must not be held against an end that was read before its marks
+        due = moved or now - self._looked_at >= LOOK_EVERY_S
         applied = self._hot.furthest()  # before the log's end is read, which can only be later
         facts = self._look(now) if due else self.log_watch.facts
         if due and facts is not None:
             self._compare(facts, applied)
-        state = self._pointer(), facts and (facts.topic_id, sorted(facts.bounds))
+        state = pointer, facts and (facts.topic_id, sorted(facts.bounds))
         if state == self._state and now < self._retry_at:
             return
         self._load(facts)
-        self._state = state
+        self._state, self._pointed = state, pointer
         well = self.snapshot is not None and not self.snapshot.refusals and self.error is None
         self._retry_at = float("inf") if well else now + RETRY_EVERY_S
 

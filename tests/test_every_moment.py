@@ -8,7 +8,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,8 @@ def stack(context: Context) -> Iterator[Stack]:
     with Stack(context, demo=True, on_line=lambda name, line: lines.append(f"{name}: {line}")) as running:
         try:
             running.wait_ready(threading.Event())
+            with Client(context.url) as client:
+                _wait(lambda: len(client.get("/v1/instruments")["instruments"]) == 6, running)
             yield running
         finally:
             print("\n".join(lines[-60:]))
@@ -120,6 +122,14 @@ def test_the_page_follows_the_running_stack(context: Context, stack: Stack, brow
     expect(body).to_have_attribute("data-state", "live", timeout=wait_ms)
     assert troubles == []
     page.close()
+
+
+def _wait(there: Callable[[], bool], stack: Stack) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not there():
+        assert time.monotonic() < deadline
+        stack.keep()
+        time.sleep(0.1)  # between two looks
 
 
 def _collect(client: Client, stack: Stack) -> tuple[list[Answer], int]:
