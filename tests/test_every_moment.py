@@ -149,7 +149,7 @@ def _collect(client: Client, stack: Stack) -> tuple[list[Answer], int]:
                 found = client.get("/v1/bars", **query, limit=30, explain="true")
                 answer, seen = _answer(query, interval, found)
                 answers.append(answer)
-                versions.add(answer.version)
+                versions |= {answer.version} - {0}
                 both += seen
     return answers, both
 
