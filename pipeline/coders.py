@@ -15,15 +15,20 @@ from pipeline.segment import Segment, Slot, States
 from views.rows import Row
 
 
+# Runners copy encoded elements several times on their way, and half of a decimal's 16 bytes are zero.
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
 class TableCoder(beam.coders.Coder):
     """One Arrow table. Not deterministic in the sense of keys: equal tables may be chunked differently."""
 
     def encode(self, table: pa.Table) -> bytes:
         """Table -> bytes."""
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
+        with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as writer:
             writer.write_table(table)
-        return bytes(sink.getvalue().to_pybytes())
+        data: bytes = sink.getvalue().to_pybytes()
+        return data
 
     def decode(self, data: bytes | memoryview) -> pa.Table:
         """Bytes -> table."""
