@@ -14,7 +14,6 @@ import pyarrow as pa
 from pipeline.segment import Segment, Slot, States
 from views.rows import Row
 
-
 # Runners copy encoded elements several times on their way, and half of a decimal's 16 bytes are zero.
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 
