@@ -27,6 +27,7 @@ from speed_layer.beginning import read_chains
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import HEARTBEAT_S, Worker
 from stack.oracle import Oracle
+from tests.hand import HandClock, Versions
 from tests.memory_log import MemoryLog, MemoryReader
 from versions.manifest import Manifest, Mark
 from versions.store import empty_manifest
@@ -42,32 +43,6 @@ NAMES = TopicNames("t")
 T0_US = 1_723_161_240_000_000
 CASES = 1_000
 SUMMARISER = Summariser(VIEWS)
-
-
-class HandClock:
-    """A clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1e6)
-
-    def elapsed_s(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-class Versions:
-    """The one method that a worker asks of a store."""
-
-    def __init__(self) -> None:
-        self.manifests: list[Manifest] = []
-
-    def whole(self) -> list[Manifest]:
-        return self.manifests
 
 
 class Process:

@@ -32,6 +32,7 @@ from speed_layer.stopping import STOP
 from speed_layer.tiling import Piece, Tiler
 from speed_layer.worker import HEARTBEAT_S, IDENTITY_S, Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
+from tests.hand import HandClock
 from tests.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from versions.manifest import Manifest, Mark
 from versions.store import empty_manifest
@@ -157,20 +158,6 @@ def test_a_cell_may_begin_off_the_grid_and_a_reset_begins_at_the_next_line_or_ma
 
 
 # The worker
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1e6)
-
-    def elapsed_s(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class Versions:
