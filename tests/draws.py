@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import TypeVar
 
-import profiles  # noqa: F401 - loads the profile before anything is drawn
 import pyarrow as pa
 from hypothesis import strategies as st
-from naive import A_MONDAY_US, DAY_US, SECOND_US, WEEK_US, Event
 
+import tests.profiles  # noqa: F401 - loads the profile before anything is drawn
+from tests.naive import A_MONDAY_US, DAY_US, SECOND_US, WEEK_US, Event
 from views.answers import Ratio
 from views.events import EVENT_SCHEMA
 from views.interval import Interval, parse_interval

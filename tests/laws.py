@@ -19,16 +19,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
-import naive
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
-from draws import EARLIEST_US, INTERVALS, event_lists, events_table, finishable_rows, row_lists, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import Event
-from profiles import examples
 
+from tests import naive
+from tests.draws import EARLIEST_US, INTERVALS, event_lists, events_table, finishable_rows, row_lists, states
+from tests.naive import Event
+from tests.profiles import examples
 from views.events import EVENT_SCHEMA
 from views.interval import NAMED_INTERVALS, Interval
 from views.measures import First, Last, Max, Min, Sum

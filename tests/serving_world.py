@@ -19,7 +19,6 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
-from memory_log import MemoryLog
 
 from event_log.cell import Cell, encode_key, encode_value, lane_of
 from event_log.decode import decode
@@ -30,6 +29,7 @@ from event_log.names import TopicNames
 from serving.app import create_app
 from serving.service import Service, ServingOptions
 from stack.oracle import Oracle
+from tests.memory_log import MemoryLog
 from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, Proof, ViewFile
 from versions.store import VersionStore
 from views.bars import BARS

@@ -3,11 +3,11 @@
 import json
 import random
 
-import profiles  # noqa: F401 - loads the profile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.profiles  # noqa: F401 - loads the profile
 from event_log.cell import Cell, Lane, decode_cell, decode_lane, encode_key, encode_value, lane_of
 from event_log.errors import CodecError
 from views.bars import BARS

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
 
 from event_log.cell import Cell, Lane
 from event_log.chain import Chain
 from event_log.errors import CellConflictError
+from tests.profiles import examples
 from views.rows import Row
 
 LANE = Lane("bars", "0123456789abcdef", "topic", 0)

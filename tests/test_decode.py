@@ -19,7 +19,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
 
 from event_log import decode as module
 from event_log.decode import POSITIONED_SCHEMA, SMALL_BLOCK, WHOLE_RECORD, Decoded, Refused, decode, events_table
@@ -27,6 +26,7 @@ from event_log.event import Event, Reason, RefusedError, count_lines, decode_eve
 from event_log.log import Record
 from event_log.mark import MARK_HEADER
 from stack.oracle import Oracle
+from tests.profiles import examples
 from views.answers import decimal_text
 from views.events import EVENT_SCHEMA
 

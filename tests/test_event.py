@@ -7,11 +7,11 @@ import json
 import re
 import time as clock
 
-import profiles  # noqa: F401 - loads the profile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.profiles  # noqa: F401 - loads the profile
 from event_log.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
 from event_log.lines import joined, lines_of
 

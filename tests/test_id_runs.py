@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import profiles
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from event_log.decode import events_table
 from event_log.event import Event
+from tests import profiles
 from versions.id_runs import IdRuns, read_runs, write_runs
 
 LARGEST = 2**63 - 1

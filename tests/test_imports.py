@@ -7,6 +7,7 @@ it was imported.
       a copy of the rooms  +  one planted line    --lint-->    this contract is broken
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -133,3 +134,24 @@ def test_an_import_through_a_third_room_is_found(copy: Path) -> None:
     (copy / "serving" / "planted.py").write_text("from versions import planted\n", encoding="utf-8")
     (copy / "versions" / "planted.py").write_text("import apache_beam\n", encoding="utf-8")
     assert broken(copy) == {"no-beam"}
+
+
+def bare_imports(source: str) -> set[str]:
+    """The modules of this folder that a test imports without `tests.`: they would exist twice, with classes of each."""
+    here = {path.stem for path in Path(__file__).parent.glob("*.py")}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+    return {name for name in found if name.partition(".")[0] in here}
+
+
+def test_what_tests_share_has_one_name() -> None:
+    bare = {path.name: bare_imports(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.py")}
+    assert {name: found for name, found in bare.items() if found} == {}
+    assert bare_imports("import naive\nfrom memory_log import MemoryLog\nfrom tests.hand import HandClock") == {
+        "naive",
+        "memory_log",
+    }

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest_kit import House, ids, letters, line, lines_of, records, rows
 
 from event_log.clock import SystemClock
 from event_log.event import Event
@@ -21,6 +20,7 @@ from ingest.replay import Replay
 from ingest.run import ingest
 from ingest.sample_data import open_sample
 from ingest.summary import Summary
+from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
 from versions.store import VersionStore
 from views.events import MAX_LINES
 

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-from ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
 from event_log.errors import AppendError, TopicMissingError
 from event_log.event import MAX_DEPTH
@@ -19,6 +18,7 @@ from ingest.lock import hold
 from ingest.run import ingest
 from ingest.sources import open_source
 from ingest.summary import Summary
+from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
 IN_2100 = 4_102_444_800_000_000
 

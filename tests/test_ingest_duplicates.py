@@ -18,7 +18,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ingest_kit import (
+
+from event_log.decode import events_table
+from event_log.errors import TopicRecreatedError
+from event_log.event import Event
+from ingest.chunk import of_lines
+from ingest.digests import Digests, content_digests
+from ingest.duplicates import DuplicateFilter
+from ingest.errors import ArchiveGapError, LogGapError
+from ingest.known import CONFLICT, DUPLICATE, NEW, Known
+from ingest.summary import Summary
+from tests.ingest_kit import (
     NAMES,
     PARTITIONS,
     T0,
@@ -33,18 +43,8 @@ from ingest_kit import (
     records,
     rows,
 )
-from memory_log import MemoryLog
-from profiles import examples
-
-from event_log.decode import events_table
-from event_log.errors import TopicRecreatedError
-from event_log.event import Event
-from ingest.chunk import of_lines
-from ingest.digests import Digests, content_digests
-from ingest.duplicates import DuplicateFilter
-from ingest.errors import ArchiveGapError, LogGapError
-from ingest.known import CONFLICT, DUPLICATE, NEW, Known
-from ingest.summary import Summary
+from tests.memory_log import MemoryLog
+from tests.profiles import examples
 from versions.errors import DamagedFileError
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 
 from ingest.archive_import import ImportedEpoch, import_history
 from ingest.errors import UnreadableFileError
@@ -21,6 +20,7 @@ from ingest.lock import hold
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
 from ingest.summary import Summary
+from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 from versions.archive_file import ARCHIVE_SCHEMA
 from versions.id_runs import read_runs
 

@@ -7,9 +7,9 @@ sent    [a]                [b c]
 
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
 
 from ingest.packer import LINGER_S, Packed, Packer
+from tests.profiles import examples
 from views.events import MAX_LINES
 
 A, B = ("x", "A"), ("x", "B")

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ingest_kit import T0, HandClock, all_lines, ids, line, memory_house, reasons, rows
-from profiles import examples
 
 from ingest import replay as module
 from ingest.chunk import Chunk
@@ -22,6 +20,8 @@ from ingest.replay import Replay, parse_speed
 from ingest.run import ingest
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
+from tests.ingest_kit import T0, HandClock, all_lines, ids, line, memory_house, reasons, rows
+from tests.profiles import examples
 
 SECOND = 1_000_000
 

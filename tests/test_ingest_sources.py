@@ -16,8 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ingest_kit import T0, all_lines, event, line, read_all
-from profiles import examples
 
 from event_log.decode import events_table
 from event_log.event import MAX_ID, Event, RefusedError, decode_event, encode_event
@@ -38,6 +36,8 @@ from ingest.lines import event_lines
 from ingest.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
 from ingest.sample_data import FOLDER, open_sample
 from ingest.sources import open_source
+from tests.ingest_kit import T0, all_lines, event, line, read_all
+from tests.profiles import examples
 
 HEADER = "venue,symbol,trade_id,time,price,quantity,side\n"
 ROW = f"x,BTC-USD,1,{T0},100.5,2,buy\n"

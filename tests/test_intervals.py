@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
-import naive
 import pytest
-from draws import EARLIEST_US
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import A_MONDAY_US, SECOND_US, WEEK_US
-from profiles import examples
 
+from tests import naive
+from tests.draws import EARLIEST_US
+from tests.naive import A_MONDAY_US, SECOND_US, WEEK_US
+from tests.profiles import examples
 from views.errors import IntervalError
 from views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, coarsest_published, parse_interval
 

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from page_server import PARTITION, Market, PageServer
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests.page_server import PARTITION, Market, PageServer
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)  # a deadline, not a pace: what is waited for comes within a second

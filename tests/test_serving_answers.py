@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 
+from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 from views.answers import Column, Ratio, decimal_text
 from views.bars import BARS
 from views.measures import Count, Last, Max, Sum

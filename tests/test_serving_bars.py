@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving_world import NOON, SECOND, World, offsets
 
+from tests.serving_world import NOON, SECOND, World, offsets
 from views.interval import parse_interval
 
 MINUTE = 60 * SECOND

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_world import NAMES, NOON, SECOND, World
 
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
@@ -22,6 +21,7 @@ from event_log.topics import create_topics
 from serving.app import create_app
 from serving.service import ServingOptions
 from stack.broker import free_port
+from tests.serving_world import NAMES, NOON, SECOND, World
 
 MINUTE = 60 * SECOND
 

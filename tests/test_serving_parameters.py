@@ -6,8 +6,9 @@ from urllib.parse import quote, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
-from serving_world import World
+
+from tests.profiles import examples
+from tests.serving_world import World
 
 GOOD = {"venue": "x", "symbol": "BTC"}
 

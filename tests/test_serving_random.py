@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import examples
-from serving_world import NOON, SECOND, World, offsets
 
 from event_log.chain import Chain
 from serving.batch import BatchReader, Want, windows
 from serving.fold import Fold
+from tests.profiles import examples
+from tests.serving_world import NOON, SECOND, World, offsets
 from views.bars import BARS
 from views.interval import NAMED_INTERVALS, Interval
 from views.merge import merge_all

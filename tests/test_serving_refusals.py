@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from serving_world import NAMES, World
 
 from event_log.cell import encode_key, encode_value
+from tests.serving_world import NAMES, World
 from versions.errors import ManifestError
 from views.answers import Column
 from views.bars import BARS

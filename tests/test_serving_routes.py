@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 
 from serving.app import create_app
 from slackwater.errors import SettingError
+from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 from views.answers import Column
 from views.measures import Count
 from views.view import View

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serving_world import World
 
 from serving.pool import Pool
 from serving.problems import ProblemError
 from serving.service import ServingOptions
 from serving.thread import Steps
+from tests.serving_world import World
 
 
 def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:

@@ -6,11 +6,11 @@ from functools import cache
 
 import duckdb
 import pytest
-from draws import INTERVALS
 from hypothesis import Phase, settings
-from laws import Law, laws
-from profiles import PROFILE
 
+from tests.draws import INTERVALS
+from tests.laws import Law, laws
+from tests.profiles import PROFILE
 from views import sql
 from views.answers import Column, Finish1, Ratio, decimal_text
 from views.bars import BARS

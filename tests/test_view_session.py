@@ -4,13 +4,13 @@ import random
 from pathlib import Path
 
 import duckdb
-import naive
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draws import events_table
-from naive import A_MONDAY_US, SECOND_US, Event
 
+from tests import naive
+from tests.draws import events_table
+from tests.naive import A_MONDAY_US, SECOND_US, Event
 from views.answers import Column
 from views.bars import BARS
 from views.measures import Last, Sum

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
-import naive
 import pyarrow as pa
 import pytest
-from draws import LARGEST_PRICE, events_table
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import A_MONDAY_US, SECOND_US, Event
-from profiles import examples
 
 import views.view
+from tests import naive
+from tests.draws import LARGEST_PRICE, events_table
+from tests.naive import A_MONDAY_US, SECOND_US, Event
+from tests.profiles import examples
 from views.answers import Answer, Column, Ratio, decimal_text, ratio_units
 from views.bars import BARS
 from views.errors import DefinitionError, OverflowingStateError, UnknownViewError, ViewError
