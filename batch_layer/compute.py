@@ -1,6 +1,6 @@
 """Computes views: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard, on any Beam runner."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from pipeline.segment import Segment
 from pipeline.summarise import Summarise
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.view import View
+
+Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
+"""What makes the view files of a version under a folder."""
 
 
 def build(

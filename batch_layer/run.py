@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
-from batch_layer.compute import run_pipeline, written
+from batch_layer.compute import Compute, run_pipeline, written
 from batch_layer.errors import CutBehindError
 from batch_layer.segments import archive_segments
 from event_log.clock import Clock
@@ -31,11 +31,17 @@ from views.view import View
 Steps = Callable[[str], None]
 
 
+def new_run_id() -> str:
+    """A name that no other run has, with the time in front for whoever lists a folder."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
 @dataclass
 class BatchRun:
     """One run. `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
 
-    `extra` is an epoch of imported history that this run takes into the archive.
+    `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
+    `new_run_id` names the run; a simulation gives its own.
     """
 
     log: Log
@@ -46,6 +52,8 @@ class BatchRun:
     options: Any = None
     extra: Epoch = NOTHING
     on_step: Steps = lambda _: None
+    compute: Compute = run_pipeline
+    new_run_id: Callable[[], str] = new_run_id
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Manifest:
@@ -58,7 +66,7 @@ class BatchRun:
         topic = self.names.source(self.views[0].source)
         topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
         parent = self._parent(topic, topics)
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        run_id = self.new_run_id()
         writer = self.log.writer()
         try:
             with self._step("mark"):
@@ -77,7 +85,7 @@ class BatchRun:
         with self._step("compute"):
             segments = archive_segments(self.store.home, topics[topic], archive)
             folder = self.store.folder / str(version) / "views"
-            run_pipeline(segments, self.views, folder, self.options)
+            self.compute(segments, self.views, folder, self.options)
         with self._step("publish"):
             files = tuple(
                 ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)

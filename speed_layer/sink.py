@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apache_beam as beam
 
 from event_log.cell import Cell, encode_key, encode_value, lane_of
-from event_log.clock import SystemClock
+from event_log.clock import Clock, SystemClock
 from event_log.log import Ack, Log
 from event_log.names import TopicNames
 from pipeline.segment import States
@@ -32,8 +32,11 @@ class _Sent(NamedTuple):
 class PublishDeltas(beam.DoFn):
     """States -> nothing. Bounded in memory: with MAX_IN_FLIGHT deltas unacknowledged it waits for the oldest."""
 
-    def __init__(self, open_log: Callable[[], Log], names: TopicNames, views: tuple[View, ...]) -> None:
+    def __init__(
+        self, open_log: Callable[[], Log], names: TopicNames, views: tuple[View, ...], clock: Clock | None = None
+    ) -> None:
         self._open_log = open_log
+        self._clock = clock or SystemClock()
         self._names = names
         self._views = views
 
@@ -44,7 +47,6 @@ class PublishDeltas(beam.DoFn):
         self._group = log.reader(self._names.source(self._views[0].source), {}, GROUP)
         self._sent: deque[_Sent] = deque()
         self._acknowledged: dict[int, int] = {}
-        self._clock = SystemClock()
         self._committed_s = self._clock.elapsed_s()
 
     def process(self, states: States) -> None:
