@@ -22,6 +22,7 @@ from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from pipeline.options import read_options
 from slackwater.errors import SlackwaterError
+from slackwater.faults import arm
 from slackwater.settings import from_environ
 from versions.store import VersionStore
 from views.registry import VIEWS
@@ -39,6 +40,7 @@ class BatchOptions(PipelineOptions):
 def main(arguments: list[str]) -> int:
     """Run; 0 if a version was published or the views were written."""
     try:
+        arm(os.environ)
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
         own = options.view_as(BatchOptions)
         if (own.input is None) != (own.output is None):

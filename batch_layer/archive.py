@@ -17,6 +17,7 @@ from event_log.decode import WHOLE_RECORD, Refused, decode
 from event_log.log import Ack, Log, Writer, read_range
 from event_log.mark import marks_at
 from event_log.names import TopicNames
+from slackwater.faults import reach
 from versions.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
 from versions.id_runs import IdRuns, write_runs
 from versions.manifest import ArchiveFile, Manifest, StoredFile
@@ -79,6 +80,7 @@ class Archiver:
         pending: list[Ack] = []
         try:
             for found in read_range(self._log, topic, start, cut):
+                reach("archive.read")
                 decoded = decode(found.records)
                 source = f"{topic}@{topic_id}/{found.partition}"
                 for refusal in decoded.refused:
@@ -89,6 +91,7 @@ class Archiver:
                         path = self._store.home / archive_path(self._run_id, found.partition, 0)
                         files[found.partition] = open_writer(path)
                     runs.add_events(decoded.table)
+                    reach("archive.write")
                     offset, index = decoded.table.column("offset"), decoded.table.column("index")
                     files[found.partition].write(archive_table(found.partition, decoded.table, offset, index))
         finally:
@@ -108,15 +111,18 @@ class Archiver:
     ) -> Epoch:
         if not files:
             return Epoch((), None, 0, dict(refused))
-        entries = [
-            ArchiveFile(self._store.stored(file.path, file.rows), self._run_id, p, start[p], cut[p])
-            for p, file in sorted(files.items())
-        ]
+        entries = []
+        for p, file in sorted(files.items()):
+            reach("archive.sync")
+            stored = self._store.stored(file.path, file.rows)
+            entries.append(ArchiveFile(stored, self._run_id, p, start[p], cut[p]))
+        reach("archive.ids")
         path: Path = self._store.home / "archive" / self._run_id / "ids.parquet"
         ids = self._store.stored(path, write_runs(runs, path))
         return Epoch(tuple(entries), ids, sum(file.rows for file in files.values()), dict(refused))
 
     def _refuse(self, source: str, refusal: Refused) -> Ack:
+        reach("archive.letter")
         line = "" if refusal.line == WHOLE_RECORD else f":{refusal.line}"
         letter = dead_letter.DeadLetter(
             source=source,

@@ -40,13 +40,20 @@ def run_pipeline(
     options: PipelineOptions | None = None,
     finished: bool = False,
 ) -> None:
-    """Run it to its end: in process, or on the runner that `options` names."""
+    """Run it to its end: in process, or on the runner that `options` names.
+
+    Raises:
+        ComputeError: it failed. Runners raise what a step raised in types of their own.
+    """
     options = options or PipelineOptions([])
     # Named by hand: Beam's default runner would look for another one on the network first.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     build(pipeline, segments, views, folder, finished)
-    pipeline.run().wait_until_finish()
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        raise ComputeError(f"The pipeline failed: {error}.", "What is served is whole; run it again.") from error
 
 
 def written(

@@ -4,9 +4,11 @@ SlackwaterError
   BatchError
     TailLostError       the log no longer holds what the parent's cut stands on
     CutBehindError      a mark lies below the parent's cut
-    ComputeError        the pipeline ended without a file that it had to write
+    ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     InputError          Parquet files that are no trades
 """
+
+from typing import ClassVar
 
 from slackwater.errors import SlackwaterError
 
@@ -30,7 +32,9 @@ class CutBehindError(BatchError):
 
 
 class ComputeError(BatchError):
-    """The pipeline ended without a file that it had to write."""
+    """The pipeline failed, or ended without a file that it had to write."""
+
+    retriable: ClassVar[bool] = True
 
 
 class InputError(BatchError):

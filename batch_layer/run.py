@@ -21,6 +21,7 @@ from event_log.errors import TopicRecreatedError
 from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
+from slackwater.faults import reach
 from versions.manifest import Instrument, Manifest, Mark, Proof, ViewFile
 from versions.store import VersionStore, empty_manifest
 from views.interval import PUBLISHED_INTERVALS
@@ -73,11 +74,15 @@ class BatchRun:
                 check_parent(self.log, topic, parent)
                 start = {p: parent.cut.get(p, bounds.start) for p, bounds in self.log.bounds(topic).items()}
                 delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}
+                reach("mark.before")
                 cut = append_marks(writer, topic, start, run_id)
+                reach("mark.after")
                 _check_cut(start, cut)
             with self._step("archive"):
                 archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
+                reach("archive.before")
                 epoch = archiver.archive(topic, topics[topic], start, cut)
+                reach("archive.after")
         finally:
             writer.close()
         archive = (*parent.archive, *epoch.files, *self.extra.files)
@@ -85,8 +90,11 @@ class BatchRun:
         with self._step("compute"):
             segments = archive_segments(self.store.home, topics[topic], archive)
             folder = self.store.folder / str(version) / "views"
+            reach("compute.before")
             self.compute(segments, self.views, folder, self.options)
+            reach("compute.after")
         with self._step("publish"):
+            reach("publish.before")
             files = tuple(
                 ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
                 for view, interval, shard, path in written(segments, self.views, folder)
@@ -109,6 +117,7 @@ class BatchRun:
                 timings_ms=dict(self.timings_ms),
             )
             self.store.publish(manifest)
+            reach("publish.after")
         return manifest
 
     def _parent(self, topic: str, topics: Mapping[str, str]) -> Manifest:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.coders import TablesCoder
 from pipeline.segment import States
+from slackwater.faults import reach
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.registry import view_named
 from views.session import connect
@@ -106,8 +107,10 @@ def _copy(con: duckdb.DuckDBPyConnection, select: str, view: View, path: Path) -
     temporary = path.with_suffix(".tmp")
     order = ", ".join([*view.key, "start"])
     target = str(temporary).replace("'", "''")
+    reach("compute.write")
     con.execute(
         f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO '{target}' "
         f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
     )
+    reach("compute.rename")
     temporary.replace(path)

@@ -6,7 +6,8 @@ no mark: it is a record that does not decode.
 
 from collections.abc import Iterable, Mapping
 
-from event_log.log import Log, Record, Writer, read_range
+from event_log.log import Ack, Log, Record, Writer, read_range
+from slackwater.faults import reach
 
 MARK_HEADER = "slackwater-mark"
 
@@ -28,7 +29,10 @@ def append_marks(writer: Writer, topic: str, partitions: Iterable[int], run_id: 
         AppendError: one was not acknowledged. Marks that were, stay; they are harmless.
     """
     headers = [(MARK_HEADER, run_id.encode())]
-    acks = {p: writer.append(topic, p, None, b"", headers) for p in partitions}
+    acks: dict[int, Ack] = {}
+    for p in partitions:
+        reach("mark.append")
+        acks[p] = writer.append(topic, p, None, b"", headers)
     return {p: ack.offset() for p, ack in acks.items()}
 
 

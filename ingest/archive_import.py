@@ -24,6 +24,7 @@ from ingest.run import Progress
 from ingest.sources import Source
 from ingest.summary import Summary, Tally
 from ingest.verdicts import judge_chunk
+from slackwater.faults import reach
 from versions.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
 from versions.id_runs import IdRuns, Instrument, write_runs
 from versions.manifest import ArchiveFile, StoredFile
@@ -151,6 +152,7 @@ class _Files:
     def _close(self) -> None:
         for partition, writer in sorted(self._open.items()):
             writer.close()
+            reach("archive.import")
             stored = self._store.stored(writer.path, writer.rows)
             self._closed.append(ArchiveFile(stored, self._epoch, partition, None, None))
         self._open = {}

@@ -24,6 +24,7 @@ from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
 from ingest.summary import Summary, Tally
 from ingest.verdicts import judge_chunk
+from slackwater.faults import reach
 from versions.store import VersionStore
 
 MAX_IN_FLIGHT = 2000
@@ -107,12 +108,14 @@ class Door:
         """Flush and release; the counts, all of them acknowledged. Raises AppendError."""
         try:
             self.flush()
+            reach("ingest.after")
         finally:
             self.filter.close()
             self._writer.close()
         return self.summary()
 
     def _take(self, chunk: Chunk) -> None:
+        reach("ingest.before")
         events = judge_chunk(chunk, self.filter.judge, self._writer, self._names.dead_letters, self._clock, self._tally)
         if not events.num_rows:
             return
@@ -129,6 +132,7 @@ class Door:
         for instrument, lines in records:
             while len(self._flying) >= self._max_in_flight:
                 self._land()
+            reach("ingest.append")
             partition = self.filter.partition_of(instrument)
             ack = self._writer.append(self._names.trades, partition, ":".join(instrument).encode(), b"\n".join(lines))
             generation = self.filter.known.generation
@@ -144,6 +148,7 @@ class Door:
         flight = self._flying[0]
         flight.generation.acknowledged(flight.partition, flight.ack.offset())
         self._flying.popleft()
+        reach("ingest.landed")
 
 
 @contextmanager

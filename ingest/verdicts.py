@@ -18,6 +18,7 @@ from event_log.log import Writer
 from ingest.chunk import Chunk, Fault
 from ingest.known import CONFLICT, DUPLICATE, NEW
 from ingest.summary import Tally
+from slackwater.faults import reach
 
 _TAKEN = "the id was taken by an event with another time, price, quantity or side"
 
@@ -38,11 +39,14 @@ def judge_chunk(
     verdicts = judge(events)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = kept[verdicts == CONFLICT].tolist()
+    reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, _TAKEN) for i in conflicts}
     acks = [
         send(writer, topic, DeadLetter(chunk.source, chunk.position(i), *faults[i], now_us, chunk.original(i)))
         for i in sorted(faults)
     ]
+    if acks:
+        reach("ingest.letter")
     for ack in acks:
         ack.offset()
     tally.refused.update(fault.reason for fault in faults.values() if fault.reason != CONFLICT_REASON)

@@ -2,6 +2,7 @@
 
     SlackwaterError
       SettingError          a setting or an argument that cannot be used
+      StorageError          the disk refused to read or write                          (retriable)
       LogError              the event log is not what it was, or cannot be reached     (event_log.errors)
       VersionError          a published version cannot be read or written              (versions.errors)
       ViewError             a view's definition or a state that does not fit it        (views.errors)
@@ -26,3 +27,15 @@ class SlackwaterError(Exception):
 
 class SettingError(SlackwaterError):
     """A setting, option or parameter has a value that cannot be used."""
+
+
+class StorageError(SlackwaterError):
+    """The disk refused to read or write: it is full, broken, or not ours to write to."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(
+            f"A file could not be read or written: {cause}.",
+            "Make room or repair the disk, then run it again: what is served is whole, and no step counts twice.",
+        )

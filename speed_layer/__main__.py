@@ -20,6 +20,7 @@ from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from pipeline.options import read_options
 from slackwater.errors import SettingError, SlackwaterError
+from slackwater.faults import arm
 from slackwater.settings import from_environ
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     # By force: a warning that Beam logs while it is imported sets logging up before this does.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", force=True)
     try:
+        arm(os.environ)
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         settings = from_environ(os.environ)
         source = SourceSettings(

@@ -15,6 +15,7 @@ from event_log.clock import Clock, SystemClock
 from event_log.log import Ack, Log
 from event_log.names import TopicNames
 from pipeline.segment import States
+from slackwater.faults import reach
 from views.registry import view_named
 from views.view import View
 
@@ -54,7 +55,9 @@ class PublishDeltas(beam.DoFn):
         view, slot = view_named(states.view, self._views), states.slot
         lane = lane_of(view, slot.topic_id, slot.partition)
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
+        reach("emit.before")
         ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), encode_value(cell))
+        reach("emit.after")
         self._sent.append(_Sent(slot.partition, slot.upto, ack))
         while self._sent and (self._sent[0].ack.done() or len(self._sent) > MAX_IN_FLIGHT):
             self._settle(self._sent.popleft())
@@ -71,8 +74,11 @@ class PublishDeltas(beam.DoFn):
 
     def _settle(self, sent: _Sent) -> None:
         sent.ack.offset()
+        reach("emit.landed")
         self._acknowledged[sent.partition] = sent.upto
 
     def _commit(self, wait: bool = False) -> None:
         self._committed_s = self._clock.elapsed_s()
+        reach("commit.before")
         self._group.commit(self._acknowledged, wait)
+        reach("commit.after")

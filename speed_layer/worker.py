@@ -12,6 +12,7 @@ from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreat
 from event_log.log import Log
 from event_log.names import TopicNames
 from pipeline.segment import Segment, Slot
+from slackwater.faults import reach
 from speed_layer.beginning import beginnings
 from speed_layer.tiling import Piece, Tiler
 from versions.store import VersionStore
@@ -52,6 +53,7 @@ class Worker:
         self._topic_id = log.topic_id(self._topic)
         bounds = log.bounds(self._topic)
         self._count = len(bounds)
+        reach("read.begin")
         self._positions = beginnings(log, names, store, views, partitions)
         self._tilers = {p: Tiler(at) for p, at in self._positions.items()}
         for p, at in self._positions.items():
@@ -78,11 +80,13 @@ class Worker:
 
     def _step(self, timeout_s: float) -> Iterator[Segment]:
         try:
+            reach("read.before")
             slices = self._reader.poll(timeout_s)
         except PositionLostError:
             self._recover()
             return
         for found in slices:
+            reach("read.after")
             tiler = self._tilers[found.partition]
             for piece in tiler.add(found):
                 yield self._segment(found.partition, piece)

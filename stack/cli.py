@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from slackwater import __version__
-from slackwater.errors import SlackwaterError
+from slackwater.errors import SlackwaterError, StorageError
+from slackwater.faults import arm
 from slackwater.settings import SETTINGS, Setting, from_environ
 from stack.cli_batch import archive, batch
 from stack.cli_ingest import ingest, topics
@@ -39,6 +40,7 @@ def _option(setting: Setting) -> Any:
 def main(context: click.Context, /, **given: str | None) -> None:
     """One definition, one cut, one answer: a Lambda architecture whose merged answer equals a full recomputation."""
     set_up_logging()
+    arm(os.environ)
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     context.obj = Context(from_environ(environ))
 
@@ -56,6 +58,9 @@ def run() -> None:
         main(standalone_mode=False)
     except SlackwaterError as error:
         errors.print(f"[bold red]error:[/] {_plain(str(error))}")
+        sys.exit(1)
+    except OSError as error:
+        errors.print(f"[bold red]error:[/] {_plain(str(StorageError(error)))}")
         sys.exit(1)
     except click.ClickException as error:
         error.show()

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ingest.archive_import import import_history
 from ingest.lock import hold
-from slackwater.errors import SlackwaterError
+from slackwater.errors import SlackwaterError, StorageError
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
@@ -45,6 +45,8 @@ def run_command(context: Context, every: int | None, as_json: bool) -> None:
             _report(_run(context), as_json)
         except SlackwaterError as error:
             logger.error("%s", error)
+        except OSError as error:
+            logger.error("%s", StorageError(error))
         stop.wait(max(0.0, every - (CLOCK.elapsed_s() - began)))
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from slackwater.faults import reach
+
 
 class Files(Protocol):
     """What versions need of a file system."""
@@ -53,6 +55,7 @@ class LocalFiles:
         """See `Files.create`."""
         with path.open("xb") as file:
             file.write(data)
+            reach("publish.write")
             file.flush()
             os.fsync(file.fileno())
         _sync_folder(path.parent)
@@ -64,6 +67,7 @@ class LocalFiles:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        reach("publish.rename")
         temporary.replace(path)
         _sync_folder(path.parent)
 

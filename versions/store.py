@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from slackwater.faults import reach
 from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
 from versions.files import Files, LocalFiles
 from versions.manifest import Manifest, Mark, Proof, StoredFile, decode_manifest, encode_manifest
@@ -153,8 +154,10 @@ class VersionStore:
             current = self.pointer().version
             if current != manifest.parent:
                 raise LostRaceError(manifest.parent, current)
+            reach("publish.manifest")
             # Only a winner writes a manifest, so that every whole one was published or was about to be.
             self.files.create(self.manifest_path(manifest.version), data)
+            reach("publish.pointer")
             self.files.replace(self._pointer, pointer.encode() + b"\n")
 
 
