@@ -1,5 +1,5 @@
-"""One batch run: read the parent, mark, archive, compute, publish. A run that dies anywhere leaves the old version
-served and can be run again; it starts over with new marks.
+"""One batch run: read and check the parent, mark, archive, compute, publish. A run that dies anywhere leaves the old
+version served and can be run again; it starts over with new marks.
 """
 
 import uuid
@@ -62,11 +62,15 @@ class BatchRun:
 
         Raises:
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
+            PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             LostRaceError: another run published first.
         """
         topic = self.names.source(self.views[0].source)
         topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
         parent = self._parent(topic, topics)
+        with self._step("check"):
+            # A flipped bit mostly reads back without an error, and would be in every version from then on.
+            self.store.check([*(entry.file for entry in parent.archive), *parent.ids])
         run_id = self.new_run_id()
         writer = self.log.writer()
         try:

@@ -23,7 +23,8 @@ from ingest.known import Generation, Known
 from versions.errors import VersionError
 from versions.id_runs import IdRuns, Instrument, read_runs
 from versions.manifest import Manifest, StoredFile
-from versions.store import Pointer, VersionStore
+from versions.pointer import Pointer
+from versions.store import VersionStore
 
 POINTER_SECONDS = 1.0
 """How often the pointer is looked at, at most."""
@@ -62,7 +63,7 @@ class DuplicateFilter:
         self._read: set[StoredFile] = set()
         self._files: list[tuple[int, str]] = []
         self._cut: dict[int, int] = {}
-        manifest = store.current()
+        manifest = store.pointed(self._pointer)
         self._stand_on(manifest)
         self._read_log(self._cut)
 
@@ -91,7 +92,7 @@ class DuplicateFilter:
             pointer = self._store.pointer()
             if pointer == self._pointer:
                 return
-            manifest = self._store.current()
+            manifest = self._store.pointed(pointer)
             self._move(pointer, manifest)
         except VersionError:
             return

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from versions.manifest import Instrument, Manifest
+from versions.inspector import Inspector
+from versions.manifest import Instrument, Manifest, StoredFile
 from views.interval import Interval, coarsest_published
 from views.rows import Row, rows_of
 from views.session import connect, files_sql
@@ -49,10 +50,11 @@ class BatchReader:
         for found in manifest.instruments:
             name = found.venue, found.symbol
             self.instruments[name] = (*self.instruments.get(name, ()), found)
-        self._paths: dict[tuple[str, str, int], list[str]] = {}
+        self._home = home
+        self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
         for file in manifest.views:
-            self._paths.setdefault((file.view, file.interval, file.shard), []).append(str(home / file.file.path))
-        self._con = sandbox((path for paths in self._paths.values() for path in paths), threads, memory_limit)
+            self._files.setdefault((file.view, file.interval, file.shard), []).append(file.file)
+        self._con = sandbox((str(home / file.file.path) for file in manifest.views), threads, memory_limit)
 
     def nothing(self, want: Want) -> bool:
         """Whether it is plain without reading that there are no such bars."""
@@ -67,12 +69,17 @@ class BatchReader:
         """A cursor for one `bars`; its `interrupt` ends that from another thread."""
         return self._con.cursor()
 
+    def files(self, want: Want) -> list[StoredFile]:
+        """The files that the bars are read from."""
+        level = coarsest_published(want.interval).text
+        shards = sorted({found.partition for found in self.instruments.get((want.venue, want.symbol), ())})
+        return [file for shard in shards for file in self._files.get((want.view.name, level, shard), ())]
+
     def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
         """The bars, in order of start and key."""
         level = coarsest_published(want.interval)
         known = self.instruments.get((want.venue, want.symbol), ())
-        shards = sorted({found.partition for found in known})
-        paths = [path for shard in shards for path in self._paths.get((want.view.name, level.text, shard), ())]
+        paths = [str(self._home / file.path) for file in self.files(want)]
         if not paths:
             return []
         low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
@@ -88,6 +95,19 @@ class BatchReader:
     def close(self) -> None:
         """Close the database."""
         self._con.close()
+
+
+def whole_bars(inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+    """The bars, if their files are whole before they are read and after.
+
+    Raises:
+        DamagedFileError: one is not; whatever was read is not used.
+    """
+    files = batch.files(want)
+    inspector.check(files)
+    rows = batch.bars(want, cursor)
+    inspector.check(files)
+    return rows
 
 
 def sandbox(paths: Iterable[str], threads: int, memory_limit: str | None) -> duckdb.DuckDBPyConnection:

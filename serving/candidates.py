@@ -5,11 +5,14 @@ judged in `serving.log_checks`.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from versions.errors import DamagedFileError, VersionError
-from versions.manifest import Manifest
-from versions.store import NOTHING, VersionStore
+from versions.inspector import Inspector
+from versions.manifest import Manifest, StoredFile
+from versions.pointer import NOTHING, Pointer
+from versions.store import VersionStore
 from views.view import View
 
 
@@ -26,80 +29,105 @@ class NothingWholeError(VersionError):
 
 
 class Candidates:
-    """Chooses among the versions of a store. Files are hashed once; a damaged one is hashed again when asked again."""
+    """Chooses among the versions of a store. `watched` are the files that the last choice stands on, or refused."""
 
-    def __init__(self, store: VersionStore, views: tuple[View, ...]) -> None:
+    def __init__(self, store: VersionStore, views: tuple[View, ...], inspector: Inspector) -> None:
+        self.watched: set[Path] = set()
         self._store = store
         self._views = views
-        self._checked: set[int] = set()
+        self._inspector = inspector
 
-    def choose(self) -> Choice:
-        """The version to serve now.
+    def choose(self, pointer: Pointer | str, served: int | None = None) -> Choice:
+        """The version to serve now. `pointer` is what one reading of it gave, or why there is none.
+
+        `served` is the version that was served until now: it stays where the pointer cannot say which.
 
         Raises:
             NothingWholeError: there are versions, and none is whole and of these definitions.
         """
+        self.watched = set()
         refusals: list[str] = []
         second: Choice | None = None
-        for manifest in self._in_order(refusals):
+        for manifest in self._in_order(pointer, served, refusals):
             if manifest is None:
                 return Choice(None, tuple(refusals), {})
-            damage = self._damage(manifest)
+            damage = self._view_damage(manifest)
             if damage:
                 refusals.append(damage)
                 continue
             refused = self._refused_views(manifest)
-            choice = Choice(manifest, tuple(refusals), refused)
-            if not refused:
+            damage = self._archive_damage(manifest)
+            choice = Choice(manifest, (*refusals, damage) if damage else tuple(refusals), refused)
+            if not refused and not damage:
                 return choice
             if second is None and len(refused) < len(self._views):
                 second = choice
-            refusals += refused.values()
+            refusals += [*refused.values(), *([damage] if damage else [])]
         if second is None:
             raise NothingWholeError(" ".join(refusals) or "No version is whole.")
         return second
 
+    def look(self) -> None:
+        """See whether a file that the last choice was made by changed; the inspector's revision says so."""
+        self._inspector.look(self.watched)
+
     def check(self, manifest: Manifest) -> None:
-        """Compare a version's view files with its manifest, once.
+        """Compare a version's view files with its manifest.
 
         Raises:
             DamagedFileError
         """
-        if manifest.version not in self._checked:
-            names = {view.name for view in self._views}
-            self._store.check(file.file for file in manifest.views if file.view in names)
-            self._checked.add(manifest.version)
+        self._inspector.check(self.view_files(manifest))
 
-    def _in_order(self, refusals: list[str]) -> Iterator[Manifest | None]:
+    def view_files(self, manifest: Manifest) -> list[StoredFile]:
+        """The files of the served views."""
+        names = {view.name for view in self._views}
+        return [file.file for file in manifest.views if file.view in names]
+
+    def _in_order(self, pointer: Pointer | str, served: int | None, refusals: list[str]) -> Iterator[Manifest | None]:
         """The pointer's version first, then those below it, newest first. A reason is added where one is left out."""
+        if pointer == NOTHING:
+            yield None
+            return
         below = None
-        try:
-            pointer = self._store.pointer()
+        if isinstance(pointer, str):
+            refusals.append(pointer)
+        else:
             below = pointer.version
-            if pointer == NOTHING:
-                # A first publication may have ended between its manifest and its pointer; a second one cannot have.
-                if len(self._store.whole()) < 2:
-                    yield None
-                    return
-                below = None
-                refusals.append("The pointer is gone, though versions were published.")
-            else:
-                current = self._store.current()
-                if current is not None:
-                    below = current.version
-                    yield current
-        except (VersionError, OSError) as error:
-            refusals.append(str(error))
-        for manifest in self._store.whole():
+            self._watch(self._store.manifest_path(below))
+            try:
+                yield self._store.pointed(pointer)
+            except VersionError as error:
+                refusals.append(str(error))
+        whole = self._store.whole()
+        if below is None:
+            whole.sort(key=lambda manifest: manifest.version != served)
+        for manifest in whole:
             if below is None or manifest.version < below:
+                self._watch(self._store.manifest_path(manifest.version))
                 yield manifest
 
-    def _damage(self, manifest: Manifest) -> str:
+    def _watch(self, path: Path) -> None:
+        self._inspector.look([path])
+        self.watched.add(path)
+
+    def _view_damage(self, manifest: Manifest) -> str:
+        files = self.view_files(manifest)
+        self.watched.update(self._store.home / file.path for file in files)
         try:
-            self.check(manifest)
+            self._inspector.check(files)
         except DamagedFileError as error:
-            return f"Version {manifest.version} is not served: {error.path.name} is damaged."
+            return f"Version {manifest.version} is not served: {self._name(error.path)} is damaged."
         return ""
+
+    def _archive_damage(self, manifest: Manifest) -> str:
+        """What is known of the archive, which is large: it is read before it is used, and slowly by the scrub."""
+        files = self._inspector.known_damage([*(entry.file for entry in manifest.archive), *manifest.ids])
+        self.watched.update(self._store.home / file.path for file in files)
+        return f"Version {manifest.version} is not whole: {files[0].path} is damaged." if files else ""
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._store.home).as_posix()
 
     def _refused_views(self, manifest: Manifest) -> dict[str, str]:
         found = {}

@@ -1,4 +1,4 @@
-"""The service without the web: the parts that live as long as the process, and the two threads that keep them current.
+"""The service without the web: the parts that live as long as the process, and the threads that keep them current.
 
 `step` does what the threads do, once, so that tests and a simulation need no thread.
 """
@@ -16,17 +16,19 @@ from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.problems import not_serving
 from serving.row_cache import RowCache
+from serving.scrub import Scrub
 from serving.snapshot import Snapshot
 from serving.source import BatchRows
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
+from versions.inspector import Inspector
 from versions.store import VersionStore
 from views.view import View
 
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """How much the service takes for itself. Times in seconds."""
+    """How much the service takes for itself. Times in seconds; a scrub of 0 bytes a second reads nothing again."""
 
     workers: int = 2
     waiting: int = 64
@@ -34,6 +36,7 @@ class ServingOptions:
     kept_rows: int = 200_000
     poll_s: float = 0.2
     watch_every_s: float = 0.1
+    scrub_bytes_per_s: int = 16_000_000
 
 
 class Readiness(NamedTuple):
@@ -64,15 +67,20 @@ class Service:
         self.hot = HotStore(views)
         self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s)
         self.row_cache = RowCache(self.options.kept_rows)
-        self.watch = VersionsWatch(log, names.trades, store, self.hot, self.feed, self.clock, self.row_cache)
+        self.inspector = Inspector(store)
+        self.watch = VersionsWatch(
+            log, names.trades, store, self.hot, self.feed, self.clock, self.row_cache, self.inspector
+        )
+        self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
-        self.rows = BatchRows(self.pool, self.row_cache)
+        self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.as_of = AsOf(store, self.watch, names.trades)
         self.metrics = Metrics(self.clock)
         self._threads: list[Steps] = []
 
     def step(self) -> None:
         """What the threads do, once."""
+        self.scrub.step()
         self.watch.step()
         self.feed.step()
 
@@ -80,6 +88,7 @@ class Service:
         """Start the threads."""
         self._threads = [
             Steps("slackwater-versions", self.watch.step, self.options.watch_every_s),
+            Steps("slackwater-scrub", self.scrub.step, self.options.watch_every_s),
             Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
         ]
         for thread in self._threads:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from event_log.cell import Cell
-from serving.batch import UNREADABLE, BatchReader, Want
+from serving.batch import UNREADABLE, BatchReader, Want, whole_bars
 from serving.ends import Ends
 from serving.merge import first, merge_rows
 from serving.pool import Pool
 from serving.problems import unreadable
 from serving.row_cache import RowCache
+from versions.errors import DamagedFileError
+from versions.inspector import Inspector
 from versions.manifest import Instrument
 from views.interval import Interval
 from views.merge import State
@@ -24,8 +26,9 @@ from views.view import View
 class BatchRows:
     """Reads batch rows: nothing where nothing can be, kept results at once, DuckDB in the pool for the rest."""
 
-    def __init__(self, pool: Pool, cache: RowCache) -> None:
+    def __init__(self, pool: Pool, cache: RowCache, inspector: Inspector) -> None:
         self._pool = pool
+        self._inspector = inspector
         self._cache = cache
 
     async def read(self, batch: BatchReader, want: Want) -> list[Row]:
@@ -36,9 +39,10 @@ class BatchRows:
         if known is not None:
             return known
         cursor = batch.cursor()
+        read = partial(whole_bars, self._inspector, batch, want, cursor)
         try:
-            rows = await self._pool.run(partial(batch.bars, want, cursor), cursor.interrupt)
-        except UNREADABLE as error:
+            rows = await self._pool.run(read, cursor.interrupt)
+        except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(batch.version) from error
         cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
         self._cache.put(batch.version, want, rows)

@@ -37,7 +37,6 @@ class TradesRoute:
         self._view = service.views[0]
         self._grounds = Grounds(service, self._view)
         self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
-        self._checked: set[str] = set()
         self._lock = Lock()
 
     async def answer(self, request: Request) -> Response:
@@ -87,11 +86,11 @@ class TradesRoute:
     ) -> list[Trade]:
         files = reader.files(ground.partitions)
         try:
-            for file in (entry.file for entry in files):
-                if file.sha256 not in self._checked:  # a flipped bit mostly reads back without an error
-                    self._service.store.check([file])
-                    self._checked.add(file.sha256)
-            return reader.trades(files, want, database)
+            stored = [entry.file for entry in files]
+            self._service.inspector.check(stored)  # a flipped bit mostly reads back without an error
+            trades = reader.trades(files, want, database)
+            self._service.inspector.check(stored)
+            return trades
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(ground.snapshot.version) from error
 

@@ -1,7 +1,8 @@
 """The watch of versions: follows the pointer and the log, and swaps the snapshot that requests answer from.
 
-    pointer moved, topic or partitions changed  -> choose a version, check it against the log, fold its chains, swap
-    every second                                -> is the log's start still below the cut, its end above what is applied
+    pointer moved, a file, the topic or partitions changed
+                  -> choose a version, check it against the log, fold its chains, swap
+    every second  -> is the log's start still below the cut, its end above what is applied; are the files as they were
 
 It never guesses: where something does not fit, it serves the newest version that is whole, or a batch view alone,
 and says so (`Snapshot.refusals`).
@@ -14,7 +15,7 @@ from dataclasses import replace
 from event_log.clock import Clock
 from event_log.errors import LogError, TopicMissingError
 from event_log.log import Log
-from serving.batch import BatchReader
+from serving.batch import BatchReader, whole_bars
 from serving.candidates import Candidates, Choice, NothingWholeError
 from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
@@ -23,7 +24,9 @@ from serving.log_watch import LogFacts, LogWatch
 from serving.row_cache import RowCache
 from serving.snapshot import Snapshot, snapshot_key
 from versions.errors import VersionError
+from versions.inspector import Inspector
 from versions.manifest import Manifest
+from versions.pointer import Pointer
 from versions.store import VersionStore, empty_manifest
 
 _LOG = logging.getLogger("slackwater.serving")
@@ -42,13 +45,21 @@ class VersionsWatch:
     """
 
     def __init__(
-        self, log: Log, topic: str, store: VersionStore, hot: HotStore, feed: Feed, clock: Clock, rows: RowCache
+        self,
+        log: Log,
+        topic: str,
+        store: VersionStore,
+        hot: HotStore,
+        feed: Feed,
+        clock: Clock,
+        rows: RowCache,
+        inspector: Inspector,
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.log_error: str | None = None
         self.error: str | None = None
         self.log_watch = LogWatch(log, topic, clock)
-        self.candidates = Candidates(store, tuple(hot.views.values()))
+        self.candidates = Candidates(store, tuple(hot.views.values()), inspector)
         self._log = log
         self._topic = topic
         self._store = store
@@ -56,6 +67,7 @@ class VersionsWatch:
         self._feed = feed
         self._clock = clock
         self._rows = rows
+        self._inspector = inspector
         self._state: object = None
         self._pointed: object = None
         self._looked_at = float("-inf")
@@ -75,10 +87,12 @@ class VersionsWatch:
         facts = self._look(now) if due else self.log_watch.facts
         if due and facts is not None:
             self._compare(facts, applied)
-        state = pointer, facts and (facts.topic_id, sorted(facts.bounds))
+        if due:
+            self.candidates.look()
+        state = pointer, self._inspector.revision, facts and (facts.topic_id, sorted(facts.bounds))
         if state == self._state and now < self._retry_at:
             return
-        self._load(facts)
+        self._load(pointer, facts)
         self._state, self._pointed = state, pointer
         well = self.snapshot is not None and not self.snapshot.refusals and self.error is None
         self._retry_at = float("inf") if well else now + RETRY_EVERY_S
@@ -118,7 +132,7 @@ class VersionsWatch:
             self._lost.clear()
         return found
 
-    def _pointer(self) -> object:
+    def _pointer(self) -> Pointer | str:
         try:
             return self._store.pointer()
         except (VersionError, OSError) as error:
@@ -134,14 +148,20 @@ class VersionsWatch:
         if lost or any(facts.bounds[p].start > at for p, at in snapshot.cut.items() if p in facts.bounds):
             self._state = None
 
-    def _load(self, facts: LogFacts | None) -> None:
+    def _load(self, pointer: Pointer | str, facts: LogFacts | None) -> None:
+        served = None if self.snapshot is None else self.snapshot.version
         try:
-            snapshot = self._snapshot(self.candidates.choose(), facts)
+            choice = self.candidates.choose(pointer, served)
+        except NothingWholeError as error:
+            self._fail(error)
+            self.snapshot = None  # as a server that starts now: what is damaged is not read
+            return
+        try:
+            snapshot = self._snapshot(choice, facts)
         except (VersionError, LogError) as error:
-            self.error = str(error)
-            self._say((self.error,))
+            self._fail(error)
             if self.snapshot is not None and self.error not in self.snapshot.refusals:
-                self.snapshot = replace(self.snapshot, refusals=(*self.snapshot.refusals, self.error))
+                self.snapshot = replace(self.snapshot, refusals=(*self.snapshot.refusals, str(error)))
             return
         self.error = None
         self._say(snapshot.refusals)
@@ -155,6 +175,10 @@ class VersionsWatch:
         while len(self._kept) > KEPT_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]
         self.snapshot = snapshot
+
+    def _fail(self, error: Exception) -> None:
+        self.error = str(error)
+        self._say((self.error,))
 
     def _snapshot(self, choice: Choice, facts: LogFacts | None) -> Snapshot:
         manifest = choice.manifest
@@ -197,9 +221,11 @@ class VersionsWatch:
         for want in self._rows.recent(self.snapshot.version, WARMED):
             if not snapshot.batch.nothing(want):
                 with snapshot.batch.cursor() as cursor:
-                    self._rows.put(snapshot.version, want, snapshot.batch.bars(want, cursor))
+                    self._rows.put(snapshot.version, want, whole_bars(self._inspector, snapshot.batch, want, cursor))
 
     def _say(self, refusals: tuple[str, ...]) -> None:
         if refusals and refusals != self._said:
             _LOG.error("Refused: %s", " ".join(refusals))
+        if self._said and not refusals:
+            _LOG.info("Nothing is refused any more.")
         self._said = refusals

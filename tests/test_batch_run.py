@@ -34,7 +34,7 @@ from tests.beam_world import (
 )
 from tests.memory_log import MemoryLog
 from versions.archive_file import ARCHIVE_SCHEMA
-from versions.errors import LostRaceError
+from versions.errors import LostRaceError, VersionError
 from versions.files import LocalFiles
 from versions.manifest import Manifest
 from versions.store import VersionStore
@@ -92,7 +92,12 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
     for version in (first, second, third):
         marks = marks_at(kafka.log, kafka.names.trades, version.cut)
         assert marks == dict.fromkeys(version.cut, version.run_id)
-    assert set(third.timings_ms) == {"mark", "archive", "compute"}  # a manifest cannot hold how long it took to write
+    assert set(third.timings_ms) == {
+        "check",
+        "mark",
+        "archive",
+        "compute",
+    }  # a manifest cannot hold how long it took to write
 
 
 def test_an_archive_holds_each_event_with_its_place_and_an_instrument_its_bounds(memory: World) -> None:
@@ -212,15 +217,38 @@ def test_a_pipeline_that_fails_or_writes_nothing_publishes_nothing(
     served = memory.batch()
     with pytest.raises(ComputeError, match="without writing"):
         memory.batch(compute=lambda *_: None)
-    (entry, *_) = served.archive
-    path = memory.home / entry.file.path
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(Exception, match=r"(?i)parquet|magic|invalid"):
-        memory.batch()
-    path.write_bytes(data)
     assert memory.store.current() == served
     memory.check(memory.batch())
+
+
+@pytest.mark.parametrize("kind", ["archive", "ids", "manifest", "pointer"])
+def test_a_run_whose_parent_is_damaged_marks_nothing_and_publishes_nothing(memory: World, kind: str) -> None:
+    memory.produce(20)
+    served = memory.batch()
+    path = {
+        "archive": memory.home / served.archive[0].file.path,
+        "ids": memory.home / served.ids[0].path,
+        "manifest": memory.store.manifest_path(served.version),
+        "pointer": memory.store.folder / "current",
+    }[kind]
+    good = path.read_bytes()
+    ends = memory.log.bounds(memory.names.trades)
+    for damaged in (flipped(good, 0), flipped(good, len(good) // 2), flipped(good, -1), good[:-1], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(VersionError, match=r"damaged|not the one that was published"):
+            memory.batch()
+    path.unlink()
+    with pytest.raises(VersionError, match=r"damaged|does not exist|is gone"):
+        memory.batch()
+    assert memory.log.bounds(memory.names.trades) == ends
+    path.write_bytes(good)
+    memory.check(memory.batch())
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
 
 
 @pytest.mark.broker
@@ -380,6 +408,6 @@ def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
     steps: list[str] = []
     run = BatchRun(memory.log, memory.names, memory.store, (BARS,), SystemClock(), on_step=steps.append)
     published = run.run()
-    assert steps == ["mark", "archive", "compute", "publish"]
+    assert steps == ["check", "mark", "archive", "compute", "publish"]
     assert set(run.timings_ms) == set(steps)
     assert replace(published, timings_ms={}) == replace(memory.store.manifest(1), timings_ms={})

@@ -77,7 +77,7 @@ def test_an_instrument_has_the_partition_of_its_key(trades: Trades) -> None:
 def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(results: dict[str, Any]) -> None:
     batch = results["batch"]
     assert batch["trades"] == 100_000
-    assert set(batch["seconds"]) == {"mark", "archive", "compute", "publish"}
+    assert set(batch["seconds"]) == {"check", "mark", "archive", "compute", "publish"}
     assert len(batch["pairs"]) == TINY.pairs
     assert batch["bars"] > 1_000
     for figure in (

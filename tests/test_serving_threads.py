@@ -85,7 +85,7 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
         async with app.router.lifespan_context(app):
             while not world.service.readiness().ready:
                 await asyncio.sleep(0.002)
-            assert threading.active_count() == before + 2
+            assert threading.active_count() == before + 3
 
     asyncio.run(live())
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", 60_000_000)

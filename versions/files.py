@@ -6,12 +6,26 @@ What is durable is said by name: `create` and `replace` return when the bytes an
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slackwater.faults import reach
+
+SETTLED_NS = 100_000_000
+"""A file system counts a file's changes in steps of some milliseconds; two changes within one step look like one."""
+
+
+class Stamp(NamedTuple):
+    """Which bytes a path names: it differs once they were written to, or replaced.
+
+    `settled` is false so shortly after a change that another one may not show.
+    """
+
+    identity: tuple[int, ...]
+    settled: bool
 
 
 class Files(Protocol):
@@ -37,6 +51,9 @@ class Files(Protocol):
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
         """A file's size and SHA-256. Raises OSError."""
+
+    def stamp(self, path: Path) -> Stamp:
+        """A file's stamp, without reading it. Raises OSError."""
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
@@ -95,6 +112,12 @@ class LocalFiles:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
+
+    def stamp(self, path: Path) -> Stamp:
+        """See `Files.stamp`. The time of change, not that of writing: nobody can set it back."""
+        found = path.stat()
+        settled = abs(time.time_ns() - found.st_ctime_ns) > SETTLED_NS
+        return Stamp((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns), settled)
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:

@@ -114,7 +114,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     body = {"format": FORMAT, **asdict(manifest)}
     body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
     document = {"manifest": body, "sha256": _digest(body)}
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return _text(document)
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -125,6 +125,8 @@ def decode_manifest(data: bytes) -> Manifest:
     """
     try:
         document = json.loads(data)
+        if _text(document) != data:  # white space and the order of keys are outside of the digest
+            raise ManifestError("A manifest is not as it was written.")
         body = document["manifest"]
         if document["sha256"] != _digest(body):
             raise ManifestError("A manifest's SHA-256 is not its own.")
@@ -140,6 +142,10 @@ def decode_manifest(data: bytes) -> Manifest:
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
+
+
+def _text(document: object) -> bytes:
+    return json.dumps(document, indent=1).encode() + b"\n"
 
 
 def _with_file(kind: Any, entry: dict[str, Any]) -> Any:

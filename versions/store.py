@@ -2,32 +2,21 @@
 
     <home>/versions/1/manifest.json, views/...
     <home>/versions/2/...
-    <home>/versions/current          {"version": 2, "sha256": "..."} of version 2's manifest
+    <home>/versions/current          the pointer, `versions.pointer`
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
 
 Nothing is replaced in place but the pointer. A folder without a whole manifest is a run that did not end.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from slackwater.faults import reach
 from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
 from versions.files import Files, LocalFiles
 from versions.manifest import Manifest, Mark, Proof, StoredFile, decode_manifest, encode_manifest
-
-
-class Pointer(NamedTuple):
-    """What is served: the version, and the SHA-256 of its manifest's file. Version 0 is empty and has none."""
-
-    version: int
-    sha256: str
-
-
-NOTHING = Pointer(0, "")
+from versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
 
 
 class VersionStore:
@@ -43,20 +32,21 @@ class VersionStore:
         """The pointer; version 0 when nothing was ever published.
 
         Raises:
-            PointerError: it is empty, torn, or points outside.
+            PointerError: it is empty, torn, changed, or gone though versions were published.
         """
         try:
             data = self.files.read(self._pointer)
         except FileNotFoundError:
-            return NOTHING
+            if not any("manifest.json" in self.files.names(self.folder / str(n)) for n in self.numbers()):
+                return NOTHING
+            try:
+                data = self.files.read(self._pointer)  # the first publication may have come between the two looks
+            except FileNotFoundError as error:
+                raise PointerError("The pointer is gone, though versions were published.") from error
         try:
-            found = json.loads(data)
-            version, sha256 = found["version"], found["sha256"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise PointerError(f"{self._pointer} holds no pointer: {data[:60]!r}.") from error
-        if type(version) is not int or version < 1 or not isinstance(sha256, str):
-            raise PointerError(f"{self._pointer} points outside: {data[:60]!r}.")
-        return Pointer(version, sha256)
+            return decode_pointer(data)
+        except ValueError as error:
+            raise PointerError(f"The pointer is damaged, it holds {data[:60]!r}.") from error
 
     def current(self) -> Manifest | None:
         """The manifest that the pointer names, None for version 0.
@@ -64,13 +54,22 @@ class VersionStore:
         Raises:
             PointerError, ManifestError: either cannot be trusted.
         """
-        pointer = self.pointer()
+        return self.pointed(self.pointer())
+
+    def pointed(self, pointer: Pointer) -> Manifest | None:
+        """The manifest that a pointer names, None for version 0: for those who read the pointer once.
+
+        Raises:
+            PointerError, ManifestError: it is not there, or not the one that was published.
+        """
         if pointer == NOTHING:
             return None
         try:
             data = self.files.read(self.manifest_path(pointer.version))
         except FileNotFoundError as error:
             raise PointerError(f"The pointer names version {pointer.version}, which does not exist.") from error
+        except OSError as error:
+            raise ManifestError(f"The manifest of version {pointer.version} cannot be read: {error}.") from error
         if hashlib.sha256(data).hexdigest() != pointer.sha256:
             raise ManifestError(f"The manifest of version {pointer.version} is not the one that was published.")
         return decode_manifest(data)
@@ -85,6 +84,8 @@ class VersionStore:
             found = decode_manifest(self.files.read(self.manifest_path(version)))
         except FileNotFoundError as error:
             raise NoSuchVersionError(version) from error
+        except OSError as error:
+            raise ManifestError(f"The manifest of version {version} cannot be read: {error}.") from error
         if found.version != version:
             raise ManifestError(f"The manifest of version {version} says that it is version {found.version}.")
         return found
@@ -147,18 +148,21 @@ class VersionStore:
 
         Raises:
             LostRaceError: the pointer is not at the parent any more; nothing changed.
+            PointerError: it cannot be read; nothing changed.
         """
         data = encode_manifest(manifest)
-        pointer = json.dumps({"version": manifest.version, "sha256": hashlib.sha256(data).hexdigest()})
+        pointer = Pointer(manifest.version, hashlib.sha256(data).hexdigest())
         with self.files.lock(self.folder / "lock"):
             current = self.pointer().version
             if current != manifest.parent:
                 raise LostRaceError(manifest.parent, current)
             reach("publish.manifest")
+            if current == NOTHING.version:  # from now on a pointer that is gone was lost
+                self.files.replace(self._pointer, encode_pointer(NOTHING))
             # Only a winner writes a manifest, so that every whole one was published or was about to be.
             self.files.create(self.manifest_path(manifest.version), data)
             reach("publish.pointer")
-            self.files.replace(self._pointer, pointer.encode() + b"\n")
+            self.files.replace(self._pointer, encode_pointer(pointer))
 
 
 def empty_manifest(topics: dict[str, str], cut: dict[int, int]) -> Manifest:

@@ -1,0 +1,56 @@
+"""The scrub: reads every file of the served version again, slowly and for ever, since bits on a disk flip in silence.
+
+Not here: what follows when one is damaged (`serving.versions_watch`), and changes that the file system knows of, which
+show at once (`versions.inspector`).
+"""
+
+from event_log.clock import Clock
+from serving.versions_watch import VersionsWatch
+from versions.errors import DamagedFileError
+from versions.inspector import Inspector
+from versions.manifest import StoredFile
+
+
+class Scrub:
+    """Reads one file a `step`, at most `bytes_per_s` on average; 0 reads nothing. Belongs to one thread."""
+
+    def __init__(self, inspector: Inspector, watch: VersionsWatch, clock: Clock, bytes_per_s: int) -> None:
+        self.read_bytes = 0
+        self.rounds = 0
+        self._inspector = inspector
+        self._watch = watch
+        self._clock = clock
+        self._bytes_per_s = bytes_per_s
+        self._left: list[StoredFile] = []
+        self._next_at = float("-inf")
+
+    def step(self) -> None:
+        """Read the next file, if its turn has come. One that is damaged changes the inspector's revision."""
+        now = self._clock.elapsed_s()
+        if not self._bytes_per_s or now < self._next_at:
+            return
+        if not self._left:
+            self._left = self._round()
+        if not self._left:
+            return
+        file = self._left.pop()
+        try:
+            self._inspector.reread(file)
+        except DamagedFileError:
+            self._left = [other for other in self._left if other.path != file.path]
+        self.read_bytes += file.size
+        self._next_at = now + file.size / self._bytes_per_s
+        self.rounds += not self._left
+
+    def _round(self) -> list[StoredFile]:
+        """The files of the version that is served, in the order of their last use: views are read last to first."""
+        snapshot = self._watch.snapshot
+        if snapshot is None:
+            return []
+        manifest = snapshot.manifest
+        archive = [entry.file for entry in manifest.archive]
+        files = [*archive, *manifest.ids, *(entry.file for entry in manifest.views)]
+        # The manifests, and what was refused: it may have been a fault of the reading.
+        others = set(self._watch.candidates.watched) - {self._inspector.path(file) for file in files}
+        self._inspector.look(others, anyway=True)
+        return files
