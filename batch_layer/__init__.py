@@ -2,3 +2,7 @@
 
 Not here: what is computed (`views`, `pipeline`), what a version is (`versions`), who reads it (`serving`).
 """
+
+from pipeline.beam_import import quiet_import
+
+quiet_import()

@@ -2,3 +2,7 @@
 
 Not here: what is computed (`views`, `pipeline`), how deltas are merged into answers (`serving`).
 """
+
+from pipeline.beam_import import quiet_import
+
+quiet_import()

@@ -38,8 +38,7 @@ class SpeedOptions(PipelineOptions):
 
 def main(arguments: list[str]) -> int:
     """Run until told to end."""
-    # By force: a warning that Beam logs while it is imported sets logging up before this does.
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         arm(os.environ)
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)

@@ -29,18 +29,10 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-class _Quiet(logging.Filter):
-    """Passes over lines of libraries that say nothing to a user of this program."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("apitools not found")
-
-
 def set_up_logging(level: int = logging.INFO) -> None:
     """One line a record on stderr: time, level, room, message. Libraries are heard from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S"))
-    handler.addFilter(_Quiet())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

@@ -149,3 +149,4 @@ def test_help_lists_the_layers_options_and_beams(layer: str, own: str) -> None:
         assert option in done.stdout
     assert f"usage: python -m {layer} [options]" in done.stdout
     assert ("--partitions" in done.stdout) == (layer == "speed_layer")
+    assert done.stderr == ""
