@@ -97,8 +97,6 @@ class Archiver:
         finally:
             for file in files.values():
                 file.close()
-        for ack in pending:
-            ack.offset()
         return self._epoch(files, runs, refused, start, cut)
 
     def _epoch(

@@ -1,6 +1,8 @@
 """Dead letters: what was refused, with its original bytes, its reason and where it came from.
 
-The key is the source and position, so a run that is repeated writes the same letter again and readers can tell.
+The key is the source and position, so a run that is repeated writes the same letter again and readers can tell. A
+letter is bounded, whatever was refused: it holds the first bytes of a large original, and the length and SHA-256 of
+all of it.
 """
 
 import hashlib
@@ -9,11 +11,28 @@ from typing import NamedTuple
 from event_log.event import Reason
 from event_log.log import Ack, Headers, Writer
 
+MAX_VALUE_BYTES = 512 * 1024
+"""How much of an original a letter holds: with its headers well below 1 MiB, the default limit of a topic."""
+
+MAX_TEXT_BYTES = 8 * 1024
+"""How much of an error, a source or a position it holds."""
+
+MAX_HEADER_BYTES = 64 * 1024
+"""How much of the original headers it holds, whole headers only."""
+
+
+class Whole(NamedTuple):
+    """What a value is the beginning of."""
+
+    length: int
+    sha256: str
+
 
 class DeadLetter(NamedTuple):
     """One refusal: `source` is a file or a topic with its id, `position` the place in it, `time_us` when it happened.
 
-    `reason` is a `Reason`, or `conflict` for an id that was taken with other content.
+    `reason` is a `Reason`, or `conflict` for an id that was taken with other content. `value` is the original, or its
+    beginning if `whole` says what all of it is.
     """
 
     source: str
@@ -23,6 +42,7 @@ class DeadLetter(NamedTuple):
     time_us: int
     value: bytes
     headers: Headers = ()
+    whole: Whole | None = None
 
 
 CONFLICT = "conflict"
@@ -30,17 +50,38 @@ CONFLICT = "conflict"
 
 
 def send(writer: Writer, topic: str, letter: DeadLetter) -> Ack:
-    """Append a letter. It is stored when the returned promise says so; do not move on before."""
+    """Append a letter. It is stored when the returned promise says so; do not move on before.
+
+    The header `stored` says how many bytes of the original the letter holds, if not all of them.
+    """
+    length, sha256 = letter.whole or Whole(len(letter.value), hashlib.sha256(letter.value).hexdigest())
+    value = letter.value[:MAX_VALUE_BYTES]
     facts = {
         "reason": str(letter.reason),
         "error": letter.error,
         "source": letter.source,
         "position": letter.position,
         "time": str(letter.time_us),
-        "length": str(len(letter.value)),
-        "sha256": hashlib.sha256(letter.value).hexdigest(),
+        "length": str(length),
+        "sha256": sha256,
     }
-    headers = [(name, text.encode("utf-8", "backslashreplace")) for name, text in facts.items()]
-    kept = [(f"original-{name}", value) for name, value in letter.headers]
-    key = f"{letter.source}:{letter.position}".encode("utf-8", "backslashreplace")
-    return writer.append(topic, 0, key, letter.value, [*headers, *kept])
+    if len(value) < length:
+        facts["stored"] = str(len(value))
+    headers = [(name, _text(text)) for name, text in facts.items()]
+    return writer.append(
+        topic, 0, _text(f"{letter.source}:{letter.position}"), value, [*headers, *_kept(letter.headers)]
+    )
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")[:MAX_TEXT_BYTES]
+
+
+def _kept(headers: Headers) -> Headers:
+    kept, size = [], 0
+    for name, value in headers:
+        size += len(name.encode()) + len(value or b"")  # the protocol allows a header without a value
+        if size > MAX_HEADER_BYTES:
+            break
+        kept.append((f"original-{name}", value or b""))
+    return kept

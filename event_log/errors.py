@@ -8,6 +8,7 @@ SlackwaterError
     TopicRecreatedError     a topic has another id than the one that was written down
     PositionLostError       a position is below the log's start or above its end
     AppendError             a record was not acknowledged                       (retriable)
+      RecordTooLargeError   a record is larger than its topic takes
     CodecError              bytes that are no delta
     CellConflictError       two cells over one slice differ
 """
@@ -66,6 +67,20 @@ class AppendError(LogError):
     """A record was not acknowledged."""
 
     retriable: ClassVar[bool] = True
+
+
+class RecordTooLargeError(AppendError):
+    """A record is larger than its topic takes. It was not sent; the writer goes on."""
+
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, topic: str, partition: int, key: bytes | None, size: int, limit: int) -> None:
+        super().__init__(
+            f"The record {key!r:.120} of {topic}[{partition}] has {size} bytes, the topic takes {limit}.",
+            "Raise the topic's max.message.bytes if the record is right.",
+        )
+        self.size = size
+        self.limit = limit
 
 
 class CodecError(LogError):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -23,7 +24,13 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from event_log.errors import AppendError, LogUnreachableError, PositionLostError, TopicMissingError
+from event_log.errors import (
+    AppendError,
+    LogUnreachableError,
+    PositionLostError,
+    RecordTooLargeError,
+    TopicMissingError,
+)
 from event_log.log import Bounds, Headers, Identity, Record, Slice
 
 GATHER_BYTES = 64 * 1024
@@ -35,6 +42,12 @@ _make: Callable[[Any], Record] = functools.partial(tuple.__new__, Record)
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Largest record: `max.message.bytes` of the delta topic."""
+
+SURE_BYTES = 64 * 1024
+"""A record of this size fits into any topic; for a larger one its topic is asked first."""
+
+OVERHEAD_BYTES = 1024
+"""What the log's format adds to a record at most, headers apart."""
 
 
 PROBE_S = 3.0
@@ -112,7 +125,14 @@ class KafkaLog:
                 compression_type="lz4",
                 max_block_ms=30_000,
             )
-        return KafkaWriter(producer)
+        return KafkaWriter(producer, self.max_record_bytes)
+
+    def max_record_bytes(self, topic: str) -> int:
+        """The largest record that a topic takes, before compression."""
+        with self.admin() as admin:
+            found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        limit = int(found["topic"][topic]["max.message.bytes"]["value"])
+        return min(limit, MAX_REQUEST_BYTES) - OVERHEAD_BYTES
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         """See `Log.partition_of`: Kafka's murmur2, the same in every client."""
@@ -209,8 +229,9 @@ class KafkaReader:
 class KafkaAck:
     """See `Ack`."""
 
-    def __init__(self, future: Any) -> None:
+    def __init__(self, future: Any, topic: str, partition: int, key: bytes | None) -> None:
         self._future = future
+        self._place = topic, partition, key
 
     def done(self) -> bool:
         """See `Ack.done`."""
@@ -221,20 +242,36 @@ class KafkaAck:
         try:
             return int(self._future.get(timeout=timeout_s).offset)
         except KafkaError as error:
-            raise AppendError(f"A record was not acknowledged: {error!r}.") from error
+            raise self.error(error) from error
+
+    def error(self, cause: BaseException) -> AppendError:
+        """What to raise if the log did not take the record."""
+        topic, partition, key = self._place
+        return AppendError(f"The record {key!r:.120} of {topic}[{partition}] was not acknowledged: {cause!r}.")
 
 
 class KafkaWriter:
-    """See `Writer`."""
+    """See `Writer`.
 
-    def __init__(self, producer: Any) -> None:
+    A record that the log refuses ends the client's idempotent producer, so one that is too large is refused before it
+    is asked. After any other refusal `append` says which record it was; open a new writer then.
+    """
+
+    def __init__(self, producer: Any, max_record_bytes: Callable[[str], int]) -> None:
         self._producer = producer
-        self._failed: list[BaseException] = []
+        self._max_record_bytes = max_record_bytes
+        self._limits: dict[str, int] = {}
+        self._failed: list[AppendError] = []
 
     def append(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
     ) -> KafkaAck:
         """See `Writer.append`."""
+        if self._failed:
+            raise self._failed[0]
+        size = len(key or b"") + len(value or b"") + sum(len(name) + len(held) for name, held in headers)
+        if size > SURE_BYTES:
+            self._check_size(topic, partition, key, size)
         try:
             future = self._producer.send(
                 topic, value=value, key=key, partition=partition, headers=list(headers) or None
@@ -245,8 +282,15 @@ class KafkaWriter:
             raise AppendError(f"Partition {partition} of {topic!r} is not known: {error}.") from error
         except KafkaError as error:
             raise AppendError(f"A record for {topic!r} was not taken: {error!r}.") from error
-        future.add_errback(self._failed.append)
-        return KafkaAck(future)
+        ack = KafkaAck(future, topic, partition, key)
+        future.add_errback(lambda cause: self._failed.append(ack.error(cause)))
+        return ack
+
+    def _check_size(self, topic: str, partition: int, key: bytes | None, size: int) -> None:
+        if topic not in self._limits:
+            self._limits[topic] = self._max_record_bytes(topic)
+        if size > self._limits[topic]:
+            raise RecordTooLargeError(topic, partition, key, size, self._limits[topic])
 
     def flush(self) -> None:
         """See `Writer.flush`."""
@@ -255,7 +299,7 @@ class KafkaWriter:
         except KafkaError as error:
             raise AppendError(f"Records were not acknowledged within 60 s: {error!r}.") from error
         if self._failed:
-            raise AppendError(f"{len(self._failed)} records were not acknowledged, the first: {self._failed[0]!r}.")
+            raise self._failed[0]
 
     def close(self) -> None:
         """See `Writer.close`."""

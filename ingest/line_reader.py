@@ -3,6 +3,7 @@
 One reader for both: a file always has something to give at once, a pipe is waited for. Not here: what a line means.
 """
 
+import hashlib
 import os
 import select
 
@@ -12,9 +13,10 @@ MAX_LINE_BYTES = 1024 * 1024
 
 
 class LongLine(bytes):
-    """The first bytes of a line that was too long; `length` is that of the whole line."""
+    """The first bytes of a line that was too long; `length` and `sha256` are those of the whole line."""
 
     length: int
+    sha256: str
 
 
 class LineReader:
@@ -24,6 +26,7 @@ class LineReader:
         self._descriptor = descriptor
         self._rest = b""
         self._dropped = 0
+        self._hash = hashlib.sha256()
         self._ended = False
         self.done_bytes = 0
 
@@ -45,8 +48,7 @@ class LineReader:
             lines[0] = self._long(lines[0])
         lines = [line if len(line) <= MAX_LINE_BYTES else self._long(line) for line in lines]
         if len(self._rest) > MAX_LINE_BYTES:
-            self._dropped += len(self._rest) - MAX_LINE_BYTES
-            self._rest = self._rest[:MAX_LINE_BYTES]
+            self._rest = self._drop(self._rest)
         return lines
 
     def close(self) -> None:
@@ -57,10 +59,16 @@ class LineReader:
         last, self._rest = self._rest, b""
         return self._long(last) if self._dropped else last
 
+    def _drop(self, line: bytes) -> bytes:
+        """The beginning of a line whose first bytes, if any were dropped before, are counted already."""
+        self._hash.update(line[MAX_LINE_BYTES:] if self._dropped else line)
+        self._dropped += len(line) - MAX_LINE_BYTES
+        return line[:MAX_LINE_BYTES]
+
     def _long(self, line: bytes) -> bytes:
         if isinstance(line, LongLine):
             return line
-        found = LongLine(line[:MAX_LINE_BYTES])
-        found.length = len(line) + self._dropped
-        self._dropped = 0
+        found = LongLine(self._drop(line))
+        found.length, found.sha256 = len(found) + self._dropped, self._hash.hexdigest()
+        self._dropped, self._hash = 0, hashlib.sha256()
         return found

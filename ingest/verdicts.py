@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from event_log.clock import Clock
 from event_log.dead_letter import CONFLICT as CONFLICT_REASON
-from event_log.dead_letter import DeadLetter, send
+from event_log.dead_letter import DeadLetter, Whole, send
 from event_log.decode import decode_lines
 from event_log.event import AHEAD_US
 from event_log.log import Writer
 from ingest.chunk import Chunk, Fault
 from ingest.known import CONFLICT, DUPLICATE, NEW
+from ingest.line_reader import LongLine
 from ingest.summary import Tally
 from slackwater.faults import reach
 
@@ -42,7 +43,7 @@ def judge_chunk(
     reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, _TAKEN) for i in conflicts}
     acks = [
-        send(writer, topic, DeadLetter(chunk.source, chunk.position(i), *faults[i], now_us, chunk.original(i)))
+        send(writer, topic, _letter(chunk.source, chunk.position(i), faults[i], now_us, chunk.original(i)))
         for i in sorted(faults)
     ]
     if acks:
@@ -54,3 +55,8 @@ def judge_chunk(
     tally.duplicates += int((verdicts == DUPLICATE).sum())
     new = verdicts == NEW
     return events if new.all() else events.filter(pa.array(new)).combine_chunks()
+
+
+def _letter(source: str, position: str, fault: Fault, now_us: int, original: bytes) -> DeadLetter:
+    whole = Whole(original.length, original.sha256) if isinstance(original, LongLine) else None
+    return DeadLetter(source, position, fault.reason, fault.error, now_us, original, whole=whole)

@@ -8,6 +8,7 @@ A run that dies at any step leaves the old version served, and its orphans are n
 memory where Kafka would refuse what has to be shown.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from kafka import KafkaProducer
 
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
 from event_log.clock import SystemClock
+from event_log.dead_letter import MAX_VALUE_BYTES
 from event_log.errors import TopicRecreatedError
 from event_log.mark import marks_at
 from tests.beam_world import (
@@ -134,6 +137,24 @@ def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_
     assert sorted(reasons(kafka)) == sorted(
         ["empty-value", "empty-value", "missing-field", "not-utf8", "too-many-lines"]
     )
+
+
+@pytest.mark.broker
+def test_a_foreign_record_of_any_size_is_a_bounded_dead_letter_and_does_not_stop_the_run(
+    broker: str, kafka: World
+) -> None:
+    huge = b"x" * (20 * 1024 * 1024)  # small enough for the topic once it is compressed
+    foreign = KafkaProducer(bootstrap_servers=broker, compression_type="lz4", max_request_size=len(huge) + 1000)
+    foreign.send(kafka.names.trades, huge, partition=1).get(timeout=30)
+    foreign.close()
+    kafka.produce(10, bad=False)
+    manifest = kafka.batch()
+    kafka.check(manifest)
+    assert manifest.counts["refused"] == 1
+    ((_, record),) = kafka.records(kafka.names.dead_letters)
+    headers = {name: value.decode() for name, value in record.headers}
+    assert record.value == huge[:MAX_VALUE_BYTES] and headers["stored"] == str(MAX_VALUE_BYTES)
+    assert (headers["length"], headers["sha256"]) == (str(len(huge)), hashlib.sha256(huge).hexdigest())
 
 
 def test_the_same_archive_gives_the_same_bytes(memory: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from event_log.clock import SystemClock
+from event_log.dead_letter import MAX_VALUE_BYTES
 from event_log.event import Event
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
@@ -19,6 +20,7 @@ from ingest.packer import LINGER_S
 from ingest.replay import Replay
 from ingest.run import ingest
 from ingest.sample_data import open_sample
+from ingest.sources import open_source
 from ingest.summary import Summary
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
 from versions.store import VersionStore
@@ -55,6 +57,20 @@ def test_dead_letters_are_read_back_with_their_bytes_and_headers(house: House) -
         assert headers["length"] == str(len(value)) and headers["sha256"] == hashlib.sha256(value).hexdigest()
         assert abs(int(headers["time"]) - house.clock.now_us()) < 60_000_000
     assert ids(house.log, house.names) == [10, 11]
+
+
+def test_a_line_of_any_size_is_a_bounded_dead_letter_and_the_door_goes_on(house: House, tmp_path: Path) -> None:
+    huge, wide = b"x" * (12 * 1024 * 1024), now_line(house, 2, note="y" * 900_000, price="-1")
+    path = tmp_path / "some.jsonl"
+    path.write_bytes(b"\n".join([now_line(house, 1), huge, wide, now_line(house, 3)]))
+    with house.door() as door:
+        summary = ingest(open_source(str(path)), door)
+    assert summary == Summary(2, 0, 0, {"bad-price": 1, "line-too-long": 1}, summary.records)
+    found = letters(house.log, house.names)
+    for (headers, value), whole in zip(found, (huge, wide), strict=True):
+        assert value == whole[:MAX_VALUE_BYTES] and headers["stored"] == str(MAX_VALUE_BYTES)
+        assert (headers["length"], headers["sha256"]) == (str(len(whole)), hashlib.sha256(whole).hexdigest())
+    assert ids(house.log, house.names) == [1, 3]
 
 
 def test_the_sample_is_taken_whole_once_and_twice_and_after_a_batch(house: House) -> None:

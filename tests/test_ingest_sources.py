@@ -3,6 +3,7 @@
 csv, parquet, jsonl --source--> chunks of lines --decode_event--> events, or a reason of the decoder's own
 """
 
+import hashlib
 import json
 import os
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,7 +32,7 @@ from ingest.errors import (
     UnknownFieldError,
     UnreadableFileError,
 )
-from ingest.line_reader import MAX_LINE_BYTES
+from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 from ingest.lines import event_lines
 from ingest.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
 from ingest.sample_data import FOLDER, open_sample
@@ -236,7 +237,7 @@ def test_a_line_beyond_the_limit_is_a_fault_and_keeps_its_first_bytes(ending: by
     path = tmp_path / "a.jsonl"
     path.write_bytes(line(1) + b"\n" + b"x" * (3 * MAX_LINE_BYTES) + ending)
     found = [
-        (chunk.position(i), chunk.faults.get(i), len(chunk.original(i)))
+        (chunk.position(i), chunk.faults.get(i), chunk.original(i))
         for chunk in read_all(open_source(str(path)))
         for i in range(len(chunk.lines))
     ]
@@ -244,8 +245,36 @@ def test_a_line_beyond_the_limit_is_a_fault_and_keeps_its_first_bytes(ending: by
     assert len(found) == (3 if ending else 2)
     fault, kept = found[1][1:]
     assert fault is not None and fault.reason == LINE_TOO_LONG and f"{3 * MAX_LINE_BYTES} bytes" in fault.error
-    assert kept == MAX_LINE_BYTES
+    assert len(kept) == MAX_LINE_BYTES and isinstance(kept, LongLine)
+    whole = b"x" * (3 * MAX_LINE_BYTES)
+    assert (kept.length, kept.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
     assert found[0][1] is None and found[-1][1] is (None if ending else fault)
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 9), st.booleans())
+@examples(200)
+def test_lines_of_any_length_read_in_blocks_of_any_length_are_whole_or_say_what_they_were(
+    lengths: list[int], block: int, ended: bool
+) -> None:
+    given_lines = [bytes([97 + i % 26]) * length for i, length in enumerate(lengths)]
+    text = b"\n".join(given_lines) + (b"\n" if ended and given_lines else b"")
+    *expected, last = text.split(b"\n")
+    expected += [last] if last else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.line_reader.MAX_LINE_BYTES", 8)
+        patch.setattr("ingest.line_reader.BLOCK_BYTES", block)
+        source, into = os.pipe()
+        os.write(into, text)
+        os.close(into)
+        reader, found = LineReader(source), []
+        while (lines := reader.read(1.0)) is not None:
+            found += lines
+        reader.close()
+    assert found == [whole[:8] for whole in expected]
+    for one, whole in zip(found, expected, strict=True):
+        assert isinstance(one, LongLine) == (len(whole) > 8)
+        if isinstance(one, LongLine):
+            assert (one.length, one.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
 
 
 # ----------------------------------------------------------------------------------------------------------------- csv

@@ -23,6 +23,7 @@ from kafka.admin import ConfigResource, NewTopic
 from event_log.errors import (
     AppendError,
     PositionLostError,
+    RecordTooLargeError,
     TopicMismatchError,
     TopicMissingError,
 )
@@ -254,25 +255,45 @@ def test_a_reader_waits_for_what_comes_and_gives_each_record_once(log: KafkaLog,
 
 
 @pytest.mark.broker
-def test_a_record_too_large_for_its_topic_is_an_append_error_and_a_new_writer_goes_on(
+def test_a_record_too_large_for_its_topic_is_refused_before_it_is_sent_and_the_writer_goes_on(
     log: KafkaLog, names: TopicNames
 ) -> None:
     create_topics(log, names, partitions=1)
-    trades = names.trades
     large = os.urandom(3 * 1024 * 1024)  # no codec makes it smaller
-    writer = log.writer()
-    with pytest.raises(AppendError, match="MessageSizeTooLarge"):
-        writer.append(trades, 0, None, large).offset()
-    with pytest.raises(AppendError, match="MessageSizeTooLarge"):
-        writer.flush()
-    with pytest.raises(AppendError):
-        writer.close()
     with closing(log.writer()) as writer:
-        with pytest.raises(AppendError, match="was not taken"):
+        with pytest.raises(
+            RecordTooLargeError, match=rf"record b'k' of {names.trades}\[0\] has 3145729 bytes"
+        ) as found:
+            writer.append(names.trades, 0, b"k", large)
+        assert (found.value.size, found.value.limit) == (3 * 1024 * 1024 + 1, log.max_record_bytes(names.trades))
+        assert not found.value.retriable and "max.message.bytes" in found.value.hint
+        with pytest.raises(RecordTooLargeError, match=rf"of {names.deltas}"):
             writer.append(names.deltas, 0, b"key", bytes(9 * 1024 * 1024))
         assert writer.append(names.deltas, 0, b"key", large * 2).offset() == 0
-        assert writer.append(trades, 0, None, b"x").offset() == 0
+        assert writer.append(names.trades, 0, None, b"x").offset() == 0
+        largest = os.urandom(log.max_record_bytes(names.trades))
+        assert writer.append(names.trades, 0, None, largest).offset() == 1
     assert values(list(read_range(log, names.deltas, {0: 0}, {0: 1}))) == [large * 2]
+
+
+@pytest.mark.broker
+def test_a_record_that_the_log_refuses_all_the_same_is_named_and_a_new_writer_goes_on(
+    log: KafkaLog, names: TopicNames
+) -> None:
+    configs = {"max.message.bytes": "1000"}  # smaller than any topic of the contract
+    with log.admin() as admin:
+        admin.create_topics([NewTopic(names.trades, num_partitions=1, replication_factor=1, topic_configs=configs)])
+        admin.wait_for_topics([names.trades])
+    refused = rf"record b'the key' of {names.trades}\[0\] was not acknowledged: .*MessageSizeTooLarge"
+    writer = log.writer()
+    assert writer.append(names.trades, 0, None, b"x").offset() == 0
+    with pytest.raises(AppendError, match=refused):
+        writer.append(names.trades, 0, b"the key", os.urandom(2000)).offset()
+    for ask in (lambda: writer.append(names.trades, 0, b"next", b"y"), writer.flush, writer.close):
+        with pytest.raises(AppendError, match=refused):
+            ask()
+    with closing(log.writer()) as writer:
+        assert writer.append(names.trades, 0, None, b"z").offset() == 1
 
 
 @pytest.mark.parametrize(
