@@ -31,6 +31,7 @@ from event_log.errors import (
     RecordTooLargeError,
     TopicMissingError,
 )
+from event_log.header_names import forgive_header_names
 from event_log.log import Bounds, Headers, Identity, Record, Slice
 
 GATHER_BYTES = 64 * 1024
@@ -49,6 +50,7 @@ SURE_BYTES = 64 * 1024
 OVERHEAD_BYTES = 1024
 """What the log's format adds to a record at most, headers apart."""
 
+forgive_header_names()
 
 PROBE_S = 3.0
 """How long a server may take to accept a connection."""
