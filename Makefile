@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench web lock clean
+.PHONY: help demo test check bench soak web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -33,7 +33,7 @@ endef
 
 help: ## List these words
 	@sed -n -e '/^[a-z]*:.*## /!d' -e 's/^\([a-z]*\):.*## /\1       /' -e 's/^\([a-z][a-z ]\{6\}\) */  make \1/p' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test and bench.'
+	@echo '  ARGS="..." is passed on by demo, test, bench and soak.'
 	@{ $(find_python); } || true
 
 demo: .venv/run.stamp web ## Start everything on this machine, stream trades, prove the answers
@@ -50,6 +50,9 @@ check: .venv/dev.stamp ## Check format, style, types and the direction of import
 
 bench: .venv/run.stamp ## Measure throughput and latency
 	.venv/bin/slackwater bench $(ARGS)
+
+soak: .venv/dev.stamp ## Simulate 10,000 random histories on every core
+	.venv/bin/python -m tests.simulation.soak $(ARGS)
 
 web: .venv/web.stamp ## Fetch the chart library of the page
 

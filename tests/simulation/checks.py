@@ -1,0 +1,151 @@
+"""What must hold, after every step and at the end. Each check compares with the raw records, by plain integers."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+from starlette.requests import Request
+
+from event_log.decode import decode
+from event_log.event import RefusedError, decode_event
+from event_log.mark import mark_of
+from serving.bars import BarsRoute
+from serving.problems import ProblemError
+from serving.service import Service
+from tests.simulation.light import rows_in
+from tests.simulation.log import Branch, Place
+from versions.manifest import Manifest
+from views.bars import BARS
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.merge import finisher
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def ask(world: "World", service: Service, symbol: str, interval: Interval, view: Any, layer: str = "merged") -> Any:
+    """One real request; None where the answer is a problem, which must be one that fits."""
+    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=0&limit=10000&layer={layer}"
+    request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
+    coroutine = BarsRoute(service, view).answer(request)
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        body: bytes = ended.value.body
+    except ProblemError as problem:
+        world.note(f"  {query}: {problem.status} {problem.kind}")
+        assert (problem.status, problem.kind) in {(404, "unknown-instrument"), (503, "not-serving")}, problem
+        return None
+    world.trace.note(f"  {query}", body)
+    return json.loads(body)
+
+
+def check_answer(
+    world: "World", service: Service, symbol: str, interval: Interval, view: Any, layer: str = "merged"
+) -> Any:
+    """An answer equals the oracle at its own cut and positions."""
+    found = ask(world, service, symbol, interval, view, layer)
+    if found is None:
+        return None
+    about = found["answer"]
+    cut, applied = ({int(p): at for p, at in about[name].items()} for name in ("cut", "applied"))
+    manifest = world.manifest_of(about["version"])
+    assert all(manifest.cut.get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
+    assert all(applied[p] >= at for p, at in cut.items()), f"applied below the cut: {about}"
+    alone = about["layer"] == "batch"
+    branches = {p: branch_of(world, manifest, p, alone) for p in applied}
+    uptos = cut if alone else applied
+    if not alone:
+        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
+        if not world.tail_lost:
+            assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
+    expected = [_shown(view, bar) for bar in world.truth.bars(symbol, interval.us, branches, uptos)]
+    assert found[view.name] == expected, (
+        f"{symbol} {interval.text} of {view.name} at {about}:\n  found    {found['bars']}\n  expected {expected}"
+    )
+    world.trace.count("answers")
+    if not alone and any(applied[p] > at > branches[p].start for p, at in cut.items()):
+        world.trace.count("answers of both layers")
+    if not about["complete"]:
+        world.trace.count("answers not complete")
+    return found
+
+
+def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:
+    """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
+    place = Place(manifest.topics.get(world.names.trades, world.topic_id), partition)
+    if alone and (manifest.run_id, place) in world.log.book.of_run:
+        return world.log.book.of_run[manifest.run_id, place]
+    return world.log.book.now[place]
+
+
+def _shown(view: Any, bar: dict[str, object]) -> dict[str, object]:
+    if view is BARS:
+        return bar
+    return {"start": bar["start"], "last": bar["close"], "trades": bar["trades"], "closed": bar["closed"]}
+
+
+def check_version(world: "World", manifest: Manifest) -> None:
+    """A published version is whole: its archive is the log below its cut, each event once; its views are right."""
+    files = [*(e.file for e in manifest.archive), *manifest.ids, *(e.file for e in manifest.views)]
+    world.store.check(files)
+    parent = world.manifest_of(manifest.parent)
+    assert all(manifest.cut[p] >= at for p, at in parent.cut.items()), "a cut went back"
+    branches = {p: branch_of(world, manifest, p, True) for p in manifest.cut}
+    for p, cut in manifest.cut.items():
+        assert any(r.offset == cut and mark_of(r) == manifest.run_id for r in branches[p].records), "no mark at the cut"
+        table = decode(branches[p].below(cut)).table
+        expected = list(zip(*(table.column(n).to_pylist() for n in ("offset", "index", "trade_id")), strict=True))
+        found = [place for e in manifest.archive if e.partition == p for place in _places(world, e.file.path)]
+        assert found == expected, f"the archive of version {manifest.version} in partition {p}: {found} != {expected}"
+    base = PUBLISHED_INTERVALS[0]
+    for interval in PUBLISHED_INTERVALS:
+        rows = [
+            row
+            for file in manifest.files_of(BARS.name, interval.text)
+            for row in rows_in(str(world.home / file.file.path), file.file.size, BARS)
+        ]
+        oracle = world.truth.oracle(interval.us, branches, manifest.cut)
+        shown = {(key, bar["start"]): bar for key in oracle.instruments for bar in oracle.bars(*key, interval.us)}
+        assert {(row.key, row.start) for row in rows} == set(shown), f"bars of version {manifest.version}"
+        if interval is base:
+            twice = len(rows) != len(shown)  # an instrument that a foreign writer put into two partitions
+            finish = finisher(BARS)
+            for row in () if twice else rows:
+                bar = shown[row.key, row.start]
+                assert finish(row.state) == {name: bar[name] for name in BARS.answers}, f"{row} is not {bar}"
+    world.trace.count("versions checked")
+
+
+def _places(world: "World", path: str) -> list[tuple[int, int, int]]:
+    if path not in world.places:
+        table = pq.read_table(world.home / path, columns=["offset", "index", "trade_id"])
+        world.places[path] = list(zip(*(table.column(i).to_pylist() for i in range(3)), strict=True))
+    return world.places[path]
+
+
+def check_door(world: "World") -> None:
+    """Every valid line that was given to the door is in the log once: the first of each id."""
+    latest = world.clock.now_us() + 60_000_000
+    offered: dict[tuple[str, int], Any] = {}
+    for chunk in world.inbox:
+        for line in chunk:
+            event = _event(line, latest)
+            if event is not None:
+                offered.setdefault((event.symbol, event.trade_id), event)
+    found = []
+    for p in range(len(world.log.topics[world.names.trades])):
+        for record in world.log.book.now[Place(world.topic_id, p)].records:
+            for line in (record.value or b"").split(b"\n"):
+                event = _event(line, latest)
+                if event is not None and event.symbol in world.through_the_door:
+                    found.append(event)
+    assert sorted(found) == sorted(offered.values()), "the door lost, doubled or changed an event"
+    world.trace.count("events through the door", len(found))
+
+
+def _event(line: bytes, latest_us: int) -> Any:
+    try:
+        return decode_event(line, latest_us)
+    except RefusedError:
+        return None

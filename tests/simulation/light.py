@@ -1,0 +1,174 @@
+"""What stands in for the heavy parts, so that a step takes milliseconds: no runner, one DuckDB session for all.
+
+    BatchRun.compute          the same DoFn (SQL of the view) without a runner, merged by the views' Python merge
+    serving's BatchReader     the same Parquet files, read by PyArrow, merged by the views' Python merge
+    connect                   one open session instead of a new one a run
+
+SQL merge == Python merge is a law of every view (tests/laws.py); that the stand-ins give the rows of the real parts is
+tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or expiring is replaced.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from batch_layer.sink import shard_path
+from pipeline.segment import Segment, States
+from pipeline.summarise import _SummariseSegment
+from serving.batch import BatchReader, Want
+from speed_layer import tiling
+from versions.archive_file import ARCHIVE_SCHEMA
+from versions.manifest import Manifest
+from views.answers import Column
+from views.bars import BARS
+from views.events import EVENT_SCHEMA
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.measures import Count, Last
+from views.merge import State, merger
+from views.rows import Row, rows_of, table_of
+from views.session import Summariser, connect
+from views.view import View
+
+GRID = 4
+"""Offsets between grid lines, as in the model of the design; the definition hash keeps the true one."""
+
+TAPE = View(
+    name="tape",
+    measures={"last": Last("price", by="trade_id"), "trades": Count()},
+    answers={"last": Column("last"), "trades": Column("trades")},
+)
+"""A second view: rules about several views need two."""
+
+VIEWS = (BARS, TAPE)
+
+
+class _Session:
+    """A DuckDB session that nobody closes."""
+
+    def __init__(self, con: Any) -> None:
+        self._con = con
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+    def __enter__(self) -> "_Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """It stays open."""
+
+
+@cache
+def session() -> _Session:
+    return _Session(connect(1))
+
+
+@cache
+def summariser(views: tuple[View, ...]) -> Summariser:
+    return Summariser(views)
+
+
+def summarise(views: tuple[View, ...], segment: Segment) -> Iterator[States]:
+    """The pipeline's own step, with a session that is open already."""
+    step = _SummariseSegment(views, 1)
+    step._summariser = summariser(views)
+    yield from step.process(segment)
+
+
+def merged(view: View, rows: Iterable[Row], interval: Interval) -> list[Row]:
+    """Rows at an interval, one a bar, sorted by key and start."""
+    merge = merger(view)
+    found: dict[tuple[tuple[str, ...], int], State] = {}
+    for key, start, state in rows:
+        at = key, interval.floor(start)
+        found[at] = merge(found[at], state) if at in found else state
+    return sorted(Row(key, start, state) for (key, start), state in found.items())
+
+
+def compute_with(pause: Callable[[str], None]) -> Any:
+    """A `Compute` that is a turn for each file."""
+
+    def compute(segments: Sequence[Segment], views: tuple[View, ...], folder: Path, options: object) -> None:
+        del options
+        for view in views:
+            shards: dict[int, list[Row]] = {}
+            for segment in segments:
+                pause(f"compute {view.name} {segment.slot.shard}")
+                for path in segment.paths:
+                    events = pq.read_table(path, schema=ARCHIVE_SCHEMA).select(EVENT_SCHEMA.names)
+                    shards.setdefault(segment.slot.shard, []).extend(summariser(views).rows(view, events))
+            for shard, rows in shards.items():
+                for interval in PUBLISHED_INTERVALS:
+                    path = shard_path(folder, view.name, interval, shard)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    pq.write_table(table_of(view, merged(view, rows, interval)), path)
+
+    return compute
+
+
+@lru_cache(512)
+def rows_in(path: str, size: int, view: View) -> tuple[Row, ...]:
+    del size
+    return tuple(rows_of(view, pq.read_table(path, schema=view.state_schema)))
+
+
+class LightReader(BatchReader):
+    """The batch views of one version, without a database."""
+
+    def __init__(self, home: Path, manifest: Manifest) -> None:
+        self.version = manifest.version
+        self.instruments = {}
+        for found in manifest.instruments:
+            name = found.venue, found.symbol
+            self.instruments[name] = (*self.instruments.get(name, ()), found)
+        self._home = home
+        self._manifest = manifest
+
+    def cursor(self) -> Any:
+        return session()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def bars(self, want: Want, cursor: object) -> list[Row]:
+        shards = {found.partition for found in self.instruments.get((want.venue, want.symbol), ())}
+        rows: list[Row] = []
+        for file in self._manifest.files_of(want.view.name, PUBLISHED_INTERVALS[0].text):
+            if file.shard in shards:
+                found = rows_in(str(self._home / file.file.path), file.file.size, want.view)
+                rows += [row for row in found if row.key[:2] == (want.venue, want.symbol)]
+        bars = merged(want.view, rows, want.interval)
+        bars = [b for b in bars if b.start >= want.low and (want.high is None or b.start < want.high)]
+        bars = [b for b in bars if b.start > want.low or b.key[2:] > want.after or not want.after]
+        bars.sort(key=lambda row: (row.start, row.key))
+        return bars[-want.limit :] if want.newest_first else bars[: want.limit]
+
+
+class InlinePool:
+    """Runs blocking calls at once."""
+
+    async def run(self, call: Callable[[], Any], interrupt: object = None) -> Any:
+        return call()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def light() -> Iterator[None]:
+    """The stand-ins are in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiling, "GRID", GRID)
+        patch.setattr("serving.versions_watch.BatchReader", LightReader)
+        patch.setattr("serving.as_of.BatchReader", LightReader)
+        patch.setattr("batch_layer.run.connect", session)
+        patch.setattr("ingest.archived.connect", lambda **_: session())
+        yield

@@ -1,0 +1,122 @@
+"""The programs of the simulation: what each process's main loop does, with the real parts.
+
+Each catches what the real loop catches, and nothing else: an error that no program of the project would survive ends
+the simulation as a violation.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from batch_layer.run import BatchRun
+from event_log.errors import AppendError, LogError
+from ingest.chunk import nothing, of_lines
+from ingest.door import open_door
+from serving.service import Service, ServingOptions
+from serving.source import BatchRows
+from slackwater.errors import SlackwaterError
+from speed_layer.sink import PublishDeltas
+from speed_layer.worker import Worker
+from tests.simulation.light import InlinePool, compute_with, summarise
+from versions.errors import LostRaceError
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PIPELINE_S = 20.0
+
+
+def speed(world: "World") -> None:
+    """speed_layer.run: pipelines one after the other, each begun where the chain ends."""
+    while True:
+        try:
+            _pipeline(world)
+        except LogError as error:
+            world.note(f"  the pipeline ended: {error}")
+            world.trace.count("pipelines that failed")
+            world.scheduler.pause("restart")
+
+
+def _pipeline(world: "World") -> None:
+    partitions = sorted(world.log.bounds(world.names.trades))
+    worker = Worker(world.log, world.names, world.store, world.views, partitions, world.clock)
+    sink = PublishDeltas(lambda: world.log, world.names, world.views, world.clock)
+    sink.setup()
+    end = world.clock.elapsed_s() + PIPELINE_S
+    while world.clock.elapsed_s() < end:
+        for segment in worker.step(0.0):
+            for states in summarise(world.views, segment):
+                sink.process(states)
+    sink.teardown()
+    worker.close()
+
+
+def batch(world: "World") -> None:
+    """batch_layer: one run."""
+    run = BatchRun(
+        world.log,
+        world.names,
+        world.store,
+        world.views,
+        world.clock,
+        compute=compute_with(world.scheduler.pause),
+        new_run_id=world.new_run_id,
+    )
+    try:
+        manifest = run.run()
+    except LostRaceError:
+        world.trace.count("races lost")
+    except AppendError:
+        world.trace.count("runs that failed")
+    except SlackwaterError as error:
+        if not world.expects(error):
+            raise AssertionError(f"a batch run was refused: {error}") from error
+        world.trace.count("runs refused")
+    else:
+        world.note(f"  published {manifest.version}")
+        world.trace.count("versions")
+
+
+def new_service(world: "World") -> Service:
+    """A service whose batch reads are made at once."""
+    service = Service(world.log, world.names, world.store, world.views, world.clock, ServingOptions(poll_s=0.0))
+    service.pool = InlinePool()  # type: ignore[assignment]
+    service.rows = BatchRows(service.pool, service.row_cache)
+    return service
+
+
+def thread(world: "World", step: Callable[[], None]) -> Callable[[], None]:
+    """serving.thread: a step again and again, that no error of the log or of versions ends."""
+
+    def main() -> None:
+        while True:
+            try:
+                step()
+            except SlackwaterError as error:
+                world.note(f"  a step failed: {error}")
+            world.scheduler.pause("next step")
+
+    return main
+
+
+def door(world: "World") -> None:
+    """ingest: takes the inbox in order; after a crash or a failure the same input again."""
+    while True:
+        try:
+            _ingest(world)
+        except AppendError:
+            world.trace.count("doors that failed")
+            world.scheduler.pause("restart")
+
+
+def _ingest(world: "World") -> None:
+    with open_door(world.log, world.names, world.store, world.clock) as entrance:
+        at = world.taken
+        while True:
+            if at < len(world.inbox):
+                entrance.accept(of_lines(f"chunk {at}", world.inbox[at]))
+                at += 1
+            else:
+                entrance.accept(nothing("inbox"))
+                entrance.flush()
+                world.taken = at
+            world.scheduler.pause("next chunk")

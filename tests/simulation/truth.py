@@ -1,0 +1,47 @@
+"""The oracle of the simulation: `stack.oracle`, shown exactly the records that an answer says it stands on.
+
+An oracle only grows, so the one of each (interval, branches) is kept and shown what is new; where fewer records are
+asked for than it was shown, it begins again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from event_log.mark import mark_of
+from stack.oracle import Oracle
+from tests.simulation.log import Branch
+
+
+class Truth:
+    """Bars recomputed from raw records."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], tuple[Oracle, dict[int, int], Mapping[int, Branch]]] = {}
+
+    def oracle(self, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]) -> Oracle:
+        """An oracle that was shown each partition's records below `uptos`."""
+        name = interval_us, tuple(sorted((p, id(branches[p])) for p in uptos))
+        oracle, shown, _ = self._kept.get(name, (None, {}, {}))
+        counts = {p: _count_below(branches[p], upto) for p, upto in uptos.items()}
+        if oracle is None or any(counts[p] < shown[p] for p in counts):
+            oracle, shown = Oracle([interval_us]), dict.fromkeys(uptos, 0)
+        for p, count in counts.items():
+            for record in branches[p].records[shown[p] : count]:
+                if mark_of(record) is None:
+                    oracle.record(record.value, record.append_time_ms)
+        self._kept[name] = oracle, counts, {p: branches[p] for p in uptos}
+        return oracle
+
+    def bars(
+        self, symbol: str, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]
+    ) -> list[dict[str, object]]:
+        """The bars of one instrument."""
+        return self.oracle(interval_us, branches, uptos).bars("v", symbol, interval_us)
+
+
+def _count_below(branch: Branch, upto: int) -> int:
+    records = branch.records
+    count = len(records)
+    while count and records[count - 1].offset >= upto:
+        count -= 1
+    return count

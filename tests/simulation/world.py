@@ -1,0 +1,363 @@
+"""One world: a log, a disk, a clock, the programs on them, and the seed that decides everything.
+
+World(seed).run(steps)      raises Violation with the seed, the step and the last lines of what happened
+"""
+
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+from types import TracebackType
+
+from event_log.names import TopicNames
+from serving.service import Service
+from tests.simulation import checks, mains
+from tests.simulation.disk import SimFiles
+from tests.simulation.hands import NOON_US, SimClock
+from tests.simulation.light import VIEWS
+from tests.simulation.log import SimLog
+from tests.simulation.programs import Program, Scheduler, Trace
+from tests.simulation.truth import Truth
+from versions.manifest import Manifest
+from versions.store import VersionStore, empty_manifest
+from views.interval import parse_interval
+
+SHARED_MEMORY = Path("/dev/shm")
+DOOR_SYMBOLS = ("A", "B", "C")
+INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
+SETTLE_ROUNDS = 60
+BAD_LINES = (b"", b"{}", b'{"venue":"v"', b"\xff")
+
+
+class ViolationError(AssertionError):
+    """Something that must hold did not. The message names the seed."""
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int, keep_trace: int = 40) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.trace = Trace()
+        self.scheduler = Scheduler(self.trace, self.random)
+        self.clock = SimClock(self.scheduler)
+        self.log = SimLog(self.scheduler, self.random, lambda: self.clock.now_us() // 1000)
+        self.names = TopicNames("t")
+        self.views = VIEWS[: self.random.choice([1, 2])]
+        self.through_the_door = frozenset(DOOR_SYMBOLS)
+        partitions = self.random.choice([1, 2, 2, 3])
+        self.log.create(self.names.trades, partitions, start=self.random.choice([0, 0, 3, 5]))
+        self.log.create(self.names.deltas, partitions)
+        self.log.create(self.names.dead_letters, 1)
+        self.topic_id = self.log.topic_id(self.names.trades)
+        folder = str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None
+        self._folder = tempfile.TemporaryDirectory(dir=folder)
+        self.home = Path(self._folder.name)
+        self.files = SimFiles(self.scheduler, self.home, self.random)
+        self.store = VersionStore(self.home, self.files)
+        self.truth = Truth()
+        self.programs: list[Program] = []
+        self.services: dict[Program, Service] = {}
+        self.manifests = {0: empty_manifest({self.names.trades: self.topic_id}, self._starts())}
+        self.places: dict[str, list[tuple[int, int, int]]] = {}
+        self.inbox: list[list[bytes]] = []
+        self.taken = 0
+        self.tail_lost = False
+        self.step_number = 0
+        self._ids: defaultdict[str, int] = defaultdict(int)
+        self._runs = self._started = 0
+        self._keep_trace = keep_trace
+        self._refusals: tuple[type[Exception], ...] = ()
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every program and remove the files."""
+        for program in self.programs:
+            program.kill()
+        self.programs.clear()
+        for service in self.services.values():
+            service.stop()
+        self._folder.cleanup()
+
+    # what programs need
+
+    def note(self, line: str) -> None:
+        self.trace.note(line.replace(str(self.home), ""))
+
+    def new_run_id(self) -> str:
+        self._runs += 1
+        return f"run-{self._runs}"
+
+    def expects(self, error: Exception) -> bool:
+        """Whether a refusal of this kind is right, after what was done to the log."""
+        return isinstance(error, self._refusals)
+
+    def manifest_of(self, version: int) -> Manifest:
+        """The manifest of a version that was published."""
+        assert version in self.manifests, f"version {version} was never published"
+        return self.manifests[version]
+
+    def _starts(self) -> dict[int, int]:
+        return {p: part.start for p, part in enumerate(self.log.topics[self.names.trades])}
+
+    # the run
+
+    def run(self, steps: int) -> None:
+        """So many random steps with every check after each, then quiet, and everything must be whole."""
+        moves = self._moves()
+        names, weights = list(moves), [moves[move] for move in moves]
+        try:
+            self.start_speed()
+            self.start_server()
+            self.start("door", mains.door)
+            for self.step_number in range(steps):
+                (move,) = self.random.choices(names, weights)
+                self.trace.note(f"{self.step_number} {move.__name__}")
+                move()
+                self.check()
+            self.step_number = steps
+            self.settle()
+        except Exception as error:
+            lines = "\n".join(list(self.trace.last)[-self._keep_trace :])
+            raise ViolationError(f"seed {self.seed}, step {self.step_number}: {error!r}\n{lines}\n{error}") from error
+
+    def _moves(self) -> dict[object, int]:
+        return {
+            self.advance: 100,
+            self.produce: 22,
+            self.arrive: 10,
+            self.turn_clock: 10,
+            self.run_batch: 7,
+            self.compact: 4,
+            self.gap: 4,
+            self.crash: 4,
+            self.stall: 4,
+            self.start_speed: 3,
+            self.start_server: 2,
+            self.power_cut: 1,
+        }
+
+    def check(self) -> None:
+        """Everything that must hold after any step."""
+        if self.files.moved:
+            self.files.moved = False
+            self._take_versions()
+        alive = [program for program in self.services if program.running]
+        if alive:
+            service = self.services[self.random.choice(alive)]
+            view, interval = self.random.choice(self.views), self.random.choice(INTERVALS)
+            layer = self.random.choice(["merged", "merged", "merged", "batch"])
+            checks.check_answer(self, service, self.random.choice(self.symbols()), interval, view, layer)
+
+    def _take_versions(self) -> None:
+        """Check what was published since, oldest first."""
+        manifest = self.store.current()
+        fresh: list[Manifest] = []
+        while manifest is not None and manifest.version not in self.manifests:
+            fresh.append(manifest)
+            manifest = self.store.manifest(manifest.parent) if manifest.parent else None
+        for manifest in reversed(fresh):
+            self.manifests[manifest.version] = manifest
+            checks.check_version(self, manifest)
+
+    def symbols(self) -> list[str]:
+        """Every instrument that may have events."""
+        return [*DOOR_SYMBOLS, *(f"F{p}" for p in range(len(self.log.topics[self.names.trades])))]
+
+    # moves
+
+    def advance(self) -> None:
+        """A program goes on for some calls."""
+        self.programs = [program for program in self.programs if program.running]
+        if self.programs:
+            (program,) = self.random.choices(self.programs, [program.pace for program in self.programs])
+            program.advance(self.random.choice([1, 1, 2, 3, 5, 10, 25, 40]))
+
+    def produce(self) -> None:
+        """Events: for the door, or past it by a foreign writer, who doubles ids and writes what does not decode."""
+        if self.random.random() < 0.5:
+            symbol = self.random.choice(DOOR_SYMBOLS)
+            self.inbox.append([self.line(symbol) for _ in range(self.random.choice([1, 1, 2, 5]))])
+            return
+        p = self.random.randrange(len(self.log.topics[self.names.trades]))
+        symbol = f"F{p}" if self.random.random() < 0.95 else "F0"
+        value: bytes | None = b"\n".join(self.line(symbol) for _ in range(self.random.choice([1, 1, 3, 9])))
+        if self.random.random() < 0.1:
+            value = self.random.choice([None, b"", b"\n" * 64])
+        self.log.append(self.names.trades, p, f"v:{symbol}".encode(), value)
+
+    def line(self, symbol: str) -> bytes:
+        """One line: mostly a trade with a new id, late or not; sometimes an id again, or what is no trade."""
+        r = self.random
+        if r.random() < 0.04:
+            return r.choice(BAD_LINES)
+        if r.random() < 0.85:
+            self._ids[symbol] += r.choice([1, 1, 1, 2])
+            trade_id = self._ids[symbol]
+        else:
+            trade_id = r.randrange(self._ids[symbol] + 2)
+        content = r if r.random() < 0.5 else Random(f"{symbol} {trade_id}")  # the same again, or a conflict
+        time = NOON_US + content.choice([0, 1, 999_999, 1_000_000, -3_000_000, 61_000_000]) + content.randrange(3)
+        price, side = f"{content.randrange(1, 99)}.{content.randrange(100)}", content.choice(["buy", "sell"])
+        quantity = content.choice(["1", "0.00000001", "12345.678"])
+        return (
+            f'{{"venue":"v","symbol":"{symbol}","trade_id":{trade_id},"time":{time},"price":"{price}",'
+            f'"quantity":"{quantity}","side":"{side}"}}'
+        ).encode()
+
+    def arrive(self) -> None:
+        """The network delivers."""
+        self.log.network()
+
+    def turn_clock(self) -> None:
+        """Time passes."""
+        self.clock.turn(self.random.choice([0.01, 0.3, 0.9, 1.1, 2.0, 6.0]))
+
+    def gap(self) -> None:
+        """Offsets without records, as transactions leave them."""
+        p = self.random.randrange(len(self.log.topics[self.names.trades]))
+        self.log.gap(self.names.trades, p, self.random.randint(1, 6))
+        self.trace.count("gaps")
+
+    def compact(self) -> None:
+        """The broker compacts the delta topic, up to somewhere."""
+        for p, part in enumerate(self.log.topics[self.names.deltas]):
+            self.log.compact_below(self.names.deltas, p, self.random.randint(part.start, part.end))
+        self.trace.count("compactions")
+
+    def start(self, kind: str, *on_world: object, pace: float = 1.0) -> Program:
+        """Start a program."""
+        self._started += 1
+        threads = tuple((lambda main=main: main(self)) for main in on_world)  # type: ignore[misc]
+        program = Program(self.scheduler, f"{kind}-{self._started}", threads, pace)
+        self.programs.append(program)
+        return program
+
+    def start_speed(self) -> None:
+        """Another speed worker; the ones before it become zombies that go on now and then."""
+        for program in self.programs:
+            if program.kind == "speed":
+                program.pace = self.random.choice([1.0, 0.2, 0.05])
+                self.trace.count("zombies")
+        if sum(program.kind == "speed" for program in self.programs) < 3:
+            self.start("speed", mains.speed)
+
+    def start_server(self) -> None:
+        """A service, of two threads; a third one takes the place of the first."""
+        running = [program for program in self.programs if program.kind == "server"]
+        if len(running) > 1:
+            self._end(running[0])
+        service = mains.new_service(self)
+        steps = (mains.thread(self, service.watch.step), mains.thread(self, service.feed.step))
+        program = self.start("server", *((lambda _, step=step: step()) for step in steps))
+        self.services[program] = service
+
+    def run_batch(self) -> None:
+        """A batch run begins; others may be under way."""
+        running = sum(program.kind == "batch" for program in self.programs)
+        if running < 3:
+            self.trace.count("runs side by side", running)
+            self.start("batch", mains.batch, pace=self.random.choice([0.3, 1.0, 3.0]))
+
+    def stall(self) -> None:
+        """A program becomes slow, or fast again."""
+        if self.programs:
+            self.random.choice(self.programs).pace = self.random.choice([0.02, 0.3, 1.0, 3.0])
+
+    def crash(self) -> None:
+        """A process dies where it stands; what must run is started again."""
+        running = [program for program in self.programs if program.running]
+        if running:
+            program = self.random.choice(running)
+            self.trace.count(f"crashes of {program.kind}")
+            self._end(program)
+            self._restart(program.kind)
+
+    def power_cut(self) -> None:
+        """Every process of this machine dies, and files lose what was not durable; the log is elsewhere."""
+        kinds = [program.kind for program in self.programs if program.running]
+        for program in list(self.programs):
+            self._end(program)
+        self.files.power_cut()
+        self.trace.count("power cuts")
+        for kind in kinds:
+            self._restart(kind)
+
+    def _end(self, program: Program) -> None:
+        program.kill()
+        self.programs.remove(program)
+        service = self.services.pop(program, None)
+        if service is not None:
+            service.stop()
+
+    def _restart(self, kind: str) -> None:
+        if kind == "server":
+            self.start_server()
+        elif kind == "door":
+            self.start("door", mains.door)
+        elif kind == "speed" and not any(program.kind == "speed" for program in self.programs):
+            self.start("speed", mains.speed)
+
+    # quiet
+
+    def settle(self) -> None:
+        """No more faults and no more events: everything must become whole, and stay so."""
+        for program in self.programs:
+            program.pace = 1.0
+        self._until(lambda: not self._batches() and self.taken == len(self.inbox), "the programs did not come to rest")
+        before = max(self.manifests)
+        self._until(lambda: max(self.manifests) > before, "no new version could be published", self._keep_running)
+        self.compact()
+        self.start_server()
+        fresh = self.programs[-1]
+        self._until(lambda: self._whole(self.services[fresh]), "a fresh server's answer is not whole")
+        for service in self.services.values():
+            for symbol in self.symbols():
+                for view in self.views:
+                    checks.check_answer(self, service, symbol, self.random.choice(INTERVALS), view)
+        checks.check_door(self)
+        self.trace.count("seeds settled")
+
+    def _until(self, holds: object, fault: str, each: object = lambda: None) -> None:
+        for _ in range(SETTLE_ROUNDS):
+            if holds():  # type: ignore[operator]
+                return
+            each()  # type: ignore[operator]
+            self.programs = [program for program in self.programs if program.running]
+            for program in self.programs:
+                program.advance(40)
+            self.log.network()
+            self.clock.turn(0.3)
+            self.check()
+        raise AssertionError(f"{fault}: {self._state()}")
+
+    def _batches(self) -> list[Program]:
+        return [program for program in self.programs if program.kind == "batch" and program.running]
+
+    def _keep_running(self) -> None:
+        if not self._batches():
+            self.start("batch", mains.batch)
+
+    def _whole(self, service: Service) -> bool:
+        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.trades])}
+        snapshot = service.watch.snapshot
+        if snapshot is None or not service.readiness().ready or snapshot.version != max(self.manifests):
+            return False
+        return all(service.hot.applied(view.name) == ends for view in self.views)
+
+    def _state(self) -> str:
+        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.trades])}
+        applied = [
+            [service.readiness().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
+            for service in self.services.values()
+        ]
+        running = [program.name for program in self.programs if program.running]
+        return f"log's ends {ends}; versions {sorted(self.manifests)}; applied {applied}; running {running}"
