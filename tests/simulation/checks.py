@@ -3,7 +3,6 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from starlette.requests import Request
 
 from event_log.decode import decode
@@ -12,7 +11,7 @@ from event_log.mark import mark_of
 from serving.bars import BarsRoute
 from serving.problems import ProblemError
 from serving.service import Service
-from tests.simulation.light import rows_in
+from tests.simulation.light import parquet, rows_in
 from tests.simulation.log import Branch, Place
 from versions.manifest import Manifest
 from views.bars import BARS
@@ -119,7 +118,7 @@ def check_version(world: "World", manifest: Manifest) -> None:
 
 def _places(world: "World", path: str) -> list[tuple[int, int, int]]:
     if path not in world.places:
-        table = pq.read_table(world.home / path, columns=["offset", "index", "trade_id"])
+        table = parquet(str(world.home / path), ["offset", "index", "trade_id"])
         world.places[path] = list(zip(*(table.column(i).to_pylist() for i in range(3)), strict=True))
     return world.places[path]
 

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,7 +23,6 @@ from pipeline.segment import Segment, States
 from pipeline.summarise import _SummariseSegment
 from serving.batch import BatchReader, Want
 from speed_layer import tiling
-from versions.archive_file import ARCHIVE_SCHEMA
 from versions.manifest import Manifest
 from views.answers import Column
 from views.bars import BARS
@@ -36,6 +36,8 @@ from views.view import View
 
 GRID = 4
 """Offsets between grid lines, as in the model of the design; the definition hash keeps the true one."""
+
+KEPT_CELLS = 20_000
 
 TAPE = View(
     name="tape",
@@ -71,9 +73,26 @@ def session() -> _Session:
     return _Session(connect(1))
 
 
+class _Remembering(Summariser):
+    """Workers make the same cells again and again."""
+
+    def __init__(self, views: tuple[View, ...]) -> None:
+        super().__init__(views)
+        self._known: dict[Any, list[Row]] = {}
+
+    def rows(self, view: View, events: pa.Table) -> list[Row]:
+        name = view.name, *(tuple(column.to_pylist()) for column in events.columns)
+        found = self._known.get(name)
+        if found is None:
+            if len(self._known) > KEPT_CELLS:
+                self._known.clear()
+            found = self._known[name] = super().rows(view, events)
+        return found
+
+
 @cache
 def summariser(views: tuple[View, ...]) -> Summariser:
-    return Summariser(views)
+    return _Remembering(views)
 
 
 def summarise(views: tuple[View, ...], segment: Segment) -> Iterator[States]:
@@ -103,8 +122,8 @@ def compute_with(pause: Callable[[str], None]) -> Any:
             for segment in segments:
                 pause(f"compute {view.name} {segment.slot.shard}")
                 for path in segment.paths:
-                    events = pq.read_table(path, schema=ARCHIVE_SCHEMA).select(EVENT_SCHEMA.names)
-                    shards.setdefault(segment.slot.shard, []).extend(summariser(views).rows(view, events))
+                    size = Path(path).stat().st_size
+                    shards.setdefault(segment.slot.shard, []).extend(_rows_of_events(path, size, view, views))
             for shard, rows in shards.items():
                 for interval in PUBLISHED_INTERVALS:
                     path = shard_path(folder, view.name, interval, shard)
@@ -114,10 +133,24 @@ def compute_with(pause: Callable[[str], None]) -> Any:
     return compute
 
 
+def parquet(path: str, columns: list[str] | None = None) -> pa.Table:
+    """A file's table, read in this thread: handing it to another costs more than to read it."""
+    data = pa.BufferReader(Path(path).read_bytes())
+    return pq.ParquetFile(data, pre_buffer=False).read(columns, use_threads=False)
+
+
 @lru_cache(512)
-def rows_in(path: str, size: int, view: View) -> tuple[Row, ...]:
+def _rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
+    del size  # with it a torn file is another one
+    events = parquet(path, EVENT_SCHEMA.names)
+    return summariser(views).rows(view, events)
+
+
+@lru_cache(512)
+def rows_in(path: str, size: int, view: View) -> list[Row]:
+    """The rows of a view's file."""
     del size
-    return tuple(rows_of(view, pq.read_table(path, schema=view.state_schema)))
+    return rows_of(view, parquet(path))
 
 
 class LightReader(BatchReader):
