@@ -256,7 +256,8 @@ class World:
         if len(running) > 1:
             self._end(running[0])
         service = mains.new_service(self)
-        steps = (mains.thread(self, service.watch.step), mains.thread(self, service.feed.step))
+        parts = (service.watch, service.feed, service.scrub)
+        steps = [mains.thread(self, part.step) for part in parts]
         program = self.start("server", *((lambda _, step=step: step()) for step in steps))
         self.services[program] = service
 
