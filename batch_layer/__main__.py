@@ -1,6 +1,6 @@
 """The batch layer as a plain Beam program.
 
-    python -m batch_layer --runner=... [Beam options]                    one batch run: mark, archive, compute, publish
+    python -m batch_layer --runner=... [Beam options]                    one batch run, from the marks to a version
     python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet trades, no broker
 
 Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`.
@@ -54,11 +54,14 @@ def main(arguments: list[str]) -> int:
         settings = from_environ(os.environ)
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, VIEWS, SystemClock(), options)
+        run.proof_deadline_s = settings.proof_seconds
         manifest = run.run()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"version {manifest.version}: {manifest.counts['events']} events, cut {manifest.cut}")
+    print(
+        f"version {manifest.version}: {manifest.counts['events']} events, cut {manifest.cut}, {manifest.proof.outcome}"
+    )
     return 0
 
 

@@ -7,7 +7,7 @@ letters. The archive of a version is the files that its manifest lists, never a 
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_layer.errors import TailLostError
@@ -28,12 +28,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one run adds to the archive. `ids` is the file of its trade ids, None if there are none."""
+    """What one run adds to the archive. `ids` is the file of its trade ids, None if there are none.
+
+    `refused` maps a reason -> how many, `refused_in` a partition -> how many.
+    """
 
     files: tuple[ArchiveFile, ...]
     ids: StoredFile | None
     events: int
     refused: Mapping[str, int]
+    refused_in: Mapping[int, int] = field(default_factory=dict)
 
 
 NOTHING = Epoch((), None, 0, {})
@@ -76,7 +80,7 @@ class Archiver:
     def archive(self, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]) -> Epoch:
         """Read, decode and write the slice; returns when the files and the dead letters are durable."""
         files: dict[int, ArchiveWriter] = {}
-        runs, refused = IdRuns(), Counter[str]()
+        runs, refused, refused_in = IdRuns(), Counter[str](), Counter[int]()
         pending: list[Ack] = []
         try:
             for found in read_range(self._log, topic, start, cut):
@@ -85,6 +89,7 @@ class Archiver:
                 source = f"{topic}@{topic_id}/{found.partition}"
                 for refusal in decoded.refused:
                     refused[refusal.reason] += 1
+                    refused_in[found.partition] += 1
                     pending.append(self._refuse(source, refusal))
                 if decoded.table.num_rows:
                     if found.partition not in files:
@@ -97,18 +102,17 @@ class Archiver:
         finally:
             for file in files.values():
                 file.close()
-        return self._epoch(files, runs, refused, start, cut)
+        return replace(self._epoch(files, runs, start, cut), refused=dict(refused), refused_in=dict(refused_in))
 
     def _epoch(
         self,
         files: Mapping[int, ArchiveWriter],
         runs: IdRuns,
-        refused: Mapping[str, int],
         start: Mapping[int, int],
         cut: Mapping[int, int],
     ) -> Epoch:
         if not files:
-            return Epoch((), None, 0, dict(refused))
+            return NOTHING
         entries = []
         for p, file in sorted(files.items()):
             reach("archive.sync")
@@ -117,7 +121,7 @@ class Archiver:
         reach("archive.ids")
         path: Path = self._store.home / "archive" / self._run_id / "ids.parquet"
         ids = self._store.stored(path, write_runs(runs, path))
-        return Epoch(tuple(entries), ids, sum(file.rows for file in files.values()), dict(refused))
+        return Epoch(tuple(entries), ids, sum(file.rows for file in files.values()), {})
 
     def _refuse(self, source: str, refusal: Refused) -> Ack:
         reach("archive.letter")

@@ -5,12 +5,15 @@ SlackwaterError
     TailLostError       the log no longer holds what the parent's cut stands on
     CutBehindError      a mark lies below the parent's cut
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
+    ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
     InputError          Parquet files that are no trades
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 from slackwater.errors import SlackwaterError
+from versions.proof import Proof
 
 
 class BatchError(SlackwaterError):
@@ -35,6 +38,21 @@ class ComputeError(BatchError):
     """The pipeline failed, or ended without a file that it had to write."""
 
     retriable: ClassVar[bool] = True
+
+
+class ProofFailedError(BatchError):
+    """What a run computed is not the parent's state and the speed layer's cells; nothing was published."""
+
+    def __init__(self, version: int, parent: int, proof: Proof, path: Path) -> None:
+        first = "".join(f"\n  {difference}" for difference in proof.first)
+        super().__init__(
+            f"Version {version} is not published, version {parent} stays served: the proof of its hand-off fails. "
+            f"{proof.reason}{first}\nThe whole proof is {path}.",
+            "Find out which side is wrong (`slackwater verify` asks the log itself) and run again; "
+            "`slackwater batch run --force REASON` publishes it as it is, and records that.",
+        )
+        self.version = version
+        self.proof = proof
 
 
 class InputError(BatchError):

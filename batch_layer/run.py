@@ -1,11 +1,14 @@
-"""One batch run: read and check the parent, mark, archive, compute, publish. A run that dies anywhere leaves the old
-version served and can be run again; it starts over with new marks.
+"""One batch run: read and check the parent, mark, archive, compute, prove, publish.
+
+A run that dies anywhere, or whose proof fails, leaves the old version served and can be run again; it starts over
+with new marks.
 """
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ import pyarrow.parquet as pq
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
 from batch_layer.compute import Compute, run_pipeline, written
-from batch_layer.errors import CutBehindError
+from batch_layer.errors import CutBehindError, ProofFailedError
+from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.segments import archive_segments
 from event_log.clock import Clock
 from event_log.errors import TopicRecreatedError
@@ -22,12 +26,16 @@ from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
 from slackwater.faults import reach
-from versions.manifest import Instrument, Manifest, Mark, Proof, ViewFile
+from versions.handoff import handoff_path, write_handoff
+from versions.manifest import Instrument, Manifest, Mark, ViewFile
+from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 from views.interval import PUBLISHED_INTERVALS
 from views.session import connect, files_sql
 from views.sql import bounds_sql
 from views.view import View
+
+logger = logging.getLogger(__name__)
 
 Steps = Callable[[str], None]
 
@@ -42,7 +50,8 @@ class BatchRun:
     """One run. `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
-    `new_run_id` names the run; a simulation gives its own.
+    `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
+    layer; `forced` publishes even what it refutes.
     """
 
     log: Log
@@ -55,6 +64,8 @@ class BatchRun:
     on_step: Steps = lambda _: None
     compute: Compute = run_pipeline
     new_run_id: Callable[[], str] = new_run_id
+    proof_deadline_s: float = 0.0
+    forced: Forced | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Manifest:
@@ -63,6 +74,7 @@ class BatchRun:
         Raises:
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
+            ProofFailedError: what was computed is not the parent and the cells; nothing was published.
             LostRaceError: another run published first.
         """
         topic = self.names.source(self.views[0].source)
@@ -97,12 +109,24 @@ class BatchRun:
             reach("compute.before")
             self.compute(segments, self.views, folder, self.options)
             reach("compute.after")
-        with self._step("publish"):
-            reach("publish.before")
             files = tuple(
                 ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
                 for view, interval, shard, path in written(segments, self.views, folder)
             )
+        with self._step("prove"):
+            claim = Claim(
+                parent=parent,
+                topic_id=topics[topic],
+                delta_start=deltas_from(parent, self.names.deltas, topics[self.names.deltas]),
+                spans=_spans(start, cut, epoch),
+                files=files,
+                imported=self.extra.files,
+            )
+            reach("prove.before")
+            proof = self._prove(claim, version, run_id)
+            reach("prove.after")
+        with self._step("publish"):
+            reach("publish.before")
             manifest = Manifest(
                 version=version,
                 parent=parent.version,
@@ -117,7 +141,7 @@ class BatchRun:
                 ids=(*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None)),
                 views=files,
                 instruments=_instruments(self.store.home, self.views[0], files),
-                proof=Proof("unproven", "this release publishes without a proof of the hand-off"),
+                proof=proof,
                 timings_ms=dict(self.timings_ms),
             )
             self.store.publish(manifest)
@@ -132,12 +156,29 @@ class BatchRun:
             raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topics[topic])
         return current
 
+    def _prove(self, claim: Claim, version: int, run_id: str) -> Proof:
+        prover = Prover(self.log, self.names, self.store, self.views, self.clock)
+        proof = prover.prove(claim, self.proof_deadline_s)
+        if proof.outcome != "different":
+            return proof
+        if self.forced is None:
+            reach("prove.handoff")
+            write_handoff(self.store, version, run_id, proof)
+            raise ProofFailedError(version, claim.parent.version, proof, handoff_path(self.store, version))
+        logger.error("Version %d is published by force: %s %s", version, proof.reason, proof.first[:1])
+        return replace(proof, forced=self.forced)
+
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
         self.on_step(name)
         began = self.clock.elapsed_s()
         yield
         self.timings_ms[name] = round((self.clock.elapsed_s() - began) * 1000)
+
+
+def _spans(start: Mapping[int, int], cut: Mapping[int, int], epoch: Epoch) -> tuple[Span, ...]:
+    events = {entry.partition: entry.file.rows for entry in epoch.files}
+    return tuple(Span(p, at, cut[p], events.get(p, 0), epoch.refused_in.get(p, 0)) for p, at in sorted(start.items()))
 
 
 def _check_cut(start: Mapping[int, int], cut: Mapping[int, int]) -> None:

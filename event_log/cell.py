@@ -51,8 +51,8 @@ def encode_value(cell: Cell) -> bytes:
     return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
 
 
-def decode_lane(key: bytes | None) -> Lane:
-    """The lane that a delta's key names.
+def decode_key(key: bytes | None) -> tuple[Lane, int | None]:
+    """The lane that a delta's key names, and the start of a sealed cell; None for the open one.
 
     Raises:
         CodecError: the bytes are no delta's key.
@@ -64,7 +64,12 @@ def decode_lane(key: bytes | None) -> Lane:
     lane = Lane(view, definition, topic_id, partition)
     if [type(part) for part in lane] != [str, str, str, int] or (type(place) is not int and place != OPEN):
         raise CodecError(f"The key {key!r:.80} is no delta's.")
-    return lane
+    return lane, None if place == OPEN else place
+
+
+def decode_lane(key: bytes | None) -> Lane:
+    """The lane that a delta's key names. Raises CodecError."""
+    return decode_key(key)[0]
 
 
 def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:

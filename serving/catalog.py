@@ -45,7 +45,7 @@ class CatalogRoutes:
     async def versions(self, request: Request) -> Response:
         """Every version that can be read, newest first, and which one is served."""
         read_parameters((), request.query_params.multi_items())
-        manifests = await self._service.pool.run(self._service.store.whole)
+        manifests = await self._service.pool.run(self._service.store.readable)
         snapshot = self._service.watch.snapshot
         found = [
             {

@@ -35,6 +35,9 @@ Point = Literal[
     "compute.write",  # each file of a view
     "compute.rename",  # each file: written under another name
     "compute.after",
+    "prove.before",
+    "prove.handoff",  # the proof failed; its file is not written
+    "prove.after",
     "publish.before",
     "publish.manifest",  # under the lock; the pointer is still at the parent
     "publish.write",  # a file was opened, its bytes are in memory

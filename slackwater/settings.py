@@ -30,6 +30,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_HOST", "127.0.0.1", "address", "Address that the REST service listens on."),
     Setting("SLACKWATER_PORT", "8000", "port", "Port that the REST service listens on."),
     Setting("SLACKWATER_BATCH_SECONDS", "30", "seconds", "Time between two batch runs of `slackwater up`."),
+    Setting("SLACKWATER_PROOF_SECONDS", "10", "seconds", "How long a batch run's proof waits for the speed layer."),
 )
 
 
@@ -46,6 +47,7 @@ class Settings:
     host: str
     port: int
     batch_seconds: int
+    proof_seconds: int = 10
 
     @property
     def servers(self) -> str:
@@ -73,6 +75,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         host=values["SLACKWATER_HOST"],
         port=_whole(values, "SLACKWATER_PORT", 0, 65_535),
         batch_seconds=_whole(values, "SLACKWATER_BATCH_SECONDS", 1, 86_400),
+        proof_seconds=_whole(values, "SLACKWATER_PROOF_SECONDS", 0, 86_400),
     )
 
 

@@ -1,7 +1,9 @@
 """`slackwater batch` and `slackwater archive`."""
 
+import getpass
 import logging
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,9 @@ from slackwater.errors import SlackwaterError, StorageError
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
+from versions.handoff import latest_proof
 from versions.manifest import Manifest
+from versions.proof import Forced, Proof
 from views.registry import VIEWS
 
 logger = logging.getLogger(__name__)
@@ -27,15 +31,23 @@ def batch() -> None:
 
 @batch.command(
     name="run",
-    epilog=examples("slackwater batch run", "slackwater batch run --every 30", "slackwater batch run --json"),
+    epilog=examples(
+        "slackwater batch run", "slackwater batch run --every 30", 'slackwater batch run --force "bad delta 17"'
+    ),
 )
 @click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
+@click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
 @json_option
 @pass_context
-def run_command(context: Context, every: int | None, as_json: bool) -> None:
-    """Mark, archive, compute, publish: one new version. A run that dies leaves the old version served."""
+def run_command(context: Context, every: int | None, force: str | None, as_json: bool) -> None:
+    """Mark, archive, compute, prove, publish: one new version.
+
+    A run that dies, or whose proof fails, leaves the old version served.
+    """
+    if force is not None and (every is not None or not force.strip()):
+        raise click.UsageError("--force is for one run, and says why.")
     if every is None:
-        _report(_run(context), as_json)
+        _report(_run(context, force), as_json)
         return
     stop = threading.Event()
     stop_on_signals(stop)
@@ -57,12 +69,15 @@ def list_command(context: Context, as_json: bool) -> None:
     """The published versions, the newest first, and which one is served."""
     store = context.store
     served = store.pointer().version
-    versions = store.whole()
-    facts = {"served": served, "versions": [manifest_facts(manifest) for manifest in versions]}
+    versions = store.readable()
+    facts = {"served": served, "versions": [manifest_facts(m, latest_proof(store, m)) for m in versions]}
 
     def show() -> None:
         table = Table(
-            "", "version", "published (UTC)", "events", "new", "cut", "proof", "took", box=None, padding=(0, 2)
+            *("", "version", "published (UTC)", "events", "new", "cut", "took"),
+            *("proof", "records", "gap", "overlap", "compared", "differ"),
+            box=None,
+            padding=(0, 2),
         )
         for m in versions:
             table.add_row(
@@ -72,8 +87,8 @@ def list_command(context: Context, as_json: bool) -> None:
                 f"{m.counts['events']:,}",
                 f"{m.counts['new_events']:,}",
                 " ".join(f"{mark.partition}:{mark.offset}" for mark in m.marks),
-                m.proof.outcome,
                 f"{sum(m.timings_ms.values()) / 1000:.1f} s",
+                *proof_columns(latest_proof(store, m)),
             )
         console.print(table if versions else "No version yet. Make one with `slackwater batch run`.")
 
@@ -115,6 +130,7 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
                 run = BatchRun(context.log, context.names, context.store, VIEWS, CLOCK, extra=extra)
+                run.proof_deadline_s = context.settings.proof_seconds
                 facts["version"] = run.run().version
 
         def show(file: str = file, facts: dict[str, Any] = facts) -> None:
@@ -125,8 +141,22 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
         emit(as_json, facts, show)
 
 
-def manifest_facts(manifest: Manifest) -> dict[str, Any]:
-    """What a version is, for a program."""
+def proof_columns(proof: Proof) -> tuple[str, ...]:
+    """A proof in a table: outcome, records between the cuts, gap, overlap, states compared, states that differ."""
+    colour = {"equal": "green", "different": "red"}.get(proof.outcome, "yellow")
+    forced = ", forced" if proof.forced else ""
+    records = sum(span.upto - span.start for span in proof.spans)
+    numbers = (records, proof.gap, proof.overlap, proof.compared, proof.differ)
+    return (f"[{colour}]{proof.outcome}{forced}[/]", *(f"{number:,}" for number in numbers))
+
+
+def proof_facts(proof: Proof) -> dict[str, Any]:
+    """A proof, for a program."""
+    return {**asdict(proof), "gap": proof.gap, "overlap": proof.overlap}
+
+
+def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, Any]:
+    """What a version is, for a program; with a proof that is later than its own."""
     return {
         "version": manifest.version,
         "parent": manifest.parent,
@@ -135,15 +165,23 @@ def manifest_facts(manifest: Manifest) -> dict[str, Any]:
         "cut": manifest.cut,
         "definitions": dict(manifest.definitions),
         "counts": dict(manifest.counts),
-        "proof": manifest.proof.outcome,
+        "proof": proof_facts(proof or manifest.proof),
         "timings_ms": dict(manifest.timings_ms),
     }
 
 
-def _run(context: Context) -> Manifest:
+def _run(context: Context, force: str | None = None) -> Manifest:
     from batch_layer.run import BatchRun
 
-    return BatchRun(context.log, context.names, context.store, VIEWS, CLOCK).run()
+    return BatchRun(
+        context.log,
+        context.names,
+        context.store,
+        VIEWS,
+        CLOCK,
+        proof_deadline_s=context.settings.proof_seconds,
+        forced=None if force is None else Forced(getpass.getuser(), force.strip()),
+    ).run()
 
 
 def _report(manifest: Manifest, as_json: bool) -> None:
@@ -151,7 +189,9 @@ def _report(manifest: Manifest, as_json: bool) -> None:
         steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())
         console.print(
             f"version {manifest.version} published: {manifest.counts['new_events']:,} new of "
-            f"{manifest.counts['events']:,} events; {steps}"
+            f"{manifest.counts['events']:,} events; {steps}; proof: {manifest.proof.outcome}"
         )
+        if manifest.proof.reason:
+            console.print(f"  {manifest.proof.reason}", markup=False)
 
     emit(as_json, manifest_facts(manifest), show)

@@ -38,5 +38,6 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.host,
         settings.port,
         settings.batch_seconds,
+        settings.proof_seconds,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}

@@ -30,7 +30,8 @@ from serving.app import create_app
 from serving.service import Service, ServingOptions
 from stack.oracle import Oracle
 from tests.memory_log import MemoryLog
-from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, Proof, ViewFile
+from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, ViewFile
+from versions.proof import Proof
 from versions.store import VersionStore
 from views.bars import BARS
 from views.events import EVENT_SCHEMA, GRID

@@ -100,6 +100,7 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
         "mark",
         "archive",
         "compute",
+        "prove",
     }  # a manifest cannot hold how long it took to write
 
 
@@ -209,6 +210,7 @@ DEATHS: dict[str, Callable[[World], dict[str, Any]]] = {
     "while an archive file is made durable": in_file("sync"),
     "before a number is taken": in_file("make_folder"),
     "before it computes": lambda _: at_step("compute"),
+    "before it proves": lambda _: at_step("prove"),
     "before it publishes": lambda _: at_step("publish"),
     "while it writes the manifest": in_file("create"),
     "while it moves the pointer": in_file("replace"),
@@ -429,6 +431,6 @@ def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
     steps: list[str] = []
     run = BatchRun(memory.log, memory.names, memory.store, (BARS,), SystemClock(), on_step=steps.append)
     published = run.run()
-    assert steps == ["check", "mark", "archive", "compute", "publish"]
+    assert steps == ["check", "mark", "archive", "compute", "prove", "publish"]
     assert set(run.timings_ms) == set(steps)
     assert replace(published, timings_ms={}) == replace(memory.store.manifest(1), timings_ms={})

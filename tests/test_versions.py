@@ -6,21 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
+from versions.errors import (
+    DamagedFileError,
+    HandoffError,
+    LostRaceError,
+    ManifestError,
+    NoSuchVersionError,
+    PointerError,
+)
 from versions.files import LocalFiles
+from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
 from versions.manifest import (
     FORMAT,
     ArchiveFile,
     Instrument,
     Manifest,
     Mark,
-    Proof,
     StoredFile,
     ViewFile,
     decode_manifest,
     encode_manifest,
 )
 from versions.pointer import NOTHING, Pointer, encode_pointer
+from versions.proof import Difference, Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 
 FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3)
@@ -330,3 +338,57 @@ def test_a_damaged_file_is_found_by_name(store: VersionStore, damage: Callable[[
     with pytest.raises(DamagedFileError, match=fact) as caught:
         store.check(files)
     assert caught.value.path == paths[1]
+
+
+# A proof that comes later
+
+
+PROOF = Proof(
+    "different",
+    "1 of 9 states differ.",
+    spans=(Span(0, 3, 9, 5, 1, 2, 0, 0),),
+    imported=4,
+    compared=9,
+    differ=1,
+    first=(Difference("bars", "1s", 0, ("v", "S"), 7, "close", "1", "2"),),
+    proven_us=8,
+    took_ms=3,
+    forced=Forced("somebody", "because"),
+)
+
+
+def test_a_whole_proof_comes_back_from_a_manifest_and_from_its_own_file(store: VersionStore) -> None:
+    assert decode_manifest(encode_manifest(replace(MANIFEST, proof=PROOF))).proof == PROOF
+    manifest = publish(store, 0)
+    assert read_handoff(store, 1) is None and latest_proof(store, manifest) == manifest.proof
+    write_handoff(store, 1, manifest.run_id, PROOF)
+    assert read_handoff(store, 1) == PROOF == latest_proof(store, manifest)
+    equal = replace(PROOF, outcome="equal", first=())
+    write_handoff(store, 1, manifest.run_id, equal)
+    assert latest_proof(store, manifest) == equal
+    final = replace(manifest, proof=PROOF)
+    assert latest_proof(store, final) == PROOF, "a manifest that knows is not overruled"
+
+
+def test_a_later_proof_that_is_torn_changed_or_anothers_is_never_trusted(store: VersionStore) -> None:
+    manifest = publish(store, 0)
+    write_handoff(store, 1, manifest.run_id, replace(PROOF, outcome="equal"))
+    path = handoff_path(store, 1)
+    data = path.read_bytes()
+    write_handoff(store, 1, "another run", replace(PROOF, outcome="equal"))
+    others = path.read_bytes()
+    write_handoff(store, 2 - 1, manifest.run_id, PROOF)
+    for wrong in (b"", b"{", b"[" * 200_000, data[:-30], data.replace(b'"differ": 1', b'"differ": 0'), others):
+        path.write_bytes(wrong)
+        with pytest.raises(HandoffError):
+            read_handoff(store, 1, manifest.run_id)
+        found = latest_proof(store, manifest)
+        assert (found.outcome, "not trusted" in found.reason) == ("unproven", True)
+
+
+def test_a_forced_version_can_be_read_and_is_not_among_the_whole(store: VersionStore) -> None:
+    for parent, outcome in enumerate(["equal", "different"]):
+        publish(store, parent, outcome)
+    assert store.current() == store.manifest(2)
+    assert [m.version for m in store.readable()] == [2, 1]
+    assert [m.version for m in store.whole()] == [1]

@@ -5,6 +5,7 @@ SlackwaterError
     NoSuchVersionError      there is no published version of that number
     ManifestError           a manifest that is missing, torn, or of another format
     PointerError            a pointer that is empty, torn, or names no version
+    HandoffError            the file of a later proof is torn, changed, or another run's
     DamagedFileError        a file whose size or SHA-256 is not the manifest's
     LostRaceError           another publisher moved the pointer first        (retriable)
 """
@@ -33,6 +34,10 @@ class ManifestError(VersionError):
 
 class PointerError(VersionError):
     """The pointer is empty, torn, or names no version."""
+
+
+class HandoffError(VersionError):
+    """The file of a later proof cannot be trusted."""
 
 
 class DamagedFileError(VersionError):

@@ -7,13 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from versions.errors import ManifestError
+from versions.proof import Proof, proof_from
 
 FORMAT = 1
-
-Outcome = Literal["equal", "different", "unproven"]
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,6 @@ class Instrument:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What is known of the hand-off: `equal`, `different`, or `unproven` with the reason."""
-
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """One version. Times in microseconds since the epoch, UTC.
 
@@ -113,7 +104,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's file."""
     body = {"format": FORMAT, **asdict(manifest)}
     body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
-    document = {"manifest": body, "sha256": _digest(body)}
+    document = {"manifest": body, "sha256": digest(body)}
     return _text(document)
 
 
@@ -128,7 +119,7 @@ def decode_manifest(data: bytes) -> Manifest:
         if _text(document) != data:  # white space and the order of keys are outside of the digest
             raise ManifestError("A manifest is not as it was written.")
         body = document["manifest"]
-        if document["sha256"] != _digest(body):
+        if document["sha256"] != digest(body):
             raise ManifestError("A manifest's SHA-256 is not its own.")
         if body.pop("format") != FORMAT:
             raise ManifestError("A manifest has another format.", f"This program reads format {FORMAT}.")
@@ -138,7 +129,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["views"] = tuple(_with_file(ViewFile, entry) for entry in body["views"])
         body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
-        body["proof"] = Proof(**body["proof"])
+        body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
@@ -152,6 +143,7 @@ def _with_file(kind: Any, entry: dict[str, Any]) -> Any:
     return kind(**{**entry, "file": StoredFile(**entry["file"])})
 
 
-def _digest(body: object) -> str:
+def digest(body: object) -> str:
+    """The SHA-256 of the canonical text of a JSON value."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

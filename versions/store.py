@@ -15,8 +15,9 @@ from pathlib import Path
 from slackwater.faults import reach
 from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
 from versions.files import Files, LocalFiles
-from versions.manifest import Manifest, Mark, Proof, StoredFile, decode_manifest, encode_manifest
+from versions.manifest import Manifest, Mark, StoredFile, decode_manifest, encode_manifest
 from versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
+from versions.proof import Proof
 
 
 class VersionStore:
@@ -99,15 +100,21 @@ class VersionStore:
         return sorted(int(name) for name in self.files.names(self.folder) if name.isdigit())
 
     def whole(self) -> list[Manifest]:
-        """The manifests that can be read, newest first, none whose proof failed."""
+        """The manifests that can be read, newest first, none whose proof failed.
+
+        A version that was forced is served through the pointer that names it, and never in another's place.
+        """
+        return [manifest for manifest in self.readable() if manifest.proof.outcome != "different"]
+
+    def readable(self) -> list[Manifest]:
+        """The manifests that can be read, newest first."""
         found = []
         for version in reversed(self.numbers()):
             try:
                 manifest = self.manifest(version)
             except (NoSuchVersionError, ManifestError):
                 continue
-            if manifest.proof.outcome != "different":
-                found.append(manifest)
+            found.append(manifest)
         return found
 
     def reserve(self) -> int:

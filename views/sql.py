@@ -1,6 +1,6 @@
 """The SQL made from a view: summarise (events -> states), merge (states -> states), finish (states -> answers).
 
-This is the only place in the project where aggregates are written, and a test holds that.
+Aggregates are written in this room only, and a test holds that.
 """
 
 from views.interval import Interval, parse_interval

@@ -1,0 +1,146 @@
+"""Compares the states of a version with its parent's and the cells between them, shard by shard, in DuckDB.
+
+The rows of cells come in as they are read and stay in tables, merged whenever they are many, so that memory follows
+the number of bars and not the number of cells.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from event_log.cell import Lane
+from versions.manifest import ArchiveFile, ViewFile
+from versions.proof import Difference
+from views.compare import at_sql, count_sql, differing_sql, explain, first_sql, grown_sql, repeated_sql, states_sql
+from views.interval import PUBLISHED_INTERVALS
+from views.rows import Row, rows_of, table_of
+from views.session import connect, files_sql
+from views.sql import merge_sql, summarise_sql
+from views.view import View
+
+FIRST = 10
+"""Differences that are told."""
+
+CHUNK_ROWS = 20_000
+"""Rows of cells that wait as Python objects."""
+
+MERGE_ROWS = 1_000_000
+"""Rows of cells of one lane from which they are merged."""
+
+
+@dataclass
+class Compared:
+    """States compared, how many differ, and the first differences."""
+
+    states: int = 0
+    differ: int = 0
+    first: list[Difference] = field(default_factory=list)
+
+
+class Comparison:
+    """One comparison. A context manager; not thread safe."""
+
+    def __init__(self, home: Path) -> None:
+        self.compared = Compared()
+        self._home = home
+        self._con: duckdb.DuckDBPyConnection = connect()
+        self._waiting: dict[Lane, list[Row]] = {}
+        self._tables: dict[Lane, tuple[str, int]] = {}
+
+    def __enter__(self) -> "Comparison":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+
+    def add(self, lane: Lane, view: View, rows: Iterable[Row]) -> None:
+        """Rows of cells that joined."""
+        waiting = self._waiting.setdefault(lane, [])
+        waiting += rows
+        if len(waiting) >= CHUNK_ROWS:
+            self._flush(lane, view)
+
+    def base(
+        self,
+        view: View,
+        lane: Lane,
+        parent: Sequence[ViewFile],
+        own: Sequence[ViewFile],
+        imported: Sequence[ArchiveFile],
+    ) -> None:
+        """Compare one shard at the base interval. Imported history is in no cell: it is summarised from its files."""
+        self._flush(lane, view)
+        more = states_sql(view, self._tables[lane][0])
+        if imported:
+            more += f" UNION ALL {summarise_sql(view, self._files([entry.file.path for entry in imported]))}"
+        self._make("more", merge_sql(view, f"({more})"))
+        self._make("before", self._states(view, parent))
+        self._make("expected", grown_sql(view, "before", "more"))
+        self._make("found", self._states(view, own))
+        self._compare(view, PUBLISHED_INTERVALS[0].text, lane.partition)
+
+    def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
+        """Compare a shard's coarser published intervals with the merge of the finer ones."""
+        finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
+        for interval in PUBLISHED_INTERVALS[1:]:
+            own = [file for file in files if file.interval == interval.text]
+            self._make("before", self._states(view, finer))
+            self._make("expected", merge_sql(view, "before", interval))
+            self._make("found", self._states(view, own))
+            self._compare(view, interval.text, shard)
+            finer = own
+
+    def _compare(self, view: View, interval: str, shard: int) -> None:
+        self._make(
+            "places",
+            f"{differing_sql(view, 'expected', 'found')} UNION {repeated_sql(view, 'expected')} "
+            f"UNION {repeated_sql(view, 'found')}",
+        )
+        compared = self.compared
+        compared.states += max(self._count("expected"), self._count("found"))
+        differ = self._count("places")
+        compared.differ += differ
+        if not differ or len(compared.first) >= FIRST:
+            return
+        self._make("first_places", first_sql(view, "places", FIRST))
+        sides = [
+            rows_of(view, self._con.sql(at_sql(view, side, "first_places")).to_arrow_table())
+            for side in ("expected", "found")
+        ]
+        found = [Difference(view.name, interval, shard, *each) for each in explain(view, *sides)]
+        compared.first += found[: FIRST - len(compared.first)]
+
+    def _flush(self, lane: Lane, view: View) -> None:
+        name, rows = self._tables.get(lane, ("", 0))
+        if not name:
+            name = f"cells_{len(self._tables)}"
+            self._con.register("chunk", view.state_schema.empty_table())
+            self._make(name, "SELECT * FROM chunk")
+        waiting = self._waiting.pop(lane, [])
+        if waiting:
+            self._con.register("chunk", table_of(view, waiting))
+            self._con.execute(f"INSERT INTO {name} {states_sql(view, 'chunk')}")
+            rows += len(waiting)
+        if rows >= MERGE_ROWS:
+            self._make("merged", merge_sql(view, name))
+            self._make(name, "SELECT * FROM merged")
+            rows = 0
+        self._tables[lane] = name, rows
+
+    def _states(self, view: View, files: Sequence[ViewFile]) -> str:
+        if files:
+            return states_sql(view, self._files([file.file.path for file in files]))
+        self._con.register("nothing", view.state_schema.empty_table())
+        return "SELECT * FROM nothing"
+
+    def _files(self, paths: Iterable[str]) -> str:
+        return files_sql(str(self._home / path) for path in paths)
+
+    def _make(self, name: str, select: str) -> None:
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+
+    def _count(self, relation: str) -> int:
+        ((found,),) = self._con.execute(count_sql(relation)).fetchall()
+        return int(found)

@@ -1,0 +1,163 @@
+"""Proves a hand-off: `state(v) == state(parent) (+) cells between the two cuts`, an equality, since sums are exact.
+
+    equal       every state of every view, at every published interval, is what the parent and the cells give
+    different   one is not, or two cells over one slice differ
+    unproven    a chain does not reach the cut (speed behind, a hole), or the definition is another one, by the deadline
+
+Imported history was never in the log, so no cell holds it: its states are summarised from its own files, by the view's
+own SQL and past the pipeline, and added. Not here: what follows from an outcome (`batch_layer.run`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from batch_layer.between import Between
+from batch_layer.comparison import Comparison
+from batch_layer.joined import Joined
+from event_log.cell import Lane, lane_of
+from event_log.clock import Clock
+from event_log.log import Log
+from event_log.names import TopicNames
+from versions.errors import DamagedFileError
+from versions.manifest import ArchiveFile, Manifest, ViewFile
+from versions.proof import Outcome, Proof, Span
+from versions.store import VersionStore
+from views.interval import PUBLISHED_INTERVALS
+from views.view import View
+
+TOLD = 3
+"""Reasons that are told; of more there is the number."""
+
+_BASE = PUBLISHED_INTERVALS[0].text
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is to be proven. `spans` are the partitions between the cuts; `imported` is history that no cell holds."""
+
+    parent: Manifest
+    topic_id: str
+    delta_start: Mapping[int, int]
+    spans: tuple[Span, ...]
+    files: tuple[ViewFile, ...]
+    imported: tuple[ArchiveFile, ...]
+
+
+class Prover:
+    """Proves claims about versions of `views`."""
+
+    def __init__(self, log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], clock: Clock) -> None:
+        self._log = log
+        self._names = names
+        self._store = store
+        self._views = views
+        self._clock = clock
+
+    def prove(self, claim: Claim, deadline_s: float) -> Proof:
+        """Compare, after waiting up to `deadline_s` for cells that are missing."""
+        began = self._clock.elapsed_s()
+        common, reasons = self._common(claim)
+        with Comparison(self._store.home) as comparison:
+            lanes = {
+                lane_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
+                for view in common
+                for span in claim.spans
+            }
+            between = Between(lanes, lambda lane, rows: comparison.add(lane, lanes[lane][0], rows))
+            between.read(self._log, self._names.deltas, claim.delta_start, self._clock, deadline_s)
+            conflicts = [joined.conflict for _, joined in lanes.values() if joined.conflict]
+            for lane, (view, joined) in lanes.items():
+                if joined.end == joined.upto:
+                    comparison.base(view, lane, *_of_shard(claim, view, lane.partition))
+                else:
+                    reasons.append(_short(lane, joined))
+            if any(joined.end < joined.upto for _, joined in lanes.values()) and between.bad:
+                reasons.append(between.bad)
+            for view in self._views:
+                for shard, files in _shards(claim.files, view).items():
+                    comparison.coarser(view, shard, files)
+            compared = comparison.compared
+        outcome, reason = _verdict(compared.differ, compared.states, conflicts, reasons)
+        return Proof(
+            outcome=outcome,
+            reason=reason,
+            spans=tuple(_measured(span, lanes) for span in claim.spans),
+            imported=sum(entry.file.rows for entry in claim.imported),
+            compared=compared.states,
+            differ=compared.differ,
+            first=tuple(compared.first),
+            proven_us=self._clock.now_us(),
+            took_ms=round((self._clock.elapsed_s() - began) * 1000),
+        )
+
+    def _common(self, claim: Claim) -> tuple[list[View], list[str]]:
+        """The views that the parent has by the same definition, its files whole; and why others are not among them."""
+        common, reasons = [], []
+        for view in self._views:
+            held = claim.parent.definitions.get(view.name)
+            if claim.parent.version and held != view.definition:
+                known = f"definition {held} of {view.name}" if held else f"no view {view.name}"
+                reasons.append(
+                    f"No common definition: version {claim.parent.version} holds {known}, this one {view.definition}."
+                )
+                continue
+            try:
+                self._store.check(file.file for file in claim.parent.files_of(view.name, _BASE))
+                common.append(view)
+            except DamagedFileError as error:
+                reasons.append(f"The parent, version {claim.parent.version}, is damaged: {error}")
+        return common, reasons
+
+
+def deltas_from(parent: Manifest, topic: str, topic_id: str) -> Mapping[int, int]:
+    """Where the cells from the parent's cut on are read in the delta topic; a topic created again has none of them."""
+    return parent.delta_start if parent.topics.get(topic) == topic_id else {}
+
+
+def _of_shard(
+    claim: Claim, view: View, shard: int
+) -> tuple[Sequence[ViewFile], Sequence[ViewFile], Sequence[ArchiveFile]]:
+    parent = [file for file in claim.parent.files_of(view.name, _BASE) if file.shard == shard]
+    own = [file for file in claim.files if (file.view, file.interval, file.shard) == (view.name, _BASE, shard)]
+    return parent, own, [entry for entry in claim.imported if entry.partition == shard]
+
+
+def _shards(files: Iterable[ViewFile], view: View) -> dict[int, list[ViewFile]]:
+    found: defaultdict[int, list[ViewFile]] = defaultdict(list)
+    for file in files:
+        if file.view == view.name:
+            found[file.shard].append(file)
+    return found
+
+
+def _short(lane: Lane, joined: Joined) -> str:
+    reach, where = joined.reach(), f"{lane.view} in partition {lane.partition}"
+    if reach > joined.upto:
+        return f"A cell of {where} runs over the cut {joined.upto} to {reach}."
+    if joined.holed():
+        return f"A hole: no cell of {where} starts at {reach}, though later ones are known; the cut is {joined.upto}."
+    return f"The speed layer is behind: its cells of {where} reach {reach}, the cut is {joined.upto}."
+
+
+def _measured(span: Span, lanes: Mapping[Lane, tuple[View, Joined]]) -> Span:
+    joined = [joined for lane, (_, joined) in lanes.items() if lane.partition == span.partition]
+    return replace(
+        span,
+        cells=sum(each.cells for each in joined),
+        gap=max((each.upto - each.end for each in joined), default=0),
+        overlap=max((max(0, each.reach() - each.upto) for each in joined), default=0),
+    )
+
+
+def _verdict(differ: int, compared: int, conflicts: Sequence[str], reasons: Sequence[str]) -> tuple[Outcome, str]:
+    failed = [f"{differ:,} of {compared:,} states differ."] if differ else []
+    failed += _told(conflicts)
+    if failed:
+        return "different", " ".join(failed)
+    return ("unproven", " ".join(_told(reasons))) if reasons else ("equal", "")
+
+
+def _told(reasons: Sequence[str]) -> list[str]:
+    more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
+    return [*reasons[:TOLD], *more]

@@ -1,0 +1,33 @@
+"""A speed worker with its sink on a log in memory: the real tiling, summary, codec and sink, without a pipeline."""
+
+from event_log.names import TopicNames
+from pipeline.segment import States
+from speed_layer.sink import PublishDeltas
+from speed_layer.worker import Worker
+from tests.hand import HandClock
+from tests.memory_log import MemoryLog
+from versions.store import VersionStore
+from views.session import Summariser
+from views.view import View
+
+
+class Speed:
+    """One process of the speed layer; `step` does one turn, to the log's end."""
+
+    def __init__(self, log: MemoryLog, names: TopicNames, store: VersionStore, views: tuple[View, ...]) -> None:
+        self._views = views
+        self._summariser = Summariser(views)
+        self._worker = Worker(log, names, store, views, list(log.bounds(names.trades)), HandClock())
+        self._sink = PublishDeltas(lambda: log, names, views)
+        self._sink.setup()
+
+    def step(self) -> None:
+        for segment in self._worker.step(0):
+            for view in self._views:
+                rows = tuple(self._summariser.rows(view, segment.table))
+                self._sink.process(States(view.name, segment.slot, None, rows))
+
+    def close(self) -> None:
+        self._worker.close()
+        self._sink.teardown()
+        self._summariser.close()
