@@ -30,7 +30,8 @@ from serving.app import create_app
 from serving.service import Service, ServingOptions
 from stack.oracle import Oracle
 from tests.memory_log import MemoryLog
-from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, ViewFile
+from versions.id_runs import IdRuns, write_runs
+from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, StoredFile, ViewFile
 from versions.proof import Proof
 from versions.store import VersionStore
 from views.bars import BARS
@@ -179,6 +180,7 @@ class World:
         folder = self.store.folder / str(version)
         views: list[ViewFile] = []
         archive: list[ArchiveFile] = []
+        runs = IdRuns()
         instruments: list[Instrument] = []
         for p, upto in cut.items():
             table = decode(self.records(p, 0, upto)).table
@@ -189,6 +191,7 @@ class World:
             pq.write_table(table.add_column(0, "partition", pa.array([p] * table.num_rows, pa.int32())), path)
             stored = self.store.stored(path, table.num_rows)
             archive.append(ArchiveFile(stored, run_id or "", p, 0, upto))
+            runs.add_events(table)
             states = {view.name: self.summariser.rows(view, table.select(EVENT_SCHEMA.names)) for view in self.views}
             views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]
             instruments += _bounds(table_of(self.views[0], states[self.views[0].name]), p)
@@ -204,7 +207,7 @@ class World:
                 "definitions": {view.name: view.definition for view in self.views},
                 "counts": {},
                 "archive": tuple(archive),
-                "ids": (),
+                "ids": self._ids(version, runs),
                 "views": tuple(views),
                 "instruments": tuple(instruments),
                 "proof": Proof("equal", ""),
@@ -214,6 +217,10 @@ class World:
         )
         self.store.publish(manifest)
         return manifest
+
+    def _ids(self, version: int, runs: IdRuns) -> tuple[StoredFile, ...]:
+        path = self.store.home / "archive" / str(version) / "ids.parquet"
+        return (self.store.stored(path, write_runs(runs, path)),) if path.parent.is_dir() else ()
 
     def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
         with connect(1) as con:
