@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
         manifest = run.run()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     print(
         f"version {manifest.version}: {manifest.counts['events']} events, cut {manifest.cut}, {manifest.proof.outcome}"
     )

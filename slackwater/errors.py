@@ -24,6 +24,11 @@ class SlackwaterError(Exception):
         self.fact = fact
         self.hint = hint
 
+    @property
+    def exit_code(self) -> int:
+        """What a program ends with: 75 (EX_TEMPFAIL of sysexits.h) where the same call may succeed later, else 1."""
+        return 75 if self.retriable else 1
+
 
 class SettingError(SlackwaterError):
     """A setting, option or parameter has a value that cannot be used."""

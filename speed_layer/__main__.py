@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
             pipeline.run().wait_until_finish()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     return 0
 
 

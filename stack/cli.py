@@ -53,15 +53,13 @@ for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, serve,
 
 
 def run() -> None:
-    """The program: errors meant for people are printed without a traceback, and end it with 1."""
+    """The program: errors meant for people are printed without a traceback; the exit code says if to try again."""
     try:
         main(standalone_mode=False)
     except SlackwaterError as error:
-        errors.print(f"[bold red]error:[/] {_plain(str(error))}")
-        sys.exit(1)
+        sys.exit(_failed(error))
     except OSError as error:
-        errors.print(f"[bold red]error:[/] {_plain(str(StorageError(error)))}")
-        sys.exit(1)
+        sys.exit(_failed(StorageError(error)))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -70,6 +68,11 @@ def run() -> None:
         sys.exit(130)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+
+
+def _failed(error: SlackwaterError) -> int:
+    errors.print(f"[bold red]error:[/] {_plain(str(error))}")
+    return error.exit_code
 
 
 def _plain(text: str) -> str:

@@ -85,7 +85,7 @@ def test_without_a_broker_the_error_names_the_address_and_what_to_do(tmp_path: P
     port = free_port()
     for arguments in (["topics", "list"], ["batch", "run"], ["ingest", "--preset", "sample"]):
         done = run(*arguments, SLACKWATER_HOME=str(tmp_path), SLACKWATER_BROKER_PORT=str(port))
-        assert done.returncode == 1
+        assert done.returncode == 75, "try again later"
         assert f"127.0.0.1:{port}" in done.stderr
         assert "slackwater up" in done.stderr
         assert "Traceback" not in done.stderr
