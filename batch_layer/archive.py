@@ -91,6 +91,8 @@ class Archiver:
                     refused[refusal.reason] += 1
                     refused_in[found.partition] += 1
                     pending.append(self._refuse(source, refusal))
+                while pending:
+                    pending.pop().offset()
                 if decoded.table.num_rows:
                     if found.partition not in files:
                         path = self._store.home / archive_path(self._run_id, found.partition, 0)

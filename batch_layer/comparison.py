@@ -75,7 +75,7 @@ class Comparison:
         more = states_sql(view, self._tables[lane][0])
         if imported:
             more += f" UNION ALL {summarise_sql(view, self._files([entry.file.path for entry in imported]))}"
-        self._make("more", merge_sql(view, f"({more})"))
+        self._make("more", merge_sql(view, f"({more})"))  # read twice
         self._make("before", self._states(view, parent))
         self._make("expected", grown_sql(view, "before", "more"))
         self._make("found", self._states(view, own))
@@ -86,8 +86,7 @@ class Comparison:
         finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
         for interval in PUBLISHED_INTERVALS[1:]:
             own = [file for file in files if file.interval == interval.text]
-            self._make("before", self._states(view, finer))
-            self._make("expected", merge_sql(view, "before", interval))
+            self._make("expected", merge_sql(view, f"({self._states(view, finer)})", interval))
             self._make("found", self._states(view, own))
             self._compare(view, interval.text, shard)
             finer = own
@@ -99,8 +98,9 @@ class Comparison:
             f"UNION {repeated_sql(view, 'found')}",
         )
         compared = self.compared
-        compared.states += max(self._count("expected"), self._count("found"))
-        differ = self._count("places")
+        counts = ", ".join(f"({count_sql(name)})" for name in ("expected", "found", "places"))
+        ((expected, found_rows, differ),) = self._con.execute(f"SELECT {counts}").fetchall()
+        compared.states += max(expected, found_rows)
         compared.differ += differ
         if not differ or len(compared.first) >= FIRST:
             return
@@ -140,7 +140,3 @@ class Comparison:
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
-
-    def _count(self, relation: str) -> int:
-        ((found,),) = self._con.execute(count_sql(relation)).fetchall()
-        return int(found)

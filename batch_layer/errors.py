@@ -6,6 +6,7 @@ SlackwaterError
     CutBehindError      a mark lies below the parent's cut
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
+    ParentRefutedError  a version that the next one would stand on is proven wrong
     InputError          Parquet files that are no trades
 """
 
@@ -50,6 +51,20 @@ class ProofFailedError(BatchError):
             f"{proof.reason}{first}\nThe whole proof is {path}.",
             "Find out which side is wrong (`slackwater verify` asks the log itself) and run again; "
             "`slackwater batch run --force REASON` publishes it as it is, and records that.",
+        )
+        self.version = version
+        self.proof = proof
+
+
+class ParentRefutedError(BatchError):
+    """A version that the next one would stand on was published unproven, and its proof failed since."""
+
+    def __init__(self, version: int, proof: Proof) -> None:
+        first = "".join(f"\n  {difference}" for difference in proof.first)
+        super().__init__(
+            f"Not published: it would stand on version {version}, and the proof of that one's hand-off failed later. "
+            f"{proof.reason}{first}",
+            "Roll back to a version before it, or, if it is right after all, `slackwater batch run --force REASON`.",
         )
         self.version = version
         self.proof = proof

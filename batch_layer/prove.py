@@ -34,12 +34,16 @@ _BASE = PUBLISHED_INTERVALS[0].text
 
 @dataclass(frozen=True)
 class Claim:
-    """What is to be proven. `spans` are the partitions between the cuts; `imported` is history that no cell holds."""
+    """What is to be proven of a version: its `definitions` and `files`.
+
+    `spans` are the partitions between the cuts; `imported` is history that the version added and no cell holds.
+    """
 
     parent: Manifest
     topic_id: str
     delta_start: Mapping[int, int]
     spans: tuple[Span, ...]
+    definitions: Mapping[str, str]
     files: tuple[ViewFile, ...]
     imported: tuple[ArchiveFile, ...]
 
@@ -75,6 +79,8 @@ class Prover:
             if any(joined.end < joined.upto for _, joined in lanes.values()) and between.bad:
                 reasons.append(between.bad)
             for view in self._views:
+                if claim.definitions.get(view.name) != view.definition:
+                    continue
                 for shard, files in _shards(claim.files, view).items():
                     comparison.coarser(view, shard, files)
             compared = comparison.compared
@@ -92,14 +98,14 @@ class Prover:
         )
 
     def _common(self, claim: Claim) -> tuple[list[View], list[str]]:
-        """The views that the parent has by the same definition, its files whole; and why others are not among them."""
+        """The views of one definition in parent and version, its files whole; and why others are not among them."""
         common, reasons = [], []
         for view in self._views:
-            held = claim.parent.definitions.get(view.name)
-            if claim.parent.version and held != view.definition:
-                known = f"definition {held} of {view.name}" if held else f"no view {view.name}"
+            held, own = claim.parent.definitions.get(view.name), claim.definitions.get(view.name)
+            if own != view.definition or (claim.parent.version and held != own):
                 reasons.append(
-                    f"No common definition: version {claim.parent.version} holds {known}, this one {view.definition}."
+                    f"No common definition of {view.name}: version {claim.parent.version} holds {held or 'none'}, "
+                    f"this one {own or 'none'}, this program {view.definition}."
                 )
                 continue
             try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pyarrow.parquet as pq
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
 from batch_layer.compute import Compute, run_pipeline, written
-from batch_layer.errors import CutBehindError, ProofFailedError
+from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
 from batch_layer.prove import Claim, Prover, deltas_from
+from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.segments import archive_segments
 from event_log.clock import Clock
 from event_log.errors import TopicRecreatedError
@@ -27,6 +29,7 @@ from event_log.mark import append_marks
 from event_log.names import TopicNames
 from slackwater.faults import reach
 from versions.handoff import handoff_path, write_handoff
+from versions.lineage import refuted
 from versions.manifest import Instrument, Manifest, Mark, ViewFile
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
@@ -75,6 +78,7 @@ class BatchRun:
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
+            ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
             LostRaceError: another run published first.
         """
         topic = self.names.source(self.views[0].source)
@@ -119,11 +123,12 @@ class BatchRun:
                 topic_id=topics[topic],
                 delta_start=deltas_from(parent, self.names.deltas, topics[self.names.deltas]),
                 spans=_spans(start, cut, epoch),
+                definitions={view.name: view.definition for view in self.views},
                 files=files,
                 imported=self.extra.files,
             )
             reach("prove.before")
-            proof = self._prove(claim, version, run_id)
+            proof = self._prove(claim, version, run_id, topic, topics)
             reach("prove.after")
         with self._step("publish"):
             reach("publish.before")
@@ -156,11 +161,16 @@ class BatchRun:
             raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topics[topic])
         return current
 
-    def _prove(self, claim: Claim, version: int, run_id: str) -> Proof:
+    def _prove(self, claim: Claim, version: int, run_id: str, topic: str, topics: Mapping[str, str]) -> Proof:
         prover = Prover(self.log, self.names, self.store, self.views, self.clock)
+        for _ in prove_later(prover, self.store, topic, topics, islice(open_versions(self.store), RETRIED)):
+            pass  # what comes of it is written down and logged
+        wrong = refuted(self.store, claim.parent)
+        if wrong is not None and self.forced is None:
+            raise ParentRefutedError(*wrong)
         proof = prover.prove(claim, self.proof_deadline_s)
         if proof.outcome != "different":
-            return proof
+            return proof if wrong is None else replace(proof, forced=self.forced)
         if self.forced is None:
             reach("prove.handoff")
             write_handoff(self.store, version, run_id, proof)

@@ -17,6 +17,7 @@ from event_log.names import TopicNames
 from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
 from serving.edge import Edge
+from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
 from serving.pages import STATIC, PageRoutes
 from serving.parameters import Parameter
@@ -94,6 +95,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)
     _get(app, "/v1/versions", catalog.versions, "Published versions.")
     _get(app, "/v1/versions/{version}", catalog.version, "One version's manifest.")
+    handoff = HandoffRoute(service).answer
+    text = "The proof that a version is its parent and the deltas between their cuts."
+    _get(app, "/v1/versions/{version}/handoff", handoff, text, schema=HANDOFF_SCHEMA)
     _get(app, "/health/live", health.live, "Whether the process answers.")
     _get(app, "/health/ready", health.ready, "Whether the full promise is kept, and if not, why.")
     _get(app, "/metrics", health.metrics, "Figures for Prometheus.")
@@ -103,7 +107,17 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         app.mount("/static", StaticFiles(directory=STATIC), "static")
 
 
-def _get(app: FastAPI, path: str, endpoint: Endpoint, text: str, parameters: tuple[Parameter, ...] = ()) -> None:
+def _get(
+    app: FastAPI,
+    path: str,
+    endpoint: Endpoint,
+    text: str,
+    parameters: tuple[Parameter, ...] = (),
+    schema: dict[str, Any] | None = None,
+) -> None:
+    found: dict[str, Any] = {"description": text}
+    if schema is not None:
+        found["content"] = {"application/json": {"schema": schema}}
     listed: list[dict[str, Any]] = [parameter.openapi() for parameter in parameters]
     if "{version}" in path:
         listed.append({"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}})
@@ -114,7 +128,7 @@ def _get(app: FastAPI, path: str, endpoint: Endpoint, text: str, parameters: tup
         summary=text,
         description=text,
         response_class=Response,
-        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+        responses={200: found, "4XX": _PROBLEM, "5XX": _PROBLEM},
         openapi_extra={"parameters": listed} if listed else None,
         operation_id="get" + path.replace("/", "_").replace("{", "").replace("}", ""),
     )

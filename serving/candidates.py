@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from versions.errors import DamagedFileError, VersionError
+from versions.handoff import latest_proof
 from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
 from versions.pointer import NOTHING, Pointer
@@ -51,13 +52,13 @@ class Candidates:
         for manifest in self._in_order(pointer, served, refusals):
             if manifest is None:
                 return Choice(None, tuple(refusals), {})
-            damage = self._view_damage(manifest)
+            damage = _refuted(manifest) or self._view_damage(manifest)
             if damage:
                 refusals.append(damage)
                 continue
             refused = self._refused_views(manifest)
             damage = self._archive_damage(manifest)
-            choice = Choice(manifest, (*refusals, damage) if damage else tuple(refusals), refused)
+            choice = Choice(manifest, (*refusals, *filter(None, (damage, _forced(manifest)))), refused)
             if not refused and not damage:
                 return choice
             if second is None and len(refused) < len(self._views):
@@ -103,6 +104,8 @@ class Candidates:
         if below is None:
             whole.sort(key=lambda manifest: manifest.version != served)
         for manifest in whole:
+            if manifest.version != served and latest_proof(self._store, manifest).outcome == "different":
+                continue  # proven wrong after it was published: it does not take another's place
             if below is None or manifest.version < below:
                 self._watch(self._store.manifest_path(manifest.version))
                 yield manifest
@@ -141,3 +144,17 @@ class Candidates:
                     f"this server has {view.definition}."
                 )
         return found
+
+
+def _refuted(manifest: Manifest) -> str:
+    if manifest.proof.outcome != "different" or manifest.proof.forced is not None:
+        return ""
+    return f"Version {manifest.version} is not served: the proof of its hand-off failed."
+
+
+def _forced(manifest: Manifest) -> str:
+    proof = manifest.proof
+    if proof.forced is None:
+        return ""
+    by, why = proof.forced.by, proof.forced.reason
+    return f"Version {manifest.version} was published by force, its proof says {manifest.proof.outcome}. {by}: {why}"

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.answer import time_json
+from serving.handoff import proof_summary
 from serving.parameters import ValueRefusedError, read_parameters, whole
 from serving.problems import ProblemError, unreadable
 from serving.query import INSTRUMENTS_PARAMETERS
@@ -16,7 +17,9 @@ from serving.service import Service
 from serving.snapshot import Snapshot
 from serving.units import quantity_unit
 from versions.errors import ManifestError, NoSuchVersionError
+from versions.handoff import latest_proof
 from versions.manifest import Manifest
+from versions.proof import Proof
 
 
 class CatalogRoutes:
@@ -45,7 +48,7 @@ class CatalogRoutes:
     async def versions(self, request: Request) -> Response:
         """Every version that can be read, newest first, and which one is served."""
         read_parameters((), request.query_params.multi_items())
-        manifests = await self._service.pool.run(self._service.store.readable)
+        manifests = await self._service.pool.run(self._manifests)
         snapshot = self._service.watch.snapshot
         found = [
             {
@@ -56,9 +59,9 @@ class CatalogRoutes:
                 "cut": {str(p): at for p, at in sorted(manifest.cut.items())},
                 "counts": dict(manifest.counts),
                 "definitions": dict(manifest.definitions),
-                "proof": asdict(manifest.proof),
+                "proof": proof_summary(proof),
             }
-            for manifest in manifests
+            for manifest, proof in manifests
         ]
         return reply(request, orjson.dumps({"versions": found, "served": snapshot and snapshot.version}))
 
@@ -75,6 +78,10 @@ class CatalogRoutes:
         except ManifestError as error:
             raise unreadable(number) from error
         return reply(request, orjson.dumps(_manifest_json(manifest)))
+
+    def _manifests(self) -> list[tuple[Manifest, Proof]]:
+        store = self._service.store
+        return [(manifest, latest_proof(store, manifest)) for manifest in store.readable()]
 
     def _spans(self, snapshot: Snapshot) -> dict[tuple[str, str, int], tuple[int, int]]:
         """(venue, symbol, partition) -> first and last base start."""

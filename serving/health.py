@@ -4,6 +4,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.handoff import proof_summary
 from serving.metrics import CONTENT_TYPE
 from serving.service import Service
 
@@ -26,8 +27,7 @@ class HealthRoutes:
         snapshot = self._service.watch.snapshot
         facts = {"ready": found.ready, "reasons": found.reasons, "version": snapshot and snapshot.version}
         if snapshot is not None and snapshot.version:
-            proof = snapshot.manifest.proof
-            facts["proof"] = {"outcome": proof.outcome, "reason": proof.reason}
+            facts["proof"] = proof_summary(self._service.proofs.proof(snapshot))
         return _json(200 if found.ready else 503, facts)
 
     async def metrics(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from event_log.clock import Clock
+from versions.proof import Proof
 
 if TYPE_CHECKING:
     from serving.service import Service
@@ -67,6 +68,7 @@ class _ServiceCollector(Collector):
             if snapshot.version:
                 age = (service.clock.now_us() - snapshot.manifest.created_us) / 1e6
                 yield GaugeMetricFamily("slackwater_batch_age_seconds", "Age of the batch view.", age)
+                yield from _proof(service.proofs.proof(snapshot))
             yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
         yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(service.readiness().ready))
         yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", service.hot.cells())
@@ -74,3 +76,14 @@ class _ServiceCollector(Collector):
         yield CounterMetricFamily("slackwater_bad_deltas", "Deltas that do not decode.", service.feed.bad)
         conflicts = service.hot.conflicts_total
         yield CounterMetricFamily("slackwater_cell_conflicts", "Pairs of cells that differ.", conflicts)
+
+
+def _proof(proof: Proof) -> Iterator[Metric]:
+    outcome = GaugeMetricFamily("slackwater_handoff", "1 at the outcome of the served version.", labels=["outcome"])
+    for name in ("equal", "different", "unproven"):
+        outcome.add_metric([name], int(proof.outcome == name))
+    yield outcome
+    yield GaugeMetricFamily("slackwater_handoff_forced", "1 if it was forced.", int(proof.forced is not None))
+    yield GaugeMetricFamily("slackwater_handoff_gap_records", "Records between the cuts without a delta.", proof.gap)
+    yield GaugeMetricFamily("slackwater_handoff_compared_states", "States that were compared.", proof.compared)
+    yield GaugeMetricFamily("slackwater_handoff_differing_states", "States that differ.", proof.differ)

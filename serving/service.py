@@ -15,6 +15,7 @@ from serving.hot import HotStore
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.problems import not_serving
+from serving.proof_watch import ProofWatch
 from serving.row_cache import RowCache
 from serving.scrub import Scrub
 from serving.snapshot import Snapshot
@@ -72,6 +73,7 @@ class Service:
             log, names.trades, store, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
+        self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.as_of = AsOf(store, self.watch, names.trades)
@@ -82,12 +84,14 @@ class Service:
         """What the threads do, once."""
         self.scrub.step()
         self.watch.step()
+        self.proofs.step()
         self.feed.step()
 
     def start(self) -> None:
         """Start the threads."""
         self._threads = [
             Steps("slackwater-versions", self.watch.step, self.options.watch_every_s),
+            Steps("slackwater-proofs", self.proofs.step, self.options.watch_every_s),
             Steps("slackwater-scrub", self.scrub.step, self.options.watch_every_s),
             Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
         ]
@@ -127,6 +131,8 @@ class Service:
             reasons.append(f"The log was last seen {stale_s:.0f} s ago.")
         if not self.feed.caught_up:
             reasons.append(f"The delta topic is not read yet: {self.feed.behind} deltas to go.")
+        if self.proofs.alarm:
+            reasons.append(self.proofs.alarm)
         reasons += [thread.error for thread in self._threads if thread.error]
         if self.hot.conflicts:
             first = self.hot.conflicts[0].text

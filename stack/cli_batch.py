@@ -95,6 +95,44 @@ def list_command(context: Context, as_json: bool) -> None:
     emit(as_json, facts, show)
 
 
+@batch.command(
+    name="prove", epilog=examples("slackwater batch prove", "slackwater batch prove 7", "slackwater batch prove --json")
+)
+@click.argument("version", required=False, type=click.IntRange(1))
+@json_option
+@pass_context
+def prove_command(context: Context, version: int | None, as_json: bool) -> None:
+    """Prove versions that were published unproven: one, or all of them. Ends with 1 if one is different.
+
+    The outcome is kept beside the version and shown by `batch list`, in readiness and at /v1/versions/{v}/handoff.
+    """
+    from batch_layer.prove import Prover
+    from batch_layer.prove_later import open_versions, prove_later
+
+    log, names, store = context.log, context.names, context.store
+    wanted = list(open_versions(store)) if version is None else [store.manifest(version)]
+    if version is not None and wanted[0].proof.outcome != "unproven":
+        raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
+    topics = {topic: log.topic_id(topic) for topic in (names.trades, names.deltas)}
+    prover = Prover(log, names, store, VIEWS, CLOCK)
+    found = prove_later(prover, store, names.trades, topics, wanted, context.settings.proof_seconds)
+    different = False
+    for manifest, proof in found:
+        different |= proof.outcome == "different"
+        facts = {"version": manifest.version, "proof": proof_facts(proof)}
+
+        def show(manifest: Manifest = manifest, proof: Proof = proof) -> None:
+            console.print(f"version {manifest.version}: {proof.outcome}  {proof.reason}", markup=False)
+            for difference in proof.first:
+                console.print(f"  {difference}", markup=False)
+
+        emit(as_json, facts, show)
+    if not wanted and not as_json:
+        console.print("Every version is proven.")
+    if different:
+        raise SystemExit(1)
+
+
 @click.group()
 def archive() -> None:
     """The master dataset."""

@@ -92,6 +92,14 @@ def _versions(state: State) -> Table:
             f"{datetime.fromtimestamp(version['created'] / 1e6, UTC):%H:%M:%S}",
             f"{version['counts'].get('events', 0):,}",
             " ".join(f"{p}:{at}" for p, at in version["cut"].items()),
-            version["proof"]["outcome"],
+            proof_text(version["proof"]),
         )
     return table
+
+
+def proof_text(proof: dict[str, Any]) -> str:
+    """The outcome of a version's proof with what was compared, in a colour."""
+    colour = {"equal": "green", "different": "red"}.get(proof["outcome"], "yellow")
+    forced = ", forced" if proof["forced"] else ""
+    text = f"[{colour}]{proof['outcome']}{forced}[/]"
+    return f"{text} [dim]{proof['compared']:,} states, {proof['differ']:,} differ[/]" if proof["compared"] else text

@@ -12,6 +12,7 @@ from stack import broker_artifacts, java
 from stack.broker_probe import serves
 from stack.context import Context
 from versions.errors import VersionError
+from versions.handoff import latest_proof
 
 Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
@@ -85,13 +86,25 @@ def _home(context: Context) -> list[Finding]:
     free = shutil.disk_usage(there).free // 2**20
     findings = [Finding("Home folder", "ok" if free > NEEDED_MB else "bad", f"{home}, {free:,} MB free")]
     try:
-        current = context.store.current()
-        found = "nothing published yet" if current is None else f"version {current.version} is served"
-        findings.append(Finding("Versions", "ok", found))
+        findings.append(_served(context))
     except VersionError as error:
         advice = "The service serves the newest whole version; a new batch run needs the pointer mended."
         findings.append(Finding("Versions", "bad", str(error), advice))
     return findings
+
+
+def _served(context: Context) -> Finding:
+    current = context.store.current()
+    if current is None:
+        return Finding("Versions", "ok", "nothing published yet")
+    proof = latest_proof(context.store, current)
+    found = f"version {current.version} is served, its hand-off is {proof.outcome}"
+    if proof.outcome == "different":
+        told = f"; forced by {proof.forced.by}: {proof.forced.reason}" if proof.forced else ""
+        return Finding("Versions", "bad", found + told, "See `slackwater batch list --json` and `slackwater verify`.")
+    if proof.outcome == "unproven":
+        return Finding("Versions", "note", f"{found}: {proof.reason}", "`slackwater batch prove` tries again.")
+    return Finding("Versions", "ok", found)
 
 
 def _broker(context: Context) -> Finding:

@@ -85,7 +85,7 @@ class Market:
                     "cut": {PARTITION: len(self.trades)},
                     "counts": {"events": len(self.trades), "refused": 0},
                     "definitions": {"bars": DEFINITION},
-                    "proof": {"outcome": "equal", "reason": ""},
+                    "proof": {"outcome": "equal", "reason": "", "compared": 0, "differ": 0, "forced": None},
                 }
             )
             return number

@@ -16,18 +16,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer.errors import ProofFailedError
+from batch_layer.archive import Epoch
+from batch_layer.compute import run_pipeline
+from batch_layer.errors import ParentRefutedError, ProofFailedError
+from batch_layer.prove import Prover
+from batch_layer.prove_later import open_versions, prove_later
+from batch_layer.run import BatchRun
 from event_log.cell import OPEN
+from event_log.clock import SystemClock
 from event_log.log import Record
 from tests.beam_world import memory_world
+from tests.hand import HandClock
 from tests.memory_log import MemoryLog
 from tests.speed_in_memory import Speed
-from versions.handoff import read_handoff
+from versions.archive_file import archive_path, archive_table, open_writer
+from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
 from versions.manifest import ArchiveFile, Manifest, encode_manifest
 from versions.pointer import Pointer, encode_pointer
-from versions.proof import Forced
+from versions.proof import Forced, Proof
 from versions.store import VersionStore
 from views.bars import BARS
+from views.events import EVENT_SCHEMA
 from views.view import View
 
 
@@ -53,7 +62,17 @@ class Bench:
                 self.speed.step()
             (at or {}).get(step, lambda: None)()
 
-        return self.world.batch(self.views, on_step=on_step, **more)
+        world, clock = self.world, more.pop("clock", SystemClock())
+        return BatchRun(self.log, world.names, world.store, self.views, clock, on_step=on_step, **more).run()
+
+    def later(self) -> dict[int, Proof]:
+        """What proving again gives, of every version that is open."""
+        world = self.world
+        topics = {topic: self.log.topic_id(topic) for topic in (world.names.trades, world.names.deltas)}
+        prover = Prover(self.log, world.names, world.store, self.views, SystemClock())
+        versions = list(open_versions(world.store))
+        found = prove_later(prover, world.store, world.names.trades, topics, versions)
+        return {manifest.version: proof for manifest, proof in found}
 
     def deltas(self, partition: int) -> dict[int, Record]:
         """Offset -> the record of a sealed delta with rows."""
@@ -131,6 +150,73 @@ def test_every_version_from_the_first_on_is_proven_equal(bench: Bench) -> None:
     assert bench.world.store.current() == versions[-1]
 
 
+class Turning(HandClock):
+    """A clock whose every wait lets the speed layer take a turn; `turns` are left."""
+
+    def __init__(self, turn: Callable[[], None]) -> None:
+        super().__init__()
+        self._turn = turn
+        self.waits = 0
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.waits += 1
+        if self.waits == 3:
+            self._turn()
+
+
+def test_a_proof_waits_for_the_deltas_and_no_longer(bench: Bench) -> None:
+    bench.world.produce(60)
+    clock = Turning(bench.speed.step)
+    published = bench.publish(speed=False, clock=clock, proof_deadline_s=60.0)
+    assert published.proof.outcome == "equal"
+    assert clock.waits == 3
+    assert clock.seconds < 2
+
+
+def test_a_proof_that_waits_in_vain_ends_at_the_deadline(bench: Bench) -> None:
+    bench.world.produce(60)
+    clock = Turning(lambda: None)
+    published = bench.publish(speed=False, clock=clock, proof_deadline_s=7.0)
+    assert published.proof.outcome == "unproven"
+    assert 7.0 <= clock.seconds < 7.5
+
+
+def test_replayed_deltas_change_nothing_and_a_delta_topic_that_was_created_again_is_read_from_its_start(
+    bench: Bench,
+) -> None:
+    bench.world.produce(60)
+    bench.publish()
+    bench.world.produce(300)
+    bench.publish(speed=False)
+    bench.log.create(bench.world.names.deltas, 2)
+    bench.restart()
+    for _ in range(2):
+        bench.speed.step()
+        bench.restart()
+    assert {v: p.outcome for v, p in bench.later().items()} == {2: "equal"}
+
+
+def test_imported_history_is_recomputed_from_its_own_files(bench: Bench) -> None:
+    bench.world.produce(30)
+    first = bench.publish()
+    entry = first.archive[0]
+    events = pq.read_table(bench.world.home / entry.file.path).select(EVENT_SCHEMA.names)
+    path = bench.world.home / archive_path("history", entry.partition, 0)
+    with open_writer(path) as writer:  # the same events again: a sum is a sum
+        writer.write(archive_table(entry.partition, events))
+    stored = bench.world.store.stored(path, events.num_rows)
+    extra = Epoch((ArchiveFile(stored, "history", entry.partition, None, None),), None, events.num_rows, {})
+    bench.world.produce(30)
+    second = bench.publish(extra=extra, speed=False)
+    assert (second.proof.outcome, second.proof.imported) == ("unproven", events.num_rows)
+    bench.speed.step()
+    third = bench.publish()
+    assert (third.proof.outcome, third.proof.imported) == ("equal", 0)
+    later = latest_proof(bench.world.store, second)
+    assert (later.outcome, later.imported) == ("equal", events.num_rows)
+
+
 # Different
 
 
@@ -185,6 +271,35 @@ def test_a_version_that_differs_is_published_by_force_alone_and_the_force_is_rec
     assert (following.proof.outcome, following.proof.forced) == ("equal", None), "nothing had to be forced"
 
 
+def test_a_second_cell_over_one_slice_stops_the_publication_even_where_the_first_is_right(bench: Bench) -> None:
+    bench.world.produce(60)
+
+    def append_another() -> None:
+        record = bench.deltas(0)[max(bench.deltas(0))]
+        found = json.loads(record.value or b"")
+        raise_trades(found)
+        value = json.dumps(found, separators=(",", ":")).encode()
+        bench.log.append(bench.world.names.deltas, 0, record.key, value)
+
+    with pytest.raises(ProofFailedError, match=r"Two cells of .* differ"):
+        bench.publish(at={"prove": append_another})
+    assert bench.world.store.current() is None
+
+
+@pytest.mark.parametrize("part", ["1m", "1h"])
+def test_a_coarser_interval_that_is_not_its_finer_bars_stops_the_publication(bench: Bench, part: str) -> None:
+    bench.world.produce(60)
+
+    def wrong(segments: Any, views: Any, folder: Path, options: Any) -> None:
+        run_pipeline(segments, views, folder, options)
+        path = folder / "bars" / part / "0.parquet"
+        table = pq.read_table(path)
+        pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
+
+    with pytest.raises(ProofFailedError, match=f"bars {part} .*: row expected one row, found 2 rows"):
+        bench.publish(compute=wrong)
+
+
 # Unproven
 
 
@@ -216,4 +331,77 @@ def test_another_definition_has_nothing_in_common(bench: Bench, tmp_path: Path) 
     bench.restart()
     published = bench.publish()
     assert published.proof.outcome == "unproven"
-    assert f"No common definition: version 1 holds definition {BARS.definition} of bars" in published.proof.reason
+    assert f"No common definition of bars: version 1 holds {BARS.definition}, this one " in published.proof.reason
+
+
+def test_a_delta_that_cannot_be_read_is_a_hole_and_said(bench: Bench) -> None:
+    bench.world.produce(60)
+
+    def tear() -> None:
+        at = max(bench.deltas(0))
+        records = bench.log.topics[bench.world.names.deltas][0].records
+        records[at] = records[at]._replace(value=(records[at].value or b"")[:-9])
+
+    published = bench.publish(at={"prove": tear})
+    assert published.proof.outcome == "unproven"
+    assert "cannot be read" in published.proof.reason
+
+
+# Proven later
+
+
+def test_an_unproven_version_is_proven_by_the_next_run(bench: Bench) -> None:
+    bench.world.produce(60)
+    first = bench.publish()
+    bench.world.produce(60)
+    second = bench.publish(speed=False)
+    assert latest_proof(bench.world.store, second).outcome == "unproven"
+    third = bench.publish()
+    proof = latest_proof(bench.world.store, second)
+    assert [p.outcome for p in (first.proof, second.proof, proof, third.proof)] == [
+        "equal",
+        "unproven",
+        "equal",
+        "equal",
+    ]
+    assert proof.gap == 0 and proof.compared > 0
+    assert list(open_versions(bench.world.store)) == []
+    assert bench.world.store.manifest(2) == second, "a manifest never changes"
+
+
+def test_a_version_that_is_different_later_stays_served_and_nothing_is_built_on_it_unless_forced(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.world.produce(60)
+    bench.publish()
+    bench.world.produce(60)
+    second = bench.publish(speed=False)
+    bench.speed.step()
+    bench.corrupt_delta(raise_trades)
+    assert [p.outcome for p in bench.later().values()] == ["different"]
+    assert "Alarm: version 2, published unproven, is different" in caplog.text
+    assert bench.world.store.current() == second
+    bench.world.produce(60)
+    with pytest.raises(ParentRefutedError, match="stand on version 2"):
+        bench.publish()
+    assert bench.world.store.current() == second
+    forced = Forced("somebody", "the log was read")
+    third = bench.publish(forced=forced)
+    assert (third.proof.outcome, third.proof.forced) == ("equal", forced)
+    assert bench.publish().proof.forced is None, "who forced took it on"
+
+
+def test_what_cannot_be_tried_again_stays_unproven_and_says_why(bench: Bench) -> None:
+    bench.world.produce(60)
+    bench.publish(speed=False)
+    second = bench.publish(speed=False)
+    bench.speed.step()
+    path = bench.world.home / second.views[0].file.path
+    path.write_bytes(path.read_bytes()[:-1])
+    bench.world.store.manifest_path(1).unlink()
+    (proof,) = bench.later().values()
+    assert proof.outcome == "unproven"
+    assert "Not tried again: There is no version 1" in proof.reason
+    assert not handoff_path(bench.world.store, 2).exists()
+    write_handoff(bench.world.store, 2, "another run", proof)
+    assert "not trusted" in latest_proof(bench.world.store, second).reason

@@ -12,6 +12,9 @@ const PROOFS = {
   different: ["bad", "different"],
 };
 
+const proofOf = (proof) =>
+  proof.forced ? ["bad", `forced, ${proof.outcome}`] : (PROOFS[proof.outcome] ?? ["fair", proof.outcome]);
+
 export const byId = (id) => document.getElementById(id);
 
 /** Write text, without touching the page where it stands already. */
@@ -84,7 +87,7 @@ export function showHealth(health, answer) {
   }
   const { ready, reasons = [], version, proof } = health;
   const items = [["Service", ready ? "good" : "bad", ready ? "ready" : "not ready"]];
-  const [tone, text] = proof ? (PROOFS[proof.outcome] ?? ["fair", proof.outcome]) : ["fair", "nothing published"];
+  const [tone, text] = proof ? proofOf(proof) : ["fair", "nothing published"];
   items.push(["Batch", tone, version ? `version ${version}, ${text}` : text]);
   const applied = answer && answer.layer !== "batch";
   const chain = applied ? (answer.complete ? "unbroken chain" : "a cell is missing") : "not applied";
@@ -108,7 +111,7 @@ export function showVersions(versions, served) {
   say("age", current ? age(current.created) : "–");
   if (newest.length === 0) return;
   const lines = newest.map((each) => {
-    const [mood, text] = PROOFS[each.proof.outcome] ?? ["fair", each.proof.outcome];
+    const [mood, text] = proofOf(each.proof);
     const line = element("li", "", mood);
     line.append(element("b", String(each.version)), element("span", `${age(each.created)} ago`), element("em", text));
     const events = each.counts.events === undefined ? [] : [`${whole(each.counts.events)} events`];

@@ -189,5 +189,6 @@ def light() -> Iterator[None]:
         patch.setattr("serving.as_of.BatchReader", LightReader)
         patch.setattr("serving.batch.sandbox", lambda *_: session())
         patch.setattr("batch_layer.run.connect", session)
+        patch.setattr("batch_layer.comparison.connect", session)
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield
