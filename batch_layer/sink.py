@@ -12,7 +12,7 @@ import apache_beam as beam
 import duckdb
 import pyarrow as pa
 
-from pipeline.coders import TablesCoder
+from pipeline.coders import Tables, TablesCoder
 from pipeline.segment import States
 from slackwater.faults import reach
 from views.interval import PUBLISHED_INTERVALS, Interval
@@ -37,22 +37,24 @@ def keyed(states: States, views: tuple[View, ...]) -> tuple[ShardKey, pa.Table]:
     return (states.view, states.slot.shard), states.as_table(view_named(states.view, views))
 
 
+@beam.typehints.with_input_types(pa.Table)
+@beam.typehints.with_output_types(Tables)
 class MergeStates(beam.CombineFn):
     """Tables of states -> all tables of a shard. The writer merges them, with one statement over all."""
 
-    def create_accumulator(self) -> list[pa.Table]:
+    def create_accumulator(self) -> Tables:
         """No table."""
-        return []
+        return Tables()
 
-    def add_input(self, tables: list[pa.Table], table: pa.Table) -> list[pa.Table]:
+    def add_input(self, tables: Tables, table: pa.Table) -> Tables:
         """One more."""
-        return [*tables, table]
+        return Tables([*tables, table])
 
-    def merge_accumulators(self, accumulators: Iterable[list[pa.Table]]) -> list[pa.Table]:
+    def merge_accumulators(self, accumulators: Iterable[Tables]) -> Tables:
         """All of them."""
-        return [table for tables in accumulators for table in tables]
+        return Tables(table for tables in accumulators for table in tables)
 
-    def extract_output(self, tables: list[pa.Table]) -> list[pa.Table]:
+    def extract_output(self, tables: Tables) -> Tables:
         """All tables."""
         return tables
 
@@ -74,7 +76,7 @@ class WriteShard(beam.DoFn):
         self._con = connect()
         self._con.execute("SET preserve_insertion_order = true")
 
-    def process(self, element: tuple[ShardKey, list[pa.Table]]) -> Iterator[str]:
+    def process(self, element: tuple[ShardKey, Tables]) -> Iterator[str]:
         """Write one shard. The states of a single segment have one row a bar already."""
         (name, shard), tables = element
         view = view_named(name, self._views)

@@ -4,8 +4,6 @@ The client's defaults lose data (auto commit, silent resets), so each is set by 
 raised, never reset: only the caller knows what a hole means to it.
 """
 
-import functools
-import operator
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,15 +29,11 @@ from event_log.errors import (
     RecordTooLargeError,
     TopicMissingError,
 )
-from event_log.header_names import forgive_header_names
+from event_log.kafka_batches import read_batches_of
 from event_log.log import Bounds, Headers, Identity, Record, Slice
 
 GATHER_BYTES = 64 * 1024
 """What a broker that gathers records does not wait any longer at."""
-
-# A record is made in C from end to end: Record(...) is a call of Python's, and there are 60,000 a second.
-_fields = operator.attrgetter("offset", "timestamp", "key", "value", "headers")
-_make: Callable[[Any], Record] = functools.partial(tuple.__new__, Record)
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Largest record: `max.message.bytes` of the delta topic."""
@@ -49,8 +43,6 @@ SURE_BYTES = 64 * 1024
 
 OVERHEAD_BYTES = 1024
 """What the log's format adds to a record at most, headers apart."""
-
-forgive_header_names()
 
 PROBE_S = 3.0
 """How long a server may take to accept a connection."""
@@ -176,6 +168,7 @@ class KafkaReader:
     """See `Reader`. A position moves over control records and gaps; the slice covers them."""
 
     def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int]) -> None:
+        read_batches_of(consumer)
         self._consumer = consumer
         self._topic = topic
         self._partitions = {TopicPartition(topic, p): start for p, start in starts.items()}
@@ -194,7 +187,7 @@ class KafkaReader:
         for partition, start in self._partitions.items():
             upto = self._consumer.position(partition)
             if upto > start:
-                records = list(map(_make, map(_fields, found.get(partition, ()))))
+                records = [_record(one) for one in found.get(partition, ())]
                 slices.append(Slice(partition.partition, start, upto, records))
                 self._partitions[partition] = upto
         return slices
@@ -329,6 +322,12 @@ def _probe(servers: str) -> None:
         else:
             return
     raise LogUnreachableError(servers, failed)
+
+
+def _record(found: Any) -> Record:
+    if isinstance(found, Record):
+        return found
+    return Record(found.offset, found.timestamp, found.key, found.value, found.headers)
 
 
 def _bounds(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:

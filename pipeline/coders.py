@@ -5,13 +5,14 @@ Importing this module registers them.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
-from pipeline.segment import Segment, Slot, States
+from pipeline.segment import Block, Segment, Slot, States
 from views.rows import Row
 
 # Runners copy encoded elements several times on their way, and half of a decimal's 16 bytes are zero.
@@ -47,30 +48,33 @@ class TableCoder(beam.coders.Coder):
         return pa.Table
 
 
+class Tables(list[pa.Table]):
+    """Arrow tables that belong together. A type of its own, so that it has a coder: Beam pickles what it cannot name,
+    and be it only to estimate a size."""
+
+
 class TablesCoder(beam.coders.Coder):
-    """A list of Arrow tables: their lengths in bytes as one JSON line, then each as an IPC stream."""
+    """Tables, each as an IPC stream."""
 
-    def encode(self, tables: list[pa.Table]) -> bytes:
+    def encode(self, tables: Tables) -> bytes:
         """Tables -> bytes."""
-        parts = [TableCoder().encode(table) for table in tables]
-        return b"".join([json.dumps([len(part) for part in parts]).encode(), b"\n", *parts])
+        return _join_parts([TableCoder().encode(table) for table in tables])
 
-    def decode(self, data: bytes) -> list[pa.Table]:
+    def decode(self, data: bytes) -> Tables:
         """Bytes -> tables, which share `data`."""
-        header, _, body = data.partition(b"\n")
-        tables, at = [], 0
-        for length in json.loads(header):
-            tables.append(TableCoder().decode(memoryview(body)[at : at + length]))
-            at += length
-        return tables
+        return Tables(TableCoder().decode(part) for part in _parts(data))
 
-    def estimate_size(self, tables: list[pa.Table]) -> int:
+    def estimate_size(self, tables: Tables) -> int:
         """Bytes, about."""
         return sum(int(table.nbytes) for table in tables)
 
     def is_deterministic(self) -> bool:
         """No key."""
         return False
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return Tables
 
 
 class _HeadedCoder(beam.coders.Coder):
@@ -109,6 +113,30 @@ class SegmentCoder(_HeadedCoder):
         return Segment
 
 
+class BlockCoder(beam.coders.Coder):
+    """Codes a Block."""
+
+    def estimate_size(self, block: Block) -> int:
+        """Bytes, about."""
+        return sum(SegmentCoder().estimate_size(segment) for segment in block.segments)
+
+    def encode(self, block: Block) -> bytes:
+        """Block -> bytes."""
+        return _join_parts([SegmentCoder().encode(segment) for segment in block.segments])
+
+    def decode(self, data: bytes) -> Block:
+        """Bytes -> block."""
+        return Block(tuple(SegmentCoder().decode(bytes(part)) for part in _parts(data)))
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return Block
+
+
 class StatesCoder(_HeadedCoder):
     """Codes States."""
 
@@ -131,6 +159,21 @@ class StatesCoder(_HeadedCoder):
         return States
 
 
+def _join_parts(parts: list[bytes]) -> bytes:
+    """The lengths of the parts as one JSON line, then the parts."""
+    return b"".join([json.dumps([len(part) for part in parts]).encode(), b"\n", *parts])
+
+
+def _parts(data: bytes) -> Iterator[memoryview]:
+    header, _, body = data.partition(b"\n")
+    at = 0
+    for length in json.loads(header):
+        yield memoryview(body)[at : at + length]
+        at += length
+
+
 beam.coders.registry.register_coder(pa.Table, TableCoder)
+beam.coders.registry.register_coder(Tables, TablesCoder)
 beam.coders.registry.register_coder(Segment, SegmentCoder)
+beam.coders.registry.register_coder(Block, BlockCoder)
 beam.coders.registry.register_coder(States, StatesCoder)

@@ -1,4 +1,4 @@
-"""The two elements of the pipeline: a segment of events, and the states of one view over it.
+"""The elements of the pipeline: segments of events, alone or in a block, and the states of one view over a segment.
 
 A segment is a contiguous slice [start, upto) of one partition: an Arrow table read from the log, or Parquet files of
 the archive. Elements are segments, never single records: row at a time, Beam Python does some 80 k rows/s
@@ -32,6 +32,13 @@ class Segment:
     slot: Slot
     table: pa.Table | None
     paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Segments that come together, such as all that one look at the log gave: small ones share a statement."""
+
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True)

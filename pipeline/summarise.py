@@ -6,9 +6,10 @@ No source, no sink, no runner and no mode are in it, no windows, no Beam state, 
 from collections.abc import Iterator
 
 import apache_beam as beam
+import pyarrow as pa
 
 from pipeline import coders
-from pipeline.segment import Segment, States
+from pipeline.segment import Block, Segment, States
 from views.session import LARGE_SEGMENT, Summariser
 from views.view import View
 
@@ -16,7 +17,7 @@ __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 
 class Summarise(beam.PTransform):
-    """PCollection[Segment] -> PCollection[States]."""
+    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order."""
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         super().__init__()
@@ -36,14 +37,25 @@ class _SummariseSegment(beam.DoFn):
     def setup(self) -> None:
         self._summariser = Summariser(self._views, self._threads)
 
-    def process(self, segment: Segment) -> Iterator[States]:
+    def process(self, element: Segment | Block) -> Iterator[States]:
+        segments = element.segments if isinstance(element, Block) else (element,)
         for view in self._views:
-            if segment.table is None:
-                yield States(view.name, segment.slot, self._summariser.files(view, segment.paths))
-            elif segment.table.num_rows < LARGE_SEGMENT:
-                yield States(view.name, segment.slot, None, tuple(self._summariser.rows(view, segment.table)))
-            else:
-                yield States(view.name, segment.slot, self._summariser.table(view, segment.table))
+            yield from self._states(view, segments)
 
     def teardown(self) -> None:
         self._summariser.close()
+
+    def _states(self, view: View, segments: tuple[Segment, ...]) -> Iterator[States]:
+        small = [segment.table for segment in segments if _is_small(segment.table)]
+        rows = iter(self._summariser.rows_of_each(view, small) if small else ())
+        for segment in segments:
+            if segment.table is None:
+                yield States(view.name, segment.slot, self._summariser.files(view, segment.paths))
+            elif _is_small(segment.table):
+                yield States(view.name, segment.slot, None, tuple(next(rows)))
+            else:
+                yield States(view.name, segment.slot, self._summariser.table(view, segment.table))
+
+
+def _is_small(table: pa.Table | None) -> bool:
+    return table is not None and table.num_rows < LARGE_SEGMENT

@@ -18,7 +18,7 @@ from apache_beam.transforms.core import RestrictionProvider
 from event_log.clock import SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
-from pipeline.segment import Segment
+from pipeline.segment import Block
 from speed_layer.stopping import STOP
 from speed_layer.worker import Worker
 from versions.store import VersionStore
@@ -74,7 +74,7 @@ TURNS = beam.DoFn.RestrictionParam(_TurnsProvider())
 
 
 class ReadLog(beam.DoFn):
-    """Share -> an endless stream of Segment."""
+    """Share -> an endless stream of Block, one for each turn that found something."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class ReadLog(beam.DoFn):
         self._end_s = self._clock.elapsed_s() + self._settings.pipeline_s
 
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]  # Beam's classes are Any
-    def process(self, share: Share, tracker: Any = TURNS) -> Iterator[Segment]:
+    def process(self, share: Share, tracker: Any = TURNS) -> Iterator[Block]:
         """One slice."""
         worker = self._worker(share)
         slice_end_s = self._clock.elapsed_s() + self._settings.slice_s

@@ -11,7 +11,7 @@ from event_log.clock import Clock
 from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError
 from event_log.log import Log
 from event_log.names import TopicNames
-from pipeline.segment import Segment, Slot
+from pipeline.segment import Block, Segment, Slot
 from slackwater.faults import reach
 from speed_layer.beginning import beginnings
 from speed_layer.tiling import Piece, Tiler
@@ -69,13 +69,15 @@ class Worker:
         self._beat = self._identified = clock.elapsed_s()
         self.half_done = False
 
-    def step(self, timeout_s: float) -> Iterator[Segment]:
-        """What the log has now: sealed segments, then the open one of each partition that moved.
+    def step(self, timeout_s: float) -> Iterator[Block]:
+        """What the log has now, if it has anything: one block of sealed segments, and the open ones that moved.
 
-        Take all of it: a turn that was left halfway (`half_done`) has lost segments, and the worker must go.
+        Go on after it: a turn that was left halfway (`half_done`) has lost segments, and the worker must go.
         """
         self.half_done = True
-        yield from self._step(timeout_s)
+        segments = tuple(self._step(timeout_s))
+        if segments:
+            yield Block(segments)
         self.half_done = False
 
     def _step(self, timeout_s: float) -> Iterator[Segment]:

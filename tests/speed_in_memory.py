@@ -22,7 +22,7 @@ class Speed:
         self._sink.setup()
 
     def step(self) -> None:
-        for segment in self._worker.step(0):
+        for segment in (segment for block in self._worker.step(0) for segment in block.segments):
             for view in self._views:
                 rows = tuple(self._summariser.rows(view, segment.table))
                 self._sink.process(States(view.name, segment.slot, None, rows))

@@ -56,7 +56,8 @@ class Process:
 
     def step(self, segments: int | None = None) -> None:
         """Up to so many segments; None for all that there are."""
-        for number, segment in enumerate(self._worker.step(0)):
+        found = (segment for block in self._worker.step(0) for segment in block.segments)
+        for number, segment in enumerate(found):
             if segments is not None and number >= segments:
                 return  # the rest of this turn is lost with the process
             for view in VIEWS:

@@ -17,14 +17,14 @@ from batch_layer import compute
 from event_log.decode import events_table
 from event_log.event import Event
 from pipeline import summarise
-from pipeline.coders import SegmentCoder, StatesCoder, TableCoder
-from pipeline.segment import Segment, Slot, States
+from pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, TableCoder, Tables, TablesCoder
+from pipeline.segment import Block, Segment, Slot, States
 from pipeline.summarise import Summarise
 from speed_layer import run as speed_run
 from views.bars import BARS
 from views.events import EVENT_SCHEMA
 from views.rows import Row, rows_of, table_of
-from views.session import Summariser
+from views.session import LARGE_SEGMENT, Summariser
 
 T0_US = 1_723_161_240_000_000
 
@@ -78,7 +78,7 @@ class Keep(beam.DoFn):
         (self._folder / name).write_bytes(StatesCoder().encode(states))
 
 
-def computed(segments: Sequence[Segment], folder: Path, *options: str) -> dict[Slot, list[Row]]:
+def computed(segments: Sequence[Segment | Block], folder: Path, *options: str) -> dict[Slot, list[Row]]:
     """What the in-process runner makes of `segments`."""
     folder.mkdir()
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(options)))
@@ -156,6 +156,16 @@ def test_a_segment_comes_back(segment: Segment) -> None:
         assert found.table is not None and found.table.equals(segment.table)
 
 
+def test_a_block_and_tables_come_back() -> None:
+    block = Block((Segment(slot(0, 256), events(2, 5)), Segment(slot(256, 300), events(3, 0))))
+    found = BlockCoder().decode(BlockCoder().encode(block))
+    assert [segment.slot for segment in found.segments] == [slot(0, 256), slot(256, 300)]
+    assert [segment.table for segment in found.segments] == [segment.table for segment in block.segments]
+    assert BlockCoder().decode(BlockCoder().encode(Block(()))) == Block(())
+    tables = Tables([events(4, 7), events(5, 0), events(6, 1)])
+    assert TablesCoder().decode(TablesCoder().encode(tables)) == tables
+
+
 def test_states_come_back_and_a_slice_of_them_is_small() -> None:
     rows = [Row(("v", "A"), T0_US + i * 1_000_000, tuple(range(10))) for i in range(5_000)]
     table = table_of(BARS, rows)
@@ -165,8 +175,17 @@ def test_states_come_back_and_a_slice_of_them_is_small() -> None:
     assert len(coder.encode(States("bars", slot(1, 2), table.slice(10, 1)))) < 5_000
 
 
+CODERS = (
+    (pa.Table, TableCoder),
+    (Tables, TablesCoder),
+    (Segment, SegmentCoder),
+    (Block, BlockCoder),
+    (States, StatesCoder),
+)
+
+
 def test_the_registry_knows_them_so_that_nothing_is_pickled() -> None:
-    for kind, coder in ((pa.Table, TableCoder), (Segment, SegmentCoder), (States, StatesCoder)):
+    for kind, coder in CODERS:
         assert isinstance(beam.coders.registry.get_coder(kind), coder)
         assert coder().to_type_hint() is kind
 
@@ -186,6 +205,50 @@ def test_every_runner_gives_the_states_of_the_plain_summariser(
     segments: list[Segment], expected: dict[Slot, list[Row]], tmp_path: Path, options: list[str]
 ) -> None:
     assert computed(segments, tmp_path / "out", *options) == expected
+
+
+class Typed(beam.pipeline.PipelineVisitor):
+    """The types of what crosses from one step to another, by the step's name."""
+
+    def __init__(self) -> None:
+        self.types: dict[str, Any] = {}
+
+    def visit_transform(self, node: Any) -> None:
+        for output in node.outputs.values():
+            self.types[node.full_label] = output.element_type
+
+
+def test_no_step_of_the_batch_pipeline_gives_what_beam_would_pickle(tmp_path: Path) -> None:
+    pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+    compute.build(pipeline, [Segment(slot(0, 1), events(1, 1))], (BARS,), tmp_path)
+    typed = Typed()
+    pipeline.visit(typed)
+    big = {label: kind for label, kind in typed.types.items() if label.startswith(("Summarise", "By view", "Merge"))}
+    assert len(big) >= 3
+    assert not [label for label, kind in big.items() if "Any" in str(kind)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_block_gives_the_states_of_its_segments_alone(
+    segments: list[Segment], expected: dict[Slot, list[Row]], tmp_path: Path, seed: int
+) -> None:
+    r = random.Random(seed)
+    large = Segment(slot(90_000, 91_000), events(7, LARGE_SEGMENT))
+    mixed, blocks = r.sample([*segments, large], len(segments) + 1), []
+    while mixed:
+        size = r.randrange(1, 5)
+        blocks.append(Block(tuple(mixed[:size])))
+        mixed = mixed[size:]
+    found = computed(blocks, tmp_path / "out")
+    assert found == {**expected, large.slot: rows_of(BARS, _table(large))}
+
+
+def _table(segment: Segment) -> pa.Table:
+    summariser = Summariser((BARS,))
+    try:
+        return summariser.table(BARS, segment.table)
+    finally:
+        summariser.close()
 
 
 def test_tables_and_parquet_files_of_the_same_events_give_the_same_states(

@@ -21,7 +21,7 @@ from event_log.kafka_log import KafkaLog
 from event_log.log import Headers, Slice
 from event_log.mark import MARK_HEADER
 from event_log.names import TopicNames
-from pipeline.segment import Segment, Slot, States
+from pipeline.segment import Block, Slot, States
 from speed_layer import sink as sink_module
 from speed_layer import tiling
 from speed_layer.beginning import beginnings, retained
@@ -183,8 +183,8 @@ def new_worker(
     return Worker(log, NAMES, store or Versions(), views, list(partitions), clock or HandClock())  # type: ignore[arg-type]
 
 
-def cells(segments: Sequence[Segment] | Iterator[Segment]) -> list[tuple[int, int, bool]]:
-    return [(s.slot.start, s.slot.upto, s.slot.sealed) for s in segments]
+def cells(blocks: Iterator[Block]) -> list[tuple[int, int, bool]]:
+    return [(s.slot.start, s.slot.upto, s.slot.sealed) for block in blocks for s in block.segments]
 
 
 def test_a_turn_gives_sealed_segments_then_the_open_one_of_what_moved(log: MemoryLog) -> None:

@@ -85,6 +85,20 @@ def test_a_segment_in_chunks_and_slices_is_summarised_as_one() -> None:
     summariser.close()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_several_segments_by_one_statement_are_each_summarised_alone(seed: int) -> None:
+    r = random.Random(seed)
+    segments = [
+        [trade(r.randrange(9), T0 + r.randrange(3 * SECOND_US), r.randrange(1, 10**9)) for _ in range(r.randrange(6))]
+        for _ in range(r.randrange(1, 9))
+    ]
+    summariser = Summariser((BARS, SMALL))
+    for view in (SMALL, BARS):
+        found = summariser.rows_of_each(view, [events_table(events) for events in segments])
+        assert found == [naive.summarise(view, events) for events in segments]
+    summariser.close()
+
+
 @pytest.mark.parametrize("folder", ["symbol=XRP", "a[1]", "a*", "a?b", "it's", "venue=1/price=2", "[", "**"])
 def test_files_are_read_by_exactly_their_path(folder: str, tmp_path: Path) -> None:
     #   neighbours that the path would match as a pattern, and folders that look like partitions

@@ -9,9 +9,12 @@ from views.view import View
 BASE = parse_interval("1s")
 
 
-def summarise_sql(view: View, relation: str) -> str:
-    """One SELECT from events to states at the base interval. `relation` is a table or a table function."""
-    keys = ", ".join(view.key)
+def summarise_sql(view: View, relation: str, apart: tuple[str, ...] = ()) -> str:
+    """One SELECT from events to states at the base interval. `relation` is a table or a table function.
+
+    Events that differ in the columns `apart` are kept apart; those columns come first.
+    """
+    keys = ", ".join([*apart, *view.key])
     measures = ", ".join(measure.summarise_sql(name) for name, measure in view.measures.items())
     return f"SELECT {keys}, {floor_sql('time', BASE)} AS start, {measures} FROM {relation} GROUP BY ALL"
 

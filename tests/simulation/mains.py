@@ -43,7 +43,7 @@ def _pipeline(world: "World") -> None:
     sink.setup()
     end = world.clock.elapsed_s() + PIPELINE_S
     while world.clock.elapsed_s() < end:
-        for segment in worker.step(0.0):
+        for segment in (segment for block in worker.step(0.0) for segment in block.segments):
             for states in summarise(world.views, segment):
                 sink.process(states)
     sink.teardown()
