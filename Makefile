@@ -40,7 +40,7 @@ demo: .venv/run.stamp web ## Start everything on this machine, stream trades, pr
 	.venv/bin/slackwater demo $(ARGS)
 
 test: .venv/dev.stamp web ## Run the tests, with a real broker
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: .venv/dev.stamp ## Check format, style, types and the direction of imports
 	.venv/bin/ruff format --check .
