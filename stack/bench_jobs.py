@@ -1,7 +1,7 @@
 """The benchmark's own child processes: `python -m stack.bench_jobs <job> <parameters as JSON>`, settings as always.
 
 Each prints what it found as one line of JSON. Times are taken inside, after everything is imported: what is compared
-is the work. `produce` and `poll` go on until their standard input is closed. Not here: what a figure means
+is the work. `produce`, `poll` and `ask` go on until their standard input is closed. Not here: what a figure means
 (`bench_batch`, `bench_latency`).
 """
 
@@ -202,6 +202,16 @@ def poll(context: Context, given: Parameters) -> Parameters:
     return {"seen": seen, "versions": versions, "asked": asked, "failed": failed}
 
 
+def ask(context: Context, given: Parameters) -> Parameters:
+    """The clients of `slackwater swaps`."""
+    from stack.swap_clients import Clients
+
+    settings = context.settings
+    shape = given["rate"], given["clients"], given["connections"]
+    with _until_closed() as closed:
+        return Clients(settings.host, settings.port, given["paths"], *shape).run(closed)
+
+
 class _Laps:
     """A stopwatch with named laps."""
 
@@ -233,7 +243,7 @@ def _until_closed() -> Iterator[threading.Event]:
 
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll)
+    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask)
 }
 
 
