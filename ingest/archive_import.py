@@ -144,7 +144,7 @@ class _Files:
         """Close the files, and let the filter know their ids from them instead of from memory."""
         known = len(self._closed)
         self._close()
-        own = [(file.partition, str(self._store.home / file.file.path)) for file in self._closed[known:]]
+        own = [(file.partition, file.file) for file in self._closed[known:]]
         self._filtered.absorb(self._runs, own)
         self._rows = 0
         self._number += 1

@@ -14,6 +14,8 @@ import pyarrow as pa
 from ingest.digests import content_digests
 from ingest.errors import ArchiveGapError
 from versions.id_runs import IdRuns, Instrument
+from versions.inspector import Inspector
+from versions.manifest import StoredFile
 from views.events import EVENT_SCHEMA
 from views.session import connect, files_sql
 
@@ -42,10 +44,11 @@ class RunIndex:
 
 
 class Contents:
-    """Events of archive files by id. `files` are (partition, path) pairs."""
+    """Events of archive files by id. `files` are (partition, file) pairs; each is inspected before it is read."""
 
-    def __init__(self, files: Iterable[tuple[int, str]]) -> None:
+    def __init__(self, files: Iterable[tuple[int, StoredFile]], inspector: Inspector) -> None:
         self._files = list(files)
+        self._inspector = inspector
         self._con: duckdb.DuckDBPyConnection | None = None
 
     def same(self, partition: int, instrument: Instrument, ids: Any, digests: Any) -> Any:
@@ -55,10 +58,10 @@ class Contents:
 
         Raises:
             ArchiveGapError: no file holds one of the ids.
-            OSError: a file is gone.
+            DamagedFileError: a file is gone, or not what the manifest says.
         """
-        own = [path for of, path in self._files if of == partition]
-        others = [path for of, path in self._files if of != partition]
+        own = [file for of, file in self._files if of == partition]
+        others = [file for of, file in self._files if of != partition]
         known = self._pairs(own, instrument, ids)
         missing = np.setdiff1d(ids, known[0])
         if len(missing):
@@ -75,9 +78,11 @@ class Contents:
         if self._con is not None:
             self._con.close()
 
-    def _pairs(self, paths: Sequence[str], instrument: Instrument, ids: Any) -> tuple[Any, Any]:
-        if not paths:
+    def _pairs(self, files: Sequence[StoredFile], instrument: Instrument, ids: Any) -> tuple[Any, Any]:
+        if not files:
             return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        self._inspector.check(files)
+        paths = [str(self._inspector.path(file)) for file in files]
         if self._con is None:
             self._con = connect(threads=1, memory_limit="512MB")
         self._con.register("wanted", pa.table({"trade_id": np.unique(ids)}))

@@ -20,8 +20,9 @@ from event_log.errors import TopicRecreatedError
 from event_log.log import Log, read_range
 from ingest.errors import LogGapError
 from ingest.known import Generation, Known
-from versions.errors import VersionError
+from versions.errors import DamagedFileError, VersionError
 from versions.id_runs import IdRuns, Instrument, read_runs
+from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
 from versions.pointer import Pointer
 from versions.store import VersionStore
@@ -56,12 +57,12 @@ class DuplicateFilter:
         self._clock = clock
         self._before_move = before_move
         self._partitions = len(log.bounds(topic))
-        self.known = Known(self.partition_of)
+        self.known = Known(self.partition_of, Inspector(store))
         self._pointer = store.pointer()
         self._looked_s = clock.elapsed_s()
         self._runs = IdRuns()
         self._read: set[StoredFile] = set()
-        self._files: list[tuple[int, str]] = []
+        self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
         manifest = store.pointed(self._pointer)
         self._stand_on(manifest)
@@ -77,7 +78,7 @@ class DuplicateFilter:
         for _ in range(LOOKUP_TRIES - 1):
             try:
                 return self.known.judge(events)
-            except OSError:  # an expired file: the pointer has moved on
+            except (DamagedFileError, OSError):  # an expired file, perhaps: the pointer has moved on
                 self._looked_s = float("-inf")
                 self.follow()
         return self.known.judge(events)
@@ -97,8 +98,8 @@ class DuplicateFilter:
         except VersionError:
             return
 
-    def absorb(self, runs: IdRuns, files: Iterable[tuple[int, str]]) -> None:
-        """For an import: know these ids from these (partition, path) files, and no longer those of the generation."""
+    def absorb(self, runs: IdRuns, files: Iterable[tuple[int, StoredFile]]) -> None:
+        """For an import: know these ids from these (partition, file) pairs, and no longer those of the generation."""
         for venue, symbol, first, last in zip(*(column.to_pylist() for column in runs.table().columns), strict=True):
             self._runs.add((venue, symbol), first, last)
         self._files += files
@@ -138,7 +139,7 @@ class DuplicateFilter:
         read_runs([self._store.home / file.path for file in fresh], into=self._runs)
         self._read |= set(fresh)
         self._cut = manifest.cut
-        self._files = [(file.partition, str(self._store.home / file.file.path)) for file in manifest.archive]
+        self._files = [(file.partition, file.file) for file in manifest.archive]
         self.known.archive(self._runs, self._files)
 
     def _read_log(self, cut: dict[int, int]) -> None:

@@ -20,6 +20,8 @@ from ingest.archived import Contents, RunIndex
 from ingest.digests import Digests, content_digests
 from ingest.groups import by_instrument
 from versions.id_runs import IdRuns, Instrument
+from versions.inspector import Inspector
+from versions.manifest import StoredFile
 
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
 
@@ -58,12 +60,13 @@ class Generation:
 
 
 class Known:
-    """All ids that are known. `partition_of` gives the partition of an instrument."""
+    """All ids that are known. `partition_of` gives the partition of an instrument; `inspector` knows whole files."""
 
-    def __init__(self, partition_of: Callable[[Instrument], int]) -> None:
+    def __init__(self, partition_of: Callable[[Instrument], int], inspector: Inspector) -> None:
         self._partition_of = partition_of
+        self._inspector = inspector
         self._index = RunIndex(IdRuns())
-        self._contents = Contents([])
+        self._contents = Contents([], inspector)
         self.generations = [Generation()]
 
     def __len__(self) -> int:
@@ -80,10 +83,10 @@ class Known:
         if len(self.generation):
             self.generations.append(Generation())
 
-    def archive(self, runs: IdRuns, files: Iterable[tuple[int, str]]) -> None:
-        """Stand on this archive from now on: its ids, and its (partition, path) files."""
+    def archive(self, runs: IdRuns, files: Iterable[tuple[int, StoredFile]]) -> None:
+        """Stand on this archive from now on: its ids, and its (partition, file) pairs."""
         self._contents.close()
-        self._index, self._contents = RunIndex(runs), Contents(files)
+        self._index, self._contents = RunIndex(runs), Contents(files, self._inspector)
 
     def drop(self, covered: Callable[[Generation], bool]) -> None:
         """Forget the generations that the archive covers; the one that takes new ids stays."""
@@ -95,7 +98,7 @@ class Known:
 
         Raises:
             ArchiveGapError: the archive lacks an id that it names.
-            OSError: a file of the archive is gone. Nothing is known that was not before.
+            DamagedFileError, OSError: a file of the archive is damaged or gone. Nothing is known that was not before.
         """
         verdicts = np.zeros(events.num_rows, np.int8)
         ids, digests = events.column("trade_id").to_numpy(), content_digests(events)

@@ -46,6 +46,8 @@ from tests.ingest_kit import (
 from tests.memory_log import MemoryLog
 from tests.profiles import examples
 from versions.errors import DamagedFileError
+from versions.inspector import Inspector
+from versions.store import VersionStore
 
 
 @pytest.fixture
@@ -295,6 +297,21 @@ def test_a_damaged_id_file_is_refused(house: House) -> None:
         house.ingest(trades(10))
 
 
+def test_a_damaged_archive_is_refused_when_an_id_comes_again(house: House) -> None:
+    """A flipped bit mostly reads back without an error, and would make a duplicate a conflict."""
+    house.ingest(trades(10))
+    files = [entry.file for entry in house.publish().archive if entry.file.rows]
+    for number, file in enumerate(files, 1):
+        path = house.store.home / file.path
+        good = path.read_bytes()
+        path.write_bytes(good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :])
+        with pytest.raises(DamagedFileError, match=path.name):
+            house.ingest(trades(10))
+        assert house.ingest(trades(10, 100 * number)).accepted == 10, "what is new needs no archive"
+        path.write_bytes(good)
+        assert house.ingest(trades(10)).duplicates == 10
+
+
 def test_an_id_without_an_archive_file_is_refused(house: House) -> None:
     house.ingest(trades(10))
     whole = house.publish()
@@ -330,7 +347,7 @@ contents = st.builds(
 @given(st.lists(st.lists(contents, min_size=1, max_size=12), max_size=8))
 @examples(200)
 def test_verdicts_are_those_of_a_plain_dictionary(chunks: list[list[Event]]) -> None:
-    known, naive = Known(lambda instrument: 0), {}
+    known, naive = Known(lambda instrument: 0, Inspector(VersionStore(Path()))), {}
     for chunk in chunks:
         expected = []
         for one in chunk:
