@@ -44,7 +44,10 @@ class DamagedFileError(VersionError):
     """A file is missing, or its size or SHA-256 is not the manifest's."""
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
-        super().__init__(f"{path} is damaged: the manifest says {expected}, found {found}.")
+        super().__init__(
+            f"{path} is damaged: the manifest says {expected}, found {found}.",
+            "Put it back from a copy; it is taken again as soon as it is whole.",
+        )
         self.path = path
 
 
