@@ -16,7 +16,7 @@ LEAST_PER_SEED = {
     "seeds settled": 1.0,
     "answers": 50.0,
     "answers of both layers": 20.0,
-    "answers not complete": 0.1,
+    "answers not complete": 0.05,
     "events through the door": 10.0,
     "versions": 2.0,
     "versions checked": 2.0,
