@@ -183,12 +183,14 @@ class InlinePool:
 @contextmanager
 def light() -> Iterator[None]:
     """The stand-ins are in place."""
+    from tests.simulation.light_proof import LightComparison
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiling, "GRID", GRID)
         patch.setattr("serving.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.as_of.BatchReader", LightReader)
         patch.setattr("serving.batch.sandbox", lambda *_: session())
         patch.setattr("batch_layer.run.connect", session)
-        patch.setattr("batch_layer.comparison.connect", session)
+        patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield

@@ -60,6 +60,7 @@ def batch(world: "World") -> None:
         world.clock,
         compute=compute_with(world.scheduler.pause),
         new_run_id=world.new_run_id,
+        proof_deadline_s=world.proof_deadline_s or world.random.choice([0.0, 3.0, 10.0]),
     )
     try:
         manifest = run.run()
@@ -74,6 +75,7 @@ def batch(world: "World") -> None:
     else:
         world.note(f"  published {manifest.version}")
         world.trace.count("versions")
+        world.trace.count(f"proofs {manifest.proof.outcome}")
 
 
 def new_service(world: "World") -> Service:

@@ -20,6 +20,8 @@ LEAST_PER_SEED = {
     "events through the door": 10.0,
     "versions": 2.0,
     "versions checked": 2.0,
+    "proofs equal": 1.0,
+    "proofs unproven": 0.5,
     "races lost": 0.5,
     "runs side by side": 2.0,
     "zombies": 2.0,

@@ -64,6 +64,7 @@ class World:
         self.inbox: list[list[bytes]] = []
         self.taken = 0
         self.tail_lost = False
+        self.proof_deadline_s = 0.0
         self.step_number = 0
         self._ids: defaultdict[str, int] = defaultdict(int)
         self._runs = self._started = 0
@@ -314,8 +315,10 @@ class World:
         for program in self.programs:
             program.pace = 1.0
         self._until(lambda: not self._batches() and self.taken == len(self.inbox), "the programs did not come to rest")
-        before = max(self.manifests)
+        before, self.proof_deadline_s = max(self.manifests), 10.0
         self._until(lambda: max(self.manifests) > before, "no new version could be published", self._keep_running)
+        proof = self.manifests[max(self.manifests)].proof
+        assert proof.outcome == "equal", f"with every program running, a hand-off is not proven: {proof.reason}"
         self.compact()
         self.start_server()
         fresh = self.programs[-1]

@@ -1,0 +1,65 @@
+"""The stand-in for the proof's comparison, which opens a DuckDB session a run: the same files, compared in Python."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from batch_layer.comparison import FIRST, Compared, Comparison
+from event_log.cell import Lane
+from tests.simulation.light import merged, rows_in
+from versions.manifest import ArchiveFile, ViewFile
+from versions.proof import Difference
+from views.compare import explain
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.rows import Row
+from views.view import View
+
+
+class LightComparison(Comparison):
+    """See the module. Imported history is not simulated."""
+
+    def __init__(self, home: Path) -> None:
+        self.compared = Compared()
+        self._home = home
+        self._rows: dict[Lane, list[Row]] = {}
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def add(self, lane: Lane, view: View, rows: Iterable[Row]) -> None:
+        self._rows.setdefault(lane, []).extend(rows)
+
+    def base(
+        self,
+        view: View,
+        lane: Lane,
+        parent: Sequence[ViewFile],
+        own: Sequence[ViewFile],
+        imported: Sequence[ArchiveFile],
+    ) -> None:
+        assert not imported
+        base = PUBLISHED_INTERVALS[0]
+        grown = merged(view, [*self._of(view, parent), *self._rows.get(lane, ())], base)
+        self._differing(view, base, lane.partition, grown, self._of(view, own))
+
+    def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
+        finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
+        for interval in PUBLISHED_INTERVALS[1:]:
+            own = [file for file in files if file.interval == interval.text]
+            self._differing(view, interval, shard, merged(view, self._of(view, finer), interval), self._of(view, own))
+            finer = own
+
+    def _of(self, view: View, files: Sequence[ViewFile]) -> list[Row]:
+        return [row for file in files for row in rows_in(str(self._home / file.file.path), file.file.size, view)]
+
+    def _differing(self, view: View, interval: Interval, shard: int, expected: list[Row], found: list[Row]) -> None:
+        compared = self.compared
+        compared.states += max(len(expected), len(found))
+        if expected == found:
+            return
+        ours, theirs = Counter(expected), Counter(found)
+        places = {(row.key, row.start) for row in [*(ours - theirs), *(theirs - ours)]}
+        compared.differ += len(places)
+        rows = [[row for row in side if (row.key, row.start) in places] for side in (expected, found)]
+        told = [Difference(view.name, interval.text, shard, *each) for each in explain(view, *rows)]
+        compared.first += told[: FIRST - len(compared.first)]
