@@ -72,7 +72,8 @@ def check_answer(
 
 def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:
     """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
-    place = Place(manifest.topics.get(world.names.trades, world.topic_id), partition)
+    known = manifest.topics.get(world.names.trades) if manifest.version else None
+    place = Place(known or world.topic_id, partition)
     if alone and (manifest.run_id, place) in world.log.book.of_run:
         return world.log.book.of_run[manifest.run_id, place]
     return world.log.book.now[place]

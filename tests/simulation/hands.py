@@ -19,7 +19,9 @@ class SimClock:
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
-        until = self.seconds + seconds
+        if self._scheduler.current is None:
+            self.turn(seconds)  # the world itself waits for nobody
+        until = self.seconds + seconds if self._scheduler.current else self.seconds
         while self.seconds < until:
             self._scheduler.pause("sleep")
 

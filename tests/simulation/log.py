@@ -13,7 +13,7 @@ from event_log.errors import AppendError, PositionLostError
 from event_log.kafka_log import KafkaLog
 from event_log.log import Bounds, Headers, Record, Slice
 from event_log.mark import mark_of
-from tests.memory_log import MemoryLog, MemoryReader, MemoryWatch
+from tests.memory_log import MemoryLog, MemoryReader, MemoryWatch, Partition
 from tests.simulation.programs import Scheduler
 
 KAFKA = KafkaLog("")
@@ -55,7 +55,7 @@ class SimLog(MemoryLog):
         self.book = Book()
         self.writers: list[SimWriter] = []
         self.fails: Callable[[], bool] = lambda: False
-        self.truth: frozenset[str] = frozenset()
+        self.sizes: list[int] = [0, 1, 2, 5, 50, 50, 50, 50]
         self._scheduler = scheduler
         self._clock_ms = now_ms
         self._created = 0
@@ -115,6 +115,11 @@ class SimLog(MemoryLog):
         self._scheduler.trace.note(f"  {topic}[{partition}]@{offset} {headers}", key or b"", value or b"")
         return offset
 
+    def add_partition(self, topic: str) -> None:
+        """One more, empty."""
+        self.topics[topic].append(Partition())
+        self.book.now[Place(self._topic_ids[topic], len(self.topics[topic]) - 1)] = Branch(0)
+
     def truncate(self, topic: str, partition: int, end: int) -> None:
         super().truncate(topic, partition, end)
         place = Place(self._topic_ids[topic], partition)
@@ -126,6 +131,11 @@ class SimLog(MemoryLog):
         part = self._known(topic)[partition]
         last = {record.key: at for at, record in part.records.items() if at < upto}
         part.records = {at: r for at, r in part.records.items() if at >= upto or last[r.key] == at}
+
+    def deliver(self) -> None:
+        """All that is under way arrives."""
+        for writer in self.writers:
+            writer.send(len(writer.waiting))
 
     def network(self) -> None:
         """Some of what is under way arrives."""
@@ -229,7 +239,7 @@ class SimReader(MemoryReader):
         random = self._sim.random
         found = []
         for p, at in self._positions.items():
-            most = random.choice([0, 1, 2, 5, 50, 50, 50, 50])
+            most = random.choice(self._sim.sizes)
             upto = min(parts[p].end, at + most)
             if upto > at:
                 records = parts[p].records

@@ -50,9 +50,9 @@ def _pipeline(world: "World") -> None:
     worker.close()
 
 
-def batch(world: "World") -> None:
-    """batch_layer: one run."""
-    run = BatchRun(
+def new_run(world: "World") -> BatchRun:
+    """The real run, with the compute and the names of the simulation."""
+    return BatchRun(
         world.log,
         world.names,
         world.store,
@@ -62,8 +62,12 @@ def batch(world: "World") -> None:
         new_run_id=world.new_run_id,
         proof_deadline_s=world.proof_deadline_s or world.random.choice([0.0, 3.0, 10.0]),
     )
+
+
+def batch(world: "World") -> None:
+    """batch_layer: one run."""
     try:
-        manifest = run.run()
+        manifest = new_run(world).run()
     except LostRaceError:
         world.trace.count("races lost")
     except AppendError:

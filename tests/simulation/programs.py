@@ -52,6 +52,7 @@ class Program:
         self.kind = name.split("-", maxsplit=1)[0]
         self.pace = pace
         self.dead = False
+        self.waits_in = ""
         self.on_crash: list[Callable[[], None]] = []
         self._scheduler = scheduler
         self._threads = [greenlet(main) for main in mains]
@@ -94,6 +95,7 @@ class Scheduler:
         if program is None or getcurrent() is self._main:
             return
         if not program.dead:
+            program.waits_in = call
             self._main.switch()
         if program.dead:
             raise Crash(program.name)

@@ -21,11 +21,13 @@ from tests.simulation.truth import Truth
 from versions.manifest import Manifest
 from versions.store import VersionStore, empty_manifest
 from views.interval import parse_interval
+from views.view import View
 
 SHARED_MEMORY = Path("/dev/shm")
 DOOR_SYMBOLS = ("A", "B", "C")
 INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
 SETTLE_ROUNDS = 60
+SHOWN_LINES = 40
 BAD_LINES = (b"", b"{}", b'{"venue":"v"', b"\xff")
 
 
@@ -36,7 +38,13 @@ class ViolationError(AssertionError):
 class World:
     """See the module."""
 
-    def __init__(self, seed: int, keep_trace: int = 40) -> None:
+    def __init__(
+        self,
+        seed: int,
+        views: tuple[View, ...] | None = None,
+        partitions: int | None = None,
+        start: int | None = None,
+    ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.trace = Trace()
@@ -44,11 +52,12 @@ class World:
         self.clock = SimClock(self.scheduler)
         self.log = SimLog(self.scheduler, self.random, lambda: self.clock.now_us() // 1000)
         self.names = TopicNames("t")
-        self.views = VIEWS[: self.random.choice([1, 2])]
+        drawn = VIEWS[: self.random.choice([1, 2])], self.random.choice([1, 2, 2, 3]), self.random.choice([0, 0, 3, 5])
+        self.views = views or drawn[0]
+        count, first = partitions or drawn[1], drawn[2] if start is None else start
         self.through_the_door = frozenset(DOOR_SYMBOLS)
-        partitions = self.random.choice([1, 2, 2, 3])
-        self.log.create(self.names.trades, partitions, start=self.random.choice([0, 0, 3, 5]))
-        self.log.create(self.names.deltas, partitions)
+        self.log.create(self.names.trades, count, first)
+        self.log.create(self.names.deltas, count)
         self.log.create(self.names.dead_letters, 1)
         self.topic_id = self.log.topic_id(self.names.trades)
         folder = str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None
@@ -68,7 +77,6 @@ class World:
         self.step_number = 0
         self._ids: defaultdict[str, int] = defaultdict(int)
         self._runs = self._started = 0
-        self._keep_trace = keep_trace
         self._refusals: tuple[type[Exception], ...] = ()
 
     def __enter__(self) -> "World":
@@ -127,7 +135,7 @@ class World:
             self.step_number = steps
             self.settle()
         except Exception as error:
-            lines = "\n".join(list(self.trace.last)[-self._keep_trace :])
+            lines = "\n".join(list(self.trace.last)[-SHOWN_LINES:])
             raise ViolationError(f"seed {self.seed}, step {self.step_number}: {error!r}\n{lines}\n{error}") from error
 
     def _moves(self) -> dict[object, int]:

@@ -1,0 +1,243 @@
+"""Rules switched off, one at a time: a test build of the function that holds a rule, with a line of it changed.
+
+The text to change must stand in the function exactly once, so a switch cannot go stale unnoticed. The function's code
+is exchanged in place: whoever imported it by name runs the changed one, too.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+from batch_layer import archive, prove, run, segments
+from event_log import cell, chain
+from ingest import duplicates
+from serving import feed, hot, log_checks
+from speed_layer import beginning, sink, tiling, worker
+from versions import store
+from views import view
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`old` becomes `new` in the source of `owner.name`."""
+
+    owner: Any
+    name: str
+    old: str
+    new: str
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """The function is changed inside of the block."""
+        found = inspect.getattr_static(self.owner, self.name)
+        function = found.func if isinstance(found, cached_property) else found
+        assert isinstance(function, FunctionType)
+        source = textwrap.dedent(inspect.getsource(function))
+        assert source.count(self.old) == 1, f"{self.name} holds {self.old!r} {source.count(self.old)} times"
+        lines = source.replace(self.old, self.new).splitlines()
+        while lines[0].startswith("@"):
+            del lines[0]
+        built: dict[str, Any] = {}
+        exec(compile("\n".join(lines), f"<{self.name} without a rule>", "exec"), function.__globals__, built)
+        code = function.__code__
+        function.__code__ = built[self.name].__code__
+        try:
+            yield
+        finally:
+            function.__code__ = code
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A rule. `case` is its number in the list of counterexamples, 0 for a rule that is not in it.
+
+    `seeds`: the random simulation finds its absence within so many; 0: too rare for that, the fixed case shows it.
+    """
+
+    case: int
+    rule: str
+    edits: tuple[Edit, ...]
+    seeds: int = 0
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """The rule does not hold inside of the block."""
+        with ExitStack() as stack:
+            for edit in self.edits:
+                stack.enter_context(edit.made())
+            yield
+
+    def __str__(self) -> str:
+        return f"{self.case}: {self.rule}"
+
+
+_PARENT_AGAIN = "parent = self._parent(topic, topics); start = {p: parent.cut.get(p, 0) for p in start}"
+_DELTA_START_AGAIN = "delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}"
+
+SWITCHES = (
+    Switch(
+        1,
+        "the pointer is read once, before marking",
+        (Edit(run.BatchRun, "run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_PARENT_AGAIN}"),),
+    ),
+    Switch(
+        2,
+        "no cell below where reading began",
+        (Edit(tiling.Tiler, "reset", "position if position % GRID == 0 else None", "position // GRID * GRID"),),
+    ),
+    Switch(
+        3,
+        "the archive is the manifest's files",
+        (
+            Edit(
+                segments,
+                "archive_segments",
+                "tuple(str(home / entry.file.path) for entry in group)",
+                "tuple(sorted(map(str, home.glob(f'archive/*/p{partition}-*.parquet'))))",
+            ),
+        ),
+        seeds=10,
+    ),
+    Switch(
+        4,
+        "a run checks the mark at the parent's cut",
+        (Edit(archive, "check_parent", "if found[p] != run_id:", "if False:"),),
+    ),
+    Switch(
+        4,
+        "a server checks the mark at the cut",
+        (Edit(log_checks, "mark_reasons", "if found.get(p) != mark.run_id", "if False"),),
+    ),
+    Switch(
+        5,
+        "sealed and open keys are apart",
+        (Edit(cell, "encode_key", "cell.start if sealed else OPEN", "cell.start"),),
+    ),
+    Switch(
+        6,
+        "a proof has three outcomes",
+        (Edit(prove, "_verdict", 'return ("unproven"', 'return ("different"'),),
+        seeds=10,
+    ),
+    Switch(
+        7,
+        "cells without rows are published",
+        (
+            Edit(
+                sink.PublishDeltas,
+                "process",
+                'reach("emit.before")',
+                'if not cell.rows:\n        return\n    reach("emit.before")',
+            ),
+        ),
+        seeds=10,
+    ),
+    Switch(
+        8,
+        "cells tile over gaps",
+        (
+            Edit(
+                tiling.Tiler,
+                "add",
+                "line > self._start:",
+                "any(self._start <= record.offset < line for record in found.records):",
+            ),
+        ),
+        seeds=10,
+    ),
+    Switch(
+        9,
+        "a worker starts from the chain, not from group offsets",
+        (
+            Edit(
+                beginning,
+                "beginnings",
+                "begin[p] = min(floor.cut[p] if last is None else last.start for last in lasts)",
+                "begin[p] = log.committed.get(('slackwater-speed', topic, p), floor.cut[p])",
+            ),
+        ),
+        seeds=40,
+    ),
+    Switch(10, "the grid belongs to the definition", (Edit(view.View, "definition", '"grid": GRID,', ""),)),
+    Switch(
+        13,
+        "the definition is in the key",
+        (Edit(view.View, "definition", "json.dumps(meaning, separators=", "json.dumps(self.name, separators="),),
+    ),
+    Switch(
+        13,
+        "the topic's id is in the key",
+        (
+            Edit(cell, "lane_of", "view.definition, topic_id, partition", 'view.definition, "", partition'),
+            Edit(hot.HotStore, "view_of", "lane.topic_id != self._topic_id", "False"),
+        ),
+    ),
+    Switch(
+        14,
+        "the open delta is written again",
+        (Edit(worker.Worker, "_again", "if bounds.end == self._positions[p]:", "if False:"),),
+    ),
+    Switch(
+        15,
+        "a worker starts at the last cell's start",
+        (Edit(beginning, "beginnings", "else last.start for", "else last.upto for"),),
+        seeds=40,
+    ),
+    Switch(
+        15,
+        "a worker starts at the smallest start over its views",
+        (Edit(beginning, "beginnings", "begin[p] = min(", "begin[p] = max("),),
+    ),
+    Switch(
+        16,
+        "delta_start is noted before the marks",
+        (Edit(run.BatchRun, "run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_DELTA_START_AGAIN}"),),
+        seeds=100,
+    ),
+    Switch(
+        16,
+        "delta_start is 0 for partitions that a manifest does not know",
+        (Edit(feed.Feed, "_open", "starts.get(p, 0)", "starts.get(p, b.end)"),),
+    ),
+    Switch(
+        17,
+        "version 0's cut is a cell's start",
+        (
+            Edit(
+                tiling.Tiler,
+                "__init__",
+                "self._start: int | None = start",
+                "self._start: int | None = start if start % GRID == 0 else None",
+            ),
+        ),
+        seeds=40,
+    ),
+    Switch(
+        19,
+        "no answer beyond the log's end",
+        (Edit(log_checks, "lost_ends", "at > bounds[p].end", "False"),),
+    ),
+    Switch(
+        0,
+        "the pointer moves by compare-and-swap",
+        (Edit(store.VersionStore, "publish", "if current != manifest.parent:", "if False:"),),
+        seeds=20,
+    ),
+    Switch(
+        0,
+        "a reader keeps the cell with the largest upto",
+        (Edit(chain.Chain, "put", "known.upto >= cell.upto", "known.upto == cell.upto"),),
+        seeds=40,
+    ),
+    Switch(
+        0,
+        "the door knows what is in the log since the cut",
+        (Edit(duplicates.DuplicateFilter, "_read_log", "self.known.learn(decode(piece.records).table)", "pass"),),
+        seeds=40,
+    ),
+)
