@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.sink import shard_path
-from pipeline.segment import Segment, States
+from pipeline.segment import Block, Segment, States
 from pipeline.summarise import _SummariseSegment
 from serving.batch import BatchReader, Want
 from speed_layer import tiling
@@ -83,13 +83,29 @@ class _Remembering(Summariser):
         self._known: dict[Any, list[Row]] = {}
 
     def rows(self, view: View, events: pa.Table) -> list[Row]:
-        name = view.name, *(tuple(column.to_pylist()) for column in events.columns)
-        found = self._known.get(name)
-        if found is None:
-            if len(self._known) > KEPT_CELLS:
-                self._known.clear()
-            found = self._known[name] = super().rows(view, events)
-        return found
+        name = _name(view, events)
+        if name not in self._known:
+            self._keep(name, super().rows(view, events))
+        return self._known[name]
+
+    def rows_of_each(self, view: View, segments: Sequence[pa.Table]) -> list[list[Row]]:
+        names = [_name(view, events) for events in segments]
+        new = [number for number, name in enumerate(names) if name not in self._known]
+        found = super().rows_of_each(view, [segments[number] for number in new]) if new else []
+        known = dict(zip(new, found, strict=True))
+        rows = [known[n] if n in known else self._known[name] for n, name in enumerate(names)]
+        for number in new:
+            self._keep(names[number], known[number])
+        return rows
+
+    def _keep(self, name: Any, rows: list[Row]) -> None:
+        if len(self._known) > KEPT_CELLS:
+            self._known.clear()
+        self._known[name] = rows
+
+
+def _name(view: View, events: pa.Table) -> Any:
+    return view.name, *(tuple(column.to_pylist()) for column in events.columns)
 
 
 def summariser(views: tuple[View, ...]) -> Summariser:
@@ -103,7 +119,7 @@ def _summariser(views: tuple[View, ...], measures: str) -> Summariser:
     return _Remembering(views)
 
 
-def summarise(views: tuple[View, ...], segment: Segment) -> Iterator[States]:
+def summarise(views: tuple[View, ...], segment: Segment | Block) -> Iterator[States]:
     """The pipeline's own step, with a session that is open already."""
     step = _SummariseSegment(views, 1)
     step._summariser = summariser(views)

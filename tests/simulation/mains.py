@@ -43,8 +43,8 @@ def _pipeline(world: "World") -> None:
     sink.setup()
     end = world.clock.elapsed_s() + PIPELINE_S
     while world.clock.elapsed_s() < end:
-        for segment in (segment for block in worker.step(0.0) for segment in block.segments):
-            for states in summarise(world.views, segment):
+        for block in worker.step(0.0):
+            for states in summarise(world.views, block):
                 sink.process(states)
     sink.teardown()
     worker.close()

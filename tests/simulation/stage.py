@@ -29,6 +29,15 @@ SECOND = parse_interval("1s")
 PATIENCE = 400
 
 
+_OPEN: list["Stage"] = []
+
+
+def close_stages() -> None:
+    """Every stage that was opened."""
+    while _OPEN:
+        _OPEN.pop().world.close()
+
+
 class StageWorker:
     """A speed worker whose sends arrive when the stage says so."""
 
@@ -42,8 +51,8 @@ class StageWorker:
 
     def step(self, hold: bool = False) -> None:
         """Read what there is and send its cells; `hold`: they stay under way."""
-        for segment in self._worker.step(0.0):
-            for states in summarise(self._views, segment):
+        for block in self._worker.step(0.0):
+            for states in summarise(self._views, block):
                 self._send(states)
         if not hold:
             self._log.deliver()
@@ -63,9 +72,7 @@ class Stage:
         self.world = World(0, views, partitions, start)
         self.world.log.sizes = [1000]
         self._id = 0
-
-    def close(self) -> None:
-        self.world.close()
+        _OPEN.append(self)
 
     @property
     def log(self):  # type: ignore[no-untyped-def]

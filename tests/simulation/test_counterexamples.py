@@ -14,7 +14,7 @@ from slackwater.errors import SlackwaterError
 from speed_layer import tiling
 from tests.simulation.light import TAPE, VIEWS, light
 from tests.simulation.report import run_seed
-from tests.simulation.stage import Stage
+from tests.simulation.stage import Stage, close_stages
 from tests.simulation.switches import SWITCHES, Switch
 from views.bars import BARS
 from views.measures import Sum
@@ -306,6 +306,7 @@ NOT_YET = {
 def _small() -> Iterator[None]:
     with light():
         yield
+        close_stages()
 
 
 def test_every_counterexample_has_a_case_and_a_switch() -> None:
