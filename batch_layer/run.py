@@ -6,7 +6,7 @@ with new marks.
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
 from batch_layer.compute import Compute, run_pipeline, written
+from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
@@ -30,7 +31,7 @@ from event_log.names import TopicNames
 from slackwater.faults import reach
 from versions.handoff import handoff_path, write_handoff
 from versions.lineage import refuted
-from versions.manifest import Instrument, Manifest, Mark, ViewFile
+from versions.manifest import Duplicates, Instrument, Manifest, Mark, ViewFile
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 from views.interval import PUBLISHED_INTERVALS
@@ -132,6 +133,8 @@ class BatchRun:
             reach("prove.after")
         with self._step("publish"):
             reach("publish.before")
+            ids = (*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None))
+            duplicates = find_duplicates(self.store.home, archive, ids)
             manifest = Manifest(
                 version=version,
                 parent=parent.version,
@@ -141,13 +144,14 @@ class BatchRun:
                 marks=tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
                 delta_start=delta_start,
                 definitions={view.name: view.definition for view in self.views},
-                counts=_counts(parent, epoch, self.extra),
+                counts=_counts(parent, duplicates, epoch, self.extra),
                 archive=archive,
-                ids=(*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None)),
+                ids=ids,
                 views=files,
                 instruments=_instruments(self.store.home, self.views[0], files),
                 proof=proof,
                 timings_ms=dict(self.timings_ms),
+                duplicates=duplicates,
             )
             self.store.publish(manifest)
             reach("publish.after")
@@ -197,10 +201,15 @@ def _check_cut(start: Mapping[int, int], cut: Mapping[int, int]) -> None:
         raise CutBehindError(f"Marks lie below the parent's cut, as partition: (mark, cut): {behind}.")
 
 
-def _counts(parent: Manifest, *epochs: Epoch) -> dict[str, int]:
+def _counts(parent: Manifest, duplicates: Sequence[Duplicates], *epochs: Epoch) -> dict[str, int]:
     events = parent.counts.get("events", 0) + sum(epoch.events for epoch in epochs)
     refused = parent.counts.get("refused", 0) + sum(sum(epoch.refused.values()) for epoch in epochs)
-    return {"events": events, "refused": refused, "new_events": sum(epoch.events for epoch in epochs)}
+    return {
+        "events": events,
+        "refused": refused,
+        "new_events": sum(epoch.events for epoch in epochs),
+        "duplicates": sum(found.events for found in duplicates),
+    }
 
 
 def _instruments(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple[Instrument, ...]:

@@ -89,7 +89,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         app,
         "/v1/instruments",
         catalog.instruments,
-        "Instruments, with the unit of their quantities.",
+        "Instruments, with the unit of their quantities and the duplicates in the batch view.",
         INSTRUMENTS_PARAMETERS,
     )
     _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)

@@ -29,9 +29,13 @@ class CatalogRoutes:
         self._service = service
 
     async def instruments(self, request: Request) -> Response:
-        """Every instrument with an applied event, an entry for each partition that holds it."""
+        """Every instrument with an applied event, an entry for each partition that holds it.
+
+        `duplicates` are those of the instrument in the batch view, in all partitions together.
+        """
         iso = read_parameters(INSTRUMENTS_PARAMETERS, request.query_params.multi_items())["times"] == "iso"
         snapshot = self._service.snapshot()
+        duplicates = {(each.venue, each.symbol): each.events for each in snapshot.manifest.duplicates}
         found = [
             {
                 "venue": venue,
@@ -40,6 +44,7 @@ class CatalogRoutes:
                 "first_start": time_json(first, iso),
                 "last_start": time_json(last, iso),
                 "quantity_unit": quantity_unit(venue),
+                "duplicates": duplicates.get((venue, symbol), 0),
             }
             for (venue, symbol, partition), (first, last) in sorted(self._spans(snapshot).items())
         ]

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from event_log.clock import Clock
+from versions.manifest import Manifest
 from versions.proof import Proof
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ class _ServiceCollector(Collector):
                 age = (service.clock.now_us() - snapshot.manifest.created_us) / 1e6
                 yield GaugeMetricFamily("slackwater_batch_age_seconds", "Age of the batch view.", age)
                 yield from _proof(service.proofs.proof(snapshot))
+            counts = snapshot.manifest.counts
+            yield GaugeMetricFamily("slackwater_batch_events", "Trades of the batch view.", counts.get("events", 0))
+            told = "Trades of the batch view whose id stands there before."
+            yield GaugeMetricFamily("slackwater_batch_duplicates", told, counts.get("duplicates", 0))
+            yield _duplicates(snapshot.manifest)
             yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
         yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(service.readiness().ready))
         yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", service.hot.cells())
@@ -87,3 +93,10 @@ def _proof(proof: Proof) -> Iterator[Metric]:
     yield GaugeMetricFamily("slackwater_handoff_gap_records", "Records between the cuts without a delta.", proof.gap)
     yield GaugeMetricFamily("slackwater_handoff_compared_states", "States that were compared.", proof.compared)
     yield GaugeMetricFamily("slackwater_handoff_differing_states", "States that differ.", proof.differ)
+
+
+def _duplicates(manifest: Manifest) -> Metric:
+    found = GaugeMetricFamily("slackwater_instrument_duplicates", "The same by instrument.", labels=["venue", "symbol"])
+    for each in manifest.duplicates:
+        found.add_metric([each.venue, each.symbol], each.events)
+    return found

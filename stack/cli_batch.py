@@ -74,7 +74,7 @@ def list_command(context: Context, as_json: bool) -> None:
 
     def show() -> None:
         table = Table(
-            *("", "version", "published (UTC)", "events", "new", "cut", "took"),
+            *("", "version", "published (UTC)", "events", "new", "duplicates", "cut", "took"),
             *("proof", "records", "gap", "overlap", "compared", "differ"),
             box=None,
             padding=(0, 2),
@@ -86,6 +86,7 @@ def list_command(context: Context, as_json: bool) -> None:
                 f"{datetime.fromtimestamp(m.created_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
                 f"{m.counts['events']:,}",
                 f"{m.counts['new_events']:,}",
+                f"{m.counts.get('duplicates', 0):,}",
                 " ".join(f"{mark.partition}:{mark.offset}" for mark in m.marks),
                 f"{sum(m.timings_ms.values()) / 1000:.1f} s",
                 *proof_columns(latest_proof(store, m)),

@@ -26,6 +26,7 @@ from event_log.dead_letter import MAX_VALUE_BYTES
 from event_log.errors import TopicRecreatedError
 from event_log.mark import marks_at
 from tests.beam_world import (
+    T0_US,
     World,
     add_partitions,
     delete_records,
@@ -42,6 +43,8 @@ from versions.files import LocalFiles
 from versions.manifest import Manifest
 from versions.store import VersionStore
 from views.bars import BARS
+
+NO_EVENTS = {"events": 0, "refused": 0, "new_events": 0, "duplicates": 0}
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def reasons(world: World) -> list[str]:
 @pytest.mark.broker
 def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafka: World) -> None:
     first = kafka.batch()
-    assert (first.version, first.parent, first.counts) == (1, 0, {"events": 0, "refused": 0, "new_events": 0})
+    assert (first.version, first.parent, first.counts) == (1, 0, NO_EVENTS)
     assert not (first.archive or first.views or first.ids or first.instruments)
     assert first.cut == {0: 0, 1: 0}
     kafka.check(first)
@@ -131,7 +134,7 @@ def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_
         kafka.append(1, value).offset()
     manifest = kafka.batch()
     kafka.check(manifest)
-    assert manifest.counts == {"events": 3, "refused": 5, "new_events": 3}
+    assert manifest.counts == {"events": 3, "refused": 5, "new_events": 3, "duplicates": 0}
     source = f"{kafka.names.trades}@{kafka.topic_id}/1"
     expected = {f"{source}:1": b"", f"{source}:2": b"", f"{source}:3:0": b"{}", f"{source}:3:2": b"\xff"}
     assert letters(kafka) == {**expected, f"{source}:4": values[4]}
@@ -156,6 +159,29 @@ def test_a_foreign_record_of_any_size_is_a_bounded_dead_letter_and_does_not_stop
     headers = {name: value.decode() for name, value in record.headers}
     assert record.value == huge[:MAX_VALUE_BYTES] and headers["stored"] == str(MAX_VALUE_BYTES)
     assert (headers["length"], headers["sha256"]) == (str(len(huge)), hashlib.sha256(huge).hexdigest())
+
+
+def test_ids_that_stand_more_than_once_are_counted_by_instrument(memory: World) -> None:
+    #   A: 1 2 | 2 3 | 3 3     B: 1 | 1 |         | ends a version; the second 3 of the last is in another partition
+    def put(*trades: tuple[str, int], partition: int = 0) -> None:
+        for symbol, trade_id in trades:
+            value = memory.trade(symbol, T0_US, "1", "1", "buy")
+            memory.append(partition, value.replace(b'"trade_id":%d' % memory.ids, b'"trade_id":%d' % trade_id))
+
+    put(("A", 1), ("A", 2), ("B", 1))
+    versions = [memory.batch()]
+    put(("A", 2), ("A", 3), ("B", 1))
+    versions.append(memory.batch())
+    put(("A", 3))
+    put(("A", 3), ("C", 3), partition=1)
+    versions += [memory.batch(), memory.batch()]
+    assert [version.counts["duplicates"] for version in versions] == [0, 2, 4, 4]
+    assert [{d.symbol: d.events for d in version.duplicates} for version in versions] == [
+        {},
+        {"A": 1, "B": 1},
+        {"A": 3, "B": 1},
+        {"A": 3, "B": 1},
+    ]
 
 
 def test_the_same_archive_gives_the_same_bytes(memory: World) -> None:

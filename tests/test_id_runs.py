@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from event_log.decode import events_table
 from event_log.event import Event
 from tests import profiles
-from versions.id_runs import IdRuns, read_runs, write_runs
+from versions.id_runs import RUNS_SCHEMA, IdRuns, read_runs, write_runs
+from views.session import connect
+from views.sql import ids_in_runs_sql
 
 LARGEST = 2**63 - 1
 INSTRUMENTS = (("v", "A"), ("v", "B"), ("w", "A"))
@@ -63,6 +65,29 @@ def test_tables_of_events_give_the_same_runs_however_they_are_split(
     for part in (items[:at], items[at:]):
         runs.add_events(events(part))
     assert rows(runs) == runs_of(set(items))
+
+
+@profiles.examples(100)
+@given(added)
+def test_the_ids_of_runs_that_overlap_are_counted_once(items: list[tuple[tuple[str, str], int, int]]) -> None:
+    held: dict[tuple[str, str], set[int]] = {}
+    runs = []
+    for instrument, first, more in items:
+        last = min(first + more, LARGEST)
+        runs.append((*instrument, first, last))
+        held.setdefault(instrument, set()).update(range(first, last + 1))
+    columns = list(zip(*runs, strict=True)) if runs else [[]] * 4
+    with connect(threads=1) as con:
+        arrays = [pa.array(column, of.type) for column, of in zip(columns, RUNS_SCHEMA, strict=True)]
+        con.register("runs", pa.Table.from_arrays(arrays, schema=RUNS_SCHEMA))
+        found = con.execute(ids_in_runs_sql("runs")).fetchall()
+    assert {(venue, symbol): count for venue, symbol, count in found} == {of: len(ids) for of, ids in held.items()}
+
+
+def test_the_ids_of_a_run_of_all_ids_are_counted_exactly() -> None:
+    with connect(threads=1) as con:
+        con.register("runs", pa.table([["v"], ["A"], [0], [LARGEST]], RUNS_SCHEMA.names))
+        assert con.execute(ids_in_runs_sql("runs")).fetchall() == [("v", "A", 2**63)]
 
 
 def test_a_chunked_table_and_a_slice_of_one_count_their_own_rows() -> None:

@@ -11,6 +11,7 @@ import pytest
 from serving.app import create_app
 from slackwater.errors import SettingError
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
+from versions.manifest import Duplicates
 from views.answers import Column
 from views.measures import Count
 from views.view import View
@@ -45,6 +46,7 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
             "first_start": NOON + 3 * SECOND,
             "last_start": NOON + 3 * SECOND,
             "quantity_unit": "contracts",
+            "duplicates": 0,
         },
         {
             "venue": "x",
@@ -53,9 +55,33 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
             "first_start": NOON + SECOND,
             "last_start": NOON + 540 * SECOND,
             "quantity_unit": "base",
+            "duplicates": 0,
         },
     ]
     assert world.get("/v1/instruments?times=iso").json()["instruments"][1]["first_start"] == "2025-10-06T12:00:01Z"
+
+
+def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
+    world.trade("BTC", trade_id=7)
+    world.trade("BTC", trade_id=7, partition=0)
+    world.trade("ETHER", trade_id=7)
+    cut = world.mark("run-1")
+    world.emit()
+    found = (Duplicates("x", "BTC", 1),)
+    world.publish(cut, "run-1", duplicates=found, counts={"events": 3, "duplicates": 1})
+    world.step()
+    instruments = world.get("/v1/instruments").json()["instruments"]
+    assert [(i["symbol"], i["partition"], i["duplicates"]) for i in instruments] == [
+        ("BTC", 0, 1),
+        ("BTC", 1, 1),
+        ("ETHER", 1, 0),
+    ]
+    assert world.get("/v1/versions/1").json()["duplicates"] == [{"venue": "x", "symbol": "BTC", "events": 1}]
+    assert world.get("/v1/versions").json()["versions"][0]["counts"]["duplicates"] == 1
+    text = world.get("/metrics").text
+    assert "slackwater_batch_events 3.0" in text and "slackwater_batch_duplicates 1.0" in text
+    assert 'slackwater_instrument_duplicates{symbol="BTC",venue="x"} 1.0' in text
+    assert 'symbol="ETHER"' not in text
 
 
 def test_versions_are_listed_and_shown(world: World) -> None:

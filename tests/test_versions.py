@@ -1,5 +1,7 @@
 """The store of versions: the manifest's bytes, the pointer, numbers, damage, and the race of two publishers."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from versions.handoff import handoff_path, latest_proof, read_handoff, write_han
 from versions.manifest import (
     FORMAT,
     ArchiveFile,
+    Duplicates,
     Instrument,
     Manifest,
     Mark,
@@ -48,6 +51,7 @@ MANIFEST = Manifest(
     instruments=(Instrument("v", "S", 0, 5, 6),),
     proof=Proof("unproven", "speed \u201cbehind\u201d"),
     timings_ms={"mark": 1},
+    duplicates=(Duplicates("v", "S", 2),),
 )
 
 
@@ -71,6 +75,15 @@ def test_a_manifest_comes_back_as_it_was_and_says_its_cut_and_files() -> None:
     assert MANIFEST.cut == {0: 10, 1: 2**62}
     assert MANIFEST.files_of("bars", "1m") == (MANIFEST.views[1],)
     assert MANIFEST.files_of("bars", "1h") == ()
+
+
+def test_a_manifest_of_a_release_that_counted_no_duplicates_is_read() -> None:
+    document = json.loads(encode_manifest(MANIFEST))
+    del document["manifest"]["duplicates"]
+    text = json.dumps(document["manifest"], sort_keys=True, separators=(",", ":"))
+    document["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    data = json.dumps(document, indent=1).encode() + b"\n"
+    assert decode_manifest(data) == replace(MANIFEST, duplicates=())
 
 
 def test_a_manifest_with_any_byte_flipped_is_refused_or_says_the_same() -> None:

@@ -67,11 +67,21 @@ class Instrument:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """How many events of an instrument's batch view have an id that an event before them has."""
+
+    venue: str
+    symbol: str
+    events: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One version. Times in microseconds since the epoch, UTC.
 
     `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
-    marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive.
+    marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive;
+    `duplicates` names the instruments that have some.
     """
 
     version: int
@@ -89,6 +99,7 @@ class Manifest:
     instruments: tuple[Instrument, ...]
     proof: Proof
     timings_ms: Mapping[str, int]
+    duplicates: tuple[Duplicates, ...] = ()
 
     @property
     def cut(self) -> dict[int, int]:
@@ -127,6 +138,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["views"] = tuple(_with_file(ViewFile, entry) for entry in body["views"])
         body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
+        body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
