@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+NO_ANSWER = 0
+"""The status of a request whose connection broke."""
+
 
 class Client:
     """What one client has seen so far, on all of its connections."""
@@ -87,21 +90,27 @@ class Clients:
             path = self._paths[number % len(self._paths)]
             number += 1
             floor, began = client.seen(), time.perf_counter()
-            service.request("GET", path)
-            response = service.getresponse()
-            body = response.read()
-            self._take(client, floor, path, response.status, body, (time.perf_counter() - began) * 1000)
+            try:
+                service.request("GET", path)
+                response = service.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException):
+                service.close()  # the next request opens it again
+                self._count(NO_ANSWER, began)
+                continue
+            self._count(response.status, began)
+            if response.status == http.HTTPStatus.OK:
+                self._take(client, floor, path, body)
         service.close()
 
-    def _take(
-        self, client: Client, floor: tuple[int, dict[str, int]], path: str, status: int, body: bytes, took_ms: float
-    ) -> None:
-        about = orjson.loads(body)["answer"] if status == http.HTTPStatus.OK else None
+    def _count(self, status: int, began: float) -> None:
         with self._lock:
-            self._took_ms.append(took_ms)
+            self._took_ms.append((time.perf_counter() - began) * 1000)
             self._statuses[status] += 1
-            if about is None:
-                return
+
+    def _take(self, client: Client, floor: tuple[int, dict[str, int]], path: str, body: bytes) -> None:
+        about = orjson.loads(body)["answer"]
+        with self._lock:
             self._counts["version"] += about["version"] < floor[0]
             self._counts["applied"] += any(at < floor[1].get(p, 0) for p, at in about["applied"].items())
             self._counts["refused"] += "refusal" in about or not about["complete"]

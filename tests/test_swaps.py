@@ -1,6 +1,8 @@
 """Swaps under load, a few: real processes, real publications, real clients; and that it would see what it looks for."""
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,29 @@ def test_one_bad_answer_is_enough_to_fail(found: dict[str, Any], name: str) -> N
     assert not holds({**found, name: 1})
 
 
+def test_a_connection_that_breaks_is_counted_and_opened_again() -> None:
+    """A server that hangs up on each second request."""
+    served = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def serve() -> None:
+        for number in range(8):
+            connection, _ = served.accept()
+            with connection:
+                connection.recv(65536)
+                if number % 2:
+                    connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        done.set()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    found = Clients("127.0.0.1", served.getsockname()[1], ["/"], 1000.0, 1, 1).run(done)
+    thread.join()
+    served.close()
+    assert found["statuses"][503] >= 3
+    assert found["statuses"][0] >= 4
+
+
 def older(body: dict[str, Any]) -> None:
     body["answer"]["version"] -= 1
 
@@ -44,7 +69,7 @@ def shorter(body: dict[str, Any]) -> None:
 def test_a_client_counts_what_goes_backwards(change: Callable[[dict[str, Any]], None], count: str) -> None:
     clients, client = Clients("nowhere", 1, [], 1.0, 1, 2), Client()
     body = {"bars": [], "next": None, "answer": {"version": 7, "applied": {"0": 9}, "cut": {"0": 5}, "complete": True}}
-    clients._take(client, client.seen(), "/", 200, json.dumps(body, separators=(",", ":")).encode(), 1.0)
+    clients._take(client, client.seen(), "/", json.dumps(body, separators=(",", ":")).encode())
     change(body)
-    clients._take(client, client.seen(), "/", 200, json.dumps(body, separators=(",", ":")).encode(), 1.0)
+    clients._take(client, client.seen(), "/", json.dumps(body, separators=(",", ":")).encode())
     assert dict(+clients._counts) == ({} if count == "none" else {count: 1})
