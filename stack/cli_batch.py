@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+import os
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -219,8 +220,15 @@ def _run(context: Context, force: str | None = None) -> Manifest:
         VIEWS,
         CLOCK,
         proof_deadline_s=context.settings.proof_seconds,
-        forced=None if force is None else Forced(getpass.getuser(), force.strip()),
+        forced=None if force is None else Forced(_user(), force.strip()),
     ).run()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
 
 
 def _report(manifest: Manifest, as_json: bool) -> None:

@@ -77,6 +77,9 @@ def test_every_answer_equals_the_oracle_at_its_own_positions(context: Context, s
         assert proof.differ == 0
 
         whole = verify(client, context.log, context.names, context.store)
+        outcomes = [version["proof"]["outcome"] for version in client.get("/v1/versions")["versions"]]
+    assert "equal" in outcomes, "no hand-off was proven while the speed layer ran"
+    assert "different" not in outcomes
     assert whole.holds, whole.differences or whole.refusals
     assert len(whole.instruments) == 6
     assert len(whole.intervals) == 18

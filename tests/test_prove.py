@@ -150,6 +150,15 @@ def test_every_version_from_the_first_on_is_proven_equal(bench: Bench) -> None:
     assert bench.world.store.current() == versions[-1]
 
 
+def test_cells_are_merged_in_between_where_they_are_many(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_layer.comparison.CHUNK_ROWS", 3)
+    monkeypatch.setattr("batch_layer.comparison.MERGE_ROWS", 5)
+    bench.world.produce(900)
+    published = bench.publish()
+    assert max(span.cells for span in published.proof.spans) >= 3
+    assert published.proof.outcome == "equal"
+
+
 class Turning(HandClock):
     """A clock whose every wait lets the speed layer take a turn; `turns` are left."""
 
