@@ -9,8 +9,10 @@ import pytest
 
 from batch_layer.errors import ProofFailedError
 from event_log.cell import OPEN
+from event_log.kafka_log import KafkaLog
 from event_log.log import Record
-from tests.beam_world import World, call, delete_records, kafka_world, settle, speed_running
+from event_log.topics import create_topics
+from tests.beam_world import World, call, kafka_world, settle, speed_running
 from versions.handoff import latest_proof, read_handoff
 
 pytestmark = pytest.mark.broker
@@ -43,9 +45,13 @@ def behind_a_grid_line(world: World) -> None:
 
 
 def rewrite(world: World, wrong: Record, value: bytes) -> None:
-    """The delta topic with one value changed: everything is deleted and appended again."""
-    records = [record for _, record in world.records(world.names.deltas)]
-    delete_records(world, world.names.deltas, 0, records[-1].offset + 1)
+    """The delta topic with one value changed: it is created again, and everything appended again."""
+    assert isinstance(world.log, KafkaLog)
+    log, names = world.log, world.names
+    records = [record for _, record in world.records(names.deltas)]
+    with log.admin() as admin:
+        admin.delete_topics([names.deltas])
+    settle(lambda: create_topics(log, names, 1)[names.deltas])
     writer = world.log.writer()
     for record in records:
         writer.append(world.names.deltas, 0, record.key, value if record.offset == wrong.offset else record.value)
