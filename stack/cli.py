@@ -71,7 +71,7 @@ def run() -> None:
 
 
 def _failed(error: SlackwaterError) -> int:
-    errors.print(f"[bold red]error:[/] {_plain(str(error))}")
+    errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)  # one error is one line, also in a log
     return error.exit_code
 
 

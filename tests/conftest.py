@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from stack.broker import Broker, BrokerSettings, free_port
+from tests.crash_kit import House, open_house
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
@@ -35,6 +36,15 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home: Path = tmp_path_factory.mktemp("broker")
     with Broker(BrokerSettings(home, free_port(), die_with_parent=True)) as running:
         yield running.bootstrap
+
+
+@pytest.fixture(scope="session")
+def house(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The house of the crash matrix: a log with a service beside it. A test leaves no process of its own in it."""
+    with open_house(broker, tmp_path_factory.mktemp("crash")) as found:
+        found.world.produce(60)
+        assert found.run("batch", "run", SLACKWATER_PROOF_SECONDS="0").code == 0
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_every_point_stands_in_the_code_once_and_no_other_does() -> None:
 def test_every_step_has_a_point_before_and_after_it() -> None:
     assert {point.partition(".")[0] for point in POINTS} == STEPS
     assert {f"{step}.{side}" for step in STEPS for side in ("before", "after")} <= set(POINTS)
+
+
+def test_every_point_is_visited_by_the_crash_matrix() -> None:
+    batch, speed, ingest = ("tests.test_crash_batch", "tests.test_crash_speed", "tests.test_crash_ingest")
+    visited = [
+        *import_module(batch).POINTS_OF_BATCH,
+        *import_module(batch).ELSEWHERE,
+        *import_module(speed).POINTS_OF_SPEED,
+        *import_module(ingest).POINTS_OF_INGEST,
+    ]
+    assert sorted(visited) == sorted(POINTS)
 
 
 def test_without_an_order_nothing_happens() -> None:

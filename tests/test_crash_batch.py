@@ -1,0 +1,140 @@
+"""The crash matrix of a batch run: at each fault point SIGKILL, an I/O error and a full disk, then a run that succeeds.
+
+version n served -> killed at P -> EIO at P -> ENOSPC at P -> a whole run -> version n + 1 equals the oracle
+                    `------ n is still served, and its answers hold ------'
+"""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from event_log.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.faults import POINTS
+from tests.beam_world import kafka_world
+from tests.crash_kit import AGAIN, House, Program, until
+from tests.test_batch_run import letters
+from versions.manifest import Manifest
+from views.bars import BARS
+from views.events import GRID
+
+pytestmark = pytest.mark.broker
+
+STEPS = ("mark", "archive", "compute", "prove", "publish")
+ELSEWHERE = {"archive.import", "prove.handoff"}
+"""Points that a usual run does not reach: in `test_crash_ingest.py`, and below."""
+
+POINTS_OF_BATCH = [p for p in POINTS if p.partition(".")[0] in STEPS and p not in ELSEWHERE]
+
+MOVED = {"publish.after"}
+"""Where the pointer has moved already: what comes after is told as an error, and the version is whole."""
+
+AFTER = {"mark.append": 1, "archive.sync": 1, "compute.rename": 2}
+"""Points that come by often are met in the middle."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def speed(house: House) -> Iterator[None]:
+    with house.running("speed", "run"):
+        yield
+
+
+def current(house: House) -> Manifest:
+    found = house.world.store.current()
+    assert found is not None
+    return found
+
+
+def after(point: str) -> str:
+    return f":after={AFTER[point]}" if point in AFTER else ""
+
+
+def published(program: Program) -> list[int]:
+    """The versions that a process says it published."""
+    return [int(number) for number in re.findall(r"version (\d+) published: ", program.text)]
+
+
+def feed(house: House) -> None:
+    """A few records more, one of them refused."""
+    house.world.produce(6)
+    house.world.append(0, b"{}").offset()
+
+
+def check(house: House, manifest: Manifest) -> None:
+    """The version and every merged answer equal the oracle, and each refused record is a dead letter."""
+    house.world.check(manifest)
+    assert (manifest.proof.outcome, manifest.proof.reason) == ("equal", "")
+    assert len(letters(house.world)) == manifest.counts["refused"]
+    house.verify()
+
+
+@pytest.mark.parametrize("point", POINTS_OF_BATCH)
+def test_a_run_that_is_killed_there_leaves_the_old_version_served_and_the_next_one_succeeds(
+    point: str, house: House
+) -> None:
+    served = current(house)
+    feed(house)
+    ended = house.run("batch", "run", fault=f"{point}:kill{after(point)}")
+    assert ended.code == -signal.SIGKILL, ended.text
+    found = current(house)
+    assert found.parent == served.version if point in MOVED else found == served
+    house.verify(to_the_end=False)
+    assert house.run("batch", "run").code == 0
+    manifest = current(house)
+    assert manifest.parent == found.version
+    check(house, manifest)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", POINTS_OF_BATCH)
+def test_runs_that_repeat_survive_a_bad_and_a_full_disk_there(point: str, house: House) -> None:
+    served = current(house)
+    feed(house)
+    faults = f"{point}:eio{after(point)},{point}:enospc{after(point)}"
+    with house.running("batch", "run", "--every", "1", fault=faults) as runs:
+        until(lambda: published(runs))
+    said = [
+        runs.text.index(f"{what} (fault point {point})") for what in ("Input/output error", "No space left on device")
+    ]
+    assert said == sorted(said) and said[1] < runs.text.index(" published: ")
+    manifest = house.world.store.manifest(published(runs)[0])
+    assert manifest.parent > served.version if point in MOVED else manifest.parent == served.version
+    check(house, manifest)
+
+
+@pytest.mark.parametrize("point", ["archive.write", "compute.write", "publish.pointer"])
+@pytest.mark.parametrize("action", ["eio", "enospc"])
+def test_a_disk_that_refuses_ends_a_single_run_with_one_clear_line(point: str, action: str, house: House) -> None:
+    served = current(house)
+    house.world.produce(6)
+    ended = house.run("batch", "run", fault=f"{point}:{action}")
+    assert ended.code == AGAIN, ended.text
+    (line,) = ended.errors
+    assert f"(fault point {point})" in line and "run it again" in line
+    assert current(house) == served
+
+
+@pytest.mark.parametrize("action", ["kill", "eio", "enospc"])
+def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_nothing(
+    action: str, broker: str, tmp_path: Path
+) -> None:
+    with kafka_world(broker, tmp_path / "home") as world:
+        house = House(world, tmp_path)
+        world.produce(20)
+        assert house.run("batch", "run", SLACKWATER_PROOF_SECONDS="0").code == 0
+        served = current(house)
+        while world.ends[0] <= GRID:
+            world.produce(100)
+        forged = Cell(lane_of(BARS, world.topic_id, 0), served.cut[0], GRID, ())  # a sealed cell, without its rows
+        writer = world.log.writer()
+        writer.append(world.names.deltas, 0, encode_key(forged, True), encode_value(forged))
+        writer.close()
+        with house.running("speed", "run"):
+            ended = house.run("batch", "run", fault=f"prove.handoff:{action}")
+            assert ended.code == (-signal.SIGKILL if action == "kill" else AGAIN), ended.text
+            assert current(house) == served
+            ended = house.run("batch", "run")
+        assert ended.code == 1 and "differ" in ended.errors[0], ended.text
+        assert current(house) == served

@@ -1,0 +1,104 @@
+"""The crash matrix of the door: at each fault point SIGKILL, an I/O error and a full disk; the same file again.
+
+file -> killed at P -> EIO at P -> ENOSPC at P -> to its end: each id once in the log, each refused line a letter
+"""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_log.decode import decode
+from slackwater.faults import POINTS
+from tests.beam_world import T0_US
+from tests.crash_kit import AGAIN, House
+from tests.test_batch_run import letters
+
+pytestmark = pytest.mark.broker
+
+POINTS_OF_INGEST = [p for p in POINTS if p.partition(".")[0] == "ingest"]
+TRADES = 40
+
+AFTER = {"ingest.append": 3, "ingest.landed": 3}
+"""Points that come by often are met in the middle."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def speed(house: House) -> Iterator[None]:
+    with house.running("speed", "run"):
+        yield
+
+
+def write(path: Path, symbol: str) -> None:
+    """A file of TRADES ids over eight instruments, some of them twice, one with other content, and two bad lines."""
+
+    def line(number: int, price: str = "7.25") -> bytes:
+        at = {"venue": "door", "symbol": f"{symbol}-{number % 8}", "trade_id": number, "time": T0_US + number * 50_000}
+        return json.dumps({**at, "price": price, "quantity": "1.5", "side": "buy"}).encode()
+
+    lines = [line(number) for number in range(TRADES)]
+    lines[30:30] = [lines[3], lines[4], line(5, price="8"), b'{"venue":', b"[]"]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def taken(house: House, symbol: str) -> Counter[int]:
+    """How often each id of `symbol` stands in the log."""
+    found: Counter[int] = Counter()
+    records = [record for _, record in house.world.records(house.world.names.trades)]
+    for row in decode(records).table.select(["symbol", "trade_id"]).to_pylist():
+        if row["symbol"].rpartition("-")[0] == symbol:
+            found[row["trade_id"]] += 1
+    return found
+
+
+def facts(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
+    return found
+
+
+@pytest.mark.parametrize("point", POINTS_OF_INGEST)
+def test_a_door_that_dies_there_takes_each_trade_once_when_it_gets_the_file_again(
+    point: str, house: House, tmp_path: Path
+) -> None:
+    after = f":after={AFTER[point]}" if point in AFTER else ""
+    path = tmp_path / f"{point}.jsonl"
+    write(path, point)
+    ended = house.run("ingest", str(path), fault=f"{point}:kill{after}")
+    assert ended.code == -signal.SIGKILL, ended.text
+    known = taken(house, point)
+    for action in ("eio", "enospc"):
+        ended = house.run("ingest", str(path), fault=f"{point}:{action}")
+        # What needs a new record is not reached any more once all of them are there.
+        if ended.code == 0:
+            assert set(known.values()) == {1} and len(known) == TRADES, ended.text
+        else:
+            (line,) = ended.errors
+            assert ended.code == AGAIN and f"(fault point {point})" in line and "run it again" in line
+        known = taken(house, point)
+    ended = house.run("ingest", str(path), "--json")
+    assert ended.code == 0, ended.text
+    found = facts(ended.text)
+    assert taken(house, point) == Counter(range(TRADES))
+    assert found["accepted"] == TRADES - len(known)
+    assert found["conflicts"] == 1 and sum(found["refused"].values()) == 2
+    assert len([key for key in letters(house.world) if str(path) in key or path.name in key]) == 3
+    house.verify()
+
+
+@pytest.mark.parametrize("action", ["kill", "eio", "enospc"])
+def test_history_whose_import_dies_is_imported_whole_the_next_time(action: str, house: House, tmp_path: Path) -> None:
+    path = tmp_path / f"history-{action}.jsonl"
+    write(path, f"history-{action}")
+    served = house.world.store.pointer()
+    ended = house.run("archive", "import", str(path), fault=f"archive.import:{action}")
+    assert ended.code == (-signal.SIGKILL if action == "kill" else AGAIN), ended.text
+    assert house.world.store.pointer() == served
+    ended = house.run("archive", "import", str(path), "--json")
+    assert ended.code == 0, ended.text
+    found = facts(ended.text)
+    assert (found["accepted"], found["conflicts"]) == (TRADES, 1)
+    house.verify()
