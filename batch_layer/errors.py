@@ -7,6 +7,7 @@ SlackwaterError
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
     ParentRefutedError  a version that the next one would stand on is proven wrong
+    ExpiryError         nobody can tell what is still needed
     InputError          Parquet files that are no trades
 """
 
@@ -33,6 +34,10 @@ class TailLostError(BatchError):
 
 class CutBehindError(BatchError):
     """A mark lies below the parent's cut."""
+
+
+class ExpiryError(BatchError):
+    """Nobody can tell what is still needed, so nothing is removed."""
 
 
 class ComputeError(BatchError):

@@ -20,6 +20,7 @@ from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
 from batch_layer.compute import Compute, run_pipeline, written
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
+from batch_layer.expire import expire
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.segments import archive_segments
@@ -28,6 +29,7 @@ from event_log.errors import TopicRecreatedError
 from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
+from slackwater.errors import SlackwaterError
 from slackwater.faults import reach
 from versions.handoff import handoff_path, write_handoff
 from versions.lineage import refuted
@@ -55,7 +57,7 @@ class BatchRun:
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
-    layer; `forced` publishes even what it refutes.
+    layer; `forced` publishes even what it refutes. `keep` versions stay when it has published; None expires nothing.
     """
 
     log: Log
@@ -70,6 +72,7 @@ class BatchRun:
     new_run_id: Callable[[], str] = new_run_id
     proof_deadline_s: float = 0.0
     forced: Forced | None = None
+    keep: int | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Manifest:
@@ -82,19 +85,29 @@ class BatchRun:
             ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
             LostRaceError: another run published first.
         """
+        run_id = self.new_run_id()
+        # From before the marks to the end, nothing that this run stands on is retired or removed.
+        current, lease = self.store.lease_current(run_id, {run_id, *(file.epoch for file in self.extra.files)})
+        try:
+            manifest = self._run(run_id, current)
+        finally:
+            lease.release()
+        self._expire(manifest)
+        return manifest
+
+    def _run(self, run_id: str, current: Manifest | None) -> Manifest:
         topic = self.names.source(self.views[0].source)
         topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
-        parent = self._parent(topic, topics)
+        parent = self._parent(topic, topics, current)
         with self._step("check"):
             # A flipped bit mostly reads back without an error, and would be in every version from then on.
             self.store.check([*(entry.file for entry in parent.archive), *parent.ids])
-        run_id = self.new_run_id()
         writer = self.log.writer()
         try:
             with self._step("mark"):
                 check_parent(self.log, topic, parent)
                 start = {p: parent.cut.get(p, bounds.start) for p, bounds in self.log.bounds(topic).items()}
-                delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}
+                delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items() if p in start}
                 reach("mark.before")
                 cut = append_marks(writer, topic, start, run_id)
                 reach("mark.after")
@@ -157,8 +170,19 @@ class BatchRun:
             reach("publish.after")
         return manifest
 
-    def _parent(self, topic: str, topics: Mapping[str, str]) -> Manifest:
-        current = self.store.current()
+    def _expire(self, manifest: Manifest) -> None:
+        """What was published stays so, whatever becomes of this."""
+        if self.keep is None:
+            return
+        try:
+            done = expire(self.log, self.names, self.store, self.clock, self.keep)
+        except (SlackwaterError, OSError) as error:
+            logger.warning("version %d is published; expiry after it failed: %s", manifest.version, error)
+            return
+        if done.waiting:
+            logger.warning("expiry removed no files and no deltas: %s", done.waiting)
+
+    def _parent(self, topic: str, topics: Mapping[str, str], current: Manifest | None) -> Manifest:
         if current is None:
             return empty_manifest(dict(topics), {p: bounds.start for p, bounds in self.log.bounds(topic).items()})
         if current.topics.get(topic) != topics[topic]:

@@ -7,6 +7,7 @@ SlackwaterError
     TopicMismatchError      a topic exists with another shape than the settings ask for
     TopicRecreatedError     a topic has another id than the one that was written down
     PositionLostError       a position is below the log's start or above its end
+    DeletionRefusedError    the log does not remove these records
     AppendError             a record was not acknowledged                       (retriable)
       RecordTooLargeError   a record is larger than its topic takes
     CodecError              bytes that are no delta
@@ -61,6 +62,10 @@ class PositionLostError(LogError):
     def __init__(self, topic: str, lost: dict[int, int], fact: str = "out of range") -> None:
         super().__init__(f"Positions {lost} of topic {topic!r} are {fact}.")
         self.lost = lost
+
+
+class DeletionRefusedError(LogError):
+    """The log does not remove these records."""
 
 
 class AppendError(LogError):

@@ -17,6 +17,7 @@ from kafka.errors import (
     KafkaTimeoutError,
     LogTruncationError,
     OffsetOutOfRangeError,
+    PolicyViolationError,
     UnknownTopicOrPartitionError,
 )
 from kafka.partitioner.default import murmur2
@@ -24,6 +25,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from event_log.errors import (
     AppendError,
+    DeletionRefusedError,
     LogUnreachableError,
     PositionLostError,
     RecordTooLargeError,
@@ -127,6 +129,21 @@ class KafkaLog:
             found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
         limit = int(found["topic"][topic]["max.message.bytes"]["value"])
         return min(limit, MAX_REQUEST_BYTES) - OVERHEAD_BYTES
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """See `Log.delete_before`: Kafka's DeleteRecords."""
+        with self.admin() as admin:
+            _identity(admin, topic)  # asked of the broker: for a topic that is missing, DeleteRecords waits in vain
+            for partition, offset in offsets.items():
+                try:
+                    admin.delete_records({TopicPartition(topic, partition): offset})
+                except OffsetOutOfRangeError as error:
+                    raise DeletionRefusedError(f"{topic}[{partition}] ends below {offset}.") from error
+                except PolicyViolationError as error:
+                    raise DeletionRefusedError(
+                        f"{topic!r} allows no removal: its cleanup.policy lacks `delete`.",
+                        "`slackwater topics create` sets it.",
+                    ) from error
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         """See `Log.partition_of`: Kafka's murmur2, the same in every client."""

@@ -121,6 +121,16 @@ class Log(Protocol):
     def writer(self, linger_s: float = 0.0) -> Writer:
         """A new idempotent producer; it holds a record back for up to `linger_s`, so that fewer requests carry them."""
 
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Remove the records below an offset, for good: it is the partition's first retained one afterwards.
+
+        An offset at or below the first retained one changes nothing.
+
+        Raises:
+            TopicMissingError
+            DeletionRefusedError: an offset is beyond the partition's end, or the topic allows no removal.
+        """
+
     def partition_of(self, key: bytes, partitions: int) -> int:
         """The partition that the log's own partitioner gives `key`."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from versions.errors import DamagedFileError, VersionError
+from versions.errors import DamagedFileError, RecordError, VersionError
 from versions.handoff import latest_proof
 from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
@@ -86,7 +86,10 @@ class Candidates:
         return [file.file for file in manifest.views if file.view in names]
 
     def _in_order(self, pointer: Pointer | str, served: int | None, refusals: list[str]) -> Iterator[Manifest | None]:
-        """The pointer's version first, then those below it, newest first. A reason is added where one is left out."""
+        """The pointer's version first, then those below it, newest first, none that was rolled back from.
+
+        A reason is added where one is left out.
+        """
         if pointer == NOTHING:
             yield None
             return
@@ -100,7 +103,12 @@ class Candidates:
                 yield self._store.pointed(pointer)
             except VersionError as error:
                 refusals.append(str(error))
-        whole = self._store.whole()
+        try:
+            withdrawn = self._store.withdrawn()
+        except RecordError as error:
+            refusals.append(str(error))
+            withdrawn = set(self._store.numbers()) - set(self._store.line(below or 0))
+        whole = [manifest for manifest in self._store.whole() if manifest.version not in withdrawn]
         if below is None:
             whole.sort(key=lambda manifest: manifest.version != served)
         for manifest in whole:

@@ -14,6 +14,7 @@ from event_log.chain import Chain
 from event_log.errors import CellConflictError, CodecError
 from event_log.log import Log, read_range
 from event_log.names import TopicNames
+from versions.retention import smallest_cut, smallest_delta_start
 from versions.store import VersionStore
 from views.view import View
 
@@ -21,23 +22,22 @@ logger = logging.getLogger(__name__)
 
 
 class Retained(NamedTuple):
-    """Per partition the smallest cut that a retained version stands on, and where the delta topic is read from."""
+    """Per partition the smallest cut that a retained version stands on, and where the delta topic is read from.
+
+    Version 0 is retained until the first publication; its cut is the log's first offset.
+    """
 
     cut: dict[int, int]
     delta_start: dict[int, int]
 
 
-def retained(log: Log, store: VersionStore, topic: str, topic_id: str) -> Retained:
-    """The smallest retained positions; the log's first offset where no version of this topic knows the partition."""
-    cut = {p: bounds.start for p, bounds in log.bounds(topic).items()}
-    delta_start = dict.fromkeys(cut, 0)
-    versions = [manifest for manifest in store.whole() if manifest.topics.get(topic) == topic_id]
-    for p in cut:
-        known = [manifest for manifest in versions if p in manifest.cut]
-        if known:
-            cut[p] = min(manifest.cut[p] for manifest in known)
-            delta_start[p] = min(manifest.delta_start.get(p, 0) for manifest in known)
-    return Retained(cut, delta_start)
+def retained(log: Log, store: VersionStore, topic: str, topic_id: str, deltas: str) -> Retained:
+    """The smallest retained positions; the first offsets where a version of this topic does not know the partition."""
+    starts = {p: bounds.start for p, bounds in log.bounds(topic).items()}
+    versions = [manifest for manifest in store.retained() if manifest.topics.get(topic) == topic_id]
+    first = {p: bounds.start for p, bounds in log.bounds(deltas).items()}
+    needed = smallest_delta_start(versions, deltas, log.topic_id(deltas), starts)
+    return Retained(smallest_cut(versions, starts), {p: max(at, first.get(p, 0)) for p, at in needed.items()})
 
 
 def beginnings(
@@ -46,7 +46,7 @@ def beginnings(
     """Partition -> the offset at which a worker of `views` begins to read."""
     topic = names.source(views[0].source)
     topic_id = log.topic_id(topic)
-    floor = retained(log, store, topic, topic_id)
+    floor = retained(log, store, topic, topic_id, names.deltas)
     chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})
     begin = {}
     for p in chains:

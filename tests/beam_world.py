@@ -184,9 +184,9 @@ class World:
 
     def floors(self) -> dict[int, int]:
         """Where the chain begins: the smallest cut of a version, the log's start where none knows the partition."""
-        versions = self.store.whole()
+        versions = self.store.retained()
         return {
-            p: min((m.cut[p] for m in versions if p in m.cut), default=bounds.start)
+            p: min((m.cut.get(p, bounds.start) for m in versions), default=bounds.start)
             for p, bounds in self.log.bounds(self.names.trades).items()
         }
 

@@ -25,5 +25,5 @@ class Versions:
     def __init__(self) -> None:
         self.manifests: list[Manifest] = []
 
-    def whole(self) -> list[Manifest]:
+    def retained(self) -> list[Manifest]:
         return self.manifests

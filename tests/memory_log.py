@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from event_log.errors import PositionLostError, TopicMissingError
+from event_log.errors import DeletionRefusedError, PositionLostError, TopicMissingError
 from event_log.kafka_log import KafkaLog
 from event_log.log import Bounds, Headers, Identity, Record, Slice
 
@@ -57,6 +57,14 @@ class MemoryLog:
     def writer(self, linger_s: float = 0.0) -> "MemoryWriter":
         del linger_s
         return MemoryWriter(self)
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        parts = self._known(topic)
+        for partition, offset in offsets.items():
+            if offset > parts[partition].end:
+                raise DeletionRefusedError(f"{topic}[{partition}] ends below {offset}.")
+            if offset > parts[partition].start:
+                self.delete_below(topic, partition, offset)
 
     def partition_of(self, key: bytes, partitions: int) -> int:
         return KafkaLog("").partition_of(key, partitions)

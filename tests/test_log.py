@@ -22,6 +22,7 @@ from kafka.admin import ConfigResource, NewTopic
 
 from event_log.errors import (
     AppendError,
+    DeletionRefusedError,
     PositionLostError,
     RecordTooLargeError,
     TopicMismatchError,
@@ -31,7 +32,7 @@ from event_log.kafka_log import KafkaLog
 from event_log.log import Bounds, Reader, Record, Slice, read_range
 from event_log.mark import MARK_HEADER, append_marks, mark_of, marks_at
 from event_log.names import TopicNames
-from event_log.topics import create_topics, missing_topics
+from event_log.topics import create_topics, missing_topics, wrong_configs
 
 
 @pytest.fixture
@@ -119,11 +120,50 @@ def test_topics_are_created_once_with_the_configs_of_the_contract(log: KafkaLog,
     for name in of_all:
         assert configs[name]["message.timestamp.type"] == "LogAppendTime"
         assert configs[name]["retention.bytes"] == "-1"
-    assert [configs[name]["cleanup.policy"] for name in of_all] == ["delete", "compact", "delete"]
-    assert configs[names.trades]["retention.ms"] == configs[names.dead_letters]["retention.ms"] == "-1"
+    assert [configs[name]["cleanup.policy"] for name in of_all] == ["delete", "compact,delete", "delete"]
+    assert {configs[name]["retention.ms"] for name in of_all} == {"-1"}
     assert configs[names.deltas]["max.message.bytes"] == str(8 * 1024 * 1024)
     # A dead letter holds a refused record whole, with headers besides.
     assert int(configs[names.dead_letters]["max.message.bytes"]) > int(configs[names.trades]["max.message.bytes"])
+
+
+@pytest.mark.broker
+def test_records_below_an_offset_are_removed_for_good_and_nothing_else_is(log: KafkaLog, names: TopicNames) -> None:
+    create_topics(log, names, partitions=2)
+    writer = log.writer()
+    for n in range(10):
+        writer.append(names.deltas, 0, f"{n % 7}".encode(), b"x")
+        writer.append(names.deltas, 1, f"{n}".encode(), b"x")
+    writer.close()
+    log.delete_before(names.deltas, {0: 4})
+    assert log.bounds(names.deltas) == {0: Bounds(4, 10), 1: Bounds(0, 10)}
+    log.delete_before(names.deltas, {0: 3, 1: 10})  # below the start: nothing happens
+    assert log.bounds(names.deltas) == {0: Bounds(4, 10), 1: Bounds(10, 10)}
+    left = [r for s in read_range(log, names.deltas, {0: 4}, {0: 10}) for r in s.records]
+    assert [r.offset for r in left] == list(range(4, 10))
+    with pytest.raises(DeletionRefusedError, match="ends below 11"):
+        log.delete_before(names.deltas, {0: 11})
+    with pytest.raises(TopicMissingError):
+        log.delete_before("nowhere", {0: 1})
+
+
+@pytest.mark.broker
+def test_a_topic_that_is_only_compacted_refuses_removal_until_its_configs_are_set(
+    log: KafkaLog, names: TopicNames
+) -> None:
+    configs = {"cleanup.policy": "compact", "retention.ms": "1000000"}
+    with log.admin() as admin:
+        admin.create_topics([NewTopic(names.deltas, num_partitions=1, replication_factor=1, topic_configs=configs)])
+        admin.wait_for_topics([names.deltas])
+    writer = log.writer()
+    writer.append(names.deltas, 0, b"k", b"x").offset()
+    with pytest.raises(DeletionRefusedError, match="slackwater topics create"):
+        log.delete_before(names.deltas, {0: 1})
+    create_topics(log, names, partitions=1)
+    assert settled(lambda: wrong_configs(log, names) == {})
+    log.delete_before(names.deltas, {0: 1})
+    assert log.bounds(names.deltas) == {0: Bounds(1, 1)}
+    writer.close()
 
 
 @pytest.mark.broker

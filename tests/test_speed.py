@@ -166,7 +166,7 @@ class Versions:
     def __init__(self) -> None:
         self.manifests: list[Manifest] = []
 
-    def whole(self) -> list[Manifest]:
+    def retained(self) -> list[Manifest]:
         return self.manifests
 
     def add(self, log: MemoryLog, cut: dict[int, int], delta_start: dict[int, int] | None = None) -> None:
@@ -356,8 +356,8 @@ def test_only_versions_of_this_very_topic_count_and_unknown_partitions_begin_at_
     store = Versions()
     store.add(log, {0: 7}, {0: 2})
     topic_id = log.topic_id(NAMES.trades)
-    assert retained(log, store, NAMES.trades, topic_id) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
-    assert retained(log, store, NAMES.trades, "another") == ({0: 3, 1: 3}, {0: 0, 1: 0})  # type: ignore[arg-type]
+    assert retained(log, store, NAMES.trades, topic_id, NAMES.deltas) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
+    assert retained(log, store, NAMES.trades, "another", NAMES.deltas) == ({0: 3, 1: 3}, {0: 0, 1: 0})  # type: ignore[arg-type]
 
 
 def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(

@@ -3,7 +3,10 @@
 SlackwaterError
   VersionError
     NoSuchVersionError      there is no published version of that number
+      RetiredVersionError   there was one, and it was retired
+    RollbackError           the pointer cannot go to that version
     ManifestError           a manifest that is missing, torn, or of another format
+      RecordError           a record of a rollback, a retirement or a lease that is torn or changed
     PointerError            a pointer that is empty, torn, or names no version
     HandoffError            the file of a later proof is torn, changed, or another run's
     DamagedFileError        a file whose size or SHA-256 is not the manifest's
@@ -28,8 +31,30 @@ class NoSuchVersionError(VersionError):
         self.version = version
 
 
+class RetiredVersionError(NoSuchVersionError):
+    """The version was retired: what it stands on is being removed, or is gone."""
+
+    def __init__(self, version: int) -> None:
+        VersionError.__init__(
+            self, f"Version {version} was retired.", "`slackwater batch list` shows those that are kept."
+        )
+        self.version = version
+
+
+class RollbackError(VersionError):
+    """The pointer cannot go to that version."""
+
+
 class ManifestError(VersionError):
     """A manifest is missing, torn, or of another format."""
+
+
+class RecordError(ManifestError):
+    """A record of a move, a retirement or a lease is torn or changed."""
+
+    def __init__(self, path: Path, fact: str) -> None:
+        super().__init__(f"{path} cannot be read: {fact}.", "Restore it from a copy of the home folder.")
+        self.path = path
 
 
 class PointerError(VersionError):

@@ -6,6 +6,7 @@ What is durable is said by name: `create` and `replace` return when the bytes an
 import fcntl
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,13 @@ class Stamp(NamedTuple):
     settled: bool
 
 
+class Hold(Protocol):
+    """A file that is held by this process."""
+
+    def release(self) -> None:
+        """Remove the file and let go. Once."""
+
+
 class Files(Protocol):
     """What versions need of a file system."""
 
@@ -42,6 +50,15 @@ class Files(Protocol):
 
     def make_folder(self, path: Path) -> None:
         """Make a folder, its parents where missing. Raises FileExistsError if it is there."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, or a folder and all that is in it, durably; nothing happens where there is none."""
+
+    def hold(self, path: Path, data: bytes) -> Hold:
+        """Write a new file and hold it until it is released or the process ends. Raises FileExistsError."""
+
+    def held(self, path: Path) -> bool:
+        """Whether a living process holds a file."""
 
     def names(self, folder: Path) -> list[str]:
         """The names in a folder, sorted; none if there is no such folder."""
@@ -94,6 +111,37 @@ class LocalFiles:
         path.mkdir()
         _sync_folder(path.parent)
 
+    def remove(self, path: Path) -> None:
+        """See `Files.remove`."""
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            return
+        _sync_folder(path.parent)
+
+    def hold(self, path: Path, data: bytes) -> "LocalHold":
+        """See `Files.hold`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody else has it: whoever looks for dead ones waits for our caller
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+        return LocalHold(path, descriptor)
+
+    def held(self, path: Path) -> bool:
+        """See `Files.held`."""
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def names(self, folder: Path) -> list[str]:
         """See `Files.names`."""
         try:
@@ -126,6 +174,19 @@ class LocalFiles:
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+class LocalHold:
+    """See `Hold`. The lock belongs to the open file, so it ends with the process, however that ends."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """See `Hold.release`."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

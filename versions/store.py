@@ -2,22 +2,38 @@
 
     <home>/versions/1/manifest.json, views/...
     <home>/versions/2/...
+    <home>/versions/1/retired.json   it was retired: nobody may turn to it any more, and it may be removed
     <home>/versions/current          the pointer, `versions.pointer`
+    <home>/versions/moves/...        rollbacks (`versions.moves`)
+    <home>/versions/leases/...       what living processes stand on (`versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
 
-Nothing is replaced in place but the pointer. A folder without a whole manifest is a run that did not end.
+Nothing is replaced in place but the pointer. A folder without a whole manifest is a run that did not end. Not here:
+what is kept and for how long (`versions.retention`), and what a rollback checks (`versions.rollback`).
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from slackwater.faults import reach
-from versions.errors import DamagedFileError, LostRaceError, ManifestError, NoSuchVersionError, PointerError
-from versions.files import Files, LocalFiles
+from versions.errors import (
+    DamagedFileError,
+    LostRaceError,
+    ManifestError,
+    NoSuchVersionError,
+    PointerError,
+    RecordError,
+    RetiredVersionError,
+)
+from versions.files import Files, Hold, LocalFiles
+from versions.leases import Leases
 from versions.manifest import Manifest, Mark, StoredFile, decode_manifest, encode_manifest
+from versions.moves import Move, Moves, withdrawn
 from versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
 from versions.proof import Proof
+from versions.record import decode_record, encode_record
 
 
 class VersionStore:
@@ -27,6 +43,8 @@ class VersionStore:
         self.home = home
         self.files: Files = files or LocalFiles()
         self.folder = home / "versions"
+        self.leases = Leases(self.folder / "leases", self.files)
+        self.moves = Moves(self.folder / "moves", self.files)
         self._pointer = self.folder / "current"
 
     def pointer(self) -> Pointer:
@@ -79,8 +97,11 @@ class VersionStore:
         """The manifest of a version, published or superseded.
 
         Raises:
-            NoSuchVersionError, ManifestError
+            RetiredVersionError, NoSuchVersionError, ManifestError
+            RecordError: nobody can tell whether it was retired.
         """
+        if self.retired(version):
+            raise RetiredVersionError(version)
         try:
             found = decode_manifest(self.files.read(self.manifest_path(version)))
         except FileNotFoundError as error:
@@ -99,15 +120,45 @@ class VersionStore:
         """Every number that was ever taken, in order."""
         return sorted(int(name) for name in self.files.names(self.folder) if name.isdigit())
 
+    def retired(self, version: int) -> bool:
+        """Whether a version was retired, or is removed altogether.
+
+        Raises:
+            RecordError: its record of that cannot be read. It is not to be turned to, and not to be removed.
+        """
+        path = self.retirement_path(version)
+        try:
+            body = decode_record(self.files.read(path), path)
+        except FileNotFoundError:
+            taken = self.numbers()
+            return 0 < version < max(taken, default=0) and version not in taken
+        if body.get("version") != version:
+            raise RecordError(path, "it is another version's")
+        return True
+
+    def retirement_path(self, version: int) -> Path:
+        """Where it stands that a version was retired."""
+        return self.folder / str(version) / "retired.json"
+
+    def retained(self) -> list[Manifest]:
+        """What the pointer may name now or later, newest first; what hangs on these manifests is kept.
+
+        Empty while the pointer names version 0, which alone is retained then: the first publication retires it.
+
+        Raises:
+            PointerError: the pointer cannot be read.
+        """
+        return [] if self.pointer() == NOTHING else self.readable()
+
     def whole(self) -> list[Manifest]:
-        """The manifests that can be read, newest first, none whose proof failed.
+        """The manifests that can be read and were not retired, newest first, none whose proof failed.
 
         A version that was forced is served through the pointer that names it, and never in another's place.
         """
         return [manifest for manifest in self.readable() if manifest.proof.outcome != "different"]
 
     def readable(self) -> list[Manifest]:
-        """The manifests that can be read, newest first."""
+        """The manifests that can be read and were not retired, newest first."""
         found = []
         for version in reversed(self.numbers()):
             try:
@@ -115,6 +166,30 @@ class VersionStore:
             except (NoSuchVersionError, ManifestError):
                 continue
             found.append(manifest)
+        return found
+
+    def withdrawn(self) -> set[int]:
+        """The versions that were rolled back from: no server falls back on one.
+
+        Raises:
+            RecordError: a record of a rollback cannot be read.
+        """
+        try:
+            pointer = self.pointer()
+        except PointerError:  # every rollback that was begun counts, whether it took place or not
+            return withdrawn(self.moves.until(self.moves.last()), self.line)
+        found = withdrawn(self.moves.until(pointer.move), self.line)
+        return found - set(self.line(pointer.version))
+
+    def line(self, version: int) -> list[int]:
+        """A version and its ancestors, as far as their manifests can be read."""
+        found: list[int] = []
+        while version and version not in found:
+            found.append(version)
+            try:
+                version = self.manifest(version).parent
+            except (NoSuchVersionError, ManifestError):
+                break
         return found
 
     def reserve(self) -> int:
@@ -150,6 +225,34 @@ class VersionStore:
                 expected, found = f"{file.size} bytes, {file.sha256[:12]}", f"{size} bytes, {sha256[:12]}"
                 raise DamagedFileError(path, expected, found)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the publish lock: the pointer, the leases and the retirements stand still. Not reentrant."""
+        with self.files.lock(self.folder / "lock"):
+            yield
+
+    def lease(self, name: str, version: int) -> Hold:
+        """Hold a version: it is not retired before `release`. `name` was never used before.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: it cannot be held.
+        """
+        with self.locked():
+            if version:
+                self.manifest(version)
+            return self.leases.take(name, [version])
+
+    def lease_current(self, name: str, epochs: Iterable[str]) -> tuple[Manifest | None, Hold]:
+        """What the pointer names, held together with epochs of its own for one run; see `current` and `lease`."""
+        with self.locked():
+            current = self.current()
+            return current, self.leases.take(name, [current.version if current else 0], epochs, run=True)
+
+    def retire(self, version: int, at_us: int) -> None:
+        """Retire a version, durably. The caller holds the publish lock, and knows that nobody leases it."""
+        body = {"version": version, "at_us": at_us}
+        self.files.replace(self.retirement_path(version), encode_record(body))
+
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest and move the pointer from its parent to it.
 
@@ -158,18 +261,39 @@ class VersionStore:
             PointerError: it cannot be read; nothing changed.
         """
         data = encode_manifest(manifest)
-        pointer = Pointer(manifest.version, hashlib.sha256(data).hexdigest())
-        with self.files.lock(self.folder / "lock"):
-            current = self.pointer().version
-            if current != manifest.parent:
-                raise LostRaceError(manifest.parent, current)
+        with self.locked():
+            current = self.pointer()
+            if current.version != manifest.parent:
+                raise LostRaceError(manifest.parent, current.version)
             reach("publish.manifest")
-            if current == NOTHING.version:  # from now on a pointer that is gone was lost
+            if current == NOTHING:  # from now on a pointer that is gone was lost
                 self.files.replace(self._pointer, encode_pointer(NOTHING))
             # Only a winner writes a manifest, so that every whole one was published or was about to be.
             self.files.create(self.manifest_path(manifest.version), data)
             reach("publish.pointer")
-            self.files.replace(self._pointer, encode_pointer(pointer))
+            self._point(manifest.version, data, current.move)
+
+    def move(self, target: int, at_us: int, by: str, reason: str) -> Move:
+        """Move the pointer to a retained version, and record it first. `versions.rollback` checks what this does not.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: the pointer did not move.
+        """
+        with self.locked():
+            self.manifest(target)
+            last = self.moves.last()
+            try:
+                source, _, previous = self.pointer()
+            except PointerError:  # a person says where it belongs: this is how it is mended
+                source, previous = None, last
+            move = Move(last + 1, previous, source, target, max(self.numbers()), at_us, by, reason)
+            self.moves.write(move)
+            self._point(target, self.files.read(self.manifest_path(target)), move.number)
+        return move
+
+    def _point(self, version: int, manifest: bytes, move: int) -> None:
+        pointer = Pointer(version, hashlib.sha256(manifest).hexdigest(), move)
+        self.files.replace(self._pointer, encode_pointer(pointer))
 
 
 def empty_manifest(topics: dict[str, str], cut: dict[int, int]) -> Manifest:

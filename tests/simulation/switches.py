@@ -76,14 +76,16 @@ class Switch:
         return f"{self.case}: {self.rule}"
 
 
-_PARENT_AGAIN = "parent = self._parent(topic, topics); start = {p: parent.cut.get(p, 0) for p in start}"
+_PARENT_AGAIN = (
+    "parent = self._parent(topic, topics, self.store.current()); start = {p: parent.cut.get(p, 0) for p in start}"
+)
 _DELTA_START_AGAIN = "delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}"
 
 SWITCHES = (
     Switch(
         1,
         "the pointer is read once, before marking",
-        (Edit(run.BatchRun, "run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_PARENT_AGAIN}"),),
+        (Edit(run.BatchRun, "_run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_PARENT_AGAIN}"),),
     ),
     Switch(
         2,
@@ -196,8 +198,7 @@ SWITCHES = (
     Switch(
         16,
         "delta_start is noted before the marks",
-        (Edit(run.BatchRun, "run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_DELTA_START_AGAIN}"),),
-        seeds=100,
+        (Edit(run.BatchRun, "_run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_DELTA_START_AGAIN}"),),
     ),
     Switch(
         16,
@@ -215,7 +216,7 @@ SWITCHES = (
                 "self._start: int | None = start if start % GRID == 0 else None",
             ),
         ),
-        seeds=40,
+        seeds=80,
     ),
     Switch(
         19,
@@ -225,7 +226,7 @@ SWITCHES = (
     Switch(
         0,
         "the pointer moves by compare-and-swap",
-        (Edit(store.VersionStore, "publish", "if current != manifest.parent:", "if False:"),),
+        (Edit(store.VersionStore, "publish", "if current.version != manifest.parent:", "if False:"),),
         seeds=20,
     ),
     Switch(

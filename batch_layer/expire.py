@@ -1,0 +1,96 @@
+"""Expiry: what no kept version and no living process stands on goes. By position only, never by age.
+
+    1  retire versions, durably, under the publish lock       rollback and servers refuse them from now on
+    2  remove deltas below the smallest delta_start kept       DeleteRecords
+    3  remove files and folders that nobody lists
+
+What 2 and 3 remove is decided together with 1, under the lock: what appears later is not on the list. So it may die
+anywhere and be run again, beside a publisher, a rollback or another expiry. The event log itself loses nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batch_layer.errors import ExpiryError
+from event_log.clock import Clock
+from event_log.log import Log
+from event_log.names import TopicNames
+from versions.garbage import garbage
+from versions.manifest import Manifest
+from versions.pointer import NOTHING
+from versions.retention import fallback, plan, smallest_delta_start
+from versions.store import VersionStore
+
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What one expiry did, or would do. `deltas`: partition -> its first delta from now on, where that moved.
+
+    `waiting` says why deltas and files stay although versions were retired; empty where they do not.
+    """
+
+    kept: tuple[int, ...] = ()
+    retired: tuple[int, ...] = ()
+    deltas: tuple[tuple[int, int], ...] = ()
+    paths: tuple[Path, ...] = ()
+    waiting: str = ""
+
+
+def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep: int, dry_run: bool = False) -> Expired:
+    """Keep the newest `keep` versions (at least 1), and what `versions.retention` adds to them.
+
+    Raises:
+        PointerError, RecordError, ExpiryError: nobody can tell what is needed; nothing was removed.
+        LogError: deltas could not be removed; versions may be retired, and the next expiry goes on.
+    """
+    if keep < 1:
+        raise ValueError(f"keep is {keep}")
+    done, manifests, nothing_below = _retire(store, clock, keep, dry_run)
+    if done.waiting or not manifests:
+        return done
+    deltas = {} if nothing_below else _deltas(log, names, manifests)
+    done = replace(done, deltas=tuple(sorted(deltas.items())))
+    if not dry_run:
+        if deltas:
+            log.delete_before(names.deltas, deltas)
+        for path in done.paths:
+            store.files.remove(path)
+    return done
+
+
+def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tuple[Expired, tuple[Manifest, ...], bool]:
+    """Retire, and list what may go; the manifests that stay; whether a process stands on version 0."""
+    for _ in range(_TRIES):
+        pointer = store.pointer()
+        if pointer == NOTHING:
+            return Expired(), (), True
+        behind = fallback(store, pointer.version)  # reads files, so before the lock
+        with store.locked():
+            if store.pointer() != pointer:
+                continue
+            leases = store.leases.living()
+            leased = {version for lease in leases for version in lease.versions}
+            chosen = plan(store, keep, pointer.version, behind, leased)
+            if not dry_run:
+                for version in chosen.retire:
+                    store.retire(version, clock.now_us())
+                store.leases.bury(store.leases.dead())
+            kept = tuple(manifest.version for manifest in chosen.keep)
+            if chosen.unreadable:
+                why = f"Nobody knows what these versions stand on, they cannot be read: {chosen.unreadable}."
+                return Expired(kept, chosen.retire, waiting=why), chosen.keep, True
+            paths = tuple(garbage(store, chosen.keep, chosen.retire, leases))
+            return Expired(kept, chosen.retire, paths=paths), chosen.keep, 0 in leased
+    raise ExpiryError("The pointer moved each time that it was looked at.", "Run it again.")
+
+
+def _deltas(log: Log, names: TopicNames, manifests: Iterable[Manifest]) -> dict[int, int]:
+    bounds = log.bounds(names.deltas)
+    needed = smallest_delta_start(manifests, names.deltas, log.topic_id(names.deltas), bounds)
+    short = {p: (at, bounds[p].end) for p, at in needed.items() if at > bounds[p].end}
+    if short:
+        raise ExpiryError(f"The delta topic ends below what versions know of it, as partition: (known, end): {short}.")
+    return {p: at for p, at in needed.items() if at > bounds[p].start}

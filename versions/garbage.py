@@ -1,0 +1,66 @@
+"""Garbage: the files and folders under home that no kept version and no living process stands on.
+
+    versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
+                     it is what keeps a number from being taken twice
+    archive/<epoch>  what no kept manifest lists, unless a living run writes it
+
+It is listed under the publish lock and removed after it: whoever comes later stands on nothing of it. Listing never
+decides what the archive *is*; manifests do.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from versions.leases import Lease
+from versions.manifest import Manifest
+from versions.rollback import files_of
+from versions.store import VersionStore
+
+_LAST = ("manifest.json", "retired.json")
+"""What goes last, in this order: a manifest without its retirement would be a version that is kept."""
+
+
+def garbage(
+    store: VersionStore, keep: Iterable[Manifest], retire: Iterable[int], leases: Iterable[Lease]
+) -> Iterator[Path]:
+    """What may be removed, in the order in which it is to be. `retire` is retired by now, or about to be."""
+    leases = list(leases)
+    kept = list(keep)
+    listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
+    numbers = store.numbers()
+    retired = {*retire, *(n for n in numbers if _is_retired(store, n))}
+    for number in numbers:
+        if number in retired or not (_has_manifest(store, number) or any(lease.run for lease in leases)):
+            yield from _version(store, number, stays=number == numbers[-1])
+    yield from _archive(store, listed, {epoch for lease in leases for epoch in lease.epochs})
+
+
+def _version(store: VersionStore, number: int, stays: bool) -> Iterator[Path]:
+    folder = store.folder / str(number)
+    names = store.files.names(folder)
+    yield from (folder / name for name in names if name not in _LAST)
+    if stays:
+        yield from (folder / name for name in names if name == _LAST[0])
+        return
+    yield from (folder / name for name in _LAST)
+    yield folder
+
+
+def _archive(store: VersionStore, listed: set[Path], leased: set[str]) -> Iterator[Path]:
+    root = store.home / "archive"
+    for epoch in store.files.names(root):
+        if epoch in leased:
+            continue
+        paths = [root / epoch / name for name in store.files.names(root / epoch)]
+        if listed.isdisjoint(paths):
+            yield root / epoch
+        else:
+            yield from (path for path in paths if path not in listed)
+
+
+def _has_manifest(store: VersionStore, number: int) -> bool:
+    return "manifest.json" in store.files.names(store.folder / str(number))
+
+
+def _is_retired(store: VersionStore, number: int) -> bool:
+    return "retired.json" in store.files.names(store.folder / str(number))

@@ -1,0 +1,90 @@
+"""The ledger of rollbacks: every move of the pointer that was no publication, one file each, never written again.
+
+    <home>/versions/moves/1.json        {"number": 1, "previous": 0, "from": 5, "to": 3, "highest": 6, ...}
+
+A move is written before the pointer moves, and the pointer names the last one that took place; those that did not are
+not on the way back from it (`previous`). A rollback withdraws every number above its target that was taken by then.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from versions.errors import RecordError
+from versions.files import Files
+from versions.record import decode_record, encode_record
+
+
+@dataclass(frozen=True)
+class Move:
+    """One rollback, or its way back. `source` None: the pointer could not be read. Times in microseconds, UTC.
+
+    `highest` is the highest number that was taken when it happened; `previous` the move before it, 0 for the first.
+    """
+
+    number: int
+    previous: int
+    source: int | None
+    target: int
+    highest: int
+    at_us: int
+    by: str
+    reason: str
+
+
+class Moves:
+    """The moves under one folder."""
+
+    def __init__(self, folder: Path, files: Files) -> None:
+        self._folder = folder
+        self._files = files
+
+    def last(self) -> int:
+        """The highest number of a move, whether it took place or not; 0 where there is none."""
+        names = (name.removesuffix(".json") for name in self._files.names(self._folder))
+        return max((int(name) for name in names if name.isdigit()), default=0)
+
+    def write(self, move: Move) -> None:
+        """Write a move durably, before the pointer moves. Its number was never used."""
+        with suppress(FileExistsError):
+            self._files.make_folder(self._folder)
+        self._files.replace(self._path(move.number), encode_record(vars(move)))
+
+    def until(self, last: int) -> list[Move]:
+        """The moves that took place up to `last`, the oldest first.
+
+        Raises:
+            RecordError: one of them is missing or cannot be read.
+        """
+        found: list[Move] = []
+        number = last
+        while number:
+            move = self._read(number)
+            found.append(move)
+            number = move.previous
+        return found[::-1]
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.json"
+
+    def _read(self, number: int) -> Move:
+        path = self._path(number)
+        try:
+            body = decode_record(self._files.read(path), path)
+            move = Move(**body)
+        except (OSError, TypeError) as error:
+            raise RecordError(path, str(error)) from error
+        if move.number != number or not 0 <= move.previous < number:
+            raise RecordError(path, "it is another move's")
+        return move
+
+
+def withdrawn(moves: list[Move], line: Callable[[int], Any]) -> set[int]:
+    """The versions that were rolled back from and not returned to. `line` gives a version and its ancestors."""
+    found: set[int] = set()
+    for move in moves:
+        found |= set(range(move.target + 1, move.highest + 1))
+        found -= set(line(move.target))
+    return found

@@ -1,0 +1,54 @@
+"""Rollback: the pointer goes back to an older version that is kept, or forward again, after a look at all its files.
+
+Nothing else changes: the log, the cells and the archive stay, so answers stand on the older version at once, and the
+next batch run starts from it. What was rolled back from stays until it retires, and no server falls back on it.
+"""
+
+import uuid
+
+from versions.errors import DamagedFileError, PointerError, RollbackError
+from versions.lineage import refuted
+from versions.manifest import Manifest, StoredFile
+from versions.moves import Move
+from versions.store import VersionStore
+
+
+def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int) -> Move:
+    """Move the pointer to `version`; what was done, as it was recorded. Time in microseconds since the epoch, UTC.
+
+    Raises:
+        RetiredVersionError, NoSuchVersionError: it is not kept.
+        RollbackError: it is current already, it is version 0, its proof failed, or it is damaged.
+        ManifestError, RecordError: it cannot be read.
+    """
+    if version == 0:
+        raise RollbackError("Version 0 was retired by the first publication.", "Name a version of `batch list`.")
+    if _pointed(store) == version:
+        raise RollbackError(f"Version {version} is current already; nothing moved.")
+    hold = store.lease(f"rollback-{uuid.uuid4().hex}", version)  # it takes a while to read every file
+    try:
+        manifest = store.manifest(version)
+        wrong = refuted(store, manifest)
+        if wrong is not None:
+            raise RollbackError(
+                f"Version {version} stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}"
+            )
+        try:
+            store.check(files_of(manifest))
+        except DamagedFileError as error:
+            raise RollbackError(f"Version {version} is not whole: {error}") from error
+        return store.move(version, at_us, by, reason)
+    finally:
+        hold.release()
+
+
+def files_of(manifest: Manifest) -> list[StoredFile]:
+    """Every file that a version stands on."""
+    return [*(e.file for e in manifest.views), *(e.file for e in manifest.archive), *manifest.ids]
+
+
+def _pointed(store: VersionStore) -> int | None:
+    try:
+        return store.pointer().version
+    except PointerError:
+        return None
