@@ -31,6 +31,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_PORT", "8000", "port", "Port that the REST service listens on."),
     Setting("SLACKWATER_BATCH_SECONDS", "30", "seconds", "Time between two batch runs of `slackwater up`."),
     Setting("SLACKWATER_PROOF_SECONDS", "10", "seconds", "How long a batch run's proof waits for the speed layer."),
+    Setting("SLACKWATER_STALL_SECONDS", "10", "seconds", "How long a partition may lag without progress."),
+    Setting("SLACKWATER_SPEED_METRICS_PORT", "0", "port", "Port of the speed layer's /metrics; 0: none."),
 )
 
 
@@ -48,6 +50,8 @@ class Settings:
     port: int
     batch_seconds: int
     proof_seconds: int = 10
+    stall_seconds: int = 10
+    speed_metrics_port: int = 0
 
     @property
     def servers(self) -> str:
@@ -76,6 +80,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         port=_whole(values, "SLACKWATER_PORT", 0, 65_535),
         batch_seconds=_whole(values, "SLACKWATER_BATCH_SECONDS", 1, 86_400),
         proof_seconds=_whole(values, "SLACKWATER_PROOF_SECONDS", 0, 86_400),
+        stall_seconds=_whole(values, "SLACKWATER_STALL_SECONDS", 1, 86_400),
+        speed_metrics_port=_whole(values, "SLACKWATER_SPEED_METRICS_PORT", 0, 65_535),
     )
 
 

@@ -22,6 +22,7 @@ from pipeline.options import read_options
 from slackwater.errors import SettingError, SlackwaterError
 from slackwater.faults import arm
 from slackwater.settings import from_environ
+from speed_layer.metrics import serve_metrics
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
@@ -44,13 +45,18 @@ def main(arguments: list[str]) -> int:
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         settings = from_environ(os.environ)
         source = SourceSettings(
-            functools.partial(KafkaLog, settings.servers), TopicNames(settings.prefix), settings.home, VIEWS
+            functools.partial(KafkaLog, settings.servers),
+            TopicNames(settings.prefix),
+            settings.home,
+            VIEWS,
+            stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)
         if options.view_as(StandardOptions).runner is None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: STOP.set())
-            run(source, share)
+            with serve_metrics(settings.host, settings.speed_metrics_port):
+                run(source, share)
         else:
             pipeline = beam.Pipeline(options=options)
             build(pipeline, source, [share or all_partitions(source.open_log(), source)])

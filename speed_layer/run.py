@@ -15,6 +15,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from event_log.errors import LogError
 from event_log.log import Log
 from pipeline.summarise import Summarise
+from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
 from speed_layer.source import ReadLog, Share, SourceSettings
 from speed_layer.stopping import STOP
@@ -60,6 +61,7 @@ def run(
         except Exception as error:  # Beam wraps what a DoFn raises in types of its own
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
             failures += 1
+            FIGURES.count("pipelines_failed")
             trace = not isinstance(error, LogError)
             logger.error("the pipeline ended: %s; next in %.1f s", error, wait, exc_info=error if trace else None)
             if STOP.wait(wait):

@@ -16,11 +16,15 @@ from event_log.log import Ack, Log
 from event_log.names import TopicNames
 from pipeline.segment import States
 from slackwater.faults import reach
+from speed_layer.figures import FIGURES
 from views.registry import view_named
 from views.view import View
 
 GROUP = "slackwater-speed"
 MAX_IN_FLIGHT = 2000
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+"""Deltas on their way, by number and by size; beyond that the sink waits, and nobody reads the log meanwhile."""
+
 COMMIT_S = 1.0
 
 
@@ -28,10 +32,11 @@ class _Sent(NamedTuple):
     partition: int
     upto: int
     ack: Ack
+    size: int
 
 
 class PublishDeltas(beam.DoFn):
-    """States -> nothing. Bounded in memory: with MAX_IN_FLIGHT deltas unacknowledged it waits for the oldest."""
+    """States -> nothing. Bounded in memory: with too much unacknowledged it waits for the oldest."""
 
     def __init__(
         self, open_log: Callable[[], Log], names: TopicNames, views: tuple[View, ...], clock: Clock | None = None
@@ -47,6 +52,7 @@ class PublishDeltas(beam.DoFn):
         self._writer = log.writer()
         self._group = log.reader(self._names.source(self._views[0].source), {}, GROUP)
         self._sent: deque[_Sent] = deque()
+        self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}
         self._committed_s = self._clock.elapsed_s()
 
@@ -56,10 +62,13 @@ class PublishDeltas(beam.DoFn):
         lane = lane_of(view, slot.topic_id, slot.partition)
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")
-        ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), encode_value(cell))
+        value = encode_value(cell)
+        ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), value)
         reach("emit.after")
-        self._sent.append(_Sent(slot.partition, slot.upto, ack))
-        while self._sent and (self._sent[0].ack.done() or len(self._sent) > MAX_IN_FLIGHT):
+        FIGURES.count("deltas")
+        self._sent.append(_Sent(slot.partition, slot.upto, ack, len(value)))
+        self._sent_bytes += len(value)
+        while self._sent and (self._sent[0].ack.done() or self._too_much()):
             self._settle(self._sent.popleft())
         if self._clock.elapsed_s() - self._committed_s >= COMMIT_S:
             self._commit()
@@ -72,8 +81,14 @@ class PublishDeltas(beam.DoFn):
         self._writer.close()
         self._group.close()
 
+    def _too_much(self) -> bool:
+        return len(self._sent) > MAX_IN_FLIGHT or self._sent_bytes > MAX_IN_FLIGHT_BYTES
+
     def _settle(self, sent: _Sent) -> None:
+        if not sent.ack.done():
+            FIGURES.count("waits")
         sent.ack.offset()
+        self._sent_bytes -= sent.size
         reach("emit.landed")
         self._acknowledged[sent.partition] = sent.upto
 

@@ -20,6 +20,7 @@ from event_log.log import Log
 from event_log.names import TopicNames
 from pipeline.segment import Block
 from speed_layer.stopping import STOP
+from speed_layer.watchdog import STALL_S
 from speed_layer.worker import Worker
 from versions.store import VersionStore
 from views.view import View
@@ -36,7 +37,10 @@ class Share:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """Where to read, and how long a slice and a pipeline last, in seconds. `open_log` is called on the worker."""
+    """Where to read; how long a slice and a pipeline last, and how long a partition may make no progress, in seconds.
+
+    `open_log` is called on the worker.
+    """
 
     open_log: Callable[[], Log]
     names: TopicNames
@@ -44,6 +48,7 @@ class SourceSettings:
     views: tuple[View, ...]
     slice_s: float = 10.0
     pipeline_s: float = 3600.0
+    stall_s: float = STALL_S
 
 
 class _Turns(OffsetRestrictionTracker):
@@ -112,6 +117,6 @@ class ReadLog(beam.DoFn):
         if share not in self._workers:
             s = self._settings
             self._workers[share] = Worker(
-                s.open_log(), s.names, VersionStore(s.home), s.views, share.partitions, self._clock
+                s.open_log(), s.names, VersionStore(s.home), s.views, share.partitions, self._clock, s.stall_s
             )
         return self._workers[share]

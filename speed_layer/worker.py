@@ -5,16 +5,18 @@ one that a stale worker overwrote in the delta topic comes back.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from event_log.clock import Clock
 from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError
-from event_log.log import Log
+from event_log.log import Bounds, Log
 from event_log.names import TopicNames
 from pipeline.segment import Block, Segment, Slot
 from slackwater.faults import reach
 from speed_layer.beginning import beginnings
+from speed_layer.figures import FIGURES
 from speed_layer.tiling import Piece, Tiler
+from speed_layer.watchdog import STALL_S, Watchdog
 from versions.store import VersionStore
 from views.view import View
 
@@ -32,7 +34,7 @@ IDENTITY_S = 5.0
 
 
 class Worker:
-    """Reads `partitions` of the views' source topic.
+    """Reads `partitions` of the views' source topic. A reader that leaves one lying for `stall_s` is made again.
 
     Raises:
         PositionLostError: the log's tail was lost below what was read.
@@ -47,8 +49,10 @@ class Worker:
         views: tuple[View, ...],
         partitions: Sequence[int],
         clock: Clock,
+        stall_s: float = STALL_S,
     ) -> None:
         self._clock = clock
+        self._log = log
         self._topic = names.source(views[0].source)
         self._topic_id = log.topic_id(self._topic)
         bounds = log.bounds(self._topic)
@@ -66,6 +70,7 @@ class Worker:
         logger.info("begins at %s", self._positions)
         self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
         self._watch = log.watch(self._topic)
+        self._watchdog = Watchdog(stall_s)
         self._beat = self._identified = clock.elapsed_s()
         self.half_done = False
 
@@ -97,7 +102,9 @@ class Worker:
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
-            yield from self._again()
+            bounds = self._reader.bounds()
+            yield from self._again(bounds)
+            self._guard(bounds, now)
         if now - self._identified >= IDENTITY_S:
             self._identified = now
             self._identify()
@@ -112,12 +119,21 @@ class Worker:
         if piece is not None:
             yield self._segment(partition, piece)
 
-    def _again(self) -> Iterator[Segment]:
-        for p, bounds in self._reader.bounds().items():
-            if bounds.end < self._positions[p]:
-                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
-            if bounds.end == self._positions[p]:
+    def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
+        for p, (_, end) in bounds.items():
+            if end < self._positions[p]:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {end}")
+            if end == self._positions[p]:
                 yield from self._open(p)
+
+    def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
+        late = self._watchdog.look(self._positions, bounds, now_s)
+        if late:
+            stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
+            logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)
+            FIGURES.count("readers_rebuilt")
+            self._reader.close()
+            self._reader = self._log.reader(self._topic, self._positions, gather_s=GATHER_S)
 
     def _recover(self) -> None:
         """Positions below the log's start are reset to it; a position beyond its end is a lost tail."""

@@ -33,6 +33,8 @@ def _settings(context: Context, **more: Any) -> Any:
 @pass_context
 def run_command(context: Context, as_json: bool) -> None:
     """Turn the event log into deltas until told to end. Begins where the chain of deltas ends."""
+    from speed_layer.figures import FIGURES
+    from speed_layer.metrics import serve_metrics
     from speed_layer.run import run
     from speed_layer.stopping import STOP
 
@@ -46,8 +48,11 @@ def run_command(context: Context, as_json: bool) -> None:
         nonlocal restarts
         restarts = number
 
-    run(_settings(context), on_restart=count)
-    emit(as_json, {"pipelines": restarts}, lambda: console.print(f"ended after {restarts} pipelines"))
+    settings = context.settings
+    with serve_metrics(settings.host, settings.speed_metrics_port):
+        run(_settings(context, stall_s=settings.stall_seconds), on_restart=count)
+    facts = {"pipelines": restarts, **FIGURES.counts()}
+    emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))
 
 
 @speed.command(

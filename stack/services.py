@@ -39,5 +39,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.port,
         settings.batch_seconds,
         settings.proof_seconds,
+        settings.stall_seconds,
+        settings.speed_metrics_port,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}
