@@ -56,8 +56,7 @@ def check_answer(
     uptos = cut if alone else applied
     if not alone:
         ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
-        if not world.tail_lost:
-            assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
+        assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
     expected = [_shown(view, bar) for bar in world.truth.bars(symbol, interval.us, branches, uptos)]
     assert found[view.name] == expected, (
         f"{symbol} {interval.text} of {view.name} at {about}:\n  found    {found['bars']}\n  expected {expected}"
@@ -68,6 +67,19 @@ def check_answer(
     if not about["complete"]:
         world.trace.count("answers not complete")
     return found
+
+
+def check_forward(world: "World", service: Service, view: Any) -> None:
+    """While a server stands on one snapshot, what is applied never goes back."""
+    snapshot = service.watch.snapshot
+    if snapshot is None or not snapshot.chain:
+        return
+    key, known = world.reached.get(service, ("", {}))
+    if key != snapshot.key:
+        known = {}
+    now, before = service.hot.applied(view.name), known.get(view.name, {})
+    assert all(now.get(p, 0) >= at for p, at in before.items()), f"{view.name} went back from {before} to {now}"
+    world.reached[service] = snapshot.key, {**known, view.name: now}
 
 
 def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:

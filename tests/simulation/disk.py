@@ -18,7 +18,7 @@ class SimFiles(LocalFiles):
     """See the module."""
 
     def __init__(self, scheduler: Scheduler, home: Path, random: Random) -> None:
-        self.moved = False
+        self.written: list[tuple[Path, bytes]] = []
         self._scheduler = scheduler
         self._home = home
         self._random = random
@@ -42,6 +42,7 @@ class SimFiles(LocalFiles):
         path.write_bytes(data)
         self._pause("fsync", path)
         self._durable.add(path)
+        self.written.append((path, data))
         self._scheduler.trace.note("  created", data)
 
     def replace(self, path: Path, data: bytes) -> None:
@@ -50,7 +51,7 @@ class SimFiles(LocalFiles):
         temporary.write_bytes(data)
         self._pause("rename", path)
         temporary.replace(path)
-        self.moved = True
+        self.written.append((path, data))
         self._durable.add(path)
         self._scheduler.trace.note("  replaced", data)
 

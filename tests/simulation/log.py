@@ -40,10 +40,14 @@ class Place(NamedTuple):
 
 @dataclass
 class Book:
-    """The branches of every partition that ever was, and the branch that each run's mark stands on."""
+    """The branches of every partition that ever was, and the branch that each run's mark stands on.
+
+    `cut_off`: partition -> the lowest end that a lost tail left.
+    """
 
     now: dict[Place, Branch] = field(default_factory=dict)
     of_run: dict[tuple[str, Place], Branch] = field(default_factory=dict)
+    cut_off: dict[int, int] = field(default_factory=dict)
 
 
 class SimLog(MemoryLog):
@@ -125,6 +129,7 @@ class SimLog(MemoryLog):
         place = Place(self._topic_ids[topic], partition)
         old = self.book.now[place]
         self.book.now[place] = Branch(old.start, old.below(end))
+        self.book.cut_off[partition] = min(end, self.book.cut_off.get(partition, end))
 
     def compact_below(self, topic: str, partition: int, upto: int) -> None:
         """Compact what is below `upto`, as Kafka leaves its newest segment alone."""

@@ -119,6 +119,7 @@ SWITCHES = (
         5,
         "sealed and open keys are apart",
         (Edit(cell, "encode_key", "cell.start if sealed else OPEN", "cell.start"),),
+        seeds=10,
     ),
     Switch(
         6,
@@ -163,7 +164,7 @@ SWITCHES = (
                 "begin[p] = log.committed.get(('slackwater-speed', topic, p), floor.cut[p])",
             ),
         ),
-        seeds=40,
+        seeds=60,
     ),
     Switch(10, "the grid belongs to the definition", (Edit(view.View, "definition", '"grid": GRID,', ""),)),
     Switch(
@@ -188,12 +189,13 @@ SWITCHES = (
         15,
         "a worker starts at the last cell's start",
         (Edit(beginning, "beginnings", "else last.start for", "else last.upto for"),),
-        seeds=40,
+        seeds=20,
     ),
     Switch(
         15,
         "a worker starts at the smallest start over its views",
         (Edit(beginning, "beginnings", "begin[p] = min(", "begin[p] = max("),),
+        seeds=40,
     ),
     Switch(
         16,
@@ -216,7 +218,7 @@ SWITCHES = (
                 "self._start: int | None = start if start % GRID == 0 else None",
             ),
         ),
-        seeds=80,
+        seeds=20,
     ),
     Switch(
         19,
@@ -233,7 +235,6 @@ SWITCHES = (
         0,
         "a reader keeps the cell with the largest upto",
         (Edit(chain.Chain, "put", "known.upto >= cell.upto", "known.upto == cell.upto"),),
-        seeds=40,
     ),
     Switch(
         0,

@@ -1,0 +1,93 @@
+"""What the log must never do, done to it as the last act of some seeds: its tail is lost, or its topic created again.
+
+Nothing can be whole after that, so it must be said: every server that is running notices, and from then on gives no
+answer that mixes what was with what is; no batch run builds on it.
+
+What this cannot show: a tail that is lost and refilled while nobody looks. Offsets alone cannot tell the two apart;
+the mark at the cut does where the loss reaches below it, and the next proof where it does not.
+"""
+
+from typing import TYPE_CHECKING
+
+from batch_layer.errors import TailLostError
+from event_log.errors import TopicRecreatedError
+from serving.service import Service
+from tests.simulation import mains
+
+if TYPE_CHECKING:
+    from tests.simulation.programs import Program
+    from tests.simulation.world import World
+
+STEPS = 30
+PATIENCE = 120
+
+
+def befall(world: "World") -> None:
+    """The calamity, what follows, and what must be said in the end."""
+    for program in list(world.programs):
+        if program.kind in {"batch", "door"}:
+            world.end(program)
+    lose_tail = world.random.random() < 0.5
+    if lose_tail:
+        _lose_tail(world)
+    else:
+        world.log.create(world.names.trades, len(world.log.topics[world.names.trades]))
+        world.begin_topic()
+        world.trace.count("topics created again")
+    for program, service in list(world.services.items()):
+        _notice(world, program, service)
+    moves = [world.advance] * 6 + [world.produce] * 2 + [world.arrive, world.turn_clock, world.compact, world.gap]
+    for _ in range(STEPS):
+        world.random.choice(moves)()
+        world.check()
+    if not lose_tail and not world.pointed:
+        world.until_whole()  # version 0 knows no topic: all begins anew
+        return
+    _refused(world, lose_tail)
+
+
+def _lose_tail(world: "World") -> None:
+    """Below what at least one server has applied; those that would see no loss end, as said above."""
+    parts = world.log.topics[world.names.trades]
+    p = world.random.randrange(len(parts))
+    applied = {program: service.hot.furthest().get(p, 0) for program, service in world.services.items()}
+    most = max(applied.values(), default=0)
+    end = world.random.randint(parts[p].start, max(parts[p].start, min(most, parts[p].end) - 1))
+    world.log.truncate(world.names.trades, p, end)
+    world.trace.count("tails lost")
+    for program, at in applied.items():
+        if at <= end:
+            world.end(program)
+
+
+def _notice(world: "World", program: "Program", service: Service) -> None:
+    for _ in range(PATIENCE):
+        world.clock.turn(0.5)
+        program.advance(6)
+        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
+        snapshot, facts = service.watch.snapshot, service.watch.log_watch.facts
+        seen = facts is not None and facts.topic_id == world.topic_id
+        seen = seen and all(bounds.end <= ends[p] for p, bounds in (facts.bounds if facts else {}).items())
+        right = snapshot is None or not snapshot.chain or snapshot.topic_id == world.topic_id
+        beyond = snapshot is not None and snapshot.chain and _beyond(service.hot.furthest(), ends)
+        if seen and right and not beyond:
+            return
+    raise AssertionError(f"{program.name} does not notice: {service.watch.snapshot}")
+
+
+def _beyond(applied: dict[int, int], ends: dict[int, int]) -> bool:
+    return any(at > ends.get(p, at) for p, at in applied.items())
+
+
+def _refused(world: "World", lose_tail: bool) -> None:
+    cuts = world.manifest_of(world.pointed).cut
+    below = any(at >= world.log.book.cut_off.get(p, at + 1) for p, at in cuts.items())
+    if world.pointed and (below or not lose_tail):
+        try:
+            mains.new_run(world).run()
+        except (TailLostError, TopicRecreatedError):
+            world.trace.count("runs refused")
+        else:
+            raise AssertionError("a run built on a log that is another one")
+        for program, service in world.services.items():
+            assert not service.readiness().ready, f"{program.name} is ready"
