@@ -1,4 +1,4 @@
-"""One batch run: read and check the parent, mark, archive, compute, prove, publish.
+"""One batch run: read and check the parent, mark, archive, compute, prove, restate, publish.
 
 A run that dies anywhere, or whose proof fails, leaves the old version served and can be run again; it starts over
 with new marks.
@@ -23,6 +23,7 @@ from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedEr
 from batch_layer.expire import expire
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
+from batch_layer.restate import Change, restate
 from batch_layer.segments import archive_segments
 from event_log.clock import Clock
 from event_log.errors import TopicRecreatedError
@@ -82,6 +83,7 @@ class BatchRun:
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
+            RestatementError: its closed bars are not the parent's with what came since; nothing was published.
             ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
             LostRaceError: another run published first.
         """
@@ -101,7 +103,7 @@ class BatchRun:
         parent = self._parent(topic, topics, current)
         with self._step("check"):
             # A flipped bit mostly reads back without an error, and would be in every version from then on.
-            self.store.check([*(entry.file for entry in parent.archive), *parent.ids])
+            self.store.check(parent.dataset)
         writer = self.log.writer()
         try:
             with self._step("mark"):
@@ -144,6 +146,19 @@ class BatchRun:
             reach("prove.before")
             proof = self._prove(claim, version, run_id, topic, topics)
             reach("prove.after")
+        created_us = self.clock.now_us()
+        with self._step("restate"):
+            change = Change(
+                parent=parent,
+                version=version,
+                created_us=created_us,
+                run_id=run_id,
+                epoch=epoch.files,
+                imported=self.extra.files,
+                files=files,
+                forced=self.forced is not None,
+            )
+            restated = restate(self.store, self.views, change)
         with self._step("publish"):
             reach("publish.before")
             ids = (*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None))
@@ -152,7 +167,7 @@ class BatchRun:
                 version=version,
                 parent=parent.version,
                 run_id=run_id,
-                created_us=self.clock.now_us(),
+                created_us=created_us,
                 topics=topics,
                 marks=tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
                 delta_start=delta_start,
@@ -165,6 +180,7 @@ class BatchRun:
                 proof=proof,
                 timings_ms=dict(self.timings_ms),
                 duplicates=duplicates,
+                restatements=(*parent.restatements, *restated),
             )
             self.store.publish(manifest)
             reach("publish.after")

@@ -15,9 +15,6 @@ from views.merge import State, finisher
 from views.rows import Row
 from views.view import View
 
-CLOSED_AFTER_US = 2_000_000
-"""A bar is closed once an applied event of its instrument lies so far behind its end."""
-
 KEPT_BARS = 16_384
 """Encoded bars that are kept per view and form of answer."""
 

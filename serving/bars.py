@@ -8,7 +8,7 @@ Generated for each view of the registry; nothing here knows what a view computes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.answer import CLOSED_AFTER_US, Bar, Form, document, encode_bars
+from serving.answer import Bar, Form, document, encode_bars
 from serving.cursor import Cursor, decode_cursor
 from serving.explain import explained
 from serving.fill import filled_bars, fills
@@ -19,6 +19,7 @@ from serving.query import BarsQuery, bars_query
 from serving.reply import reply
 from serving.service import Service
 from serving.source import Source
+from views.interval import CLOSED_AFTER_US
 from views.view import View
 
 

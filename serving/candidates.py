@@ -133,7 +133,7 @@ class Candidates:
 
     def _archive_damage(self, manifest: Manifest) -> str:
         """What is known of the archive, which is large: it is read before it is used, and slowly by the scrub."""
-        files = self._inspector.known_damage([*(entry.file for entry in manifest.archive), *manifest.ids])
+        files = self._inspector.known_damage(manifest.dataset)
         self.watched.update(self._store.home / file.path for file in files)
         return f"Version {manifest.version} is not whole: {files[0].path} is damaged." if files else ""
 

@@ -48,8 +48,7 @@ class Scrub:
         if snapshot is None:
             return []
         manifest = snapshot.manifest
-        archive = [entry.file for entry in manifest.archive]
-        files = [*archive, *manifest.ids, *(entry.file for entry in manifest.views)]
+        files = [*manifest.dataset, *(entry.file for entry in manifest.views)]
         # The manifests, and what was refused: it may have been a fault of the reading.
         others = set(self._watch.candidates.watched) - {self._inspector.path(file) for file in files}
         self._inspector.look(others, anyway=True)

@@ -38,6 +38,9 @@ Point = Literal[
     "prove.before",
     "prove.handoff",  # the proof failed; its file is not written
     "prove.after",
+    "restate.before",  # the proof does not hold it up
+    "restate.write",  # what was restated is known, its file is not written
+    "restate.after",
     "publish.before",
     "publish.manifest",  # under the lock; the pointer is still at the parent
     "publish.write",  # a file was opened, its bytes are in memory

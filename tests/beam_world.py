@@ -168,7 +168,7 @@ class World:
 
         `moved`: instruments went to another partition in between, so that a bar may stand in two shards.
         """
-        files = [*(entry.file for entry in manifest.archive), *manifest.ids, *(entry.file for entry in manifest.views)]
+        files = [*manifest.dataset, *(entry.file for entry in manifest.views)]
         self.store.check(files)
         oracle = self.oracle(manifest.cut)
         assert manifest.counts["events"] == oracle.events == sum(entry.file.rows for entry in manifest.archive)

@@ -76,12 +76,22 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """The restatements that came with one version, `versions.restatement`. `counts` maps a cause -> how many."""
+
+    file: StoredFile
+    version: int
+    created_us: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One version. Times in microseconds since the epoch, UTC.
 
     `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
     marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive;
-    `duplicates` names the instruments that have some.
+    `duplicates` names the instruments that have some; `restatements` are its own and those of its ancestors, in order.
     """
 
     version: int
@@ -100,6 +110,17 @@ class Manifest:
     proof: Proof
     timings_ms: Mapping[str, int]
     duplicates: tuple[Duplicates, ...] = ()
+    restatements: tuple[Ledger, ...] = ()
+
+    @property
+    def dataset(self) -> list[StoredFile]:
+        """The files that the versions after it stand on, too: archive, ids and restatements."""
+        return [*(entry.file for entry in self.archive), *self.ids, *(ledger.file for ledger in self.restatements)]
+
+    @property
+    def restated(self) -> Mapping[str, int]:
+        """Cause -> restatements that came with this version, not with its ancestors."""
+        return next((ledger.counts for ledger in self.restatements if ledger.version == self.version), {})
 
     @property
     def cut(self) -> dict[int, int]:
@@ -139,6 +160,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
         body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
+        body["restatements"] = tuple(_with_file(Ledger, entry) for entry in body.get("restatements", ()))
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

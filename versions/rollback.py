@@ -44,7 +44,7 @@ def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int
 
 def files_of(manifest: Manifest) -> list[StoredFile]:
     """Every file that a version stands on."""
-    return [*(e.file for e in manifest.views), *(e.file for e in manifest.archive), *manifest.ids]
+    return [*(e.file for e in manifest.views), *manifest.dataset]
 
 
 def _pointed(store: VersionStore) -> int | None:

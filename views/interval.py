@@ -13,6 +13,9 @@ DAY_US = 86_400_000_000
 WEEK_US = 7 * DAY_US
 MONDAY_US = 4 * DAY_US  # 1970-01-05, the first Monday after the epoch
 
+CLOSED_AFTER_US = 2_000_000
+"""A bar is closed once an applied event of its instrument lies so far behind its end."""
+
 _UNITS_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US, "w": WEEK_US}
 _TEXT = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 

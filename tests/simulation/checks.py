@@ -99,7 +99,7 @@ def _shown(view: Any, bar: dict[str, object]) -> dict[str, object]:
 
 def check_version(world: "World", manifest: Manifest) -> None:
     """A published version is whole: its archive is the log below its cut, each event once; its views are right."""
-    files = [*(e.file for e in manifest.archive), *manifest.ids, *(e.file for e in manifest.views)]
+    files = [*manifest.dataset, *(e.file for e in manifest.views)]
     world.store.check(files)
     parent = world.manifest_of(manifest.parent)
     assert all(manifest.cut[p] >= at for p, at in parent.cut.items()), "a cut went back"

@@ -3,6 +3,8 @@
     BatchRun.compute          the same DoFn (SQL of the view) without a runner, merged by the views' Python merge
     serving's BatchReader     the same Parquet files, read by PyArrow, merged by the views' Python merge
     connect                   one open session instead of a new one a run
+    restate                   left out: the ledger is no part of an answer, and has random logs of its own
+                              (tests/test_restatements.py)
 
 SQL merge == Python merge is a law of every view (tests/laws.py); that the stand-ins give the rows of the real parts is
 tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or expiring is replaced.
@@ -214,5 +216,6 @@ def light() -> Iterator[None]:
         patch.setattr("serving.batch.sandbox", lambda *_: session())
         patch.setattr("batch_layer.run.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
+        patch.setattr("batch_layer.run.restate", lambda *_: ())
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield
