@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from batch_layer.errors import RestatementError
+from batch_layer.errors import ComputeError, RestatementError
 from batch_layer.lateness import Lateness
 from slackwater.faults import reach
 from versions.errors import DamagedFileError
@@ -62,8 +62,18 @@ def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple
 
     Raises:
         RestatementError: the version does not hold what the parent and the new trades give.
+        ComputeError: the disk is full, or a file cannot be read.
     """
     reach("restate.before")
+    try:
+        ledger = _ledger(store, views, change)
+    except duckdb.IOException as error:
+        raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
+    reach("restate.after")
+    return () if ledger is None else (ledger,)
+
+
+def _ledger(store: VersionStore, views: Sequence[View], change: Change) -> Ledger | None:
     with connect() as con:
         lateness = Lateness(con, store.home, change.parent, change.epoch)
         found = _Restated(con, store, change)
@@ -74,9 +84,7 @@ def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple
                 found.add(known, interval, "late_trade")
             if change.imported and lateness.imported_places(change.imported, interval):
                 found.add(known, interval, "repair")
-        ledger = found.write()
-    reach("restate.after")
-    return () if ledger is None else (ledger,)
+        return found.write()
 
 
 class _Restated:

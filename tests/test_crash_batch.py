@@ -22,7 +22,7 @@ from views.events import GRID
 
 pytestmark = pytest.mark.broker
 
-STEPS = ("mark", "archive", "compute", "prove", "publish")
+STEPS = ("mark", "archive", "compute", "prove", "restate", "publish")
 ELSEWHERE = {"archive.import", "prove.handoff"}
 """Points that a usual run does not reach: in `test_crash_ingest.py`, and below."""
 

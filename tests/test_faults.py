@@ -22,7 +22,7 @@ from stack.cli import main
 from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
-STEPS = {"mark", "archive", "compute", "prove", "publish", "ingest", "read", "emit", "commit"}
+STEPS = {"mark", "archive", "compute", "prove", "restate", "publish", "ingest", "read", "emit", "commit"}
 
 
 @pytest.fixture(autouse=True)
