@@ -22,7 +22,9 @@ from serving.health import HealthRoutes
 from serving.pages import STATIC, PageRoutes
 from serving.parameters import Parameter
 from serving.problems import MEDIA_TYPE, ProblemError
-from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, TRADES_PARAMETERS
+from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_PARAMETERS, TRADES_PARAMETERS
+from serving.restatements import RestatementsRoute
+from serving.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.service import Service, ServingOptions
 from serving.trades import TradesRoute
 from slackwater import __version__
@@ -33,7 +35,7 @@ from views.view import View
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-RESERVED = frozenset({"instruments", "trades", "versions", "stream"})
+RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stream"})
 """Names of routes under /v1/ that no view may take."""
 
 _PROBLEM = {"description": "A problem, RFC 9457.", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
@@ -93,6 +95,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         INSTRUMENTS_PARAMETERS,
     )
     _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)
+    restatements = RestatementsRoute(service).answer
+    text = "Closed bars whose answers changed, with the answers before and after, and why."
+    _get(app, "/v1/restatements", restatements, text, RESTATEMENTS_PARAMETERS, RESTATEMENTS_SCHEMA)
     _get(app, "/v1/versions", catalog.versions, "Published versions.")
     _get(app, "/v1/versions/{version}", catalog.version, "One version's manifest.")
     handoff = HandoffRoute(service).answer

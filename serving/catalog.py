@@ -63,6 +63,7 @@ class CatalogRoutes:
                 "run_id": manifest.run_id,
                 "cut": {str(p): at for p, at in sorted(manifest.cut.items())},
                 "counts": dict(manifest.counts),
+                "restated": dict(manifest.restated),
                 "definitions": dict(manifest.definitions),
                 "proof": proof_summary(proof),
             }

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from event_log.clock import Clock
 from versions.manifest import Manifest
 from versions.proof import Proof
+from versions.restatement import CAUSES
 
 if TYPE_CHECKING:
     from serving.service import Service
@@ -75,6 +76,7 @@ class _ServiceCollector(Collector):
             told = "Trades of the batch view whose id stands there before."
             yield GaugeMetricFamily("slackwater_batch_duplicates", told, counts.get("duplicates", 0))
             yield _duplicates(snapshot.manifest)
+            yield _restatements(snapshot.manifest)
             yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
         yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(service.readiness().ready))
         yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", service.hot.cells())
@@ -93,6 +95,14 @@ def _proof(proof: Proof) -> Iterator[Metric]:
     yield GaugeMetricFamily("slackwater_handoff_gap_records", "Records between the cuts without a delta.", proof.gap)
     yield GaugeMetricFamily("slackwater_handoff_compared_states", "States that were compared.", proof.compared)
     yield GaugeMetricFamily("slackwater_handoff_differing_states", "States that differ.", proof.differ)
+
+
+def _restatements(manifest: Manifest) -> Metric:
+    told = "Closed bars that were changed, over the whole lineage of the version."
+    found = GaugeMetricFamily("slackwater_restatements", told, labels=["cause"])
+    for cause in CAUSES:
+        found.add_metric([cause], sum(ledger.counts.get(cause, 0) for ledger in manifest.restatements))
+    return found
 
 
 def _duplicates(manifest: Manifest) -> Metric:

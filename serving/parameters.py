@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from event_log.event import SYMBOL, VENUE
 from serving.problems import parameter_problem
@@ -17,6 +17,7 @@ from views.interval import Interval, parse_interval
 
 LATEST_US = 253_402_300_800_000_000  # the year 10000, behind which ISO 8601 has no text
 MOST_SYMBOLS = 64
+MOST_VERSIONS = 2**31
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 # A plus sign in a query string is a space.
@@ -24,6 +25,17 @@ _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0
 _VENUE = re.compile(VENUE)
 _SYMBOL = re.compile(SYMBOL)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}")
+
+
+class Point(NamedTuple):
+    """A point in the history of versions: a version's number, or a time in microseconds."""
+
+    value: int
+    is_version: bool
+
+    def before(self, version: int, created_us: int) -> bool:
+        """Whether a version lies behind a version's number; whether it was made at or after a time."""
+        return version > self.value if self.is_version else created_us >= self.value
 
 
 class ValueRefusedError(Exception):
@@ -119,6 +131,21 @@ def time_us(text: str) -> int:
         if since.days >= 0:
             return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     raise ValueRefusedError("give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z")
+
+
+def point(text: str) -> Point:
+    """Reads a version's number, or a time; no number of a version is as large as any time of this century."""
+    if _WHOLE.fullmatch(text) and int(text) < MOST_VERSIONS:
+        return Point(int(text), True)
+    try:
+        return Point(time_us(text), False)
+    except ValueRefusedError as error:
+        raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
+
+
+def text(given: str) -> str:
+    """Reads a name."""
+    return given
 
 
 def interval(text: str) -> Interval:

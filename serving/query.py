@@ -1,13 +1,28 @@
 """What is asked: the parameters of each route, parsed and checked, independent of the web framework."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serving.parameters import Parameter, flag, interval, one_of, read_parameters, symbols, time_us, token, venue, whole
+from serving.parameters import (
+    Parameter,
+    Point,
+    flag,
+    interval,
+    one_of,
+    point,
+    read_parameters,
+    symbols,
+    text,
+    time_us,
+    token,
+    venue,
+    whole,
+)
 from serving.problems import parameter_problem
-from views.interval import Interval, parse_interval
+from versions.restatement import CAUSES
+from views.interval import PUBLISHED_INTERVALS, Interval, parse_interval
 
 MOST_BARS = 10_000
 _VERSION = whole(0, 2**31)
@@ -79,6 +94,32 @@ TRADES_PARAMETERS: tuple[Parameter, ...] = (
     _TIMES,
 )
 
+_PUBLISHED = tuple(interval.text for interval in PUBLISHED_INTERVALS)
+_POINT = "a version's number, or a time: ISO 8601 UTC or microseconds since the epoch"
+
+RESTATEMENTS_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        "since",
+        f"What changed since then: {_POINT}. A number means the versions behind it, a time those made at or after it. "
+        "Default: everything.",
+        point,
+    ),
+    Parameter("until", "Up to and with this version, or before this time.", point),
+    Parameter("view", "The view. Default: all.", text),
+    Parameter("venue", "The venue. Default: all.", venue),
+    Parameter("symbol", "The symbol; several with commas between. Default: all.", symbols),
+    Parameter(
+        "interval",
+        "Length of a bar. Default: all that batch publishes.",
+        one_of(*_PUBLISHED),
+        schema={"enum": list(_PUBLISHED)},
+    ),
+    Parameter("cause", "Why it changed. Default: all.", one_of(*CAUSES), schema={"enum": list(CAUSES)}),
+    _LIMIT,
+    _CURSOR,
+    _TIMES,
+)
+
 INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (_TIMES,)
 
 
@@ -133,6 +174,26 @@ class TradesQuery:
         return fingerprint(("trades", self.venue, self.symbol, self.start, self.end, self.limit, self.iso))
 
 
+@dataclass(frozen=True)
+class RestatementsQuery:
+    """A question for restatements. `filters` are columns and the value that each must have."""
+
+    since: Point
+    until: Point | None
+    filters: Mapping[str, str]
+    symbols: tuple[str, ...]
+    cause: str | None
+    limit: int
+    cursor: str | None
+    iso: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        facts = (self.since, self.until, sorted(self.filters.items()), self.symbols, self.limit, self.iso)
+        return fingerprint(("restatements", facts))
+
+
 def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
     """The question of a query string; `fills` says whether the view can fill.
 
@@ -178,6 +239,33 @@ def trades_query(items: Iterable[tuple[str, str]]) -> TradesQuery:
     iso = found["times"] == "iso"
     symbol, start, end = found["symbol"][0], found["start"], found["end"]
     return TradesQuery(found["venue"], symbol, start, end, found["limit"], found["cursor"], iso)
+
+
+def restatements_query(items: Iterable[tuple[str, str]], views: Container[str]) -> RestatementsQuery:
+    """The question of a query string.
+
+    Raises:
+        ProblemError: 422.
+    """
+    found = read_parameters(RESTATEMENTS_PARAMETERS, items)
+    since, until = found["since"] or Point(0, True), found["until"]
+    errors = {}
+    if until is not None and until.is_version == since.is_version and until.value <= since.value:
+        errors["until"] = "is not behind since"
+    if found["view"] is not None and found["view"] not in views:
+        errors["view"] = "there is no such view"
+    _refuse(errors)
+    filters = {name: found[name] for name in ("view", "venue", "interval", "cause") if found[name] is not None}
+    return RestatementsQuery(
+        since=since,
+        until=until,
+        filters=filters,
+        symbols=found["symbol"] or (),
+        cause=found["cause"],
+        limit=found["limit"],
+        cursor=found["cursor"],
+        iso=found["times"] == "iso",
+    )
 
 
 def ceil(of: Interval, time: int) -> int:

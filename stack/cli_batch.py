@@ -15,6 +15,7 @@ from ingest.archive_import import import_history
 from ingest.lock import hold
 from slackwater.errors import SlackwaterError, StorageError
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
+from stack.cli_restatements import restatements_command
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
 from versions.handoff import latest_proof
@@ -75,7 +76,7 @@ def list_command(context: Context, as_json: bool) -> None:
 
     def show() -> None:
         table = Table(
-            *("", "version", "published (UTC)", "events", "new", "duplicates", "cut", "took"),
+            *("", "version", "published (UTC)", "events", "new", "duplicates", "restated", "cut", "took"),
             *("proof", "records", "gap", "overlap", "compared", "differ"),
             box=None,
             padding=(0, 2),
@@ -88,6 +89,7 @@ def list_command(context: Context, as_json: bool) -> None:
                 f"{m.counts['events']:,}",
                 f"{m.counts['new_events']:,}",
                 f"{m.counts.get('duplicates', 0):,}",
+                f"{sum(m.restated.values()):,}",
                 " ".join(f"{mark.partition}:{mark.offset}" for mark in m.marks),
                 f"{sum(m.timings_ms.values()) / 1000:.1f} s",
                 *proof_columns(latest_proof(store, m)),
@@ -133,6 +135,9 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
         console.print("Every version is proven.")
     if different:
         raise SystemExit(1)
+
+
+batch.add_command(restatements_command)
 
 
 @click.group()
@@ -205,6 +210,7 @@ def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, 
         "cut": manifest.cut,
         "definitions": dict(manifest.definitions),
         "counts": dict(manifest.counts),
+        "restated": dict(manifest.restated),
         "proof": proof_facts(proof or manifest.proof),
         "timings_ms": dict(manifest.timings_ms),
     }

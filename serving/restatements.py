@@ -1,0 +1,128 @@
+"""`/v1/restatements`: closed bars whose answers changed, with the answers before and after, oldest first.
+
+    the manifest that is served lists the ledger files of its lineage -> those between `since` and `until` -> DuckDB
+
+A version's rows never change, so a cursor is a place in the ledger; where that version was rolled back from since, it
+is gone. Rows of later versions come behind it as they are published.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.answer import time_json
+from serving.batch import UNREADABLE, sandbox
+from serving.cursor import Cursor, decode_cursor
+from serving.problems import gone, unreadable
+from serving.query import RestatementsQuery, restatements_query
+from serving.reply import reply
+from serving.service import Service
+from versions.errors import DamagedFileError
+from versions.manifest import Ledger, Manifest
+from views.session import files_sql
+from views.view import View
+
+_COLUMNS = (
+    *("version", "number", "view", "venue", "symbol", "key", "interval", "start"),
+    *("cause", "partition", "offset", "trades", "before", "after"),
+)
+
+Row = Mapping[str, Any]
+
+
+class RestatementsRoute:
+    """Answers `GET /v1/restatements`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._views = {view.name: view for view in service.views}
+
+    async def answer(self, request: Request) -> Response:
+        """A page. Raises ProblemError."""
+        query = restatements_query(request.query_params.multi_items(), self._views)
+        manifest = self._service.snapshot().manifest
+        cursor = decode_cursor(query.cursor, query.fingerprint, (int, int)) if query.cursor else None
+        ledgers = _within(manifest, query, cursor)
+        rows = await self._service.pool.run(lambda: self._rows(manifest, ledgers, query, cursor)) if ledgers else []
+        page, more = rows[: query.limit], len(rows) > query.limit
+        following = None
+        if more:
+            last = page[-1]
+            pin = next(ledger.file.sha256 for ledger in ledgers if ledger.version == last["version"])
+            place = (last["version"], last["number"])
+            following = Cursor(manifest.version, pin, {}, True, place).encode(query.fingerprint)
+        created = {ledger.version: ledger.created_us for ledger in ledgers}
+        items = [self._item(row, created[row["version"]], query.iso) for row in page]
+        return reply(
+            request, orjson.dumps({"restatements": items, "next": following, "answer": {"version": manifest.version}})
+        )
+
+    def _rows(
+        self, manifest: Manifest, ledgers: Sequence[Ledger], query: RestatementsQuery, cursor: Cursor | None
+    ) -> list[Row]:
+        """One row more than asked for, if there is one. The files are whole before they are read and after."""
+        files = [ledger.file for ledger in ledgers]
+        paths = [str(self._service.store.home / file.path) for file in files]
+        select, values = _select(paths, query, cursor)
+        try:
+            self._service.inspector.check(files)
+            with sandbox(paths, 1, None) as con:
+                found = con.execute(select, values).fetchall()
+            self._service.inspector.check(files)
+        except (DamagedFileError, *UNREADABLE) as error:
+            raise unreadable(manifest.version) from error
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+
+    def _item(self, row: Row, created_us: int, iso: bool) -> dict[str, Any]:
+        start = time_json(row["start"], iso)
+        view: View | None = self._views.get(row["view"])
+        key = dict(zip(view.key[2:], row["key"], strict=True)) if view is not None else {}
+        return {
+            **{name: row[name] for name in ("version", "view", "venue", "symbol", "interval")},
+            "created": time_json(created_us, iso),
+            "start": start,
+            **{name: row[name] for name in ("cause", "partition", "offset", "trades")},
+            **{side: _bar({**key, "start": start}, row[side]) for side in ("before", "after")},
+        }
+
+
+def _bar(head: Mapping[str, Any], answers: str | None) -> dict[str, Any] | None:
+    """A bar as the view's own route gives it."""
+    return None if answers is None else {**head, **orjson.loads(answers), "closed": True}
+
+
+def _within(manifest: Manifest, query: RestatementsQuery, cursor: Cursor | None) -> list[Ledger]:
+    """The ledgers that can hold rows of the page."""
+    ledgers = list(manifest.restatements)
+    if cursor is not None:
+        version = cursor.after[0]
+        if not any((ledger.version, ledger.file.sha256) == (version, cursor.pin) for ledger in ledgers):
+            raise gone(f"Version {version} was rolled back from.")
+        ledgers = [ledger for ledger in ledgers if ledger.version >= int(version)]
+    return [
+        ledger
+        for ledger in ledgers
+        if query.since.before(ledger.version, ledger.created_us)
+        and (query.until is None or not query.until.before(ledger.version, ledger.created_us))
+        and (query.cause is None or ledger.counts.get(query.cause))
+    ]
+
+
+def _select(paths: Sequence[str], query: RestatementsQuery, cursor: Cursor | None) -> tuple[str, list[Any]]:
+    conditions, values = ["true"], list[Any]()
+    for name, value in query.filters.items():
+        conditions.append(f"{name} = ?")
+        values.append(value)
+    if query.symbols:
+        conditions.append(f"symbol IN ({', '.join('?' * len(query.symbols))})")
+        values += query.symbols
+    if cursor is not None:
+        conditions.append("(version > ? OR (version = ? AND number > ?))")
+        values += [cursor.after[0], *cursor.after]
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+    where = " AND ".join(conditions)
+    order = f"ORDER BY version, number LIMIT {query.limit + 1}"
+    return f"SELECT {columns} FROM {files_sql(paths)} WHERE {where} {order}", values
