@@ -4,17 +4,19 @@ The rows of cells come in as they are read and stay in tables, merged whenever t
 the number of bars and not the number of cells.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from event_log.cell import Lane
 from versions.manifest import ArchiveFile, ViewFile
 from versions.proof import Difference
 from views.compare import at_sql, count_sql, differing_sql, explain, first_sql, grown_sql, repeated_sql, states_sql
-from views.interval import PUBLISHED_INTERVALS
+from views.interval import PUBLISHED_INTERVALS, Interval
 from views.rows import Row, rows_of, table_of
 from views.session import connect, files_sql
 from views.sql import merge_sql, summarise_sql
@@ -39,8 +41,19 @@ class Compared:
     first: list[Difference] = field(default_factory=list)
 
 
+class Differing(NamedTuple):
+    """The states of the places of one view and interval that differ, as tables of the view's state schema."""
+
+    view: View
+    interval: Interval
+    expected: pa.Table
+    found: pa.Table
+
+
 class Comparison:
-    """One comparison. A context manager; not thread safe."""
+    """One comparison. A context manager; not thread safe. `kept` takes all that differs, where it is a list."""
+
+    kept: list[Differing] | None = None
 
     def __init__(self, home: Path) -> None:
         self.compared = Compared()
@@ -80,6 +93,8 @@ class Comparison:
         self._make("expected", grown_sql(view, "before", "more"))
         self._make("found", self._states(view, own))
         self._compare(view, PUBLISHED_INTERVALS[0].text, lane.partition)
+        if self.kept is not None:
+            self.kept += self._differing(view)
 
     def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
         """Compare a shard's coarser published intervals with the merge of the finer ones."""
@@ -90,6 +105,16 @@ class Comparison:
             self._make("found", self._states(view, own))
             self._compare(view, interval.text, shard)
             finer = own
+
+    def _differing(self, view: View) -> Iterator[Differing]:
+        for interval in PUBLISHED_INTERVALS:
+            for side in ("expected", "found"):
+                self._make(f"{side}_there", merge_sql(view, side, interval))
+            self._make("places", differing_sql(view, "expected_there", "found_there"))
+            sides = (at_sql(view, f"{side}_there", "places") for side in ("expected", "found"))
+            expected, found = (self._con.sql(side).to_arrow_table() for side in sides)
+            if expected.num_rows or found.num_rows:
+                yield Differing(view, interval, expected, found)
 
     def _compare(self, view: View, interval: str, shard: int) -> None:
         self._make(

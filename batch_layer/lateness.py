@@ -32,16 +32,10 @@ class Lateness:
     """The late trades of one epoch. It leaves the tables `newest`, as it is at the cut, and `places` in the session."""
 
     def __init__(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        home: Path,
-        parent: Manifest,
-        epoch: Sequence[ArchiveFile],
-        slice_rows: int = SLICE_ROWS,
+        self, con: duckdb.DuckDBPyConnection, home: Path, parent: Manifest, epoch: Sequence[ArchiveFile]
     ) -> None:
         self._con = con
         self._home = home
-        self._slice_rows = slice_rows
         con.execute(f"CREATE OR REPLACE TEMP TABLE known ({NEWEST_COLUMNS})")
         rows = [[i.venue, i.symbol, i.first_start, i.last_start] for i in parent.instruments]
         if rows:
@@ -82,7 +76,7 @@ class Lateness:
     def _slices(self, entry: ArchiveFile) -> Iterator[tuple[int, int]]:
         """Equal parts of a file's offsets; it is in the order of offsets, so each part reads its row groups only."""
         start, upto = entry.start or 0, entry.upto or 0
-        step = max(1, (upto - start) * self._slice_rows // max(entry.file.rows, 1))
+        step = max(1, (upto - start) * SLICE_ROWS // max(entry.file.rows, 1))
         for low in range(start, upto, step):
             yield low, min(low + step, upto)
 

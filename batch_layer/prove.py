@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batch_layer.between import Between
-from batch_layer.comparison import Comparison
+from batch_layer.comparison import Comparison, Differing
 from batch_layer.joined import Joined
 from event_log.cell import Lane, lane_of
 from event_log.clock import Clock
@@ -49,9 +49,18 @@ class Claim:
 
 
 class Prover:
-    """Proves claims about versions of `views`."""
+    """Proves claims about versions of `views`. `kept`, where it is a list, takes all states that differ."""
 
-    def __init__(self, log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        views: tuple[View, ...],
+        clock: Clock,
+        kept: list[Differing] | None = None,
+    ) -> None:
+        self._kept = kept
         self._log = log
         self._names = names
         self._store = store
@@ -63,6 +72,7 @@ class Prover:
         began = self._clock.elapsed_s()
         common, reasons = self._common(claim)
         with Comparison(self._store.home) as comparison:
+            comparison.kept = self._kept
             lanes = {
                 lane_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
                 for view in common

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from batch_layer.comparison import Differing
 from batch_layer.errors import ComputeError, RestatementError
 from batch_layer.lateness import Lateness
 from slackwater.faults import reach
@@ -24,9 +25,11 @@ from versions.store import VersionStore
 from views.compare import differing_sql, states_sql
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.restate import (
+    NO_PLACES,
     added_sql,
     answers_sql,
     causes_sql,
+    closed_sql,
     events_at_sql,
     imported_at_sql,
     ledger_sql,
@@ -42,7 +45,7 @@ from views.view import View
 class Change:
     """What a run made of its parent: of its slice of the log, `epoch`, and what it `imported`; `files` are its views.
 
-    `forced` is true for a version that is published whatever its proof says.
+    `forced` is true for a version that is published whatever its proof says; `differing` is then all that it says.
     """
 
     parent: Manifest
@@ -53,6 +56,7 @@ class Change:
     imported: tuple[ArchiveFile, ...]
     files: tuple[ViewFile, ...]
     forced: bool = False
+    differing: Sequence[Differing] = ()
 
 
 def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple[Ledger, ...]:
@@ -84,6 +88,8 @@ def _ledger(store: VersionStore, views: Sequence[View], change: Change) -> Ledge
                 found.add(known, interval, "late_trade")
             if change.imported and lateness.imported_places(change.imported, interval):
                 found.add(known, interval, "repair")
+        for differing in change.differing:
+            found.repair(differing)
         return found.write()
 
 
@@ -122,6 +128,15 @@ class _Restated:
         else:
             self._make("restated", select)
         self._any = True
+
+    def repair(self, differing: Differing) -> None:
+        """Add what a forced version holds otherwise than its parent and the speed layer's cells, which were served."""
+        view, interval = differing.view, differing.interval
+        sides = []
+        for name in ("expected", "found"):
+            self._con.register(name, getattr(differing, name))
+            sides.append(f"({closed_sql(f'({answers_sql(view, name)})', 'newest', interval)})")
+        self._add(restated_sql(view, interval, "repair", sides[0], sides[1], NO_PLACES))
 
     def write(self) -> Ledger | None:
         """The file of all rows."""

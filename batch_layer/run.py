@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
+from batch_layer.comparison import Differing
 from batch_layer.compute import Compute, run_pipeline, written
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
@@ -75,6 +76,7 @@ class BatchRun:
     forced: Forced | None = None
     keep: int | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
+    differing: list[Differing] = field(default_factory=list)
 
     def run(self) -> Manifest:
         """Make and publish the next version.
@@ -157,6 +159,7 @@ class BatchRun:
                 imported=self.extra.files,
                 files=files,
                 forced=self.forced is not None,
+                differing=self.differing,
             )
             restated = restate(self.store, self.views, change)
         with self._step("publish"):
@@ -207,12 +210,15 @@ class BatchRun:
 
     def _prove(self, claim: Claim, version: int, run_id: str, topic: str, topics: Mapping[str, str]) -> Proof:
         prover = Prover(self.log, self.names, self.store, self.views, self.clock)
+        kept = None if self.forced is None else self.differing
         for _ in prove_later(prover, self.store, topic, topics, islice(open_versions(self.store), RETRIED)):
             pass  # what comes of it is written down and logged
         wrong = refuted(self.store, claim.parent)
         if wrong is not None and self.forced is None:
             raise ParentRefutedError(*wrong)
-        proof = prover.prove(claim, self.proof_deadline_s)
+        proof = Prover(self.log, self.names, self.store, self.views, self.clock, kept).prove(
+            claim, self.proof_deadline_s
+        )
         if proof.outcome != "different":
             return proof if wrong is None else replace(proof, forced=self.forced)
         if self.forced is None:

@@ -274,6 +274,15 @@ def test_a_version_that_differs_is_published_by_force_alone_and_the_force_is_rec
     assert (published.proof.outcome, published.proof.forced) == ("different", forced)
     assert bench.world.store.current() == published == bench.world.store.manifest(2)
     assert [m.version for m in bench.world.store.whole()] == [1], "served through the pointer alone"
+    # What was answered counted one trade more than the version does.
+    rows = pq.read_table(bench.world.home / published.restatements[-1].file.path).to_pylist()
+    repaired = [row for row in rows if row["cause"] == "repair"]
+    assert {row["interval"] for row in repaired} <= {"1s", "1m", "1h"} and repaired
+    assert published.restated["repair"] == len(repaired)
+    for row in repaired:
+        before, after = json.loads(row["before"]), json.loads(row["after"])
+        assert {**before, "trades": before["trades"] - 1} == after
+        assert (row["partition"], row["offset"], row["trades"]) == (None, None, None)
     bench.world.check(published)
     bench.world.produce(20)
     following = bench.publish(forced=forced)

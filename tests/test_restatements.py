@@ -10,6 +10,7 @@ pipelines take minutes.
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from batch_layer.archive import Epoch
+from batch_layer.errors import RestatementError
+from batch_layer.restated_between import Side, restated_between
+from pipeline.segment import Segment
 from tests.beam_world import T0_US, World, memory_world
+from tests.draws import events_table
 from tests.naive import Event
 from tests.naive_restatements import Placed, restatements
 from tests.simulation.light import compute_with, session
 from tests.simulation.light_proof import LightComparison
-from versions.manifest import Manifest
+from versions.archive_file import archive_path, archive_table, open_writer
+from versions.manifest import ArchiveFile, Manifest
 from versions.restatement import RESTATEMENT_SCHEMA
 from views.answers import Column
 from views.bars import BARS
-from views.measures import Count, Max
+from views.measures import Count, Max, Min
+from views.session import connect
 from views.view import View
 
 SIDES = View(
@@ -156,3 +164,154 @@ def test_the_ledger_of_random_logs_is_the_oracles(tmp_path: Path, seed: int) -> 
             story.batch()
         total += story.check()
     assert total > 10 * CHUNK, "nothing to speak of was late"
+
+
+def interesting(story: Story, manifest: Manifest) -> list[tuple[Any, ...]]:
+    """(interval, seconds since T0, cause, trades, trades before, trades after) of the rows of one version."""
+    return [
+        (
+            row["interval"],
+            (row["start"] - T0_US) // 1_000_000,
+            row["cause"],
+            row["trades"],
+            *(row[side] and row[side]["trades"] for side in ("before", "after")),
+        )
+        for row in story.rows(manifest)
+        if row["interval"] == "1s"
+    ]
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path / "home", 0, (BARS,), partitions=1)
+
+
+def test_a_bar_is_closed_by_a_trade_two_seconds_behind_its_end_and_not_before(story: Story) -> None:
+    story.trade("A", 10.5)
+    story.trade("A", 12.999999)
+    story.trade("A", 10.6)  # not closed yet
+    story.trade("B", 30)  # another instrument closes nothing of A
+    story.trade("A", 10.7)
+    story.batch()
+    assert story.versions[0].restated == {}
+    assert not story.versions[0].restatements
+    story.trade("A", 13)
+    late = story.trade("A", 10.8)
+    story.batch()
+    assert interesting(story, story.versions[1]) == [("1s", 10, "late_trade", 1, 3, 4)]
+    (row,) = (row for row in story.rows(story.versions[1]) if row["interval"] == "1s")
+    assert (row["partition"], row["offset"]) == (late.partition, late.offset)
+    story.check()
+
+
+def test_a_record_is_applied_whole_so_nothing_in_it_is_late_by_itself(story: Story) -> None:
+    story.record("A", [story.event("A", T0_US + second * 1_000_000) for second in (10, 14, 10)])
+    assert story.batch().restated == {}
+    story.record("A", [story.event("A", T0_US + second * 1_000_000) for second in (10, 10)])
+    assert interesting(story, story.batch()) == [("1s", 10, "late_trade", 2, 2, 4)]
+    story.check()
+
+
+def test_a_late_trade_makes_a_bar_where_there_was_none(story: Story) -> None:
+    story.trade("A", 10)
+    story.trade("A", 20)
+    story.trade("A", 15)
+    assert interesting(story, story.batch()) == [("1s", 15, "late_trade", 1, None, 1)]
+    story.check()
+
+
+def test_a_change_of_the_state_that_no_answer_shows_is_no_restatement(tmp_path: Path) -> None:
+    story = Story(tmp_path / "home", 0, (TOPS,), partitions=1)
+    story.trade("A", 10, price=5 * 10**8)
+    story.trade("A", 14)
+    story.trade("A", 10, price=4 * 10**8)
+    assert not [row for row in story.rows(story.batch()) if row["interval"] == "1s"]
+    story.trade("A", 10, price=6 * 10**8)
+    (row,) = (row for row in story.rows(story.batch()) if row["interval"] == "1s")
+    assert (row["before"], row["after"]) == ({"high": "5"}, {"high": "6"})
+    story.check()
+
+
+def test_slices_of_any_size_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_layer.lateness.SLICE_ROWS", 3)
+    story = Story(tmp_path / "home", 5, (BARS,))
+    for _ in range(2):
+        for _ in range(30):
+            story.draw()
+        story.batch()
+    assert story.check() > 20
+
+
+def test_a_parent_whose_files_are_damaged_is_made_again_of_its_archive(story: Story) -> None:
+    for second in (10, 11, 20):
+        story.trade("A", second)
+    first = story.batch()
+    for file in first.files_of("bars", "1s"):
+        path = story.world.home / file.file.path
+        path.write_bytes(path.read_bytes()[::-1])
+    story.trade("A", 11)
+    assert interesting(story, story.batch()) == [("1s", 11, "late_trade", 1, 1, 2)]
+    story.check()
+
+
+def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instrument(story: Story) -> None:
+    for second in (10, 12, 20):
+        story.trade("A", second)
+    story.batch()
+    story.trade("A", 12)  # late, and then the import
+    seconds = (5, 12, 15, 18, 30)  # before history began; late; a bar that was not there; not closed; ahead
+    events = [story.event("A", T0_US + second * 1_000_000) for second in seconds]
+    found = story.batch(extra=epoch_of(story, events))
+    assert sorted(interesting(story, found)) == [
+        ("1s", 12, "late_trade", 1, 1, 2),
+        ("1s", 12, "repair", 1, 2, 3),
+        ("1s", 15, "repair", 1, None, 1),
+    ]
+    repaired = [row for row in story.rows(found) if row["cause"] == "repair"]
+    assert {(row["partition"], row["offset"]) for row in repaired} == {(None, None)}
+
+
+def epoch_of(story: Story, events: Sequence[Event]) -> Epoch:
+    with open_writer(story.world.home / archive_path("import-1", 0, 0)) as file:
+        file.write(archive_table(0, events_table(events)))
+    stored = story.world.store.stored(file.path, file.rows)
+    return Epoch((ArchiveFile(stored, "import-1", 0, None, None),), None, len(events), {})
+
+
+def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) -> None:
+    for second in (10, 11, 20):
+        story.trade("A", second)
+    story.batch()
+    story.trade("A", 11)
+
+    def forgets(segments: Sequence[Segment], *rest: Any) -> None:
+        COMPUTE([replace(segment, paths=segment.paths[1:]) for segment in segments], *rest)
+
+    with pytest.raises(RestatementError, match="1 closed bars of bars at 1s"):
+        story.world.batch(story.views, compute=forgets)
+    assert story.world.store.current() == story.versions[0]
+
+
+def test_another_definition_restates_every_closed_bar_whose_answer_it_changes(story: Story) -> None:
+    """In the other definition `high` is the lowest price."""
+    story.trade("A", 10, price=5 * 10**8)
+    story.trade("A", 10)
+    story.trade("A", 11)
+    story.trade("A", 20)
+    low = View("bars", {**BARS.measures, "high": Min("price")}, BARS.answers)
+    with connect() as con:
+        old = story.batch()
+        story.trade("A", 12)  # the other one archived it
+        story.views = (low,)
+        new = story.batch()
+        names = restated_between(con, story.world.store, Side(old, (BARS,)), Side(new, (low,)), "new_definition")
+        rows = [
+            (interval, (start - T0_US) // 1_000_000, cause, parsed(before)["high"], parsed(after)["high"])
+            for name in names
+            for interval, start, cause, before, after in con.execute(
+                f"SELECT interval, start, cause, before, after FROM {name}"
+            ).fetchall()
+        ]
+        assert rows == [("1s", 10, "new_definition", "5", "1")], "the minute and the hour are not closed"
+        same = restated_between(con, story.world.store, Side(old, (BARS,)), Side(old, (BARS,)), "repair")
+        assert [con.execute(f"SELECT * FROM {name}").fetchall() for name in same] == [[], [], []]

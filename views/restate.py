@@ -16,6 +16,12 @@ from views.view import INSTRUMENT, View
 NEWEST_COLUMNS = "venue VARCHAR, symbol VARCHAR, first BIGINT, time BIGINT"
 PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
 
+NO_PLACES = (
+    "(SELECT NULL::VARCHAR AS venue, NULL::VARCHAR AS symbol, NULL::VARCHAR[] AS key, NULL::BIGINT AS start, "
+    "NULL::STRUCT(p INTEGER, o BIGINT) AS place, NULL::BIGINT AS trades WHERE false)"
+)
+"""What `added_sql` gives where no trades changed anything."""
+
 _EARLIER = "RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 
 
