@@ -25,7 +25,7 @@ PATIENCE = 120
 def befall(world: "World") -> None:
     """The calamity, what follows, and what must be said in the end."""
     for program in list(world.programs):
-        if program.kind in {"batch", "door"}:
+        if program.kind not in {"speed", "server"}:
             world.end(program)
     lose_tail = world.random.random() < 0.5
     if lose_tail:

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-def ask(world: "World", service: Service, symbol: str, interval: Interval, view: Any, layer: str = "merged") -> Any:
-    """One real request; None where the answer is a problem, which must be one that fits."""
-    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=0&limit=10000&layer={layer}"
+PROBLEMS = {(404, "unknown-instrument"), (503, "not-serving")}
+GONE = {(404, "unknown-version"), (503, "files-unreadable"), (503, "version-damaged")}
+
+
+def ask(
+    world: "World", service: Service, symbol: str, interval: Interval, view: Any, more: str, gone: bool = False
+) -> Any:
+    """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
+    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=0&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
     coroutine = BarsRoute(service, view).answer(request)
     try:
@@ -33,7 +39,7 @@ def ask(world: "World", service: Service, symbol: str, interval: Interval, view:
         body: bytes = ended.value.body
     except ProblemError as problem:
         world.note(f"  {query}: {problem.status} {problem.kind}")
-        assert (problem.status, problem.kind) in {(404, "unknown-instrument"), (503, "not-serving")}, problem
+        assert (problem.status, problem.kind) in (PROBLEMS | GONE if gone else PROBLEMS), f"{problem.kind}: {problem}"
         return None
     world.trace.note(f"  {query}", body)
     return json.loads(body)
@@ -43,7 +49,8 @@ def check_answer(
     world: "World", service: Service, symbol: str, interval: Interval, view: Any, layer: str = "merged"
 ) -> Any:
     """An answer equals the oracle at its own cut and positions."""
-    found = ask(world, service, symbol, interval, view, layer)
+    behind = service.watch.snapshot is not None and service.watch.snapshot.version != world.pointed
+    found = ask(world, service, symbol, interval, view, f"layer={layer}", gone=behind)
     if found is None:
         return None
     about = found["answer"]
@@ -67,6 +74,22 @@ def check_answer(
     if not about["complete"]:
         world.trace.count("answers not complete")
     return found
+
+
+def check_as_of(world: "World", service: Service, symbol: str, interval: Interval, view: Any) -> None:
+    """A version that is named, now and then: its own batch view alone, or it is said that it is gone."""
+    version = world.random.choice([0, 0, 0, *world.manifests])
+    if not version:
+        return
+    found = ask(world, service, symbol, interval, view, f"as_of={version}", gone=True)
+    if found is not None:
+        manifest = world.manifest_of(version)
+        assert found["answer"]["version"] == version
+        cut = {int(p): at for p, at in found["answer"]["cut"].items()}
+        branches = {p: branch_of(world, manifest, p, True) for p in cut}
+        expected = [_shown(view, bar) for bar in world.truth.bars(symbol, interval.us, branches, cut)]
+        assert found[view.name] == expected, f"as of {version}: {found[view.name]} is not {expected}"
+        world.trace.count("answers as of a version")
 
 
 def check_forward(world: "World", service: Service, view: Any) -> None:

@@ -100,6 +100,7 @@ class SimFiles(LocalFiles):
         self._pause("lock", path)
         program = self._scheduler.current
         while path in self._locks and not self._locks[path].dead:
+            assert program is not None, f"the world itself waits for {self._locks[path].name}"
             self._pause("wait for lock", path)
         if program is not None:
             self._locks[path] = program

@@ -12,7 +12,8 @@ tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or e
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,13 @@ class InlinePool:
         """Nothing is open."""
 
 
+class _Name:
+    """A name that a replay gives again."""
+
+    def __init__(self, number: int) -> None:
+        self.hex = str(number)
+
+
 @contextmanager
 def light() -> Iterator[None]:
     """The stand-ins are in place."""
@@ -217,5 +225,6 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.run.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.run.restate", lambda *_: ())
+        patch.setattr("versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield

@@ -131,6 +131,10 @@ class SimLog(MemoryLog):
         self.book.now[place] = Branch(old.start, old.below(end))
         self.book.cut_off[partition] = min(end, self.book.cut_off.get(partition, end))
 
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        self.pause(f"delete {topic} {dict(offsets)}")
+        super().delete_before(topic, offsets)
+
     def compact_below(self, topic: str, partition: int, upto: int) -> None:
         """Compact what is below `upto`, as Kafka leaves its newest segment alone."""
         part = self._known(topic)[partition]

@@ -7,6 +7,8 @@ the simulation as a violation.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from batch_layer.errors import ExpiryError
+from batch_layer.expire import expire
 from batch_layer.run import BatchRun
 from event_log.errors import AppendError, LogError
 from ingest.chunk import nothing, of_lines
@@ -17,7 +19,8 @@ from slackwater.errors import SlackwaterError
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.simulation.light import InlinePool, compute_with, summarise
-from versions.errors import LostRaceError
+from versions.errors import LostRaceError, NoSuchVersionError, RollbackError
+from versions.rollback import rollback as go_back
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -78,6 +81,27 @@ def batch(world: "World") -> None:
         world.note(f"  published {manifest.version}")
         world.trace.count("versions")
         world.trace.count(f"proofs {manifest.proof.outcome}")
+
+
+def expiry(world: "World") -> None:
+    """batch expire: retire, then remove."""
+    try:
+        done = expire(world.log, world.names, world.store, world.clock, keep=world.random.choice([1, 1, 2]))
+    except ExpiryError:
+        world.trace.count("expiries that met a moving pointer")
+        return
+    world.trace.count("versions retired", len(done.retired))
+    world.trace.count("deltas removed", len(done.deltas))
+    world.trace.count("files removed", len(done.paths))
+
+
+def rollback(world: "World") -> None:
+    """batch rollback: to one of the newest versions, current or retired as it may be."""
+    version = world.random.choice([*sorted(world.manifests)[1:][-4:], 1])
+    try:
+        go_back(world.store, version, "the seed says so", "sim", world.clock.now_us())
+    except (NoSuchVersionError, RollbackError):
+        world.trace.count("rollbacks refused")
 
 
 def new_service(world: "World") -> Service:

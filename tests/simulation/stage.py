@@ -9,6 +9,7 @@ stage.whole()                 a fresh server's answers are whole, and right
 
 from collections.abc import Sequence
 
+from batch_layer.expire import expire
 from event_log.cell import Cell, decode_cell, decode_lane, lane_of
 from event_log.decode import decode
 from pipeline.segment import States
@@ -104,6 +105,10 @@ class Stage:
         manifest = mains.new_run(self.world).run()
         self.world.check()
         return manifest
+
+    def expire(self, keep: int) -> None:
+        """A whole expiry."""
+        expire(self.log, self.world.names, self.world.store, self.world.clock, keep)
 
     def program(self) -> Program:
         """A batch run that has not begun."""

@@ -13,12 +13,12 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, prove, run, segments
+from batch_layer import archive, expire, prove, run, segments
 from event_log import cell, chain
 from ingest import duplicates
 from serving import feed, hot, log_checks
 from speed_layer import beginning, sink, tiling, worker
-from versions import store
+from versions import leases, retention, store
 from views import view
 
 
@@ -168,6 +168,22 @@ SWITCHES = (
     ),
     Switch(10, "the grid belongs to the definition", (Edit(view.View, "definition", '"grid": GRID,', ""),)),
     Switch(
+        11,
+        "the log is kept from the smallest retained cut",
+        (Edit(retention, "smallest_cut", "p: min(", "p: max("),),
+    ),
+    Switch(
+        12,
+        "versions retire before anything is removed",
+        (Edit(expire, "_retire", "store.retire(version, clock.now_us())", "pass"),),
+    ),
+    Switch(
+        12,
+        "deltas stay from the smallest delta_start of what is kept",
+        (Edit(retention, "smallest_delta_start", "p: min(", "p: max("),),
+        seeds=200,
+    ),
+    Switch(
         13,
         "the definition is in the key",
         (Edit(view.View, "definition", "json.dumps(meaning, separators=", "json.dumps(self.name, separators="),),
@@ -219,6 +235,12 @@ SWITCHES = (
             ),
         ),
         seeds=20,
+    ),
+    Switch(
+        18,
+        "what a living run stands on is held",
+        (Edit(leases.Leases, "living", "if lease is not None]", "if False]"),),
+        seeds=200,
     ),
     Switch(
         19,

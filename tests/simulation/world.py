@@ -76,6 +76,7 @@ class World:
         self.inbox: list[list[bytes]] = []
         self.taken = 0
         self.proof_deadline_s = 0.0
+        self.haste = 1.0
         self.step_number = 0
         self._ids: defaultdict[str, int] = defaultdict(int)
         self._runs = self._started = 0
@@ -123,8 +124,12 @@ class World:
         """So many random steps with every check after each, then quiet, and everything must be whole."""
         moves = self._moves()
         fated = self.random.random() < 0.15
-        if self.random.random() < 0.15:
+        mood = self.random.random()
+        if mood < 0.15:
             del moves[self.run_batch]  # version 0 until all is quiet
+        elif mood > 0.6:
+            moves.update({self.run_batch: 30, self.expire: 12, self.roll_back: 12})
+            self.haste = 8.0
         names, weights = list(moves), [moves[move] for move in moves]
         try:
             self.start_speed()
@@ -150,7 +155,9 @@ class World:
             self.produce: 22,
             self.arrive: 10,
             self.turn_clock: 10,
-            self.run_batch: 7,
+            self.run_batch: 9,
+            self.expire: 5,
+            self.roll_back: 4,
             self.compact: 4,
             self.gap: 4,
             self.crash: 4,
@@ -170,6 +177,7 @@ class World:
             layer = self.random.choice(["merged", "merged", "merged", "batch"])
             checks.check_answer(self, service, self.random.choice(self.symbols()), interval, view, layer)
             checks.check_forward(self, service, view)
+            checks.check_as_of(self, service, self.random.choice(self.symbols()), interval, view)
 
     def _take_versions(self) -> None:
         """Check what was published since; only the pointer's version may have a child."""
@@ -196,7 +204,8 @@ class World:
         self.programs = [program for program in self.programs if program.running]
         if self.programs:
             (program,) = self.random.choices(self.programs, [program.pace for program in self.programs])
-            program.advance(self.random.choice([1, 1, 2, 3, 5, 10, 25, 40]))
+            hasty = self.haste > 1 and program.kind in {"batch", "expiry", "rollback"}
+            program.advance(self.random.choice([1, 5, 25, 60, 150, 150] if hasty else [1, 1, 2, 3, 5, 10, 25, 40]))
 
     def produce(self) -> None:
         """Events: for the door, or past it by a foreign writer, who doubles ids and writes what does not decode."""
@@ -281,9 +290,17 @@ class World:
     def run_batch(self) -> None:
         """A batch run begins; others may be under way."""
         running = sum(program.kind == "batch" for program in self.programs)
-        if running < 3:
+        if running < (3 if self.haste == 1 else 2):
             self.trace.count("runs side by side", running)
-            self.start("batch", mains.batch, pace=self.random.choice([0.3, 1.0, 3.0]))
+            self.start("batch", mains.batch, pace=self.haste * self.random.choice([0.3, 1.0, 3.0]))
+
+    def expire(self) -> None:
+        """An expiry begins, beside whatever is under way."""
+        self.start("expiry", mains.expiry, pace=self.haste)
+
+    def roll_back(self) -> None:
+        """Somebody rolls back, or forward again."""
+        self.start("rollback", mains.rollback, pace=self.haste)
 
     def stall(self) -> None:
         """A program becomes slow, or fast again."""
