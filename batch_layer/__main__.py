@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         settings = from_environ(os.environ)
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, VIEWS, SystemClock(), options)
-        run.proof_deadline_s = settings.proof_seconds
+        run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         manifest = run.run()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -45,6 +45,11 @@ class ImportedEpoch:
     summary: Summary
 
 
+def new_epoch() -> str:
+    """A name that no epoch has. Whoever imports leases it first (`VersionStore.lease`), for expiry to pass it over."""
+    return f"import-{uuid.uuid4().hex[:12]}"
+
+
 def import_history(
     source: Source,
     store: VersionStore,
@@ -66,7 +71,7 @@ def import_history(
     """
     if lock.topic_id != log.topic_id(names.trades):
         raise ValueError(f"the lock is that of topic {lock.topic_id}")
-    epoch = epoch or f"import-{uuid.uuid4().hex[:12]}"
+    epoch = epoch or new_epoch()
     folder = store.home / "archive" / epoch
     filtered = DuplicateFilter(log, names.trades, store, clock)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own

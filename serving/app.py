@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from event_log.clock import Clock
 from event_log.log import Log
 from event_log.names import TopicNames
+from serving.admin import ROLLBACK_BODY, AdminRoutes
 from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
 from serving.edge import Edge
@@ -37,6 +39,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stream"})
 """Names of routes under /v1/ that no view may take."""
+
+_BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key of `slackwater key create`.")
 
 _PROBLEM = {"description": "A problem, RFC 9457.", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 
@@ -100,6 +104,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     _get(app, "/v1/restatements", restatements, text, RESTATEMENTS_PARAMETERS, RESTATEMENTS_SCHEMA)
     _get(app, "/v1/versions", catalog.versions, "Published versions.")
     _get(app, "/v1/versions/{version}", catalog.version, "One version's manifest.")
+    _post_rollback(app, AdminRoutes(service).rollback)
     handoff = HandoffRoute(service).answer
     text = "The proof that a version is its parent and the deltas between their cuts."
     _get(app, "/v1/versions/{version}/handoff", handoff, text, schema=HANDOFF_SCHEMA)
@@ -136,6 +141,26 @@ def _get(
         responses={200: found, "4XX": _PROBLEM, "5XX": _PROBLEM},
         openapi_extra={"parameters": listed} if listed else None,
         operation_id="get" + path.replace("/", "_").replace("{", "").replace("}", ""),
+    )
+
+
+def _post_rollback(app: FastAPI, endpoint: Endpoint) -> None:
+    text = "Serve an older version that is kept, at once, after reading all its files. Needs a key of the scope admin."
+    version = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    app.add_api_route(
+        "/v1/versions/{version}/rollback",
+        endpoint,
+        methods=["POST"],
+        summary=text,
+        description=text,
+        response_class=Response,
+        responses={200: {"description": "The move, as it was recorded."}, "4XX": _PROBLEM, "5XX": _PROBLEM},
+        openapi_extra={
+            "parameters": [version],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": ROLLBACK_BODY}}},
+        },
+        dependencies=[Security(_BEARER)],  # says so in the OpenAPI document; it is checked by `serving.auth`
+        operation_id="post_v1_versions_version_rollback",
     )
 
 

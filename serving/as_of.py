@@ -4,10 +4,10 @@ from collections import OrderedDict
 from threading import Lock
 
 from serving.batch import BatchReader
-from serving.problems import ProblemError
+from serving.problems import ProblemError, retired
 from serving.snapshot import Snapshot, snapshot_key
 from serving.versions_watch import VersionsWatch
-from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError
+from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
 from versions.store import VersionStore
 
 KEPT_VERSIONS = 4
@@ -35,11 +35,13 @@ class AsOf:
         """The snapshot of a version.
 
         Raises:
-            ProblemError: 404 if there is no such version, 503 if it is not whole.
+            ProblemError: 404 if there is no such version, 410 if it was retired, 503 if it is not whole.
         """
         try:
             manifest = self._store.manifest(version)
             self._watch.candidates.check(manifest)
+        except RetiredVersionError as error:
+            raise retired(version) from error
         except NoSuchVersionError as error:
             raise ProblemError(404, "unknown-version", f"There is no version {version}. See /v1/versions.") from error
         except (ManifestError, DamagedFileError) as error:

@@ -46,6 +46,8 @@ class BarsRoute:
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
+            if query.as_of is not None and error.kind == "files-unreadable":
+                await self._grounds.refuse_retired(query.as_of)
             raise
         if query.as_of is not None:
             return reply(request, body, immutable=True)

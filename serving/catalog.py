@@ -1,5 +1,6 @@
 """What there is: instruments and versions."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -10,16 +11,20 @@ from starlette.responses import Response
 from serving.answer import time_json
 from serving.handoff import proof_summary
 from serving.parameters import ValueRefusedError, read_parameters, whole
-from serving.problems import ProblemError, unreadable
+from serving.problems import ProblemError, retired, unreadable
 from serving.query import INSTRUMENTS_PARAMETERS
 from serving.reply import reply
 from serving.service import Service
 from serving.snapshot import Snapshot
 from serving.units import quantity_unit
-from versions.errors import ManifestError, NoSuchVersionError
+from versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from versions.handoff import latest_proof
 from versions.manifest import Manifest
+from versions.moves import Move
 from versions.proof import Proof
+from versions.retention import State, states
+
+_LOG = logging.getLogger("slackwater.serving")
 
 
 class CatalogRoutes:
@@ -53,7 +58,7 @@ class CatalogRoutes:
     async def versions(self, request: Request) -> Response:
         """Every version that can be read, newest first, and which one is served."""
         read_parameters((), request.query_params.multi_items())
-        manifests = await self._service.pool.run(self._manifests)
+        manifests, moves = await self._service.pool.run(self._manifests)
         snapshot = self._service.watch.snapshot
         found = [
             {
@@ -66,10 +71,12 @@ class CatalogRoutes:
                 "restated": dict(manifest.restated),
                 "definitions": dict(manifest.definitions),
                 "proof": proof_summary(proof),
+                "state": state,
             }
-            for manifest, proof in manifests
+            for manifest, proof, state in manifests
         ]
-        return reply(request, orjson.dumps({"versions": found, "served": snapshot and snapshot.version}))
+        served = snapshot and snapshot.version
+        return reply(request, orjson.dumps({"versions": found, "served": served, "rollbacks": moves}))
 
     async def version(self, request: Request) -> Response:
         """One version's manifest, without the files of trade ids."""
@@ -79,15 +86,24 @@ class CatalogRoutes:
         try:
             number = whole(1, 2**31)(text)
             manifest = await self._service.pool.run(lambda: self._service.store.manifest(number))
+        except RetiredVersionError as error:
+            raise retired(number) from error
         except (ValueRefusedError, NoSuchVersionError) as error:
             raise missing from error
         except ManifestError as error:
             raise unreadable(number) from error
         return reply(request, orjson.dumps(_manifest_json(manifest)))
 
-    def _manifests(self) -> list[tuple[Manifest, Proof]]:
+    def _manifests(self) -> tuple[list[tuple[Manifest, Proof, str]], list[dict[str, Any]]]:
         store = self._service.store
-        return [(manifest, latest_proof(store, manifest)) for manifest in store.readable()]
+        found: dict[int, State] = {}
+        moves: list[dict[str, Any]] = []
+        try:
+            found = states(store)
+            moves = [move_json(move) for move in store.moves.until(store.pointer().move)]
+        except VersionError as error:  # which version is current is unknown; which there are is not
+            _LOG.warning("The states of versions are unknown: %s", error)
+        return [(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()], moves
 
     def _spans(self, snapshot: Snapshot) -> dict[tuple[str, str, int], tuple[int, int]]:
         """(venue, symbol, partition) -> first and last base start."""
@@ -106,6 +122,12 @@ class CatalogRoutes:
                     first, last = spans.get(name, span)
                     spans[name] = min(first, span[0]), max(last, span[1])
         return spans
+
+
+def move_json(move: Move) -> dict[str, Any]:
+    """A rollback, as it was recorded."""
+    facts = {"move": move.number, "from": move.source, "to": move.target}
+    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason}
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:

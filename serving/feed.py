@@ -59,6 +59,7 @@ class Feed:
         """Read again from `starts`; partitions that are not named, from their first delta."""
         with self._lock:
             self._starts = dict(starts)
+            self._goal = None  # not caught up from this moment on
 
     def step(self) -> None:
         """Read once and put what was read. Does nothing before the first `restart`."""

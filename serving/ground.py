@@ -13,7 +13,7 @@ from serving.answer import partitions_json
 from serving.cursor import Cursor
 from serving.ends import Ends
 from serving.merge import Place
-from serving.problems import ProblemError, gone, not_serving, unknown_instrument
+from serving.problems import ProblemError, gone, not_serving, retired, unknown_instrument
 from serving.service import Service
 from serving.snapshot import Snapshot
 from views.view import View
@@ -92,19 +92,27 @@ class Grounds:
         """The ground of one version alone.
 
         Raises:
-            ProblemError: 404 for an unknown version or instrument, 409 if it was made by another definition, 503 if it
-                is not whole.
+            ProblemError: 404 for an unknown version or instrument, 410 for a retired version, 409 if it was made by
+                another definition, 503 if it is not whole.
         """
         service = self._service
         snapshot = service.as_of.known(version)
         if snapshot is None:
             snapshot = await service.pool.run(lambda: service.as_of.snapshot(version))
+        elif snapshot is not service.watch.snapshot:  # what is served is leased
+            await self.refuse_retired(version)
         held = snapshot.manifest.definitions.get(self._view.name)
         if held != self._view.definition:
             detail = f"Version {version} holds definition {held} of {self._view.name}, not {self._view.definition}."
             raise ProblemError(409, "other-definition", detail)
         alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
         return Ground(alone, "batch", self._partitions(venue, symbols, alone, hot=False), {})
+
+    async def refuse_retired(self, version: int) -> None:
+        """Raises ProblemError, 410, if the version was retired meanwhile."""
+        service = self._service
+        if await service.pool.run(lambda: service.store.retired(version)):
+            raise retired(version)
 
     def cursor(self, ground: Ground, after: Place) -> Cursor:
         """The cursor behind `after`; what it stands on is kept for a while."""

@@ -5,6 +5,7 @@
 Not here: where exceptions are caught (`serving.edge`, `serving.app`).
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,17 +22,26 @@ class ProblemError(Exception):
     `retry_after_s` tells the client when to come again.
     """
 
-    def __init__(self, status: int, kind: str, detail: str, retry_after_s: int | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.headers = dict(headers or {})
         self.more = more
 
     def response(self) -> Response:
         """The answer."""
-        headers = {"Cache-Control": "no-store"}
+        headers = {"Cache-Control": "no-store", **self.headers}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(self.retry_after_s)
         return Response(self.body(), self.status, headers, MEDIA_TYPE)
@@ -57,6 +67,11 @@ def parameter_problem(errors: list[dict[str, str]]) -> ProblemError:
 def gone(detail: str) -> ProblemError:
     """410: what a cursor stands on is not there any more."""
     return ProblemError(410, "cursor-gone", f"{detail} Ask again without the cursor.")
+
+
+def retired(version: int) -> ProblemError:
+    """410: a version was retired."""
+    return ProblemError(410, "version-retired", f"Version {version} was retired. See /v1/versions.")
 
 
 def unknown_instrument(venue: str, symbols: list[str]) -> ProblemError:

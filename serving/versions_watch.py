@@ -19,6 +19,7 @@ from serving.batch import BatchReader, whole_bars
 from serving.candidates import Candidates, Choice, NothingWholeError
 from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
+from serving.leases import ServedLeases
 from serving.log_checks import cut_reasons, lost_ends, mark_reasons
 from serving.log_watch import LogFacts, LogWatch
 from serving.row_cache import RowCache
@@ -68,6 +69,7 @@ class VersionsWatch:
         self._clock = clock
         self._rows = rows
         self._inspector = inspector
+        self._leases = ServedLeases(store)
         self._state: object = None
         self._pointed: object = None
         self._looked_at = float("-inf")
@@ -100,6 +102,7 @@ class VersionsWatch:
     def close(self) -> None:
         """Release connections and databases."""
         self.log_watch.close()
+        self._leases.keep(())
         if self.snapshot is not None:
             self.snapshot.batch.close()
 
@@ -157,6 +160,7 @@ class VersionsWatch:
             self.snapshot = None  # as a server that starts now: what is damaged is not read
             return
         try:
+            self._leases.take(0 if choice.manifest is None else choice.manifest.version)
             snapshot = self._snapshot(choice, facts)
         except (VersionError, LogError) as error:
             self._fail(error)
@@ -175,6 +179,7 @@ class VersionsWatch:
         while len(self._kept) > KEPT_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]
         self.snapshot = snapshot
+        self._leases.keep(kept.version for kept in self._kept.values())
 
     def _fail(self, error: Exception) -> None:
         self.error = str(error)

@@ -15,7 +15,9 @@ from slackwater.faults import arm
 from slackwater.settings import SETTINGS, Setting, from_environ
 from stack.cli_batch import archive, batch
 from stack.cli_ingest import ingest, topics
+from stack.cli_keys import key
 from stack.cli_measure import bench, swaps, verify
+from stack.cli_retention import expire_command, rollback_command
 from stack.cli_serve import serve, speed
 from stack.cli_stack import demo, doctor, up
 from stack.context import Context
@@ -48,8 +50,11 @@ def main(context: click.Context, /, **given: str | None) -> None:
 for _setting in reversed(SETTINGS):
     main = _option(_setting)(main)
 
-for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, serve, verify, bench, swaps):
+for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, bench, swaps):
     main.add_command(_command)
+
+for _command in (rollback_command, expire_command):
+    batch.add_command(_command)
 
 
 def run() -> None:

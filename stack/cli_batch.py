@@ -11,16 +11,18 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ingest.archive_import import import_history
+from ingest.archive_import import import_history, new_epoch
 from ingest.lock import hold
 from slackwater.errors import SlackwaterError, StorageError
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
 from stack.cli_restatements import restatements_command
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
+from versions.files import holding
 from versions.handoff import latest_proof
 from versions.manifest import Manifest
 from versions.proof import Forced, Proof
+from versions.retention import states
 from views.registry import VIEWS
 
 logger = logging.getLogger(__name__)
@@ -68,15 +70,21 @@ def run_command(context: Context, every: int | None, force: str | None, as_json:
 @json_option
 @pass_context
 def list_command(context: Context, as_json: bool) -> None:
-    """The published versions, the newest first, and which one is served."""
+    """The versions that are kept, the newest first, what became of each, and the rollbacks."""
     store = context.store
-    served = store.pointer().version
-    versions = store.readable()
-    facts = {"served": served, "versions": [manifest_facts(m, latest_proof(store, m)) for m in versions]}
+    pointer, versions, state = store.pointer(), store.readable(), states(store)
+    served, moves = pointer.version, store.moves.until(pointer.move)
+    facts = {
+        "served": served,
+        "versions": [
+            {**manifest_facts(m, latest_proof(store, m)), "state": state.get(m.version, "retained")} for m in versions
+        ],
+        "rollbacks": [asdict(move) for move in moves],
+    }
 
     def show() -> None:
         table = Table(
-            *("", "version", "published (UTC)", "events", "new", "duplicates", "restated", "cut", "took"),
+            *("", "version", "state", "published (UTC)", "events", "new", "duplicates", "restated", "cut", "took"),
             *("proof", "records", "gap", "overlap", "compared", "differ"),
             box=None,
             padding=(0, 2),
@@ -85,6 +93,7 @@ def list_command(context: Context, as_json: bool) -> None:
             table.add_row(
                 "[green]●[/]" if m.version == served else "",
                 str(m.version),
+                state.get(m.version, "retained"),
                 f"{datetime.fromtimestamp(m.created_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
                 f"{m.counts['events']:,}",
                 f"{m.counts['new_events']:,}",
@@ -95,6 +104,9 @@ def list_command(context: Context, as_json: bool) -> None:
                 *proof_columns(latest_proof(store, m)),
             )
         console.print(table if versions else "No version yet. Make one with `slackwater batch run`.")
+        for move in moves:
+            at = f"{datetime.fromtimestamp(move.at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+            console.print(f"{at}  {move.source} -> {move.target}  {move.by}: {move.reason}", markup=False)
 
     emit(as_json, facts, show)
 
@@ -167,15 +179,19 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
 
     for file in files:
         source = open_input(file, **options)
-        # The lock is held until the epoch is published: no ingest may accept an id in between.
-        with hold(context.settings.home, context.log.topic_id(context.names.trades)) as lock:
+        epoch = new_epoch()
+        # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
+        with (
+            hold(context.settings.home, context.log.topic_id(context.names.trades)) as lock,
+            holding(context.store.lease(epoch, epochs=[epoch])),
+        ):
             with progress_bar(as_json) as progress:
-                done = import_history(source, context.store, context.log, context.names, CLOCK, lock, progress)
+                done = import_history(source, context.store, context.log, context.names, CLOCK, lock, progress, epoch)
             facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
                 run = BatchRun(context.log, context.names, context.store, VIEWS, CLOCK, extra=extra)
-                run.proof_deadline_s = context.settings.proof_seconds
+                run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
                 facts["version"] = run.run().version
 
         def show(file: str = file, facts: dict[str, Any] = facts) -> None:
@@ -226,11 +242,13 @@ def _run(context: Context, force: str | None = None) -> Manifest:
         VIEWS,
         CLOCK,
         proof_deadline_s=context.settings.proof_seconds,
-        forced=None if force is None else Forced(_user(), force.strip()),
+        keep=context.settings.keep_versions,
+        forced=None if force is None else Forced(user(), force.strip()),
     ).run()
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this command, for the record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -7,6 +7,8 @@ import socket
 import sys
 from typing import Literal, NamedTuple
 
+from event_log.errors import LogError, TopicMissingError
+from event_log.topics import wrong_configs
 from slackwater.errors import SlackwaterError
 from stack import broker_artifacts, java
 from stack.broker_probe import serves
@@ -113,12 +115,26 @@ def _broker(context: Context) -> Finding:
     if not port.isdigit():
         return Finding("Kafka", "bad", f"{settings.servers!r} is no host:port", "Mend KAFKA_BOOTSTRAP_SERVERS.")
     if serves(host, int(port)):
-        return Finding("Kafka", "ok", f"answers at {settings.servers}")
+        return _topics(context)
     if settings.bootstrap:
         return Finding("Kafka", "bad", f"no answer at {settings.servers}", "Start it, or mend KAFKA_BOOTSTRAP_SERVERS.")
     if _taken(host, int(port)):
         return Finding("Kafka", "bad", f"something else listens on port {port}", "Set SLACKWATER_BROKER_PORT.")
     return Finding("Kafka", "ok", f"not running; `slackwater up` starts it on port {port}")
+
+
+def _topics(context: Context) -> Finding:
+    found = f"answers at {context.settings.servers}"
+    try:
+        wrong = wrong_configs(context.log, context.names)
+    except TopicMissingError:
+        return Finding("Kafka", "ok", found)
+    except LogError as error:
+        return Finding("Kafka", "bad", str(error))
+    if not wrong:
+        return Finding("Kafka", "ok", f"{found}, the topics' configs are right")
+    told = "; ".join(f"{name}: {', '.join(f'{k}={v}' for k, v in of.items())}" for name, of in wrong.items())
+    return Finding("Kafka", "bad", f"{found}, but {told}", "`slackwater topics create` sets them.")
 
 
 def _service(context: Context) -> Finding:

@@ -11,7 +11,7 @@ The cells are made by `Summariser` from the log's own bytes; what answers must b
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,16 @@ class World:
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 return await client.request(method, url, headers=dict(headers or {}))
+
+        return asyncio.run(ask())
+
+    def post(self, url: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> httpx.Response:
+        """A request with a body; headers may stand twice."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.post(url, content=body, headers=list(headers))
 
         return asyncio.run(ask())
 

@@ -36,6 +36,15 @@ class Hold(Protocol):
         """Remove the file and let go. Once."""
 
 
+@contextmanager
+def holding(hold: Hold) -> Iterator[None]:
+    """Release at the end of the block."""
+    try:
+        yield
+    finally:
+        hold.release()
+
+
 class Files(Protocol):
     """What versions need of a file system."""
 
@@ -45,8 +54,11 @@ class Files(Protocol):
     def create(self, path: Path, data: bytes) -> None:
         """Write a new file durably. Raises FileExistsError."""
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Put `data` in the place of a file durably; a reader sees the old bytes or the new, never a part."""
+    def replace(self, path: Path, data: bytes, private: bool = False) -> None:
+        """Put `data` in the place of a file durably; a reader sees the old bytes or the new, never a part.
+
+        `private`: nobody but the owner may read it.
+        """
 
     def make_folder(self, path: Path) -> None:
         """Make a folder, its parents where missing. Raises FileExistsError if it is there."""
@@ -94,10 +106,12 @@ class LocalFiles:
             os.fsync(file.fileno())
         _sync_folder(path.parent)
 
-    def replace(self, path: Path, data: bytes) -> None:
+    def replace(self, path: Path, data: bytes, private: bool = False) -> None:
         """See `Files.replace`."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with temporary.open("wb") as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

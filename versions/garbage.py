@@ -28,16 +28,22 @@ def garbage(
     kept = list(keep)
     listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
     numbers = store.numbers()
+    oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if _is_retired(store, n))}
     for number in numbers:
         if number in retired or not (_has_manifest(store, number) or any(lease.run for lease in leases)):
-            yield from _version(store, number, stays=number == numbers[-1])
+            # What a failed proof left is for people to read, until all that was published then is gone.
+            evidence = number > oldest and number not in retired
+            yield from _version(store, number, number == numbers[-1], evidence)
     yield from _archive(store, listed, {epoch for lease in leases for epoch in lease.epochs})
 
 
-def _version(store: VersionStore, number: int, stays: bool) -> Iterator[Path]:
+def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:
     folder = store.folder / str(number)
     names = store.files.names(folder)
+    if evidence and "handoff.json" in names:
+        yield from (folder / name for name in names if name != "handoff.json")
+        return
     yield from (folder / name for name in names if name not in _LAST)
     if stays:
         yield from (folder / name for name in names if name == _LAST[0])

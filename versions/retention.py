@@ -7,7 +7,7 @@ floors    per partition the smallest over what is kept, and never by age: two cu
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from versions.errors import DamagedFileError, RecordError
 from versions.manifest import Manifest
@@ -30,6 +30,29 @@ def smallest_delta_start(
 
 def _delta_start(manifest: Manifest, topic: str, topic_id: str) -> Mapping[int, int]:
     return manifest.delta_start if manifest.topics.get(topic, topic_id) == topic_id else {}
+
+
+State = Literal["current", "retained", "rolled back", "retired", "unreadable"]
+
+
+def states(store: VersionStore) -> dict[int, State]:
+    """What became of each published version that is not removed yet, by number.
+
+    Raises:
+        PointerError, RecordError: nobody can tell.
+    """
+    current, gone = store.pointer().version, store.withdrawn()
+    readable = {manifest.version for manifest in store.readable()}
+    found: dict[int, State] = {}
+    for number in store.numbers():
+        names = store.files.names(store.folder / str(number))
+        if number == current:
+            found[number] = "current"
+        elif number in readable:
+            found[number] = "rolled back" if number in gone else "retained"
+        elif "retired.json" in names or "manifest.json" in names:
+            found[number] = "retired" if "retired.json" in names else "unreadable"
+    return found
 
 
 class Plan(NamedTuple):

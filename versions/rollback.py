@@ -25,7 +25,7 @@ def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int
         raise RollbackError("Version 0 was retired by the first publication.", "Name a version of `batch list`.")
     if _pointed(store) == version:
         raise RollbackError(f"Version {version} is current already; nothing moved.")
-    hold = store.lease(f"rollback-{uuid.uuid4().hex}", version)  # it takes a while to read every file
+    hold = store.lease(f"rollback-{uuid.uuid4().hex}", [version])  # it takes a while to read every file
     try:
         manifest = store.manifest(version)
         wrong = refuted(store, manifest)
@@ -44,7 +44,7 @@ def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int
 
 def files_of(manifest: Manifest) -> list[StoredFile]:
     """Every file that a version stands on."""
-    return [*(e.file for e in manifest.views), *manifest.dataset]
+    return [*(entry.file for entry in manifest.views), *manifest.dataset]
 
 
 def _pointed(store: VersionStore) -> int | None:

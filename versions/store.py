@@ -231,16 +231,18 @@ class VersionStore:
         with self.files.lock(self.folder / "lock"):
             yield
 
-    def lease(self, name: str, version: int) -> Hold:
-        """Hold a version: it is not retired before `release`. `name` was never used before.
+    def lease(self, name: str, versions: Iterable[int] = (), epochs: Iterable[str] = ()) -> Hold:
+        """Hold versions and epochs: they are not removed before `release`. `name` was never used before.
 
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: it cannot be held.
         """
         with self.locked():
-            if version:
-                self.manifest(version)
-            return self.leases.take(name, [version])
+            held = list(versions)
+            for version in held:
+                if version:
+                    self.manifest(version)
+            return self.leases.take(name, held, epochs)
 
     def lease_current(self, name: str, epochs: Iterable[str]) -> tuple[Manifest | None, Hold]:
         """What the pointer names, held together with epochs of its own for one run; see `current` and `lease`."""

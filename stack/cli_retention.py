@@ -1,0 +1,72 @@
+"""`slackwater batch rollback` and `slackwater batch expire`."""
+
+import click
+
+from stack.cli_batch import user
+from stack.context import CLOCK, Context, pass_context
+from stack.output import console, emit, examples, json_option
+from versions.rollback import rollback
+
+
+@click.command(
+    name="rollback",
+    epilog=examples(
+        'slackwater batch rollback 7 --reason "wrong notional"', 'slackwater batch rollback 7 --reason "x" --json'
+    ),
+)
+@click.argument("version", type=click.IntRange(0))
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded with who and when.")
+@json_option
+@pass_context
+def rollback_command(context: Context, version: int, reason: str, as_json: bool) -> None:
+    """Serve a version that is kept, after reading all its files; also forward again, to one that was rolled back from.
+
+    Answers are exact at once: the log, the deltas and the archive are kept down to the oldest version. The next batch
+    run starts from it. Needs no running service.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason is empty.")
+    done = rollback(context.store, version, reason.strip(), user(), CLOCK.now_us())
+    facts = {"version": done.target, "from": done.source, "move": done.number, "by": done.by, "reason": done.reason}
+    emit(as_json, facts, lambda: console.print(f"version {done.target} is current; it was {done.source}."))
+
+
+@click.command(
+    name="expire",
+    epilog=examples("slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3"),
+)
+@click.option("--keep", type=click.IntRange(1), help="Versions to keep; default: SLACKWATER_KEEP_VERSIONS.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@json_option
+@pass_context
+def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: bool) -> None:
+    """Retire the oldest versions, and remove the deltas and files that nothing stands on any more.
+
+    The current version, the one that a server would fall back on, and what a running process uses stay, however old.
+    The event log loses nothing. Every batch run does this at its end.
+    """
+    from batch_layer.expire import expire
+
+    keep = keep or context.settings.keep_versions
+    done = expire(context.log, context.names, context.store, CLOCK, keep, dry_run)
+    facts = {
+        "kept": done.kept,
+        "retired": done.retired,
+        "deltas": {str(p): at for p, at in done.deltas},
+        "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
+        "waiting": done.waiting,
+        "dry_run": dry_run,
+    }
+
+    def show() -> None:
+        would = "would be " if dry_run else ""
+        console.print(f"{len(done.retired)} versions {would}retired, {len(done.kept)} kept: {_numbers(done.kept)}")
+        console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {facts['deltas'] or 'as before'}")
+        if done.waiting:
+            console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
+
+    emit(as_json, facts, show)
+
+
+def _numbers(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions)) or "none"

@@ -1,0 +1,202 @@
+"""The drill, with a real broker and real processes: publish a wrong definition on purpose, see the alarm, roll back,
+fix, recompute, expire. Somebody asks all the while; each answer equals the oracle at its own positions.
+
+    versions   1 -------- 2 wrong -- back to 1 ------- 3 right
+    served     1          1, and says why               3
+    answers    . . . . .  r r r r r  . . . . . . . . .  . . . .      r: with a refusal
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stack.broker import free_port
+from stack.errors import ServiceError
+from stack.verify import Answer, Client, Proof, compare
+from tests.beam_world import ROOT, SYMBOLS, World, kafka_world, program
+from views.bars import BARS
+from views.interval import parse_interval
+
+pytestmark = pytest.mark.broker
+
+DEADLINE_S = 120.0
+INTERVALS = [parse_interval(text) for text in ("1s", "1m", "1h")]
+
+
+@pytest.fixture
+def world(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("SLACKWATER_PORT", str(free_port()))
+    monkeypatch.setenv("SLACKWATER_PROOF_SECONDS", "30")
+    with kafka_world(broker, tmp_path / "home") as made:
+        yield made
+
+
+def run(world: World, *words: str, module: str = "stack.cli", code: int = 0) -> dict[str, Any]:
+    """A command as a process; what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words, "--json"],
+        cwd=ROOT,
+        env=world.environ(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if code == 0 else {}
+    return found
+
+
+@dataclass
+class Asker(threading.Thread):
+    """Asks for every instrument again and again; keeps each answer with what it refused."""
+
+    url: str
+    answers: list[tuple[Answer, list[str]]] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    failed: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        try:
+            with Client(self.url) as client:
+                while not self.stopped.wait(0.05):
+                    for instrument in client.get("/v1/instruments")["instruments"]:
+                        interval = INTERVALS[len(self.answers) % len(INTERVALS)]
+                        self.answers.append(client.answer(instrument["venue"], instrument["symbol"], interval))
+        except ServiceError as error:
+            self.failed = error
+
+
+@contextmanager
+def asking(url: str) -> Iterator[Asker]:
+    asker = Asker(url)
+    asker.start()
+    try:
+        yield asker
+    finally:
+        asker.stopped.set()
+        asker.join(30)
+
+
+def wait(what: str, there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not there():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)  # between two looks
+
+
+def ready(url: str) -> tuple[int, str]:
+    """The status of readiness, and its text."""
+    try:
+        found = httpx.get(f"{url}/health/ready", timeout=10)
+    except httpx.TransportError as error:
+        return 0, str(error)
+    return found.status_code, found.text
+
+
+@pytest.mark.timeout(300)
+def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_is_ever_wrong(world: World) -> None:
+    environ = world.environ()
+    url = f"http://127.0.0.1:{environ['SLACKWATER_PORT']}"
+    world.produce(80)
+    with program(world, "stack.cli", "speed", "run"), program(world, "stack.cli", "serve"):
+        assert run(world, "batch", "run")["version"] == 1
+        wait("version 1 is served", lambda: ready(url)[0] == 200)
+
+        def version() -> int:
+            found: int = httpx.get(f"{url}/v1/versions", timeout=10).json()["served"]
+            return found
+
+        wait("version 1 is served", lambda: version() == 1)
+        with asking(url) as asker:
+
+            def asked_again() -> None:
+                """A round of answers that began after now."""
+                goal = len(asker.answers) + 2 * len(SYMBOLS)
+                wait("somebody asks", lambda: len(asker.answers) >= goal or asker.failed is not None)
+                assert asker.failed is None
+
+            asked_again()
+            # Publish a wrong definition.
+            world.produce(40)
+            wrong = run(world, "batch", "run", module="tests.wrong_definition")
+            assert wrong["version"] == 2
+            assert wrong["definitions"]["bars"] != BARS.definition
+            assert wrong["proof"]["outcome"] == "unproven"
+            # See the alarm.
+            wait("the alarm", lambda: ready(url)[0] == 503)
+            assert f"Version 2 holds definition {wrong['definitions']['bars']} of bars" in ready(url)[1]
+            assert version() == 1
+            alarmed = len(asker.answers)
+            asked_again()
+            refused = [refusals for answer, refusals in asker.answers[alarmed + len(SYMBOLS) :]]
+            assert refused and all(refused)
+            # Roll back, over REST, with a key.
+            key = run(world, "key", "create", "--scope", "admin", "--name", "drill")["key"]
+            back = httpx.post(
+                f"{url}/v1/versions/1/rollback",
+                json={"reason": "bought volume counts what was sold"},
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=30,
+            )
+            assert (back.status_code, back.json()["from"], back.json()["to"]) == (200, 2, 1), back.text
+            wait("the alarm is over", lambda: ready(url)[0] == 200)
+            quiet = len(asker.answers)
+            asked_again()
+            assert not any(refusals for _, refusals in asker.answers[quiet + len(SYMBOLS) :])
+            listed = run(world, "batch", "list")
+            assert [(v["version"], v["state"]) for v in listed["versions"]] == [(2, "rolled back"), (1, "current")]
+            # Fix and recompute.
+            world.produce(40)
+            right = run(world, "batch", "run")
+            assert (right["version"], right["parent"], right["proof"]["outcome"]) == (3, 1, "equal")
+            wait("version 3 is served", lambda: version() == 3)
+            asked_again()
+            assert ready(url)[0] == 200
+        assert asker.failed is None
+        # The log keeps everything, so each answer is compared after the fact.
+        proof = Proof()
+        compare([answer for answer, _ in asker.answers], world.log, world.names, world.store, proof)
+        assert proof.answers == len(asker.answers)
+        assert proof.differ == 0, proof.differences
+        assert {answer.version for answer, _ in asker.answers} == {1, 3}
+        # Expire: the rolled back version and its deltas go, on the real broker, under the running service.
+        done = run(world, "batch", "expire", "--keep", "1")
+        assert (done["kept"], done["retired"]) == ([3, 1], [2])
+        assert world.store.numbers() == [1, 3]
+        first = world.store.manifest(1).delta_start
+        assert {p: b.start for p, b in world.log.bounds(world.names.deltas).items()} == first
+        assert httpx.get(f"{url}/v1/versions/2", timeout=10).status_code == 410
+        for _ in range(2):
+            world.produce(10)
+            newest = run(world, "batch", "run")
+        wait("version 5 is served", lambda: version() == newest["version"] == 5)
+        # Four versions stay leased by the service for its cursors; a new service holds none of them.
+    done = run(world, "batch", "expire", "--keep", "1")
+    assert (done["kept"], world.store.numbers()) == ([5, 4], [4, 5])
+    needed = world.store.manifest(4).delta_start
+    assert {p: b.start for p, b in world.log.bounds(world.names.deltas).items()} == needed
+    assert {b.start for b in world.log.bounds(world.names.trades).values()} == {0}
+    world.check(world.store.manifest(5))
+    with program(world, "stack.cli", "speed", "run"), program(world, "stack.cli", "serve"):
+        wait("a new service is ready", lambda: ready(url)[0] == 200)
+        with asking(url) as asker:
+            wait("somebody asks", lambda: len(asker.answers) >= len(SYMBOLS))
+        last = Proof()
+        compare([answer for answer, _ in asker.answers], world.log, world.names, world.store, last)
+        assert last.differ == 0 and last.answers
