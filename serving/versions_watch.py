@@ -87,7 +87,7 @@ class VersionsWatch:
         due = moved or now - self._looked_at >= LOOK_EVERY_S
         applied = self._hot.furthest()  # before the log's end is read, which can only be later
         facts = self._look(now) if due else self.log_watch.facts
-        if due and facts is not None:
+        if due and facts is not None and self.log_error is None:  # an end that was read before `applied` says nothing
             self._compare(facts, applied)
         if due:
             self.candidates.look()

@@ -138,6 +138,21 @@ def test_an_unreachable_log_is_said_and_what_is_known_goes_on(world: World) -> N
     assert world.get("/health/ready").status_code == 200
 
 
+def test_what_was_applied_after_the_last_look_at_a_log_that_went_away_is_not_taken_for_a_lost_tail(
+    world: World,
+) -> None:
+    published(world).step()
+    world.trade(at_s=90)
+    world.emit()
+    world.service.feed.step()  # the feed saw the trade; the watch has not looked at the log since
+    world.log.down = True
+    world.step()
+    world.log.down = False
+    world.step()
+    assert world.get("/health/ready").json()["reasons"] == []
+    assert answer(world)[0] == 4
+
+
 def test_a_server_that_starts_without_a_log_serves_the_batch_view_alone(world: World) -> None:
     published(world)
     world.log.down = True
