@@ -67,7 +67,12 @@ class KafkaLog:
         self.servers = servers
 
     def _client(self) -> dict[str, Any]:
-        return {"bootstrap_servers": [server.strip() for server in self.servers.split(",")], "client_id": "slackwater"}
+        return {
+            "bootstrap_servers": [server.strip() for server in self.servers.split(",")],
+            "client_id": "slackwater",
+            # By default the wait between two tries grows to 30 s: a broker would be back long before its clients.
+            "reconnect_backoff_max_ms": 1000,
+        }
 
     @contextmanager
     def admin(self) -> Iterator[Any]:
