@@ -48,9 +48,15 @@ def beginnings(
     topic_id = log.topic_id(topic)
     floor = retained(log, store, topic, topic_id, names.deltas)
     chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})
-    begin = {}
+    begin, bounds = {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
     for p in chains:
         lasts = [chain.last(floor.cut[p]) for chain in chains[p]]
+        reached = max((last.upto for last in lasts if last is not None), default=0)
+        if p in bounds and reached > bounds[p].end:
+            # The last cell is made again all the same: a server answers nothing until a version passes what was lost.
+            logger.error(
+                "%s[%d]: the log ends at %d, cells reach %d: its tail was lost", topic, p, bounds[p].end, reached
+            )
         begin[p] = min(floor.cut[p] if last is None else last.start for last in lasts)
     return begin
 

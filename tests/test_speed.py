@@ -371,6 +371,19 @@ def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(
     assert caplog.text.count("delta t.deltas[0]@") == 2
 
 
+def test_cells_beyond_the_logs_end_are_told_and_the_last_one_is_made_again(
+    log: MemoryLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(log, "eeee eeee ee")
+    put(log, BARS, 0, 4)
+    put(log, BARS, 4, 10, sealed=False)
+    assert begins(log, Versions(), BARS) == {0: 4}
+    assert not caplog.text
+    log.truncate(NAMES.trades, 0, 7)
+    assert begins(log, Versions(), BARS) == {0: 4}
+    assert "the log ends at 7, cells reach 10: its tail was lost" in caplog.text
+
+
 def test_group_offsets_are_never_read(log: MemoryLog) -> None:
     write(log, "eeee ee")
     log.committed[GROUP, NAMES.trades, 0] = 6
