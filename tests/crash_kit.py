@@ -97,11 +97,13 @@ class Program:
         return self.wait()
 
 
-def until(condition: Callable[[], Any], timeout_s: float = END_S) -> None:
-    """Wait until `condition` holds, with a look 20 times a second; fail if it does not in time."""
+def until(
+    condition: Callable[[], Any], timeout_s: float = END_S, told: Callable[[], object] = lambda: "it does not hold"
+) -> None:
+    """Wait until `condition` holds, with a look 20 times a second; fail with what is `told` if it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold in time"
+        assert time.monotonic() < deadline, told()
         time.sleep(0.05)
 
 
