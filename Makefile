@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak swaps web lock clean
+.PHONY: help demo test crash check bench soak swaps web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -41,6 +41,10 @@ demo: .venv/run.stamp web ## Start everything on this machine, stream trades, pr
 
 test: .venv/dev.stamp web ## Run the tests, with a real broker
 	.venv/bin/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+crash: .venv/dev.stamp web ## Kill everything: at every step, at random moments, and the log itself (half an hour)
+	.venv/bin/pytest -m crash
+	.venv/bin/python -m tests.crash $(ARGS)
 
 check: .venv/dev.stamp ## Check format, style, types and the direction of imports
 	.venv/bin/ruff format --check .

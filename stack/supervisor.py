@@ -17,7 +17,8 @@ from stack.java import dying_with_parent
 from stack.services import Service
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-HEALTHY_S = 30.0
+HEALTHY_S = 10.0
+"""A process that lived so long had started and worked: it is no loop of failing starts, and starts again at once."""
 STOP_S = 15.0
 
 OnLine = Callable[[str, str], None]

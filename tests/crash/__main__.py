@@ -1,0 +1,104 @@
+"""The soak: `slackwater up` and a door as real processes, SIGKILL at random moments, and a reader that trusts nobody.
+
+    python -m tests.crash --kills 200 --records 200000 --seed 1        what `make crash` runs; prints a table
+
+Every answer during the faults equals the oracle at its own `applied`, nothing goes back; and after, every id stands
+in the log once and every bar of every interval is right. Ends with 0 only if all of that holds.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+
+from event_log.decode import decode
+from event_log.log import read_range
+from stack.verify import Client, Proof, compare, verify
+from tests.crash.feeder import Feeder
+from tests.crash.killer import kill, recoveries
+from tests.crash.reader import Reader
+from tests.crash.table import Found
+from tests.crash.up import Up
+from tests.crash_kit import until
+
+SETTLE_S = 300.0
+
+
+def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found:
+    """Run one; the trades last as long as the kills."""
+    up = Up(home)
+    try:
+        until(up.ready, SETTLE_S)
+        began = time.monotonic()
+        feeder = Feeder(up, records, records / (kills * gap_s), seed)
+        reader = Reader(up, feeder, seed)
+        try:
+            killed = kill(up, feeder, kills, gap_s, seed)
+            until(lambda: feeder.done, SETTLE_S)
+            until(up.ready, SETTLE_S)
+            ended = time.monotonic()
+            until(lambda: any(moment > ended + 1 for moment in reader.level), SETTLE_S)
+            until(lambda: up.moment("batch", " published: ", ended) is not None, SETTLE_S)
+        finally:
+            reader.stop()
+            feeder.stop()
+        seconds = time.monotonic() - began
+        during = Proof()
+        compare(reader.answers, up.log, up.names, up.store, during)
+        with Client(up.url) as client:
+            after = verify(client, up.log, up.names, up.store)
+        found = taken(up)
+        wanted = feeder.expected()
+        return Found(
+            records=records,
+            deaths=recoveries(killed, up, reader),
+            lost=len(wanted - found.keys()),
+            doubled=sum(found.values()) - len(found) + len(found.keys() - wanted),
+            backwards=reader.backwards,
+            during=during,
+            after=after,
+            seconds=seconds,
+            versions=len(up.store.whole()),
+            restarts=feeder.restarts,
+            refused=Counter(reader.refused),
+        )
+    finally:
+        up.stop()
+
+
+def taken(up: Up) -> Counter[tuple[str, int]]:
+    """How often each (symbol, id) stands in the log."""
+    bounds = up.log.bounds(up.names.trades)
+    found: Counter[tuple[str, int]] = Counter()
+    starts, ends = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
+    for piece in read_range(up.log, up.names.trades, starts, ends):
+        table = decode(piece.records).table
+        found.update(zip(table.column("symbol").to_pylist(), table.column("trade_id").to_pylist(), strict=True))
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description="SIGKILL everything, and compare.")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--records", type=int, default=200_000)
+    parser.add_argument("--gap", type=float, default=3.5, metavar="SECONDS", help="mean time between two kills")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="slackwater-crash-") as folder:
+        found = soak(Path(folder), given.kills, given.records, given.gap, given.seed)
+    if given.json:
+        print(json.dumps(found.facts()))
+    else:
+        found.show(Console(highlight=False, width=None if sys.stdout.isatty() else 160))
+    return 0 if found.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

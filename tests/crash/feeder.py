@@ -1,0 +1,97 @@
+"""The feeder: trades of a seed through real doors, portion by portion, at an even rate, some of them twice.
+
+A door is a process that reads a pipe. One that dies, or that the log left alone, is followed by another, which gets
+the whole portion again: what was taken is a duplicate then. A portion is done when its door ended with 0.
+"""
+
+import contextlib
+import random
+import subprocess
+import threading
+import time
+
+from tests.crash.up import Up
+
+SYMBOLS = 8
+STEP_US = 3_000
+PORTION = 10_000
+TWICE = 0.01
+AGAIN_S = 0.5
+
+
+class Feeder:
+    """A thread that feeds `records` trades, `rate` a second. `fed` is how many were given to a door so far."""
+
+    def __init__(self, up: Up, records: int, rate: float, seed: int) -> None:
+        self.fed = 0
+        self.restarts = 0
+        self.start_us = time.time_ns() // 1000 - 3_600_000_000
+        self.process: subprocess.Popen[bytes] | None = None
+        self.error: BaseException | None = None
+        self._up = up
+        self._records = records
+        self._rate = rate
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether all are in the log."""
+        return not self._thread.is_alive()
+
+    @property
+    def time_us(self) -> int:
+        """The time of the newest trade that was given."""
+        return self.start_us + self.fed * STEP_US
+
+    def expected(self) -> set[tuple[str, int]]:
+        """(symbol, id) of every trade."""
+        return {(f"S{n % SYMBOLS}", n) for n in range(self._records)}
+
+    def stop(self) -> None:
+        """Give up, or join what is done."""
+        self._stop.set()
+        if self.process is not None:
+            self.process.kill()
+        self._thread.join()
+
+    def line(self, number: int) -> bytes:
+        """One trade; a pure function of its number."""
+        price, quantity = 100 + number * 7919 % 9973 / 100, 1 + number % 13
+        return (
+            f'{{"venue":"soak","symbol":"S{number % SYMBOLS}","trade_id":{number},'
+            f'"time":{self.start_us + number * STEP_US},"price":"{price:.2f}","quantity":"{quantity}",'
+            f'"side":"{("buy", "sell")[number % 2]}"}}\n'
+        ).encode()
+
+    def _run(self) -> None:
+        try:
+            for first in range(0, self._records, PORTION):
+                while not self._stop.is_set() and not self._portion(first, min(first + PORTION, self._records)):
+                    self.restarts += 1
+                    self._stop.wait(AGAIN_S)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _portion(self, first: int, upto: int) -> bool:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        # Unbuffered: a door that died leaves nothing behind that could not be flushed.
+        with self._up.start("ingest", "-", "--json", stdin=subprocess.PIPE, bufsize=0, **quiet) as process:
+            self.process = process
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # the door died; its exit code says so
+                began, paced = time.monotonic(), max(first, self.fed)
+                for number in range(first, upto):
+                    process.stdin.write(self.line(number))
+                    if self._random.random() < TWICE:
+                        process.stdin.write(self.line(self._random.randrange(number + 1)))
+                    if number >= paced:
+                        self.fed = number + 1
+                        due = began + (number - paced) / self._rate
+                        if due > time.monotonic() and self._stop.wait(due - time.monotonic()):
+                            return False
+                process.stdin.close()
+            return process.wait() == 0
