@@ -31,7 +31,7 @@ POINTS_OF_BATCH = [p for p in POINTS if p.partition(".")[0] in STEPS and p not i
 MOVED = {"publish.after"}
 """Where the pointer has moved already: what comes after is told as an error, and the version is whole."""
 
-AFTER = {"mark.append": 1, "archive.sync": 1, "compute.rename": 2}
+AFTER = {"mark.append": 1, "compute.rename": 2}
 """Points that come by often are met in the middle."""
 
 

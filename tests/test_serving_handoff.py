@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from serving_world import World
+from tests.serving_world import World
 
 from versions.handoff import handoff_path, write_handoff
 from versions.manifest import Manifest
