@@ -7,8 +7,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.serving_world import World
 
+from tests.serving_world import World
 from versions.handoff import handoff_path, write_handoff
 from versions.manifest import Manifest
 from versions.proof import Difference, Forced, Proof, Span

@@ -107,6 +107,7 @@ class _FloatRatio(Ratio):
 
 BROKEN: set[type[Measure]] = {_Broken}
 
+_SMALLER = "({n}_id::HUGEINT * 10000000000)::DECIMAL(38,8) - {n}"
 _ADDED = "merge_in_sql_is_merge_in_python"
 _WHOLE = "segments_merge_to_the_whole_however_events_are_dealt"
 _ORACLE = "summarise_is_what_the_oracle_says"
@@ -142,8 +143,8 @@ MUTANTS: dict[str, tuple[View, tuple[str, ...]]] = {
         _part("close", merge_in_python=lambda a, b: b if b[0] > a[0] else a),
         ("commutativity", _ADDED),
     ),
-    "close by id alone in SQL": (
-        _part("close", merge_in_sql=lambda n: f"max({n}_id) AS {n}_id, arg_max({n}, {n}_id) AS {n}"),
+    "close by id, then the smaller, in SQL": (  # by id alone, DuckDB would be right now and then
+        _part("close", merge_in_sql=lambda n: f"max({n}_id) AS {n}_id, arg_max({n}, {_SMALLER.format(n=n)}) AS {n}"),
         (_ADDED,),
     ),
     "open by id alone in the summary": (
