@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 PROBLEMS = {(404, "unknown-instrument"), (503, "not-serving")}
-GONE = {(404, "unknown-version"), (503, "files-unreadable"), (503, "version-damaged")}
+GONE = {(410, "version-retired"), (404, "unknown-version"), (503, "files-unreadable"), (503, "version-damaged")}
 
 
 def ask(
