@@ -19,7 +19,7 @@ from event_log.names import TopicNames
 from versions.garbage import garbage
 from versions.manifest import Manifest
 from versions.pointer import NOTHING
-from versions.retention import fallback, plan, smallest_delta_start
+from versions.retention import fallback, plan, smallest_delta_start, standing
 from versions.store import VersionStore
 
 _TRIES = 5
@@ -78,12 +78,16 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
                 for version in chosen.retire:
                     store.retire(version, clock.now_us())
                 store.leases.bury(store.leases.dead())
+            # A server that took its lease before it could see its version retired goes on with it.
+            leases = store.leases.living()
+            leased = {version for lease in leases for version in lease.versions}
+            stay, unreadable = standing(store, chosen, leased)
             kept = tuple(manifest.version for manifest in chosen.keep)
-            if chosen.unreadable:
-                why = f"Nobody knows what these versions stand on, they cannot be read: {chosen.unreadable}."
-                return Expired(kept, chosen.retire, waiting=why), chosen.keep, True
-            paths = tuple(garbage(store, chosen.keep, chosen.retire, leases))
-            return Expired(kept, chosen.retire, paths=paths), chosen.keep, 0 in leased
+            if unreadable:
+                why = f"Nobody knows what these versions stand on, they cannot be read: {unreadable}."
+                return Expired(kept, chosen.retire, waiting=why), stay, True
+            paths = tuple(garbage(store, stay, chosen.retire, leases))
+            return Expired(kept, chosen.retire, paths=paths), stay, 0 in leased
     raise ExpiryError("The pointer moved each time that it was looked at.", "Run it again.")
 
 

@@ -32,7 +32,7 @@ class ServedLeases:
             return
         name = f"server-{os.getpid()}-{uuid.uuid4().hex[:12]}-{version}"
         try:
-            self._holds[version] = self._store.lease(name, [version])
+            self._holds[version] = self._store.lease_served(name, version)
         except OSError as error:  # a folder that is read only is served all the same; expiry may then cut an answer off
             if not self._said:
                 _LOG.warning("No lease on version %d: %s", version, error)

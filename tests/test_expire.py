@@ -478,8 +478,9 @@ def test_expiry_beside_anything_leaves_every_kept_version_whole(tmp_path: Path) 
 def test_random_lives_keep_every_kept_version_whole(tmp_path: Path, seed: int) -> None:
     house, choose = House(tmp_path), random.Random(seed)
     going: list[Run] = []
+    served: list[tuple[int, Hold]] = []
     refused = 0
-    for _ in range(60):
+    for step in range(60):
         what = choose.choice(["run", "begin", "step", "step", "expire", "back", "death", "deltas", "server", "server"])
         try:
             if what == "run":
@@ -506,11 +507,18 @@ def test_random_lives_keep_every_kept_version_whole(tmp_path: Path, seed: int) -
                 house.dead_run()
             elif what == "deltas":
                 house.deltas(choose.randint(1, 4))
+            elif what == "server" and house.store.numbers():
+                number = choose.choice(house.store.numbers())
+                served.append((number, house.store.lease_served(f"server-{step}", number)))
+                if len(served) > 2:
+                    served.pop(0)[1].release()
         except VersionError:
             refused += 1
         house.check()
-    for run in going:
-        run.lease.release()
+        for number, _ in served:
+            house.store.check(files_of(house.store.stored_manifest(number)))
+    for hold in [*(run.lease for run in going), *(hold for _, hold in served)]:
+        hold.release()
     house.expire(keep=1)
     house.check()
     assert len(versions(house)) <= 3
@@ -580,6 +588,35 @@ def test_12_a_rollback_that_began_holds_its_target(house: House) -> None:
     rollback(house.through(files), 1, "", "test", 0)
     assert done[0].kept == (4, 3, 1)
     assert house.store.pointer().version == 1
+    house.check()
+
+
+def test_what_a_server_leases_while_it_is_being_retired_stays_until_it_lets_go(house: House) -> None:
+    """It takes no lock, so it may see a version that is retired a moment later."""
+    made = [house.run() for _ in range(4)]
+    holds: list[Hold] = []
+    files = Hooked(lambda _: None)
+
+    def hook(what: str) -> None:
+        if what == "replace" and not holds:  # before the first retirement is written
+            holds.append(house.store.lease_served("server", 1))
+
+    files.hook = hook
+    done = house.expire(keep=2, store=house.through(files))
+    assert done.retired == (2, 1)
+    with pytest.raises(RetiredVersionError):
+        house.back(1)
+    with pytest.raises(RetiredVersionError):
+        house.store.lease_served("another", 1)
+    house.store.check(files_of(made[0]))
+    assert house.store.numbers() == [1, 3, 4]
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas).items()} == made[0].delta_start
+    house.expire(keep=2)
+    house.store.check(files_of(made[0]))
+    holds[0].release()
+    house.expire(keep=2)
+    assert house.store.numbers() == [3, 4]
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas).items()} == made[2].delta_start
     house.check()
 
 

@@ -67,7 +67,7 @@ class Files(Protocol):
         """Remove a file, or a folder and all that is in it, durably; nothing happens where there is none."""
 
     def hold(self, path: Path, data: bytes) -> Hold:
-        """Write a new file and hold it until it is released or the process ends. Raises FileExistsError."""
+        """Write a new file, which is held from the moment it is there until it is released or the process ends."""
 
     def held(self, path: Path) -> bool:
         """Whether a living process holds a file."""
@@ -139,10 +139,12 @@ class LocalFiles:
     def hold(self, path: Path, data: bytes) -> "LocalHold":
         """See `Files.hold`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody else has it: whoever looks for dead ones waits for our caller
+        temporary = path.parent.with_name(f"{path.name}.tmp")  # beside the folder: in it, every file is held or dead
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, data)
         os.fsync(descriptor)
+        temporary.rename(path)
         return LocalHold(path, descriptor)
 
     def held(self, path: Path) -> bool:

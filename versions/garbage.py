@@ -30,7 +30,10 @@ def garbage(
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if _is_retired(store, n))}
+    standing = {manifest.version for manifest in kept}
     for number in numbers:
+        if number in standing:
+            continue
         if number in retired or not (_has_manifest(store, number) or any(lease.run for lease in leases)):
             # What a failed proof left is for people to read, until all that was published then is gone.
             evidence = number > oldest and number not in retired

@@ -4,8 +4,9 @@
 
 A lease is a file that its process holds a lock on; it ends with `release` or with the process, never by age. A batch
 run leases its parent (and so the parent's `delta_start`, which is not above its own) and its epoch; a server leases the
-versions that it answers from. Leases are taken and judged under the publish lock (`VersionStore`), so that none
-appears between a judgement and what follows from it.
+versions that it answers from. Runs and rollbacks take theirs under the publish lock (`VersionStore`), where expiry
+judges them. A server waits for nobody: it takes its lease and then looks whether the version is retired; expiry retires
+and then looks for leases, and what it finds is held, though retired.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ class Lease:
 
 
 class Leases:
-    """The leases under one folder. The caller holds the publish lock."""
+    """The leases under one folder."""
 
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder

@@ -9,7 +9,7 @@ floors    per partition the smallest over what is kept, and never by age: two cu
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from versions.errors import DamagedFileError, RecordError
+from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
 from versions.manifest import Manifest
 from versions.store import VersionStore
 
@@ -98,6 +98,19 @@ def plan(store: VersionStore, keep: int, current: int, behind: int | None, lease
         tuple(n for n in numbers if n not in stay),
         tuple(n for n in numbers if n in stay and n not in readable),
     )
+
+
+def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[tuple[Manifest, ...], tuple[int, ...]]:
+    """The manifests that something stands on: kept, or retired and leased all the same; and those nobody can read."""
+    manifests, unreadable = list(chosen.keep), list(chosen.unreadable)
+    for version in sorted(set(leased) - {0, *(manifest.version for manifest in manifests), *unreadable}):
+        try:
+            manifests.append(store.stored_manifest(version))
+        except NoSuchVersionError:  # retired and gone; whoever leased it sees that, too
+            continue
+        except ManifestError:
+            unreadable.append(version)
+    return tuple(manifests), tuple(unreadable)
 
 
 def _is_published(store: VersionStore, number: int) -> bool:

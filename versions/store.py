@@ -102,6 +102,10 @@ class VersionStore:
         """
         if self.retired(version):
             raise RetiredVersionError(version)
+        return self.stored_manifest(version)
+
+    def stored_manifest(self, version: int) -> Manifest:
+        """The manifest of a version, retired or not. Raises NoSuchVersionError, ManifestError."""
         try:
             found = decode_manifest(self.files.read(self.manifest_path(version)))
         except FileNotFoundError as error:
@@ -243,6 +247,21 @@ class VersionStore:
                 if version:
                     self.manifest(version)
             return self.leases.take(name, held, epochs)
+
+    def lease_served(self, name: str, version: int) -> Hold:
+        """Hold a version that is to be answered from, without waiting for a lock; see `versions.leases`.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError: it cannot be held.
+        """
+        hold = self.leases.take(name, [version])
+        try:
+            if version:
+                self.manifest(version)
+        except BaseException:
+            hold.release()
+            raise
+        return hold
 
     def lease_current(self, name: str, epochs: Iterable[str]) -> tuple[Manifest | None, Hold]:
         """What the pointer names, held together with epochs of its own for one run; see `current` and `lease`."""
