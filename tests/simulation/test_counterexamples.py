@@ -408,6 +408,7 @@ def test_without_its_rule_a_case_fails(switch: Switch) -> None:
     assert failed, f"nothing is wrong without the rule: {switch.rule}"
 
 
+@pytest.mark.crash  # minutes: how many seeds it takes is luck
 @pytest.mark.parametrize("switch", [switch for switch in SWITCHES if switch.seeds], ids=str)
 def test_without_a_rule_the_random_simulation_fails(switch: Switch) -> None:
     with switch.off():
