@@ -28,6 +28,22 @@ ELSEWHERE = {"archive.import", "prove.handoff"}
 
 POINTS_OF_BATCH = [p for p in POINTS if p.partition(".")[0] in STEPS and p not in ELSEWHERE]
 
+OFTEN = {
+    "mark.append",
+    "archive.write",
+    "archive.sync",
+    "compute.rename",
+    "prove.after",
+    "restate.write",
+    "publish.manifest",
+    "publish.pointer",
+    "publish.rename",
+    "publish.after",
+}
+"""The points inside steps, of which `make test` visits each; a run takes ten seconds, so the rest is for `make crash`."""
+
+KILLED_AT = [p if p in OFTEN else pytest.param(p, marks=pytest.mark.crash) for p in POINTS_OF_BATCH]
+
 MOVED = {"publish.after"}
 """Where the pointer has moved already: what comes after is told as an error, and the version is whole."""
 
@@ -70,7 +86,7 @@ def check(house: House, manifest: Manifest) -> None:
     house.verify()
 
 
-@pytest.mark.parametrize("point", POINTS_OF_BATCH)
+@pytest.mark.parametrize("point", KILLED_AT)
 def test_a_run_that_is_killed_there_leaves_the_old_version_served_and_the_next_one_succeeds(
     point: str, house: House
 ) -> None:
