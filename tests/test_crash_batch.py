@@ -40,7 +40,7 @@ OFTEN = {
     "publish.rename",
     "publish.after",
 }
-"""The points inside steps, of which `make test` visits each; a run takes ten seconds, so the rest is for `make crash`."""
+"""What `make test` visits. A case takes ten seconds, so the other points are for `make crash`."""
 
 KILLED_AT = [p if p in OFTEN else pytest.param(p, marks=pytest.mark.crash) for p in POINTS_OF_BATCH]
 
