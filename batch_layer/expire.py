@@ -16,6 +16,7 @@ from batch_layer.errors import ExpiryError
 from event_log.clock import Clock
 from event_log.log import Log
 from event_log.names import TopicNames
+from slackwater.faults import reach
 from versions.garbage import garbage
 from versions.manifest import Manifest
 from versions.pointer import NOTHING
@@ -48,16 +49,20 @@ def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep:
     """
     if keep < 1:
         raise ValueError(f"keep is {keep}")
+    reach("expire.before")
     done, manifests, nothing_below = _retire(store, clock, keep, dry_run)
     if done.waiting or not manifests:
         return done
     deltas = {} if nothing_below else _deltas(log, names, manifests)
     done = replace(done, deltas=tuple(sorted(deltas.items())))
     if not dry_run:
+        reach("expire.deltas")
         if deltas:
             log.delete_before(names.deltas, deltas)
         for path in done.paths:
+            reach("expire.remove")
             store.files.remove(path)
+    reach("expire.after")
     return done
 
 
@@ -76,6 +81,7 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
             chosen = plan(store, keep, pointer.version, behind, leased)
             if not dry_run:
                 for version in chosen.retire:
+                    reach("expire.retire")
                     store.retire(version, clock.now_us())
                 store.leases.bury(store.leases.dead())
             # A server that took its lease before it could see its version retired goes on with it.

@@ -47,6 +47,11 @@ Point = Literal[
     "publish.pointer",  # the manifest is durable
     "publish.rename",  # the new pointer is durable under another name
     "publish.after",
+    "expire.before",
+    "expire.retire",  # each version, under the lock; more versions stay than need to
+    "expire.deltas",  # versions are retired, nothing is removed
+    "expire.remove",  # each file or folder; the deltas are gone
+    "expire.after",
     "ingest.before",  # a chunk was read, nothing was judged
     "ingest.judge",  # each chunk was judged, nothing was sent
     "ingest.letter",  # dead letters are sent, not acknowledged

@@ -22,7 +22,7 @@ from stack.cli import main
 from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
-STEPS = {"mark", "archive", "compute", "prove", "restate", "publish", "ingest", "read", "emit", "commit"}
+STEPS = {"mark", "archive", "compute", "prove", "restate", "publish", "expire", "ingest", "read", "emit", "commit"}
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +45,15 @@ def test_every_step_has_a_point_before_and_after_it() -> None:
 
 
 def test_every_point_is_visited_by_the_crash_matrix() -> None:
-    batch, speed, ingest = ("tests.test_crash_batch", "tests.test_crash_speed", "tests.test_crash_ingest")
+    batch, expire, speed, ingest = (
+        import_module(f"tests.test_crash_{name}") for name in ("batch", "expire", "speed", "ingest")
+    )
     visited = [
-        *import_module(batch).POINTS_OF_BATCH,
-        *import_module(batch).ELSEWHERE,
-        *import_module(speed).POINTS_OF_SPEED,
-        *import_module(ingest).POINTS_OF_INGEST,
+        *batch.POINTS_OF_BATCH,
+        *batch.ELSEWHERE,
+        *expire.POINTS_OF_EXPIRE,
+        *speed.POINTS_OF_SPEED,
+        *ingest.POINTS_OF_INGEST,
     ]
     assert sorted(visited) == sorted(POINTS)
 

@@ -1,0 +1,68 @@
+"""The crash matrix of expiry: at each fault point SIGKILL, an I/O error and a full disk, then an expiry that ends.
+
+versions 1 2 3 4  ->  expiry dies at P  ->  every answer holds  ->  expiry again  ->  only what is kept is left
+"""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from serving.hot import KEPT_SNAPSHOTS
+from slackwater.faults import POINTS
+from tests.crash_kit import AGAIN, House, open_house
+
+pytestmark = pytest.mark.broker
+
+POINTS_OF_EXPIRE = [p for p in POINTS if p.partition(".")[0] == "expire"]
+EXPIRE = ("batch", "expire", "--keep", "1")
+
+
+@pytest.fixture(scope="module")
+def house(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house of its own: what expires here, others do not miss."""
+    with open_house(broker, tmp_path_factory.mktemp("crash-expire")) as found, found.running("speed", "run"):
+        found.world.produce(40)
+        for _ in range(KEPT_SNAPSHOTS):  # so many the service leases
+            publish(found)
+        yield found
+
+
+def publish(house: House) -> None:
+    house.world.produce(4)
+    ended = house.run("batch", "run")
+    assert ended.code == 0, ended.text
+
+
+def holds(house: House) -> None:
+    """What a kept version stands on is whole, and every merged answer is right."""
+    for manifest in house.world.store.retained():
+        house.world.check(manifest)
+    house.verify()
+
+
+@pytest.mark.parametrize("point", POINTS_OF_EXPIRE)
+@pytest.mark.parametrize(
+    "action", ["kill", pytest.param("eio", marks=pytest.mark.crash), pytest.param("enospc", marks=pytest.mark.crash)]
+)
+def test_an_expiry_that_dies_there_takes_nothing_that_is_needed_and_is_ended_by_the_next(
+    action: str, point: str, house: House
+) -> None:
+    for _ in range(2):
+        publish(house)
+    house.verify()  # the service serves, and leases, the newest
+    served = house.world.store.current()
+    ended = house.run(*EXPIRE, fault=f"{point}:{action}")
+    assert ended.code == (-signal.SIGKILL if action == "kill" else AGAIN), ended.text
+    assert house.world.store.current() == served
+    holds(house)
+    ended = house.run(*EXPIRE)
+    assert ended.code == 0, ended.text
+    kept = house.world.store.retained()
+    assert served is not None and kept[0] == served and len(kept) <= KEPT_SNAPSHOTS + 1  # the service leases its own
+    folders = house.world.store.files.names(house.world.store.folder)
+    assert {name for name in folders if name.isdigit()} == {str(manifest.version) for manifest in kept}
+    epochs = {entry.epoch for manifest in kept for entry in manifest.archive}
+    assert set(house.world.store.files.names(house.world.home / "archive")) == epochs
+    publish(house)
+    holds(house)
