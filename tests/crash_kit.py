@@ -121,7 +121,10 @@ def _prepare() -> None:
 def _main(arguments: tuple[str, ...], environ: dict[str, str], log: str) -> None:
     assert set(PRELOADED) <= sys.modules.keys(), "the modules were not there before the fork"
     assert threading.active_count() == 1
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # gone with the tests, however those end
+    # Gone with the tests, however those end: the one that forks lives while anybody holds this pipe's other end, and
+    # every child is given it, since it might want to fork, too.
+    os.close(forkserver._forkserver._forkserver_alive_fd)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(ROOT)
