@@ -25,7 +25,7 @@ from slackwater.errors import SlackwaterError
 from slackwater.faults import arm
 from slackwater.settings import from_environ
 from versions.store import VersionStore
-from views.registry import VIEWS
+from views.registry import DEFINITIONS, VIEWS
 
 
 class BatchOptions(PipelineOptions):
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
             return 0
         settings = from_environ(os.environ)
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
-        run = BatchRun(log, TopicNames(settings.prefix), store, VIEWS, SystemClock(), options)
+        run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         manifest = run.run()
     except SlackwaterError as error:

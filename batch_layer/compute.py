@@ -12,6 +12,8 @@ from batch_layer.errors import ComputeError
 from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
 from pipeline.segment import Segment
 from pipeline.summarise import Summarise
+from views.definitions import names_of
+from views.errors import DefinitionError
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.view import View
 
@@ -22,7 +24,13 @@ Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions |
 def build(
     pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path, finished: bool = False
 ) -> None:
-    """Add the batch layer to a pipeline; its views are written under `folder`."""
+    """Add the batch layer to a pipeline; its views are written under `folder`.
+
+    Raises:
+        DefinitionError: two views have one name, and so would have the same files.
+    """
+    if len(names_of(views)) < len(views):
+        raise DefinitionError(f"Two definitions of one view cannot be written to one folder, {folder}.")
     _ = (
         pipeline
         | "Segments of the archive" >> beam.Create(segments, reshuffle=False)

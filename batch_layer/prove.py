@@ -23,6 +23,7 @@ from versions.errors import DamagedFileError
 from versions.manifest import ArchiveFile, Manifest, ViewFile
 from versions.proof import Outcome, Proof, Span
 from versions.store import VersionStore
+from views.definitions import in_force
 from views.interval import PUBLISHED_INTERVALS
 from views.view import View
 
@@ -49,7 +50,10 @@ class Claim:
 
 
 class Prover:
-    """Proves claims about versions of `views`. `kept`, where it is a list, takes all states that differ."""
+    """Proves claims about versions. `views` are all definitions; a version is proven by the one that it holds.
+
+    `kept`, where it is a list, takes all states that differ.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,7 @@ class Prover:
                     reasons.append(_short(lane, joined))
             if any(joined.end < joined.upto for _, joined in lanes.values()) and between.bad:
                 reasons.append(between.bad)
-            for view in self._views:
+            for view in in_force(self._views, claim.definitions):
                 if claim.definitions.get(view.name) != view.definition:
                     continue
                 for shard, files in _shards(claim.files, view).items():
@@ -110,7 +114,7 @@ class Prover:
     def _common(self, claim: Claim) -> tuple[list[View], list[str]]:
         """The views of one definition in parent and version, its files whole; and why others are not among them."""
         common, reasons = [], []
-        for view in self._views:
+        for view in in_force(self._views, claim.definitions):
             held, own = claim.parent.definitions.get(view.name), claim.definitions.get(view.name)
             if own != view.definition or (claim.parent.version and held != own):
                 reasons.append(

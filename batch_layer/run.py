@@ -38,6 +38,7 @@ from versions.lineage import refuted
 from versions.manifest import Duplicates, Instrument, Manifest, Mark, ViewFile
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
+from views.definitions import in_force
 from views.interval import PUBLISHED_INTERVALS
 from views.session import connect, files_sql
 from views.sql import bounds_sql
@@ -55,7 +56,9 @@ def new_run_id() -> str:
 
 @dataclass
 class BatchRun:
-    """One run. `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
+    """One run. `views` are all definitions; the version gets those of its parent, the defaults where they are unknown.
+
+    `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
@@ -103,6 +106,7 @@ class BatchRun:
         topic = self.names.source(self.views[0].source)
         topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
         parent = self._parent(topic, topics, current)
+        views = in_force(self.views, parent.definitions)
         with self._step("check"):
             # A flipped bit mostly reads back without an error, and would be in every version from then on.
             self.store.check(parent.dataset)
@@ -129,11 +133,11 @@ class BatchRun:
             segments = archive_segments(self.store.home, topics[topic], archive)
             folder = self.store.folder / str(version) / "views"
             reach("compute.before")
-            self.compute(segments, self.views, folder, self.options)
+            self.compute(segments, views, folder, self.options)
             reach("compute.after")
             files = tuple(
                 ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
-                for view, interval, shard, path in written(segments, self.views, folder)
+                for view, interval, shard, path in written(segments, views, folder)
             )
         with self._step("prove"):
             claim = Claim(
@@ -141,7 +145,7 @@ class BatchRun:
                 topic_id=topics[topic],
                 delta_start=deltas_from(parent, self.names.deltas, topics[self.names.deltas]),
                 spans=_spans(start, cut, epoch),
-                definitions={view.name: view.definition for view in self.views},
+                definitions={view.name: view.definition for view in views},
                 files=files,
                 imported=self.extra.files,
             )
@@ -161,7 +165,7 @@ class BatchRun:
                 forced=self.forced is not None,
                 differing=self.differing,
             )
-            restated = restate(self.store, self.views, change)
+            restated = restate(self.store, views, change)
         with self._step("publish"):
             reach("publish.before")
             ids = (*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None))
@@ -174,12 +178,12 @@ class BatchRun:
                 topics=topics,
                 marks=tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
                 delta_start=delta_start,
-                definitions={view.name: view.definition for view in self.views},
+                definitions={view.name: view.definition for view in views},
                 counts=_counts(parent, duplicates, epoch, self.extra),
                 archive=archive,
                 ids=ids,
                 views=files,
-                instruments=_instruments(self.store.home, self.views[0], files),
+                instruments=_instruments(self.store.home, views[0], files),
                 proof=proof,
                 timings_ms=dict(self.timings_ms),
                 duplicates=duplicates,

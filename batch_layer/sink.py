@@ -15,8 +15,8 @@ import pyarrow as pa
 from pipeline.coders import Tables, TablesCoder
 from pipeline.segment import States
 from slackwater.faults import reach
+from views.definitions import view_of
 from views.interval import PUBLISHED_INTERVALS, Interval
-from views.registry import view_named
 from views.session import connect
 from views.sql import finish_sql, merge_sql
 from views.view import View
@@ -33,8 +33,8 @@ def shard_path(folder: Path, view: str, interval: Interval, shard: int) -> Path:
 
 
 def keyed(states: States, views: tuple[View, ...]) -> tuple[ShardKey, pa.Table]:
-    """States by the view and shard that they are merged in."""
-    return (states.view, states.slot.shard), states.as_table(view_named(states.view, views))
+    """States by the definition and shard that they are merged in."""
+    return (states.definition, states.slot.shard), states.as_table(view_of(states.definition, views))
 
 
 @beam.typehints.with_input_types(pa.Table)
@@ -64,7 +64,7 @@ class MergeStates(beam.CombineFn):
 
 
 class WriteShard(beam.DoFn):
-    """((view, shard), states) -> the paths that it wrote. `finished` also writes answers, decimals as text."""
+    """((definition, shard), states) -> the paths that it wrote. `finished` also writes answers, decimals as text."""
 
     def __init__(self, views: tuple[View, ...], folder: Path, finished: bool = False) -> None:
         self._views = views
@@ -78,8 +78,8 @@ class WriteShard(beam.DoFn):
 
     def process(self, element: tuple[ShardKey, Tables]) -> Iterator[str]:
         """Write one shard. The states of a single segment have one row a bar already."""
-        (name, shard), tables = element
-        view = view_named(name, self._views)
+        (definition, shard), tables = element
+        view = view_of(definition, self._views)
         self._con.register("states", pa.concat_tables(tables))
         source = "states"
         for interval in PUBLISHED_INTERVALS:
@@ -87,7 +87,7 @@ class WriteShard(beam.DoFn):
             whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
             select = "SELECT * FROM states" if whole else merge_sql(view, source, interval)
             self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
-            path = shard_path(self._folder, name, interval, shard)
+            path = shard_path(self._folder, view.name, interval, shard)
             _copy(self._con, f"SELECT * FROM {table}", view, path)
             yield str(path)
             if self._finished:

@@ -146,13 +146,15 @@ class StatesCoder(_HeadedCoder):
 
     def encode(self, states: States) -> bytes:
         """States -> bytes."""
-        return self._join({"slot": asdict(states.slot), "view": states.view, "rows": states.rows}, states.table)
+        return self._join(
+            {"slot": asdict(states.slot), "definition": states.definition, "rows": states.rows}, states.table
+        )
 
     def decode(self, data: bytes) -> States:
         """Bytes -> states."""
         header, table = self._split(data)
         rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
-        return States(header["view"], Slot(**header["slot"]), table, rows)
+        return States(header["definition"], Slot(**header["slot"]), table, rows)
 
     def to_type_hint(self) -> Any:
         """The type that it codes."""

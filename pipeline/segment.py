@@ -43,13 +43,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The states of the view of that name over one slot, a row a bar at the base interval.
+    """The states of the view of that definition over one slot, a row a bar at the base interval.
 
     Either a table, in no particular order, or, of a small segment, sorted rows: to make a table of a few rows takes
     about as long as to summarise them.
     """
 
-    view: str
+    definition: str
     slot: Slot
     table: pa.Table | None
     rows: tuple[Row, ...] = ()

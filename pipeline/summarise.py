@@ -50,11 +50,11 @@ class _SummariseSegment(beam.DoFn):
         rows = iter(self._summariser.rows_of_each(view, small) if small else ())
         for segment in segments:
             if segment.table is None:
-                yield States(view.name, segment.slot, self._summariser.files(view, segment.paths))
+                yield States(view.definition, segment.slot, self._summariser.files(view, segment.paths))
             elif _is_small(segment.table):
-                yield States(view.name, segment.slot, None, tuple(next(rows)))
+                yield States(view.definition, segment.slot, None, tuple(next(rows)))
             else:
-                yield States(view.name, segment.slot, self._summariser.table(view, segment.table))
+                yield States(view.definition, segment.slot, self._summariser.table(view, segment.table))
 
 
 def _is_small(table: pa.Table | None) -> bool:

@@ -32,7 +32,8 @@ from serving.trades import TradesRoute
 from slackwater import __version__
 from slackwater.errors import SettingError
 from versions.store import VersionStore
-from views.registry import VIEWS
+from views.definitions import defaults
+from views.registry import DEFINITIONS
 from views.view import View
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -49,7 +50,7 @@ def create_app(
     log: Log,
     names: TopicNames,
     store: VersionStore,
-    views: tuple[View, ...] = VIEWS,
+    views: tuple[View, ...] = DEFINITIONS,
     clock: Clock | None = None,
     options: ServingOptions | None = None,
 ) -> FastAPI:
@@ -86,8 +87,8 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:
-    for view in service.views:
-        route = BarsRoute(service, view)
+    for view in defaults(service.views):
+        route = BarsRoute(service, view.name)
         text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
         _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
     catalog, health, pages = CatalogRoutes(service), HealthRoutes(service), PageRoutes(app)

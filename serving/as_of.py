@@ -9,6 +9,8 @@ from serving.snapshot import Snapshot, snapshot_key
 from serving.versions_watch import VersionsWatch
 from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
 from versions.store import VersionStore
+from views.definitions import in_force
+from views.view import View
 
 KEPT_VERSIONS = 4
 
@@ -16,8 +18,9 @@ KEPT_VERSIONS = 4
 class AsOf:
     """Snapshots of published versions, each with its batch view alone. Thread safe; `snapshot` blocks."""
 
-    def __init__(self, store: VersionStore, watch: VersionsWatch, topic: str) -> None:
+    def __init__(self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, topic: str) -> None:
         self._store = store
+        self._views = views
         self._watch = watch
         self._topic = topic
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()
@@ -49,7 +52,8 @@ class AsOf:
         topic_id = manifest.topics.get(self._topic, "")
         batch = BatchReader(self._store.home, manifest)
         key = snapshot_key(manifest, topic_id, manifest.cut)
-        found = Snapshot(key, manifest, manifest.cut, topic_id, batch, chain=False)
+        views = {view.name: view for view in in_force(self._views, manifest.definitions)}
+        found = Snapshot(key, manifest, manifest.cut, topic_id, batch, views, chain=False)
         with self._lock:
             self._kept[version] = found
             while len(self._kept) > KEPT_VERSIONS:

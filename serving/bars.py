@@ -1,9 +1,12 @@
-"""The route of one view: from a query string to the bytes of its bars.
+"""The route of the view of one name: from a query string to the bytes of its bars.
 
     read the snapshot once -> take the chains' ends (or the cursor's) -> read each instrument -> order, cut, encode
 
-Generated for each view of the registry; nothing here knows what a view computes.
+Generated for each name of the registry; which definition answers is said by the version, and nothing here knows what
+it computes.
 """
+
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +18,7 @@ from serving.fill import filled_bars, fills
 from serving.ground import Ground, Grounds
 from serving.merge import place_of
 from serving.problems import ProblemError, gone
-from serving.query import BarsQuery, bars_query
+from serving.query import BarsQuery, bars_query, cannot_fill
 from serving.reply import reply
 from serving.service import Service
 from serving.source import Source
@@ -26,22 +29,24 @@ from views.view import View
 class BarsRoute:
     """Answers `GET /v1/<view>`."""
 
-    def __init__(self, service: Service, view: View) -> None:
+    def __init__(self, service: Service, name: str) -> None:
         self._service = service
-        self._view = view
-        self._grounds = Grounds(service, view)
-        self._fills = fills(view)
-        self._shape = (int, *(str for _ in view.key[1:]))
+        self._views = tuple(view for view in service.views if view.name == name)
+        self._grounds = Grounds(service, name)
+        self._fills = any(map(fills, self._views))
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
         query = bars_query(request.query_params.multi_items(), self._fills)
-        fingerprint = query.fingerprint(f"{self._view.name} {self._view.definition}")
-        cursor = decode_cursor(query.cursor, fingerprint, self._shape) if query.cursor else None
+        cursor = _cursor(query, self._views)
         try:
             ground = await self._ground(query, cursor)
+            cursor = _cursor(query, (ground.view,))
+            if query.fill and not fills(ground.view):
+                raise cannot_fill()
             bars, more = await self._read(query, ground, cursor)
-            following = self._grounds.cursor(ground, place_of(bars[-1])).encode(fingerprint) if more else None
+            question = _question(query, ground.view)
+            following = self._grounds.cursor(ground, place_of(bars[-1])).encode(question) if more else None
             body = await self._body(query, ground, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
@@ -61,7 +66,7 @@ class BarsRoute:
     def _source(self, query: BarsQuery, ground: Ground) -> Source:
         batch = None if ground.layer == "speed" else ground.snapshot.batch
         instruments = {(query.venue, s): ground.snapshot.instruments(query.venue, s) for s in query.symbols}
-        return Source(self._view, batch, ground.ends, instruments, self._service.rows)
+        return Source(ground.view, batch, ground.ends, instruments, self._service.rows)
 
     async def _read(self, query: BarsQuery, ground: Ground, cursor: Cursor | None) -> tuple[list[Bar], bool]:
         """The bars of the page, and whether there are more behind them."""
@@ -91,8 +96,18 @@ class BarsRoute:
         closed_to = {symbol: (at or 0) - CLOSED_AFTER_US - query.interval.us for symbol, at in newest.items()}
         closed = [bar.start <= closed_to[bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars) if query.explain else []
-        items = encode_bars(self._view, Form(len(query.symbols) > 1, query.iso), bars, closed, more)
-        return document(self._view.name, items, following, ground.about(self._view))
+        items = encode_bars(ground.view, Form(len(query.symbols) > 1, query.iso), bars, closed, more)
+        return document(ground.view.name, items, following, ground.about())
+
+
+def _question(query: BarsQuery, view: View) -> str:
+    return query.fingerprint(f"{view.name} {view.definition}")
+
+
+def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
+    """The query's cursor, which must be of one of these views."""
+    shapes = {_question(query, view): (int, *(str for _ in view.key[1:])) for view in views}
+    return decode_cursor(query.cursor, shapes) if query.cursor else None
 
 
 def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str, ...]]:

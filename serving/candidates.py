@@ -14,6 +14,7 @@ from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
 from versions.pointer import NOTHING, Pointer
 from versions.store import VersionStore
+from views.definitions import in_force, names_of
 from views.view import View
 
 
@@ -61,7 +62,7 @@ class Candidates:
             choice = Choice(manifest, (*refusals, *filter(None, (damage, _forced(manifest)))), refused)
             if not refused and not damage:
                 return choice
-            if second is None and len(refused) < len(self._views):
+            if second is None and len(refused) < len(names_of(self._views)):
                 second = choice
             refusals += [*refused.values(), *([damage] if damage else [])]
         if second is None:
@@ -82,7 +83,7 @@ class Candidates:
 
     def view_files(self, manifest: Manifest) -> list[StoredFile]:
         """The files of the served views."""
-        names = {view.name for view in self._views}
+        names = names_of(self._views)
         return [file.file for file in manifest.views if file.view in names]
 
     def _in_order(self, pointer: Pointer | str, served: int | None, refusals: list[str]) -> Iterator[Manifest | None]:
@@ -142,14 +143,14 @@ class Candidates:
 
     def _refused_views(self, manifest: Manifest) -> dict[str, str]:
         found = {}
-        for view in self._views:
+        for view in in_force(self._views, manifest.definitions):
             definition = manifest.definitions.get(view.name)
             if definition is None:
                 found[view.name] = f"Version {manifest.version} was published without the view {view.name}."
             elif definition != view.definition:
+                known = ", ".join(each.definition for each in self._views if each.name == view.name)
                 found[view.name] = (
-                    f"Version {manifest.version} holds definition {definition} of {view.name}, "
-                    f"this server has {view.definition}."
+                    f"Version {manifest.version} holds definition {definition} of {view.name}, this server has {known}."
                 )
         return found
 

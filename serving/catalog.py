@@ -112,8 +112,8 @@ class CatalogRoutes:
             for entries in snapshot.batch.instruments.values()
             for known in entries
         }
-        hot, view = self._service.hot, self._service.views[0].name
-        ends = hot.ends(snapshot.key, view, snapshot.cut) if snapshot.chain else None
+        hot, view = self._service.hot, snapshot.views[self._service.views[0].name]
+        ends = hot.ends(snapshot.key, view.name, snapshot.cut) if snapshot.chain else None
         for instrument, partitions in hot.instruments(view).items() if ends else ():
             for partition in partitions & (ends or {}).keys():
                 span = (ends or {})[partition].span(instrument)

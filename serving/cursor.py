@@ -8,6 +8,7 @@ one names ends that nobody remembers, and is answered with 410.
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +48,16 @@ class Cursor:
         return base64.urlsafe_b64encode(orjson.dumps(facts)).rstrip(b"=").decode()
 
 
-def decode_cursor(text: str, fingerprint: str, shape: tuple[type, ...]) -> Cursor:
-    """The cursor of a token; `shape` gives the types of `after`.
+def decode_cursor(text: str, questions: Mapping[str, tuple[type, ...]]) -> Cursor:
+    """The cursor of a token, which must be of one of the questions: fingerprint -> the types of `after`.
 
     Raises:
         ProblemError: 422; it is none, or belongs to another question.
     """
     try:
         found = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        if found["query"] != fingerprint:
+        shape = questions.get(found["query"])
+        if shape is None:
             raise _refused("belongs to another question; keep every other parameter as it was")
         ends = {int(partition): _offset(end) for partition, end in found["ends"].items()}
         cursor = Cursor(

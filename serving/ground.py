@@ -23,12 +23,13 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Ground:
-    """What one answer stands on. `partitions` hold the asked instruments.
+    """What one answer stands on. `view` is the one in force; `partitions` hold the asked instruments.
 
     `complete` is false where a cell beyond the ends was known, or where the chain was asked for and may not be used.
     """
 
     snapshot: Snapshot
+    view: View
     layer: str
     partitions: frozenset[int]
     ends: Mapping[int, Ends]
@@ -44,11 +45,11 @@ class Ground:
         """What is applied in the asked partitions."""
         return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
 
-    def about(self, view: View) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What an answer says of itself."""
         about = {
             "version": self.snapshot.version,
-            "definition": view.definition,
+            "definition": self.view.definition,
             "cut": partitions_json(self.cut),
             "applied": partitions_json(self.applied),
             "complete": self.complete,
@@ -60,11 +61,11 @@ class Ground:
 
 
 class Grounds:
-    """Finds the ground of each question about one view."""
+    """Finds the ground of each question about the view of one name."""
 
-    def __init__(self, service: Service, view: View) -> None:
+    def __init__(self, service: Service, name: str) -> None:
         self._service = service
-        self._view = view
+        self._name = name
 
     def current(self, venue: str, symbols: tuple[str, ...], layer: str, cursor: Cursor | None) -> Ground:
         """The ground of what is served now, or of the cursor's first page.
@@ -75,17 +76,19 @@ class Grounds:
         for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
             snapshot = self._snapshot(cursor)
             partitions = self._partitions(venue, symbols, snapshot, hot=True)
+            view = snapshot.views[self._name]
             if layer == "batch":
-                return Ground(snapshot, "batch", partitions, {})
+                return Ground(snapshot, view, "batch", partitions, {})
             if cursor is not None:
                 return self._pinned(snapshot, layer, partitions, cursor)
             if not snapshot.chain:
                 if layer == "speed":
                     raise not_serving(" ".join(snapshot.refusals))
-                return Ground(snapshot, "batch", partitions, {}, complete=False)
-            ends = self._service.hot.ends(snapshot.key, self._view.name, partitions)
+                return Ground(snapshot, view, "batch", partitions, {}, complete=False)
+            ends = self._service.hot.ends(snapshot.key, self._name, partitions)
             if ends is not None:
-                return Ground(snapshot, layer, partitions, ends, all(end.complete for end in ends.values()))
+                complete = all(end.complete for end in ends.values())
+                return Ground(snapshot, view, layer, partitions, ends, complete)
         raise not_serving("Versions change faster than they can be read.")
 
     async def as_of(self, version: int, venue: str, symbols: tuple[str, ...]) -> Ground:
@@ -101,12 +104,13 @@ class Grounds:
             snapshot = await service.pool.run(lambda: service.as_of.snapshot(version))
         elif snapshot is not service.watch.snapshot:  # what is served is leased
             await self.refuse_retired(version)
-        held = snapshot.manifest.definitions.get(self._view.name)
-        if held != self._view.definition:
-            detail = f"Version {version} holds definition {held} of {self._view.name}, not {self._view.definition}."
+        view, held = snapshot.views[self._name], snapshot.manifest.definitions.get(self._name)
+        if held != view.definition:
+            known = ", ".join(each.definition for each in service.views if each.name == self._name)
+            detail = f"Version {version} holds definition {held} of {self._name}; this server knows {known}."
             raise ProblemError(409, "other-definition", detail)
         alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
-        return Ground(alone, "batch", self._partitions(venue, symbols, alone, hot=False), {})
+        return Ground(alone, view, "batch", self._partitions(venue, symbols, alone, hot=False), {})
 
     async def refuse_retired(self, version: int) -> None:
         """Raises ProblemError, 410, if the version was retired meanwhile."""
@@ -124,18 +128,19 @@ class Grounds:
         snapshot = self._service.snapshot() if cursor is None else self._service.watch.kept(cursor.pin)
         if snapshot is None:
             raise gone("The version that this cursor stands on is not kept any more.")
-        if self._view.name in snapshot.refused_views:
-            raise not_serving(snapshot.refused_views[self._view.name])
+        if self._name in snapshot.refused_views:
+            raise not_serving(snapshot.refused_views[self._name])
         return snapshot
 
     def _pinned(self, snapshot: Snapshot, layer: str, partitions: frozenset[int], cursor: Cursor) -> Ground:
+        view = snapshot.views[self._name]
         if not cursor.ends:  # its first page had no chain to use
-            return Ground(snapshot, "batch", partitions, {}, cursor.complete)
-        recalled = self._service.hot.recall(snapshot.key, self._view.name, cursor.ends, cursor.complete)
+            return Ground(snapshot, view, "batch", partitions, {}, cursor.complete)
+        recalled = self._service.hot.recall(snapshot.key, self._name, cursor.ends, cursor.complete)
         ends = recalled if snapshot.chain else None
         if ends is None:
             raise gone("The cells that this cursor stands on are not kept any more.")
-        return Ground(snapshot, layer, frozenset(ends), ends, cursor.complete)
+        return Ground(snapshot, view, layer, frozenset(ends), ends, cursor.complete)
 
     def _partitions(self, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool) -> frozenset[int]:
         found: set[int] = set()
@@ -143,7 +148,7 @@ class Grounds:
         for symbol in symbols:
             where = {known.partition for known in snapshot.instruments(venue, symbol)}
             if hot:
-                where |= self._service.hot.partitions_of(self._view.name, (venue, symbol))
+                where |= self._service.hot.partitions_of(snapshot.views[self._name], (venue, symbol))
             if not where:
                 unknown.append(symbol)
             found |= where

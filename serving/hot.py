@@ -35,10 +35,10 @@ class Conflict(NamedTuple):
 
 
 class HotStore:
-    """The cells of the served views over one topic of events."""
+    """The cells of all known definitions over one topic of events; folded are those of the served version."""
 
     def __init__(self, views: tuple[View, ...]) -> None:
-        self.views = {view.name: view for view in views}
+        self._views = {(view.name, view.definition): view for view in views}
         self.conflicts: list[Conflict] = []
         self.conflicts_total = 0
         self.floor: dict[int, int] = {}
@@ -46,7 +46,7 @@ class HotStore:
         self._topic_id = ""
         self._chains: dict[Lane, Chain] = {}
         self._folds: OrderedDict[str, dict[tuple[str, int], Fold]] = OrderedDict()
-        self._holders: dict[tuple[str, Instrument], set[int]] = {}
+        self._holders: dict[tuple[View, Instrument], set[int]] = {}
         self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
 
     @property
@@ -55,11 +55,8 @@ class HotStore:
         return self._topic_id
 
     def view_of(self, lane: Lane) -> View | None:
-        """The served view of a lane whose cells are wanted, None for any other lane."""
-        view = self.views.get(lane.view)
-        if view is None or lane.definition != view.definition or lane.topic_id != self._topic_id:
-            return None
-        return view
+        """The view of a lane whose cells are wanted, None for any other lane."""
+        return self._views.get((lane.view, lane.definition)) if lane.topic_id == self._topic_id else None
 
     def put(self, cells: Iterable[Cell]) -> None:
         """Take cells of wanted lanes, in any order, any number of times."""
@@ -68,14 +65,17 @@ class HotStore:
             for cell in cells:
                 self._put(cell, folds)
 
-    def swap(self, snapshot: str, topic_id: str, cut: Mapping[int, int]) -> bool:
-        """Fold from `cut` on, under the name `snapshot`. False if cells that it needs were dropped or never kept."""
+    def swap(self, snapshot: str, topic_id: str, cut: Mapping[int, int], views: Iterable[View]) -> bool:
+        """Fold the chains of `views`, one of each name, from `cut` on, under the name `snapshot`.
+
+        False if cells that it needs were dropped or never kept.
+        """
         with self._lock:
             if topic_id != self._topic_id:
                 self._forget(topic_id)
             whole = all(at >= self.floor.get(p, 0) for p, at in cut.items())
             self._folds.pop(snapshot, None)
-            folds = {(name, p): self._fold(view, p, at) for name, view in self.views.items() for p, at in cut.items()}
+            folds = {(view.name, p): self._fold(view, p, at) for view in views for p, at in cut.items()}
             self._folds[snapshot] = folds
             while len(self._folds) > KEPT_SNAPSHOTS:
                 self._folds.popitem(last=False)
@@ -111,14 +111,14 @@ class HotStore:
             found = {p: self._end_at(folds[view, p], upto, complete) for p, upto in uptos.items()}
         return {p: end for p, end in found.items() if end is not None} if None not in found.values() else None
 
-    def partitions_of(self, view: str, instrument: Instrument) -> set[int]:
+    def partitions_of(self, view: View, instrument: Instrument) -> set[int]:
         """The partitions that hold cells of an instrument."""
         return set(self._holders.get((view, instrument), ()))
 
-    def instruments(self, view: str) -> dict[Instrument, set[int]]:
+    def instruments(self, view: View) -> dict[Instrument, set[int]]:
         """Every instrument of a view's cells, with its partitions."""
         with self._lock:
-            return {instrument: set(where) for (name, instrument), where in self._holders.items() if name == view}
+            return {instrument: set(where) for (of, instrument), where in self._holders.items() if of == view}
 
     def applied(self, view: str) -> dict[int, int]:
         """Partition -> the chain's end now, of the snapshot that is served."""
@@ -129,9 +129,9 @@ class HotStore:
     def furthest(self) -> dict[int, int]:
         """Partition -> the furthest end of any view's chain, of the snapshot that is served."""
         found: dict[int, int] = {}
-        for name in self.views:
-            for partition, at in self.applied(name).items():
-                found[partition] = max(at, found.get(partition, 0))
+        with self._lock:
+            for (_, partition), fold in next(reversed(self._folds.values()), {}).items():
+                found[partition] = max(fold.end, found.get(partition, 0))
         return found
 
     def cells(self) -> int:
@@ -158,9 +158,9 @@ class HotStore:
         if not changed:
             return
         for row in cell.rows:
-            self._holders.setdefault((lane.view, row.key[:2]), set()).add(lane.partition)
+            self._holders.setdefault((view, row.key[:2]), set()).add(lane.partition)
         fold = folds.get((lane.view, lane.partition))
-        if fold is not None and not fold.take(cell):
+        if fold is not None and fold.lane == lane and not fold.take(cell):
             folds[lane.view, lane.partition] = Fold(view, lane, fold.cut, chain)
 
     def _fold(self, view: View, partition: int, cut: int) -> Fold:

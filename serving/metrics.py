@@ -11,6 +11,7 @@ from event_log.clock import Clock
 from versions.manifest import Manifest
 from versions.proof import Proof
 from versions.restatement import CAUSES
+from views.definitions import names_of
 
 if TYPE_CHECKING:
     from serving.service import Service
@@ -57,11 +58,11 @@ class _ServiceCollector(Collector):
         service = self._service
         applied = GaugeMetricFamily("slackwater_applied_offset", "End of the chain.", labels=["view", "partition"])
         lag = GaugeMetricFamily("slackwater_lag_records", "Records of the log not applied.", labels=["view"])
-        for view in service.views:
-            ends = service.hot.applied(view.name)
+        for name in names_of(service.views):
+            ends = service.hot.applied(name)
             for partition, at in sorted(ends.items()):
-                applied.add_metric([view.name, str(partition)], at)
-            lag.add_metric([view.name], service.watch.lag(ends))
+                applied.add_metric([name, str(partition)], at)
+            lag.add_metric([name], service.watch.lag(ends))
         yield applied
         yield lag
         snapshot = service.watch.snapshot

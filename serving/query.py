@@ -20,13 +20,14 @@ from serving.parameters import (
     venue,
     whole,
 )
-from serving.problems import parameter_problem
+from serving.problems import ProblemError, parameter_problem
 from versions.restatement import CAUSES
 from views.interval import PUBLISHED_INTERVALS, Interval, parse_interval
 
 MOST_BARS = 10_000
 _VERSION = whole(0, 2**31)
 _MINUTE = parse_interval("1m")
+_NO_FILL = "this view declares no value for bars without events"
 
 _VENUE = Parameter("venue", "The venue.", venue, required=True)
 _SYMBOL = Parameter("symbol", "The symbol; several with commas between.", symbols, required=True)
@@ -205,7 +206,7 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
     if found["as_of"] is not None and found["layer"] == "speed":
         errors["layer"] = "speed cannot stand with as_of, which answers from the batch view alone"
     if found["fill"] and not fills:
-        errors["fill"] = "this view declares no value for bars without events"
+        errors["fill"] = _NO_FILL
     if found["cursor"] and found["start"] is None:
         errors["cursor"] = "needs the start that it was given for"
     _refuse(errors)
@@ -223,6 +224,11 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
         fill=found["fill"] is not None,
         iso=found["times"] == "iso",
     )
+
+
+def cannot_fill() -> ProblemError:
+    """A question to fill, where the definition in force cannot."""
+    return parameter_problem([{"parameter": "fill", "detail": _NO_FILL}])
 
 
 def trades_query(items: Iterable[tuple[str, str]]) -> TradesQuery:

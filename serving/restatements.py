@@ -22,6 +22,7 @@ from serving.reply import reply
 from serving.service import Service
 from versions.errors import DamagedFileError
 from versions.manifest import Ledger, Manifest
+from views.definitions import defaults
 from views.session import files_sql
 from views.view import View
 
@@ -38,13 +39,13 @@ class RestatementsRoute:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._views = {view.name: view for view in service.views}
+        self._views = {view.name: view for view in defaults(service.views)}  # their keys are those of every definition
 
     async def answer(self, request: Request) -> Response:
         """A page. Raises ProblemError."""
         query = restatements_query(request.query_params.multi_items(), self._views)
         manifest = self._service.snapshot().manifest
-        cursor = decode_cursor(query.cursor, query.fingerprint, (int, int)) if query.cursor else None
+        cursor = decode_cursor(query.cursor, {query.fingerprint: (int, int)}) if query.cursor else None
         ledgers = _within(manifest, query, cursor)
         rows = await self._service.pool.run(lambda: self._rows(manifest, ledgers, query, cursor)) if ledgers else []
         page, more = rows[: query.limit], len(rows) > query.limit

@@ -11,7 +11,7 @@ from serving.app import create_app
 from serving.service import ServingOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
-from views.registry import VIEWS
+from views.registry import DEFINITIONS
 from views.view import View
 
 SWITCH_INTERVAL_S = 0.0005
@@ -21,7 +21,7 @@ GC_THRESHOLDS = (20_000, 10, 1_000)
 """A full collection over millions of kept rows takes long and frees nothing: they hold no cycle. So it is made rare."""
 
 
-def serve(settings: Settings, views: tuple[View, ...] = VIEWS, options: ServingOptions | None = None) -> None:
+def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: ServingOptions | None = None) -> None:
     """Serve until the process is told to stop (SIGINT, SIGTERM)."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)

@@ -48,7 +48,7 @@ class Readiness(NamedTuple):
 
 
 class Service:
-    """Everything that answers are made from."""
+    """Everything that answers are made from. `views` are all definitions; the version says which are in force."""
 
     def __init__(
         self,
@@ -70,13 +70,13 @@ class Service:
         self.row_cache = RowCache(self.options.kept_rows)
         self.inspector = Inspector(store)
         self.watch = VersionsWatch(
-            log, names.trades, store, self.hot, self.feed, self.clock, self.row_cache, self.inspector
+            log, names.trades, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
-        self.as_of = AsOf(store, self.watch, names.trades)
+        self.as_of = AsOf(store, views, self.watch, names.trades)
         self.metrics = Metrics(self.clock)
         self._threads: list[Steps] = []
 

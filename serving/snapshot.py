@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from serving.batch import BatchReader
 from versions.manifest import Instrument, Manifest
+from views.view import View
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Snapshot:
         key: names the version together with its cut and topic; chains are folded under this name.
         cut: partition -> offset, partitions that the manifest does not know included.
         batch: the reader of its files.
+        views: name -> the view of the definition that it holds, the one in force.
         chain: whether the speed layer's part may be used; without it the batch view answers alone.
         refusals: why this is not what the pointer asks for, or why the chain may not be used.
         refused_views: view -> why this version cannot answer for it.
@@ -26,6 +28,7 @@ class Snapshot:
     cut: Mapping[int, int]
     topic_id: str
     batch: BatchReader
+    views: Mapping[str, View]
     chain: bool = True
     refusals: tuple[str, ...] = ()
     refused_views: Mapping[str, str] = field(default_factory=dict)

@@ -34,15 +34,14 @@ class TradesRoute:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._view = service.views[0]
-        self._grounds = Grounds(service, self._view)
+        self._grounds = Grounds(service, service.views[0].name)
         self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
         self._lock = Lock()
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
         query = trades_query(request.query_params.multi_items())
-        cursor = decode_cursor(query.cursor, query.fingerprint, (int,) * 5) if query.cursor else None
+        cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
         ground = self._grounds.current(query.venue, (query.symbol,), "merged", cursor)
         try:
             trades = await self._read(query, ground, cursor)
@@ -55,7 +54,7 @@ class TradesRoute:
             trades = trades[: query.limit]
             following = self._grounds.cursor(ground, trades[-1].place).encode(query.fingerprint)
         items = orjson.dumps([_trade_json(trade, query.iso) for trade in trades])
-        about = ground.about(self._view)
+        about = ground.about()
         del about["definition"]
         return reply(request, document("trades", items, following, about), self._service.watch.lag(ground.applied))
 

@@ -29,6 +29,8 @@ from versions.inspector import Inspector
 from versions.manifest import Manifest
 from versions.pointer import Pointer
 from versions.store import VersionStore, empty_manifest
+from views.definitions import in_force
+from views.view import View
 
 _LOG = logging.getLogger("slackwater.serving")
 
@@ -50,6 +52,7 @@ class VersionsWatch:
         log: Log,
         topic: str,
         store: VersionStore,
+        views: tuple[View, ...],
         hot: HotStore,
         feed: Feed,
         clock: Clock,
@@ -60,10 +63,11 @@ class VersionsWatch:
         self.log_error: str | None = None
         self.error: str | None = None
         self.log_watch = LogWatch(log, topic, clock)
-        self.candidates = Candidates(store, tuple(hot.views.values()), inspector)
+        self.candidates = Candidates(store, views, inspector)
         self._log = log
         self._topic = topic
         self._store = store
+        self._views = views
         self._hot = hot
         self._feed = feed
         self._clock = clock
@@ -172,7 +176,7 @@ class VersionsWatch:
         self._warm(snapshot)  # before the swap: from then on the old chains stand still
         if snapshot.chain:
             again = snapshot.topic_id != self._hot.topic_id or not snapshot.cut.keys() <= self._feed.partitions
-            whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut)
+            whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut, snapshot.views.values())
             if again or not whole:
                 self._feed.restart(snapshot.manifest.delta_start)
         self._kept = {**{key: kept for key, kept in self._kept.items() if key != snapshot.key}, snapshot.key: snapshot}
@@ -200,6 +204,7 @@ class VersionsWatch:
             cut=cut,
             topic_id=topic_id,
             batch=self._batch(manifest),
+            views={view.name: view for view in in_force(self._views, manifest.definitions)},
             chain=not reasons,
             refusals=(*choice.refusals, *reasons),
             refused_views=choice.refused_views,
@@ -223,7 +228,8 @@ class VersionsWatch:
     def _warm(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.version == snapshot.version:
             return
-        for want in self._rows.recent(self.snapshot.version, WARMED):
+        for asked in self._rows.recent(self.snapshot.version, WARMED):
+            want = asked._replace(view=snapshot.views[asked.view.name])
             if not snapshot.batch.nothing(want):
                 with snapshot.batch.cursor() as cursor:
                     self._rows.put(snapshot.version, want, whole_bars(self._inspector, snapshot.batch, want, cursor))

@@ -26,7 +26,7 @@ from speed_layer.metrics import serve_metrics
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
-from views.registry import VIEWS
+from views.registry import DEFINITIONS
 
 
 class SpeedOptions(PipelineOptions):
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
             functools.partial(KafkaLog, settings.servers),
             TopicNames(settings.prefix),
             settings.home,
-            VIEWS,
+            DEFINITIONS,
             stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)

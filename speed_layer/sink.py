@@ -17,7 +17,7 @@ from event_log.names import TopicNames
 from pipeline.segment import States
 from slackwater.faults import reach
 from speed_layer.figures import FIGURES
-from views.registry import view_named
+from views.definitions import view_of
 from views.view import View
 
 GROUP = "slackwater-speed"
@@ -58,7 +58,7 @@ class PublishDeltas(beam.DoFn):
 
     def process(self, states: States) -> None:
         """Send one delta."""
-        view, slot = view_named(states.view, self._views), states.slot
+        view, slot = view_of(states.definition, self._views), states.slot
         lane = lane_of(view, slot.topic_id, slot.partition)
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")

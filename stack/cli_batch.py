@@ -23,7 +23,7 @@ from versions.handoff import latest_proof
 from versions.manifest import Manifest
 from versions.proof import Forced, Proof
 from versions.retention import states
-from views.registry import VIEWS
+from views.registry import DEFINITIONS
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
     if version is not None and wanted[0].proof.outcome != "unproven":
         raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
     topics = {topic: log.topic_id(topic) for topic in (names.trades, names.deltas)}
-    prover = Prover(log, names, store, VIEWS, CLOCK)
+    prover = Prover(log, names, store, DEFINITIONS, CLOCK)
     found = prove_later(prover, store, names.trades, topics, wanted, context.settings.proof_seconds)
     different = False
     for manifest, proof in found:
@@ -190,7 +190,7 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
             facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                run = BatchRun(context.log, context.names, context.store, VIEWS, CLOCK, extra=extra)
+                run = BatchRun(context.log, context.names, context.store, DEFINITIONS, CLOCK, extra=extra)
                 run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
                 facts["version"] = run.run().version
 
@@ -239,7 +239,7 @@ def _run(context: Context, force: str | None = None) -> Manifest:
         context.log,
         context.names,
         context.store,
-        VIEWS,
+        DEFINITIONS,
         CLOCK,
         proof_deadline_s=context.settings.proof_seconds,
         keep=context.settings.keep_versions,

@@ -10,7 +10,7 @@ import click
 from event_log.kafka_log import KafkaLog
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
-from views.registry import VIEWS
+from views.registry import DEFINITIONS
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
@@ -25,7 +25,7 @@ def _settings(context: Context, **more: Any) -> Any:
     from speed_layer.source import SourceSettings
 
     open_log = functools.partial(KafkaLog, context.settings.servers)
-    return SourceSettings(open_log, context.names, context.settings.home, VIEWS, **more)
+    return SourceSettings(open_log, context.names, context.settings.home, DEFINITIONS, **more)
 
 
 @speed.command(name="run", epilog=examples("slackwater speed run"))

@@ -28,7 +28,7 @@ from slackwater.errors import SlackwaterError
 from slackwater.settings import from_environ
 from stack.context import Context
 from versions.store import VersionStore
-from views.registry import VIEWS
+from views.registry import DEFINITIONS
 
 WAIT_S = 8.0
 """How long a check looks; docker-compose.yml gives it longer than that."""
@@ -107,7 +107,7 @@ def _upto(record: Record, topic_id: str) -> int:
     """Where the cell of a delta of this topic and of a definition in force ends; -1 for any other record."""
     try:
         lane = decode_lane(record.key)
-        for view in VIEWS:
+        for view in DEFINITIONS:
             if (view.name, view.definition, topic_id) == (lane.view, lane.definition, lane.topic_id):
                 return decode_cell(lane, record.value, view).upto
     except CodecError:

@@ -25,7 +25,7 @@ class Speed:
         for segment in (segment for block in self._worker.step(0) for segment in block.segments):
             for view in self._views:
                 rows = tuple(self._summariser.rows(view, segment.table))
-                self._sink.process(States(view.name, segment.slot, None, rows))
+                self._sink.process(States(view.definition, segment.slot, None, rows))
 
     def close(self) -> None:
         self._worker.close()

@@ -61,7 +61,9 @@ class Process:
             if segments is not None and number >= segments:
                 return  # the rest of this turn is lost with the process
             for view in VIEWS:
-                self._sink.process(States(view.name, segment.slot, None, tuple(SUMMARISER.rows(view, segment.table))))
+                self._sink.process(
+                    States(view.definition, segment.slot, None, tuple(SUMMARISER.rows(view, segment.table)))
+                )
 
 
 class World:

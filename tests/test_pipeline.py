@@ -73,7 +73,7 @@ class Keep(beam.DoFn):
         self._folder = folder
 
     def process(self, states: States) -> None:
-        name = f"{states.view}-{states.slot.partition}-{states.slot.start}"
+        name = f"{states.definition}-{states.slot.partition}-{states.slot.start}"
         assert not (self._folder / name).exists(), "a segment came twice"
         (self._folder / name).write_bytes(StatesCoder().encode(states))
 
@@ -170,9 +170,9 @@ def test_states_come_back_and_a_slice_of_them_is_small() -> None:
     rows = [Row(("v", "A"), T0_US + i * 1_000_000, tuple(range(10))) for i in range(5_000)]
     table = table_of(BARS, rows)
     coder = StatesCoder()
-    found = coder.decode(coder.encode(States("bars", slot(1, 2), table.slice(10, 1))))
-    assert (found.view, found.slot, rows_of(BARS, found.table)) == ("bars", slot(1, 2), rows[10:11])
-    assert len(coder.encode(States("bars", slot(1, 2), table.slice(10, 1)))) < 5_000
+    found = coder.decode(coder.encode(States(BARS.definition, slot(1, 2), table.slice(10, 1))))
+    assert (found.definition, found.slot, rows_of(BARS, found.table)) == (BARS.definition, slot(1, 2), rows[10:11])
+    assert len(coder.encode(States(BARS.definition, slot(1, 2), table.slice(10, 1)))) < 5_000
 
 
 CODERS = (

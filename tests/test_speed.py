@@ -447,7 +447,7 @@ def publisher(slow: SlowLog, monkeypatch: pytest.MonkeyPatch) -> PublishDeltas:
 
 
 def states(start: int, upto: int) -> States:
-    return States("bars", Slot("id", 0, start, upto, sealed=True, shard=0), BARS.state_schema.empty_table())
+    return States(BARS.definition, Slot("id", 0, start, upto, sealed=True, shard=0), BARS.state_schema.empty_table())
 
 
 def test_an_offset_is_committed_after_its_acknowledgement_and_in_order(slow: SlowLog, publisher: PublishDeltas) -> None:
