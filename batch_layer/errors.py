@@ -7,6 +7,9 @@ SlackwaterError
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
     ParentRefutedError  a version that the next one would stand on is proven wrong
+    NoCandidateError    nothing is published that a candidate could stand beside
+    PromotionError      the pointer cannot go to that candidate
+    DiffError           two versions cannot be compared
     ExpiryError         nobody can tell what is still needed
     RestatementError    a version's closed bars are not what the parent and the new trades give
     InputError          Parquet files that are no trades
@@ -86,6 +89,18 @@ class RestatementError(BatchError):
             "Run it again; `slackwater verify` asks the log itself. `slackwater batch run --force REASON` publishes it "
             "as it is.",
         )
+
+
+class NoCandidateError(BatchError):
+    """Nothing is published that a candidate could stand beside."""
+
+
+class PromotionError(BatchError):
+    """The pointer cannot go to that candidate."""
+
+
+class DiffError(BatchError):
+    """Two versions cannot be compared."""
 
 
 class InputError(BatchError):

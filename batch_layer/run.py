@@ -31,6 +31,7 @@ from event_log.errors import TopicRecreatedError
 from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
+from pipeline.segment import Segment
 from slackwater.errors import SlackwaterError
 from slackwater.faults import reach
 from versions.handoff import handoff_path, write_handoff
@@ -135,10 +136,7 @@ class BatchRun:
             reach("compute.before")
             self.compute(segments, views, folder, self.options)
             reach("compute.after")
-            files = tuple(
-                ViewFile(self.store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
-                for view, interval, shard, path in written(segments, views, folder)
-            )
+            files = view_files(self.store, segments, views, folder)
         with self._step("prove"):
             claim = Claim(
                 parent=parent,
@@ -183,7 +181,7 @@ class BatchRun:
                 archive=archive,
                 ids=ids,
                 views=files,
-                instruments=_instruments(self.store.home, views[0], files),
+                instruments=instruments_of(self.store.home, views[0], files),
                 proof=proof,
                 timings_ms=dict(self.timings_ms),
                 duplicates=duplicates,
@@ -262,7 +260,18 @@ def _counts(parent: Manifest, duplicates: Sequence[Duplicates], *epochs: Epoch) 
     }
 
 
-def _instruments(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple[Instrument, ...]:
+def view_files(
+    store: VersionStore, segments: Sequence[Segment], views: tuple[View, ...], folder: Path
+) -> tuple[ViewFile, ...]:
+    """Every file that the pipeline wrote, made durable."""
+    return tuple(
+        ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
+        for view, interval, shard, path in written(segments, views, folder)
+    )
+
+
+def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple[Instrument, ...]:
+    """The instruments in the files of a view, with their bounds."""
     base = PUBLISHED_INTERVALS[0].text
     found: list[Instrument] = []
     with connect() as con:

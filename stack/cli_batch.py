@@ -1,8 +1,6 @@
 """`slackwater batch` and `slackwater archive`."""
 
-import getpass
 import logging
-import os
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,8 +13,9 @@ from ingest.archive_import import import_history, new_epoch
 from ingest.lock import hold
 from slackwater.errors import SlackwaterError, StorageError
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
+from stack.cli_promote import promote_command
 from stack.cli_restatements import restatements_command
-from stack.context import CLOCK, Context, pass_context, stop_on_signals
+from stack.context import CLOCK, Context, pass_context, stop_on_signals, user_name
 from stack.output import console, emit, examples, json_option
 from versions.files import holding
 from versions.handoff import latest_proof
@@ -36,29 +35,41 @@ def batch() -> None:
 @batch.command(
     name="run",
     epilog=examples(
-        "slackwater batch run", "slackwater batch run --every 30", 'slackwater batch run --force "bad delta 17"'
+        "slackwater batch run",
+        "slackwater batch run --every 30",
+        'slackwater batch run --force "bad delta 17"',
+        "slackwater batch run --candidate",
     ),
 )
 @click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
 @click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
+@click.option(
+    "--candidate", is_flag=True, help="Build the registered candidates over the served version's cut; serve nothing."
+)
 @json_option
 @pass_context
-def run_command(context: Context, every: int | None, force: str | None, as_json: bool) -> None:
+def run_command(context: Context, every: int | None, force: str | None, candidate: bool, as_json: bool) -> None:
     """Mark, archive, compute, prove, publish: one new version.
 
-    A run that dies, or whose proof fails, leaves the old version served.
+    A run that dies, or whose proof fails, leaves the old version served. With --candidate nothing is marked or served:
+    the views are built in their other definitions beside the served version, to be compared and promoted.
     """
+    if candidate:
+        if every is not None or force is not None:
+            raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")
+        report_version(_candidate(context), as_json)
+        return
     if force is not None and (every is not None or not force.strip()):
         raise click.UsageError("--force is for one run, and says why.")
     if every is None:
-        _report(_run(context, force), as_json)
+        report_version(_run(context, force), as_json)
         return
     stop = threading.Event()
     stop_on_signals(stop)
     while not stop.is_set():
         began = CLOCK.elapsed_s()
         try:
-            _report(_run(context), as_json)
+            report_version(_run(context), as_json)
         except SlackwaterError as error:
             logger.error("%s", error)
         except OSError as error:
@@ -150,6 +161,7 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
 
 
 batch.add_command(restatements_command)
+batch.add_command(promote_command)
 
 
 @click.group()
@@ -243,20 +255,26 @@ def _run(context: Context, force: str | None = None) -> Manifest:
         CLOCK,
         proof_deadline_s=context.settings.proof_seconds,
         keep=context.settings.keep_versions,
-        forced=None if force is None else Forced(user(), force.strip()),
+        forced=None if force is None else Forced(user_name(), force.strip()),
     ).run()
 
 
-def user() -> str:
-    """Who runs this command, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"uid {os.getuid()}"
+def _candidate(context: Context) -> Manifest:
+    from batch_layer.candidate import CandidateRun
+
+    return CandidateRun(context.log, context.names, context.store, DEFINITIONS, CLOCK).run()
 
 
-def _report(manifest: Manifest, as_json: bool) -> None:
+def report_version(manifest: Manifest, as_json: bool) -> None:
+    """Say what was made."""
+
     def show() -> None:
+        if manifest.candidate:
+            console.print(
+                f"version {manifest.version} is a candidate beside version {manifest.parent}, over the same "
+                f"{manifest.counts['events']:,} events; `slackwater batch promote {manifest.version}` serves it"
+            )
+            return
         steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())
         console.print(
             f"version {manifest.version} published: {manifest.counts['new_events']:,} new of "

@@ -2,8 +2,7 @@
 
 import click
 
-from stack.cli_batch import user
-from stack.context import CLOCK, Context, pass_context
+from stack.context import CLOCK, Context, pass_context, user_name
 from stack.output import console, emit, examples, json_option
 from versions.rollback import rollback
 
@@ -26,7 +25,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     """
     if not reason.strip():
         raise click.UsageError("--reason is empty.")
-    done = rollback(context.store, version, reason.strip(), user(), CLOCK.now_us())
+    done = rollback(context.store, version, reason.strip(), user_name(), CLOCK.now_us())
     facts = {"version": done.target, "from": done.source, "move": done.number, "by": done.by, "reason": done.reason}
     emit(as_json, facts, lambda: console.print(f"version {done.target} is current; it was {done.source}."))
 

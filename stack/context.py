@@ -1,5 +1,7 @@
 """What every command works on: the settings, and the log, store and clock that they name."""
 
+import getpass
+import os
 import signal
 import threading
 from dataclasses import dataclass
@@ -55,3 +57,11 @@ def stop_on_signals(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGINT, stopped)
     signal.signal(signal.SIGTERM, stopped)
+
+
+def user_name() -> str:
+    """Who gives this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

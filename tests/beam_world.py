@@ -25,6 +25,7 @@ from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
 
 from batch_layer.run import BatchRun
+from event_log.chains import read_chains
 from event_log.clock import SystemClock
 from event_log.decode import decode
 from event_log.kafka_log import KafkaLog
@@ -32,7 +33,6 @@ from event_log.log import Ack, Log, Record, read_range
 from event_log.mark import mark_of
 from event_log.names import TopicNames
 from event_log.topics import create_topics
-from speed_layer.beginning import read_chains
 from speed_layer.run import run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP

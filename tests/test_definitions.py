@@ -16,7 +16,7 @@ from apache_beam.pipeline import Pipeline
 
 from batch_layer.compute import build
 from event_log.cell import lane_of
-from speed_layer.beginning import read_chains
+from event_log.chains import read_chains
 from tests.serving_world import NAMES, SECOND, World, offsets
 from tests.speed_in_memory import Speed
 from views.answers import Column

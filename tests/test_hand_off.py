@@ -18,12 +18,12 @@ import pytest
 
 from event_log.cell import lane_of
 from event_log.chain import Chain
+from event_log.chains import read_chains
 from event_log.decode import decode
 from event_log.mark import append_marks
 from event_log.names import TopicNames
 from pipeline.segment import States
 from speed_layer import tiling
-from speed_layer.beginning import read_chains
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import HEARTBEAT_S, Worker
 from stack.oracle import Oracle

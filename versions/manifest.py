@@ -92,6 +92,7 @@ class Manifest:
     `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
     marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive;
     `duplicates` names the instruments that have some; `restatements` are its own and those of its ancestors, in order.
+    `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
     version: int
@@ -111,6 +112,7 @@ class Manifest:
     timings_ms: Mapping[str, int]
     duplicates: tuple[Duplicates, ...] = ()
     restatements: tuple[Ledger, ...] = ()
+    candidate: bool = False
 
     @property
     def dataset(self) -> list[StoredFile]:
@@ -161,6 +163,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
         body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
         body["restatements"] = tuple(_with_file(Ledger, entry) for entry in body.get("restatements", ()))
+        body.setdefault("candidate", False)
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

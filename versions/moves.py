@@ -1,4 +1,4 @@
-"""The ledger of rollbacks: every move of the pointer that was no publication, one file each, never written again.
+"""The ledger of moves: rollbacks and promotions, which moved the pointer without a publication; never written again.
 
     <home>/versions/moves/1.json        {"number": 1, "previous": 0, "from": 5, "to": 3, "highest": 6, ...}
 
@@ -19,8 +19,9 @@ from versions.record import decode_record, encode_record
 
 @dataclass(frozen=True)
 class Move:
-    """One rollback, or its way back. `source` None: the pointer could not be read. Times in microseconds, UTC.
+    """One rollback or its way back, or the promotion of a candidate. Times in microseconds, UTC.
 
+    `source` None: the pointer could not be read.
     `highest` is the highest number that was taken when it happened; `previous` the move before it, 0 for the first.
     """
 

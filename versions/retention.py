@@ -1,7 +1,7 @@
 """What is kept: which versions, and down to which positions the log and the delta topic are needed. No Kafka here.
 
-kept      what the pointer names, what a server falls back on, the newest N, the newest N that were not rolled
-          back from, and what a living process leases
+kept      what the pointer names, what a server falls back on, the newest N, the newest N that were published and
+          not rolled back from, and what a living process leases
 floors    per partition the smallest over what is kept, and never by age: two cuts may cross, {0: 3, 1: 5} and
           {0: 5, 1: 3}; a version that does not know a partition needs all of it
 """
@@ -32,7 +32,7 @@ def _delta_start(manifest: Manifest, topic: str, topic_id: str) -> Mapping[int, 
     return manifest.delta_start if manifest.topics.get(topic, topic_id) == topic_id else {}
 
 
-State = Literal["current", "retained", "rolled back", "retired", "unreadable"]
+State = Literal["current", "retained", "candidate", "rolled back", "retired", "unreadable"]
 
 
 def states(store: VersionStore) -> dict[int, State]:
@@ -42,12 +42,15 @@ def states(store: VersionStore) -> dict[int, State]:
         PointerError, RecordError: nobody can tell.
     """
     current, gone = store.pointer().version, store.withdrawn()
-    readable = {manifest.version for manifest in store.readable()}
+    manifests = store.readable()
+    readable, candidates = {manifest.version for manifest in manifests}, store.candidates(manifests)
     found: dict[int, State] = {}
     for number in store.numbers():
         names = store.files.names(store.folder / str(number))
         if number == current:
             found[number] = "current"
+        elif number in candidates:
+            found[number] = "candidate"
         elif number in readable:
             found[number] = "rolled back" if number in gone else "retained"
         elif "retired.json" in names or "manifest.json" in names:
@@ -92,6 +95,7 @@ def plan(store: VersionStore, keep: int, current: int, behind: int | None, lease
     gone = store.withdrawn()
     readable = {manifest.version: manifest for manifest in store.retained()}
     numbers = [n for n in reversed(store.numbers()) if _is_published(store, n)]
+    gone |= store.candidates(readable.values())  # they take no published version's place
     stay = {current, behind, *leased, *numbers[:keep], *[n for n in numbers if n not in gone][:keep]}
     return Plan(
         tuple(readable[n] for n in numbers if n in stay and n in readable),

@@ -18,7 +18,7 @@ def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int
 
     Raises:
         RetiredVersionError, NoSuchVersionError: it is not kept.
-        RollbackError: it is current already, it is version 0, its proof failed, or it is damaged.
+        RollbackError: it is current already, it is version 0 or a candidate, its proof failed, or it is damaged.
         ManifestError, RecordError: it cannot be read.
     """
     if version == 0:
@@ -28,6 +28,9 @@ def rollback(store: VersionStore, version: int, reason: str, by: str, at_us: int
     hold = store.lease(f"rollback-{uuid.uuid4().hex}", [version])  # it takes a while to read every file
     try:
         manifest = store.manifest(version)
+        if store.candidates([manifest]):
+            hint = "`slackwater batch promote` looks at its deltas, too."
+            raise RollbackError(f"Version {version} is a candidate; the pointer never was at it.", hint)
         wrong = refuted(store, manifest)
         if wrong is not None:
             raise RollbackError(

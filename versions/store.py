@@ -155,11 +155,27 @@ class VersionStore:
         return [] if self.pointer() == NOTHING else self.readable()
 
     def whole(self) -> list[Manifest]:
-        """The manifests that can be read and were not retired, newest first, none whose proof failed.
+        """The manifests that can be read and were not retired, newest first, none whose proof failed, no candidate.
 
         A version that was forced is served through the pointer that names it, and never in another's place.
         """
-        return [manifest for manifest in self.readable() if manifest.proof.outcome != "different"]
+        readable = self.readable()
+        waiting = self.candidates(readable)
+        return [m for m in readable if m.proof.outcome != "different" and m.version not in waiting]
+
+    def candidates(self, manifests: Iterable[Manifest]) -> set[int]:
+        """Those that were made as candidates and never promoted: nobody turns to one by himself."""
+        found = {manifest.version for manifest in manifests if manifest.candidate}
+        if not found:
+            return found
+        try:
+            try:
+                last = self.pointer().move
+            except PointerError:  # every promotion that was begun counts, whether it took place or not
+                last = self.moves.last()
+            return found - {move.target for move in self.moves.until(last)}
+        except RecordError:  # nobody can tell
+            return found
 
     def readable(self) -> list[Manifest]:
         """The manifests that can be read and were not retired, newest first."""
@@ -294,20 +310,40 @@ class VersionStore:
             reach("publish.pointer")
             self._point(manifest.version, data, current.move)
 
-    def move(self, target: int, at_us: int, by: str, reason: str) -> Move:
-        """Move the pointer to a retained version, and record it first. `versions.rollback` checks what this does not.
+    def add_candidate(self, manifest: Manifest) -> None:
+        """Write the manifest of a candidate; the pointer stays at its parent.
 
         Raises:
+            LostRaceError: the pointer is not at the parent any more; nothing changed.
+            PointerError: it cannot be read; nothing changed.
+        """
+        with self.locked():
+            current = self.pointer().version
+            if current != manifest.parent:
+                raise LostRaceError(manifest.parent, current)
+            self.files.create(self.manifest_path(manifest.version), encode_manifest(manifest))
+
+    def move(self, target: int, at_us: int, by: str, reason: str, source: int | None = None) -> Move:
+        """Move the pointer to a retained version, and record it first; from `source`, or from wherever it is.
+
+        `versions.rollback` and `batch_layer.promote` check what this does not.
+
+        Raises:
+            LostRaceError: the pointer is not at `source`; nothing changed.
             RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: the pointer did not move.
         """
         with self.locked():
             self.manifest(target)
             last = self.moves.last()
             try:
-                source, _, previous = self.pointer()
+                at, _, previous = self.pointer()
+                if source not in (None, at):
+                    raise LostRaceError(source or 0, at)
             except PointerError:  # a person says where it belongs: this is how it is mended
-                source, previous = None, last
-            move = Move(last + 1, previous, source, target, max(self.numbers()), at_us, by, reason)
+                if source is not None:
+                    raise
+                at, previous = None, last
+            move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason)
             self.moves.write(move)
             self._point(target, self.files.read(self.manifest_path(target)), move.number)
         return move

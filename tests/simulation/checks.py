@@ -32,7 +32,7 @@ def ask(
     """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
     query = f"venue=v&symbol={symbol}&interval={interval.text}&start=0&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
-    coroutine = BarsRoute(service, view).answer(request)
+    coroutine = BarsRoute(service, view.name).answer(request)
     try:
         coroutine.send(None)
     except StopIteration as ended:

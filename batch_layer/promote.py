@@ -1,0 +1,141 @@
+"""Promotes a candidate: the pointer moves from the version that it stands beside to it.
+
+    log                 C ------------------> now
+    served V            [cells of definition 1 >
+    candidate W         [cells of definition 2 >      must reach where those of V reach
+
+Both have the same cut, so an answer stands on W (+) its own cells at once, and nothing is missing. A promotion is a
+move of the pointer in the ledger of `versions.moves`; rolling it back is `versions.rollback`.
+"""
+
+import uuid
+from collections.abc import Mapping
+
+from batch_layer.errors import PromotionError
+from event_log.chains import read_chains
+from event_log.clock import Clock
+from event_log.log import Log
+from event_log.names import TopicNames
+from versions.errors import DamagedFileError, LostRaceError
+from versions.lineage import refuted
+from versions.manifest import Manifest
+from versions.moves import Move
+from versions.rollback import files_of
+from versions.store import VersionStore
+from views.definitions import in_force
+from views.view import View
+
+POLL_S = 0.25
+
+
+class Promotion:
+    """Promotes candidates. `views` are all definitions of this program."""
+
+    def __init__(self, log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], clock: Clock) -> None:
+        self._log = log
+        self._names = names
+        self._store = store
+        self._views = views
+        self._clock = clock
+
+    def promote(self, version: int, reason: str, by: str, deadline_s: float = 0.0) -> Move:
+        """Move the pointer to a candidate; waits up to `deadline_s` for its cells.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: it cannot be read.
+            PromotionError: it is no candidate, not whole, or its definitions are unknown here; the pointer is not at
+                the version that it stands beside; or its cells do not reach where those of that version do.
+        """
+        store = self._store
+        hold = store.lease(f"promote-{uuid.uuid4().hex}", version)  # it takes a while to read every file
+        try:
+            manifest = store.manifest(version)
+            if not store.candidates([manifest]):
+                raise PromotionError(f"Version {version} is no candidate.", "`slackwater batch list` shows which are.")
+            self._check_pointer(manifest, store.pointer().version)
+            views = self._known(manifest)
+            self._check_whole(manifest)
+            self._wait(manifest, views, deadline_s)
+            try:
+                return store.move(version, self._clock.now_us(), by, reason, source=manifest.parent)
+            except LostRaceError:
+                self._check_pointer(manifest, store.pointer().version)
+                raise
+        finally:
+            hold.release()
+
+    def _check_pointer(self, manifest: Manifest, at: int) -> None:
+        if at != manifest.parent:
+            raise PromotionError(
+                f"Candidate {manifest.version} stands beside version {manifest.parent}, the pointer is at {at}.",
+                "Its cut is stale: make it again with `slackwater batch run --candidate`.",
+            )
+
+    def _known(self, manifest: Manifest) -> tuple[View, ...]:
+        views = in_force(self._views, manifest.definitions)
+        held = {**{view.name: "none" for view in views}, **manifest.definitions}
+        known = {view.definition for view in views}
+        unknown = {name: definition for name, definition in held.items() if definition not in known}
+        if unknown:
+            raise PromotionError(
+                f"Candidate {manifest.version} holds definitions that this program does not have: {unknown}.",
+                "Register them in views/registry.py, here, where it is served, and where the speed layer runs.",
+            )
+        return views
+
+    def _check_whole(self, manifest: Manifest) -> None:
+        wrong = refuted(self._store, manifest)
+        if wrong is not None:
+            raise PromotionError(f"It stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}")
+        try:
+            self._store.check(files_of(manifest))
+        except DamagedFileError as error:
+            raise PromotionError(f"Candidate {manifest.version} is not whole: {error}") from error
+
+    def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
+        """Until the candidate's cells reach what the served version's reached at the first look."""
+        topic = self._names.source(views[0].source)
+        topic_id = self._log.topic_id(topic)
+        if manifest.topics.get(topic) != topic_id:
+            raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")
+        cut = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **manifest.cut}
+        served = in_force(self._views, self._store.manifest(manifest.parent).definitions)
+        deadline = self._clock.elapsed_s() + deadline_s
+        goal: dict[str, dict[int, int]] = {}
+        while True:
+            found = self._ends(manifest, (*served, *views), topic_id, cut)
+            goal = goal or {view.name: ends for view, ends in zip(served, found, strict=False)}
+            short = {
+                (view.name, p): (ends[p], upto)
+                for view, ends in zip(views, found[len(served) :], strict=True)
+                for p, upto in goal[view.name].items()
+                if ends[p] < upto
+            }
+            if not short:
+                return
+            if self._clock.elapsed_s() >= deadline:
+                raise PromotionError(
+                    f"Its deltas do not reach those of version {manifest.parent} yet, as (view, partition): (its end, "
+                    f"the served end): {short}.",
+                    "The speed layer must run its definition, from the cut on; then promote again.",
+                )
+            self._clock.sleep(POLL_S)
+
+    def _ends(
+        self, manifest: Manifest, views: tuple[View, ...], topic_id: str, cut: Mapping[int, int]
+    ) -> list[dict[int, int]]:
+        """Where the chain of each view ends now, per partition."""
+        deltas = self._names.deltas
+        known = manifest.delta_start if manifest.topics.get(deltas) == self._log.topic_id(deltas) else {}
+        bounds = self._log.bounds(deltas)
+        starts = {p: max(known.get(p, 0), bounds[p].start) for p in cut if p in bounds}
+        chains = read_chains(self._log, self._names, tuple(dict.fromkeys(views)), topic_id, starts)
+        place = {view: number for number, view in enumerate(dict.fromkeys(views))}
+        found = []
+        for view in views:
+            ends = dict(cut)
+            for p, of in chains.items():
+                last = of[place[view]].last(cut[p])
+                ends[p] = cut[p] if last is None else last.upto
+            found.append(ends)
+        return found

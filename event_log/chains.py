@@ -1,0 +1,31 @@
+"""The chains of some views as a fresh reader of the delta topic finds them now."""
+
+import logging
+
+from event_log.cell import decode_cell, decode_lane, lane_of
+from event_log.chain import Chain
+from event_log.errors import CellConflictError, CodecError
+from event_log.log import Log, read_range
+from event_log.names import TopicNames
+from views.view import View
+
+logger = logging.getLogger(__name__)
+
+
+def read_chains(
+    log: Log, names: TopicNames, views: tuple[View, ...], topic_id: str, starts: dict[int, int]
+) -> dict[int, list[Chain]]:
+    """Partition -> a chain for each view, of everything in the delta topic from `starts` to its end now."""
+    lanes = {lane_of(view, topic_id, p): view for view in views for p in starts}
+    chains = {lane: Chain() for lane in lanes}
+    ends = {p: bounds.end for p, bounds in log.bounds(names.deltas).items() if p in starts}
+    for found in read_range(log, names.deltas, {p: starts[p] for p in ends}, ends):
+        for record in found.records:
+            try:
+                lane = decode_lane(record.key)
+                if lane in chains:
+                    chains[lane].put(decode_cell(lane, record.value, lanes[lane]))
+            except (CodecError, CellConflictError) as error:
+                # A hole is made again from the log, which is what a worker is there for; so it goes on, and says so.
+                logger.error("delta %s[%d]@%d: %s", names.deltas, found.partition, record.offset, error)
+    return {p: [chains[lane_of(view, topic_id, p)] for view in views] for p in starts}
