@@ -47,7 +47,7 @@ class Promotion:
                 the version that it stands beside; or its cells do not reach where those of that version do.
         """
         store = self._store
-        hold = store.lease(f"promote-{uuid.uuid4().hex}", version)  # it takes a while to read every file
+        hold = store.lease(f"promote-{uuid.uuid4().hex}", [version])  # it takes a while to read every file
         try:
             manifest = store.manifest(version)
             if not store.candidates([manifest]):

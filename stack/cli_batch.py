@@ -12,6 +12,7 @@ from rich.table import Table
 from ingest.archive_import import import_history, new_epoch
 from ingest.lock import hold
 from slackwater.errors import SlackwaterError, StorageError
+from stack.cli_diff import diff_command
 from stack.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
 from stack.cli_promote import promote_command
 from stack.cli_restatements import restatements_command
@@ -161,6 +162,7 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
 
 
 batch.add_command(restatements_command)
+batch.add_command(diff_command)
 batch.add_command(promote_command)
 
 
@@ -272,7 +274,8 @@ def report_version(manifest: Manifest, as_json: bool) -> None:
         if manifest.candidate:
             console.print(
                 f"version {manifest.version} is a candidate beside version {manifest.parent}, over the same "
-                f"{manifest.counts['events']:,} events; `slackwater batch promote {manifest.version}` serves it"
+                f"{manifest.counts['events']:,} events; `slackwater batch diff {manifest.parent} {manifest.version}` "
+                f"says what it changes, `slackwater batch promote {manifest.version}` serves it"
             )
             return
         steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())

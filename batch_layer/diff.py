@@ -1,0 +1,150 @@
+"""What two versions answer differently, exactly: rows that one of them lacks, rows that differ, by how much.
+
+Both are answered by their own definitions, from their own files alone: a bar at a published interval is a row. With
+one cut, as a candidate has, what differs is the definition; with two, the trades between them, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from batch_layer.errors import DiffError
+from versions.manifest import Manifest
+from versions.store import VersionStore
+from views.compare import count_sql
+from views.definitions import in_force, names_of
+from views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
+from views.interval import PUBLISHED_INTERVALS, Interval
+from views.session import connect, files_sql
+from views.view import View
+
+
+@dataclass(frozen=True)
+class FieldDiff:
+    """How many rows differ in a field. `largest` and `largest_ratio` are (key and start, a, b), as they print."""
+
+    field: str
+    rows: int
+    largest: Mapping[str, Any] | None
+    largest_ratio: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Diff:
+    """One view at one interval. `both` rows are in both versions, `differ` of them are not equal.
+
+    `fields_a` and `fields_b` are answers that only one definition has. `first` shows the first rows that differ,
+    `alone` the first places that only one version has, by its number.
+    """
+
+    view: str
+    interval: str
+    definitions: tuple[str, str]
+    both: int
+    only_a: int
+    only_b: int
+    differ: int
+    fields_a: tuple[str, ...]
+    fields_b: tuple[str, ...]
+    fields: tuple[FieldDiff, ...]
+    first: tuple[Mapping[str, Any], ...]
+    alone: Mapping[int, tuple[Mapping[str, Any], ...]]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.only_a or self.only_b or self.differ or self.fields_a or self.fields_b)
+
+
+def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, examples: int = 10) -> list[Diff]:
+    """Compare two versions that are kept; `views` are all definitions, `examples` how many rows are shown.
+
+    Raises:
+        RetiredVersionError, NoSuchVersionError, ManifestError, RecordError, DamagedFileError: one cannot be read.
+        DiffError: one was made by a definition that is not among `views`.
+    """
+    manifests = store.manifest(a), store.manifest(b)
+    of_a, of_b = (_views(manifest, views) for manifest in manifests)
+    if of_a.keys() != of_b.keys():
+        names = sorted(of_a.keys() ^ of_b.keys())
+        raise DiffError(f"Versions {a} and {b} do not hold the same views; only one of them has {', '.join(names)}.")
+    for manifest in manifests:
+        store.check(file.file for file in manifest.views)
+    found = []
+    with connect() as con:
+        for name in names_of(views):
+            for interval in PUBLISHED_INTERVALS if name in of_a else ():
+                sides = ((of_a[name], manifests[0]), (of_b[name], manifests[1]))
+                for side, (view, manifest) in zip("ab", sides, strict=True):
+                    _finish(con, store, side, view, manifest, interval)
+                found.append(_compare(con, of_a[name], of_b[name], (a, b), interval, examples))
+    return found
+
+
+def _views(manifest: Manifest, views: tuple[View, ...]) -> dict[str, View]:
+    found = {view.name: view for view in in_force(views, manifest.definitions)}
+    for name, definition in manifest.definitions.items():
+        if name not in found or found[name].definition != definition:
+            raise DiffError(
+                f"Version {manifest.version} holds definition {definition} of {name}, which this program does not "
+                "have.",
+                "Register it in CANDIDATES of views/registry.py.",
+            )
+    return {name: found[name] for name in manifest.definitions}
+
+
+def _finish(
+    con: duckdb.DuckDBPyConnection, store: VersionStore, side: str, view: View, manifest: Manifest, interval: Interval
+) -> None:
+    paths = [str(store.home / file.file.path) for file in manifest.files_of(view.name, interval.text)]
+    con.register("nothing", view.state_schema.empty_table())
+    source = files_sql(paths) if paths else "nothing"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {side} AS {finished_sql(view, source, interval)}")
+
+
+def _compare(
+    con: duckdb.DuckDBPyConnection, of_a: View, of_b: View, numbers: tuple[int, int], interval: Interval, examples: int
+) -> Diff:
+    ((both, only_a, only_b),) = con.execute(counts_sql(of_a, "a", "b")).fetchall()
+    common = tuple(name for name in of_a.answers if name in of_b.answers)
+    differ, fields, first = 0, list[FieldDiff](), list[Mapping[str, Any]]()
+    if common:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE changed AS {changed_sql(of_a, common, 'a', 'b')}")
+        for name in common:
+            ((rows, largest, ratio),) = con.execute(field_sql(of_a, name, "changed")).fetchall()
+            if rows:
+                fields.append(FieldDiff(name, rows, _shown(of_a, largest), _shown(of_a, ratio)))
+        ((differ,),) = con.execute(count_sql("changed")).fetchall()
+        first = [_row(of_a, common, row) for row in con.execute(rows_sql(of_a, "changed", examples)).fetchall()]
+    alone = {}
+    for number, one, other in ((numbers[0], "a", "b"), (numbers[1], "b", "a")):
+        places = con.execute(alone_sql(of_a, one, other, examples)).fetchall()
+        alone[number] = tuple(dict(zip([*of_a.key, "start"], place, strict=True)) for place in places)
+    return Diff(
+        view=of_a.name,
+        interval=interval.text,
+        definitions=(of_a.definition, of_b.definition),
+        both=both,
+        only_a=only_a,
+        only_b=only_b,
+        differ=differ,
+        fields_a=tuple(name for name in of_a.answers if name not in of_b.answers),
+        fields_b=tuple(name for name in of_b.answers if name not in of_a.answers),
+        fields=tuple(fields),
+        first=tuple(first),
+        alone=alone,
+    )
+
+
+def _shown(view: View, row: list[str] | None) -> Mapping[str, Any] | None:
+    """Null where no difference can be measured: too large, or from 0 for a ratio."""
+    return None if row is None else dict(zip([*view.key, "start", "a", "b"], row, strict=True))
+
+
+def _row(view: View, fields: tuple[str, ...], row: tuple[Any, ...]) -> Mapping[str, Any]:
+    width = len(view.key) + 1
+    sides = zip(fields, row[width::2], row[width + 1 :: 2], strict=True)
+    changed = {name: {"a": one, "b": other} for name, one, other in sides if one != other}
+    return {**dict(zip([*view.key, "start"], row, strict=False)), **changed}
