@@ -108,7 +108,7 @@ class _Remembering(Summariser):
 
 
 def _name(view: View, events: pa.Table) -> Any:
-    return view.name, *(tuple(column.to_pylist()) for column in events.columns)
+    return view.definition, *(tuple(column.to_pylist()) for column in events.columns)
 
 
 def summariser(views: tuple[View, ...]) -> Summariser:

@@ -193,7 +193,7 @@ SWITCHES = (
         "the topic's id is in the key",
         (
             Edit(cell, "lane_of", "view.definition, topic_id, partition", 'view.definition, "", partition'),
-            Edit(hot.HotStore, "view_of", "lane.topic_id != self._topic_id", "False"),
+            Edit(hot.HotStore, "view_of", "lane.topic_id == self._topic_id", "True"),
         ),
     ),
     Switch(
