@@ -42,12 +42,12 @@ def changed_sql(view: View, fields: tuple[str, ...], a: str, b: str) -> str:
 def field_sql(view: View, field: str, changed: str) -> str:
     """One SELECT of one row: the rows where a field differs, and (place, a, b) of the largest difference.
 
-    First by the difference itself, then by its ratio to `a`, which is for reading and need not be exact.
+    First by the difference itself, then by its ratio to `a`, in whole billionths and of both rounded to 8 digits.
     """
     row = f"[{', '.join(f'{name}::VARCHAR' for name in [*view.key, 'start', f'a_{field}', f'b_{field}'])}]"
     a, b = (f"TRY_CAST({side}_{field} AS {_NUMBER})" for side in ("a", "b"))
     size = f"abs(TRY({b} - {a}))"
-    ratio = f"{size}::DOUBLE / abs(nullif({a}, 0))::DOUBLE"
+    ratio = f"{_units(size)} * 1000000000 // nullif({_units(f'abs({a})')}, 0)"
     return (
         f"SELECT count(*)::BIGINT, arg_max({row}, {size}), arg_max({row}, {ratio}) "
         f"FROM (SELECT * FROM {changed} WHERE a_{field} IS DISTINCT FROM b_{field})"
@@ -57,6 +57,10 @@ def field_sql(view: View, field: str, changed: str) -> str:
 def rows_sql(view: View, changed: str, limit: int) -> str:
     """One SELECT of the first places that differ, with both sides."""
     return f"SELECT * FROM {changed} ORDER BY {_place(view)} LIMIT {int(limit)}"
+
+
+def _units(number: str) -> str:
+    return f"(TRY_CAST({number} AS DECIMAL(29,8)) * 100000000::DECIMAL(9,0))::HUGEINT"
 
 
 def _place(view: View) -> str:
