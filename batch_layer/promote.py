@@ -4,14 +4,16 @@
     served V            [cells of definition 1 >
     candidate W         [cells of definition 2 >      must reach where those of V reach
 
-Both have the same cut, so an answer stands on W (+) its own cells at once, and nothing is missing. A promotion is a
-move of the pointer in the ledger of `versions.moves`; rolling it back is `versions.rollback`.
+Both have the same cut, so an answer stands on W (+) its own cells at once, and nothing is missing. What that changes
+of closed bars is written down first. A promotion is a move of the pointer in the ledger of `versions.moves`; rolling it
+back is `versions.rollback`.
 """
 
 import uuid
 from collections.abc import Mapping
 
 from batch_layer.errors import PromotionError
+from event_log.beyond import LookBeyond
 from event_log.chains import read_chains
 from event_log.clock import Clock
 from event_log.log import Log
@@ -20,6 +22,7 @@ from versions.errors import DamagedFileError, LostRaceError
 from versions.lineage import refuted
 from versions.manifest import Manifest
 from versions.moves import Move
+from versions.restating import Restating
 from versions.rollback import files_of
 from versions.store import VersionStore
 from views.definitions import in_force
@@ -43,11 +46,13 @@ class Promotion:
 
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: it cannot be read.
+            RestatingError: what it changes cannot be written down.
             PromotionError: it is no candidate, not whole, or its definitions are unknown here; the pointer is not at
                 the version that it stands beside; or its cells do not reach where those of that version do.
         """
         store = self._store
-        hold = store.lease(f"promote-{uuid.uuid4().hex}", [version])  # it takes a while to read every file
+        epoch = f"promote-{uuid.uuid4().hex}"
+        hold = store.lease(epoch, [version, store.pointer().version], [epoch])  # it takes a while to read every file
         try:
             manifest = store.manifest(version)
             if not store.candidates([manifest]):
@@ -56,8 +61,11 @@ class Promotion:
             views = self._known(manifest)
             self._check_whole(manifest)
             self._wait(manifest, views, deadline_s)
+            now_us = self._clock.now_us()
+            restating = Restating(store, self._views, LookBeyond(self._log, self._names))
+            told = restating.tell(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
             try:
-                return store.move(version, self._clock.now_us(), by, reason, source=manifest.parent)
+                return store.move(version, now_us, by, reason, manifest.parent, told)
             except LostRaceError:
                 self._check_pointer(manifest, store.pointer().version)
                 raise

@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from event_log.beyond import LookBeyond
 from serving.auth import authorized
 from serving.catalog import move_json
 from serving.keys import Key, KeyStore
@@ -16,6 +17,7 @@ from serving.problems import ProblemError, parameter_problem
 from serving.service import Service
 from versions.errors import NoSuchVersionError, RetiredVersionError, VersionError
 from versions.moves import Move
+from versions.restating import Restating
 from versions.rollback import rollback
 
 MOST_BYTES = 4096
@@ -53,7 +55,9 @@ class AdminRoutes:
     def _rollback(self, version: int, reason: str, key: Key) -> Move:
         service = self._service
         try:
-            return rollback(service.store, version, reason, f"key {key.name}", service.clock.now_us())
+            restating = Restating(service.store, service.views, LookBeyond(service.log, service.names))
+            by, now_us = f"key {key.name}", service.clock.now_us()
+            return rollback(service.store, version, reason, by, now_us, restating)
         except RetiredVersionError as error:
             raise ProblemError(410, "version-retired", str(error)) from error
         except NoSuchVersionError as error:

@@ -127,7 +127,8 @@ class CatalogRoutes:
 def move_json(move: Move) -> dict[str, Any]:
     """A rollback, as it was recorded."""
     facts = {"move": move.number, "from": move.source, "to": move.target}
-    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason}
+    told = {"restated": dict(move.restated), "untold": move.untold}
+    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason, **told}
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from event_log.clock import Clock
+from versions.ledger import Entry
 from versions.manifest import Manifest
 from versions.proof import Proof
 from versions.restatement import CAUSES
@@ -77,7 +78,8 @@ class _ServiceCollector(Collector):
             told = "Trades of the batch view whose id stands there before."
             yield GaugeMetricFamily("slackwater_batch_duplicates", told, counts.get("duplicates", 0))
             yield _duplicates(snapshot.manifest)
-            yield _restatements(snapshot.manifest)
+            if snapshot.ledger is not None:
+                yield _restatements(snapshot.ledger)
             yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
         yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(service.readiness().ready))
         yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", service.hot.cells())
@@ -98,11 +100,11 @@ def _proof(proof: Proof) -> Iterator[Metric]:
     yield GaugeMetricFamily("slackwater_handoff_differing_states", "States that differ.", proof.differ)
 
 
-def _restatements(manifest: Manifest) -> Metric:
-    told = "Closed bars that were changed, over the whole lineage of the version."
+def _restatements(entries: Iterable[Entry]) -> Metric:
+    told = "Closed bars that were changed, over the whole ledger."
     found = GaugeMetricFamily("slackwater_restatements", told, labels=["cause"])
     for cause in CAUSES:
-        found.add_metric([cause], sum(ledger.counts.get(cause, 0) for ledger in manifest.restatements))
+        found.add_metric([cause], sum(entry.counts.get(cause, 0) for entry in entries))
     return found
 
 

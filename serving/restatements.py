@@ -1,9 +1,9 @@
 """`/v1/restatements`: closed bars whose answers changed, with the answers before and after, oldest first.
 
-    the manifest that is served lists the ledger files of its lineage -> those between `since` and `until` -> DuckDB
+    the ledger's files, of the lineage that is served and of moves -> those between `since` and `until` -> DuckDB
 
-A version's rows never change, so a cursor is a place in the ledger; where that version was rolled back from since, it
-is gone. Rows of later versions come behind it as they are published.
+A file's rows never change, so a cursor is a place in the ledger; where that version was rolled back from since and its
+rows are told by another, it is gone. Rows of later versions and moves come behind it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,9 @@ from serving.query import RestatementsQuery, restatements_query
 from serving.reply import reply
 from serving.service import Service
 from versions.errors import DamagedFileError
-from versions.manifest import Ledger, Manifest
+from versions.ledger import Entry
+from versions.manifest import Manifest
+from versions.restatement import LATE
 from views.definitions import defaults
 from views.session import files_sql
 from views.view import View
@@ -44,30 +46,34 @@ class RestatementsRoute:
     async def answer(self, request: Request) -> Response:
         """A page. Raises ProblemError."""
         query = restatements_query(request.query_params.multi_items(), self._views)
-        manifest = self._service.snapshot().manifest
+        snapshot = self._service.snapshot()
+        manifest = snapshot.manifest
+        if snapshot.ledger is None:
+            raise unreadable(manifest.version)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int, int)}) if query.cursor else None
-        ledgers = _within(manifest, query, cursor)
-        rows = await self._service.pool.run(lambda: self._rows(manifest, ledgers, query, cursor)) if ledgers else []
+        entries = _within(snapshot.ledger, query, cursor)
+        rows = await self._service.pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
         page, more = rows[: query.limit], len(rows) > query.limit
         following = None
         if more:
             last = page[-1]
-            pin = next(ledger.file.sha256 for ledger in ledgers if ledger.version == last["version"])
+            pin = next(entry.ledger.file.sha256 for entry in entries if entry.ledger.version == last["version"])
             place = (last["version"], last["number"])
             following = Cursor(manifest.version, pin, {}, True, place).encode(query.fingerprint)
-        created = {ledger.version: ledger.created_us for ledger in ledgers}
+        created = {entry.ledger.version: entry.ledger.created_us for entry in entries}
         items = [self._item(row, created[row["version"]], query.iso) for row in page]
         return reply(
             request, orjson.dumps({"restatements": items, "next": following, "answer": {"version": manifest.version}})
         )
 
     def _rows(
-        self, manifest: Manifest, ledgers: Sequence[Ledger], query: RestatementsQuery, cursor: Cursor | None
+        self, manifest: Manifest, entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None
     ) -> list[Row]:
         """One row more than asked for, if there is one. The files are whole before they are read and after."""
-        files = [ledger.file for ledger in ledgers]
+        files = [entry.ledger.file for entry in entries]
         paths = [str(self._service.store.home / file.path) for file in files]
-        select, values = _select(paths, query, cursor)
+        early = [entry.ledger.version for entry in entries if not entry.late]
+        select, values = _select(paths, early, query, cursor)
         try:
             self._service.inspector.check(files)
             with sandbox(paths, 1, None) as con:
@@ -95,25 +101,30 @@ def _bar(head: Mapping[str, Any], answers: str | None) -> dict[str, Any] | None:
     return None if answers is None else {**head, **orjson.loads(answers), "closed": True}
 
 
-def _within(manifest: Manifest, query: RestatementsQuery, cursor: Cursor | None) -> list[Ledger]:
-    """The ledgers that can hold rows of the page."""
-    ledgers = list(manifest.restatements)
+def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:
+    """The parts of the ledger that can hold rows of the page."""
     if cursor is not None:
         version = cursor.after[0]
-        if not any((ledger.version, ledger.file.sha256) == (version, cursor.pin) for ledger in ledgers):
+        if not any((entry.ledger.version, entry.ledger.file.sha256) == (version, cursor.pin) for entry in entries):
             raise gone(f"Version {version} was rolled back from.")
-        ledgers = [ledger for ledger in ledgers if ledger.version >= int(version)]
+        entries = [entry for entry in entries if entry.ledger.version >= int(version)]
     return [
-        ledger
-        for ledger in ledgers
-        if query.since.before(ledger.version, ledger.created_us)
-        and (query.until is None or not query.until.before(ledger.version, ledger.created_us))
-        and (query.cause is None or ledger.counts.get(query.cause))
+        entry
+        for entry in entries
+        if query.since.before(entry.ledger.version, entry.ledger.created_us)
+        and (query.until is None or not query.until.before(entry.ledger.version, entry.ledger.created_us))
+        and (query.cause is None or entry.counts.get(query.cause))
     ]
 
 
-def _select(paths: Sequence[str], query: RestatementsQuery, cursor: Cursor | None) -> tuple[str, list[Any]]:
+def _select(
+    paths: Sequence[str], early: Sequence[int], query: RestatementsQuery, cursor: Cursor | None
+) -> tuple[str, list[Any]]:
+    """`early` are the versions whose late trades are not told."""
     conditions, values = ["true"], list[Any]()
+    if early:
+        conditions.append(f"(cause <> ? OR version NOT IN ({', '.join('?' * len(early))}))")
+        values += [LATE, *early]
     for name, value in query.filters.items():
         conditions.append(f"{name} = ?")
         values.append(value)

@@ -24,12 +24,15 @@ _BAR = {
 _OF_LATE = {"type": ["integer", "null"], "description": "Position of the first late trade; null for other causes."}
 
 _ITEM: dict[str, Any] = {
-    "version": {**_NUMBER, "description": "The version that recorded it."},
+    "version": {
+        **_NUMBER,
+        "description": "The version that recorded it; a move of the pointer has a number of its own.",
+    },
     "view": _TEXT,
     "venue": _TEXT,
     "symbol": _TEXT,
     "interval": {"enum": [interval.text for interval in PUBLISHED_INTERVALS]},
-    "created": {**_TIME, "description": "When the version was made."},
+    "created": {**_TIME, "description": "When the version was made, or the pointer moved."},
     "start": {**_TIME, "description": "Start of the bar."},
     "cause": {"enum": list(CAUSES)},
     "partition": _OF_LATE,

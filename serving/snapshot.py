@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.batch import BatchReader
+from versions.ledger import Entry
 from versions.manifest import Instrument, Manifest
 from views.view import View
 
@@ -21,6 +22,7 @@ class Snapshot:
         chain: whether the speed layer's part may be used; without it the batch view answers alone.
         refusals: why this is not what the pointer asks for, or why the chain may not be used.
         refused_views: view -> why this version cannot answer for it.
+        ledger: the restatements that are told; None where a record of a move cannot be read.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Snapshot:
     chain: bool = True
     refusals: tuple[str, ...] = ()
     refused_views: Mapping[str, str] = field(default_factory=dict)
+    ledger: tuple[Entry, ...] | None = ()
 
     @property
     def version(self) -> int:

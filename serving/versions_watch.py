@@ -24,8 +24,9 @@ from serving.log_checks import cut_reasons, lost_ends, mark_reasons
 from serving.log_watch import LogFacts, LogWatch
 from serving.row_cache import RowCache
 from serving.snapshot import Snapshot, snapshot_key
-from versions.errors import VersionError
+from versions.errors import RecordError, VersionError
 from versions.inspector import Inspector
+from versions.ledger import Entry, ledger_of
 from versions.manifest import Manifest
 from versions.pointer import Pointer
 from versions.store import VersionStore, empty_manifest
@@ -165,7 +166,7 @@ class VersionsWatch:
             return
         try:
             self._leases.take(0 if choice.manifest is None else choice.manifest.version)
-            snapshot = self._snapshot(choice, facts)
+            snapshot = self._snapshot(choice, facts, pointer)
         except (VersionError, LogError) as error:
             self._fail(error)
             if self.snapshot is not None and self.error not in self.snapshot.refusals:
@@ -189,7 +190,7 @@ class VersionsWatch:
         self.error = str(error)
         self._say((self.error,))
 
-    def _snapshot(self, choice: Choice, facts: LogFacts | None) -> Snapshot:
+    def _snapshot(self, choice: Choice, facts: LogFacts | None, pointer: Pointer | str) -> Snapshot:
         manifest = choice.manifest
         if manifest is None:
             if facts is None:
@@ -208,7 +209,17 @@ class VersionsWatch:
             chain=not reasons,
             refusals=(*choice.refusals, *reasons),
             refused_views=choice.refused_views,
+            ledger=self._ledger(manifest, pointer),
         )
+
+    def _ledger(self, manifest: Manifest, pointer: Pointer | str) -> tuple[Entry, ...] | None:
+        """With a pointer that cannot be read, every move that was begun counts."""
+        moves = self._store.moves
+        try:
+            return ledger_of(manifest, moves.until(moves.last() if isinstance(pointer, str) else pointer.move))
+        except RecordError as error:
+            _LOG.error("The ledger of restatements is not served: %s", error)
+            return None
 
     def _reasons(self, manifest: Manifest, facts: LogFacts | None) -> list[str]:
         if facts is None:

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import click
 
+from stack.cli_retention import show_move
 from stack.context import CLOCK, Context, pass_context, user_name
-from stack.output import console, emit, examples, json_option
+from stack.output import emit, examples, json_option
 from views.registry import DEFINITIONS
 
 
@@ -32,5 +33,5 @@ def promote_command(context: Context, version: int, reason: str, as_json: bool) 
         raise click.UsageError("--reason says why.")
     promotion = Promotion(context.log, context.names, context.store, DEFINITIONS, CLOCK)
     move = promotion.promote(version, reason.strip(), user_name(), context.settings.proof_seconds)
-    facts = {"version": version, "move": asdict(move)}
-    emit(as_json, facts, lambda: console.print(f"version {version} takes the place of version {move.source}"))
+    facts = {"version": version, "move": asdict(move), "restated": dict(move.restated)}
+    emit(as_json, facts, lambda: show_move(move, f"version {version} takes the place of version {move.source}"))

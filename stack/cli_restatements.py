@@ -12,7 +12,7 @@ from rich.table import Table
 from serving.parameters import Point, ValueRefusedError, point
 from stack.context import Context, pass_context
 from stack.output import console, emit, examples, json_option
-from versions.manifest import Ledger
+from versions.ledger import Entry, ledger_of
 from versions.restatement import CAUSES
 from versions.store import VersionStore
 
@@ -46,15 +46,18 @@ class _Since(click.ParamType[Point]):
 @json_option
 @pass_context
 def restatements_command(context: Context, since: Point, cause: str | None, as_json: bool) -> None:
-    """Closed bars whose answers changed: before, after, why, and by which version; the oldest first.
+    """Closed bars whose answers changed: before, after, why, and by which version or move; the oldest first.
 
-    The same as GET /v1/restatements, of the version that is served.
+    The same as GET /v1/restatements.
     """
     store = context.store
-    manifest = store.current()
-    ledgers = manifest.restatements if manifest is not None else ()
+    pointer = store.pointer()
+    entries = ledger_of(store.pointed(pointer), store.moves.until(pointer.move))
     found = (
-        row for ledger in ledgers if since.before(ledger.version, ledger.created_us) for row in _rows(store, ledger)
+        row
+        for entry in entries
+        if since.before(entry.ledger.version, entry.ledger.created_us)
+        for row in _rows(store, entry)
     )
     rows = (row for row in found if cause in (None, row["cause"]))
     if as_json:
@@ -67,10 +70,13 @@ def restatements_command(context: Context, since: Point, cause: str | None, as_j
     console.print(table if table.row_count else "No closed bar was changed.")
 
 
-def _rows(store: VersionStore, ledger: Ledger) -> Iterator[dict[str, Any]]:
+def _rows(store: VersionStore, entry: Entry) -> Iterator[dict[str, Any]]:
+    ledger = entry.ledger
     store.check([ledger.file])
     for batch in pq.ParquetFile(store.home / ledger.file.path).iter_batches():
         for row in batch.to_pylist():
+            if row["cause"] not in entry.counts:
+                continue
             sides = {side: row[side] and orjson.loads(row[side]) for side in ("before", "after")}
             yield {**row, "created_us": ledger.created_us, **sides}
 

@@ -1,10 +1,16 @@
 """`slackwater batch rollback` and `slackwater batch expire`."""
 
+from typing import Any
+
 import click
 
+from event_log.beyond import LookBeyond
 from stack.context import CLOCK, Context, pass_context, user_name
 from stack.output import console, emit, examples, json_option
+from versions.moves import Move
+from versions.restating import Restating
 from versions.rollback import rollback
+from views.registry import DEFINITIONS
 
 
 @click.command(
@@ -21,13 +27,22 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     """Serve a version that is kept, after reading all its files; also forward again, to one that was rolled back from.
 
     Answers are exact at once: the log, the deltas and the archive are kept down to the oldest version. The next batch
-    run starts from it. Needs no running service.
+    run starts from it. Closed bars that it changes are written to the ledger. Needs no running service; without a
+    broker the ledger ends at the cuts of the two versions, and it says so.
     """
     if not reason.strip():
         raise click.UsageError("--reason is empty.")
-    done = rollback(context.store, version, reason.strip(), user_name(), CLOCK.now_us())
-    facts = {"version": done.target, "from": done.source, "move": done.number, "by": done.by, "reason": done.reason}
-    emit(as_json, facts, lambda: console.print(f"version {done.target} is current; it was {done.source}."))
+    restating = Restating(context.store, DEFINITIONS, LookBeyond(context.log, context.names))
+    done = rollback(context.store, version, reason.strip(), user_name(), CLOCK.now_us(), restating)
+    facts: dict[str, Any] = {
+        "version": done.target,
+        "from": done.source,
+        "move": done.number,
+        "by": done.by,
+        "reason": done.reason,
+    }
+    facts |= {"restated": dict(done.restated), "untold": done.untold}
+    emit(as_json, facts, lambda: show_move(done, f"version {done.target} is current; it was {done.source}."))
 
 
 @click.command(
@@ -65,6 +80,15 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
 
     emit(as_json, facts, show)
+
+
+def show_move(move: Move, text: str) -> None:
+    """Say what a move did, and what it changed."""
+    console.print(text)
+    changed = ", ".join(f"{count:,} of cause {cause}" for cause, count in move.restated.items()) or "none"
+    console.print(f"closed bars that changed: {changed}; `slackwater batch restatements` lists them")
+    if move.untold:
+        console.print(f"not told: {move.untold}", markup=False)
 
 
 def _numbers(versions: tuple[int, ...]) -> str:

@@ -83,3 +83,30 @@ def _answer(view: View, events: Sequence[Event], interval_us: int) -> dict[str, 
         return None
     (bar,) = summarise(view, events, interval_us)
     return finish(view, bar.state)
+
+
+def between(
+    views: tuple[View, View], cause: str, before: Sequence[Event], after: Sequence[Event]
+) -> list[dict[str, Any]]:
+    """The bars that are closed by any of the events of two sides, and that the sides answer differently."""
+    newest: dict[tuple[str, str], int] = {}
+    for event in (*before, *after):
+        newest[event.venue, event.symbol] = max(newest.get((event.venue, event.symbol), 0), event.time)
+    found = []
+    for interval, interval_us in INTERVALS.items():
+        sides = []
+        for view, events in zip(views, (before, after), strict=True):
+            bars: dict[Any, list[Event]] = {}
+            for event in events:
+                key = tuple(getattr(event, k) for k in view.key)
+                bars.setdefault((key, floor(event.time, interval_us)), []).append(event)
+            sides.append({at: _answer(view, of, interval_us) for at, of in bars.items()})
+        for key, start in {**sides[0], **sides[1]}:
+            answers = [side.get((key, start)) for side in sides]
+            closed = start + interval_us + 2 * SECOND_US <= newest[key[:2]]
+            if closed and answers[0] != answers[1]:
+                place = {"interval": interval, "start": start, "cause": cause, "key": list(key[2:])}
+                names = {"view": views[1].name, "venue": key[0], "symbol": key[1]}
+                nothing = {"partition": None, "offset": None, "trades": None}
+                found.append({**names, **place, **nothing, "before": answers[0], "after": answers[1]})
+    return sorted(found, key=str)

@@ -167,6 +167,8 @@ def test_an_admin_rolls_back_and_forward_and_every_answer_stands_on_what_it_says
         "at": 0,
         "by": "key alice",
         "reason": "wrong notional",
+        "restated": {},
+        "untold": "",
         "served": 2,
     }
     world.step()

@@ -20,7 +20,6 @@ import pytest
 
 from batch_layer.archive import Epoch
 from batch_layer.errors import RestatementError
-from batch_layer.restated_between import Side, restated_between
 from pipeline.segment import Segment
 from tests.beam_world import T0_US, World, memory_world
 from tests.draws import events_table
@@ -30,12 +29,12 @@ from tests.profiles import PROFILE
 from tests.simulation.light import compute_with, session
 from tests.simulation.light_proof import LightComparison
 from versions.archive_file import archive_path, archive_table, open_writer
+from versions.id_runs import IdRuns, write_runs
 from versions.manifest import ArchiveFile, Manifest
 from versions.restatement import RESTATEMENT_SCHEMA
 from views.answers import Column
 from views.bars import BARS
-from views.measures import Count, Max, Min
-from views.session import connect
+from views.measures import Count, Max
 from views.view import View
 
 SIDES = View(
@@ -272,11 +271,16 @@ def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instru
     assert {(row["partition"], row["offset"]) for row in repaired} == {(None, None)}
 
 
-def epoch_of(story: Story, events: Sequence[Event]) -> Epoch:
-    with open_writer(story.world.home / archive_path("import-1", 0, 0)) as file:
-        file.write(archive_table(0, events_table(events)))
-    stored = story.world.store.stored(file.path, file.rows)
-    return Epoch((ArchiveFile(stored, "import-1", 0, None, None),), None, len(events), {})
+def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", partition: int = 0) -> Epoch:
+    table = events_table(events)
+    with open_writer(story.world.home / archive_path(name, partition, 0)) as file:
+        file.write(archive_table(partition, table))
+    store, runs = story.world.store, IdRuns()
+    runs.add_events(table)
+    path = file.path.with_name("ids.parquet")
+    ids = store.stored(path, write_runs(runs, path))
+    entry = ArchiveFile(store.stored(file.path, file.rows), name, partition, None, None)
+    return Epoch((entry,), ids, len(events), {})
 
 
 def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) -> None:
@@ -291,28 +295,3 @@ def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) ->
     with pytest.raises(RestatementError, match="1 closed bars of bars at 1s"):
         story.world.batch(story.views, compute=forgets)
     assert story.world.store.current() == story.versions[0]
-
-
-def test_another_definition_restates_every_closed_bar_whose_answer_it_changes(story: Story) -> None:
-    """In the other definition `high` is the lowest price."""
-    story.trade("A", 10, price=5 * 10**8)
-    story.trade("A", 10)
-    story.trade("A", 11)
-    story.trade("A", 20)
-    low = View("bars", {**BARS.measures, "high": Min("price")}, BARS.answers)
-    with connect() as con:
-        old = story.batch()
-        story.trade("A", 12)  # the other one archived it
-        story.views = (low,)
-        new = story.batch()
-        names = restated_between(con, story.world.store, Side(old, (BARS,)), Side(new, (low,)), "new_definition")
-        rows = [
-            (interval, (start - T0_US) // 1_000_000, cause, parsed(before)["high"], parsed(after)["high"])
-            for name in names
-            for interval, start, cause, before, after in con.execute(
-                f"SELECT interval, start, cause, before, after FROM {name}"
-            ).fetchall()
-        ]
-        assert rows == [("1s", 10, "new_definition", "5", "1")], "the minute and the hour are not closed"
-        same = restated_between(con, story.world.store, Side(old, (BARS,)), Side(old, (BARS,)), "repair")
-        assert [con.execute(f"SELECT * FROM {name}").fetchall() for name in same] == [[], [], []]

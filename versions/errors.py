@@ -8,6 +8,7 @@ SlackwaterError
     ManifestError           a manifest that is missing, torn, or of another format
       RecordError           a record of a rollback, a retirement or a lease that is torn or changed
     PointerError            a pointer that is empty, torn, or names no version
+    RestatingError          what a move changes cannot be written down
     HandoffError            the file of a later proof is torn, changed, or another run's
     DamagedFileError        a file whose size or SHA-256 is not the manifest's
     LostRaceError           another publisher moved the pointer first        (retriable)
@@ -59,6 +60,10 @@ class RecordError(ManifestError):
 
 class PointerError(VersionError):
     """The pointer is empty, torn, or names no version."""
+
+
+class RestatingError(VersionError):
+    """What a move of the pointer changes cannot be written down, so it did not move."""
 
 
 class HandoffError(VersionError):

@@ -2,7 +2,7 @@
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
-    archive/<epoch>  what no kept manifest lists, unless a living run writes it
+    archive/<epoch>  what no kept manifest and no move lists, unless a living process writes it
 
 It is listed under the publish lock and removed after it: whoever comes later stands on nothing of it. Listing never
 decides what the archive *is*; manifests do.
@@ -27,6 +27,7 @@ def garbage(
     leases = list(leases)
     kept = list(keep)
     listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
+    listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if _is_retired(store, n))}

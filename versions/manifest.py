@@ -162,12 +162,18 @@ def decode_manifest(data: bytes) -> Manifest:
         body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
         body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
         body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
-        body["restatements"] = tuple(_with_file(Ledger, entry) for entry in body.get("restatements", ()))
+        body["restatements"] = tuple(map(ledger_from, body.get("restatements", ())))
         body.setdefault("candidate", False)
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
+
+
+def ledger_from(entry: dict[str, Any]) -> Ledger:
+    """The ledger of its JSON object. Raises KeyError or TypeError if it is none."""
+    found: Ledger = _with_file(Ledger, entry)
+    return found
 
 
 def _with_file(kind: Any, entry: dict[str, Any]) -> Any:

@@ -6,15 +6,33 @@ A move is written before the pointer moves, and the pointer names the last one t
 not on the way back from it (`previous`). A rollback withdraws every number above its target that was taken by then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from versions.errors import RecordError
 from versions.files import Files
+from versions.manifest import Ledger, ledger_from
 from versions.record import decode_record, encode_record
+
+
+class Told(NamedTuple):
+    """What a move restates (`versions.restating`).
+
+    `ledger` is the move's own, `left` are those of the version that the pointer leaves, of which the other one knows
+    nothing. Both sides were compared at `positions`, partition -> offset. `untold` says why that is not all; empty if
+    it is.
+    """
+
+    ledger: Ledger | None
+    left: tuple[Ledger, ...]
+    positions: Mapping[int, int]
+    untold: str
+
+
+NOTHING_TOLD = Told(None, (), {}, "")
 
 
 @dataclass(frozen=True)
@@ -23,6 +41,7 @@ class Move:
 
     `source` None: the pointer could not be read.
     `highest` is the highest number that was taken when it happened; `previous` the move before it, 0 for the first.
+    The last four are those of `Told`.
     """
 
     number: int
@@ -33,6 +52,20 @@ class Move:
     at_us: int
     by: str
     reason: str
+    ledger: Ledger | None = None
+    left: tuple[Ledger, ...] = ()
+    positions: Mapping[int, int] = field(default_factory=dict)
+    untold: str = ""
+
+    @property
+    def restated(self) -> Mapping[str, int]:
+        """Cause -> restatements that came with it."""
+        return self.ledger.counts if self.ledger is not None else {}
+
+    @property
+    def ledgers(self) -> tuple[Ledger, ...]:
+        """Its own, and those that it left behind."""
+        return (*self.left, *([self.ledger] if self.ledger is not None else []))
 
 
 class Moves:
@@ -51,7 +84,16 @@ class Moves:
         """Write a move durably, before the pointer moves. Its number was never used."""
         with suppress(FileExistsError):
             self._files.make_folder(self._folder)
-        self._files.replace(self._path(move.number), encode_record(vars(move)))
+        body = {**asdict(move), "positions": {str(p): at for p, at in move.positions.items()}}
+        self._files.replace(self._path(move.number), encode_record(body))
+
+    def ledgers(self) -> list[Ledger]:
+        """The ledgers of every move that was written, whether it took place or not.
+
+        Raises:
+            RecordError: one of them cannot be read.
+        """
+        return [ledger for number in range(1, self.last() + 1) for ledger in self._read(number).ledgers]
 
     def until(self, last: int) -> list[Move]:
         """The moves that took place up to `last`, the oldest first.
@@ -74,8 +116,11 @@ class Moves:
         path = self._path(number)
         try:
             body = decode_record(self._files.read(path), path)
+            body["ledger"] = ledger_from(body["ledger"]) if body.get("ledger") else None
+            body["left"] = tuple(map(ledger_from, body.get("left", ())))
+            body["positions"] = {int(p): at for p, at in body.get("positions", {}).items()}
             move = Move(**body)
-        except (OSError, TypeError) as error:
+        except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise RecordError(path, str(error)) from error
         if move.number != number or not 0 <= move.previous < number:
             raise RecordError(path, "it is another move's")

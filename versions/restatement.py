@@ -2,14 +2,14 @@
 
     archive/<run id>/restatements.parquet      a row a bar, numbered in order of start; `versions.manifest.Ledger`
 
-A manifest lists the files of its whole lineage, so the ledger outlives the versions, and what was rolled back from is
-not in it. Three causes:
+A manifest lists the files of its whole lineage and a move those of its own, so the ledger outlives the versions; what
+it is as a whole is said by `versions.ledger`. Three causes:
 
     late_trade      trades of the log that came after the bar was closed
-    new_definition  another definition of the view took its place
+    new_definition  another definition of the view took its place: a promotion
     repair          everything else: imported history, a version that was forced, a rollback
 
-Not here: how they are found (`batch_layer.restate`).
+Not here: how they are found (`batch_layer.restate` for runs, `versions.restating` for moves).
 """
 
 from typing import Literal, get_args
@@ -18,11 +18,13 @@ import pyarrow as pa
 
 Cause = Literal["late_trade", "new_definition", "repair"]
 
+LATE: Cause = "late_trade"
+
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 RESTATEMENT_SCHEMA = pa.schema(
     [
-        pa.field("version", pa.int64()),
+        pa.field("version", pa.int64()),  # of the run; a move has a number of its own among them
         pa.field("number", pa.int64()),  # of the row in its file, from 0
         pa.field("view", pa.string()),
         pa.field("venue", pa.string()),

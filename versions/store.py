@@ -30,7 +30,7 @@ from versions.errors import (
 from versions.files import Files, Hold, LocalFiles
 from versions.leases import Leases
 from versions.manifest import Manifest, Mark, StoredFile, decode_manifest, encode_manifest
-from versions.moves import Move, Moves, withdrawn
+from versions.moves import NOTHING_TOLD, Move, Moves, Told, withdrawn
 from versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
 from versions.proof import Proof
 from versions.record import decode_record, encode_record
@@ -323,8 +323,18 @@ class VersionStore:
                 raise LostRaceError(manifest.parent, current)
             self.files.create(self.manifest_path(manifest.version), encode_manifest(manifest))
 
-    def move(self, target: int, at_us: int, by: str, reason: str, source: int | None = None) -> Move:
+    def move(
+        self,
+        target: int,
+        at_us: int,
+        by: str,
+        reason: str,
+        source: int | None = None,
+        told: Told = NOTHING_TOLD,
+    ) -> Move:
         """Move the pointer to a retained version, and record it first; from `source`, or from wherever it is.
+
+        `told` is what that restates, its files durable by now.
 
         `versions.rollback` and `batch_layer.promote` check what this does not.
 
@@ -343,7 +353,7 @@ class VersionStore:
                 if source is not None:
                     raise
                 at, previous = None, last
-            move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason)
+            move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason, *told)
             self.moves.write(move)
             self._point(target, self.files.read(self.manifest_path(target)), move.number)
         return move

@@ -9,6 +9,8 @@ record is applied whole, so an event is late if an event of an offset *before* i
 Every relation here is a table or a sub-query in parentheses.
 """
 
+from collections.abc import Mapping
+
 from views.interval import CLOSED_AFTER_US, Interval
 from views.sql import finish_sql, floor_sql
 from views.view import INSTRUMENT, View
@@ -121,6 +123,13 @@ def closed_sql(answers: str, newest: str, interval: Interval) -> str:
     """One SELECT of the answers of bars that are closed."""
     closed = _closed("start", interval, "n.time")
     return f"SELECT w.* FROM {answers} w JOIN {newest} n USING (venue, symbol) WHERE {closed}"
+
+
+def from_offsets_sql(events: str, cut: Mapping[int, int]) -> str:
+    """One SELECT of the log's events from a cut on; of a partition that it does not name, all."""
+    known = " ".join(f"WHEN partition = {int(p)} THEN {int(at)}" for p, at in sorted(cut.items()))
+    at = f"CASE {known} ELSE 0 END" if known else "0"
+    return f'SELECT * FROM {events} WHERE "offset" >= {at}'
 
 
 def ledger_sql(version: int, restated: str) -> str:

@@ -1,0 +1,75 @@
+"""The ledger of a move, made just before the pointer moves: what changes of the closed bars.
+
+It stands at the position where the cells of the version that was served ended then; a bar is closed if it was closed
+there. Its rows have a number of their own in the sequence of versions, so that who has read up to a version is told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from versions.errors import DamagedFileError, RestatingError
+from versions.manifest import Ledger, Manifest
+from versions.moves import Told
+from versions.restated_between import RestatedBetween
+from versions.restatement import Cause
+from versions.store import VersionStore
+from views.beyond import Cut, Look
+from views.restate import ledger_sql
+from views.session import connect
+from views.view import View
+
+
+@dataclass(frozen=True)
+class Restating:
+    """Writes the ledgers of moves. `views` are all definitions of this program, `look` reads the log."""
+
+    store: VersionStore
+    views: Sequence[View]
+    look: Look
+
+    def tell(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Told:
+        """Write what changes when the pointer goes from `before` to `after`; both and the epoch are leased.
+
+        Raises:
+            RestatingError: the disk is full, or a file cannot be read; nothing moved.
+        """
+        pairs = [(old, new) for old in self._held(before) for new in self._held(after) if old.name == new.name]
+        untold = []
+        if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
+            untold.append(f"This program does not have both definitions of {', '.join(unknown)}.")
+        beyond = self.look(_cut(before, after), [old for old, _ in pairs], [new for _, new in pairs])
+        if beyond.missing:
+            untold.append(f"What is beyond the cuts is left out: {beyond.missing}")
+        own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
+        try:
+            with connect() as con:
+                counts = RestatedBetween(con, self.store, before, after, beyond).find(pairs, cause)
+                if counts:
+                    own = self._write(con, epoch, counts, at_us)
+        except DamagedFileError as error:
+            untold.append(f"Nothing is compared: {error}")
+        except (duckdb.IOException, OSError) as error:
+            raise RestatingError(f"The ledger is not written: {error}.", "Nothing moved; do it again.") from error
+        return Told(own, left, beyond.upto, " ".join(untold))
+
+    def _held(self, manifest: Manifest) -> list[View]:
+        return [view for view in self.views if manifest.definitions.get(view.name) == view.definition]
+
+    def _write(self, con: duckdb.DuckDBPyConnection, epoch: str, counts: dict[str, int], at_us: int) -> Ledger:
+        number = self.store.reserve()
+        path = self.store.home / "archive" / epoch / "restatements.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = str(path).replace("'", "''")
+        con.execute("SET preserve_insertion_order = true")
+        con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO '{target}' (FORMAT parquet)")
+        return Ledger(self.store.stored(path, sum(counts.values())), number, at_us, counts)
+
+
+def _cut(before: Manifest, after: Manifest) -> Cut:
+    """Per partition the further one of the two; they need not lie one above the other."""
+    partitions = {*before.cut, *after.cut}
+    at = {p: max(manifest.cut.get(p, 0) for manifest in (before, after)) for p in partitions}
+    starts = {p: min(manifest.delta_start.get(p, 0) for manifest in (before, after)) for p in partitions}
+    return Cut(at, after.topics, starts)
