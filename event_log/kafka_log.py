@@ -46,6 +46,9 @@ SURE_BYTES = 64 * 1024
 OVERHEAD_BYTES = 1024
 """What the log's format adds to a record at most, headers apart."""
 
+RETRY_MS = 10
+"""Between two tries of a reader, and between a new client's first two looks at the cluster, which are no failure."""
+
 PROBE_S = 3.0
 """How long a server may take to accept a connection."""
 
@@ -155,8 +158,9 @@ class KafkaLog:
         return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
     def _consumer(self, group: str | None, gather_s: float = 0.0) -> Any:
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **self._client(),
+            retry_backoff_ms=RETRY_MS,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -166,6 +170,10 @@ class KafkaLog:
             fetch_min_bytes=GATHER_BYTES if gather_s else 1,
             fetch_max_wait_ms=max(1, round(gather_s * 1000)) if gather_s else 500,
         )
+        # kafka-python does not hand its setting on to what asks for metadata: each new client would wait 100 ms
+        # between its first look at the cluster and its first look at a topic, and a batch run makes ten of them.
+        consumer._cluster.config["retry_backoff_ms"] = RETRY_MS
+        return consumer
 
 
 class KafkaWatch:

@@ -1,7 +1,10 @@
 """The crash matrix of a batch run: at each fault point SIGKILL, an I/O error and a full disk, then a run that succeeds.
 
-version n served -> killed at P -> EIO at P -> ENOSPC at P -> a whole run -> version n + 1 equals the oracle
-                    `------ n is still served, and its answers hold ------'
+    version n served -> a run killed at P -> at Q -> at R -> a whole run -> version n + 1 equals the oracle
+                        `- n is still served, and its answers hold -'
+
+`make test` kills runs one after another, each at another point, over what the dead ones left; `make crash` takes each
+point alone, too.
 """
 
 import re
@@ -28,21 +31,7 @@ ELSEWHERE = {"archive.import", "prove.handoff"}
 
 POINTS_OF_BATCH = [p for p in POINTS if p.partition(".")[0] in STEPS and p not in ELSEWHERE]
 
-OFTEN = {
-    "mark.append",
-    "archive.write",
-    "archive.sync",
-    "compute.rename",
-    "prove.after",
-    "restate.write",
-    "publish.manifest",
-    "publish.pointer",
-    "publish.rename",
-    "publish.after",
-}
-"""What `make test` visits. A case takes ten seconds, so the other points are for `make crash`."""
-
-KILLED_AT = [p if p in OFTEN else pytest.param(p, marks=pytest.mark.crash) for p in POINTS_OF_BATCH]
+CHAINS = 3
 
 MOVED = {"publish.after"}
 """Where the pointer has moved already: what comes after is told as an error, and the version is whole."""
@@ -86,21 +75,42 @@ def check(house: House, manifest: Manifest) -> None:
     house.verify()
 
 
-@pytest.mark.parametrize("point", KILLED_AT)
-def test_a_run_that_is_killed_there_leaves_the_old_version_served_and_the_next_one_succeeds(
-    point: str, house: House
-) -> None:
+def killed(house: House, point: str) -> None:
+    """A run dies at `point`: what was served is served, unless the pointer has moved already."""
     served = current(house)
     feed(house)
     ended = house.run("batch", "run", fault=f"{point}:kill{after(point)}")
     assert ended.code == -signal.SIGKILL, ended.text
     found = current(house)
     assert found.parent == served.version if point in MOVED else found == served
+
+
+def succeeds(house: House) -> None:
+    """The answers hold, and the next run publishes the next version."""
     house.verify(to_the_end=False)
+    served = current(house)
     assert house.run("batch", "run").code == 0
     manifest = current(house)
-    assert manifest.parent == found.version
+    assert manifest.parent == served.version
     check(house, manifest)
+
+
+@pytest.mark.parametrize("first", range(CHAINS))
+def test_runs_killed_one_after_another_leave_the_old_version_served_and_the_next_one_succeeds(
+    first: int, house: House
+) -> None:
+    for point in POINTS_OF_BATCH[first::CHAINS]:
+        killed(house, point)
+    succeeds(house)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", POINTS_OF_BATCH)
+def test_a_run_that_is_killed_there_leaves_the_old_version_served_and_the_next_one_succeeds(
+    point: str, house: House
+) -> None:
+    killed(house, point)
+    succeeds(house)
 
 
 @pytest.mark.crash
@@ -120,8 +130,9 @@ def test_runs_that_repeat_survive_a_bad_and_a_full_disk_there(point: str, house:
     check(house, manifest)
 
 
-@pytest.mark.parametrize("point", ["archive.write", "compute.write", "publish.pointer"])
-@pytest.mark.parametrize("action", ["eio", "enospc"])
+@pytest.mark.parametrize(
+    ("point", "action"), [("archive.write", "eio"), ("compute.write", "enospc"), ("publish.pointer", "eio")]
+)
 def test_a_disk_that_refuses_ends_a_single_run_with_one_clear_line(point: str, action: str, house: House) -> None:
     served = current(house)
     house.world.produce(6)
@@ -132,7 +143,7 @@ def test_a_disk_that_refuses_ends_a_single_run_with_one_clear_line(point: str, a
     assert current(house) == served
 
 
-@pytest.mark.parametrize("action", ["kill", "eio", "enospc"])
+@pytest.mark.parametrize("action", ["kill", *(pytest.param(name, marks=pytest.mark.crash) for name in ("eio", "enospc"))])
 def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_nothing(
     action: str, broker: str, tmp_path: Path
 ) -> None:

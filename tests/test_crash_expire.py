@@ -1,6 +1,8 @@
 """The crash matrix of expiry: at each fault point SIGKILL, an I/O error and a full disk, then an expiry that ends.
 
-versions 1 2 3 4  ->  expiry dies at P  ->  every answer holds  ->  expiry again  ->  only what is kept is left
+    versions 1 2 3 4  ->  expiry dies at P  ->  every answer holds  ->  expiry again  ->  only what is kept is left
+
+`make test` kills one expiry after another, each a step further; `make crash` takes each point alone, too.
 """
 
 import signal
@@ -41,21 +43,18 @@ def holds(house: House) -> None:
     house.verify()
 
 
-@pytest.mark.parametrize("point", POINTS_OF_EXPIRE)
-@pytest.mark.parametrize(
-    "action", ["kill", pytest.param("eio", marks=pytest.mark.crash), pytest.param("enospc", marks=pytest.mark.crash)]
-)
-def test_an_expiry_that_dies_there_takes_nothing_that_is_needed_and_is_ended_by_the_next(
-    action: str, point: str, house: House
-) -> None:
-    for _ in range(2):
-        publish(house)
-    house.verify()  # the service serves, and leases, the newest
+def dies(house: House, fault: str, code: int) -> None:
+    """An expiry dies: what is served is served, and all that is kept is whole."""
     served = house.world.store.current()
-    ended = house.run(*EXPIRE, fault=f"{point}:{action}")
-    assert ended.code == (-signal.SIGKILL if action == "kill" else AGAIN), ended.text
+    ended = house.run(*EXPIRE, fault=fault)
+    assert ended.code == code, ended.text
     assert house.world.store.current() == served
     holds(house)
+
+
+def ends(house: House) -> None:
+    """The next expiry leaves what is kept, and nothing else."""
+    served = house.world.store.current()
     ended = house.run(*EXPIRE)
     assert ended.code == 0, ended.text
     kept = house.world.store.retained()
@@ -66,3 +65,27 @@ def test_an_expiry_that_dies_there_takes_nothing_that_is_needed_and_is_ended_by_
     assert set(house.world.store.files.names(house.world.home / "archive")) == epochs
     publish(house)
     holds(house)
+
+
+def two_more(house: House) -> None:
+    for _ in range(2):
+        publish(house)
+    house.verify()  # the service serves, and leases, the newest
+
+
+def test_expiries_that_die_one_after_another_take_nothing_that_is_needed(house: House) -> None:
+    two_more(house)
+    for point in POINTS_OF_EXPIRE:
+        dies(house, f"{point}:kill", -signal.SIGKILL)
+    ends(house)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", POINTS_OF_EXPIRE)
+@pytest.mark.parametrize(("action", "code"), [("kill", -signal.SIGKILL), ("eio", AGAIN), ("enospc", AGAIN)])
+def test_an_expiry_that_dies_there_takes_nothing_that_is_needed_and_is_ended_by_the_next(
+    action: str, code: int, point: str, house: House
+) -> None:
+    two_more(house)
+    dies(house, f"{point}:{action}", code)
+    ends(house)

@@ -1,6 +1,8 @@
 """The crash matrix of the door: at each fault point SIGKILL, an I/O error and a full disk; the same file again.
 
-file -> killed at P -> EIO at P -> ENOSPC at P -> to its end: each id once in the log, each refused line a letter
+    file -> killed at P -> EIO at P -> ENOSPC at P -> to its end: each id once in the log, each refused line a letter
+
+`make test` ends with `verify` once; `make crash` adds the disk's errors.
 """
 
 import json
@@ -60,16 +62,41 @@ def facts(text: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("point", POINTS_OF_INGEST)
-def test_a_door_that_dies_there_takes_each_trade_once_when_it_gets_the_file_again(
-    point: str, house: House, tmp_path: Path
-) -> None:
+def killed(house: House, point: str, path: Path) -> Counter[int]:
+    """The door dies at `point` over a new file; what it took of it."""
     after = f":after={AFTER[point]}" if point in AFTER else ""
-    path = tmp_path / f"{point}.jsonl"
     write(path, point)
     ended = house.run("ingest", str(path), fault=f"{point}:kill{after}")
     assert ended.code == -signal.SIGKILL, ended.text
-    known = taken(house, point)
+    return taken(house, point)
+
+
+def takes_the_rest(house: House, point: str, path: Path, known: Counter[int]) -> None:
+    """The door gets the file again: each id is in the log once, each refused line is a letter."""
+    ended = house.run("ingest", str(path), "--json")
+    assert ended.code == 0, ended.text
+    found = facts(ended.text)
+    assert taken(house, point) == Counter(range(TRADES))
+    assert found["accepted"] == TRADES - len(known)
+    assert found["conflicts"] == 1 and sum(found["refused"].values()) == 2
+    assert len([key for key in letters(house.world) if str(path) in key or path.name in key]) == 3
+
+
+def test_a_door_killed_at_each_point_takes_each_trade_once_when_it_gets_the_file_again(
+    house: House, tmp_path: Path
+) -> None:
+    for point in POINTS_OF_INGEST:
+        path = tmp_path / f"{point}.jsonl"
+        takes_the_rest(house, point, path, killed(house, point, path))
+    house.verify()
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", POINTS_OF_INGEST)
+def test_a_door_that_dies_there_in_every_way_takes_each_trade_once(point: str, house: House, tmp_path: Path) -> None:
+    path, name = tmp_path / "door.jsonl", f"{point}-again"
+    write(path, name)
+    known: Counter[int] = Counter()
     for action in ("eio", "enospc"):
         ended = house.run("ingest", str(path), fault=f"{point}:{action}")
         # What needs a new record is not reached any more once all of them are there.
@@ -78,14 +105,8 @@ def test_a_door_that_dies_there_takes_each_trade_once_when_it_gets_the_file_agai
         else:
             (line,) = ended.errors
             assert ended.code == AGAIN and f"(fault point {point})" in line and "run it again" in line
-        known = taken(house, point)
-    ended = house.run("ingest", str(path), "--json")
-    assert ended.code == 0, ended.text
-    found = facts(ended.text)
-    assert taken(house, point) == Counter(range(TRADES))
-    assert found["accepted"] == TRADES - len(known)
-    assert found["conflicts"] == 1 and sum(found["refused"].values()) == 2
-    assert len([key for key in letters(house.world) if str(path) in key or path.name in key]) == 3
+        known = taken(house, name)
+    takes_the_rest(house, name, path, known)
     house.verify()
 
 
