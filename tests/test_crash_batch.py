@@ -143,7 +143,9 @@ def test_a_disk_that_refuses_ends_a_single_run_with_one_clear_line(point: str, a
     assert current(house) == served
 
 
-@pytest.mark.parametrize("action", ["kill", *(pytest.param(name, marks=pytest.mark.crash) for name in ("eio", "enospc"))])
+@pytest.mark.parametrize(
+    "action", ["kill", *(pytest.param(name, marks=pytest.mark.crash) for name in ("eio", "enospc"))]
+)
 def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_nothing(
     action: str, broker: str, tmp_path: Path
 ) -> None:

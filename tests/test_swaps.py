@@ -13,7 +13,7 @@ from stack.swaps import Swaps, holds, run_swaps
 
 pytestmark = pytest.mark.broker
 
-SWAPS = 30
+SWAPS = 12
 
 
 @pytest.fixture(scope="module")
