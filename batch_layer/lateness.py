@@ -9,22 +9,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from versions.manifest import ArchiveFile, Manifest
 from views.compare import count_sql
 from views.interval import PUBLISHED_INTERVALS, Interval
+from views.late import Newest, find_late
 from views.restate import (
     NEWEST_COLUMNS,
     PLACE_COLUMNS,
     first_places_sql,
     imported_places_sql,
     late_places_sql,
-    late_sql,
-    newest_sql,
 )
 from views.session import files_sql
 
-SLICE_ROWS = 2_000_000
+SLICE_ROWS = 1_000_000
 """About so many trades are looked at together."""
 
 
@@ -36,16 +38,20 @@ class Lateness:
     ) -> None:
         self._con = con
         self._home = home
-        con.execute(f"CREATE OR REPLACE TEMP TABLE known ({NEWEST_COLUMNS})")
-        rows = [[i.venue, i.symbol, i.first_start, i.last_start] for i in parent.instruments]
-        if rows:
-            con.executemany("INSERT INTO known VALUES (?, ?, ?, ?)", rows)
-        self._make("newest", newest_sql("known"))  # a row an instrument, wherever it lived
-        self._make("known", "SELECT * FROM newest")
         for interval in PUBLISHED_INTERVALS:
             con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.text} ({PLACE_COLUMNS})")
+        known = _widest([((i.venue, i.symbol), (i.first_start, i.last_start)) for i in parent.instruments])
+        found = [*known.items()]
         for partition in sorted({entry.partition for entry in epoch}):
-            self._read([entry for entry in epoch if entry.partition == partition])
+            newest = dict(known)
+            for entry in epoch:
+                if entry.partition == partition:
+                    self._read(entry, newest)
+            found += newest.items()
+        con.execute(f"CREATE OR REPLACE TEMP TABLE newest ({NEWEST_COLUMNS})")
+        rows = [[*instrument, *times] for instrument, times in _widest(found).items()]
+        if rows:
+            con.executemany("INSERT INTO newest VALUES (?, ?, ?, ?)", rows)
 
     def places(self, interval: Interval) -> int:
         """Put the bars of an interval that late trades changed into `places`; how many there are."""
@@ -58,27 +64,14 @@ class Lateness:
         self._make("places", imported_places_sql(files, "newest", interval))
         return self._count("places")
 
-    def _read(self, entries: Sequence[ArchiveFile]) -> None:
-        base = PUBLISHED_INTERVALS[0]
-        self._make("newest_here", "SELECT * FROM known")
-        for entry in entries:
-            for low, high in self._slices(entry):
-                path = files_sql([str(self._home / entry.file.path)])
-                columns = 'venue, symbol, partition, "offset", time AS first, time'
-                self._make("slice", f'SELECT {columns} FROM {path} WHERE "offset" >= {low} AND "offset" < {high}')
-                self._make("late", late_sql("slice", "newest_here", base))
-                if self._count("late"):
-                    for interval in PUBLISHED_INTERVALS:
-                        self._con.execute(f"INSERT INTO places_{interval.text} {late_places_sql('late', interval)}")
-                self._make("newest_here", newest_sql("newest_here", "slice"))
-        self._make("newest", newest_sql("newest", "newest_here"))
-
-    def _slices(self, entry: ArchiveFile) -> Iterator[tuple[int, int]]:
-        """Equal parts of a file's offsets; it is in the order of offsets, so each part reads its row groups only."""
-        start, upto = entry.start or 0, entry.upto or 0
-        step = max(1, (upto - start) * SLICE_ROWS // max(entry.file.rows, 1))
-        for low in range(start, upto, step):
-            yield low, min(low + step, upto)
+    def _read(self, entry: ArchiveFile, newest: Newest) -> None:
+        for events in _slices(self._home / entry.file.path):
+            late = find_late(events, newest, PUBLISHED_INTERVALS[0])
+            if late.num_rows:
+                self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
+                for interval in PUBLISHED_INTERVALS:
+                    self._con.execute(f"INSERT INTO places_{interval.text} {late_places_sql('late', interval)}")
+                self._con.unregister("late")
 
     def _count(self, table: str) -> int:
         ((count,),) = self._con.execute(count_sql(table)).fetchall()
@@ -86,3 +79,30 @@ class Lateness:
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+
+
+def _widest(found: Sequence[tuple[tuple[str, str], tuple[int, int]]]) -> Newest:
+    """One entry an instrument, wherever it lived."""
+    widest: Newest = {}
+    for instrument, (first, newest) in found:
+        low, high = widest.get(instrument, (first, newest))
+        widest[instrument] = min(low, first), max(high, newest)
+    return widest
+
+
+def _slices(path: Path) -> Iterator[pa.Table]:
+    """A file in the order of its offsets, in slices of whole records."""
+    names = ("venue", "symbol")
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        rest = None
+        for batch in file.iter_batches(SLICE_ROWS, columns=[*names, "offset", "time"]):
+            events = pa.Table.from_batches([batch])
+            if rest is not None:
+                events = pa.concat_tables([rest, events])
+            offset = events.column("offset").to_numpy()
+            whole = int(np.searchsorted(offset, offset[-1]))  # the last record may go on in the next batch
+            if whole:
+                yield events.slice(0, whole)
+            rest = events.slice(whole)
+        if rest is not None and rest.num_rows:
+            yield rest

@@ -24,21 +24,11 @@ NO_PLACES = (
 )
 """What `added_sql` gives where no trades changed anything."""
 
-_EARLIER = "RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-
 
 def newest_sql(*relations: str) -> str:
     """One SELECT of `newest` from relations with its columns: a row an instrument."""
     rows = " UNION ALL ".join(f"SELECT venue, symbol, first, time FROM {relation}" for relation in relations)
     return f'SELECT venue, symbol, min("first") AS first, max(time) AS time FROM ({rows}) GROUP BY venue, symbol'
-
-
-def late_sql(events: str, newest: str, base: Interval) -> str:
-    """One SELECT of the late events among `events`, the next slice of one partition; `newest` is that before it."""
-    before = f'max(time) OVER (PARTITION BY venue, symbol ORDER BY "offset" {_EARLIER})'
-    seen = f'SELECT venue, symbol, partition, "offset", time, {before} AS in_slice FROM {events}'
-    newest_before = f"SELECT e.*, greatest(e.in_slice, n.time) AS closer FROM ({seen}) e LEFT JOIN {newest} n"
-    return f"SELECT * FROM ({newest_before} USING (venue, symbol)) WHERE {_closed('time', base, 'closer')}"
 
 
 def late_places_sql(late: str, interval: Interval) -> str:
