@@ -7,6 +7,8 @@ Not here: Kafka (`event_log.kafka_log`), the bytes' meaning (`event_log.decode`,
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from event_log.errors import LogUnreachableError, PositionLostError
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -147,7 +149,10 @@ def read_range(log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[i
     reader = log.reader(topic, todo)
     try:
         while todo:
-            for found in reader.poll(1.0):
+            slices = reader.poll(1.0)
+            if not slices:
+                _still_there(reader, topic, todo, uptos)
+            for found in slices:
                 upto = uptos[found.partition]
                 if found.partition not in todo or found.start >= upto:
                     continue
@@ -155,7 +160,19 @@ def read_range(log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[i
                 if found.upto > upto:
                     records = [record for record in records if record.offset < upto]
                 yield Slice(found.partition, found.start, min(found.upto, upto), records)
+                todo[found.partition] = found.upto
                 if found.upto >= upto:
                     del todo[found.partition]
     finally:
         reader.close()
+
+
+def _still_there(reader: Reader, topic: str, todo: Mapping[int, int], uptos: Mapping[int, int]) -> None:
+    """Whether what is still to be read will come: a log that lost its tail meanwhile would be waited for in vain."""
+    try:
+        ends = {p: found.end for p, found in reader.bounds().items()}
+    except LogUnreachableError:
+        return  # it is waited for
+    lost = {p: at for p, at in todo.items() if ends[p] < uptos[p]}
+    if lost:
+        raise PositionLostError(topic, lost)

@@ -6,6 +6,7 @@
 Not here: what the records' bytes mean (`test_decode`), starting the broker (`test_broker`).
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -33,6 +34,7 @@ from event_log.log import Bounds, Reader, Record, Slice, read_range
 from event_log.mark import MARK_HEADER, append_marks, mark_of, marks_at
 from event_log.names import TopicNames
 from event_log.topics import create_topics, missing_topics, wrong_configs
+from tests.memory_log import MemoryLog, MemoryReader
 
 
 @pytest.fixture
@@ -413,6 +415,20 @@ def test_a_position_below_the_logs_start_is_lost_until_it_is_sought_again(log: K
         list(read_range(log, trades, {0: 2}, {0: 5}))
     assert caught.value.lost == {0: 2}
     assert values(list(read_range(log, trades, {0: 3}, {0: 5}))) == [b"d", b"e"]
+
+
+def test_a_range_whose_tail_is_lost_while_it_is_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryReader, "limit", 2)
+    log = MemoryLog()
+    log.create("t", 2)
+    for p, _ in itertools.product((0, 1), range(5)):
+        log.append("t", p, None, b"x")
+    slices = read_range(log, "t", {0: 1, 1: 0}, {0: 5, 1: 2})
+    assert {(s.partition, s.start, s.upto) for s in itertools.islice(slices, 2)} == {(0, 1, 3), (1, 0, 2)}
+    log.truncate("t", 0, 3)
+    with pytest.raises(PositionLostError) as caught:
+        list(slices)
+    assert caught.value.lost == {0: 3}
 
 
 @pytest.mark.broker
