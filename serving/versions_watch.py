@@ -136,8 +136,14 @@ class VersionsWatch:
             return None if isinstance(error, TopicMissingError) else known
         self.log_error = None
         self._saw_at = now
-        if known is not None and known.topic_id != found.topic_id:
+        if known is None or known.topic_id != found.topic_id:
             self._lost.clear()
+            return found
+        # Cells over what is gone may still come out of the delta topic, also after a swap that forgot what was applied.
+        lost = {p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end}
+        if lost:
+            self._lost.update(lost)
+            self._state = None
         return found
 
     def _pointer(self) -> Pointer | str:
@@ -226,9 +232,7 @@ class VersionsWatch:
             return [self.log_error or "The log was not read yet."]
         reasons = cut_reasons(manifest, self._topic, facts) or mark_reasons(manifest, self._topic, self._log)
         lost = {p: at for p, at in self._lost.items() if manifest.cut.get(p, 0) < at}
-        return reasons + [
-            f"The log lost its tail below {at} in partition {p}, which was applied." for p, at in lost.items()
-        ]
+        return reasons + [f"The log lost its tail below {at} in partition {p}." for p, at in lost.items()]
 
     def _batch(self, manifest: Manifest) -> BatchReader:
         known = self.snapshot

@@ -127,6 +127,18 @@ def test_cells_beyond_the_logs_end_are_not_answered_until_a_version_passes_them(
     assert world.get("/health/ready").status_code == 200
 
 
+def test_a_tail_that_was_lost_before_its_cells_came_is_refused_too(world: World) -> None:
+    published(world).step()
+    for _ in range(3):
+        world.trade(at_s=30)
+    world.step()
+    assert answer(world)[0] == 3, "the cells of these trades are still to come"
+    world.log.truncate(NAMES.trades, 0, 4)
+    world.step()
+    assert "The log lost its tail below 7 in partition 0." in str(answer(world)[1]["refusal"])
+    assert answer(world)[0] == 2
+
+
 def test_an_unreachable_log_is_said_and_what_is_known_goes_on(world: World) -> None:
     published(world).step()
     world.log.down = True

@@ -16,7 +16,7 @@ from typing import Any
 from batch_layer import archive, expire, prove, run, segments
 from event_log import cell, chain
 from ingest import duplicates
-from serving import feed, hot, log_checks
+from serving import feed, hot, log_checks, versions_watch
 from speed_layer import beginning, sink, tiling, worker
 from versions import leases, retention, store
 from views import view
@@ -246,6 +246,11 @@ SWITCHES = (
         19,
         "no answer beyond the log's end",
         (Edit(log_checks, "lost_ends", "at > bounds[p].end", "False"),),
+    ),
+    Switch(
+        19,
+        "a tail that was seen to go is not forgotten",
+        (Edit(versions_watch.VersionsWatch, "_look", "found.bounds[p].end < at.end", "False"),),
     ),
     Switch(
         0,

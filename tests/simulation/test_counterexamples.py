@@ -300,6 +300,42 @@ def nothing_is_answered_beyond_the_log_s_end() -> None:
     assert "lost its tail" in str(answer["refusal"])
 
 
+@case(19)
+def a_server_that_starts_after_a_tail_was_lost_answers_nothing_beyond_it() -> None:
+    stage = Stage()
+    stage.trades(0, 2)
+    worker = stage.worker()
+    worker.step()
+    stage.batch()
+    stage.trades(0, 4)
+    worker.step()
+    stage.log.truncate(stage.world.names.trades, 0, 5)
+    server = stage.server()
+    stage.look(server)
+    (answer, *_) = stage.right(server)
+    assert answer["applied"] == {"0": 2}
+
+
+@case(19)
+def cells_that_come_after_their_records_were_lost_and_others_took_their_place_are_not_answered() -> None:
+    stage = Stage()
+    stage.trades(0, 2)
+    worker = stage.worker()
+    worker.step()
+    stage.batch()
+    server = stage.server()
+    stage.trades(0, 4)
+    worker.step(hold=True)
+    stage.look(server)
+    stage.log.truncate(stage.world.names.trades, 0, 4)
+    stage.look(server)
+    stage.trades(0, 4)
+    stage.log.deliver()
+    stage.look(server)
+    (answer, *_) = stage.right(server)
+    assert answer["applied"] == {"0": 2}
+
+
 @case(0)
 def a_stale_open_cell_takes_nothing_from_a_server() -> None:
     stage = Stage()
