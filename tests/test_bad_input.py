@@ -6,7 +6,6 @@ The real program on a real broker: `slackwater ingest`, a batch run, the service
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -22,6 +21,7 @@ from event_log.topics import create_topics
 from serving.app import create_app
 from stack.broker import free_port
 from stack.verify import Client, verify
+from tests.forked import call
 from versions.store import VersionStore
 from views.interval import parse_interval
 
@@ -56,9 +56,7 @@ LARGE = [good(1000 + i, symbol="BIG", price="9999999999.99999999", quantity="999
 
 
 def program(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stack.cli", *arguments]
-    env = {**os.environ, **environ}
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+    return call(*arguments, environ={**os.environ, **environ})
 
 
 @pytest.mark.broker

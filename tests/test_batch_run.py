@@ -245,6 +245,7 @@ DEATHS: dict[str, Callable[[World], dict[str, Any]]] = {
 
 
 @pytest.mark.broker
+@pytest.mark.crash  # test_crash_batch.py kills the real process at each step
 def test_a_run_that_dies_at_any_step_leaves_the_old_version_served_and_the_next_one_succeeds(kafka: World) -> None:
     kafka.produce(40)
     served = kafka.batch()
@@ -319,6 +320,7 @@ def test_of_two_publishers_one_loses_and_its_next_run_succeeds(kafka: World) -> 
     kafka.check(manifest)
 
 
+@pytest.mark.crash  # the same, at moments that are not chosen
 @pytest.mark.broker
 @pytest.mark.parametrize("moment", ["archive", "compute"])
 def test_a_killed_process_leaves_the_old_version_served(kafka: World, moment: str) -> None:

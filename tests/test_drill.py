@@ -7,8 +7,6 @@ fix, recompute, expire. Somebody asks all the while; each answer equals the orac
 """
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +21,8 @@ import pytest
 from stack.broker import free_port
 from stack.errors import ServiceError
 from stack.verify import Answer, Client, Proof, compare
-from tests.beam_world import ROOT, SYMBOLS, World, kafka_world, program
+from tests import forked
+from tests.beam_world import SYMBOLS, World, call, kafka_world, program
 from views.bars import BARS
 from views.interval import parse_interval
 
@@ -43,15 +42,10 @@ def world(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def run(world: World, *words: str, module: str = "stack.cli", code: int = 0) -> dict[str, Any]:
     """A command as a process; what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words, "--json"],
-        cwd=ROOT,
-        env=world.environ(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    if module == "stack.cli":
+        done = forked.call(*words, "--json", environ=world.environ())
+    else:
+        done = call(module, *words, "--json", environ=world.environ())
     assert done.returncode == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if code == 0 else {}
     return found

@@ -25,7 +25,8 @@ from ingest.door import Door, open_door
 from ingest.summary import Summary
 from serving.app import create_app
 from stack.oracle import Oracle
-from tests.beam_world import ROOT, World, call, kafka_world, settle, speed_running
+from tests.beam_world import ROOT, World, kafka_world, settle, speed_running
+from tests.forked import call
 from tests.ingest_kit import letters
 from versions.manifest import Manifest
 
@@ -213,7 +214,7 @@ def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house
         finally:
             process.kill()
     for path, count, conflicts in ((once, 3000, 0), (twice, 6000, 1)):
-        done = call("stack.cli", "ingest", str(path), "--json", environ=house.world.environ())
+        done = call("ingest", str(path), "--json", environ=house.world.environ())
         assert done.returncode == 0, done.stderr
         facts = json.loads(done.stdout)
         assert facts["accepted"] + facts["duplicates"] == count
@@ -253,7 +254,7 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     metrics = house.get("/metrics").text
     assert "slackwater_batch_duplicates 4.0" in metrics and "slackwater_batch_events 64.0" in metrics
     assert 'slackwater_instrument_duplicates{symbol="BTC-USD",venue="x"} 3.0' in metrics
-    listed = json.loads(call("stack.cli", "batch", "list", "--json", environ=house.world.environ()).stdout)
+    listed = json.loads(call("batch", "list", "--json", environ=house.world.environ()).stdout)
     assert listed["versions"][0]["counts"]["duplicates"] == 4
 
     later = house.line(2)  # and again, above the cut

@@ -12,7 +12,8 @@ from event_log.cell import OPEN
 from event_log.kafka_log import KafkaLog
 from event_log.log import Record
 from event_log.topics import create_topics
-from tests.beam_world import World, call, kafka_world, settle, speed_running
+from tests.beam_world import World, kafka_world, settle, speed_running
+from tests.forked import call
 from versions.handoff import latest_proof, read_handoff
 
 pytestmark = pytest.mark.broker
@@ -27,7 +28,7 @@ def kafka(broker: str, tmp_path: Path) -> Iterator[World]:
 
 
 def cli(world: World, *arguments: str) -> Any:
-    return call("stack.cli", *arguments, environ=world.environ())
+    return call(*arguments, environ=world.environ())
 
 
 def sealed(world: World) -> list[Record]:

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from serving.app import create_app
-from tests.beam_world import T0_US, World, call, kafka_world, settle, speed_running
+from tests.beam_world import T0_US, World, kafka_world, settle, speed_running
+from tests.forked import call
 
 pytestmark = pytest.mark.broker
 
@@ -103,15 +104,15 @@ def test_a_late_trade_changes_a_closed_bar_at_once_and_the_next_version_tells_of
     settle(lambda: served.bar("1m")["trades"] == 5)
     third = served.world.batch(proof_deadline_s=30.0)
     assert third.restated == {"late_trade": 2}
-    printed = call("stack.cli", "batch", "restatements", "--since", "2", "--json", environ=served.world.environ())
+    printed = call("batch", "restatements", "--since", "2", "--json", environ=served.world.environ())
     rows = [json.loads(row) for row in printed.stdout.splitlines()]
     assert [(r["version"], r["interval"], r["before"]["trades"], r["after"]["trades"]) for r in rows] == [
         (3, "1m", 4, 5),
         (3, "1s", 3, 4),
     ]
-    shown = call("stack.cli", "batch", "restatements", environ=served.world.environ()).stdout
+    shown = call("batch", "restatements", environ=served.world.environ()).stdout
     assert "late_trade" in shown and "high 7 -> 9" in shown
-    listed = json.loads(call("stack.cli", "batch", "list", "--json", environ=served.world.environ()).stdout)
+    listed = json.loads(call("batch", "list", "--json", environ=served.world.environ()).stdout)
     assert [version["restated"] for version in listed["versions"]] == [{"late_trade": 2}, {"late_trade": 1}, {}]
-    wrong = call("stack.cli", "batch", "restatements", "--since", "x", environ=served.world.environ())
+    wrong = call("batch", "restatements", "--since", "x", environ=served.world.environ())
     assert wrong.returncode == 2 and "version's number" in wrong.stderr
