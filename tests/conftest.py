@@ -23,6 +23,23 @@ ARGS = [
 STATIC = Path(__file__).parent.parent / "serving" / "static"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist: the workers' reports come to this process
+        config.pluginmanager.register(_Early(config))
+
+
+class _Early:
+    """Says what fails as soon as it does: a run that is stopped by its time limit never comes to its summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext[-2000:]}", red=True)
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: the cluster of KAFKA_BOOTSTRAP_SERVERS, else one broker for the session.
