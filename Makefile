@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check bench soak swaps web lock clean
+.PHONY: help demo test crash check bench soak swaps mutants web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -40,7 +40,7 @@ demo: .venv/run.stamp web ## Start everything on this machine, stream trades, pr
 	.venv/bin/slackwater demo $(ARGS)
 
 test: .venv/dev.stamp web ## Run the tests, with a real broker
-	.venv/bin/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	.venv/bin/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 crash: .venv/dev.stamp web ## Kill everything: at every step, at random moments, and the log itself (half an hour)
 	.venv/bin/pytest -m crash
@@ -62,6 +62,11 @@ swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions a
 	.venv/bin/slackwater swaps $(ARGS)
 	HYPOTHESIS_PROFILE=search .venv/bin/pytest tests/test_boundaries.py
 
+mutants: .venv/dev.stamp ## Change merge, cut, chain and publish in every small way: a test must notice
+	@[ -x .mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .mutants
+	@.mutants/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r tests/mutation/requirements.lock
+	.mutants/bin/python -m tests.mutation $(ARGS)
+
 web: .venv/web.stamp ## Fetch the chart library of the page
 
 lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
@@ -70,9 +75,10 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 	$(UV_RUN) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
 	$(UV) --group pyproject.toml:build --group pyproject.toml:web --constraint requirements.lock -o deploy/build.lock
 	$(UV) pyproject.toml --extra beam --extra serving --extra cli --constraint requirements.lock -o deploy/run.lock
+	echo cosmic-ray | $(UV) - -o tests/mutation/requirements.lock
 
 clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	rm -rf .venv .mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
 	rm -rf serving/static/vendor serving/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
