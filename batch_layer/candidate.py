@@ -7,6 +7,7 @@ It marks nothing and archives nothing. Its proof needs no cells: what the pipeli
 makes of the archive. It is compared with `batch_layer.diff` and served after `batch_layer.promote`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from views.view import View
 
 @dataclass
 class CandidateRun:
-    """One run. `views` are all definitions, `options` Beam's; `compute` runs the pipeline."""
+    """One run. `views` are all definitions, `options` Beam's; `compute` and `new_run_id` are those of `BatchRun`."""
 
     log: Log
     names: TopicNames
@@ -38,6 +39,7 @@ class CandidateRun:
     clock: Clock
     options: Any = None
     compute: Compute = run_pipeline
+    new_run_id: Callable[[], str] = new_run_id
 
     def run(self) -> Manifest:
         """Make the candidate; the pointer does not move.
@@ -49,7 +51,7 @@ class CandidateRun:
             ProofFailedError: what was computed is not what the archive holds.
             LostRaceError: another version was published meanwhile.
         """
-        run_id = new_run_id()
+        run_id = self.new_run_id()
         current, lease = self.store.lease_current(run_id, {run_id})
         try:
             if current is None:

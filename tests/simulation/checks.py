@@ -11,7 +11,7 @@ from event_log.mark import mark_of
 from serving.bars import BarsRoute
 from serving.problems import ProblemError
 from serving.service import Service
-from tests.simulation.light import parquet, rows_in
+from tests.simulation.light import TURNED, parquet, rows_in
 from tests.simulation.log import Branch, Place
 from versions.manifest import Manifest
 from views.bars import BARS
@@ -56,6 +56,7 @@ def check_answer(
     about = found["answer"]
     cut, applied = ({int(p): at for p, at in about[name].items()} for name in ("cut", "applied"))
     manifest = world.manifest_of(about["version"])
+    assert not manifest.candidate or manifest.version in world.promoted, f"a candidate is served: {about}"
     assert all(manifest.cut.get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
     assert all(applied[p] >= at for p, at in cut.items()), f"applied below the cut: {about}"
     alone = about["layer"] == "batch"
@@ -64,11 +65,14 @@ def check_answer(
     if not alone:
         ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
         assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
-    expected = [_shown(view, bar) for bar in world.truth.bars(symbol, interval.us, branches, uptos)]
+    definition = definition_of(manifest, view)
+    assert about["definition"] == definition, f"of another definition than {definition}, its version's: {about}"
+    expected = [_shown(definition, bar) for bar in world.truth.bars(symbol, interval.us, branches, uptos)]
     assert found[view.name] == expected, (
         f"{symbol} {interval.text} of {view.name} at {about}:\n  found    {found['bars']}\n  expected {expected}"
     )
     world.trace.count("answers")
+    world.trace.count("answers of the other definition", definition == TURNED.definition)
     if not alone and any(applied[p] > at > branches[p].start for p, at in cut.items()):
         world.trace.count("answers of both layers")
     if not about["complete"]:
@@ -87,7 +91,8 @@ def check_as_of(world: "World", service: Service, symbol: str, interval: Interva
         assert found["answer"]["version"] == version
         cut = {int(p): at for p, at in found["answer"]["cut"].items()}
         branches = {p: branch_of(world, manifest, p, True) for p in cut}
-        expected = [_shown(view, bar) for bar in world.truth.bars(symbol, interval.us, branches, cut)]
+        definition = definition_of(manifest, view)
+        expected = [_shown(definition, bar) for bar in world.truth.bars(symbol, interval.us, branches, cut)]
         assert found[view.name] == expected, f"as of {version}: {found[view.name]} is not {expected}"
         world.trace.count("answers as of a version")
 
@@ -109,14 +114,28 @@ def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -
     """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
     known = manifest.topics.get(world.names.trades) if manifest.version else None
     place = Place(known or world.topic_id, partition)
-    if alone and (manifest.run_id, place) in world.log.book.of_run:
-        return world.log.book.of_run[manifest.run_id, place]
+    run_id = marked_by(manifest, partition)
+    if alone and (run_id, place) in world.log.book.of_run:
+        return world.log.book.of_run[run_id, place]
     return world.log.book.now[place]
 
 
-def _shown(view: Any, bar: dict[str, object]) -> dict[str, object]:
-    if view is BARS:
+def marked_by(manifest: Manifest, partition: int) -> str:
+    """The run whose mark is a version's cut: its own, or that of the version that a candidate stands beside."""
+    return next((mark.run_id or "" for mark in manifest.marks if mark.partition == partition), manifest.run_id)
+
+
+def definition_of(manifest: Manifest, view: Any) -> str:
+    """The definition that a version answers by; version 0 has the default one."""
+    default = BARS if view.name == BARS.name else view
+    return manifest.definitions.get(view.name, default.definition)
+
+
+def _shown(definition: str, bar: dict[str, object]) -> dict[str, object]:
+    if definition == BARS.definition:
         return bar
+    if definition == TURNED.definition:
+        return {**bar, "high": bar["low"], "low": bar["high"]}
     return {"start": bar["start"], "last": bar["close"], "trades": bar["trades"], "closed": bar["closed"]}
 
 
@@ -128,27 +147,30 @@ def check_version(world: "World", manifest: Manifest) -> None:
     assert all(manifest.cut[p] >= at for p, at in parent.cut.items()), "a cut went back"
     branches = {p: branch_of(world, manifest, p, True) for p in manifest.cut}
     for p, cut in manifest.cut.items():
-        assert any(r.offset == cut and mark_of(r) == manifest.run_id for r in branches[p].records), "no mark at the cut"
+        assert any(r.offset == cut and mark_of(r) == marked_by(manifest, p) for r in branches[p].records), (
+            "no mark at the cut"
+        )
         table = decode(branches[p].below(cut)).table
         expected = list(zip(*(table.column(n).to_pylist() for n in ("offset", "index", "trade_id")), strict=True))
         found = [place for e in manifest.archive if e.partition == p for place in _places(world, e.file.path)]
         assert found == expected, f"the archive of version {manifest.version} in partition {p}: {found} != {expected}"
     base = PUBLISHED_INTERVALS[0]
+    view = TURNED if definition_of(manifest, BARS) == TURNED.definition else BARS
     for interval in PUBLISHED_INTERVALS:
         rows = [
             row
-            for file in manifest.files_of(BARS.name, interval.text)
-            for row in rows_in(str(world.home / file.file.path), file.file.size, BARS)
+            for file in manifest.files_of(view.name, interval.text)
+            for row in rows_in(str(world.home / file.file.path), file.file.size, view)
         ]
         oracle = world.truth.oracle(interval.us, branches, manifest.cut)
         shown = {(key, bar["start"]): bar for key in oracle.instruments for bar in oracle.bars(*key, interval.us)}
         assert {(row.key, row.start) for row in rows} == set(shown), f"bars of version {manifest.version}"
         if interval is base:
             twice = len(rows) != len(shown)  # an instrument that a foreign writer put into two partitions
-            finish = finisher(BARS)
+            finish = finisher(view)
             for row in () if twice else rows:
-                bar = shown[row.key, row.start]
-                assert finish(row.state) == {name: bar[name] for name in BARS.answers}, f"{row} is not {bar}"
+                bar = _shown(view.definition, shown[row.key, row.start])
+                assert finish(row.state) == {name: bar[name] for name in view.answers}, f"{row} is not {bar}"
     world.trace.count("versions checked")
 
 

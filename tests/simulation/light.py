@@ -3,8 +3,8 @@
     BatchRun.compute          the same DoFn (SQL of the view) without a runner, merged by the views' Python merge
     serving's BatchReader     the same Parquet files, read by PyArrow, merged by the views' Python merge
     connect                   one open session instead of a new one a run
-    restate                   left out: the ledger is no part of an answer, and has random logs of its own
-                              (tests/test_restatements.py)
+    restate, Restating.tell   left out: the ledger is no part of an answer, and has random logs of its own
+                              (tests/test_restatements.py, tests/test_restating.py)
 
 SQL merge == Python merge is a law of every view (tests/laws.py); that the stand-ins give the rows of the real parts is
 tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or expiring is replaced.
@@ -12,6 +12,7 @@ tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or e
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -26,11 +27,12 @@ from pipeline.segment import Block, Segment, States
 from pipeline.summarise import _SummariseSegment
 from serving.batch import BatchReader, Want
 from speed_layer import tiling
+from versions.moves import NOTHING_TOLD
 from views.answers import Column
 from views.bars import BARS
 from views.events import EVENT_SCHEMA
 from views.interval import PUBLISHED_INTERVALS, Interval
-from views.measures import Count, Last
+from views.measures import Count, Last, Max, Min
 from views.merge import State, merger
 from views.rows import Row, rows_of, table_of
 from views.session import Summariser, connect
@@ -49,6 +51,9 @@ TAPE = View(
 """A second view: rules about several views need two."""
 
 VIEWS = (BARS, TAPE)
+
+TURNED = replace(BARS, measures={**BARS.measures, "high": Min("price"), "low": Max("price")})
+"""Another definition of the first view, in which high and low change places."""
 
 
 class _Session:
@@ -150,7 +155,7 @@ def compute_with(pause: Callable[[str], None]) -> Any:
                 pause(f"compute {view.name} {segment.slot.shard}")
                 for path in segment.paths:
                     size = Path(path).stat().st_size
-                    shards.setdefault(segment.slot.shard, []).extend(_rows_of_events(path, size, view, views))
+                    shards.setdefault(segment.slot.shard, []).extend(rows_of_events(path, size, view, views))
             for shard, rows in shards.items():
                 for interval in PUBLISHED_INTERVALS:
                     path = shard_path(folder, view.name, interval, shard)
@@ -167,7 +172,7 @@ def parquet(path: str, columns: list[str] | None = None) -> pa.Table:
 
 
 @lru_cache(512)
-def _rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
+def rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
     del size  # with it a torn file is another one
     events = parquet(path, EVENT_SCHEMA.names)
     return summariser(views).rows(view, events)
@@ -226,6 +231,7 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.run.restate", lambda *_: ())
+        patch.setattr("versions.restating.Restating.tell", lambda *_: NOTHING_TOLD)
         patch.setattr("versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield

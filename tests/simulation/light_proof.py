@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batch_layer.comparison import FIRST, Compared, Comparison
 from event_log.cell import Lane
-from tests.simulation.light import merged, rows_in
+from tests.simulation.light import merged, rows_in, rows_of_events
 from versions.manifest import ArchiveFile, ViewFile
 from versions.proof import Difference
 from views.compare import explain
@@ -16,7 +16,7 @@ from views.view import View
 
 
 class LightComparison(Comparison):
-    """See the module. Imported history is not simulated."""
+    """See the module."""
 
     def __init__(self, home: Path) -> None:
         self.compared = Compared()
@@ -37,9 +37,11 @@ class LightComparison(Comparison):
         own: Sequence[ViewFile],
         imported: Sequence[ArchiveFile],
     ) -> None:
-        assert not imported
         base = PUBLISHED_INTERVALS[0]
-        grown = merged(view, [*self._of(view, parent), *self._rows.get(lane, ())], base)
+        rows = [*self._of(view, parent), *self._rows.get(lane, ())]
+        for entry in imported:
+            rows += rows_of_events(str(self._home / entry.file.path), entry.file.size, view, (view,))
+        grown = merged(view, rows, base)
         self._differing(view, base, lane.partition, grown, self._of(view, own))
 
     def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:

@@ -7,8 +7,10 @@ the simulation as a violation.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from batch_layer.errors import ExpiryError
+from batch_layer.candidate import CandidateRun
+from batch_layer.errors import ExpiryError, NoCandidateError, PromotionError
 from batch_layer.expire import expire
+from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from event_log.errors import AppendError, LogError
 from ingest.chunk import nothing, of_lines
@@ -19,7 +21,7 @@ from slackwater.errors import SlackwaterError
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.simulation.light import InlinePool, compute_with, summarise
-from versions.errors import LostRaceError, NoSuchVersionError, RollbackError
+from versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
 from versions.rollback import rollback as go_back
 
 if TYPE_CHECKING:
@@ -83,6 +85,35 @@ def batch(world: "World") -> None:
         world.trace.count(f"proofs {manifest.proof.outcome}")
 
 
+def candidate(world: "World") -> None:
+    """batch run --candidate, and mostly batch promote at once: soon its cut is stale."""
+    run = CandidateRun(world.log, world.names, world.store, world.views, world.clock)
+    run.compute, run.new_run_id = compute_with(world.scheduler.pause), world.new_run_id
+    try:
+        run.run()
+    except NoCandidateError:
+        world.trace.count("candidates of nothing")
+    except LostRaceError:
+        world.trace.count("candidates that came too late")
+    else:
+        world.trace.count("candidates")
+        if world.random.random() < 0.7:
+            promotion(world)
+
+
+def promotion(world: "World") -> None:
+    """batch promote: the newest candidate, or a version that is none."""
+    candidates = [m.version for m in world.manifests.values() if m.candidate] or [1]
+    promote = Promotion(world.log, world.names, world.store, world.views, world.clock).promote
+    try:
+        promote(max(candidates), "the seed says so", "sim", world.random.choice([0.0, 1.0, 3.0]))
+    except (NoSuchVersionError, PromotionError, LostRaceError, ManifestError) as error:
+        world.note(f"  not promoted: {error}")
+        world.trace.count("promotions refused")
+    else:
+        world.trace.count("promotions")
+
+
 def expiry(world: "World") -> None:
     """batch expire: retire, then remove."""
     try:
@@ -100,7 +131,7 @@ def rollback(world: "World") -> None:
     version = world.random.choice([*sorted(world.manifests)[1:][-4:], 1])
     try:
         go_back(world.store, version, "the seed says so", "sim", world.clock.now_us())
-    except (NoSuchVersionError, RollbackError):
+    except (NoSuchVersionError, RollbackError, ManifestError):  # one that a power cut tore was never published
         world.trace.count("rollbacks refused")
 
 

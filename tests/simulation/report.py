@@ -26,6 +26,10 @@ LEAST_PER_SEED = {
     "versions retired": 0.1,
     "deltas removed": 0.15,
     "files removed": 1.0,
+    "candidates": 0.25,
+    "promotions": 0.06,
+    "promotions refused": 0.25,
+    "answers of the other definition": 0.25,  # a few seeds bring all of them
     "rollbacks": 0.15,
     "rollbacks refused": 1.0,
     "proofs equal": 1.0,

@@ -211,7 +211,7 @@ SWITCHES = (
         15,
         "a worker starts at the smallest start over its views",
         (Edit(beginning, "beginnings", "begin[p] = min(", "begin[p] = max("),),
-        seeds=40,
+        seeds=100,
     ),
     Switch(
         16,

@@ -14,7 +14,7 @@ from serving.service import Service
 from tests.simulation import calamity, checks, mains
 from tests.simulation.disk import SimFiles
 from tests.simulation.hands import NOON_US, SimClock
-from tests.simulation.light import VIEWS
+from tests.simulation.light import TURNED, VIEWS
 from tests.simulation.log import SimLog
 from tests.simulation.programs import Program, Scheduler, Trace
 from tests.simulation.truth import Truth
@@ -55,6 +55,10 @@ class World:
         self.names = TopicNames("t")
         drawn = VIEWS[: self.random.choice([1, 2])], self.random.choice([1, 2, 2, 3]), self.random.choice([0, 0, 3, 5])
         self.views = views or drawn[0]
+        # Drawn apart, so that the moves of a seed without it stay its own.
+        self.both = views is None and Random(f"definitions {seed}").choice([1, 1, 1, 2]) == 2
+        if self.both:
+            self.views = (*self.views, TURNED)
         count, first = partitions or drawn[1], drawn[2] if start is None else start
         self.through_the_door = frozenset(DOOR_SYMBOLS)
         self.log.create(self.names.trades, count, first)
@@ -71,6 +75,7 @@ class World:
         self.manifests: dict[int, Manifest] = {}
         self.begin_topic()
         self.pointed = 0
+        self.promoted: set[int] = set()
         self.reached: dict[Service, tuple[str, dict[str, dict[int, int]]]] = {}
         self.places: dict[str, list[tuple[int, int, int]]] = {}
         self.inbox: list[list[bytes]] = []
@@ -130,6 +135,8 @@ class World:
         elif mood > 0.6:
             moves.update({self.run_batch: 30, self.expire: 12, self.roll_back: 12})
             self.haste = 8.0
+        if self.both:
+            moves.update({self.make_candidate: 6, self.promote: 8})
         names, weights = list(moves), [moves[move] for move in moves]
         try:
             self.start_speed()
@@ -190,6 +197,10 @@ class World:
             elif path.name == "current":
                 pointed = decode_pointer(data).version
                 self.trace.count("rollbacks", pointed < self.pointed)
+                to = self.manifests[pointed]
+                first = to.candidate and pointed not in self.promoted
+                assert not first or to.parent == self.pointed, f"candidate {pointed} took the place of {self.pointed}"
+                self.promoted |= {pointed} if first else set()
                 self.pointed = pointed
         self.files.written.clear()
 
@@ -204,7 +215,7 @@ class World:
         self.programs = [program for program in self.programs if program.running]
         if self.programs:
             (program,) = self.random.choices(self.programs, [program.pace for program in self.programs])
-            hasty = self.haste > 1 and program.kind in {"batch", "expiry", "rollback"}
+            hasty = self.haste > 1 and program.kind in {"batch", "expiry", "rollback", "candidate", "promotion"}
             program.advance(self.random.choice([1, 5, 25, 60, 150, 150] if hasty else [1, 1, 2, 3, 5, 10, 25, 40]))
 
     def produce(self) -> None:
@@ -301,6 +312,14 @@ class World:
     def roll_back(self) -> None:
         """Somebody rolls back, or forward again."""
         self.start("rollback", mains.rollback, pace=self.haste)
+
+    def make_candidate(self) -> None:
+        """Somebody builds the other definition beside what is served."""
+        self.start("candidate", mains.candidate, pace=self.haste)
+
+    def promote(self) -> None:
+        """Somebody wants to serve it."""
+        self.start("promotion", mains.promotion, pace=self.haste)
 
     def stall(self) -> None:
         """A program becomes slow, or fast again."""
