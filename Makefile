@@ -63,9 +63,9 @@ swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions a
 	HYPOTHESIS_PROFILE=search .venv/bin/pytest tests/test_boundaries.py
 
 mutants: .venv/dev.stamp ## Change merge, cut, chain and publish in every small way: a test must notice
-	@[ -x .mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .mutants
-	@.mutants/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r tests/mutation/requirements.lock
-	.mutants/bin/python -m tests.mutation $(ARGS)
+	@[ -x .venv-mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .venv-mutants
+	@.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r tests/mutation/requirements.lock
+	.venv-mutants/bin/python -m tests.mutation $(ARGS)
 
 web: .venv/web.stamp ## Fetch the chart library of the page
 
@@ -78,7 +78,7 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 	echo cosmic-ray | $(UV) - -o tests/mutation/requirements.lock
 
 clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
-	rm -rf .venv .mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	rm -rf .venv .venv-mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
 	rm -rf serving/static/vendor serving/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,7 +1,7 @@
 """`make mutants`: change one operator, number or word of merge, cut, chain and publish at a time; a test must notice.
 
-    .mutants/bin/python -m tests.mutation            every module below, half an hour on two cores
-    .mutants/bin/python -m tests.mutation chain      one of them
+    .venv-mutants/bin/python -m tests.mutation            every module below, half an hour on two cores
+    .venv-mutants/bin/python -m tests.mutation chain      one of them
 
 cosmic-ray (https://cosmic-ray.readthedocs.io) makes the mutants, in the files themselves, and puts each back: do not
 edit meanwhile. It ends with 1 where fewer than LEAST of a module's mutants are killed, and prints the survivors.
