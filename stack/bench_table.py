@@ -88,6 +88,8 @@ def _batch(found: Results) -> list[Line]:
         (f"batch run of {found['trades']:,} trades: mark", f"{seconds['mark']:.2f} s", ""),
         ("batch run: archive", f"{seconds['archive']:.1f} s, {_rate(found['archive_trades_per_s'])}", ""),
         ("batch run: compute", f"{seconds['compute']:.2f} s", ""),
+        ("batch run: prove", f"{seconds['prove']:.2f} s", ""),
+        ("batch run: restate", f"{seconds['restate']:.2f} s", ""),
         ("batch run: publish", f"{seconds['publish']:.2f} s", ""),
         ("compute alone", _rate(found["compute_trades_per_s"]), ""),
         ("plain DuckDB, the same query and files", _rate(found["duckdb_trades_per_s"]), ""),

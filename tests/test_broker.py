@@ -142,6 +142,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
 
 @LINUX
 @pytest.mark.broker
+@pytest.mark.crash
 def test_a_second_broker_on_the_same_home_is_refused_for_as_long_as_the_first_lives(tmp_path: Path) -> None:
     # Kafka alone lets the second one in, and the first one dies of it.
     second = Broker(BrokerSettings(tmp_path, free_port()))
@@ -159,6 +160,7 @@ def test_a_second_broker_on_the_same_home_is_refused_for_as_long_as_the_first_li
 
 
 @pytest.mark.broker
+@pytest.mark.crash
 def test_a_broker_that_dies_while_it_starts_gives_its_last_lines(tmp_path: Path) -> None:
     broker = Broker(BrokerSettings(tmp_path, free_port()))
     with broker:

@@ -80,14 +80,16 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
     world.emit()
     app = world.serve(ServingOptions(poll_s=0.0, watch_every_s=0.001))
 
+    steps = {f"slackwater-{name}" for name in ("versions", "proofs", "scrub", "feed")}
+
     def own() -> set[str]:
-        return {thread.name for thread in threading.enumerate() if thread.name.startswith("slackwater-")}
+        return steps & {thread.name for thread in threading.enumerate()}
 
     async def live() -> None:
         async with app.router.lifespan_context(app):
             while not world.service.readiness().ready:
                 await asyncio.sleep(0.002)
-            assert own() == {f"slackwater-{name}" for name in ("versions", "proofs", "scrub", "feed")}
+            assert own() == steps
 
     asyncio.run(live())
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", 60_000_000)
