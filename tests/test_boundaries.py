@@ -24,7 +24,7 @@ from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World, offsets
 from views.interval import NAMED_INTERVALS, Interval, parse_interval
 
-QUESTIONS = 200 if PROFILE == "repeatable" else 10_000
+QUESTIONS = 100 if PROFILE == "repeatable" else 10_000
 ROUND = 25
 """Questions between two publications."""
 SYMBOLS = ("BTC", "ETHX", "SOL")

@@ -103,6 +103,7 @@ def ready(url: str) -> tuple[int, str]:
     return found.status_code, found.text
 
 
+@pytest.mark.crash
 @pytest.mark.timeout(300)
 def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_is_ever_wrong(world: World) -> None:
     environ = world.environ()
