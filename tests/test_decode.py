@@ -255,7 +255,8 @@ def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> Non
         assert plain(decode(records)) == expected
     events = {offset: event for offset, _, event in expected.events}
     for i, line in enumerate(some):
-        assert by_the_oracle(line) == events.get(i), line
+        if b"\n" not in line:  # a change may make two lines of one
+            assert by_the_oracle(line) == events.get(i), line
 
 
 @examples(70)
