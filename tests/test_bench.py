@@ -1,6 +1,6 @@
 """The benchmark runs end to end at a tiny size and gives every figure; no time is asserted.
 
-`make test` runs the part of the speed layer, `make crash` all of it.
+`make crash` runs it; `make test` the trades that it is fed with.
 
 What is compared is also checked by the benchmark itself: the chain holds every trade, plain DuckDB and the pipeline
 write the same states, and the pipeline of rows finds the view's bars. Here the trades themselves are held to the rules.
@@ -104,6 +104,7 @@ def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(res
 
 
 @pytest.mark.broker
+@pytest.mark.crash
 def test_both_drains_of_the_speed_layer_are_measured(speed: dict[str, Any]) -> None:
     assert (speed["one_per_record"]["records"], speed["one_per_record"]["trades"]) == (20_000, 20_000)
     assert speed["packed"]["trades"] == 20_000

@@ -86,6 +86,7 @@ def processes(broker: str, tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.mark.broker
+@pytest.mark.crash
 @pytest.mark.timeout(600)
 def test_the_services_become_healthy_and_cease_to_be(processes: Processes) -> None:
     assert processes.run("topics") == 0

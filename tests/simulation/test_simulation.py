@@ -17,7 +17,7 @@ from views.bars import BARS
 from views.interval import PUBLISHED_INTERVALS
 from views.rows import rows_of
 
-SEEDS = 200
+SEEDS = 100
 BLOCK = 20
 
 
