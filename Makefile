@@ -60,7 +60,7 @@ soak: .venv/dev.stamp ## Simulate 10,000 random histories on every core
 
 swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions around cuts
 	.venv/bin/slackwater swaps $(ARGS)
-	HYPOTHESIS_PROFILE=search .venv/bin/pytest tests/test_boundaries.py
+	HYPOTHESIS_PROFILE=search .venv/bin/pytest -m crash tests/test_boundaries.py
 
 mutants: .venv/dev.stamp ## Change merge, cut, chain and publish in every small way: a test must notice
 	@[ -x .venv-mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .venv-mutants

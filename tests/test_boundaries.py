@@ -178,6 +178,7 @@ async def ask(client: httpx.AsyncClient, world: World, truth: Truth, question: Q
     return PAGES
 
 
+@pytest.mark.crash
 @pytest.mark.timeout(1500)
 def test_every_answer_equals_the_oracle_at_its_own_positions(world: World) -> None:
     random = Random(20_251_006)

@@ -102,6 +102,7 @@ def test_the_shared_broker_answers_and_takes_records(broker: str) -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.crash
 def test_data_and_cluster_id_survive_a_restart_and_a_kill(tmp_path: Path) -> None:
     broker = Broker(BrokerSettings(tmp_path, free_port()))
     with broker:

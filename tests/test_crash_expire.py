@@ -2,7 +2,7 @@
 
     versions 1 2 3 4  ->  expiry dies at P  ->  every answer holds  ->  expiry again  ->  only what is kept is left
 
-`make test` kills one expiry after another, each a step further; `make crash` takes each point alone, too.
+One expiry after another is killed, each a step further, and each point alone: `make crash`.
 """
 
 import signal
@@ -73,6 +73,7 @@ def two_more(house: House) -> None:
     house.verify()  # the service serves, and leases, the newest
 
 
+@pytest.mark.crash
 def test_expiries_that_die_one_after_another_take_nothing_that_is_needed(house: House) -> None:
     two_more(house)
     for point in POINTS_OF_EXPIRE:

@@ -104,6 +104,7 @@ def test_verify_fails_where_an_answer_is_wrong(context: Context, stack: Stack) -
 
 
 @pytest.mark.browser
+@pytest.mark.crash
 @pytest.mark.timeout(200)
 def test_the_page_follows_the_running_stack(context: Context, stack: Stack, browser: Browser) -> None:
     """Live bars, a seam that moves when a version is published, and a state that says when the service is away."""

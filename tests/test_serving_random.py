@@ -87,7 +87,7 @@ def check(world: World, random: Random) -> None:
 
 
 @given(st.integers(0, 2**32))
-@examples(12)
+@examples(6)
 def test_every_answer_equals_the_oracle_at_its_positions(seed: int) -> None:
     random = Random(seed)
     with tempfile.TemporaryDirectory() as home:
@@ -109,7 +109,7 @@ def test_every_answer_equals_the_oracle_at_its_positions(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@examples(20)
+@examples(10)
 def test_an_end_of_a_chain_gives_the_same_bars_for_ever(seed: int) -> None:
     """A fold grows cell by cell; at each step its end is noted, and all ends are read again at the end."""
     random = Random(seed)

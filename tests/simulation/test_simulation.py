@@ -17,7 +17,7 @@ from views.bars import BARS
 from views.interval import PUBLISHED_INTERVALS
 from views.rows import rows_of
 
-SEEDS = 100
+SEEDS = 60
 BLOCK = 20
 
 
