@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from batch_layer.errors import PromotionError
 from event_log.beyond import LookBeyond
-from event_log.chains import read_chains
+from event_log.chains import chains_beyond
 from event_log.clock import Clock
 from event_log.log import Log
 from event_log.names import TopicNames
@@ -25,6 +25,7 @@ from versions.moves import Move
 from versions.restating import Restating
 from versions.rollback import files_of
 from versions.store import VersionStore
+from views.beyond import Cut
 from views.definitions import in_force
 from views.view import View
 
@@ -109,15 +110,14 @@ class Promotion:
         cut = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **manifest.cut}
         served = in_force(self._views, self._store.manifest(manifest.parent).definitions)
         deadline = self._clock.elapsed_s() + deadline_s
-        goal: dict[str, dict[int, int]] = {}
+        goal: dict[tuple[str, int], int] = {}
         while True:
-            found = self._ends(manifest, (*served, *views), topic_id, cut)
-            goal = goal or {view.name: ends for view, ends in zip(served, found, strict=False)}
+            ends = self._ends(manifest, (*served, *views), topic_id, cut)
+            goal = goal or {(view.name, p): end for (view, p), end in ends.items() if view in served}
             short = {
-                (view.name, p): (ends[p], upto)
-                for view, ends in zip(views, found[len(served) :], strict=True)
-                for p, upto in goal[view.name].items()
-                if ends[p] < upto
+                (view.name, p): (end, goal[view.name, p])
+                for (view, p), end in ends.items()
+                if view in views and end < goal[view.name, p]
             }
             if not short:
                 return
@@ -131,19 +131,13 @@ class Promotion:
 
     def _ends(
         self, manifest: Manifest, views: tuple[View, ...], topic_id: str, cut: Mapping[int, int]
-    ) -> list[dict[int, int]]:
-        """Where the chain of each view ends now, per partition."""
-        deltas = self._names.deltas
-        known = manifest.delta_start if manifest.topics.get(deltas) == self._log.topic_id(deltas) else {}
-        bounds = self._log.bounds(deltas)
-        starts = {p: max(known.get(p, 0), bounds[p].start) for p in cut if p in bounds}
-        chains = read_chains(self._log, self._names, tuple(dict.fromkeys(views)), topic_id, starts)
-        place = {view: number for number, view in enumerate(dict.fromkeys(views))}
-        found = []
+    ) -> dict[tuple[View, int], int]:
+        """Where the chain of each view ends now, in each partition of the cut."""
+        since = Cut(cut, manifest.topics, manifest.delta_start)
+        chains = chains_beyond(self._log, self._names, views, topic_id, since, cut)
+        ends: dict[tuple[View, int], int] = {}
         for view in views:
-            ends = dict(cut)
-            for p, of in chains.items():
-                last = of[place[view]].last(cut[p])
-                ends[p] = cut[p] if last is None else last.upto
-            found.append(ends)
-        return found
+            for p, at in cut.items():
+                last = chains[view, p].last(at) if (view, p) in chains else None
+                ends[view, p] = at if last is None else last.upto
+        return ends

@@ -10,7 +10,6 @@ comes out here, exactly; so the ledger is a second proof for the bars that chang
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
@@ -19,6 +18,7 @@ from batch_layer.errors import ComputeError, RestatementError
 from batch_layer.lateness import Lateness
 from slackwater.faults import reach
 from versions.errors import DamagedFileError
+from versions.ledger_file import write_ledger
 from versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
 from versions.restatement import Cause
 from versions.store import VersionStore
@@ -32,7 +32,6 @@ from views.restate import (
     closed_sql,
     events_at_sql,
     imported_at_sql,
-    ledger_sql,
     restated_sql,
     states_at_sql,
 )
@@ -145,13 +144,7 @@ class _Restated:
         if not counts:
             return None
         reach("restate.write")
-        path: Path = self._store.home / "archive" / change.run_id / "restatements.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        target = str(path).replace("'", "''")
-        self._con.execute("SET preserve_insertion_order = true")
-        self._con.execute(f"COPY ({ledger_sql(change.version, 'restated')}) TO '{target}' (FORMAT parquet)")
-        stored = self._store.stored(path, sum(counts.values()))
-        return Ledger(stored, change.version, change.created_us, counts)
+        return write_ledger(self._con, self._store, change.run_id, change.version, change.created_us, counts)
 
     def _held(self, view: View, interval: Interval) -> str:
         """The parent's states at `places`: its own, or, where their files are damaged, made again of its archive."""

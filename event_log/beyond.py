@@ -7,8 +7,7 @@ another   C [cell)[cell) . . . upto              the rest of it is read from the
 
 from collections.abc import Mapping, Sequence
 
-from event_log.chain import Chain
-from event_log.chains import read_chains
+from event_log.chains import chains_beyond
 from event_log.decode import decode
 from event_log.errors import LogError, TopicRecreatedError
 from event_log.log import Log, read_range
@@ -44,7 +43,7 @@ class LookBeyond:
         if cut.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)
         at = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **cut.at}
-        chains = self._chains(cut, views, topic_id, at)
+        chains = chains_beyond(self._log, self._names, views, topic_id, cut, at)
         upto = dict(at)
         for (view, p), chain in chains.items():
             last = chain.last(at[p]) if view in served else None
@@ -61,16 +60,6 @@ class LookBeyond:
                 short[view, p] = end
         self._fill(topic, rows, short, upto)
         return Beyond(upto, rows)
-
-    def _chains(
-        self, cut: Cut, views: tuple[View, ...], topic_id: str, at: Mapping[int, int]
-    ) -> dict[tuple[View, int], Chain]:
-        deltas = self._names.deltas
-        known = cut.delta_start if cut.topics.get(deltas) == self._log.topic_id(deltas) else {}
-        bounds = self._log.bounds(deltas)
-        starts = {p: max(known.get(p, 0), bounds[p].start) for p in at if p in bounds}
-        found = read_chains(self._log, self._names, views, topic_id, starts)
-        return {(view, p): chain for p, of in found.items() for view, chain in zip(views, of, strict=True)}
 
     def _fill(
         self,

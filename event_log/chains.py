@@ -1,12 +1,14 @@
 """The chains of some views as a fresh reader of the delta topic finds them now."""
 
 import logging
+from collections.abc import Iterable
 
 from event_log.cell import decode_cell, decode_lane, lane_of
 from event_log.chain import Chain
 from event_log.errors import CellConflictError, CodecError
 from event_log.log import Log, read_range
 from event_log.names import TopicNames
+from views.beyond import Cut
 from views.view import View
 
 logger = logging.getLogger(__name__)
@@ -29,3 +31,18 @@ def read_chains(
                 # A hole is made again from the log, which is what a worker is there for; so it goes on, and says so.
                 logger.error("delta %s[%d]@%d: %s", names.deltas, found.partition, record.offset, error)
     return {p: [chains[lane_of(view, topic_id, p)] for view in views] for p in starts}
+
+
+def chains_beyond(
+    log: Log, names: TopicNames, views: Iterable[View], topic_id: str, cut: Cut, partitions: Iterable[int]
+) -> dict[tuple[View, int], Chain]:
+    """(view, partition) -> its chain, of everything that came to the delta topic since a cut was taken.
+
+    A delta topic that was created again since, or whose start was expired, is read from its own start.
+    """
+    wanted = tuple(dict.fromkeys(views))
+    known = cut.delta_start if cut.topics.get(names.deltas) == log.topic_id(names.deltas) else {}
+    bounds = log.bounds(names.deltas)
+    starts = {p: max(known.get(p, 0), bounds[p].start) for p in partitions if p in bounds}
+    found = read_chains(log, names, wanted, topic_id, starts)
+    return {(view, p): chain for p, of in found.items() for view, chain in zip(wanted, of, strict=True)}

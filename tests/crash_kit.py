@@ -19,10 +19,8 @@ from stack.broker import free_port
 from stack.errors import ServiceError
 from stack.verify import Client, verify
 from tests.beam_world import World, kafka_world
-from tests.forked import END_S, FILE_BYTES, Ended, Program
+from tests.forked import END_S, Ended, Program
 from views.interval import PUBLISHED_INTERVALS
-
-__all__ = ["AGAIN", "END_S", "FILE_BYTES", "Ended", "House", "Program", "open_house", "until"]
 
 AGAIN = 75
 """The exit code of what may succeed when it is run again."""

@@ -17,7 +17,8 @@ import pytest
 from event_log.cell import Cell, encode_key, encode_value, lane_of
 from slackwater.faults import POINTS
 from tests.beam_world import kafka_world
-from tests.crash_kit import AGAIN, House, Program, until
+from tests.crash_kit import AGAIN, House, until
+from tests.forked import Program
 from tests.test_batch_run import letters
 from versions.manifest import Manifest
 from views.bars import BARS

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.beam_world import kafka_world
-from tests.crash_kit import AGAIN, FILE_BYTES, House
+from tests.crash_kit import AGAIN, House
+from tests.forked import FILE_BYTES
 
 pytestmark = pytest.mark.broker
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import duckdb
 
 from versions.errors import DamagedFileError, RestatingError
-from versions.manifest import Ledger, Manifest
+from versions.ledger_file import write_ledger
+from versions.manifest import Manifest
 from versions.moves import Told
 from versions.restated_between import RestatedBetween
 from versions.restatement import Cause
 from versions.store import VersionStore
 from views.beyond import Cut, Look
-from views.restate import ledger_sql
 from views.session import connect
 from views.view import View
 
@@ -47,7 +47,7 @@ class Restating:
             with connect() as con:
                 counts = RestatedBetween(con, self.store, before, after, beyond).find(pairs, cause)
                 if counts:
-                    own = self._write(con, epoch, counts, at_us)
+                    own = write_ledger(con, self.store, epoch, self.store.reserve(), at_us, counts)
         except DamagedFileError as error:
             untold.append(f"Nothing is compared: {error}")
         except (duckdb.IOException, OSError) as error:
@@ -56,15 +56,6 @@ class Restating:
 
     def _held(self, manifest: Manifest) -> list[View]:
         return [view for view in self.views if manifest.definitions.get(view.name) == view.definition]
-
-    def _write(self, con: duckdb.DuckDBPyConnection, epoch: str, counts: dict[str, int], at_us: int) -> Ledger:
-        number = self.store.reserve()
-        path = self.store.home / "archive" / epoch / "restatements.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        target = str(path).replace("'", "''")
-        con.execute("SET preserve_insertion_order = true")
-        con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO '{target}' (FORMAT parquet)")
-        return Ledger(self.store.stored(path, sum(counts.values())), number, at_us, counts)
 
 
 def _cut(before: Manifest, after: Manifest) -> Cut:

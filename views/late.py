@@ -44,8 +44,7 @@ def find_late(events: pa.Table, newest: Newest, interval: Interval) -> pa.Table:
         first, before = newest.get(instrument, _NOTHING)
         closer[mine] = _before(offset[mine], time[mine], before)
         newest[instrument] = min(first, int(time[mine].min())), max(before, int(time[mine].max()))
-    start = time - (time - interval.origin_us) % interval.us
-    late = np.flatnonzero(start + (interval.us + CLOSED_AFTER_US) <= closer)
+    late = np.flatnonzero(interval.floor(time) + (interval.us + CLOSED_AFTER_US) <= closer)
     rows = order[late]
     columns = [
         *(events.column(name).take(rows).cast(pa.string()) for name in ("venue", "symbol")),

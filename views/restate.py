@@ -25,10 +25,9 @@ NO_PLACES = (
 """What `added_sql` gives where no trades changed anything."""
 
 
-def newest_sql(*relations: str) -> str:
-    """One SELECT of `newest` from relations with its columns: a row an instrument."""
-    rows = " UNION ALL ".join(f"SELECT venue, symbol, first, time FROM {relation}" for relation in relations)
-    return f'SELECT venue, symbol, min("first") AS first, max(time) AS time FROM ({rows}) GROUP BY venue, symbol'
+def newest_sql(known: str) -> str:
+    """One SELECT of `newest` from a relation with its columns: a row an instrument."""
+    return f'SELECT venue, symbol, min("first") AS first, max(time) AS time FROM {known} GROUP BY venue, symbol'
 
 
 def late_places_sql(late: str, interval: Interval) -> str:
