@@ -65,12 +65,13 @@ def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"python_version": python, "python_full_version": f"{python}.0", **platform}
 
 
-@pytest.fixture
-def wanted() -> list[str]:
-    """Every requirement of the project and its extras, the project itself left out."""
-    extras = PYPROJECT["project"]["optional-dependencies"].values()
-    every = [*PYPROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
-    return [line for line in every if Requirement(line).name != PYPROJECT["project"]["name"]]
+def wanted(*extras: str) -> list[str]:
+    """Every requirement of the project and of these extras, `all` taken apart into those that it names."""
+    found = list(PYPROJECT["project"]["dependencies"])
+    for line in (line for extra in extras for line in PYPROJECT["project"]["optional-dependencies"][extra]):
+        requirement = Requirement(line)
+        found += wanted(*requirement.extras) if requirement.name == PYPROJECT["project"]["name"] else [line]
+    return found
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -95,14 +96,15 @@ def test_the_web_lock_names_no_registry() -> None:
         assert not [name for name, package in locked.items() if "resolved" in package]
 
 
-def test_the_lock_satisfies_the_project_and_its_extras(wanted: list[str], environment: dict[str, str]) -> None:
+def test_the_lock_satisfies_the_project_and_what_it_runs_with(environment: dict[str, str]) -> None:
     groups = PYPROJECT["dependency-groups"]
-    every = [*wanted, *groups["build"], *groups["web"], *PYPROJECT["build-system"]["requires"]]
+    every = [*wanted("all"), *groups["build"], *groups["web"], *PYPROJECT["build-system"]["requires"]]
     assert unmet(every, "requirements.lock", environment) == []
 
 
 def test_the_development_lock_adds_the_tools_and_changes_nothing(environment: dict[str, str]) -> None:
-    assert unmet(PYPROJECT["dependency-groups"]["dev"], "requirements-dev.lock", environment) == []
+    every = [*wanted(*PYPROJECT["project"]["optional-dependencies"]), *PYPROJECT["dependency-groups"]["dev"]]
+    assert unmet(every, "requirements-dev.lock", environment) == []
     run, dev = (pins(lock, environment) for lock in LOCKS)
     assert {name: dev.get(name) for name in run} == run
 
