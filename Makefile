@@ -40,7 +40,7 @@ demo: .venv/run.stamp web ## Start everything on this machine, stream trades, pr
 	.venv/bin/slackwater demo $(ARGS)
 
 test: .venv/dev.stamp web ## Run the tests, with a real broker
-	.venv/bin/pytest --numprocesses 3 --dist loadfile $(ARGS)
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash: .venv/dev.stamp web ## Kill everything: at every step, at random moments, and the log itself (half an hour)
 	.venv/bin/pytest -m crash

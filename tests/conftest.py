@@ -23,9 +23,37 @@ ARGS = [
 STATIC = Path(__file__).parent.parent / "serving" / "static"
 
 
+LONGEST = (
+    "test_simulation",
+    "test_every_moment",
+    "test_hand_off",
+    "test_crash_batch",
+    "test_broker",
+    "test_corruption",
+    "test_view_laws",
+    "test_prove_broker",
+    "test_prove",
+    "test_duplicates",
+    "test_serving_random",
+    "test_speed",
+    "test_restatements",
+    "test_page",
+    "test_crash_ingest",
+    "test_cli",
+    "test_batch_run",
+)
+"""Files that take longest, so that they begin first: with whole files for processes, the last one decides the end."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist: the workers' reports come to this process
         config.pluginmanager.register(_Early(config))
+
+
+@pytest.hookimpl(trylast=True)  # behind pytest-randomly, whose order stays among the others
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 class _Early:
