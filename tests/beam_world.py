@@ -31,13 +31,13 @@ from event_log.decode import decode
 from event_log.kafka_log import KafkaLog
 from event_log.log import Ack, Log, Record, read_range
 from event_log.mark import mark_of
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from event_log.topics import create_topics
 from speed_layer.run import run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
 from stack.oracle import Oracle
-from tests.memory_log import MemoryLog
 from versions.manifest import Manifest
 from versions.store import VersionStore
 from views.bars import BARS

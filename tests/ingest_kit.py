@@ -15,11 +15,11 @@ from event_log.decode import decode
 from event_log.event import Event, encode_event
 from event_log.log import Log, Record, read_range
 from event_log.mark import append_marks
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from ingest.chunk import Chunk, of_lines
 from ingest.door import Door, open_door
 from ingest.summary import Summary
-from tests.memory_log import MemoryLog
 from versions.archive_file import archive_path, archive_table, open_writer
 from versions.id_runs import IdRuns, write_runs
 from versions.manifest import ArchiveFile, Manifest

@@ -25,11 +25,11 @@ from event_log.decode import decode
 from event_log.errors import LogUnreachableError
 from event_log.log import Bounds, Record
 from event_log.mark import MARK_HEADER, mark_of
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from serving.app import create_app
 from serving.service import Service, ServingOptions
 from stack.oracle import Oracle
-from tests.memory_log import MemoryLog
 from versions.id_runs import IdRuns, write_runs
 from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, StoredFile, ViewFile
 from versions.proof import Proof

@@ -1,11 +1,11 @@
 """A speed worker with its sink on a log in memory: the real tiling, summary, codec and sink, without a pipeline."""
 
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from pipeline.segment import States
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.hand import HandClock
-from tests.memory_log import MemoryLog
 from versions.store import VersionStore
 from views.session import Summariser
 from views.view import View

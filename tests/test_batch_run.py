@@ -25,6 +25,7 @@ from event_log.clock import SystemClock
 from event_log.dead_letter import MAX_VALUE_BYTES
 from event_log.errors import TopicRecreatedError
 from event_log.mark import marks_at
+from event_log.memory_log import MemoryLog
 from tests.beam_world import (
     T0_US,
     World,
@@ -36,7 +37,6 @@ from tests.beam_world import (
     recreate_topics,
     settle,
 )
-from tests.memory_log import MemoryLog
 from versions.archive_file import ARCHIVE_SCHEMA
 from versions.errors import LostRaceError, VersionError
 from versions.files import LocalFiles

@@ -8,7 +8,7 @@ import pytest
 from event_log.dead_letter import MAX_HEADER_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES, DeadLetter, Whole, send
 from event_log.event import Reason
 from event_log.log import Record
-from tests.memory_log import MemoryLog
+from event_log.memory_log import MemoryLog
 
 
 def letter(value: bytes, **fields: object) -> DeadLetter:

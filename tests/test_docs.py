@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from serving.app import create_app
 from slackwater.settings import SETTINGS
 from stack.cli import main
-from tests.memory_log import MemoryLog
 from tests.test_cli import COMMANDS
 from versions.store import VersionStore
 

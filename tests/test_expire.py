@@ -20,9 +20,9 @@ from batch_layer.errors import ExpiryError
 from batch_layer.expire import Expired, expire
 from event_log.errors import DeletionRefusedError
 from event_log.mark import append_marks
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from tests.hand import HandClock
-from tests.memory_log import MemoryLog
 from tests.test_versions import MANIFEST
 from versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
 from versions.files import Hold, LocalFiles

@@ -21,6 +21,7 @@ from event_log.chain import Chain
 from event_log.chains import read_chains
 from event_log.decode import decode
 from event_log.mark import append_marks
+from event_log.memory_log import MemoryLog, MemoryReader
 from event_log.names import TopicNames
 from pipeline.segment import States
 from speed_layer import tiling
@@ -28,7 +29,6 @@ from speed_layer.sink import PublishDeltas
 from speed_layer.worker import HEARTBEAT_S, Worker
 from stack.oracle import Oracle
 from tests.hand import HandClock, Versions
-from tests.memory_log import MemoryLog, MemoryReader
 from versions.manifest import Manifest, Mark
 from versions.store import empty_manifest
 from views.events import EVENT_SCHEMA

@@ -9,9 +9,9 @@ import pytest
 
 from event_log.cell import Cell, encode_key, encode_value, lane_of
 from event_log.mark import MARK_HEADER
+from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from stack import health
-from tests.memory_log import MemoryLog
 from versions.store import VersionStore, empty_manifest
 from views.registry import VIEWS
 

@@ -174,7 +174,7 @@ class SlowAck:
 
 
 def test_records_on_their_way_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.memory_log.MemoryAck", SlowAck)
+    monkeypatch.setattr("event_log.memory_log.MemoryAck", SlowAck)
     monkeypatch.setattr(SlowAck, "waiting", 0)
     monkeypatch.setattr(SlowAck, "most", 0)
     with open_door(house.log, NAMES, house.store, house.clock, max_in_flight=10) as door:
@@ -195,6 +195,6 @@ def test_a_record_that_the_log_does_not_take_ends_the_ingest(house: House, monke
             raise AppendError("lost")
 
     with pytest.raises(AppendError), house.door() as door:
-        monkeypatch.setattr("tests.memory_log.MemoryAck", LostAck)
+        monkeypatch.setattr("event_log.memory_log.MemoryAck", LostAck)
         door.accept(of_lines("test", [line()]))
         door.flush()

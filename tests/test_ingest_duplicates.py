@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from event_log.decode import events_table
 from event_log.errors import TopicRecreatedError
 from event_log.event import Event
+from event_log.memory_log import MemoryLog
 from ingest.chunk import of_lines
 from ingest.digests import Digests, content_digests
 from ingest.duplicates import DuplicateFilter
@@ -43,7 +44,6 @@ from tests.ingest_kit import (
     records,
     rows,
 )
-from tests.memory_log import MemoryLog
 from tests.profiles import examples
 from versions.errors import DamagedFileError
 from versions.inspector import Inspector

@@ -32,9 +32,9 @@ from event_log.errors import (
 from event_log.kafka_log import KafkaLog
 from event_log.log import Bounds, Reader, Record, Slice, read_range
 from event_log.mark import MARK_HEADER, append_marks, mark_of, marks_at
+from event_log.memory_log import MemoryLog, MemoryReader
 from event_log.names import TopicNames
 from event_log.topics import create_topics, missing_topics, wrong_configs
-from tests.memory_log import MemoryLog, MemoryReader
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from batch_layer.run import BatchRun
 from event_log.cell import OPEN
 from event_log.clock import SystemClock
 from event_log.log import Record
+from event_log.memory_log import MemoryLog
 from tests.beam_world import memory_world
 from tests.hand import HandClock
-from tests.memory_log import MemoryLog
 from tests.speed_in_memory import Speed
 from versions.archive_file import archive_path, archive_table, open_writer
 from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff

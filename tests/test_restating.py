@@ -25,11 +25,11 @@ from batch_layer.promote import Promotion
 from event_log.beyond import LookBeyond
 from event_log.clock import SystemClock
 from event_log.errors import LogUnreachableError
+from event_log.memory_log import MemoryLog
 from serving.app import create_app
 from serving.service import ServingOptions
 from stack.cli import main
 from tests.beam_world import T0_US
-from tests.memory_log import MemoryLog
 from tests.naive import Event
 from tests.naive_restatements import between
 from tests.simulation.light import session

@@ -20,6 +20,7 @@ from event_log.errors import AppendError, PositionLostError, TopicMismatchError,
 from event_log.kafka_log import KafkaLog
 from event_log.log import Headers, Slice
 from event_log.mark import MARK_HEADER
+from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from event_log.names import TopicNames
 from pipeline.segment import Block, Slot, States
 from speed_layer import sink as sink_module
@@ -33,7 +34,6 @@ from speed_layer.tiling import Piece, Tiler
 from speed_layer.worker import HEARTBEAT_S, IDENTITY_S, Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
-from tests.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from versions.manifest import Manifest, Mark
 from versions.store import empty_manifest
 from views.answers import Column

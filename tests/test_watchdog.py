@@ -21,6 +21,7 @@ from kafka.structs import TopicPartition
 from event_log.event import Event, encode_event
 from event_log.kafka_log import KafkaLog, KafkaReader
 from event_log.log import Bounds, Headers, Slice
+from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from event_log.names import TopicNames
 from slackwater.errors import SettingError
 from speed_layer import sink
@@ -31,7 +32,6 @@ from speed_layer.worker import Worker
 from stack.broker import free_port
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
-from tests.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from tests.speed_in_memory import Speed
 from versions.store import VersionStore
 from views.bars import BARS
