@@ -22,12 +22,13 @@ class HealthRoutes:
         return _json(200, {"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """200 while the full promise is kept, else 503; the reasons either way, and what is known of the hand-off."""
+        """200 while the full promise is kept, else 503; the reasons, the hand-off and each layer's state either way."""
         found = self._service.readiness()
         snapshot = self._service.watch.snapshot
         facts = {"ready": found.ready, "reasons": found.reasons, "version": snapshot and snapshot.version}
         if snapshot is not None and snapshot.version:
             facts["proof"] = proof_summary(self._service.proofs.proof(snapshot))
+        facts["layers"] = self._service.layers.facts()
         return _json(200 if found.ready else 503, facts)
 
     async def metrics(self, request: Request) -> Response:

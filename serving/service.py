@@ -12,6 +12,7 @@ from event_log.names import TopicNames
 from serving.as_of import AsOf
 from serving.feed import Feed
 from serving.hot import HotStore
+from serving.layers import Layers
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.problems import not_serving
@@ -78,6 +79,7 @@ class Service:
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.as_of = AsOf(store, views, self.watch, names.trades)
         self.metrics = Metrics(self.clock)
+        self.layers = Layers(self)
         self._threads: list[Steps] = []
 
     def step(self) -> None:
@@ -86,12 +88,14 @@ class Service:
         self.watch.step()
         self.proofs.step()
         self.feed.step()
+        self.layers.step()
 
     def start(self) -> None:
         """Start the threads."""
         self._threads = [
             Steps("slackwater-versions", self.watch.step, self.options.watch_every_s),
             Steps("slackwater-proofs", self.proofs.step, self.options.watch_every_s),
+            Steps("slackwater-layers", self.layers.step, self.options.watch_every_s),
             Steps("slackwater-scrub", self.scrub.step, self.options.watch_every_s),
             Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
         ]
