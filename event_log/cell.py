@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from event_log.errors import CodecError
+from event_log.log import Headers
 from views.rows import Row
 from views.view import View
 
 OPEN = "open"
+
+APPENDED_HEADER = "slackwater-appended"
+"""Header of a delta: when the log took the cell's last record, in milliseconds by the log's clock, as decimal digits.
+
+A function of the log, like the cell, and outside its bytes: no answer is made from it, it is for latencies alone."""
 
 
 class Lane(NamedTuple):
@@ -65,6 +71,19 @@ def decode_key(key: bytes | None) -> tuple[Lane, int | None]:
     if [type(part) for part in lane] != [str, str, str, int] or (type(place) is not int and place != OPEN):
         raise CodecError(f"The key {key!r:.80} is no delta's.")
     return lane, None if place == OPEN else place
+
+
+def appended_headers(appended_ms: int) -> list[tuple[str, bytes]]:
+    """The headers of a delta whose last record the log took at `appended_ms`; none where that is 0, not known."""
+    return [(APPENDED_HEADER, str(appended_ms).encode())] if appended_ms > 0 else []
+
+
+def appended_ms(headers: Headers) -> int | None:
+    """When the log took the last record of a delta's cell; None where the headers do not say so."""
+    for name, value in headers:
+        if name == APPENDED_HEADER and value and value.isdigit() and len(value) < 16:
+            return int(value)
+    return None
 
 
 def decode_lane(key: bytes | None) -> Lane:

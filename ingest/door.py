@@ -19,6 +19,7 @@ from ingest.chunk import Chunk
 from ingest.duplicates import DuplicateFilter
 from ingest.groups import by_instrument
 from ingest.known import Generation
+from ingest.late import LateCount
 from ingest.lines import event_lines
 from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
@@ -67,6 +68,7 @@ class Door:
         self._clock = clock
         self._max_in_flight = max_in_flight
         self._tally = Tally()
+        self.late = LateCount()
         self._packer = Packer()
         self._flying: deque[_Flight] = deque()
         self.filter = DuplicateFilter(log, names.trades, store, clock, self._drain)
@@ -98,6 +100,11 @@ class Door:
         """The counts so far. What is accepted may not be acknowledged before `close`."""
         return self._tally.summary()
 
+    @property
+    def unacknowledged(self) -> int:
+        """Records that were sent and not acknowledged."""
+        return len(self._flying)
+
     def flush(self) -> None:
         """Wait until everything that was accepted is acknowledged. Raises AppendError."""
         self._drain()
@@ -121,8 +128,10 @@ class Door:
             return
         self._tally.accepted += events.num_rows
         lines = event_lines(events)
+        times = events.column("time").to_numpy()
         now = self._clock.elapsed_s()
         for instrument, rows in by_instrument(events):
+            self.late.take(instrument, times[rows])
             self._append(self._packer.add(instrument, [lines[row] for row in rows], now))
 
     def _drain(self) -> None:

@@ -15,7 +15,10 @@ from views.view import View
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a segment lies. `sealed` says that it cannot grow. `shard` is where its states are merged in batch."""
+    """Where a segment lies. `sealed` says that it cannot grow. `shard` is where its states are merged in batch.
+
+    `appended_ms` is when the log took the segment's last record, by the log's clock; 0 where nobody asks.
+    """
 
     topic_id: str
     partition: int
@@ -23,6 +26,7 @@ class Slot:
     upto: int
     sealed: bool
     shard: int
+    appended_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

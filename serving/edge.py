@@ -35,6 +35,7 @@ class Edge:
             return
         clock = self._metrics.clock
         began = clock.elapsed_s()
+        self._metrics.in_flight += 1
         status = 0
 
         async def passing(message: Message) -> None:
@@ -53,6 +54,7 @@ class Edge:
             problem = ProblemError(500, "internal", "The service failed on this request; its log says why.")
             await problem.response()(scope, receive, passing)
         finally:
+            self._metrics.in_flight -= 1
             self._metrics.observe(_route(scope), status, clock.elapsed_s() - began)
 
 

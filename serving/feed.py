@@ -14,6 +14,7 @@ from event_log.cell import Cell, decode_cell, decode_lane
 from event_log.errors import CodecError, PositionLostError
 from event_log.log import Bounds, Log, Reader, Record
 from serving.hot import HotStore
+from serving.latency import Delivered, Latency
 
 _LOG = logging.getLogger("slackwater.serving")
 
@@ -24,7 +25,9 @@ CELLS_PER_LOCK = 64
 class Feed:
     """Reads deltas. `step` belongs to one thread; `restart` may be called by any."""
 
-    def __init__(self, log: Log, topic: str, hot: HotStore, poll_s: float = 0.2) -> None:
+    def __init__(
+        self, log: Log, topic: str, hot: HotStore, poll_s: float = 0.2, latency: Latency | None = None
+    ) -> None:
         self.deltas = 0
         self.bad = 0
         self.error: str | None = None
@@ -32,6 +35,7 @@ class Feed:
         self._topic = topic
         self._hot = hot
         self._poll_s = poll_s
+        self._latency = latency
         self._reader: Reader | None = None
         self._positions: dict[int, int] = {}
         self._goal: dict[int, int] | None = None
@@ -98,6 +102,8 @@ class Feed:
                 self._starts = self._starts or starts
             raise
         self._positions = at
+        if self._latency is not None:
+            self._latency.forget()
         self._goal = {p: b.end for p, b in bounds.items()}
 
     def _seek(self, partition: int, bounds: Bounds) -> None:
@@ -108,8 +114,17 @@ class Feed:
 
     def _put(self, records: list[Record]) -> None:
         for first in range(0, len(records), CELLS_PER_LOCK):
-            found = (self._cell(record) for record in records[first : first + CELLS_PER_LOCK])
-            self._hot.put([cell for cell in found if cell is not None])
+            found = ((self._cell(record), record) for record in records[first : first + CELLS_PER_LOCK])
+            delivered = [Delivered(cell, record) for cell, record in found if cell is not None]
+            self._hot.put([cell for cell, _ in delivered])
+            self._note(delivered)
+
+    def _note(self, delivered: list[Delivered]) -> None:
+        if self._latency is None or not delivered:
+            return
+        views = {cell.lane.view for cell, _ in delivered}
+        applied = {(view, p): end for view in views for p, end in self._hot.applied(view).items()}
+        self._latency.note(delivered, applied, self.caught_up)
 
     def _cell(self, record: Record) -> Cell | None:
         self.deltas += 1

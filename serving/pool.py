@@ -37,6 +37,11 @@ class Pool:
             interrupt()
         raise ProblemError(504, "deadline", f"Not answered within {self._deadline_s:g} s. Ask for a shorter range.")
 
+    @property
+    def taken(self) -> int:
+        """Calls that run or wait."""
+        return self._taken
+
     def close(self) -> None:
         """Wait for what runs and release the threads."""
         self._executor.shutdown(cancel_futures=True)

@@ -13,6 +13,8 @@ class RowCache:
     def __init__(self, most_rows: int = 200_000) -> None:
         self._most_rows = most_rows
         self._rows = 0
+        self.hits = 0
+        self.misses = 0
         self._kept: OrderedDict[tuple[int, Want], list[Row]] = OrderedDict()
         self._lock = Lock()
 
@@ -22,6 +24,9 @@ class RowCache:
             found = self._kept.get((version, want))
             if found is not None:
                 self._kept.move_to_end((version, want))
+                self.hits += 1
+            else:
+                self.misses += 1
             return found
 
     def put(self, version: int, want: Want, rows: list[Row]) -> None:
@@ -34,6 +39,11 @@ class RowCache:
             while self._rows > self._most_rows:
                 _, dropped = self._kept.popitem(last=False)
                 self._rows -= len(dropped) + 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows are kept; an entry without rows counts as one."""
+        return self._rows
 
     def recent(self, version: int, most: int) -> list[Want]:
         """What was asked of a version lately, newest first."""

@@ -12,6 +12,7 @@ from event_log.names import TopicNames
 from serving.as_of import AsOf
 from serving.feed import Feed
 from serving.hot import HotStore
+from serving.latency import Latency
 from serving.layers import Layers
 from serving.metrics import Metrics
 from serving.pool import Pool
@@ -67,7 +68,9 @@ class Service:
         self.store = store
         self.views = views
         self.hot = HotStore(views)
-        self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s)
+        self.metrics = Metrics(self.clock)
+        latency = Latency(self.metrics.registry, self.clock)
+        self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s, latency)
         self.row_cache = RowCache(self.options.kept_rows)
         self.inspector = Inspector(store)
         self.watch = VersionsWatch(
@@ -78,7 +81,6 @@ class Service:
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.as_of = AsOf(store, views, self.watch, names.trades)
-        self.metrics = Metrics(self.clock)
         self.layers = Layers(self)
         self._threads: list[Steps] = []
 

@@ -33,6 +33,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_PROOF_SECONDS", "10", "seconds", "How long a batch run's proof waits for the speed layer."),
     Setting("SLACKWATER_STALL_SECONDS", "10", "seconds", "How long a partition may lag without progress."),
     Setting("SLACKWATER_SPEED_METRICS_PORT", "0", "port", "Port of the speed layer's /metrics; 0: none."),
+    Setting("SLACKWATER_INGEST_METRICS_PORT", "0", "port", "Port of the door's /metrics; 0: none."),
     Setting("SLACKWATER_KEEP_VERSIONS", "24", "versions", "Newest versions that stay when a batch run has published."),
 )
 
@@ -53,6 +54,7 @@ class Settings:
     proof_seconds: int = 10
     stall_seconds: int = 10
     speed_metrics_port: int = 0
+    ingest_metrics_port: int = 0
     keep_versions: int = 24
 
     @property
@@ -84,6 +86,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         proof_seconds=_whole(values, "SLACKWATER_PROOF_SECONDS", 0, 86_400),
         stall_seconds=_whole(values, "SLACKWATER_STALL_SECONDS", 1, 86_400),
         speed_metrics_port=_whole(values, "SLACKWATER_SPEED_METRICS_PORT", 0, 65_535),
+        ingest_metrics_port=_whole(values, "SLACKWATER_INGEST_METRICS_PORT", 0, 65_535),
         keep_versions=_whole(values, "SLACKWATER_KEEP_VERSIONS", 1, 100_000),
     )
 

@@ -22,7 +22,7 @@ from pipeline.options import read_options
 from slackwater.errors import SettingError, SlackwaterError
 from slackwater.faults import arm
 from slackwater.settings import from_environ
-from speed_layer.metrics import serve_metrics
+from speed_layer.metrics import speed_metrics
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         if options.view_as(StandardOptions).runner is None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: STOP.set())
-            with serve_metrics(settings.host, settings.speed_metrics_port):
+            with speed_metrics(settings):
                 run(source, share)
         else:
             pipeline = beam.Pipeline(options=options)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from event_log.cell import Cell, encode_key, encode_value, lane_of
+from event_log.cell import Cell, appended_headers, encode_key, encode_value, lane_of
 from event_log.clock import Clock, SystemClock
 from event_log.log import Ack, Log
 from event_log.names import TopicNames
@@ -63,7 +63,8 @@ class PublishDeltas(beam.DoFn):
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")
         value = encode_value(cell)
-        ack = self._writer.append(self._names.deltas, slot.partition, encode_key(cell, slot.sealed), value)
+        key, headers = encode_key(cell, slot.sealed), appended_headers(slot.appended_ms)
+        ack = self._writer.append(self._names.deltas, slot.partition, key, value, headers)
         reach("emit.after")
         FIGURES.count("deltas")
         self._sent.append(_Sent(slot.partition, slot.upto, ack, len(value)))

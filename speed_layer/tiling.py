@@ -9,7 +9,9 @@ to a later position nothing is known of the cell that the position lies in, so n
 mark. A cell covers every offset: events, marks, refused records, gaps.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +22,20 @@ from event_log.log import Slice
 from event_log.mark import mark_of
 from views.events import EVENT_SCHEMA, GRID
 
+_offset = attrgetter("offset")
+
 
 class Piece(NamedTuple):
-    """A cell before it is summarised: the events of [start, upto), of EVENT_SCHEMA."""
+    """A cell before it is summarised: the events of [start, upto), of EVENT_SCHEMA.
+
+    `appended_ms` is when the log took the last record of the cell, 0 if it has none.
+    """
 
     start: int
     upto: int
     table: pa.Table
     sealed: bool
+    appended_ms: int
 
 
 class Tiler:
@@ -37,12 +45,14 @@ class Tiler:
         self._start: int | None = start
         self._upto = start
         self._table = EVENT_SCHEMA.empty_table()
+        self._appended_ms = 0
 
     def reset(self, position: int) -> None:
         """Go on at `position`, from which on the log is known; the next cell starts at a line or mark from there on."""
         self._start = position if position % GRID == 0 else None
         self._upto = position
         self._table = EVENT_SCHEMA.empty_table()
+        self._appended_ms = 0
 
     def add(self, found: Slice) -> Iterator[Piece]:
         """Take the next slice of the partition; yields every cell that it seals, in order."""
@@ -54,16 +64,25 @@ class Tiler:
             self._extend(events.slice(taken, upto - taken))
             taken = upto
             if self._start is not None and line > self._start:
-                yield Piece(self._start, line, self._table, sealed=True)
-            self._start, self._table = line, EVENT_SCHEMA.empty_table()
+                yield Piece(self._start, line, self._table, True, self._appended(found, line))
+            self._start, self._table, self._appended_ms = line, EVENT_SCHEMA.empty_table(), 0
         self._extend(events.slice(taken))
         self._upto = found.upto
+        self._appended_ms = self._appended(found, found.upto)
 
     def open(self) -> Piece | None:
         """The cell that still grows; None while it covers no offset."""
         if self._start is None or self._upto == self._start:
             return None
-        return Piece(self._start, self._upto, self._table, sealed=False)
+        return Piece(self._start, self._upto, self._table, False, self._appended_ms)
+
+    def _appended(self, found: Slice, upto: int) -> int:
+        """When the log took the last record of the cell below `upto`; it may have come with an earlier slice."""
+        below = bisect_left(found.records, upto, key=_offset)
+        last = found.records[below - 1] if below else None
+        if last is None or self._start is None or last.offset < self._start:
+            return self._appended_ms
+        return last.append_time_ms
 
     def _extend(self, events: pa.Table) -> None:
         if self._start is not None and events.num_rows:

@@ -93,16 +93,19 @@ class Worker:
             self._recover()
             return
         for found in slices:
+            FIGURES.count("records", len(found.records))
             reach("read.after")
             tiler = self._tilers[found.partition]
             for piece in tiler.add(found):
                 yield self._segment(found.partition, piece)
             self._positions[found.partition] = found.upto
+            FIGURES.read_to(found.partition, found.upto)
             yield from self._open(found.partition)
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
             bounds = self._reader.bounds()
+            FIGURES.lags({p: found.end - self._positions[p] for p, found in bounds.items()})
             yield from self._again(bounds)
             self._guard(bounds, now)
         if now - self._identified >= IDENTITY_S:
@@ -158,5 +161,7 @@ class Worker:
             raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
 
     def _segment(self, partition: int, piece: Piece) -> Segment:
-        slot = Slot(self._topic_id, partition, piece.start, piece.upto, piece.sealed, shard=partition)
+        slot = Slot(
+            self._topic_id, partition, piece.start, piece.upto, piece.sealed, partition, appended_ms=piece.appended_ms
+        )
         return Segment(slot, piece.table)

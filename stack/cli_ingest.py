@@ -12,6 +12,7 @@ from rich.table import Table
 
 from event_log.topics import create_topics, missing_topics
 from ingest.door import open_door
+from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
 from ingest.mapping import Layout, parse_map, parse_time_unit
 from ingest.replay import Replay, parse_speed
@@ -77,7 +78,7 @@ def ingest(
             source = Live(make_loop(source), CLOCK)
         elif factor is not None or preset is not None:
             source = Replay(source, factor, CLOCK)
-        with progress_bar(as_json) as progress:
+        with progress_bar(as_json) as progress, ingest_metrics(door, context.settings):
             summary = run_ingest(source, door, progress, stop.is_set)
     facts = {"file": file or preset, **summary_facts(summary)}
     emit(as_json, facts, lambda: show_summary(str(file or preset), facts))

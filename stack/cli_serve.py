@@ -34,7 +34,7 @@ def _settings(context: Context, **more: Any) -> Any:
 def run_command(context: Context, as_json: bool) -> None:
     """Turn the event log into deltas until told to end. Begins where the chain of deltas ends."""
     from speed_layer.figures import FIGURES
-    from speed_layer.metrics import serve_metrics
+    from speed_layer.metrics import speed_metrics
     from speed_layer.run import run
     from speed_layer.stopping import STOP
 
@@ -49,7 +49,7 @@ def run_command(context: Context, as_json: bool) -> None:
         restarts = number
 
     settings = context.settings
-    with serve_metrics(settings.host, settings.speed_metrics_port):
+    with speed_metrics(settings):
         run(_settings(context, stall_s=settings.stall_seconds), on_restart=count)
     facts = {"pipelines": restarts, **FIGURES.counts()}
     emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))

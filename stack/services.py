@@ -41,6 +41,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.proof_seconds,
         settings.stall_seconds,
         settings.speed_metrics_port,
+        settings.ingest_metrics_port,
         settings.keep_versions,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from kafka.structs import TopicPartition
+from prometheus_client import generate_latest
 
 from event_log.event import Event, encode_event
 from event_log.kafka_log import KafkaLog, KafkaReader
@@ -24,9 +25,11 @@ from event_log.log import Bounds, Headers, Slice
 from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from event_log.names import TopicNames
 from slackwater.errors import SettingError
+from slackwater.exposition import process_registry
+from slackwater.settings import from_environ
 from speed_layer import sink
 from speed_layer.figures import FIGURES, Figures
-from speed_layer.metrics import serve_metrics
+from speed_layer.metrics import speed_metrics
 from speed_layer.watchdog import LOOK_S, Watchdog
 from speed_layer.worker import Worker
 from stack.broker import free_port
@@ -239,30 +242,36 @@ def test_a_log_that_does_not_acknowledge_stops_the_reading_at_a_bound(
 
 
 def test_the_figures_are_counters_in_the_text_format() -> None:
-    figures = Figures()
+    figures, registry = Figures(), process_registry()
+    registry.register(figures)
     figures.count("deltas", 3)
-    assert "# TYPE slackwater_speed_deltas_total counter\nslackwater_speed_deltas_total 3\n" in figures.text().decode()
+    figures.read_to(1, 40)
+    figures.lags({1: 2})
+    text = generate_latest(registry).decode()
+    assert "# TYPE slackwater_speed_deltas_total counter\nslackwater_speed_deltas_total 3.0\n" in text
+    assert 'slackwater_speed_position_offset{partition="1"} 40.0\n' in text
+    assert 'slackwater_speed_lag_records{partition="1"} 2.0\n' in text
     with pytest.raises(KeyError):
         figures.count("nothing")
 
 
 def test_the_page_is_there_only_if_a_port_is_set_and_a_taken_port_is_named() -> None:
     port = free_port()
-    with serve_metrics("127.0.0.1", 0), pytest.raises(urllib.error.URLError):
+    with speed_metrics(from_environ({})), pytest.raises(urllib.error.URLError):
         _page(port)
-    with serve_metrics("127.0.0.1", port):
+    settings = from_environ({"SLACKWATER_SPEED_METRICS_PORT": str(port)})
+    with speed_metrics(settings):
         assert "slackwater_speed_readers_rebuilt_total" in _page(port)
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            _page(port, "/")
+        assert "process_resident_memory_bytes" in _page(port)
         taken = f"SLACKWATER_SPEED_METRICS_PORT is {port}"
-        with pytest.raises(SettingError, match=taken), serve_metrics("127.0.0.1", port):
+        with pytest.raises(SettingError, match=taken), speed_metrics(settings):
             pass
     with pytest.raises(urllib.error.URLError):
         _page(port)
 
 
-def _page(port: int, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+def _page(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
         return text
 

@@ -1,0 +1,31 @@
+"""Counts late events as they come in at the door: the bar of one second that they belong to was closed by then.
+
+A bar [start, end) is closed by an event of its instrument with time >= end + 2 s. By the order of arrival, and from
+this process' first event on: what is exact, by the log and for every interval, is a restatement
+(`batch_layer.lateness`).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from versions.id_runs import Instrument
+from views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS
+
+_BASE = PUBLISHED_INTERVALS[0]
+_BEFORE = np.iinfo(np.int64).min
+
+
+class LateCount:
+    """Remembers the newest time of each instrument."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._newest: dict[Instrument, int] = {}
+
+    def take(self, instrument: Instrument, times: Any) -> None:
+        """The next events of an instrument: their times in the order of arrival, microseconds, an int64 array."""
+        newest = np.maximum.accumulate(np.concatenate(([self._newest.get(instrument, _BEFORE)], times)))
+        self._newest[instrument] = int(newest[-1])
+        closed_at = _BASE.floor(times) + (_BASE.us + CLOSED_AFTER_US)
+        self.events += int(np.count_nonzero(closed_at <= newest[:-1]))
