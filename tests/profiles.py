@@ -1,11 +1,12 @@
 """The Hypothesis profile of every property test; importing this module loads it, so import it before `@given` is used.
 
-`repeatable`, the default, draws the same examples in every run. HYPOTHESIS_PROFILE=search draws new ones, more of them.
+`repeatable`, the default, draws the same examples in every run. HYPOTHESIS_PROFILE=search draws new ones, more of them;
+`mutants` draws those of `repeatable` and does not look for a smaller one where it fails, since only that is asked.
 """
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
@@ -15,10 +16,11 @@ settings.register_profile(
 settings.register_profile(
     "search", deadline=None, print_blob=True, max_examples=1000, suppress_health_check=_SLOW_IS_FINE
 )
+settings.register_profile("mutants", settings.get_profile("repeatable"), phases=(Phase.explicit, Phase.generate))
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "repeatable")
 settings.load_profile(PROFILE)
 
 
 def examples(count: int) -> settings:
     """Settings of a property that needs `count` examples when repeatable; a search takes ten times as many."""
-    return settings(settings.get_profile(PROFILE), max_examples=count if PROFILE == "repeatable" else 10 * count)
+    return settings(settings.get_profile(PROFILE), max_examples=10 * count if PROFILE == "search" else count)
