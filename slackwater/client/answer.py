@@ -1,0 +1,49 @@
+"""What an answer stands on, as the service says it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LAG_HEADER = "slackwater-lag-records"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`cut` and `applied` are offsets by partition: batch lies below the cut, the speed layer's part ends at applied.
+
+    `complete` is false where a later part of the log is known and cannot be joined yet. `lag` is the number of records
+    that the log had beyond `applied`; None where the service did not say. `refusal` says why it answers from less than
+    the newest.
+    """
+
+    version: int
+    definition: str = ""
+    cut: Mapping[int, int] = field(default_factory=dict)
+    applied: Mapping[int, int] = field(default_factory=dict)
+    complete: bool = True
+    layer: str = ""
+    lag: int | None = None
+    refusal: str = ""
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], lag: str | None = None) -> "Answer":
+        """From the member `answer` of a document, and the header of the lag."""
+        return cls(
+            version=int(document["version"]),
+            definition=str(document.get("definition", "")),
+            cut=offsets(document.get("cut", {})),
+            applied=offsets(document.get("applied", {})),
+            complete=bool(document.get("complete", True)),
+            layer=str(document.get("layer", "")),
+            lag=None if lag is None else int(lag),
+            refusal=str(document.get("refusal", "")),
+        )
+
+    def stands_with(self, other: "Answer") -> bool:
+        """Whether both are of one moment."""
+        return (self.version, self.cut, self.applied) == (other.version, other.cut, other.applied)
+
+
+def offsets(found: Mapping[str, int]) -> dict[int, int]:
+    """Offsets by partition, whose numbers are text in JSON."""
+    return {int(partition): int(at) for partition, at in found.items()}
