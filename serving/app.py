@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from event_log.names import TopicNames
 from serving.admin import ROLLBACK_BODY, AdminRoutes
 from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
+from serving.direct import Direct, DirectRoute
 from serving.edge import Edge
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
@@ -80,17 +82,21 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    _add_routes(app, service)
+    direct = _add_routes(app, service)
     _add_problems(app)
+    app.add_middleware(Direct, routes=direct)
     app.add_middleware(Edge, metrics=service.metrics)
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
+    """Add all; those that are answered past the framework are returned by their paths."""
+    direct = {}
     for view in defaults(service.views):
         route = BarsRoute(service, view.name)
         text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
-        _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
+        added = _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
+        direct[added.path] = DirectRoute(added, route.respond)
     catalog, health, pages = CatalogRoutes(service), HealthRoutes(service), PageRoutes(app)
     _get(
         app,
@@ -116,6 +122,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC), "static")
+    return direct
 
 
 def _get(
@@ -125,7 +132,7 @@ def _get(
     text: str,
     parameters: tuple[Parameter, ...] = (),
     schema: dict[str, Any] | None = None,
-) -> None:
+) -> APIRoute:
     found: dict[str, Any] = {"description": text}
     if schema is not None:
         found["content"] = {"application/json": {"schema": schema}}
@@ -143,6 +150,9 @@ def _get(
         openapi_extra={"parameters": listed} if listed else None,
         operation_id="get" + path.replace("/", "_").replace("{", "").replace("}", ""),
     )
+    added: APIRoute = app.routes[-1]  # type: ignore[assignment]
+    app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    return added
 
 
 def _post_rollback(app: FastAPI, endpoint: Endpoint) -> None:

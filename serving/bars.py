@@ -1,25 +1,30 @@
 """The route of the view of one name: from a query string to the bytes of its bars.
 
     read the snapshot once -> take the chains' ends (or the cursor's) -> read each instrument -> order, cut, encode
+                  -> kept, and sent again while nothing that it depends on has changed
 
 Generated for each name of the registry; which definition answers is said by the version, and nothing here knows what
 it computes.
 """
 
 from collections.abc import Iterable
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from serving.answer import Bar, Form, document, encode_bars
+from serving.coding import SMALL_BYTES, choose_coding
 from serving.cursor import Cursor, decode_cursor
 from serving.explain import explained
 from serving.fill import filled_bars, fills
 from serving.ground import Ground, Grounds
+from serving.kept import KeptReplies, KeptReply
 from serving.merge import place_of
 from serving.problems import ProblemError, gone
 from serving.query import BarsQuery, bars_query, cannot_fill
-from serving.reply import reply
+from serving.reply import Asked, asked_headers, encode, lag_header
 from serving.service import Service
 from serving.source import Source
 from views.interval import CLOSED_AFTER_US
@@ -34,10 +39,31 @@ class BarsRoute:
         self._views = tuple(view for view in service.views if view.name == name)
         self._grounds = Grounds(service, name)
         self._fills = any(map(fills, self._views))
+        self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes)
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
-        query = bars_query(request.query_params.multi_items(), self._fills)
+        return await self.respond(request.scope)
+
+    async def respond(self, scope: Scope) -> Response:
+        """The response to an ASGI request: kept bytes while they hold. Raises ProblemError."""
+        asked = asked_headers(scope)
+        key = scope["query_string"], asked.accept, asked.accept_encoding
+        known = self._kept.get(key)
+        kept = known.kept if known is not None else None
+        if kept is None or kept.stamp is None or not kept.stamp.holds(self._service):
+            items = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            query = known.question if known is not None else bars_query(items, self._fills)
+            kept = await self._answer(query, asked)
+            if kept.stamp is not None:
+                self._kept.put(key, query, kept)
+        elif kept.named:
+            self._service.hot.remember(kept.named)
+        more = () if kept.applied is None else (lag_header(self._service.watch.lag(kept.applied)),)
+        return kept.reply.response(asked, scope["method"] == "HEAD", more)
+
+    async def _answer(self, query: BarsQuery, asked: Asked) -> KeptReply:
+        """The answer as it is now."""
         cursor = _cursor(query, self._views)
         try:
             ground = await self._ground(query, cursor)
@@ -54,9 +80,14 @@ class BarsRoute:
             if query.as_of is not None and error.kind == "files-unreadable":
                 await self._grounds.refuse_retired(query.as_of)
             raise
-        if query.as_of is not None:
-            return reply(request, body, immutable=True)
-        return reply(request, body, self._service.watch.lag(ground.applied))
+        coding = choose_coding(asked.accept_encoding, len(body) > SMALL_BYTES)
+        pinned = query.as_of is not None
+        return KeptReply(
+            encode(body, coding=coding, immutable=pinned),
+            None if query.cursor else ground.stamp,
+            None if pinned else ground.applied,
+            tuple(ground.ends.values()) if following else (),
+        )
 
     async def _ground(self, query: BarsQuery, cursor: Cursor | None) -> Ground:
         if query.as_of is not None:

@@ -7,7 +7,7 @@ as_of       that version, at its own cut, without a chain
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.answer import partitions_json
 from serving.cursor import Cursor
@@ -21,11 +21,35 @@ from views.view import View
 _TRIES = 3
 
 
+class Stamp(NamedTuple):
+    """What an answer to one question depends on: while it is the same, so is the answer.
+
+    The snapshot itself, which instruments lie where (`HotStore.spread`), and what is known of the chains of these
+    partitions (`HotStore.revision`), their ends, their newest events and whether they are complete among it.
+    """
+
+    snapshot: Snapshot
+    spread: int
+    revision: int
+    view: str
+    partitions: frozenset[int]
+
+    def holds(self, service: Service) -> bool:
+        """Whether nothing has changed since."""
+        hot = service.hot
+        return (
+            service.watch.snapshot is self.snapshot
+            and hot.spread == self.spread
+            and hot.revision(self.view, self.partitions) == self.revision
+        )
+
+
 @dataclass(frozen=True)
 class Ground:
     """What one answer stands on. `view` is the one in force; `partitions` hold the asked instruments.
 
     `complete` is false where a cell beyond the ends was known, or where the chain was asked for and may not be used.
+    `stamp` tells when the same question has another answer; None where it is not to be kept.
     """
 
     snapshot: Snapshot
@@ -34,6 +58,7 @@ class Ground:
     partitions: frozenset[int]
     ends: Mapping[int, Ends]
     complete: bool = True
+    stamp: Stamp | None = None
 
     @property
     def cut(self) -> dict[int, int]:
@@ -75,20 +100,24 @@ class Grounds:
         """
         for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
             snapshot = self._snapshot(cursor)
+            spread = self._service.hot.spread
             partitions = self._partitions(venue, symbols, snapshot, hot=True)
             view = snapshot.views[self._name]
+            still = Stamp(snapshot, spread, 0, self._name, frozenset())
             if layer == "batch":
-                return Ground(snapshot, view, "batch", partitions, {})
+                return Ground(snapshot, view, "batch", partitions, {}, stamp=still)
             if cursor is not None:
                 return self._pinned(snapshot, layer, partitions, cursor)
             if not snapshot.chain:
                 if layer == "speed":
                     raise not_serving(" ".join(snapshot.refusals))
-                return Ground(snapshot, view, "batch", partitions, {}, complete=False)
+                return Ground(snapshot, view, "batch", partitions, {}, complete=False, stamp=still)
+            revision = self._service.hot.revision(self._name, partitions)
             ends = self._service.hot.ends(snapshot.key, self._name, partitions)
             if ends is not None:
                 complete = all(end.complete for end in ends.values())
-                return Ground(snapshot, view, layer, partitions, ends, complete)
+                stamp = still._replace(revision=revision, partitions=partitions)
+                return Ground(snapshot, view, layer, partitions, ends, complete, stamp)
         raise not_serving("Versions change faster than they can be read.")
 
     async def as_of(self, version: int, venue: str, symbols: tuple[str, ...]) -> Ground:
@@ -110,7 +139,10 @@ class Grounds:
             detail = f"Version {version} holds definition {held} of {self._name}; this server knows {known}."
             raise ProblemError(409, "other-definition", detail)
         alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
-        return Ground(alone, view, "batch", self._partitions(venue, symbols, alone, hot=False), {})
+        partitions = self._partitions(venue, symbols, alone, hot=False)
+        served = snapshot is service.watch.snapshot  # another one is asked each time whether it was retired
+        stamp = Stamp(snapshot, service.hot.spread, 0, self._name, frozenset()) if served else None
+        return Ground(alone, view, "batch", partitions, {}, stamp=stamp)
 
     async def refuse_retired(self, version: int) -> None:
         """Raises ProblemError, 410, if the version was retired meanwhile."""

@@ -42,6 +42,8 @@ class HotStore:
         self.conflicts: list[Conflict] = []
         self.conflicts_total = 0
         self.floor: dict[int, int] = {}
+        self.spread = 0
+        self._revisions: dict[tuple[str, int], int] = {}
         self._lock = Lock()
         self._topic_id = ""
         self._chains: dict[Lane, Chain] = {}
@@ -77,6 +79,7 @@ class HotStore:
             self._folds.pop(snapshot, None)
             folds = {(view.name, p): self._fold(view, p, at) for view in views for p, at in cut.items()}
             self._folds[snapshot] = folds
+            self.spread += 1
             while len(self._folds) > KEPT_SNAPSHOTS:
                 self._folds.popitem(last=False)
             self._drop()
@@ -91,6 +94,13 @@ class HotStore:
                 return None
             found = {p: folds[view, p] for p in partitions if (view, p) in folds}
             return {p: Ends(f, len(f.cells), f.tip, f.end, f.complete, self._lock) for p, f in found.items()}
+
+    def revision(self, view: str, partitions: Iterable[int]) -> int:
+        """A number that grows with every change of what `ends` gives; `spread` grows with `partitions_of` and swaps.
+
+        Take both before what they stand for: then a change meanwhile makes them too old, never too new.
+        """
+        return sum(self._revisions.get((view, partition), 0) for partition in partitions)
 
     def remember(self, ends: Iterable[Ends]) -> None:
         """Keep the tips of ends that a cursor names."""
@@ -158,7 +168,12 @@ class HotStore:
         if not changed:
             return
         for row in cell.rows:
-            self._holders.setdefault((view, row.key[:2]), set()).add(lane.partition)
+            holders = self._holders.setdefault((view, row.key[:2]), set())
+            if lane.partition not in holders:
+                holders.add(lane.partition)
+                self.spread += 1
+        name = lane.view, lane.partition
+        self._revisions[name] = self._revisions.get(name, 0) + 1
         fold = folds.get((lane.view, lane.partition))
         if fold is not None and fold.lane == lane and not fold.take(cell):
             folds[lane.view, lane.partition] = Fold(view, lane, fold.cut, chain)

@@ -37,6 +37,7 @@ class ServingOptions:
     waiting: int = 64
     deadline_s: float = 10.0
     kept_rows: int = 200_000
+    kept_bytes: int = 64 * 1024 * 1024
     poll_s: float = 0.2
     watch_every_s: float = 0.1
     scrub_bytes_per_s: int = 16_000_000

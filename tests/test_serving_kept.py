@@ -1,0 +1,220 @@
+"""Kept replies: bytes that are sent again are those that would be made anew, and each part of a stamp is needed."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from serving.bars import BarsRoute
+from serving.ends import Ends
+from serving.ground import Stamp
+from serving.kept import KeptReplies, KeptReply
+from serving.reply import Sent, encode
+from serving.service import Service, ServingOptions
+from tests.profiles import examples
+from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
+from views.bars import BARS
+
+QUERIES = (
+    "symbol=BTC&interval=1m&limit=3",
+    "symbol=BTC&interval=1s&layer=speed",
+    "symbol=BTC&interval=1h&layer=batch",
+    "symbol=BTC,ETHX&interval=5s",
+    f"symbol=BTC&interval=1m&start={NOON}&limit=2",
+    f"symbol=ETHX&interval=1m&start={NOON}&fill=previous",
+    "symbol=BTC&interval=1m&explain=true",
+    "symbol=BTC&as_of=1",
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = World(tmp_path)
+    yield found
+    found.close()
+
+
+def sent(route: BarsRoute, query: str) -> tuple[int, bytes, list[Any]]:
+    """What a route sends for a question; the status and kind of a problem."""
+    scope = {"type": "http", "method": "GET", "headers": [], "query_string": f"venue=x&{query}".encode()}
+
+    async def ask() -> Sent:
+        found = await route.answer(Request(scope))
+        assert isinstance(found, Sent)
+        return found
+
+    found = asyncio.run(ask())
+    return found.status_code, found.body, found.raw_headers
+
+
+def grow(world: World, random: Random) -> None:
+    """Something happens: trades, late ones too, in any partition; cells with and without a hole; versions; nothing."""
+    step = random.randrange(6)
+    if step < 3:
+        for _ in range(random.randrange(1, 4)):
+            symbol = random.choice(["BTC", "BTC", "ETHX"])
+            partition = random.choice([len(symbol) % 2, len(symbol) % 2, 0])
+            world.trade(symbol, at_s=random.randrange(200), price=f"{random.randrange(1, 99)}.5", partition=partition)
+    if step == 3:
+        end = world.log.bounds(NAMES.trades)[1].end
+        if end > 1:  # a cell beyond a hole
+            world.send(world.cell(BARS, 1, end - 1, end))
+    if step == 4 and len(world.store.readable()) < 3:
+        run_id = f"run-{random.randrange(2**32)}"
+        cut = world.mark(run_id)
+        world.emit()
+        world.publish(cut, run_id)
+    if step < 2:
+        world.emit()
+    world.step(random.choice([0.0, 2.0]))
+
+
+@given(st.integers(0, 2**32))
+@examples(3)
+def test_a_kept_answer_is_the_one_that_would_be_made_anew(seed: int) -> None:
+    random = Random(seed)
+    with tempfile.TemporaryDirectory() as home:
+        world = World(Path(home))
+        for symbol in ("BTC", "ETHX"):
+            world.trade(symbol)
+        cut = world.mark("run-0")
+        world.emit()
+        world.publish(cut, "run-0")
+        world.step()
+        kept = BarsRoute(world.service, "bars")
+        for _ in range(10):
+            grow(world, random)
+            for query in random.sample(QUERIES, 3):
+                assert sent(kept, query) == sent(BarsRoute(world.service, "bars"), query), query
+        world.close()
+
+
+def test_what_did_not_change_is_not_made_again(world: World) -> None:
+    cut_in_a_minute(world)
+    route = BarsRoute(world.service, "bars")
+    first = sent(route, "symbol=BTC")
+    world.step(0.0)
+    assert sent(route, "symbol=BTC")[1] is first[1]
+    assert sent(route, "symbol=BTC&limit=1")[1] != first[1]
+
+
+def a_new_trade(world: World) -> None:
+    world.trade("BTC", at_s=600)
+    world.emit()
+
+
+def the_instrument_in_another_partition(world: World) -> None:
+    world.trade("BTC", at_s=600, partition=0)
+    world.emit()
+
+
+def a_log_that_lost_its_tail(world: World) -> None:
+    world.log.truncate(NAMES.trades, 1, world.log.bounds(NAMES.trades)[1].end - 2)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("revision", a_new_trade),
+        ("spread", the_instrument_in_another_partition),
+        ("snapshot", a_log_that_lost_its_tail),
+    ],
+)
+def test_without_one_part_of_its_stamp_a_kept_answer_would_be_stale(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str, change: Callable[[World], None]
+) -> None:
+    cut_in_a_minute(world)
+    right, blind = BarsRoute(world.service, "bars"), BarsRoute(world.service, "bars")
+    before = sent(right, "symbol=BTC")
+    assert sent(blind, "symbol=BTC") == before
+    change(world)
+    world.step()
+    after = sent(right, "symbol=BTC")
+    assert after[1] != before[1]
+    assert after == sent(BarsRoute(world.service, "bars"), "symbol=BTC")
+    whole = Stamp.holds
+
+    def holds(stamp: Stamp, service: Service) -> bool:
+        now = {
+            "snapshot": service.watch.snapshot,
+            "spread": service.hot.spread,
+            "revision": service.hot.revision(stamp.view, stamp.partitions),
+        }
+        return whole(stamp._replace(**{part: now[part]}), service)
+
+    monkeypatch.setattr(Stamp, "holds", holds)
+    assert sent(blind, "symbol=BTC")[1] == before[1]
+
+
+def test_a_cursor_of_a_kept_page_leads_on_however_many_were_given_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept page is asked for again when the cell that its cursor stands on was about to be forgotten."""
+    monkeypatch.setattr("serving.hot.KEPT_TIPS", 2)
+    cut_in_a_minute(world)
+    first = world.bars(f"symbol=BTC&start={NOON}&limit=1")
+    hot, snapshot = world.service.hot, world.service.watch.snapshot
+    assert snapshot is not None
+
+    def others(count: int) -> list[Ends]:
+        ends = hot.ends(snapshot.key, "bars", [1])
+        assert ends is not None
+        return [
+            Ends(e.fold, e.count, world.cell(BARS, 1, 5, upto), upto, True, e.lock)
+            for e in ends.values()
+            for upto in range(6, 6 + count)
+        ]
+
+    hot.remember(others(1))
+    assert world.bars(f"symbol=BTC&start={NOON}&limit=1") == first
+    hot.remember(others(1))
+    world.trade("BTC", at_s=700)
+    world.emit()
+    world.step()
+    assert world.bars(f"symbol=BTC&start={NOON}&limit=1&cursor={first['next']}")["answer"] == first["answer"]
+
+
+def test_the_lag_is_told_anew_with_kept_bytes(world: World) -> None:
+    cut_in_a_minute(world)
+    first = world.get("/v1/bars?venue=x&symbol=BTC")
+    world.trade("BTC", at_s=600)
+    world.step()
+    again = world.get("/v1/bars?venue=x&symbol=BTC")
+    assert (first.headers["slackwater-lag-records"], again.headers["slackwater-lag-records"]) == ("0", "1")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+def test_kept_bytes_are_bounded_and_the_least_recently_asked_go_first() -> None:
+    stamp: Any = None
+    kept: KeptReplies[str] = KeptReplies(100_000)
+    for number in range(30):
+        body = bytes([number]) * 4_000
+        kept.put((b"%d" % number, None, None), str(number), KeptReply(encode(body), stamp, None, ()))
+        assert kept.get((b"0", None, None)) is not None
+        assert kept.bytes <= 100_000
+    assert kept.get((b"1", None, None)) is None
+    assert kept.get((b"29", None, None)) is not None
+    kept.put((b"29", None, None), "29", KeptReply(encode(b"x" * 50_000), stamp, None, ()))
+    assert kept.get((b"29", None, None)) is None, "one that would drive out the others"
+    for number in range(30):
+        kept.put((b"%d" % number, None, None), "", KeptReply(encode(b""), stamp, None, ()))
+    assert (kept.bytes, len(kept)) == (30 * 1_000, 30)
+
+
+def test_nothing_is_kept_where_nothing_may_be(world: World) -> None:
+    cut_in_a_minute(world)
+    world.serve(ServingOptions(poll_s=0.0, kept_bytes=0))
+    world.step()
+    route = BarsRoute(world.service, "bars")
+    first, again = sent(route, "symbol=BTC"), sent(route, "symbol=BTC")
+    assert first == again and first[1] is not again[1]
+    assert (NOON + 540 * SECOND) // (60 * SECOND) * 60 * SECOND in [
+        b["start"] for b in world.bars("symbol=BTC")["bars"]
+    ]
