@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -21,6 +22,7 @@ from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
 from serving.direct import Direct, DirectRoute
 from serving.edge import Edge
+from serving.guard import Guard
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
 from serving.pages import STATIC, PageRoutes
@@ -42,6 +44,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stream"})
 """Names of routes under /v1/ that no view may take."""
+
+EXPOSED = [
+    *("ETag", "Link", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Slackwater-Lag-Records"),
+    *(f"Slackwater-{name}" for name in ("Version", "Definition", "Cut", "Applied", "Complete", "Layer")),
+]
+"""Headers of answers that pages of allowed origins may read."""
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key of `slackwater key create`.")
 
@@ -85,8 +93,23 @@ def create_app(
     direct = _add_routes(app, service)
     _add_problems(app)
     app.add_middleware(Direct, routes=direct)
-    app.add_middleware(Edge, metrics=service.metrics)
+    guard = Guard(service.keys, service.options.guard, service.clock)
+    app.add_middleware(Edge, metrics=service.metrics, guard=guard)
+    if origins := service.options.guard.cors_origins:
+        _allow(app, origins)
     return app
+
+
+def _allow(app: FastAPI, origins: tuple[str, ...]) -> None:
+    """Let pages of other origins read answers. Outside the edge, since a preflight carries no key."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-ID"],
+        expose_headers=EXPOSED,
+        max_age=600,
+    )
 
 
 def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:

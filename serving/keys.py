@@ -1,29 +1,26 @@
 """API keys: who may do what. A key is shown once, when it is made; what is kept is the SHA-256 of it.
 
     slackwater_3f9a0c41d2e7_5yUu...       "slackwater", the key's id, 256 random bits
-    <home>/keys.json                      {id, name, scope, sha256, created_us, revoked_us}, readable by its owner only
+    <home>/keys.json, 0600                {id, name, scope, sha256, created_us, revoked_us, rate}
 
-A plain hash is right for 256 random bits: nobody can try them. Not here: how a request carries one (`serving.auth`).
+A plain hash is right for 256 random bits: nobody can try them. Not here: what a request's
+key is compared with (`serving.keyring`), how a request carries one (`serving.auth`).
 """
 
 import hashlib
-import hmac
-import re
 import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from slackwater.errors import SlackwaterError
+from slackwater.rate import Rate
 from versions.errors import RecordError
 from versions.files import Files, LocalFiles
 from versions.record import decode_record, encode_record
 
 Scope = Literal["read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-
-_KEY = re.compile(r"slackwater_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
-_NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 class KeyRefusedError(SlackwaterError):
@@ -32,7 +29,10 @@ class KeyRefusedError(SlackwaterError):
 
 @dataclass(frozen=True)
 class Key:
-    """What is kept of a key. Times in microseconds since the epoch, UTC; `revoked_us` 0: it holds."""
+    """What is kept of a key. Times in microseconds since the epoch, UTC; `revoked_us` 0: it holds.
+
+    `rate` is its own rate limit (`slackwater.rate`), empty for the service's.
+    """
 
     id: str
     name: str
@@ -40,6 +40,7 @@ class Key:
     sha256: str
     created_us: int
     revoked_us: int = 0
+    rate: str = ""
 
     def may(self, scope: Scope) -> bool:
         """Whether it may do what `scope` asks for; an admin may read."""
@@ -47,7 +48,7 @@ class Key:
 
 
 class KeyStore:
-    """The keys of one home folder. Every call reads the file, so that what is revoked is revoked at once."""
+    """The keys of one home folder. Every call reads the file."""
 
     def __init__(self, home: Path, files: Files | None = None) -> None:
         self._path = home / "keys.json"
@@ -68,8 +69,8 @@ class KeyStore:
         except (KeyError, TypeError) as error:
             raise RecordError(self._path, repr(error)) from error
 
-    def create(self, name: str, scope: Scope, now_us: int) -> tuple[Key, str]:
-        """Make a key; what is kept of it, and its text, which is nowhere else.
+    def create(self, name: str, scope: Scope, now_us: int, rate: Rate | None = None) -> tuple[Key, str]:
+        """Make a key; what is kept of it, and its text, which is nowhere else. `rate` instead of the service's limit.
 
         Raises:
             KeyRefusedError: the name is taken, or none.
@@ -82,7 +83,7 @@ class KeyStore:
                 raise KeyRefusedError(f"There is a key {name!r} already.", "Revoke it first, or take another name.")
             key_id = secrets.token_hex(6)
             text = f"slackwater_{key_id}_{secrets.token_urlsafe(32)}"
-            made = Key(key_id, name, scope, _sha256(text), now_us)
+            made = Key(key_id, name, scope, _sha256(text), now_us, rate=str(rate or ""))
             self._write([*keys, made])
         return made, text
 
@@ -100,14 +101,6 @@ class KeyStore:
             revoked = replace(found[0], revoked_us=now_us)
             self._write([revoked if key.id == revoked.id else key for key in keys])
         return revoked
-
-    def find(self, text: str) -> Key | None:
-        """The key of a text, None if it is none, or revoked. Takes as long for one as for the other."""
-        matched = _KEY.fullmatch(text)
-        known = {key.id: key for key in self.all()}
-        key = known.get(matched[1]) if matched else None
-        same = hmac.compare_digest(_sha256(text), key.sha256 if key else _NOBODY)
-        return key if key is not None and same and not key.revoked_us else None
 
     def _write(self, keys: list[Key]) -> None:
         self._files.replace(self._path, encode_record({"keys": [asdict(key) for key in keys]}), private=True)

@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 STATIC = Path(__file__).parent / "static"
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+_DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="{style}">
+<script src="{script}" defer></script><script src="/static/docs.js" defer></script>
+</head><body><div id="swagger-ui"></div></body></html>
+"""
 _PLAIN = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Slackwater</title></head>
 <body><h1>Slackwater</h1>{}</body></html>
@@ -38,13 +45,7 @@ class PageRoutes:
         """The interface, by Swagger UI where its files are there, else as a list."""
         if all((self._static / "vendor" / name).is_file() for name in _SWAGGER):
             script, style = (f"/static/vendor/{name}" for name in _SWAGGER)
-            return get_swagger_ui_html(
-                openapi_url="/openapi.json",
-                title=self._app.title,
-                swagger_js_url=script,
-                swagger_css_url=style,
-                swagger_favicon_url="data:,",
-            )
+            return HTMLResponse(_DOCS.format(title=escape(self._app.title), script=script, style=style))
         return HTMLResponse(_PLAIN.format(_listing(self._app.openapi())))
 
 

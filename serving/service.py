@@ -3,7 +3,7 @@
 `step` does what the threads do, once, so that tests and a simulation need no thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from event_log.clock import Clock, SystemClock
@@ -11,7 +11,9 @@ from event_log.log import Log
 from event_log.names import TopicNames
 from serving.as_of import AsOf
 from serving.feed import Feed
+from serving.guard import GuardOptions
 from serving.hot import HotStore
+from serving.keyring import KeyRing
 from serving.latency import Latency
 from serving.layers import Layers
 from serving.metrics import Metrics
@@ -41,6 +43,7 @@ class ServingOptions:
     poll_s: float = 0.2
     watch_every_s: float = 0.1
     scrub_bytes_per_s: int = 16_000_000
+    guard: GuardOptions = field(default_factory=GuardOptions)
 
 
 class Readiness(NamedTuple):
@@ -83,6 +86,7 @@ class Service:
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.as_of = AsOf(store, views, self.watch, names.trades)
         self.layers = Layers(self)
+        self.keys = KeyRing(store.home, self.clock)
         self._threads: list[Steps] = []
 
     def step(self) -> None:

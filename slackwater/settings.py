@@ -3,11 +3,18 @@
 The list feeds the command line's help, the documentation and its test. Nothing else reads the environment.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from slackwater.errors import SettingError
+from slackwater.rate import Rate, parse_rate
+
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9_.-]{1,253}(:[0-9]{1,5})?")
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,23 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_SPEED_METRICS_PORT", "0", "port", "Port of the speed layer's /metrics; 0: none."),
     Setting("SLACKWATER_INGEST_METRICS_PORT", "0", "port", "Port of the door's /metrics; 0: none."),
     Setting("SLACKWATER_KEEP_VERSIONS", "24", "versions", "Newest versions that stay when a batch run has published."),
+    Setting("SLACKWATER_REQUIRE_KEY", "auto", "word", "auto (off loopback), always, or insecure-never."),
+    Setting("SLACKWATER_PUBLISHED_HOST", "", "address", "Where a container publishes the service; empty: its host."),
+    Setting(
+        "SLACKWATER_ALLOWED_HOSTS", "", "name,...", "More names that a Host header may hold where no key is needed."
+    ),
+    Setting("SLACKWATER_CORS_ORIGINS", "", "origin,...", "Origins whose pages may read answers; empty: none."),
+    Setting("SLACKWATER_TRUSTED_PROXIES", "", "address,...", "Proxies whose X-Forwarded-For is believed."),
+    Setting("SLACKWATER_RATE_LIMIT", "", "requests/unit", "Per key or address: 100/second, 6000/minute; empty: none."),
+    Setting("SLACKWATER_MAX_REQUESTS", "100", "requests", "In work and waiting at once; more are refused."),
+    Setting("SLACKWATER_MAX_CONNECTIONS", "4000", "connections", "Open at once; more are refused."),
+    Setting("SLACKWATER_DRAIN_SECONDS", "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers."),
+    Setting("SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP."),
+    Setting("SLACKWATER_TLS_KEY", "", "file", "PEM private key of the certificate."),
+    Setting("SLACKWATER_KEY_FILE", "", "file", "Holds the key that commands show to the REST service."),
 )
+
+REQUIRE_KEY = ("auto", "always", "insecure-never")
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,25 @@ class Settings:
     speed_metrics_port: int = 0
     ingest_metrics_port: int = 0
     keep_versions: int = 24
+    require_key: str = "auto"
+    published_host: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    rate_limit: Rate | None = None
+    max_requests: int = 100
+    max_connections: int = 4000
+    drain_seconds: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
+    key_file: str = ""
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether the REST service asks for a key: it is reached from other machines, or is told to."""
+        if self.require_key == "auto":
+            return not is_loopback(self.published_host or self.host)
+        return self.require_key == "always"
 
     @property
     def servers(self) -> str:
@@ -88,7 +130,31 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         speed_metrics_port=_whole(values, "SLACKWATER_SPEED_METRICS_PORT", 0, 65_535),
         ingest_metrics_port=_whole(values, "SLACKWATER_INGEST_METRICS_PORT", 0, 65_535),
         keep_versions=_whole(values, "SLACKWATER_KEEP_VERSIONS", 1, 100_000),
+        require_key=_word(values, "SLACKWATER_REQUIRE_KEY", REQUIRE_KEY),
+        published_host=values["SLACKWATER_PUBLISHED_HOST"],
+        allowed_hosts=_list(values, "SLACKWATER_ALLOWED_HOSTS", _HOST, "names without a port"),
+        cors_origins=_list(
+            values, "SLACKWATER_CORS_ORIGINS", _ORIGIN, "origins such as https://desk.example.com, or *"
+        ),
+        trusted_proxies=_list(
+            values, "SLACKWATER_TRUSTED_PROXIES", _NETWORK, "addresses, or networks such as 10.0.0.0/8"
+        ),
+        rate_limit=_rate(values, "SLACKWATER_RATE_LIMIT"),
+        max_requests=_whole(values, "SLACKWATER_MAX_REQUESTS", 1, 100_000),
+        max_connections=_whole(values, "SLACKWATER_MAX_CONNECTIONS", 1, 1_000_000),
+        drain_seconds=_whole(values, "SLACKWATER_DRAIN_SECONDS", 0, 3_600),
+        tls_cert=_both(values, "SLACKWATER_TLS_CERT", "SLACKWATER_TLS_KEY"),
+        tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
+        key_file=values["SLACKWATER_KEY_FILE"],
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone; of names, only localhost is."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _whole(values: Mapping[str, str], name: str, low: int, high: int) -> int:
@@ -96,3 +162,32 @@ def _whole(values: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise SettingError(f"{name} is {text!r}.", f"Use a whole number from {low} to {high}.")
     return int(text)
+
+
+def _word(values: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    if values[name] not in words:
+        raise SettingError(f"{name} is {values[name]!r}.", f"Use {' or '.join(words)}.")
+    return values[name]
+
+
+def _list(values: Mapping[str, str], name: str, pattern: re.Pattern[str], hint: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in values[name].split(",")) if values[name] else ()
+    for each in found:
+        if not pattern.fullmatch(each):
+            raise SettingError(f"{name} holds {each!r}.", f"Use {hint}, with commas between.")
+    return found
+
+
+def _rate(values: Mapping[str, str], name: str) -> Rate | None:
+    if not values[name]:
+        return None
+    try:
+        return parse_rate(values[name])
+    except ValueError as error:
+        raise SettingError(f"{name} is {values[name]!r}.", str(error)) from error
+
+
+def _both(values: Mapping[str, str], name: str, other: str) -> str:
+    if values[name] and not values[other]:
+        raise SettingError(f"{name} is set and {other} is not.", "TLS needs both.")
+    return values[name]

@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 
 from serving.keys import SCOPES, Key, KeyStore, Scope
+from slackwater.rate import parse_rate
 from stack.context import CLOCK, Context, pass_context
 from stack.output import console, emit, examples, json_option
 
@@ -16,14 +17,25 @@ def key() -> None:
     """API keys of the REST service."""
 
 
-@key.command(name="create", epilog=examples("slackwater key create --scope admin --name alice"))
+@key.command(
+    name="create",
+    epilog=examples(
+        "slackwater key create --scope admin --name alice",
+        "slackwater key create --scope read --name desk --rate-limit 100/second",
+    ),
+)
 @click.option("--scope", required=True, type=click.Choice(SCOPES), help="admin may do what read may.")
 @click.option("--name", required=True, metavar="TEXT", help="Whose it is; rollbacks are recorded under it.")
+@click.option("--rate-limit", metavar="RATE", help="Its own limit, such as 100/second; else the service's.")
 @json_option
 @pass_context
-def create_command(context: Context, scope: str, name: str, as_json: bool) -> None:
+def create_command(context: Context, scope: str, name: str, rate_limit: str | None, as_json: bool) -> None:
     """Make a key and show it, once: only its hash is kept."""
-    made, text = KeyStore(context.settings.home).create(name, cast("Scope", scope), CLOCK.now_us())
+    try:
+        rate = parse_rate(rate_limit) if rate_limit else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--rate-limit") from error
+    made, text = KeyStore(context.settings.home).create(name, cast("Scope", scope), CLOCK.now_us(), rate)
 
     def show() -> None:
         console.print(text, markup=False, soft_wrap=True)
@@ -40,9 +52,9 @@ def list_command(context: Context, as_json: bool) -> None:
     keys = KeyStore(context.settings.home).all()
 
     def show() -> None:
-        table = Table("id", "name", "scope", "created (UTC)", "revoked (UTC)", box=None, padding=(0, 2))
+        table = Table("id", "name", "scope", "rate limit", "created (UTC)", "revoked (UTC)", box=None, padding=(0, 2))
         for each in keys:
-            table.add_row(each.id, each.name, each.scope, _time(each.created_us), _time(each.revoked_us))
+            table.add_row(each.id, each.name, each.scope, each.rate, _time(each.created_us), _time(each.revoked_us))
         console.print(table if keys else "No key yet. Make one with `slackwater key create`.")
 
     emit(as_json, {"keys": [_facts(each) for each in keys]}, show)
@@ -60,7 +72,7 @@ def revoke_command(context: Context, name: str, as_json: bool) -> None:
 
 def _facts(found: Key) -> dict[str, Any]:
     times = {"created_us": found.created_us, "revoked_us": found.revoked_us}
-    return {"id": found.id, "name": found.name, "scope": found.scope, **times}
+    return {"id": found.id, "name": found.name, "scope": found.scope, "rate_limit": found.rate, **times}
 
 
 def _time(at_us: int) -> str:

@@ -7,6 +7,7 @@ import click
 
 from stack.context import Context, pass_context
 from stack.output import console, emit, examples, json_option
+from stack.rest import session
 from stack.verify import Client, Proof
 from stack.verify import verify as run_verify
 from views.interval import NAMED_INTERVALS, parse_interval
@@ -34,7 +35,7 @@ def verify(
     Exit code 0 if all bars are equal; 1, and the first differences, if any is not.
     """
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
-    with Client(url or context.url) as client:
+    with Client(url or context.url, http=session(context, url, 30.0)) as client:
         proof = run_verify(
             client,
             context.log,

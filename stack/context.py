@@ -42,7 +42,8 @@ class Context:
     def url(self) -> str:
         """Where the REST service of these settings is reached from this machine."""
         host = "127.0.0.1" if self.settings.host in {"0.0.0.0", "::"} else self.settings.host  # noqa: S104
-        return f"http://{host}:{self.settings.port}"
+        scheme = "https" if self.settings.tls_cert else "http"
+        return f"{scheme}://{host}:{self.settings.port}"
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -15,6 +15,7 @@ from stack.cli_measure import proof_facts, show_proof
 from stack.context import Context
 from stack.demo_view import Lines, State, render
 from stack.output import console
+from stack.rest import session
 from stack.up import Stack, line_printer, stopping
 from stack.verify import Client, Proof, verify
 
@@ -29,7 +30,7 @@ class Watch:
     def __init__(self, context: Context, state: State) -> None:
         self._context = context
         self._state = state
-        self._http = httpx.Client(base_url=context.url, timeout=2.0)
+        self._http = session(context)
 
     def look(self) -> None:
         """Take one look; what cannot be seen now stays as it was."""
@@ -108,7 +109,7 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
 
 def _prove(context: Context, stack: Stack) -> Proof:
     """The proof of the running system; asked again if the service was away for a moment."""
-    with Client(context.url) as client:
+    with Client(context.url, http=session(context, timeout_s=30.0)) as client:
         for attempt in range(PROOF_TRIES):
             try:
                 return verify(client, context.log, context.names, context.store)

@@ -13,6 +13,7 @@ Not here: who calls this (docker-compose.yml), the service's own readiness (`ser
 
 import json
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -27,6 +28,7 @@ from event_log.names import TopicNames
 from slackwater.errors import SlackwaterError
 from slackwater.settings import from_environ
 from stack.context import Context
+from stack.rest import trusted
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
 
@@ -57,10 +59,10 @@ def speed(log: Log, names: TopicNames, clock: Clock) -> str:
     return f"No deltas within {WAIT_S:g} s up to where the event log ended, as partition: offset: {behind}."
 
 
-def serving(url: str) -> str:
-    """What is wrong with the REST service at `url`; empty if nothing is."""
+def serving(url: str, tls: ssl.SSLContext | None = None) -> str:
+    """What is wrong with the REST service at `url`; empty if nothing is. `tls` says which certificate it must show."""
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=HTTP_S):  # noqa: S310 - an http URL of the settings
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=HTTP_S, context=tls):  # noqa: S310 - an http URL of the settings
             return ""
     except urllib.error.HTTPError as error:
         return f"Not ready: {error.read(2_000).decode('utf-8', 'replace')}"
@@ -117,7 +119,7 @@ def _upto(record: Record, topic_id: str) -> int:
 
 CHECKS: Mapping[str, Callable[[Context], str]] = {
     "speed": lambda context: speed(context.log, context.names, SystemClock()),
-    "serving": lambda context: serving(context.url),
+    "serving": lambda context: serving(context.url, trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
     "ingest": lambda context: ingest(context.log, context.names, SystemClock()),
 }

@@ -43,5 +43,17 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.speed_metrics_port,
         settings.ingest_metrics_port,
         settings.keep_versions,
+        settings.require_key,
+        settings.published_host,
+        ",".join(settings.allowed_hosts),
+        ",".join(settings.cors_origins),
+        ",".join(settings.trusted_proxies),
+        settings.rate_limit or "",
+        settings.max_requests,
+        settings.max_connections,
+        settings.drain_seconds,
+        settings.tls_cert,
+        settings.tls_key,
+        settings.key_file,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}

@@ -15,6 +15,7 @@ from stack.broker import Broker, BrokerSettings
 from stack.context import Context
 from stack.errors import ServiceError
 from stack.output import console
+from stack.rest import trusted
 from stack.services import services, to_environ
 from stack.supervisor import OnLine, Supervisor
 
@@ -70,7 +71,10 @@ class Stack:
     def ready(self) -> bool:
         """Whether the service answers that it is ready."""
         try:
-            return httpx.get(f"{self.context.url}/health/ready", timeout=2.0).status_code == httpx.codes.OK
+            found = httpx.get(
+                f"{self.context.url}/health/ready", timeout=2.0, verify=trusted(self.context.settings) or True
+            )
+            return found.status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 

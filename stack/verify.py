@@ -70,9 +70,9 @@ class Proof:
 class Client:
     """The REST service, as the proof asks it. A context manager."""
 
-    def __init__(self, url: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 30.0, http: httpx.Client | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._http = http or httpx.Client(base_url=url, timeout=timeout_s)
 
     def get(self, path: str, **parameters: object) -> Any:
         """A JSON answer.

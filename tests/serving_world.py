@@ -251,11 +251,17 @@ class World:
 
     def post(self, url: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> httpx.Response:
         """A request with a body; headers may stand twice."""
+        return self.request("POST", url, headers, body)
+
+    def request(
+        self, method: str, url: str, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None
+    ) -> httpx.Response:
+        """Any request; headers may stand twice."""
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.post(url, content=body, headers=list(headers))
+                return await client.request(method, url, content=body, headers=list(headers))
 
         return asyncio.run(ask())
 

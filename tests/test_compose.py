@@ -37,6 +37,11 @@ OTHERWISE = {
     "SLACKWATER_HOME": ("/var/lib/slackwater", "the volume that the services share"),
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka:9092", "the broker is a service of the file; nothing starts one"),
     "SLACKWATER_HOST": ("0.0.0.0", "a container's loopback reaches nobody; `ports` publishes on the host's"),
+    "SLACKWATER_ALLOWED_HOSTS": ("serving", "the name by which the other containers know the service"),
+    "SLACKWATER_PUBLISHED_HOST": (
+        "127.0.0.1",
+        "it is `ports` that says who reaches the service, and so who needs a key",
+    ),
 }
 
 # Properties of the broker that cannot be the same in a container, and their value there.
@@ -187,6 +192,17 @@ def test_the_services_follow_the_settings() -> None:
 def test_the_service_is_published_where_the_settings_say() -> None:
     ports = load({"SLACKWATER_HOST": "192.0.2.1", "SLACKWATER_PORT": "9000"})["services"]["serving"]["ports"]
     assert ports == ["192.0.2.1:9000:8000"]
+
+
+@pytest.mark.parametrize(
+    ("host", "required"), [("", False), ("127.0.0.1", False), ("192.0.2.1", True), ("0.0.0.0", True)]
+)
+def test_a_service_that_is_published_beyond_loopback_asks_for_a_key(host: str, required: bool) -> None:
+    found = from_environ(load({"SLACKWATER_HOST": host})["services"]["serving"]["environment"])
+    assert found.keys_required is required
+
+
+def test_the_service_listens_on_its_port_whatever_is_published() -> None:
     assert load({})["services"]["serving"]["environment"]["SLACKWATER_PORT"] == "8000"
 
 
