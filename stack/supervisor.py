@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
+from stack.backoff import Backoff
 from stack.java import dying_with_parent
 from stack.services import Service
 
-BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-HEALTHY_S = 10.0
-"""A process that lived so long had started and worked: it is no loop of failing starts, and starts again at once."""
 STOP_S = 15.0
 
 OnLine = Callable[[str, str], None]
@@ -33,8 +31,8 @@ class Child:
         self._environ = environ
         self._log = log
         self._on_line = on_line
-        self._failures = 0
-        self._started_s = self._next_s = 0.0
+        self._backoff = Backoff()
+        self._started_s = 0.0
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -65,15 +63,12 @@ class Child:
         """Start it again if it ended, after a wait that grows while it keeps failing."""
         if self._process is None or self._process.poll() is None:
             return
-        if not self._next_s:
+        if not self._backoff.waiting:
             lived = now_s - self._started_s
-            self._failures = 0 if lived > HEALTHY_S else self._failures + 1
-            wait = BACKOFF_S[min(self._failures, len(BACKOFF_S)) - 1] if self._failures else BACKOFF_S[0]
-            self._next_s = now_s + wait
+            wait = self._backoff.ended(lived, now_s)
             how = f"ended with code {self._process.returncode} after {lived:.1f} s; next start in {wait} s"
             self._on_line(self.service.name, how)
-        elif now_s >= self._next_s:
-            self._next_s = 0.0
+        elif self._backoff.due(now_s):
             self.start()
 
     def stop(self) -> None:

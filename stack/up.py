@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import httpx
 
@@ -14,6 +15,7 @@ from event_log.topics import create_topics
 from stack.broker import Broker, BrokerSettings
 from stack.context import Context
 from stack.errors import ServiceError
+from stack.kept_broker import KeptBroker
 from stack.output import console
 from stack.rest import trusted
 from stack.services import services, to_environ
@@ -36,7 +38,7 @@ class Stack:
         # Children get the broker's address and absolute folders, whatever this process was given.
         self._settings = replace(settings, bootstrap=settings.servers)
         self.supervisor = Supervisor(to_environ(self._settings), settings.home / "logs", on_line)
-        self.broker: Broker | None = None
+        self.broker: KeptBroker | None = None
 
     def __enter__(self) -> "Stack":
         with contextlib.ExitStack() as exits:
@@ -44,11 +46,9 @@ class Stack:
             if settings.bootstrap:
                 self._on_line("broker", f"using {settings.bootstrap}")
             else:
-                broker = Broker(
-                    BrokerSettings(settings.home, settings.broker_port), lambda text: self._on_line("broker", text)
-                )
-                self.broker = exits.enter_context(broker)
-                self._on_line("broker", f"ready at {self.broker.bootstrap}, log in {self.broker.log_path}")
+                on_line = partial(self._on_line, "broker")
+                broker = Broker(BrokerSettings(settings.home, settings.broker_port), on_line)
+                self.broker = exits.enter_context(KeptBroker(broker, on_line))
             create_topics(self.context.log, self.context.names, settings.partitions, settings.replication)
             exits.callback(self.supervisor.stop)
             for service in services(self._settings):
@@ -63,10 +63,8 @@ class Stack:
     def keep(self) -> None:
         """Start again what ended."""
         self.supervisor.keep()
-        if self.broker is not None and not self.broker.running:
-            self._on_line("broker", "ended; starting it again")
-            self.broker.start()
-            self.broker.wait_ready()
+        if self.broker is not None:
+            self.broker.keep(time.monotonic())
 
     def ready(self) -> bool:
         """Whether the service answers that it is ready."""

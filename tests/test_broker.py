@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -32,6 +33,7 @@ from stack.errors import (
     JavaStartError,
     PortTakenError,
 )
+from stack.kept_broker import KeptBroker
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 
@@ -91,6 +93,11 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+def started_again(kept: KeptBroker, killed: int) -> bool:
+    kept.keep(time.monotonic())
+    return kept.broker.running and kept.broker.pid != killed
+
+
 # The real broker
 
 
@@ -124,6 +131,17 @@ def test_data_and_cluster_id_survive_a_restart_and_a_kill(tmp_path: Path) -> Non
     with broker:
         assert read(broker.bootstrap, "kept") == [b"before the restart", b"before the kill"]
     assert cluster_id(tmp_path) == identity
+    lines: list[str] = []
+    with KeptBroker(broker, lines.append) as kept:
+        for _ in range(2):  # the second one hits it while it starts
+            killed = broker.pid
+            assert killed is not None
+            os.kill(killed, signal.SIGKILL)
+            assert settle(partial(started_again, kept, killed))
+        assert settle(lambda: kept.keep(time.monotonic()) or serves(HOST, broker.settings.port), 60)
+        assert read(broker.bootstrap, "kept") == [b"before the restart", b"before the kill"]
+    assert [line.split(" after ")[0] for line in lines[1:]] == ["ended", "ended"]
+    assert not broker.running
     assert {child.name for child in tmp_path.iterdir()} == {"broker", "logs"}
 
 

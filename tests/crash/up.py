@@ -57,7 +57,7 @@ class Up:
 
     def ready(self) -> bool:
         """Whether the service keeps its full promise."""
-        assert self._process.poll() is None, "`slackwater up` ended:\n" + "\n".join(s[2] for s in self.said[-30:])
+        self._alive()
         with Client(self.url, timeout_s=5.0) as client:
             try:
                 return bool(client.get("/health/ready")["ready"])
@@ -66,11 +66,15 @@ class Up:
 
     def pid(self, name: str) -> int | None:
         """The process of a service, None if none lives now."""
+        self._alive()
         for child in psutil.Process(self._process.pid).children():
             with contextlib.suppress(psutil.Error):
                 if COMMANDS[name] in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
                     return int(child.pid)
         return None
+
+    def _alive(self) -> None:
+        assert self._process.poll() is None, "`slackwater up` ended:\n" + "\n".join(s[2] for s in self.said[-30:])
 
     def moment(self, name: str, text: str, after_s: float) -> float | None:
         """When a service first said `text` after a moment."""
