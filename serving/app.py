@@ -25,6 +25,7 @@ from serving.edge import Edge
 from serving.guard import Guard
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
+from serving.openapi import install
 from serving.pages import STATIC, PageRoutes
 from serving.parameters import Parameter
 from serving.problems import MEDIA_TYPE, ProblemError
@@ -92,6 +93,7 @@ def create_app(
     app.state.service = service
     direct = _add_routes(app, service)
     _add_problems(app)
+    install(app, defaults(service.views))
     app.add_middleware(Direct, routes=direct)
     guard = Guard(service.keys, service.options.guard, service.clock)
     app.add_middleware(Edge, metrics=service.metrics, guard=guard)

@@ -1,0 +1,221 @@
+"""The OpenAPI 3.1 document: what FastAPI lists, completed with parameters, answers, problems, examples and security.
+
+The routes read their own query strings (`serving.parameters`), so FastAPI knows their paths alone. Each of them has an
+entry in OPERATIONS, or is that of a view; a test holds that none is missing, and that real answers fit their models.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from event_log.event import SYMBOL, VENUE
+from serving import openapi_problems as problems
+from serving import openapi_schemas as models
+from serving.parameters import LATEST_US, MOST_SYMBOLS
+from views.interval import DAY_US
+from views.view import View
+
+JSON = "application/json"
+STREAM = "text/event-stream"
+
+_GUARDED = (401, 403, 429, 500, 503)
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DATE = (
+    "(?:(?:(?:19[7-9]|[2-9][0-9]{2})[0-9])-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    f"|(?!0|1[0-8]|19[0-6]){_LEAP}-02-29)"
+)
+_ISO = rf"^{_DATE}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?(?:Z|\+00:00))?$"
+_UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
+
+
+def _intervals() -> list[str]:
+    """Every text that names an interval: whole seconds that divide a day, in each unit; and a week."""
+    found = [f"{n}{unit}" for unit, us in _UNITS.items() for n in range(1, DAY_US // us + 1) if DAY_US % (n * us) == 0]
+    return [*found, "1w"]
+
+
+_TIME: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": LATEST_US - 1},
+        {"type": "string", "pattern": _ISO},
+    ],
+    "examples": ["2026-01-31T09:30:00Z", 1769851800000000],
+}
+_SYMBOLS = {
+    "type": "string",
+    "pattern": f"^{SYMBOL}(?:,{SYMBOL}){{0,{MOST_SYMBOLS - 1}}}$",
+    "examples": ["BTCUSDT", "BTCUSDT,ETHUSDT"],
+}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "venue": {"type": "string", "pattern": f"^{VENUE}$", "examples": ["binance_spot"]},
+    "symbol": _SYMBOLS,
+    "interval": {"enum": _intervals(), "default": "1m", "examples": ["1m", "4h"]},
+    "start": _TIME,
+    "end": _TIME,
+    "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"},
+    "layer": {"enum": ["merged", "batch", "speed"], "default": "merged"},
+    "as_of": {"type": "integer", "minimum": 0, "maximum": 2**31},
+}
+"""Schemas by a parameter's name; those that a route gives itself stand elsewhere."""
+
+OF_ROUTE: dict[tuple[str, str], dict[str, Any]] = {
+    ("/v1/trades", "symbol"): {"type": "string", "pattern": f"^{SYMBOL}$", "examples": ["BTCUSDT"]},
+    ("/v1/restatements", "since"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [7]},
+    ("/v1/restatements", "until"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [9]},
+    ("/v1/restatements", "view"): {"type": "string", "examples": ["bars"]},
+}
+_VERSION = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "A version's number; `/v1/versions` lists them.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 2**31, "examples": [7]},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is said of one operation: the model of its answer, the statuses of its problems, its group."""
+
+    tag: str
+    answer: str
+    problems: Sequence[int] = ()
+    is_open: bool = False  # it never asks for a key
+    also: Mapping[int, str] | None = None  # further statuses that are answers, with their models
+    media: str = JSON
+
+
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("/v1/instruments", "get"): Operation("data", "Instruments", (422,)),
+    ("/v1/trades", "get"): Operation("data", "TradesPage", (404, 410, 422, 504)),
+    ("/v1/restatements", "get"): Operation("data", "Restatements", (410, 422, 504)),
+    ("/v1/versions", "get"): Operation("versions", "Versions", (422, 504)),
+    ("/v1/versions/{version}", "get"): Operation("versions", "Manifest", (404, 410, 422, 504)),
+    ("/v1/versions/{version}/handoff", "get"): Operation("versions", "Handoff", (404, 422, 504)),
+    ("/v1/versions/{version}/rollback", "post"): Operation("versions", "RolledBack", (404, 409, 410, 413, 422)),
+    ("/health/live", "get"): Operation("health", "Liveness", is_open=True),
+    ("/health/ready", "get"): Operation("health", "Readiness", is_open=True, also={503: "Readiness"}),
+    ("/metrics", "get"): Operation("health", "", media="text/plain; version=0.0.4; charset=utf-8"),
+}
+_OF_VIEW = (404, 409, 410, 422, 504)
+_OF_STREAM = (404, 409, 422)
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "ETag": {"description": "Strong; send it back in `If-None-Match`.", "required": True, "schema": {"type": "string"}},
+    "Slackwater-Lag-Records": {
+        "description": "Records of the asked partitions beyond `applied`; outside the ETag; not with as_of.",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+_TAGS = (
+    ("data", "Bars, trades and what was restated."),
+    ("versions", "The published versions of the batch views, and the proofs of their hand-offs."),
+    ("health", "Whether it lives, whether it keeps its promise, and its figures."),
+)
+_SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of `slackwater key create`. It is asked for as soon as the service listens off loopback; a "
+    "rollback always asks for one, of the scope admin.",
+}
+
+
+def install(app: FastAPI, views: Sequence[View]) -> None:
+    """Make `app.openapi` give the whole document. `views` are those that have a route."""
+    listed = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete(listed(), views)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def complete(document: dict[str, Any], views: Sequence[View]) -> dict[str, Any]:
+    """The document with everything that FastAPI does not know.
+
+    Raises:
+        KeyError: a route has no entry here.
+    """
+    rows = {view.name: _title(view.name) for view in views}
+    for path, methods in document["paths"].items():
+        for method, facts in methods.items():
+            _complete(facts, path, _operation(path, method, rows))
+    components = document.setdefault("components", {})
+    components["schemas"] = {"Problem": problems.PROBLEM, **models.schemas()}
+    for view in views:
+        row, example = rows[view.name], models.BARS_EXAMPLE if view.name == "bars" else None
+        components["schemas"][row] = models.row_schema(view)
+        components["schemas"][f"{row}Page"] = models.page_schema(view.name, row, example)
+    components["responses"] = problems.responses()
+    components["headers"] = _HEADERS
+    components["securitySchemes"] = {"key": _SECURITY}
+    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS]
+    document["servers"] = [{"url": "/"}]
+    return document
+
+
+def _title(view: str) -> str:
+    return "".join(part.capitalize() for part in view.split("_")) + "Row"
+
+
+def _operation(path: str, method: str, rows: Mapping[str, str]) -> Operation:
+    name = path.rpartition("/")[2]
+    if path == f"/v1/stream/{name}":
+        return Operation("data", "", _OF_STREAM, media=STREAM)
+    if path == f"/v1/{name}" and name in rows:
+        return Operation("data", f"{rows[name]}Page", _OF_VIEW)
+    return OPERATIONS[path, method]
+
+
+def _complete(facts: dict[str, Any], path: str, operation: Operation) -> None:
+    facts["tags"] = [operation.tag]
+    facts["parameters"] = [_VERSION if p["in"] == "path" else _parameter(path, p) for p in facts.get("parameters", ())]
+    if not facts["parameters"]:
+        del facts["parameters"]
+    facts["responses"] = _responses(facts["responses"]["200"], operation)
+    facts["security"] = [] if operation.is_open else [{"key": []}] if "requestBody" in facts else [{}, {"key": []}]
+
+
+def _parameter(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    schema = OF_ROUTE.get((path, given["name"])) or PARAMETERS.get(given["name"])
+    if schema is None or "enum" in given["schema"]:
+        return given
+    return {**given, "schema": {**schema, **({"default": d} if (d := given["schema"].get("default")) else {})}}
+
+
+def _responses(given: dict[str, Any], operation: Operation) -> dict[str, Any]:
+    found: dict[str, Any] = {"200": {**given, "content": _content(operation)}}
+    if operation.media == JSON and not operation.is_open and operation.answer != "RolledBack":
+        found["200"]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(operation)}
+        found["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}
+    also = operation.also or {}
+    for status, model in also.items():
+        found[str(status)] = {"description": "The answer is no.", "content": _json(model)}
+    guarded = (500,) if operation.is_open else _GUARDED
+    for status in sorted({*operation.problems, *guarded} - also.keys()):
+        found[str(status)] = {"$ref": f"#/components/responses/{problems.component(status)}"}
+    return dict(sorted(found.items()))
+
+
+def _headers(operation: Operation) -> list[str]:
+    paged = operation.answer.endswith("Page")
+    return ["ETag", "Slackwater-Lag-Records"] if paged else ["ETag"]
+
+
+def _content(operation: Operation) -> dict[str, Any]:
+    if operation.media == JSON:
+        return _json(operation.answer)
+    found: dict[str, Any] = {"schema": {"type": "string"}}
+    if operation.media == STREAM:
+        found["examples"] = {"stream": {"value": models.STREAM_EXAMPLE}}
+    return {operation.media: found}
+
+
+def _json(model: str) -> dict[str, Any]:
+    return {JSON: {"schema": {"$ref": f"#/components/schemas/{model}"}}}

@@ -1,0 +1,134 @@
+"""The problems that routes can answer with, by status, as OpenAPI responses with an example of each kind."""
+
+from typing import Any
+
+from serving.problems import MEDIA_TYPE, URN
+
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "Why a request is not answered (RFC 9457). A kind may have members of its own.",
+    "properties": {
+        "type": {"type": "string", "pattern": f"^{URN}[a-z0-9-]+$", "description": "Names the kind; it is stable."},
+        "title": {"type": "string", "description": "The status in words."},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "The fact, for people."},
+        "errors": {
+            "type": "array",
+            "description": "Of the kind `parameters`: each parameter that cannot be used, and why.",
+            "items": {
+                "type": "object",
+                "properties": {"parameter": {"type": "string"}, "detail": {"type": "string"}},
+                "required": ["parameter", "detail"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+# Status -> name of the component, title, whether it says when to come again, and its kinds with a detail each.
+_KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
+    401: (
+        "Unauthorized",
+        "Unauthorized",
+        False,
+        {"unauthorized": "This needs a key in the header: `Authorization: Bearer <key>`."},
+    ),
+    403: ("Forbidden", "Forbidden", False, {"forbidden": "This needs a key of the scope admin."}),
+    404: (
+        "NotFound",
+        "Not Found",
+        False,
+        {
+            "unknown-instrument": "No event of binance_spot:NOPE is known. See /v1/instruments.",
+            "unknown-version": "There is no version '99'. See /v1/versions.",
+        },
+    ),
+    406: (
+        "NotAcceptable",
+        "Not Acceptable",
+        False,
+        {"not-acceptable": "None of the formats that are asked for is given."},
+    ),
+    409: (
+        "Conflict",
+        "Conflict",
+        False,
+        {
+            "other-definition": "Version 3 is of another definition of this view.",
+            "rollback-refused": "Version 3 is not whole and cannot be served.",
+        },
+    ),
+    410: (
+        "Gone",
+        "Gone",
+        False,
+        {
+            "cursor-gone": "The version that this cursor stands on is not kept any more. Ask again without the cursor.",
+            "version-retired": "Version 3 was retired. See /v1/versions.",
+        },
+    ),
+    413: ("TooLarge", "Content Too Large", False, {"too-large": "The body has more than 4096 bytes."}),
+    422: (
+        "BadParameters",
+        "Unprocessable Content",
+        False,
+        {
+            "parameters": "interval: '7m' cannot be used: Use 1s, 5s, 1m, or any that divides a day, or 1w.",
+            "too-many-parts": "More than 10000 deltas; ask for fewer or shorter bars.",
+        },
+    ),
+    429: ("RateLimited", "Too Many Requests", True, {"rate-limited": "More requests than this key's limit."}),
+    500: (
+        "Failed",
+        "Internal Server Error",
+        False,
+        {"internal": "The service failed on this request; its log says why."},
+    ),
+    503: (
+        "Unavailable",
+        "Service Unavailable",
+        True,
+        {
+            "not-serving": "The service is starting. See /health/ready.",
+            "busy": "Too many cold reads are waiting.",
+            "files-unreadable": "Files of version 3 cannot be read.",
+            "version-damaged": "Version 3 is not whole.",
+            "log": "The event log cannot be read: no broker answers.",
+            "keys-unreadable": "The service cannot read its keys.",
+        },
+    ),
+    504: ("Deadline", "Gateway Timeout", False, {"deadline": "Not answered within 10 s. Ask for a shorter range."}),
+}
+
+
+def component(status: int) -> str:
+    """The name of a status' component."""
+    return _KINDS[status][0]
+
+
+def responses() -> dict[str, dict[str, Any]]:
+    """The components: name -> response."""
+    return {name: _response(status, title, again, kinds) for status, (name, title, again, kinds) in _KINDS.items()}
+
+
+def _response(status: int, title: str, again: bool, kinds: dict[str, str]) -> dict[str, Any]:
+    examples = {
+        kind: {"value": {"type": URN + kind, "title": title, "status": status, "detail": detail, **_more(kind, detail)}}
+        for kind, detail in kinds.items()
+    }
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
+    found: dict[str, Any] = {"description": f"{title}: {', '.join(f'`{kind}`' for kind in kinds)}.", "content": content}
+    if again:
+        found["headers"] = {
+            "Retry-After": {
+                "description": "Seconds until another try makes sense.",
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+    return found
+
+
+def _more(kind: str, detail: str) -> dict[str, Any]:
+    parameter, _, text = detail.partition(": ")
+    return {"errors": [{"parameter": parameter, "detail": text}]} if kind == "parameters" else {}

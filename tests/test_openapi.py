@@ -1,0 +1,192 @@
+"""The OpenAPI document is valid, complete and true: real answers of every route fit what it says of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from serving.openapi import PARAMETERS
+from serving.openapi_problems import responses
+from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
+from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
+
+SERVING = Path(__file__).parent.parent / "serving"
+BTC = "venue=x&symbol=BTC"
+RANGE = f"start={NOON}&end={NOON + 600 * SECOND}"
+
+# A request for every operation, and more for what changes an answer's form.
+ASKED = [
+    ("/v1/bars", f"?{BTC}"),
+    ("/v1/bars", f"?{BTC}&{RANGE}&limit=1"),
+    ("/v1/bars", f"?{BTC}&{RANGE}&fill=previous&times=iso"),
+    ("/v1/bars", f"?{BTC}&explain=true"),
+    ("/v1/bars", "?venue=x&symbol=BTC,ETHER"),
+    ("/v1/bars", f"?{BTC}&as_of=1"),
+    ("/v1/bars", f"?{BTC}&as_of=99"),
+    ("/v1/bars", "?venue=x&symbol=NOPE"),
+    ("/v1/bars", f"?{BTC}&interval=7m&limit=0"),
+    ("/v1/trades", f"?{BTC}&{RANGE}"),
+    ("/v1/trades", f"?{BTC}&{RANGE}&times=iso&limit=2"),
+    ("/v1/trades", f"?{BTC}"),
+    ("/v1/instruments", ""),
+    ("/v1/instruments", "?times=iso"),
+    ("/v1/instruments", "?a=1"),
+    ("/v1/restatements", ""),
+    ("/v1/restatements", "?since=x"),
+    ("/v1/versions", ""),
+    ("/v1/versions/{version}", "1"),
+    ("/v1/versions/{version}", "99"),
+    ("/v1/versions/{version}/handoff", "1"),
+    ("/v1/versions/{version}/handoff", "99"),
+    ("/health/live", ""),
+    ("/health/ready", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    found = World(tmp_path_factory.mktemp("home"))
+    cut_in_a_minute(found)
+    found.trade("ETHER", at_s=9)
+    found.emit()
+    found.step()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def document(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = world.get("/openapi.json").json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, facts in methods.items():
+            yield path, method, facts
+
+
+def resolved(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What a `$ref` stands for."""
+    while "$ref" in found:
+        part: Any = document
+        for name in found["$ref"].removeprefix("#/").split("/"):
+            part = part[name]
+        found = part
+    return found
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    """Of a schema that stands in the document."""
+    whole = {**schema, "components": document["components"]}  # what its references point at
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_says_what_it_answers_and_every_problem(document: dict[str, Any]) -> None:
+    names = [facts["operationId"] for _, _, facts in operations(document)]
+    assert len(set(names)) == len(names)
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, method, facts in operations(document):
+        assert set(facts["tags"]) <= tags, path
+        for status, given in facts["responses"].items():
+            response = resolved(document, given)
+            assert response["description"]
+            for content in response.get("content", {}).values():
+                assert content.get("schema"), (path, status)
+            if status not in {"200", "304"} and (path, status) != ("/health/ready", "503"):
+                (problem,) = response["content"].values()
+                assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert problem["examples"]
+        assert "500" in facts["responses"], path
+        assert method == "get" or "403" in facts["responses"]
+
+
+def test_every_parameter_has_a_schema_and_a_description(document: dict[str, Any]) -> None:
+    for path, _, facts in operations(document):
+        for parameter in facts.get("parameters", ()):
+            schema = parameter["schema"]
+            assert parameter["description"], (path, parameter["name"])
+            assert {"enum", "pattern", "anyOf", "maximum"} & schema.keys() or schema["type"] in {"boolean", "string"}
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = 0
+    for component in document["components"]["schemas"].values():
+        for example in component.get("examples", [component["example"]] if "example" in component else []):
+            validator(document, component).validate(example)
+            checked += 1
+    problem = document["components"]["schemas"]["Problem"]
+    for response in responses().values():
+        (content,) = response["content"].values()
+        for example in content["examples"].values():
+            validator(document, problem).validate(example["value"])
+            checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize(("path", "rest"), ASKED, ids="".join)
+def test_a_real_answer_fits_what_is_said_of_it(world: World, document: dict[str, Any], path: str, rest: str) -> None:
+    response = world.get(path.replace("{version}", rest) if "{" in path else path + rest)
+    declared = document["paths"][path]["get"]["responses"]
+    assert str(response.status_code) in declared
+    given = resolved(document, declared[str(response.status_code)])
+    content = given["content"][response.headers["content-type"]]
+    validator(document, content["schema"]).validate(response.json())
+    for name, header in given.get("headers", {}).items():
+        assert name in response.headers or not resolved(document, header)["required"], name
+
+
+def test_every_operation_is_asked_above(document: dict[str, Any]) -> None:
+    asked = {path for path, _ in ASKED}
+    left = {path for path, method, _ in operations(document) if method == "get"} - asked
+    assert {path for path in left if not path.startswith("/v1/stream/")} == {"/metrics"}
+
+
+def test_every_kind_of_problem_in_the_code_is_in_the_document() -> None:
+    listed = {
+        kind
+        for response in responses().values()
+        for content in response["content"].values()
+        for kind in content["examples"]
+    }
+    raised = {
+        kind
+        for path in SERVING.glob("*.py")
+        for kind in re.findall(r'ProblemError\(\s*[45][0-9]{2},\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(raised) > 10
+    assert raised <= listed
+
+
+_TEXTS = """
+x X é binance_spot BTCUSDT A,B A, A,,B 1m 7m 90m 1440m 24h 86400s 1w 2w 01m 0 1 01 -1 1e3 253402300799999999
+253402300800000000 2025-10-06 2025-02-29 2024-02-29 2000-02-29 2100-02-29 1969-12-31 1970-01-01 1972-02-29 0000-01-01
+2025-04-31 2025-04-30 2025-01-31 2025-10-06T12 2025-10-06T12:00Z 2025-10-06T25:00Z 2025-10-06T12:00
+2025-10-06T12:00:00.1234567Z 2025-10-06T12:00:00+00:00 2025-10-06T12:00:00+02:00 9999-12-31T23:59:59.999999Z
+"""
+TEXTS = ["", "a" * 33, ",".join("A" * 65), *_TEXTS.split()]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("venue", venue), ("symbol", symbols), ("interval", interval), ("start", time_us)]
+)
+def test_a_schema_takes_what_the_parameter_takes(name: str, read: Any) -> None:
+    """Symbols that stand twice are the one thing that the schema cannot say."""
+    schema = Draft202012Validator(PARAMETERS[name])
+    for text in TEXTS:
+        number = [int(text)] if re.fullmatch("0|[1-9][0-9]*", text) else []
+        takes = any(schema.is_valid(value) for value in (text, *number))
+        try:
+            read(text)
+        except ValueRefusedError:
+            assert not takes, text
+        else:
+            assert takes, text
