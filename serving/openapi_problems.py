@@ -28,6 +28,7 @@ PROBLEM: dict[str, Any] = {
 
 # Status -> name of the component, title, whether it says when to come again, and its kinds with a detail each.
 _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
+    400: ("BadRequest", "Bad Request", False, {"host": "Send one Host header."}),
     401: (
         "Unauthorized",
         "Unauthorized",
@@ -69,6 +70,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         },
     ),
     413: ("TooLarge", "Content Too Large", False, {"too-large": "The body has more than 4096 bytes."}),
+    421: ("Misdirected", "Misdirected Request", False, {"misdirected": "This name is not served."}),
     422: (
         "BadParameters",
         "Unprocessable Content",
