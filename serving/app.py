@@ -33,6 +33,10 @@ from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_
 from serving.restatements import RestatementsRoute
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.service import Service, ServingOptions
+from serving.stream import MEDIA_TYPE as EVENT_STREAM
+from serving.stream import StreamRoute
+from serving.stream_query import STREAM_PARAMETERS
+from serving.stream_series import revision_of
 from serving.trades import TradesRoute
 from slackwater import __version__
 from slackwater.errors import SettingError
@@ -122,6 +126,10 @@ def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
         text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
         added = _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
         direct[added.path] = DirectRoute(added, route.respond)
+        if all(revision_of(each) is not None for each in service.views if each.name == view.name):
+            text = f"Rows of the view `{view.name}` as server-sent events: a snapshot, then every change."
+            stream = StreamRoute(service, view.name).answer
+            _get(app, f"/v1/stream/{view.name}", stream, text, STREAM_PARAMETERS, media_type=EVENT_STREAM)
     catalog, health, pages = CatalogRoutes(service), HealthRoutes(service), PageRoutes(app)
     _get(
         app,
@@ -157,10 +165,13 @@ def _get(
     text: str,
     parameters: tuple[Parameter, ...] = (),
     schema: dict[str, Any] | None = None,
+    media_type: str = "application/json",
 ) -> APIRoute:
     found: dict[str, Any] = {"description": text}
     if schema is not None:
-        found["content"] = {"application/json": {"schema": schema}}
+        found["content"] = {media_type: {"schema": schema}}
+    elif media_type != "application/json":
+        found["content"] = {media_type: {"schema": {"type": "string"}}}
     listed: list[dict[str, Any]] = [parameter.openapi() for parameter in parameters]
     if "{version}" in path:
         listed.append({"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}})

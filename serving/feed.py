@@ -7,7 +7,7 @@ Not here: which cells join (`event_log.chain`), and the thread (`serving.thread`
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from event_log.cell import Cell, decode_cell, decode_lane
@@ -23,7 +23,10 @@ CELLS_PER_LOCK = 64
 
 
 class Feed:
-    """Reads deltas. `step` belongs to one thread; `restart` may be called by any."""
+    """Reads deltas. `step` belongs to one thread; `restart` may be called by any.
+
+    `changed` is called after a step that read something.
+    """
 
     def __init__(
         self, log: Log, topic: str, hot: HotStore, poll_s: float = 0.2, latency: Latency | None = None
@@ -31,6 +34,7 @@ class Feed:
         self.deltas = 0
         self.bad = 0
         self.error: str | None = None
+        self.changed: Callable[[], None] = _nobody
         self._log = log
         self._topic = topic
         self._hot = hot
@@ -83,6 +87,8 @@ class Feed:
         for found in slices:
             self._put(found.records)
             self._positions[found.partition] = found.upto
+        if slices or starts is not None:
+            self.changed()
 
     def close(self) -> None:
         """Release the reader."""
@@ -138,3 +144,7 @@ class Feed:
                 _LOG.error("A delta at offset %d does not decode and is passed over: %s", record.offset, error)
             self.error = str(error)
             return None
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""

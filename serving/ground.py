@@ -7,16 +7,18 @@ as_of       that version, at its own cut, without a chain
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from serving.answer import partitions_json
 from serving.cursor import Cursor
 from serving.ends import Ends
 from serving.merge import Place
 from serving.problems import ProblemError, gone, not_serving, retired, unknown_instrument
-from serving.service import Service
 from serving.snapshot import Snapshot
 from views.view import View
+
+if TYPE_CHECKING:  # the service holds the streams, which stand on a ground too
+    from serving.service import Service
 
 _TRIES = 3
 
@@ -34,7 +36,7 @@ class Stamp(NamedTuple):
     view: str
     partitions: frozenset[int]
 
-    def holds(self, service: Service) -> bool:
+    def holds(self, service: "Service") -> bool:
         """Whether nothing has changed since."""
         hot = service.hot
         return (
@@ -88,7 +90,7 @@ class Ground:
 class Grounds:
     """Finds the ground of each question about the view of one name."""
 
-    def __init__(self, service: Service, name: str) -> None:
+    def __init__(self, service: "Service", name: str) -> None:
         self._service = service
         self._name = name
 

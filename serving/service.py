@@ -24,10 +24,12 @@ from serving.row_cache import RowCache
 from serving.scrub import Scrub
 from serving.snapshot import Snapshot
 from serving.source import BatchRows
+from serving.stream_hub import Hub, StreamOptions
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
 from versions.inspector import Inspector
 from versions.store import VersionStore
+from views.definitions import names_of
 from views.view import View
 
 
@@ -44,6 +46,7 @@ class ServingOptions:
     watch_every_s: float = 0.1
     scrub_bytes_per_s: int = 16_000_000
     guard: GuardOptions = field(default_factory=GuardOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
 
 
 class Readiness(NamedTuple):
@@ -84,6 +87,8 @@ class Service:
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
+        self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
+        self.feed.changed = self.watch.changed = self.hub.wake
         self.as_of = AsOf(store, views, self.watch, names.trades)
         self.layers = Layers(self)
         self.keys = KeyRing(store.home, self.clock)

@@ -9,7 +9,7 @@ and says so (`Snapshot.refusals`).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from event_log.clock import Clock
@@ -45,7 +45,8 @@ WARMED = 32
 class VersionsWatch:
     """Keeps `snapshot` current. `step` belongs to one thread, about ten times a second.
 
-    `log_error` and `error` say why the log, or a version, cannot be had now; None where they can.
+    `log_error` and `error` say why the log, or a version, cannot be had now; None where they can. `changed` is called
+    after a step that put another snapshot.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class VersionsWatch:
         self.snapshot: Snapshot | None = None
         self.log_error: str | None = None
         self.error: str | None = None
+        self.changed: Callable[[], None] = _nobody
         self.log_watch = LogWatch(log, topic, clock)
         self.candidates = Candidates(store, views, inspector)
         self._log = log
@@ -99,7 +101,10 @@ class VersionsWatch:
         state = pointer, self._inspector.revision, facts and (facts.topic_id, sorted(facts.bounds))
         if state == self._state and now < self._retry_at:
             return
+        served = self.snapshot
         self._load(pointer, facts)
+        if self.snapshot is not served:
+            self.changed()
         self._state, self._pointed = state, pointer
         well = self.snapshot is not None and not self.snapshot.refusals and self.error is None
         self._retry_at = float("inf") if well else now + RETRY_EVERY_S
@@ -255,3 +260,7 @@ class VersionsWatch:
         if self._said and not refusals:
             _LOG.info("Nothing is refused any more.")
         self._said = refusals
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""

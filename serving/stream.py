@@ -1,0 +1,111 @@
+"""`GET /v1/stream/<view>`: bars as server-sent events. A snapshot, then every change, until one side ends it.
+
+    retry, snapshot of each interval, then <view> | version | heartbeat ..., at last end
+
+A plain ASGI response: what FastAPI and Starlette give for such streams makes each event of each client anew, and lets
+a client that does not read block for ever. Here the bytes are made once for all (`serving.stream_channel`), a client
+is asked for no more than it takes, and one that takes nothing is cut (`serving.stream_hub`).
+"""
+
+import asyncio
+import socket
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving.service import Service
+from serving.stream_client import Client, end_event
+from serving.stream_hub import Hub
+from serving.stream_query import StreamQuery, stream_query
+
+MEDIA_TYPE = "text/event-stream"
+RETRY = b"retry: 2000\n\n"
+TRANSPORT = "slackwater.transport"
+"""The ASGI extension under which the server gives the connection's transport, if it does."""
+
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the system may hold of a stream that is not read: enough for a burst, and little enough to notice it."""
+
+
+class StreamRoute:
+    """Answers for the view of one name."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        self._service = service
+        self._name = name
+
+    async def answer(self, request: Request) -> Response:
+        """The stream. Raises ProblemError before it begins."""
+        query = stream_query(request.query_params.multi_items(), request.headers.get("last-event-id"))
+        self._service.snapshot()
+        self._service.hub.admit()
+        return StreamResponse(self._service, self._name, query)
+
+
+class StreamResponse(Response):
+    """One client's stream."""
+
+    def __init__(self, service: Service, name: str, query: StreamQuery) -> None:
+        super().__init__(headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._hub: Hub = service.hub
+        self._clock = service.clock
+        self._name = name
+        self._query = query
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        connection = _Connection(scope)
+        client = self._hub.open(self._name, self._query, connection.cut)
+        gone = asyncio.create_task(_gone(client, receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._send(client, send, RETRY)
+            while not client.over:
+                data = self._hub.take(self._name, client)
+                if data:
+                    await self._send(client, send, data)
+                else:
+                    await client.wait()
+            if client.ended is not None and not connection.is_cut:
+                await self._send(client, send, end_event(client.ended), more=False)
+        except asyncio.CancelledError:
+            if not connection.is_cut:
+                raise
+        finally:
+            gone.cancel()
+            self._hub.leave(self._name, client)
+
+    async def _send(self, client: Client, send: Send, data: bytes, more: bool = True) -> None:
+        client.sending_s = self._clock.elapsed_s()
+        await send({"type": "http.response.body", "body": data, "more_body": more})
+        client.sent_s, client.sending_s = self._clock.elapsed_s(), None
+
+
+class _Connection:
+    """The client's connection, which can be cut: what waits to be sent would hold it open for ever."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.is_cut = False
+        self._task = asyncio.current_task()
+        self._transport: Any = scope.get("extensions", {}).get(TRANSPORT)
+        held = self._transport and self._transport.get_extra_info("socket")
+        if held is not None:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def cut(self) -> None:
+        """Cut it, and wake whoever waits for it to take more."""
+        self.is_cut = True
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._task is not None:
+            self._task.cancel()
+
+
+async def _gone(client: Client, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    client.gone = True
+    client.wake()

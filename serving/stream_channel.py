@@ -1,0 +1,138 @@
+"""A channel: some series of one interval as the bytes of events, made once for all clients that ask for the same.
+
+    changed   12 [a]   13 [b, c]   14 [a]         the newest bytes of each bar, with the turn in which it changed
+    a client that has 12 is given b, c and the new a; one that has 13 the new a alone
+
+So a client that is slow is given each bar once, in its newest form, and what is kept does not grow with it. A client
+that has less than what is kept is given a snapshot.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from serving.answer import Form, bar_encoder
+from serving.hot import HotStore
+from serving.merge import place_of
+from serving.stream_moment import Moment
+from serving.stream_series import Changed, Series, revision_of
+from views.interval import Interval
+from views.view import View
+
+if TYPE_CHECKING:
+    from serving.stream_client import Client
+
+KEPT_BARS = 4096
+"""Changed bars that are kept for clients that are behind."""
+
+
+class Asked(NamedTuple):
+    """What a channel is of."""
+
+    venue: str
+    symbols: tuple[str, ...]
+    interval: Interval
+    iso: bool
+
+
+class Channel:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(self, asked: Asked, series: tuple[Series, ...], hot: HotStore) -> None:
+        self.asked = asked
+        self.series = series
+        self.clients: dict[Client, None] = {}
+        self.turn = 0
+        self._hot = hot
+        self._kept_from = 0
+        self._changed: OrderedDict[tuple[tuple[str, ...], int], tuple[int, Changed]] = OrderedDict()
+        self._made: dict[object, bytes] = {}
+        self._made_at: Moment | None = None
+
+    def settled(self, moment: Moment) -> bool:
+        """Whether every change up to `moment` was put."""
+        return all(series.settled(moment) for series in self.series)
+
+    def put(self, changed: Iterable[Changed]) -> None:
+        """Bars that changed in this turn."""
+        self.turn += 1
+        self._made.clear()
+        for each in changed:
+            place = each.row.key, each.row.start
+            self._changed[place] = self.turn, each
+            self._changed.move_to_end(place)
+        while len(self._changed) > KEPT_BARS:
+            _, (turn, _) = self._changed.popitem(last=False)
+            self._kept_from = turn
+
+    def replace(self) -> None:
+        """Anything may be different: every client needs a snapshot."""
+        self.turn += 1
+        self._made.clear()
+        self._changed.clear()
+        self._kept_from = self.turn
+
+    def has(self, turn: int) -> bool:
+        """Whether a client that has everything up to `turn` can be told what changed since."""
+        return turn >= self._kept_from
+
+    def since(self, turn: int, moment: Moment) -> bytes:
+        """The data of an event with the bars that changed behind `turn`; it `has` them."""
+        made = self._cache(moment)
+        if turn not in made:
+            found = []
+            for behind, each in reversed(self._changed.values()):
+                if behind <= turn:
+                    break
+                found.append(each)
+            made[turn] = self.data(found, moment)
+        return made[turn]
+
+    def snapshot(self, limit: int, moment: Moment) -> bytes:
+        """The data of an event with the newest bars of each series."""
+        made, place = self._cache(moment), ("snapshot", limit)
+        if place not in made:
+            made[place] = self.data([each for of in self.series for each in of.latest(moment, limit)], moment)
+        return made[place]
+
+    def data(self, bars: list[Changed], moment: Moment) -> bytes:
+        """The data of an event with these bars."""
+        bars.sort(key=lambda each: place_of(each.row))
+        asked, view = self.asked, moment.view
+        items = b",".join(_encoded(view, asked.iso, each) for each in bars)
+        about = orjson.dumps(moment.about(self.partitions(moment)))
+        name = view.name.encode()
+        return b'{"interval":"%b","%b":[%b],"answer":%b}' % (asked.interval.text.encode(), name, items, about)
+
+    def partitions(self, moment: Moment) -> set[int]:
+        """The partitions that hold the instruments."""
+        return partitions_of(moment, self._hot, (series.instrument for series in self.series))
+
+    def _cache(self, moment: Moment) -> dict[object, bytes]:
+        if self._made_at is not moment:
+            self._made.clear()
+            self._made_at = moment
+        return self._made
+
+
+def partitions_of(moment: Moment, hot: HotStore, instruments: Iterable[tuple[str, str]]) -> set[int]:
+    """The partitions that hold some instruments."""
+    found: set[int] = set()
+    for instrument in instruments:
+        found |= {known.partition for known in moment.snapshot.instruments(*instrument)}
+        found |= hot.partitions_of(moment.view, instrument)
+    return found
+
+
+def _encoded(view: View, iso: bool, changed: Changed) -> bytes:
+    at = revision_of(view)
+    assert at is not None  # noqa: S101 - only views that count are streamed
+    row, closed, correction = changed
+    return b'%b,"closed":%b,"revision":%d%b}' % (
+        bar_encoder(view, Form(True, iso))(*row),
+        b"true" if closed else b"false",
+        2 * row.state[at] + closed,
+        b',"correction":true' if correction else b"",
+    )

@@ -1,0 +1,123 @@
+"""One client of a stream: what it was given, and the bytes that it is given next.
+
+It holds a turn for each channel and nothing else, so a client that is slow costs no memory, and gets the newest form
+of each bar when it can take more. An id stands for everything that came before it: so all events of one moment but the
+last carry the id of the moment before.
+"""
+
+import asyncio
+
+import orjson
+
+from serving.problems import ProblemError
+from serving.stream_channel import Channel
+from serving.stream_moment import Moment
+from serving.stream_place import NOWHERE, Place
+
+Part = tuple[bytes, bytes]
+"""An event's name and its data."""
+
+
+class Client:
+    """Belongs to the event loop. Times are the clock's `elapsed_s`; `sending_s` is when a send began that goes on."""
+
+    def __init__(self, channels: tuple[Channel, ...], limit: int, fingerprint: str, after: Place | None) -> None:
+        self.channels = channels
+        self.limit = limit
+        self.after = after
+        self.moment: Moment | None = None
+        self.ended: ProblemError | None = None
+        self.gone = False
+        self.beat = False
+        self.sent_s = 0.0
+        self.sending_s: float | None = None
+        self._fingerprint = fingerprint
+        self._token = NOWHERE
+        self._turns = [-1] * len(channels)
+        self._awake = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is given nothing more."""
+        return self.gone or self.ended is not None
+
+    @property
+    def awake(self) -> bool:
+        """Whether it is about to be given something, or cannot take it yet."""
+        return self._awake.is_set() or self.sending_s is not None
+
+    def settled(self, moment: Moment) -> bool:
+        """Whether all its channels are."""
+        return all(channel.settled(moment) for channel in self.channels)
+
+    def wake(self) -> None:
+        """There may be something for it."""
+        self._awake.set()
+
+    async def wait(self) -> None:
+        """Until there may be."""
+        await self._awake.wait()
+        self._awake.clear()
+
+    def end(self, problem: ProblemError) -> None:
+        """Give it the reason, and nothing more."""
+        if self.ended is None:
+            self.ended = problem
+            self.wake()
+
+    def resume(self, version: int, parts: list[Part], moment: Moment) -> bytes:
+        """What it missed since a place on `version`; the channels are settled. Empty if that is nothing."""
+        self._turns = [channel.turn for channel in self.channels]
+        if version != moment.snapshot.version:
+            parts = [(b"version", self._version(moment)), *parts]
+        return self._events(parts, moment) if parts else b""
+
+    def next(self, moment: Moment) -> bytes:
+        """What it does not have yet; the channels are settled. Empty if there is nothing."""
+        parts: list[Part] = []
+        if self.moment is not None and self.moment.snapshot.version != moment.snapshot.version:
+            parts.append((b"version", self._version(moment)))
+        for i, channel in enumerate(self.channels):
+            if not channel.has(self._turns[i]):
+                parts.append((b"snapshot", channel.snapshot(self.limit, moment)))
+            elif channel.turn > self._turns[i]:
+                parts.append((moment.view.name.encode(), channel.since(self._turns[i], moment)))
+            self._turns[i] = channel.turn
+        return self._events(parts, moment) if parts else b""
+
+    def heartbeat(self, moment: Moment, lag: int, current: bool) -> bytes:
+        """That nothing changed, or that what did is not there yet (not `current`)."""
+        about = moment.about(self.partitions(moment))
+        told = {"applied": about["applied"], "lag": lag, "version": about["version"], "complete": about["complete"]}
+        if current:
+            return self._events([(b"heartbeat", orjson.dumps(told))], moment)
+        return self._event(b"heartbeat", orjson.dumps(told))
+
+    def waiting(self, version: int, lag: int) -> bytes:
+        """That the service is still reading what it answers from."""
+        return self._event(
+            b"heartbeat", orjson.dumps({"applied": {}, "lag": lag, "version": version, "complete": False})
+        )
+
+    def partitions(self, moment: Moment) -> set[int]:
+        """The partitions that hold what it asks for."""
+        return set().union(*(channel.partitions(moment) for channel in self.channels))
+
+    def _events(self, parts: list[Part], moment: Moment) -> bytes:
+        """Events of one moment, after which the client has everything of it."""
+        early = [self._event(*part) for part in parts[:-1]]
+        self.moment, self._token, self.beat = moment, moment.token, False
+        return b"".join([*early, self._event(*parts[-1])])
+
+    def _event(self, name: bytes, data: bytes) -> bytes:
+        return b"event: %b\nid: %b.%b\ndata: %b\n\n" % (name, self._token.encode(), self._fingerprint.encode(), data)
+
+    def _version(self, moment: Moment) -> bytes:
+        about = moment.about(self.partitions(moment))
+        told = ("version", "definition", "cut", "applied", "complete", "layer", "refusal")
+        return orjson.dumps({name: about[name] for name in told if name in about})
+
+
+def end_event(problem: ProblemError) -> bytes:
+    """The last event."""
+    return b"event: end\ndata: %b\n\n" % problem.body()

@@ -1,0 +1,179 @@
+"""The hub: one turn for all streams whenever the feed or the watch of versions has something new, and their ends.
+
+    feed, watch (threads) -- wake --> the event loop: a turn of each view -> clients awake
+    once a second                     heartbeats, and clients that take nothing any more
+
+Nothing polls. After a turn the hub rests as long as the turn and its clients took, so that streams get at most half of
+the event loop, however many there are: they are given fewer, larger changes then.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from event_log.clock import Clock
+from serving.feed import Feed
+from serving.hot import HotStore
+from serving.problems import ProblemError
+from serving.source import BatchRows
+from serving.stream_client import Client
+from serving.stream_query import StreamQuery
+from serving.stream_view import ViewStream
+from serving.versions_watch import VersionsWatch
+
+_LOG = logging.getLogger("slackwater.serving")
+
+REST_S = 0.001
+"""Turns that took less are not rested from."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How many streams at once, and in seconds: the longest silence, and how long a client may take nothing."""
+
+    most: int = 2_000
+    heartbeat_s: float = 10.0
+    stuck_s: float = 15.0
+    tick_s: float = 1.0
+
+
+class Hub:
+    """See the module. `wake` may be called by any thread, all else belongs to the event loop."""
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        hot: HotStore,
+        watch: VersionsWatch,
+        feed: Feed,
+        rows: BatchRows,
+        clock: Clock,
+        options: StreamOptions | None = None,
+    ) -> None:
+        self.options = options or StreamOptions()
+        self.ended: Counter[str] = Counter()
+        self.events = 0
+        self._views = {name: ViewStream(name, hot, watch, feed, rows, self.wake) for name in names}
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._called = False
+        self._resting = False
+        self._again = False
+        self._cut: dict[Client, Callable[[], None]] = {}
+        self._closed: ProblemError | None = None
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._cut)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every stream was given everything."""
+        busy = self._called or self._resting or self._again
+        return not busy and all(view.idle for view in self._views.values())
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        loop = self._loop
+        if loop is None or self._called:
+            return
+        self._called = True
+        try:
+            loop.call_soon_threadsafe(self._call)
+        except RuntimeError:  # the loop has ended, and the streams with it
+            self._called = False
+
+    def admit(self) -> None:
+        """Raises ProblemError, 503, if there is no room for another stream."""
+        if self._closed is not None:
+            raise self._closed
+        if self.streams >= self.options.most:
+            detail = f"There are {self.streams} streams already, which is the limit."
+            raise ProblemError(503, "too-many-streams", detail, retry_after_s=5)
+
+    def open(self, name: str, query: StreamQuery, cut: Callable[[], None]) -> Client:
+        """A new client of the view `name`; `cut` ends its connection at once, whatever is in its way."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_later(self.options.tick_s, self._tick)
+        client = self._views[name].open(query)
+        client.sent_s = self._clock.elapsed_s()
+        self._cut[client] = cut
+        if self._closed is not None:
+            client.end(self._closed)
+        return client
+
+    def leave(self, name: str, client: Client) -> None:
+        """A client is no more."""
+        self._views[name].leave(client)
+        del self._cut[client]
+        self.ended[client.ended.kind if client.ended else "gone"] += 1
+
+    def take(self, name: str, client: Client) -> bytes:
+        """The next bytes for a client; empty if there are none now."""
+        return self._views[name].take(client)
+
+    def close(self, problem: ProblemError | None = None) -> None:
+        """End every stream, and let no other begin."""
+        self._closed = problem or ProblemError(503, "shutting-down", "The service is shutting down.", retry_after_s=1)
+        for client in self._cut:
+            client.end(self._closed)
+
+    def look(self) -> None:
+        """Heartbeats that are due, and clients that are stuck."""
+        now, options = self._clock.elapsed_s(), self.options
+        for client, cut in list(self._cut.items()):
+            if client.sending_s is not None:
+                if now - client.sending_s >= options.stuck_s:
+                    detail = f"The client took nothing for {options.stuck_s:g} s. Come again with the last id."
+                    client.end(ProblemError(503, "slow-client", detail, retry_after_s=1))
+                    cut()
+            elif now - client.sent_s >= options.heartbeat_s - options.tick_s:
+                client.beat = True
+                client.wake()
+
+    def _tick(self) -> None:
+        if not self._cut:
+            self._loop = None
+            return
+        self.look()
+        if self._loop is not None:
+            self._loop.call_later(self.options.tick_s, self._tick)
+
+    def _call(self) -> None:
+        self._called = False
+        if self._resting:
+            self._again = True
+        else:
+            self._turn()
+
+    def _turn(self) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        began = loop.time()
+        self._resting = True
+        for view in self._views.values():
+            try:
+                for client in view.turn():
+                    client.wake()
+            except Exception:  # noqa: BLE001 - other views' streams go on, and these are told
+                _LOG.exception("A turn of the streams failed")
+                view.fail(ProblemError(500, "internal", "The service failed on this stream; its log says why."))
+        loop.call_soon(self._rest, loop, began)  # behind the clients that are awake now
+
+    def _rest(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
+        took = loop.time() - began
+        if took >= REST_S:
+            loop.call_later(took, self._rested)
+        else:
+            self._rested()
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._again:
+            self._again = False
+            self._turn()

@@ -1,0 +1,144 @@
+"""A moment: what all events that are made in one turn stand on, and which bars changed between two moments.
+
+    chain   [0,256) [256,512) [512,530)         the moment before
+            [0,256) [256,512) [512,541)         this one: the rows of [512,541) that are not those of [512,530)
+
+It is what a request takes too (`serving.ground`): one snapshot, and the ends of its chains.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from serving.ends import Ends
+from serving.fold import Instrument
+from serving.ground import Ground
+from serving.hot import HotStore
+from serving.problems import not_serving
+from serving.snapshot import Snapshot
+from serving.stream_place import NOWHERE, Place
+from views.rows import Row
+from views.view import View
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One snapshot, the view in force, and the ends of all chains; no ends where the batch view answers alone."""
+
+    snapshot: Snapshot
+    view: View
+    ends: Mapping[int, Ends]
+
+    @cached_property
+    def applied(self) -> dict[int, int]:
+        """Partition -> what is applied."""
+        return {**self.snapshot.cut, **{p: ends.upto for p, ends in self.ends.items()}}
+
+    @cached_property
+    def token(self) -> str:
+        """The token of this place. A chain that may not be used has no place that one could go on from."""
+        return Place(self.snapshot.key, self.applied).encode() if self.ends else NOWHERE
+
+    def ground(self, partitions: Iterable[int]) -> Ground:
+        """What an answer from these partitions stands on."""
+        held = frozenset(partitions)
+        if not self.snapshot.chain:
+            return Ground(self.snapshot, self.view, "batch", held, {}, complete=False)
+        ends = {p: of for p, of in self.ends.items() if p in held}
+        return Ground(self.snapshot, self.view, "merged", held, ends, all(of.complete for of in ends.values()))
+
+    def about(self, partitions: Iterable[int]) -> dict[str, Any]:
+        """What an answer says of itself."""
+        return self.ground(partitions).about()
+
+    def newest(self, instrument: tuple[str, str]) -> int | None:
+        """The newest second that an applied event of the instrument lies in."""
+        found = [known.last_start for known in self.snapshot.instruments(*instrument)]
+        found += [start for of in self.ends.values() if (start := of.newest(instrument)) is not None]
+        return max(found, default=None)
+
+    def stands_on(self, other: "Moment") -> bool:
+        """Whether this is a later moment of the same chains, so that `changed_rows` says what changed."""
+        return (
+            self.snapshot.key == other.snapshot.key
+            and self.ends.keys() == other.ends.keys()
+            and all(of.fold is other.ends[p].fold for p, of in self.ends.items())
+        )
+
+    def follows(self, other: "Moment") -> bool:
+        """Whether it can only be later: of a newer version, nothing but what was applied since is different.
+
+        That needs a proof that the version is its parent and the deltas between their cuts, and that all of these
+        were applied here: then a bar that no cell touched is the same in both.
+        """
+        new, old = self.snapshot, other.snapshot
+        if not (new.chain and old.chain) or new.topic_id != old.topic_id or self.view != other.view:
+            return False
+        if any(self.applied.get(p, -1) < at for p, at in other.applied.items()):
+            return False
+        if any(other.applied.get(p, 0) < at for p, at in new.cut.items()):
+            return False
+        if new.manifest.run_id == old.manifest.run_id and new.version == old.version:
+            return True
+        proof = new.manifest.proof
+        return new.manifest.parent == old.version and proof.outcome == "equal" and not proof.imported
+
+
+def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str) -> Moment | None:
+    """The moment that is now; None if the snapshot is being swapped away.
+
+    Raises:
+        ProblemError: 503, nothing can answer for the view `name`.
+    """
+    if snapshot is None:
+        raise not_serving("There is no version that is whole.")
+    if name in snapshot.refused_views:
+        raise not_serving(snapshot.refused_views[name])
+    view = snapshot.views[name]
+    if not snapshot.chain:
+        return Moment(snapshot, view, {})
+    ends = hot.ends(snapshot.key, name, snapshot.cut)
+    return None if ends is None else Moment(snapshot, view, ends)
+
+
+def changed_rows(old: Ends, new: Ends) -> Iterator[Row]:
+    """The base rows that the cells between two ends of one fold changed."""
+    if new.upto == old.upto:
+        return
+    known = {(row.key, row.start): row.state for row in old.tip.rows} if old.tip else {}
+    cells = new.fold.cells[old.count : new.count]
+    for cell in cells if new.tip is None else [*cells, new.tip]:
+        grown = old.tip is not None and cell.start == old.tip.start
+        for row in cell.rows:
+            if not grown or known.get((row.key, row.start)) != row.state:
+                yield row
+
+
+def rows_since(ends: Ends, at: int) -> Iterator[Row]:
+    """The base rows of all cells that reach beyond `at`: every row that changed since, and maybe some that did not."""
+    first, _ = ends.fold.count_at(at)
+    for cell in ends.fold.cells[first : ends.count]:
+        yield from cell.rows
+    if ends.tip is not None and ends.tip.upto > at:
+        yield from ends.tip.rows
+
+
+def newest_before(moment: Moment, instrument: tuple[str, str], place: Mapping[int, int]) -> int | None:
+    """A second that an event of the instrument lies in which was applied at `place`; it may not be the newest."""
+    found = [known.last_start for known in moment.snapshot.instruments(*instrument)]
+    for p, ends in moment.ends.items():
+        with ends.lock:
+            count, _ = ends.fold.count_at(place.get(p, 0))
+            newest = ends.fold.newest(instrument, min(count, ends.count))
+        if newest is not None:
+            found.append(newest)
+    return max(found, default=None)
+
+
+def by_instrument(rows: Iterable[Row]) -> dict[Instrument, set[int]]:
+    """Instrument -> the base starts of its rows."""
+    found: dict[Instrument, set[int]] = {}
+    for row in rows:
+        found.setdefault(row.key[:2], set()).add(row.start)
+    return found

@@ -1,0 +1,102 @@
+"""What a stream is asked for: its parameters, checked before it begins. Not here: the stream (`serving.stream`)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from serving.parameters import Parameter, ValueRefusedError, interval, one_of, read_parameters, symbols, venue, whole
+from serving.problems import parameter_problem
+from serving.query import fingerprint
+from serving.stream_place import TOKEN
+from views.interval import Interval, parse_interval
+
+MOST_INTERVALS = 8
+MOST_SERIES = 64
+MOST_SNAPSHOT_BARS = 1_000
+MOST_BARS_OF_ALL = 20_000
+
+
+def intervals(text: str) -> tuple[Interval, ...]:
+    """Reads one interval, or several with commas between, each once, in their order."""
+    found = tuple(interval(each) for each in text.split(",", MOST_INTERVALS))
+    if len({each.us for each in found}) != len(found) or len(found) > MOST_INTERVALS:
+        raise ValueRefusedError(f"give each interval once, at most {MOST_INTERVALS}")
+    return found
+
+
+def event_id(text: str) -> str:
+    """Reads the id of an event."""
+    if not TOKEN.fullmatch(text):
+        raise ValueRefusedError("give the `id` of an event as it came")
+    return text
+
+
+STREAM_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("venue", "The venue.", venue, required=True),
+    Parameter(
+        "symbol",
+        "The symbol; several with commas between. One that is unknown is waited for.",
+        symbols,
+        required=True,
+    ),
+    Parameter("interval", "Length of a bar; several with commas between. Default 1m.", intervals),
+    Parameter(
+        "limit",
+        f"Bars of each symbol and interval in a snapshot, up to {MOST_SNAPSHOT_BARS}.",
+        whole(0, MOST_SNAPSHOT_BARS),
+        100,
+        schema={"type": "integer", "minimum": 0, "maximum": MOST_SNAPSHOT_BARS},
+    ),
+    Parameter(
+        "times",
+        "How times are written: microseconds, or ISO 8601.",
+        one_of("us", "iso"),
+        "us",
+        schema={"enum": ["us", "iso"]},
+    ),
+    Parameter(
+        "last_event_id",
+        "Go on behind the event of this id; the header `Last-Event-ID` says the same and counts more.",
+        event_id,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class StreamQuery:
+    """A question for a stream."""
+
+    venue: str
+    symbols: tuple[str, ...]
+    intervals: tuple[Interval, ...]
+    limit: int
+    iso: bool
+    after: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """What the ids of this stream are bound to."""
+        return fingerprint((self.venue, self.symbols, [each.us for each in self.intervals], self.iso))
+
+
+def stream_query(items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamQuery:
+    """The question of a query string and the header `Last-Event-ID`.
+
+    Raises:
+        ProblemError: 422.
+    """
+    found = read_parameters(STREAM_PARAMETERS, items)
+    lengths = found["interval"] or (parse_interval("1m"),)
+    series = len(found["symbol"]) * len(lengths)
+    after = found["last_event_id"]
+    if last_event_id:  # empty where a client was told to forget it
+        try:
+            after = event_id(last_event_id)
+        except ValueRefusedError as error:
+            raise parameter_problem([{"parameter": "Last-Event-ID", "detail": str(error)}]) from error
+    if series > MOST_SERIES:
+        detail = f"times the symbols these are {series} series; a stream holds {MOST_SERIES}"
+        raise parameter_problem([{"parameter": "interval", "detail": detail}])
+    if series * found["limit"] > MOST_BARS_OF_ALL:
+        detail = f"of each of {series} series are too many; at most {MOST_BARS_OF_ALL} bars in all"
+        raise parameter_problem([{"parameter": "limit", "detail": detail}])
+    return StreamQuery(found["venue"], found["symbol"], lengths, found["limit"], found["times"] == "iso", after)

@@ -1,0 +1,246 @@
+"""A series of a stream: the bars of one instrument at one interval, and which of them changed.
+
+    batch part   [.....................)          read once a version, the newest `window` bars of it
+    chain                        [.......)        in memory, at the ends of the moment
+    changed                  ^        ^ ^         whole bars, each its batch part and its chain's part merged
+
+Everything that looks at a moment is synchronous, so that one event is of one moment. What has to be read from files
+first (`load`) is read between two moments; a series that waits for it publishes nothing meanwhile.
+
+The revision of a bar is twice the number of its events, and one more when it is closed. So it grows with every change,
+and is the same on every server and after every restart, since it is a function of what the bar holds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import NamedTuple
+
+from serving.batch import Want
+from serving.merge import first, merge_rows
+from serving.source import BatchRows
+from serving.stream_moment import Moment
+from views.interval import CLOSED_AFTER_US, Interval
+from views.measures import Count
+from views.rows import Row
+from views.view import View
+
+WINDOWS = (100, 300, 1000)
+"""How many bars of the batch part a series holds: the first of these that holds every client's snapshot."""
+
+MOST_KEYS = 1000
+"""Rows of one start that are read, where a view has further key columns."""
+
+
+class Changed(NamedTuple):
+    """A bar that changed. A correction is one that changed after it was closed."""
+
+    row: Row
+    closed: bool
+    correction: bool
+
+
+@dataclass
+class Base:
+    """The batch part of a series in one snapshot, by start. From `low` on every bar is here, below it some are."""
+
+    snapshot: str
+    window: int
+    low: int
+    bars: dict[int, list[Row]]
+
+    def knows(self, start: int) -> bool:
+        """Whether the batch part of a bar is known; one that has none is known too."""
+        return start >= self.low or start in self.bars
+
+    def at(self, starts: Iterable[int]) -> list[Row]:
+        """The rows of some bars, which it knows."""
+        return [row for start in starts for row in self.bars.get(start, ())]
+
+    def rows(self) -> list[Row]:
+        """The rows from `low` on, in order."""
+        return [row for start in sorted(self.bars) if start >= self.low for row in self.bars[start]]
+
+
+@cache
+def revision_of(view: View) -> int | None:
+    """Where in a state the number of events stands that a revision is made of; None if the view does not count them."""
+    names = [name for name, measure in view.measures.items() if isinstance(measure, Count)]
+    return [column.name for column in view.columns].index(names[0]) if names else None
+
+
+class Series:
+    """One instrument and interval. Belongs to the event loop; `moment` is always the one of its view's turn."""
+
+    def __init__(self, instrument: tuple[str, str], interval: Interval) -> None:
+        self.instrument = instrument
+        self.interval = interval
+        self.window = WINDOWS[0]
+        self.replaced = True
+        self.error: Exception | None = None
+        self._base: Base | None = None
+        self._was: tuple[Base, Moment] | None = None
+        self._newest: int | None = None
+        self._dirty: dict[int, bool] = {}
+        self._asked: set[int] = set()
+
+    def widen(self, limit: int) -> None:
+        """Hold enough for snapshots of `limit` bars."""
+        self.window = max(self.window, next(window for window in WINDOWS if window >= limit))
+
+    def ready(self, moment: Moment) -> bool:
+        """Whether everything is read that its changed bars need."""
+        base = self._base
+        if base is None or base.snapshot != moment.snapshot.key or base.window < self.window:
+            return False
+        return all(map(base.knows, chain(self._dirty, self._asked)))
+
+    def settled(self, moment: Moment) -> bool:
+        """Whether everything that changed was published."""
+        return self.ready(moment) and not self._dirty and self._was is None and not self.replaced
+
+    def touch(self, starts: Iterable[int]) -> None:
+        """Cells with these base starts came."""
+        for start in starts:
+            bar = self.interval.floor(start)
+            self._dirty[bar] = self._dirty.get(bar, False) or self._is_closed(bar, self._newest)
+
+    def move(self, old: Moment, follows: bool) -> None:
+        """The chains are others now. Either only what was applied since is different, or anything may be."""
+        if not follows:
+            self.replaced = True
+            self._was = None
+        elif self._was is None and self._base is not None and not self.replaced:
+            self._was = self._base, old
+        self._base = None
+
+    async def load(self, moment: Moment, batch: BatchRows) -> None:
+        """Read what is needed from files.
+
+        Raises:
+            ProblemError: it cannot be read now.
+        """
+        key, reader = moment.snapshot.key, moment.snapshot.batch
+        base, window = self._base, self.window
+        if base is None or base.snapshot != key or base.window < window:
+            rows = await batch.read(reader, self._want(moment.view, 0, None, window))
+            base = Base(key, window, _low(rows, window), {})
+            for row in rows:
+                if row.start >= base.low:
+                    base.bars.setdefault(row.start, []).append(row)
+        for start in [start for start in chain(self._dirty, self._asked) if not base.knows(start)]:
+            want = self._want(moment.view, start, start + self.interval.us, MOST_KEYS)
+            base.bars[start] = await batch.read(reader, want)
+        self._base = base
+
+    def ask(self, starts: Iterable[int]) -> bool:
+        """Whether the batch part of all these bars is known; else it is read by the next `load`."""
+        self._asked = {start for start in starts if self._base is None or not self._base.knows(start)}
+        return not self._asked
+
+    def take(self, moment: Moment) -> list[Changed]:
+        """What changed since it was taken last; the series is `ready`. After `replaced` it is nothing."""
+        newest = moment.newest(self.instrument)
+        if self._was is not None:
+            self._compare(moment)
+        if self.replaced:
+            self._dirty.clear()
+            self._newest = newest
+            return []
+        for bar in self._closing(newest):
+            self._dirty.setdefault(bar, False)
+        self._newest = newest
+        base = self._base
+        dirty = {bar: correction for bar, correction in self._dirty.items() if base is not None and base.knows(bar)}
+        for bar in dirty:
+            del self._dirty[bar]  # what is left is read first
+        found = self.bars(moment, dirty)
+        return [Changed(row, self._is_closed(row.start, newest), dirty[row.start]) for row in found]
+
+    def latest(self, moment: Moment, limit: int) -> list[Changed]:
+        """The newest `limit` bars."""
+        newest = moment.newest(self.instrument)
+        rows = self._rows(moment, limit) if limit else []
+        return [Changed(row, self._is_closed(row.start, newest), False) for row in rows]
+
+    def bars(self, moment: Moment, starts: Iterable[int]) -> list[Row]:
+        """Some bars, in order; their batch part is known."""
+        assert self._base is not None  # noqa: S101 - it is ready
+        wanted = list(starts)
+        speed: list[Row] = []
+        for ends in moment.ends.values():
+            for key in ends.keys(self.instrument):
+                for start in wanted:
+                    found = ends.bars(key, self.interval, start, start + self.interval.us, 1, False)
+                    speed += [Row(key, at, state) for at, state in found.items()]
+        return merge_rows(moment.view, self._base.at(wanted), speed)
+
+    def told(self, moment: Moment, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
+        """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
+
+        None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
+        """
+        now = moment.newest(self.instrument)
+        low = None if newest is None else newest - CLOSED_AFTER_US - self.interval.us
+        rows = self._rows(moment, self.window)
+        if len(rows) >= self.window and (low is None or rows[0].start > low):
+            return None
+        starts = {self.interval.floor(start) for start in touched}
+        starts |= {row.start for row in rows if low is None or row.start > low}
+        if not self.ask(starts):
+            return None
+        found = self.bars(moment, starts)
+        return [Changed(r, self._is_closed(r.start, now), self._is_closed(r.start, newest)) for r in found]
+
+    def _rows(self, moment: Moment, limit: int) -> list[Row]:
+        assert self._base is not None  # noqa: S101 - it is ready
+        return _merged(self, self._base, moment, limit)
+
+    def _want(self, view: View, low: int, high: int | None, limit: int) -> Want:
+        return Want(view, *self.instrument, self.interval, low, high, limit, high is None)
+
+    def _compare(self, moment: Moment) -> None:
+        """Mark what is different from what was published on the snapshot before."""
+        assert self._was is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
+        (old_base, old), self._was = self._was, None
+        window = min(old_base.window, self._base.window)
+        was, now = _merged(self, old_base, old, window), _merged(self, self._base, moment, window)
+        low = max(_low(was, window), _low(now, window))
+        places = {(row.key, row.start) for row in now}
+        for row in set(was) ^ set(now):
+            if row.start >= low:
+                # A bar that is not there any more cannot be told as a change.
+                self.replaced = self.replaced or (row.key, row.start) not in places
+                self._dirty[row.start] = self._dirty.get(row.start, False) or self._is_closed(row.start, self._newest)
+
+    def _closing(self, newest: int | None) -> list[int]:
+        """Bars that were open and are closed now; some of them may not exist."""
+        if newest is None or self._newest is None or newest <= self._newest:
+            return []
+        found = []
+        bar = self.interval.floor(self._newest)
+        while not self._is_closed(bar, self._newest):
+            if self._is_closed(bar, newest):
+                found.append(bar)
+            bar = self.interval.floor(bar - 1)
+        return found
+
+    def _is_closed(self, start: int, newest: int | None) -> bool:
+        return start <= (newest or 0) - CLOSED_AFTER_US - self.interval.us
+
+
+def _merged(series: Series, base: Base, moment: Moment, limit: int) -> list[Row]:
+    """The newest `limit` bars of a base and a chain."""
+    speed = [
+        Row(key, start, state)
+        for ends in moment.ends.values()
+        for key in ends.keys(series.instrument)
+        for start, state in ends.bars(key, series.interval, 0, None, limit, True).items()
+    ]
+    return first(merge_rows(moment.view, base.rows(), speed), limit, True)
+
+
+def _low(rows: list[Row], limit: int) -> int:
+    """Where the newest `limit` rows begin to be all that there are; with further key columns a start may be cut."""
+    return rows[0].start + 1 if len(rows) >= limit else 0

@@ -1,0 +1,302 @@
+"""All streams of one view: in each turn one moment, the bars that changed, and the clients that are told.
+
+    turn    take the moment -> which rows changed since the last -> their bars, made once -> channels -> clients awake
+
+A turn is synchronous, so whatever a client is given next is of one moment. What has to be read from files first is
+read by a task between two turns, and the next turn goes on with it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+from serving.feed import Feed
+from serving.hot import KEPT_SNAPSHOTS, HotStore
+from serving.problems import ProblemError
+from serving.source import BatchRows
+from serving.stream_channel import Asked, Channel
+from serving.stream_client import Client
+from serving.stream_moment import (
+    Moment,
+    by_instrument,
+    changed_rows,
+    newest_before,
+    rows_since,
+    take_moment,
+)
+from serving.stream_place import Place, decode_place
+from serving.stream_query import StreamQuery
+from serving.stream_series import Series
+from serving.versions_watch import VersionsWatch
+from views.rows import Row
+
+LOADS = 2
+"""Series that are read at once: as many as the pool has threads, so that requests still find their place there."""
+
+RETRY_S = 0.5
+GIVE_UP = 20
+"""Tries to read a series before its clients are told why they get nothing."""
+
+
+class ViewStream:
+    """The streams of the view of one name. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        hot: HotStore,
+        watch: VersionsWatch,
+        feed: Feed,
+        rows: BatchRows,
+        wake: Callable[[], None],
+    ) -> None:
+        self.moment: Moment | None = None
+        self.clients: dict[Client, None] = {}
+        self._name = name
+        self._hot = hot
+        self._watch = watch
+        self._feed = feed
+        self._rows = rows
+        self._wake = wake
+        self._series: dict[tuple[tuple[str, str], int], Series] = {}
+        self._of: dict[tuple[str, ...], list[Series]] = {}
+        self._channels: dict[Asked, Channel] = {}
+        self._told: dict[Series, dict[Channel, None]] = {}
+        self._unsettled: dict[Series, None] = {}
+        self._loading: dict[Series, asyncio.Task[None]] = {}
+        self._tries: dict[Series, int] = {}
+        self._gate = asyncio.Semaphore(LOADS)
+        self._kept: OrderedDict[str, Moment] = OrderedDict()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read or given now."""
+        return not (self._unsettled or self._loading or any(client.awake for client in self.clients))
+
+    def open(self, query: StreamQuery) -> Client:
+        """A new client. It is given something by the next turn."""
+        channels = tuple(self._channel(query, asked) for asked in _asked(query))
+        after = decode_place(query.after, query.fingerprint) if query.after else None
+        client = Client(channels, query.limit, query.fingerprint, after)
+        for channel in channels:
+            channel.clients[client] = None
+            for series in channel.series:
+                series.widen(query.limit)
+                self._unsettled[series] = None
+        self.clients[client] = None
+        self._wake()
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Forget a client, and the channels and series that nobody else has."""
+        del self.clients[client]
+        for channel in client.channels:
+            del channel.clients[client]
+            if channel.clients:
+                continue
+            del self._channels[channel.asked]
+            for series in channel.series:
+                del self._told[series][channel]
+                if not self._told[series]:
+                    self._forget(series)
+        if not self.clients:
+            self.moment = None
+            self._kept.clear()
+
+    def fail(self, problem: ProblemError) -> None:
+        """End every client."""
+        for client in self.clients:
+            client.end(problem)
+
+    def turn(self) -> list[Client]:
+        """Go on to the moment that is now; the clients for whom there is something."""
+        if not self.clients or self._is_starting():
+            return []
+        try:
+            moment = take_moment(self._hot, self._watch.snapshot, self._name)
+        except ProblemError as problem:
+            self.fail(problem)
+            return []
+        if moment is None:  # it is being swapped, and the watch wakes us after it
+            return []
+        old, self.moment = self.moment, moment
+        if old is not None:
+            self._advance(old, moment)
+        self._kept[moment.snapshot.key] = moment
+        while len(self._kept) > KEPT_SNAPSHOTS:
+            self._kept.popitem(last=False)
+        return self._publish(moment)
+
+    def take(self, client: Client) -> bytes:
+        """The next bytes for a client; empty if there are none now."""
+        moment = self.moment
+        if client.over:
+            return b""
+        if moment is None:
+            return self._starting(client)
+        if not client.settled(moment):
+            return self._heartbeat(client, moment, current=False)
+        if client.after is not None:
+            place, client.after = client.after, None
+            parts = self._missed(client, place, moment)
+            if parts is None and not client.settled(moment):
+                client.after = place  # something is read first
+                self._wake()
+                return b""
+            if parts is not None:
+                version = self._kept[place.key].snapshot.version
+                return client.resume(version, parts, moment) or self._heartbeat(client, moment, True, due=True)
+        return client.next(moment) or self._heartbeat(client, moment, current=True)
+
+    def _is_starting(self) -> bool:
+        """Whether the chain is used, but not read yet: what it would give now is older than what clients had."""
+        snapshot = self._watch.snapshot
+        return snapshot is not None and snapshot.chain and not self._feed.caught_up
+
+    def _starting(self, client: Client) -> bytes:
+        snapshot = self._watch.snapshot
+        if not client.beat or snapshot is None:
+            return b""
+        client.beat = False
+        return client.waiting(snapshot.version, self._watch.lag(snapshot.cut))
+
+    def _heartbeat(self, client: Client, moment: Moment, current: bool, due: bool = False) -> bytes:
+        if not client.beat and not due:
+            return b""
+        client.beat = False
+        stands = moment if current else client.moment or moment
+        return client.heartbeat(stands, self._watch.lag(stands.ground(client.partitions(stands)).applied), current)
+
+    def _channel(self, query: StreamQuery, asked: Asked) -> Channel:
+        known = self._channels.get(asked)
+        if known is None:
+            series = tuple(self._one((query.venue, symbol), asked) for symbol in asked.symbols)
+            known = self._channels[asked] = Channel(asked, series, self._hot)
+            for each in series:
+                self._told[each][known] = None
+        return known
+
+    def _one(self, instrument: tuple[str, str], asked: Asked) -> Series:
+        place = instrument, asked.interval.us
+        known = self._series.get(place)
+        if known is None:
+            known = self._series[place] = Series(instrument, asked.interval)
+            self._of.setdefault(instrument, []).append(known)
+            self._told[known] = {}
+        return known
+
+    def _forget(self, series: Series) -> None:
+        del self._told[series], self._series[series.instrument, series.interval.us]
+        self._of[series.instrument].remove(series)
+        if not self._of[series.instrument]:
+            del self._of[series.instrument]
+        self._unsettled.pop(series, None)
+        self._tries.pop(series, None)
+        loading = self._loading.pop(series, None)
+        if loading is not None:
+            loading.cancel()
+
+    def _advance(self, old: Moment, moment: Moment) -> None:
+        """Tell the series what changed between two moments."""
+        if moment.stands_on(old):
+            for p, ends in moment.ends.items():
+                self._touch(changed_rows(old.ends[p], ends))
+            return
+        follows = moment.follows(old)
+        if not follows:
+            self._kept.clear()
+        for series in self._told:
+            series.move(old, follows)
+            self._unsettled[series] = None
+        if follows:  # else everything is given anew
+            for p, ends in moment.ends.items():
+                self._touch(rows_since(ends, old.applied.get(p, 0)))
+
+    def _touch(self, rows: Iterable[Row]) -> None:
+        for instrument, starts in by_instrument(rows).items():
+            for series in self._of.get(instrument, ()):
+                series.touch(starts)
+                self._unsettled[series] = None
+
+    def _publish(self, moment: Moment) -> list[Client]:
+        """Have every series whose changes are known put them; the clients of channels that are settled by it."""
+        told: dict[Channel, None] = {}
+        for series in list(self._unsettled):
+            if not series.ready(moment):
+                self._load(series, moment)
+                continue
+            changed = series.take(moment)
+            for channel in self._told[series]:
+                if series.replaced:
+                    channel.replace()
+                elif changed:
+                    channel.put(changed)
+                told[channel] = None
+            series.replaced = False
+            if series.settled(moment):
+                del self._unsettled[series]
+            else:
+                self._wake()
+        return list({client: None for channel in told if channel.settled(moment) for client in channel.clients})
+
+    def _load(self, series: Series, moment: Moment) -> None:
+        if series not in self._loading:
+            self._loading[series] = asyncio.create_task(self._read(series, moment))
+
+    async def _read(self, series: Series, moment: Moment) -> None:
+        try:
+            async with self._gate:
+                await series.load(moment, self._rows)
+            self._tries.pop(series, None)
+        except ProblemError as problem:
+            tries = self._tries[series] = self._tries.get(series, 0) + 1
+            if tries >= GIVE_UP:
+                for client in [client for channel in self._told[series] for client in channel.clients]:
+                    client.end(problem)
+            await asyncio.sleep(RETRY_S)
+        self._loading.pop(series, None)
+        self._wake()
+
+    def _missed(self, client: Client, place: Place, moment: Moment) -> list[tuple[bytes, bytes]] | None:
+        """The events of what changed since a place; None if that cannot be told, or something has to be read first."""
+        since = list(self._since(place, moment))
+        if not since:
+            return None
+        first = self._kept[place.key]
+        touched = by_instrument(row for rows in since for row in rows)
+        parts = []
+        for channel in client.channels:
+            found = []
+            for series in channel.series:
+                if series.instrument not in touched:
+                    continue
+                newest = newest_before(first, series.instrument, place.applied)
+                changed = series.told(moment, touched[series.instrument], newest)
+                if changed is None:
+                    if not series.settled(moment):
+                        self._unsettled[series] = None
+                    return None
+                found += changed
+            if found:
+                parts.append((moment.view.name.encode(), channel.data(found, moment)))
+        return parts
+
+    def _since(self, place: Place, moment: Moment) -> Iterator[Iterable[Row]]:
+        """The rows of cells beyond a place, through all snapshots since; nothing if it cannot be told."""
+        if place.key not in self._kept or place.applied.keys() != moment.applied.keys():
+            return
+        kept = list(self._kept.values())
+        passed = kept[list(self._kept).index(place.key) :]
+        at = dict(place.applied)
+        if any(not passed[0].snapshot.cut[p] <= at[p] <= moment.applied[p] for p in at):
+            return
+        yield ()
+        for each in passed:
+            for p, ends in each.ends.items():
+                yield rows_since(ends, at[p])
+                at[p] = max(at[p], ends.upto)
+
+
+def _asked(query: StreamQuery) -> Iterator[Asked]:
+    for interval in query.intervals:
+        yield Asked(query.venue, query.symbols, interval, query.iso)
