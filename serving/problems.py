@@ -1,6 +1,7 @@
 """Every refusal as problem JSON (RFC 9457): one exception that carries it, and its bytes.
 
-    {"type": "urn:slackwater:problem:unknown-instrument", "title": "Not Found", "status": 404, "detail": "..."}
+    {"type": "urn:slackwater:problem:unknown-instrument", "title": "Not Found", "status": 404, "detail": "...",
+     "request_id": "..."}
 
 Not here: where exceptions are caught (`serving.edge`, `serving.app`).
 """
@@ -11,6 +12,8 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
+
+from slackwater.request import REQUEST
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:slackwater:problem:"
@@ -55,6 +58,10 @@ class ProblemError(Exception):
             "detail": self.detail,
             **self.more,
         }
+        request = REQUEST.get()
+        # Those about a key all have the same bytes, whatever is wrong with it.
+        if request is not None and self.status != HTTPStatus.UNAUTHORIZED:
+            facts["request_id"] = request.id
         return orjson.dumps(facts)
 
 

@@ -11,6 +11,7 @@ from event_log.names import TopicNames
 from serving.app import create_app
 from serving.guard import GuardOptions
 from serving.keys import KeyStore
+from serving.observed import ObservedOptions
 from serving.service import ServingOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
@@ -37,7 +38,8 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     log, names = KafkaLog(settings.servers), TopicNames(settings.prefix)
-    options = options or ServingOptions(guard=guard_options(settings))
+    observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
+    options = options or ServingOptions(guard=guard_options(settings), observed=observed)
     _warn(settings)
     app = create_app(log, names, VersionStore(settings.home), views, options=options)
     uvicorn.run(
@@ -45,6 +47,7 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
         host=settings.host,
         port=settings.port,
         access_log=False,
+        log_config=None,  # its loggers say what they say in our form
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=5,

@@ -17,6 +17,7 @@ from serving.keyring import KeyRing
 from serving.latency import Latency
 from serving.layers import Layers
 from serving.metrics import Metrics
+from serving.observed import ObservedOptions
 from serving.pool import Pool
 from serving.problems import not_serving
 from serving.proof_watch import ProofWatch
@@ -27,6 +28,7 @@ from serving.source import BatchRows
 from serving.stream_hub import Hub, StreamOptions
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
+from slackwater.request import REQUEST
 from versions.inspector import Inspector
 from versions.store import VersionStore
 from views.definitions import names_of
@@ -47,6 +49,7 @@ class ServingOptions:
     scrub_bytes_per_s: int = 16_000_000
     guard: GuardOptions = field(default_factory=GuardOptions)
     streams: StreamOptions = field(default_factory=StreamOptions)
+    observed: ObservedOptions = field(default_factory=ObservedOptions)
 
 
 class Readiness(NamedTuple):
@@ -131,6 +134,9 @@ class Service:
         found = self.watch.snapshot
         if found is None:
             raise not_serving(self.watch.error or self.watch.log_error or "The service is starting.")
+        request = REQUEST.get()
+        if request is not None:
+            request.version = found.version
         return found
 
     def readiness(self) -> Readiness:
