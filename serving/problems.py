@@ -49,11 +49,16 @@ class ProblemError(Exception):
             headers["Retry-After"] = str(self.retry_after_s)
         return Response(self.body(), self.status, headers, MEDIA_TYPE)
 
+    @property
+    def title(self) -> str:
+        """What HTTP calls the status."""
+        return HTTPStatus(self.status).phrase
+
     def body(self) -> bytes:
         """The JSON document."""
         facts = {
             "type": URN + self.kind,
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             **self.more,

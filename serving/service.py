@@ -9,13 +9,16 @@ from typing import NamedTuple
 from event_log.clock import Clock, SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
+from serving.admission import Admission
 from serving.as_of import AsOf
+from serving.draining import Draining
 from serving.feed import Feed
 from serving.guard import GuardOptions
 from serving.hot import HotStore
 from serving.keyring import KeyRing
 from serving.latency import Latency
 from serving.layers import Layers
+from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.observed import ObservedOptions
 from serving.pool import Pool
@@ -50,6 +53,7 @@ class ServingOptions:
     guard: GuardOptions = field(default_factory=GuardOptions)
     streams: StreamOptions = field(default_factory=StreamOptions)
     observed: ObservedOptions = field(default_factory=ObservedOptions)
+    limits: Limits = field(default_factory=Limits)
 
 
 class Readiness(NamedTuple):
@@ -95,6 +99,9 @@ class Service:
         self.as_of = AsOf(store, views, self.watch, names.trades)
         self.layers = Layers(self)
         self.keys = KeyRing(store.home, self.clock)
+        self.admission = Admission(self.options.limits.requests, self.metrics.registry)
+        self.draining = Draining()
+        self.draining.at_end(self.hub.close)
         self._threads: list[Steps] = []
 
     def step(self) -> None:
@@ -142,7 +149,8 @@ class Service:
     def readiness(self) -> Readiness:
         """Whether the full promise is kept now."""
         snapshot = self.watch.snapshot
-        reasons = list(snapshot.refusals if snapshot else ())
+        reasons = [Draining.REASON] if self.draining.began else []
+        reasons += snapshot.refusals if snapshot else ()
         if snapshot is None:
             reasons.append(self.watch.error or "No version is loaded yet.")
         else:
