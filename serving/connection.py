@@ -25,6 +25,7 @@ from serving.draining import Draining
 from serving.edge import ANSWER_HEADERS
 from serving.limits import Limits
 from serving.problems import MEDIA_TYPE, ProblemError
+from serving.stream import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""
@@ -175,6 +176,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]  # ours, for streams
         self._since_s = self.loop.time()
         self._in_head = True
         self._ignored = self._answered = False
