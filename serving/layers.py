@@ -89,7 +89,7 @@ class Layers:
         if facts is None:
             return Layer("degraded", "The log was not read yet.")
         records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
-        return Layer("up", f"{len(facts.bounds)} partitions, {records:,} records kept.")
+        return Layer("up", f"{records:,} records kept.")
 
     def _speed(self) -> Layer:
         service, snapshot = self._service, self._service.watch.snapshot
@@ -104,7 +104,7 @@ class Layers:
         silent_s = service.clock.elapsed_s() - self._heard_s
         waits = lag == 0 and all(at % GRID == 0 for at in applied.values())  # no cell is open: nothing is to be said
         if silent_s < SILENT_S or waits:
-            return Layer("up", f"{lag:,} records to apply." if lag else "Everything is applied.")
+            return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
         if lag:
             return Layer("down", f"It is not heard; {lag:,} records of the log are not applied.", self._heard_us)
         return Layer("degraded", "It is not heard; nothing is missing yet.", self._heard_us)

@@ -1,5 +1,6 @@
 """A speed worker with its sink on a log in memory: the real tiling, summary, codec and sink, without a pipeline."""
 
+from event_log.clock import Clock
 from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from pipeline.segment import States
@@ -14,10 +15,17 @@ from views.view import View
 class Speed:
     """One process of the speed layer; `step` does one turn, to the log's end."""
 
-    def __init__(self, log: MemoryLog, names: TopicNames, store: VersionStore, views: tuple[View, ...]) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        names: TopicNames,
+        store: VersionStore,
+        views: tuple[View, ...],
+        clock: Clock | None = None,
+    ) -> None:
         self._views = views
         self._summariser = Summariser(views)
-        self._worker = Worker(log, names, store, views, list(log.bounds(names.trades)), HandClock())
+        self._worker = Worker(log, names, store, views, list(log.bounds(names.trades)), clock or HandClock())
         self._sink = PublishDeltas(lambda: log, names, views)
         self._sink.setup()
 

@@ -1,34 +1,42 @@
-"""The page at `/` in a real Chromium, against answers made by `page_server`: it draws, follows, and recovers.
+"""The page at `/` in a real Chromium, on the real service, speed worker and batch run (`page_server`).
 
-Nothing here evaluates texts as code: the page's own Content-Security-Policy forbids it, and stays on. What is shown is
-read from `document.body.dataset` and from the chart's pixels.
+It draws, follows, tells the layers apart, says what is down, and recovers. Nothing here evaluates texts as code: the
+page's own Content-Security-Policy forbids it, and stays on. What is shown is read from `document.body.dataset`, from
+the page's texts and from the chart's pixels, and compared with what the service answers.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from tests.page_server import PARTITION, Market, PageServer
+from serving.guard import GuardOptions
+from serving.keys import KeyStore
+from serving.service import ServingOptions
+from tests.page_server import SECOND_US, VENUE, Market, PageServer
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)  # a deadline, not a pace: what is waited for comes within a second
+expect.set_options(timeout=30_000)  # a deadline, not a pace: what is waited for comes within a second
 
-NOW_US = 1_767_614_400_000_000  # 2026-01-05T12:00:00Z
+LIMIT = 500
 PHONE = {"width": 360, "height": 740}
+BTC = "#venue=binance&symbol=BTCUSDT&interval=5s"
 
-# How many pixels of the chart have a colour of the style sheet, in its lowest drawn row of the main pane or anywhere.
+# How many pixels of the chart have a colour of the style sheet, in the lowest drawn rows of the panes or anywhere.
 COUNT_PIXELS = """(chart, [name, lowest]) => {
   const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   probe.fillStyle = getComputedStyle(chart).getPropertyValue("--" + name).trim();
   const wanted = [1, 3, 5].map((at) => parseInt(probe.fillStyle.slice(at, at + 2), 16));
   const canvases = [...chart.querySelectorAll("canvas")].sort((a, b) => b.width * b.height - a.width * a.height);
   let most = 0;
-  for (const canvas of canvases.slice(0, 2)) {
+  for (const canvas of canvases.slice(0, 4)) {
     const top = lowest ? canvas.height - 2 : 0;
     Object.assign(probe.canvas, { width: canvas.width, height: canvas.height - top });
     probe.drawImage(canvas, 0, -top);
@@ -42,18 +50,73 @@ COUNT_PIXELS = """(chart, [name, lowest]) => {
   return most;
 }"""
 
+# What a reader with a keyboard can come to: every control, with its name; and whether it shows that it has the focus.
+FOCUSED = """() => {
+  const { activeElement: at } = document;
+  const visible = getComputedStyle(at.matches("input[type=radio]") ? at.parentElement : at);
+  return [at.id || at.name || at.textContent.trim(), visible.outlineStyle !== "none" && visible.outlineWidth !== "0px"];
+}"""
 
-@pytest.fixture
-def market() -> Market:
-    """Twelve minutes of trades: a version, and behind its cut some more."""
-    market = Market(NOW_US)
+# Controls without a name, images without a text, ids that stand twice, references to nothing.
+FAULTS = """() => {
+  const named = (e) => e.ariaLabel || e.title || e.textContent.trim() || e.labels?.length || e.ariaLabelledByElements;
+  const controls = [...document.querySelectorAll("a, button, input, select, [tabindex], [role=listbox], dialog")];
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  const pointers = ["for", "aria-controls", "aria-labelledby", "aria-activedescendant"];
+  const aims = pointers.flatMap((name) =>
+    [...document.querySelectorAll(`[${name}]`)].map((e) => e.getAttribute(name)));
+  return [
+    ...controls.filter((e) => !named(e)).map((e) => `no name: ${e.outerHTML.slice(0, 80)}`),
+    ...[...document.querySelectorAll("svg:not([aria-hidden])")].map(() => "an image that is read"),
+    ...ids.filter((id, at) => ids.indexOf(id) !== at).map((id) => `twice: ${id}`),
+    ...aims.filter((id) => !document.getElementById(id)).map((id) => `points at nothing: ${id}`),
+    ...(document.querySelectorAll("h1").length === 1 && document.documentElement.lang ? [] : ["no title or language"]),
+  ];
+}"""
+
+WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+
+# Texts whose contrast with what they stand on is below 4.5, as WCAG AA computes it.
+PALE = """() => {
+  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    probe.clearRect(0, 0, 1, 1);
+    probe.fillStyle = colour;
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b]
+    .map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (e) => {
+    for (let at = e; at; at = at.parentElement) {
+      const found = rgba(getComputedStyle(at).backgroundColor);
+      if (found[3] === 255) return found;
+    }
+  };
+  const texts = [...document.querySelectorAll("body *")].filter((e) =>
+    [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && e.checkVisibility() && !e.disabled);
+  return texts.flatMap((e) => {
+    const [one, other] = [light(rgba(getComputedStyle(e).color)), light(ground(e))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    return contrast < 4.5 ? [`${contrast.toFixed(2)} ${e.id || e.className}: ${e.textContent.trim()}`] : [];
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """Twelve minutes of trades: a version, and behind its cut some more. It only grows."""
+    market = Market(tmp_path_factory.mktemp("market"), time.time_ns() // 1000 - 3600 * SECOND_US)
     market.trade(1500)
+    market.trade(20, "ETHUSDT")
     market.publish()
     market.trade(300)
-    return market
+    yield market
+    market.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(market: Market) -> Iterator[PageServer]:
     """The market, served."""
     with PageServer(market) as server:
@@ -72,7 +135,7 @@ class Visit:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.url = server.url
 
-    def go(self, fragment: str = "") -> "Visit":
+    def go(self, fragment: str = BTC) -> "Visit":
         """Open the page."""
         self.page.goto(self.url + fragment)
         return self
@@ -111,213 +174,312 @@ Open = Callable[..., Visit]
 @pytest.fixture
 def visit(browser: Browser, server: PageServer) -> Iterator[Open]:
     """Opens the page with options of a browser context."""
-    opened: list[AbstractContextManager[object]] = []
+    with ExitStack() as contexts:
 
-    def open_page(fragment: str = "", **options: Any) -> Visit:
-        context = browser.new_context(**options)
-        opened.append(context)
-        return Visit(context, server).go(fragment)
+        def open_page(fragment: str = BTC, at: PageServer = server, **options: Any) -> Visit:
+            return Visit(contexts.enter_context(browser.new_context(**options)), at).go(fragment)
 
-    yield open_page
-    for context in opened:
-        context.__exit__(None, None, None)
+        yield open_page
 
 
-def parts(market: Market, interval: str = "5s") -> dict[str, int]:
-    """How many of the 300 newest bars are of each part."""
-    query = {"venue": market.venue, "symbol": market.symbol, "interval": interval, "limit": "300"}
-    merged = market.answer("/v1/bars", query)[1]["bars"]
-    below = {bar["start"]: bar["trades"] for bar in market.answer("/v1/bars", {**query, "layer": "batch"})[1]["bars"]}
-    found = {"batchBars": 0, "bothBars": 0, "speedBars": 0}
-    for bar in merged:
-        found[
-            "speedBars"
-            if bar["start"] not in below
-            else "bothBars"
-            if below[bar["start"]] < bar["trades"]
-            else "batchBars"
-        ] += 1
-    return found
+def answer(server: PageServer, path: str = "v1/bars", **query: Any) -> Any:
+    """What the service answers, by default the bars that the page has to show."""
+    defaults = {"venue": VENUE, "symbol": "BTCUSDT", "interval": "5s", "limit": LIMIT} if path == "v1/bars" else {}
+    return httpx.get(server.url + path, params={**defaults, **query}, timeout=20).json()
 
 
-def test_it_draws_candles_and_asks_no_other_host(visit: Open, server: PageServer) -> None:
-    seen = visit()
-    seen.shows(state="live", version=1, bars=len_of(server.market), venue="binance", symbol="BTCUSDT", interval="5s")
-    seen.wait_for(lambda: seen.pixels("up") > 200 and seen.pixels("down") > 200)
+def settled(server: PageServer, **query: Any) -> dict[str, Any]:
+    """What the page has to show once everything in the log is applied."""
+    end = server.market.appended
+    for _ in range(2000):
+        ready = answer(server, "health/ready")
+        if ready["ready"] and ready["layers"]["speed"]["applied"] == end:
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("The speed layer did not apply the log.")
+    merged = answer(server, **query)["bars"]
+    below = {bar["start"]: bar["trades"] for bar in answer(server, layer="batch", **query)["bars"]}
+    part = [
+        "speed" if bar["start"] not in below else "both" if below[bar["start"]] < bar["trades"] else "batch"
+        for bar in merged
+    ]
+    return {
+        "bars": len(merged),
+        "trades": sum(bar["trades"] for bar in merged),
+        "last": merged[-1]["close"],
+        **{f"{name}Bars": part.count(name) for name in ("batch", "both", "speed")},
+    }
+
+
+def test_it_draws_candles_and_flow_and_asks_no_other_host(visit: Open, server: PageServer) -> None:
+    seen = visit("")
+    seen.shows(state="live", venue="binance", symbol="BTCUSDT", interval="5s", **settled(server))
+    seen.wait_for(lambda: all(seen.pixels(colour) > 100 for colour in ("up", "down", "bought", "sold", "flow")))
     assert {urlsplit(url).netloc for url in seen.asked} == {f"127.0.0.1:{server.port}"}
     assert seen.complaints == []
 
 
-def test_it_says_what_the_answer_stands_on(visit: Open, market: Market) -> None:
-    market.lag_records = 1234
-    page = visit().page
-    expect(page.locator("#version")).to_have_text("1")
-    expect(page.locator("#lag")).to_have_text("1,234 records")
+def test_it_says_what_the_answer_stands_on(visit: Open, server: PageServer) -> None:
+    seen = visit()
+    seen.shows(state="live", **settled(server))
+    about = answer(server)["answer"]
+    page = seen.page
+    expect(page.locator("#version")).to_have_text(f"v{about['version']}")
     expect(page.locator("#complete")).to_have_text("yes")
-    expect(page.locator("#trades")).to_have_text("1,800")
-    expect(page.locator("#partitions tr")).to_have_text(PARTITION + "1,500" + "1,800" + "300")
-    expect(page.locator("#layers")).to_contain_text("version 1, proven equal")
-    expect(page.locator("#versions li[aria-current]")).to_contain_text("proven equal")
+    ((partition, cut),) = about["cut"].items()
+    applied = about["applied"][partition]
+    row = f"{partition}{cut:,}{applied:,}{applied - cut:,}"
+    expect(page.locator("#partitions tr")).to_have_text(row)
+    for name, text in (("Log", "records kept"), ("Speed", "Everything is applied"), ("Batch", "proven equal")):
+        expect(page.locator("#layers li").filter(has_text=name)).to_contain_text(text)
+    served = page.locator("#handoffs li[aria-current]")
+    proof = answer(server, "v1/versions")["versions"][0]["proof"]
+    expect(served).to_contain_text("equal")
+    expect(served).to_contain_text(f"{proof['records']:,} records · {proof['compared']:,} cells compared")
     expect(page.get_by_role("link", name="www.tradingview.com")).to_be_visible()
 
 
-def test_bars_are_told_apart_by_their_part(visit: Open, market: Market) -> None:
-    market.trade(3, late_us=200_000_000)
+def test_new_trades_appear_by_the_stream(visit: Open, market: Market, server: PageServer) -> None:
     seen = visit()
-    expected = parts(market)
-    assert all(expected.values())
-    seen.shows(**expected)
-    seen.wait_for(lambda: seen.pixels("batch-volume") > 200 and seen.pixels("speed-volume") > 200)
-
-
-def test_new_trades_appear_without_a_reload(visit: Open, market: Market) -> None:
-    seen = visit()
-    seen.shows(state="live", trades=1800)
+    seen.shows(state="live", follows="stream", **settled(server))
+    polls = sum("v1/bars" in url for url in seen.asked)
     market.trade(40)
-    seen.shows(trades=1840, bars=len_of(market), last=last_price(market))
-    expect(seen.page.locator("#partitions .speed")).to_have_text("340")
-
-
-def test_a_late_trade_makes_a_bar_between_others(visit: Open, market: Market) -> None:
-    market.now_us += 60_000_000
-    market.trade(10)
-    seen = visit()
-    before = len_of(market)
-    seen.shows(bars=before)
-    market.trade(1, late_us=30_000_000)
-    seen.shows(state="live", bars=before + 1, trades=1811)
-    market.trade(40)
-    seen.shows(state="live", trades=1851, bars=len_of(market))
+    seen.shows(**settled(server))
+    assert sum("v1/bars" in url for url in seen.asked) == polls
     assert seen.complaints == []
 
 
-def test_the_lag_is_new_while_the_answer_is_the_same(visit: Open, market: Market) -> None:
+def test_a_late_trade_to_a_closed_bar_is_marked(visit: Open, market: Market, server: PageServer) -> None:
     seen = visit()
-    seen.shows(lag=0)
-    market.lag_records = 7
-    seen.shows(lag=7)
-    expect(seen.page.locator("#lag")).to_have_text("7 records")
-
-
-def test_the_seam_moves_when_a_version_is_published(visit: Open, market: Market) -> None:
-    seen = visit()
-    seen.shows(version=1, **parts(market))
-    before = int(seen.data("seam"))
-    seen.wait_for(lambda: seen.pixels("batch", lowest=True) > 0)
-    dry = seen.pixels("batch", lowest=True)
+    seen.shows(state="live", **settled(server))
+    before = int(seen.data("corrected"))
+    market.trade(1, late_us=400 * SECOND_US)
+    seen.shows(**settled(server))
+    seen.shows(corrected=before + 1)
+    seen.wait_for(lambda: seen.pixels("fair") > 10)
     market.publish()
-    seen.shows(version=2, speedBars=0, bothBars=0)
-    assert int(seen.data("seam")) > before
-    seen.wait_for(lambda: seen.pixels("batch", lowest=True) > dry + 50)
-    expect(seen.page.locator("#versions li")).to_have_count(2)
+    seen.shows(version=answer(server)["answer"]["version"])
+    expect(seen.page.locator("#restatements")).to_contain_text("late trade")
+    again = visit()
+    again.shows(corrected=re.compile("[1-9]"))
+    assert seen.complaints == again.complaints == []
 
 
-def test_a_question_is_kept_in_the_address(visit: Open, market: Market) -> None:
-    seen = visit("#venue=binance&symbol=BTCUSDT&interval=1m")
-    seen.shows(state="live", interval="1m", bars=len_of(market, "1m"), **parts(market, "1m"))
-    seen.page.get_by_label("1s", exact=True).check(force=True)
-    seen.shows(state="live", interval="1s", bars=300)
-    assert seen.page.url.endswith("#venue=binance&symbol=BTCUSDT&interval=1s")
-    seen.page.reload()
-    seen.shows(state="live", interval="1s", bars=300)
-
-
-def test_it_is_used_by_the_keyboard_alone(visit: Open) -> None:
+def test_the_seam_moves_when_a_version_is_published(visit: Open, market: Market, server: PageServer) -> None:
+    market.trade(60)
     seen = visit()
-    seen.shows(state="live")
-    seen.page.keyboard.press("Tab")
-    expect(seen.page.get_by_label("Instrument")).to_be_focused()
-    seen.page.keyboard.press("Tab")
-    seen.page.keyboard.press("ArrowRight")
-    seen.shows(state="live", interval="1m")
-    seen.page.keyboard.press("Tab")
-    expect(seen.page.locator("#chart")).to_be_focused()
-    for key in ("ArrowLeft", "+", "-", "End"):
-        seen.page.keyboard.press(key)
+    seen.shows(**settled(server))
+    before, dry = int(seen.data("seam")), seen.pixels("batch", lowest=True)
+    manifest = market.publish()
+    seen.shows(version=manifest.version, **settled(server))
+    seen.shows(speedBars=0)
+    assert int(seen.data("seam")) > before
+    seen.wait_for(lambda: seen.pixels("batch", lowest=True) > dry + 20)
+    moved = sum(span.upto - span.start for span in manifest.proof.spans)
+    expect(seen.page.locator("#note")).to_have_text(f"v{manifest.version} published, {moved:,} records moved")
+
+
+def test_scrolling_back_loads_older_bars(visit: Open, server: PageServer) -> None:
+    seen = visit(BTC.replace("5s", "1s"))
+    everything = settled(server, interval="1s", limit=10_000)
+    assert everything["bars"] > LIMIT
+    seen.shows(state="live", bars=LIMIT)
+    chart = seen.page.locator("#chart")
+    chart.focus()
+    for _ in range(100):
+        chart.press("Home")
+        if int(seen.data("bars")) == everything["bars"]:
+            break
+    seen.shows(**everything, first=answer(server, interval="1s", limit=10_000)["bars"][0]["start"])
     assert seen.complaints == []
 
 
-def test_it_says_that_the_server_is_gone_and_comes_back_by_itself(
-    visit: Open, server: PageServer, market: Market
-) -> None:
+def test_an_instrument_is_found_by_typing(visit: Open) -> None:
     seen = visit()
-    seen.shows(state="live", trades=1800)
+    seen.shows(state="live", symbol="BTCUSDT")
+    seen.page.locator("h1").click()
+    seen.page.keyboard.press("/")
+    field = seen.page.get_by_role("combobox", name="Instrument")
+    expect(field).to_be_focused()
+    expect(seen.page.get_by_role("option")).to_have_text(["BTCUSDTbinance", "ETHUSDTbinance"])
+    field.fill("eth")
+    expect(seen.page.get_by_role("option")).to_have_text(["ETHUSDTbinance"])
+    seen.page.keyboard.press("Enter")
+    seen.shows(state="live", symbol="ETHUSDT", trades=20)
+    expect(field).to_have_value("ETHUSDT · binance")
+    assert seen.page.url.endswith("symbol=ETHUSDT&interval=5s")
+    seen.page.reload()
+    seen.shows(state="live", symbol="ETHUSDT", trades=20)
+
+
+def test_it_is_used_by_the_keyboard_alone(visit: Open, server: PageServer) -> None:
+    seen = visit()
+    seen.shows(state="live", **settled(server))
+    reached = []
+    for _ in range(40):
+        seen.page.keyboard.press("Tab")
+        name, shown = seen.page.evaluate(FOCUSED)
+        if seen.page.evaluate("() => document.activeElement === document.body"):
+            break
+        assert shown, f"{name} has the focus and does not show it"
+        reached.append(name)
+    controls = ["Skip to the chart", "instrument", "interval", "theme", "help-open", "chart"]
+    assert reached[: len(controls)] == controls
+    assert reached[len(controls) :] == ["API", "Versions", "Metrics", "www.tradingview.com", "notice"]
+    seen.page.locator("#chart").focus()
+    for key in ("ArrowLeft", "ArrowLeft", "+", "-"):
+        seen.page.keyboard.press(key)
+    bar = answer(server)["bars"][-2]
+    expect(seen.page.locator("#spoken")).to_contain_text(f"{bar['trades']} (")
+    seen.page.keyboard.press("4")
+    seen.shows(state="live", interval="1m")
+    seen.page.keyboard.press("?")
+    expect(seen.page.get_by_role("dialog", name="Keys")).to_be_visible()
+    seen.page.keyboard.press("Escape")
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_it_can_be_read_and_every_control_has_a_name(scheme: str, visit: Open, server: PageServer) -> None:
+    seen = visit(color_scheme=scheme)
+    seen.shows(state="live", **settled(server))
+    expect(seen.page.locator("#handoffs li[aria-current]")).to_be_visible()
+    assert seen.page.evaluate(FAULTS) == []
+    assert seen.page.evaluate(PALE) == []
+    seen.page.get_by_role("button", name="Keys").click()
+    assert seen.page.evaluate(PALE) == []
+
+
+def test_it_survives_a_restart_of_the_server(visit: Open, market: Market, server: PageServer) -> None:
+    seen = visit()
+    seen.shows(state="live", **settled(server))
     server.stop()
     seen.shows(state="offline")
-    expect(seen.page.get_by_role("status")).to_have_text("Server unreachable, trying again")
-    expect(seen.page.locator("#layers")).to_have_text("Serviceunreachable")
+    expect(seen.page.get_by_role("status").first).to_have_text("Server unreachable, trying again")
+    expect(seen.page.get_by_role("alert").first).to_contain_text("The server has not answered since")
     market.trade(5)
-    market.publish()
+    version = market.publish().version
     server.start()
-    seen.shows(state="live", trades=1805, version=2)
+    seen.shows(state="live", version=version, **settled(server))
+    expect(seen.page.locator("#banner")).to_be_hidden()
 
 
-def test_without_a_trade_it_waits_for_the_first(browser: Browser) -> None:
-    market = Market(NOW_US)
-    with PageServer(market) as server, browser.new_context() as context:
-        seen = Visit(context, server).go()
+def test_a_speed_layer_that_is_down_is_said_with_what_the_bars_still_are(
+    visit: Open, market: Market, server: PageServer
+) -> None:
+    seen = visit()
+    seen.shows(state="live", **settled(server))
+    market.speaks = False
+    try:
+        market.trade(30)
+        banner = seen.page.locator("#banner")
+        expect(banner).to_contain_text("The speed layer is down since")
+        expect(banner).to_contain_text("30 records of the log are not in these bars")
+        expect(seen.page.locator("#layers li").filter(has_text="Speed")).to_contain_text("down for")
+        seen.shows(lag=30, state="live")
+    finally:
+        market.speaks = True
+    expect(banner).to_be_hidden()
+    seen.shows(**settled(server))
+
+
+def test_without_a_trade_it_waits_for_the_first(visit: Open, tmp_path: Path) -> None:
+    market = Market(tmp_path, time.time_ns() // 1000 - 60 * SECOND_US)
+    with PageServer(market) as server:
+        seen = visit("", at=server)
         seen.shows(state="waiting")
         expect(seen.page.locator("#message")).to_contain_text("No trades yet")
+        expect(seen.page.locator("#handoffs")).to_contain_text("None published yet")
         market.trade(30)
         seen.shows(state="live", trades=30, version=0, batchBars=0, seam="")
         expect(seen.page.locator("#message")).to_be_hidden()
+    market.close()
 
 
-def test_a_refused_layer_is_said(visit: Open, market: Market) -> None:
-    market.refusal = "The topic was created again: its id is not the version's."
-    seen = visit()
-    seen.shows(state="live", refused="true", complete="false", speedBars=0, trades=1500)
-    expect(seen.page.get_by_role("alert")).to_have_text(market.refusal)
-    expect(seen.page.locator("#layers")).to_contain_text("not ready")
-    market.refusal = ""
-    seen.shows(refused="false", complete="true", trades=1800)
-    expect(seen.page.locator("#refusal")).to_be_hidden()
+def test_a_log_that_does_not_fit_leaves_batch_alone_and_says_so(visit: Open, tmp_path: Path) -> None:
+    market = Market(tmp_path, time.time_ns() // 1000 - 3600 * SECOND_US)
+    market.trade(200)
+    market.publish()
+    market.speaks = False
+    market.lose()
+    with PageServer(market) as server:
+        seen = visit(at=server)
+        seen.shows(state="live", refused="true", complete="false", speedBars=0, trades=200)
+        expect(seen.page.locator("#banner")).to_contain_text("Batch only: version 1, up to")
+        expect(seen.page.locator("#layers")).to_contain_text("was created again")
+    market.close()
 
 
-def test_a_service_that_does_not_serve_yet_is_waited_for(visit: Open, market: Market) -> None:
-    market.problem = "The delta topic is not read yet: 12 deltas to go. See /health/ready."
-    seen = visit("#venue=binance&symbol=BTCUSDT&interval=5s")
-    seen.shows(state="waiting")
-    expect(seen.page.locator("#message")).to_contain_text(market.problem)
-    expect(seen.page.locator("#layers")).to_contain_text("not ready")
-    market.problem = ""
-    seen.shows(state="live", trades=1800)
+def test_where_the_stream_is_refused_it_polls_and_says_so(visit: Open, market: Market, server: PageServer) -> None:
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "Too many streams."}')
+
+    seen = visit("#venue=none&symbol=NONE&interval=5s")
+    seen.page.route("**/v1/stream/**", refuse)
+    seen.page.goto(server.url + BTC)
+    seen.page.reload()
+    seen.shows(state="live", follows="polling", **settled(server))
+    expect(seen.page.get_by_role("status").first).to_have_attribute("title", "The stream is refused: Too many streams.")
+    market.trade(7)
+    seen.shows(**settled(server))
+    market.trade(1, late_us=200 * SECOND_US)
+    seen.shows(corrected=re.compile("[1-9]"), **settled(server))
 
 
-@pytest.mark.parametrize("interval", ["1s", "1d"])
-def test_a_phone_scrolls_no_way_but_down(interval: str, visit: Open, market: Market) -> None:
-    market.symbol = "A-VERY.LONG/SYMBOL:OF-SIXTY-FOUR_CHARACTERS.THAT/NOBODY:EVER-MADE"[:64]
-    market.refusal = "x" * 300
-    seen = visit(f"#interval={interval}", viewport=PHONE, has_touch=True)
-    seen.shows(state="live", interval=interval)
-    widths = seen.page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert widths == [PHONE["width"], PHONE["width"]]
+def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Open, market: Market) -> None:
+    _, text = KeyStore(market.store.home).create("page", "read", 1)
+    with PageServer(market, options=ServingOptions(guard=GuardOptions(require_key=True))) as server:
+        seen = visit("", at=server)
+        seen.shows(state="locked")
+        field = seen.page.get_by_label("Key", exact=True)
+        expect(field).to_be_focused()
+        field.fill("slackwater_wrong")
+        field.press("Enter")
+        expect(seen.page.locator("#door-reason")).to_contain_text("This key is not accepted")
+        field.fill(text)
+        seen.page.get_by_role("button", name="Use this key").click()
+        seen.shows(state="live", follows="stream", symbol="BTCUSDT")
+        seen.page.reload()
+        seen.shows(state="live", follows="stream")
+        assert not any(text in url for url in seen.asked)
+        assert text not in str(seen.page.context.storage_state()), "it is in no cookie and no local storage"
+        KeyStore(market.store.home).revoke("page", 2)
+        server.stop()
+        server.start()
+        seen.shows(state="locked")
+        expect(seen.page.locator("#door")).to_be_visible()
 
 
-def test_it_is_dark_or_light_as_the_reader_is(visit: Open) -> None:
+def test_a_phone_scrolls_no_way_but_down(visit: Open) -> None:
+    seen = visit(viewport=PHONE, has_touch=True)
+    seen.shows(state="live")
+    seen.page.locator("#banner").evaluate("banner => { banner.hidden = false; banner.textContent = 'x'.repeat(300); }")
+    for interval in ("1s", "1d"):
+        seen.page.get_by_text(interval, exact=True).click()
+        seen.shows(state="live", interval=interval)
+        widths = seen.page.evaluate(WIDTHS)
+        assert widths == [PHONE["width"], PHONE["width"]]
+
+
+def test_it_is_dark_or_light_as_the_reader_is_and_as_he_chooses(visit: Open) -> None:
     seen = visit(color_scheme="dark")
     seen.shows(state="live")
     assert brightness(seen) < 60
-    seen.wait_for(lambda: seen.pixels("up") > 200)
-    dark = seen.page.locator("#chart").evaluate("chart => getComputedStyle(chart).getPropertyValue('--up')")
+    seen.wait_for(lambda: seen.pixels("up") > 100)
     seen.page.emulate_media(color_scheme="light")
-    assert brightness(seen) > 200
-    seen.wait_for(lambda: seen.pixels("up") > 200)
-    assert dark != seen.page.locator("#chart").evaluate("chart => getComputedStyle(chart).getPropertyValue('--up')")
+    seen.wait_for(lambda: brightness(seen) > 200)
+    seen.wait_for(lambda: seen.pixels("up") > 100)
+    seen.page.keyboard.press("t")
+    seen.wait_for(lambda: brightness(seen) < 60)
+    seen.page.reload()
+    assert brightness(seen) < 60, "what was chosen is kept"
+    seen.shows(state="live")
+    seen.page.get_by_role("button", name="Light theme").click()
+    seen.wait_for(lambda: brightness(seen) > 200)
 
 
 def brightness(seen: Visit) -> float:
     """Of the page's ground, 0 to 255."""
     colour = seen.body.evaluate("body => getComputedStyle(body).backgroundColor")
     return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
-
-
-def len_of(market: Market, interval: str = "5s") -> int:
-    """How many bars the page has to show."""
-    return sum(parts(market, interval).values())
-
-
-def last_price(market: Market) -> str:
-    """The newest trade's price as the service writes it."""
-    query = {"venue": market.venue, "symbol": market.symbol, "interval": "5s", "limit": "1"}
-    return str(market.answer("/v1/bars", query)[1]["bars"][-1]["close"])

@@ -1,43 +1,44 @@
-// The page: what is asked (instrument and interval, kept in the address), two loops that ask, and the state they show.
+// The page: what is asked (instrument and interval, kept in the address), what is followed, and what is shown of it.
 //
-//     follow   four times a second: the newest bars, and once for each version its batch part
-//     survey   every two seconds: instruments, versions, readiness
+//     follow   the stream of bars, or polling where it is refused; once for each version its batch part
+//     survey   every two seconds: readiness and layers; more seldom instruments, versions, restatements, figures
+//     render   at most once a frame
 //
-// `document.body.dataset` says what is shown, for tests and styles: state (waiting, live, offline), venue, symbol,
-// interval, version, bars, trades, batchBars, bothBars, speedBars, seam (start of the newest bar with a batch part),
-// last, lag, complete, refused, answers (how many were shown).
+// `document.body.dataset` says what is shown, for tests and styles: state (waiting, live, offline, locked), follows
+// (stream, polling), venue, symbol, interval, version, bars, trades, batchBars, bothBars, speedBars, corrected, seam
+// (start of the newest bar with a batch part), first, last, lag, complete, refused, renders (how often was drawn).
 
-import { Problem, Unreachable, barsPath, get } from "./api.js";
+import { Problem, Unreachable, barsPath, get, getText } from "./api.js";
 import { PriceChart } from "./chart.js";
+import { byId, say } from "./dom.js";
+import { addDoor, showDoor } from "./door.js";
+import { Figures } from "./figures.js";
+import { Follower } from "./follow.js";
 import { digitsOf } from "./format.js";
-import {
-  byId,
-  clearAnswer,
-  say,
-  showAnswer,
-  showHealth,
-  showLast,
-  showMessage,
-  showReadout,
-  showVersions,
-} from "./panel.js";
-import { countParts, seamIndex, withParts } from "./seam.js";
+import { noteVersion, showHandoffs, showRestatements } from "./handoffs.js";
+import { showBanner, showLayers } from "./layers.js";
+import { clearAnswer, showAnswer, showFigures, showLast, showMessage, showReadout, spoken } from "./panel.js";
+import { Picker } from "./picker.js";
+import { Series, seamIndex } from "./series.js";
+import { addShortcuts } from "./shortcuts.js";
+import { addTheme, toggleTheme } from "./theme.js";
 
-const INTERVALS = ["1s", "5s", "1m", "5m", "15m", "1h", "1d"];
-const LIMIT = 300;
-const POLL_MS = 250;
-const SLOWEST_POLL_MS = 4000;
-const HIDDEN_POLL_MS = 10_000;
+const INTERVALS_S = { "1s": 1, "5s": 5, "15s": 15, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400 };
+const INTERVALS = Object.keys(INTERVALS_S);
+const PUBLISHED = ["1h", "1m", "1s"]; // intervals that restatements are told for, the coarsest first
+const LIMIT = 500;
+const MOST_BARS = 10_000;
 const SURVEY_MS = 2000;
+const SELDOM = 4; // surveys between two looks at what changes seldom
+const AGAIN_MS = 400;
+const TOLD_VERSIONS = 6;
 
 const data = document.body.dataset;
-const page = { asked: askedByAddress(), instruments: [], shown: null, hovered: null, batch: null, answers: 0 };
-const chart = new PriceChart(byId("chart"), (bar) => {
-  page.hovered = bar?.start ?? null;
-  readOut();
-});
-let wake = () => {};
-let abort = new AbortController();
+const page = { asked: askedByAddress(), instruments: new Map(), health: null, away: null, surveys: 0, figures: new Figures() };
+const chart = new PriceChart(byId("chart"), { onHover: hover, onOlder: loadOlder });
+const picker = new Picker(ask);
+const follower = new Follower({ handle, tell, limit: LIMIT });
+begin();
 
 // ---------------------------------------------------------------- what is asked
 
@@ -52,203 +53,346 @@ function ask(change) {
   if (Object.keys(asked).every((name) => asked[name] === page.asked[name])) return;
   page.asked = asked;
   if (asked.venue !== null) history.replaceState(null, "", `#${new URLSearchParams(asked)}`);
-  page.shown = page.hovered = page.batch = null;
-  chart.clear();
+  begin();
+}
+
+/** Show nothing of what was asked before, and follow what is asked now. */
+function begin() {
+  const { asked } = page;
+  Object.assign(page, { series: new Series(), answer: null, batchVersion: null, lag: null, hovered: null });
+  Object.assign(page, { exhausted: false, loadingOlder: null, restated: null, digits: 0, change: null });
+  chart.clear(INTERVALS_S[asked.interval] < 60);
   clearAnswer();
   showMessage("Loading");
   describe("waiting", "Loading");
   showControls();
-  abort.abort(new DOMException("Another question is asked.", "AbortError"));
-  abort = new AbortController();
-  wake();
+  if (asked.venue !== null) follower.follow(asked);
 }
 
 function showControls() {
   const { venue, symbol, interval } = page.asked;
   for (const radio of byId("intervals").querySelectorAll("input")) radio.checked = radio.value === interval;
-  const select = byId("instrument");
-  const asked = venue === null ? [] : [[venue, symbol]];
-  const names = new Set([...page.instruments, ...asked].map((name) => name.join(" ")));
-  if (names.size === 0) return;
-  if (select.dataset.names !== [...names].join()) {
-    select.dataset.names = [...names].join();
-    select.replaceChildren(...[...names].map((name) => new Option(name.split(" ").reverse().join(" · "), name)));
-    select.disabled = false;
-  }
-  select.value = `${venue} ${symbol}`;
+  picker.show([...page.instruments.values()], venue === null ? null : { venue, symbol });
 }
 
-function addControls() {
-  for (const interval of INTERVALS) {
-    const label = document.createElement("label");
-    const radio = document.createElement("input");
-    Object.assign(radio, { type: "radio", name: "interval", value: interval });
-    radio.addEventListener("change", () => ask({ interval }));
-    label.append(radio, interval);
-    byId("intervals").append(label);
+// ---------------------------------------------------------------- what comes
+
+function handle(name, found) {
+  if (name === "snapshot") takeSnapshot(found);
+  else if (name === "bars") takeBars(found);
+  else if (name === "version") takeAnswer(found);
+  else if (name === "heartbeat") takeAnswer({ applied: found.applied, complete: found.complete, version: found.version }, found.lag);
+}
+
+function takeSnapshot({ bars, answer, polled = false }) {
+  const { series } = page;
+  if (polled && bars === page.polled) return takeAnswer(answer);
+  page.polled = bars;
+  if (polled) series.correct(new Map(series.changed(bars).map((bar) => [bar.start, "late trades"])));
+  const older = series.bars.length > bars.length;
+  series.replace(bars, polled || older);
+  takeAnswer(answer);
+  if (older && !polled) loadAgain();
+  draw(null);
+}
+
+function takeBars({ bars, answer }) {
+  draw(page.series.put(bars, "late trades"));
+  if (answer) takeAnswer(answer);
+}
+
+function takeAnswer(answer, lag = null) {
+  page.answer = { ...page.answer, ...answer };
+  if (lag !== null) page.lag = lag;
+  draw({ first: page.series.bars.length, inserted: false });
+  if (page.answer.definition && page.batchVersion !== page.answer.version) loadBatch();
+}
+
+/** The batch view's part of what is loaded: with it the seam moves. Asked until it is of the version that is served. */
+async function loadBatch() {
+  const { asked, series } = page;
+  if (page.loadingBatch === series) return;
+  page.loadingBatch = series;
+  while (page.series === series && page.batchVersion !== page.answer.version) {
+    try {
+      const limit = Math.min(MOST_BARS, Math.max(LIMIT, series.bars.length));
+      const { data: below } = await get(barsPath(asked, limit, { layer: "batch" }));
+      if (page.series !== series) break;
+      if (below.answer.version === page.answer.version) {
+        series.takeBatch(page.answer.layer === "batch" ? series.bars : below.bars);
+        const before = page.batchVersion;
+        page.batchVersion = below.answer.version;
+        draw(null);
+        if (before !== null) published(page.batchVersion);
+        surveySeldom();
+        break;
+      }
+    } catch (error) {
+      if (!(error instanceof Problem || error instanceof Unreachable)) throw error; // `follow` says what is wrong
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
-  byId("instrument").addEventListener("change", (event) => {
-    const [venue, symbol] = event.target.value.split(" ");
-    ask({ venue, symbol });
-  });
-  window.addEventListener("hashchange", () => ask(askedByAddress()));
-  document.addEventListener("visibilitychange", () => wake());
+  page.loadingBatch = null;
+}
+
+async function published(version) {
+  const { data: found } = await get("v1/versions").catch(() => ({ data: { versions: [] } }));
+  noteVersion(version, found.versions.find((each) => each.version === version)?.proof.records ?? null);
+}
+
+/** Bars before the oldest, for who scrolls back. */
+async function loadOlder() {
+  const { asked, series } = page;
+  if (page.loadingOlder !== null || page.exhausted || page.batchVersion === null) return;
+  if (series.bars.length === 0 || series.bars.length >= MOST_BARS) return;
+  const end = series.bars[0].start;
+  page.loadingOlder = end;
+  try {
+    const [merged, below] = await Promise.all([
+      get(barsPath(asked, LIMIT, { end })),
+      get(barsPath(asked, LIMIT, { end, layer: "batch" })),
+    ]);
+    if (page.series !== series || series.bars[0]?.start !== end) return;
+    series.takeBatch(page.answer.layer === "batch" ? merged.data.bars : below.data.bars, true);
+    series.prepend(merged.data.bars);
+    page.exhausted = merged.data.bars.length < LIMIT;
+    draw(null);
+  } catch (error) {
+    if (!(error instanceof Problem || error instanceof Unreachable)) throw error; // asked again at the next move
+  } finally {
+    if (page.loadingOlder === end) page.loadingOlder = null;
+  }
+}
+
+/** After a stream that could not be resumed: what was scrolled back to may have changed meanwhile. */
+async function loadAgain() {
+  const { asked, series } = page;
+  const limit = Math.min(MOST_BARS, series.bars.length);
+  const found = await get(barsPath(asked, limit)).catch(() => null); // lost again: the next snapshot asks again
+  if (found === null || page.series !== series) return;
+  const newest = series.bars.slice(-LIMIT)[0]?.start ?? 0;
+  const recent = series.bars.filter((bar) => bar.start >= newest);
+  series.replace([...found.data.bars.filter((bar) => bar.start < newest), ...recent]);
+  draw(null);
+}
+
+function tell(state, detail) {
+  const answers = state === "live" || state === "polling";
+  if (answers) page.away = null;
+  showDoor(state === "locked");
+  if (answers) data.follows = state === "live" ? "stream" : "polling";
+  if (state === "live") describeBars("Live");
+  else if (state === "polling") describeBars("Live by polling", `The stream is refused: ${detail}`);
+  else if (state === "away") away();
+  else if (state === "locked") describe("locked", "Key needed");
+  else if (state === "refused") refused(detail);
+}
+
+function describeBars(text, title = "") {
+  page.live = [text, title];
+  draw({ first: page.series.bars.length, inserted: false });
+}
+
+function away() {
+  page.away ??= Date.now() * 1000;
+  page.health = null;
+  describe("offline", "Server unreachable, trying again");
+  showLayers(null);
+  showBannerNow();
+  if (page.series.bars.length === 0) showMessage("Server unreachable", "This page keeps trying.");
+}
+
+function refused(error) {
+  if (!(error instanceof Problem)) console.error(error);
+  const missing = error.status === 404;
+  describe("waiting", missing ? "No trades yet" : "Waiting for the service");
+  if (page.series.bars.length === 0) showMessage(missing ? "No trades yet" : "Not served", error.message);
 }
 
 // ---------------------------------------------------------------- what is shown
 
-function describe(state, text) {
+function describe(state, text, title = "") {
   data.state = state;
   say("status", text);
-  data.interval = page.asked.interval;
-  data.venue = page.asked.venue ?? "";
-  data.symbol = page.asked.symbol ?? "";
+  byId("status").title = title;
+  const { venue, symbol, interval } = page.asked;
+  Object.assign(data, { interval, venue: venue ?? "", symbol: symbol ?? "" });
 }
 
-function show(answered, lag) {
-  const { bars: merged, answer } = answered;
-  const known = page.shown;
-  page.answers += 1;
-  data.answers = page.answers;
-  if (known === null || known.answered !== answered || known.batch !== page.batch) {
-    const below = answer.layer === "batch" ? merged : (page.batch?.bars ?? []);
-    const bars = withParts(merged, below);
-    page.shown = { answered, answer, bars, batch: page.batch, digits: digitsOf(bars.map((bar) => bar.close)) };
-    chart.show(bars, answer.version, answer.layer !== "batch");
-    showParts(bars);
-    readOut();
+/** Draw at the next frame what changed: from the bar `first` on, or everything (null). */
+function draw(change) {
+  if (page.drawing) {
+    const both = page.change !== null && change !== null;
+    const first = both ? Math.min(page.change.first, change.first) : 0;
+    page.change = both ? { first, inserted: page.change.inserted || change.inserted } : null;
+    return;
   }
-  const { bars } = page.shown;
+  page.drawing = true;
+  page.change = change;
+  requestAnimationFrame(() => {
+    page.drawing = false;
+    if (page.answer?.definition) render(page.change);
+  });
+}
+
+function render(change) {
+  const { answer, series, asked } = page;
+  const { bars } = series;
+  page.digits = digitsOf(bars.slice(-LIMIT).map((bar) => bar.close));
+  const lag = page.health?.layers?.speed?.lag ?? page.lag;
+  chart.show(bars, change, page.batchVersion, answer.layer !== "batch");
   showAnswer(answer, lag, bars);
-  data.lag = lag ?? "";
+  showBannerNow();
+  const count = series.count();
+  for (const part of ["batch", "both", "speed"]) {
+    say(`${part}-bars`, String(count[part]));
+    data[`${part}Bars`] = count[part];
+  }
+  Object.assign(data, { version: answer.version, complete: answer.complete, refused: Boolean(answer.refusal) });
+  Object.assign(data, { bars: bars.length, lag: lag ?? "", first: bars[0]?.start ?? "" });
+  data.trades = bars.reduce((sum, bar) => sum + bar.trades, 0);
+  data.corrected = bars.filter((bar) => bar.correction !== undefined).length;
+  data.seam = bars[seamIndex(bars)]?.start ?? "";
+  data.last = bars.at(-1)?.close ?? "";
+  data.renders = Number(data.renders ?? 0) + 1;
   if (bars.length === 0) {
     showMessage("No trades yet", "The bars appear with the first trade.");
     describe("waiting", "No trades yet");
     return;
   }
   showMessage(null);
-  describe("live", answer.refusal ? "Live, with a refusal" : "Live");
+  if (page.away === null && page.live) describe("live", ...page.live);
+  showLast(bars, page.digits);
+  readOut();
+  document.title = `${byId("last").textContent} ${asked.symbol} · Slackwater`;
+  const parts = `${count.batch} from batch, ${count.both} from both, ${count.speed} from speed`;
+  const label = `${bars.length} bars of ${asked.interval} of ${asked.symbol}: ${parts}. The arrow keys read them.`;
+  byId("chart").setAttribute("aria-label", label);
 }
 
-function showParts(bars) {
-  const count = countParts(bars);
-  for (const part of ["batch", "both", "speed"]) {
-    say(`${part}-bars`, String(count[part]));
-    data[`${part}Bars`] = count[part];
-  }
-  const { answer, digits } = page.shown;
-  data.version = answer.version;
-  data.complete = answer.complete;
-  data.refused = Boolean(answer.refusal);
-  data.bars = bars.length;
-  data.trades = bars.reduce((sum, bar) => sum + bar.trades, 0);
-  data.seam = bars[seamIndex(bars)]?.start ?? "";
-  data.last = bars.at(-1)?.close ?? "";
-  if (bars.length === 0) return;
-  showLast(bars, digits);
-  const { symbol, interval } = page.asked;
-  document.title = `${byId("last").textContent} ${symbol} · Slackwater`;
-  const parts = `${count.batch} from batch, ${count.both} from both, ${count.speed} from speed`;
-  byId("chart").setAttribute("aria-label", `${bars.length} bars of ${interval} of ${symbol}: ${parts}`);
+function showBannerNow() {
+  showBanner(page.health, { away: page.away, bars: page.series.bars, answer: page.answer });
+}
+
+function hover(bar, byKeys) {
+  page.hovered = bar?.start ?? null;
+  readOut();
+  if (byKeys) say("spoken", spoken(bar, page.digits, unit()));
 }
 
 function readOut() {
-  if (!page.shown?.bars.length) return;
-  const { bars, digits } = page.shown;
-  const contracts = page.units?.get(`${page.asked.venue} ${page.asked.symbol}`) === "contracts";
-  showReadout(bars.find((bar) => bar.start === page.hovered) ?? bars.at(-1), digits, contracts ? " contracts" : "");
+  const { bars } = page.series;
+  const bar = bars.find((each) => each.start === page.hovered) ?? bars.at(-1);
+  if (bar !== undefined) showReadout(bar, page.digits, unit());
 }
 
-function failed(error) {
-  if (error instanceof Unreachable) {
-    describe("offline", "Server unreachable, trying again");
-    showHealth(null);
-    if (page.shown === null) showMessage("Server unreachable", "This page keeps trying.");
-  } else if (error instanceof Problem) {
-    const missing = error.status === 404;
-    describe("waiting", missing ? "No trades yet" : "Waiting for the service");
-    if (page.shown === null) showMessage(missing ? "No trades yet" : "Not served", error.message);
-    else if (!missing) byId("refusal").hidden = false;
-    if (page.shown !== null) say("refusal", error.message);
-  } else {
-    console.error(error);
-    describe("waiting", "This page failed on an answer");
-  }
+function unit() {
+  const { venue, symbol } = page.asked;
+  return page.instruments.get(`${venue} ${symbol}`)?.unit === "contracts" ? " contracts" : "";
 }
 
-// ---------------------------------------------------------------- the loops
-
-async function follow() {
-  let pause = POLL_MS;
-  for (;;) {
-    try {
-      if (page.asked.venue !== null) await poll();
-      pause = POLL_MS;
-    } catch (error) {
-      if (error.name !== "AbortError") {
-        failed(error);
-        pause = Math.min(SLOWEST_POLL_MS, pause * 2);
-      }
-    }
-    await rest(document.hidden ? HIDDEN_POLL_MS : pause);
-  }
-}
-
-async function poll() {
-  const { asked } = page;
-  const { signal } = abort;
-  const { data: merged, lag } = await get(barsPath(asked, LIMIT), { signal });
-  const { version, layer } = merged.answer;
-  if (layer !== "batch" && page.batch?.version !== version) {
-    const { data: below } = await get(barsPath(asked, LIMIT, "batch"), { signal });
-    if (below.answer.version !== version) return; // published in between: the next poll sees both
-    page.batch = { version, bars: below.bars };
-    survey(); // a new version: show it at once
-  }
-  if (asked === page.asked) show(merged, lag);
-}
-
-/** Wait; `wake` ends it early. */
-function rest(ms) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    wake = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-  });
-}
+// ---------------------------------------------------------------- the survey
 
 async function survey() {
   if (page.surveying) return;
   page.surveying = true;
-  const [health, versions, instruments] = await Promise.allSettled([
-    get("health/ready", { also: 503 }),
-    get("v1/versions"),
-    get("v1/instruments"),
-  ]);
+  const seldom = page.surveys++ % SELDOM === 0 || page.asked.venue === null;
+  await Promise.all([lookAtHealth(), ...(seldom ? [surveySeldom(), lookAtFigures()] : [])]);
   page.surveying = false;
-  if (health.status === "fulfilled") showHealth(health.value.data, page.shown?.answer);
-  if (versions.status === "fulfilled") showVersions(versions.value.data.versions, versions.value.data.served);
+}
+
+async function lookAtHealth() {
+  const found = await get("health/ready", { also: 503 }).catch((error) => error);
+  if (found instanceof Error) {
+    if (page.asked.venue === null) tell(...failure(found));
+    return;
+  }
+  page.health = found.data;
+  showLayers(page.health);
+  const speed = page.health.layers?.speed;
+  if (speed?.applied !== undefined) page.figures.sawApplied(speed.applied);
+  if (page.published) showHandoffs(page.published.versions, page.published.served);
+  showFigures(page.figures.rate, page.figures.quantile(0.5), page.figures.quantile(0.99));
+  draw({ first: page.series.bars.length, inserted: false });
+}
+
+async function lookAtFigures() {
+  const text = await getText("metrics").catch(() => null);
+  if (text !== null) page.figures.sawMetrics(text);
+}
+
+async function surveySeldom() {
+  const [versions, instruments] = await Promise.allSettled([get("v1/versions"), get("v1/instruments"), lookAtRestated()]);
+  if (versions.status === "fulfilled") page.published = versions.value.data;
+  if (page.published) showHandoffs(page.published.versions, page.published.served);
   if (instruments.status === "fulfilled") takeInstruments(instruments.value.data.instruments);
-  else if (page.asked.venue === null) failed(instruments.reason); // else `follow` says what is wrong
+  else if (page.asked.venue === null) tell(...failure(instruments.reason)); // else `follow` says what is wrong
+}
+
+/** Restatements of what is shown, by the last versions: of the coarsest interval that is told and divides the bars'. */
+async function lookAtRestated() {
+  const { asked, series, batchVersion } = page;
+  if (!batchVersion || page.restated === batchVersion) return;
+  const step = INTERVALS_S[asked.interval];
+  const interval = PUBLISHED.find((each) => step % INTERVALS_S[each] === 0);
+  const since = Math.max(0, batchVersion - TOLD_VERSIONS);
+  const query = new URLSearchParams({ ...asked, interval, since, view: "bars", limit: 5000 });
+  const found = await get(`v1/restatements?${query}`);
+  if (page.series !== series) return;
+  page.restated = batchVersion;
+  const rows = found.data.restatements;
+  showRestatements(rows);
+  series.correct(new Map(rows.map((row) => [row.start - (row.start % (step * 1e6)), `by v${row.version}`])));
+  draw(null);
 }
 
 function takeInstruments(instruments) {
-  page.instruments = instruments.map(({ venue, symbol }) => [venue, symbol]);
-  page.units = new Map(instruments.map((each) => [`${each.venue} ${each.symbol}`, each.quantity_unit]));
+  const found = instruments.map(({ venue, symbol, quantity_unit: unit }) => [`${venue} ${symbol}`, { venue, symbol, unit }]);
+  page.instruments = new Map(found);
   if (page.asked.venue === null && instruments.length > 0) {
     ask({ venue: instruments[0].venue, symbol: instruments[0].symbol });
   } else if (page.asked.venue === null) {
-    describe("waiting", "No trades yet");
-    showMessage("No trades yet", "The bars appear with the first trade.");
+    tell("refused", new Problem(404, "The bars appear with the first trade."));
   }
   showControls();
 }
 
+function failure(error) {
+  if (error instanceof Problem) return [error.status === 401 ? "locked" : "refused", error];
+  return error instanceof Unreachable ? ["away"] : ["refused", error];
+}
+
+// ---------------------------------------------------------------- controls
+
+function addControls() {
+  INTERVALS.forEach((interval, index) => {
+    const label = document.createElement("label");
+    const radio = document.createElement("input");
+    Object.assign(radio, { type: "radio", name: "interval", value: interval });
+    radio.addEventListener("change", () => ask({ interval }));
+    label.append(radio, interval);
+    label.title = `Key ${index + 1}`;
+    byId("intervals").append(label);
+  });
+  window.addEventListener("hashchange", () => askedByAddress().venue !== null && ask(askedByAddress()));
+  document.addEventListener("visibilitychange", () => follower.retry());
+  window.addEventListener("online", () => follower.retry());
+  addTheme();
+  addDoor(() => {
+    follower.retry();
+    survey();
+  });
+  const intervals = INTERVALS.map((interval, index) => [index + 1, () => ask({ interval })]);
+  addShortcuts({
+    ...Object.fromEntries(intervals),
+    "/": () => picker.focus(),
+    t: toggleTheme,
+    c: () => byId("chart").focus(),
+    n: () => chart.toNow(),
+  });
+}
+
 addControls();
 showControls();
-showMessage("Loading");
-follow();
 survey();
 setInterval(() => document.hidden || survey(), SURVEY_MS);

@@ -38,6 +38,30 @@ export function moment(timeUs) {
   return new Date(timeUs / 1000).toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** The time of day of a moment in microseconds, UTC. */
+export function timeOfDay(timeUs) {
+  return moment(timeUs).slice(11);
+}
+
+/** A decimal text as a whole number of 1e-8, exact. */
+export function units(text) {
+  const [whole, fraction = ""] = text.split(".");
+  return BigInt(whole + fraction.padEnd(8, "0"));
+}
+
+/** A whole number of 1e-8 as a decimal text with a sign. */
+export function signed(count) {
+  const digits = String(count < 0n ? -count : count).padStart(9, "0");
+  const fraction = digits.slice(-8).replace(/0+$/, "");
+  return (count < 0n ? "−" : "+") + group(digits.slice(0, -8)) + (fraction && `.${fraction}`);
+}
+
+/** Seconds as people read a latency. */
+export function latency(seconds) {
+  if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
+  return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+}
+
 function group(digits) {
   return digits.replace(/\B(?=(\d{3})+$)/g, ",");
 }

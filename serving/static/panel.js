@@ -1,50 +1,46 @@
-// The panel beside the chart: what an answer says of itself, the health of the layers, and the versions.
+// The panel's own facts: what an answer says of itself, its figures, and one bar in words.
 //
 // Every function takes plain data and writes text into the page; none asks the service for anything.
 
-import { age, decimal, moment, short, whole } from "./format.js";
+import { byId, element, fill, say } from "./dom.js";
+import { age, decimal, latency, moment, short, signed, whole } from "./format.js";
 
-const SHOWN_VERSIONS = 7;
-
-const PROOFS = {
-  equal: ["good", "proven equal"],
-  unproven: ["fair", "unproven"],
-  different: ["bad", "different"],
-};
-
-const proofOf = (proof) =>
-  proof.forced ? ["bad", `forced, ${proof.outcome}`] : (PROOFS[proof.outcome] ?? ["fair", proof.outcome]);
-
-export const byId = (id) => document.getElementById(id);
-
-/** Write text, without touching the page where it stands already. */
-export function say(id, text) {
-  const element = byId(id);
-  if (element.textContent !== text) element.textContent = text;
-}
+const NO_ANSWER = ["version", "lag", "complete", "bars", "trades", "definition", "last"];
 
 /** The answer's own facts, and what its bars add up to. */
 export function showAnswer(answer, lag, bars) {
-  say("version", answer.version === 0 ? "0, empty" : String(answer.version));
+  say("version", `v${answer.version}`);
   say("complete", answer.complete ? "yes" : "no");
+  byId("complete").className = answer.complete ? "" : "fair";
   say("bars", whole(bars.length));
   say("trades", whole(bars.reduce((sum, bar) => sum + bar.trades, 0)));
   say("definition", answer.definition.slice(0, 12));
   byId("definition").title = answer.definition;
-  byId("complete").className = answer.complete ? "" : "fair";
-  say("lag", lag === null ? "–" : `${whole(lag)} ${lag === 1 ? "record" : "records"}`);
-  byId("refusal").hidden = !answer.refusal;
-  say("refusal", answer.refusal ?? "");
-  showPartitions(answer);
+  say("lag", lag === null ? "–" : whole(lag));
+  const positions = Object.entries(answer.applied).map(([partition, to]) => [
+    partition,
+    answer.cut[partition] ?? 0,
+    to,
+  ]);
+  fill("partitions", positions, () =>
+    positions.map(([partition, from, to]) =>
+      row([[partition], [whole(from)], [whole(to)], [whole(to - from), "speed"]]),
+    ),
+  );
 }
 
 /** No answer is shown: what stood in the panel is not true any more. */
 export function clearAnswer() {
-  for (const id of ["version", "age", "lag", "complete", "bars", "trades", "definition", "last"]) say(id, "–");
+  for (const id of NO_ANSWER) say(id, "–");
   for (const id of ["change", "readout"]) say(id, "");
-  byId("refusal").hidden = true;
-  byId("partitions").dataset.shown = "";
-  byId("partitions").replaceChildren(row([["Nothing applied yet", "none", 4]]));
+  fill("partitions", null, () => [row([["Nothing applied yet", "none", 4]])]);
+}
+
+/** Records applied a second, and how long an event takes to be seen, in seconds; null is not known. */
+export function showFigures(rate, middle, slowest) {
+  say("rate", rate === null ? "–" : whole(Math.round(rate)));
+  say("latency", middle === null ? "–" : latency(middle));
+  byId("latency").title = slowest === null ? "" : `99 of 100 within ${latency(slowest)}`;
 }
 
 /** The last price, and its move within the bars that are shown. */
@@ -59,6 +55,25 @@ export function showLast(bars, digits) {
 
 /** One bar in words: the one under the pointer, else the newest. */
 export function showReadout(bar, digits, unit) {
+  const facts = factsOf(bar, digits, unit);
+  byId("readout").replaceChildren(
+    ...facts.map(([name, text, mood = ""]) => {
+      const fact = element("span", text, mood);
+      if (name) fact.prepend(element("i", name), " ");
+      return fact;
+    }),
+  );
+}
+
+/** One bar for who hears the page. */
+export function spoken(bar, digits, unit) {
+  const names = { O: "open", H: "high", L: "low", C: "close", Vol: "volume", Δ: "delta", Sum: "cumulative delta" };
+  return factsOf(bar, digits, unit)
+    .map(([name, text]) => `${names[name] ?? name} ${text}`.trim())
+    .join(", ");
+}
+
+function factsOf(bar, digits, unit) {
   const both = `${whole(bar.batchTrades)} batch + ${whole(bar.trades - bar.batchTrades)} speed`;
   const facts = [
     ["", moment(bar.start)],
@@ -68,80 +83,20 @@ export function showReadout(bar, digits, unit) {
     ["C", decimal(bar.close, digits)],
     ["VWAP", decimal(Number(bar.vwap).toFixed(digits))],
     ["Vol", short(bar.volume) + unit],
+    ["Δ", signed(bar.delta), bar.delta < 0n ? "falls" : "rises"],
+    ["Sum", signed(bar.cumulative)],
     ["Trades", `${whole(bar.trades)} (${bar.part === "both" ? both : bar.part})`],
   ];
-  byId("readout").replaceChildren(
-    ...facts.map(([name, text]) => {
-      const fact = element("span", text);
-      if (name) fact.prepend(element("i", name), " ");
-      return fact;
-    }),
-  );
-}
-
-/** What /health/ready says, and `answer` of the speed layer; null while nothing answers. */
-export function showHealth(health, answer) {
-  if (health === null) {
-    showLayers([["Service", "bad", "unreachable"]], []);
-    return;
-  }
-  const { ready, reasons = [], version, proof } = health;
-  const items = [["Service", ready ? "good" : "bad", ready ? "ready" : "not ready"]];
-  const [tone, text] = proof ? proofOf(proof) : ["fair", "nothing published"];
-  items.push(["Batch", tone, version ? `version ${version}, ${text}` : text]);
-  const applied = answer && answer.layer !== "batch";
-  const chain = applied ? (answer.complete ? "unbroken chain" : "a cell is missing") : "not applied";
-  items.push(["Speed", applied && answer.complete ? "good" : "fair", chain]);
-  showLayers(items, reasons);
-}
-
-function showLayers(items, reasons) {
-  const lines = items.map(([name, mood, words]) => {
-    const line = element("li", "", mood);
-    line.append(element("span", name), element("span", words));
-    return line;
-  });
-  byId("layers").replaceChildren(...lines, ...reasons.map((reason) => element("li", reason, "reason")));
-}
-
-/** The newest versions, with the one that is served marked. */
-export function showVersions(versions, served) {
-  const newest = [...versions].sort((one, other) => other.version - one.version).slice(0, SHOWN_VERSIONS);
-  const current = versions.find((each) => each.version === served);
-  say("age", current ? age(current.created) : "–");
-  if (newest.length === 0) return;
-  const lines = newest.map((each) => {
-    const [mood, text] = proofOf(each.proof);
-    const line = element("li", "", mood);
-    line.append(element("b", String(each.version)), element("span", `${age(each.created)} ago`), element("em", text));
-    const events = each.counts.events === undefined ? [] : [`${whole(each.counts.events)} events`];
-    const reason = each.proof.reason ? [each.proof.reason] : [];
-    line.title = [`${moment(each.created)} UTC`, ...events, ...reason].join(", ");
-    if (each.version === served) line.setAttribute("aria-current", "true");
-    return line;
-  });
-  byId("versions").replaceChildren(...lines);
+  if (bar.correction !== undefined) facts.splice(1, 0, ["Corrected", bar.correction, "fair"]);
+  return facts;
 }
 
 /** The middle of the chart while there is nothing to draw; null takes it away. */
 export function showMessage(title, detail = "") {
-  const box = byId("message");
-  box.hidden = title === null;
+  byId("message").hidden = title === null;
   if (title === null) return;
-  box.querySelector("strong").textContent = title;
-  box.querySelector("span").textContent = detail;
-}
-
-function showPartitions({ cut, applied }) {
-  const rows = Object.keys(applied).map((partition) => {
-    const from = cut[partition] ?? 0;
-    const to = applied[partition];
-    return row([[partition], [whole(from)], [whole(to)], [whole(to - from), "speed"]]);
-  });
-  const text = JSON.stringify([cut, applied]);
-  if (byId("partitions").dataset.shown === text) return;
-  byId("partitions").dataset.shown = text;
-  byId("partitions").replaceChildren(...rows);
+  say("message-title", title);
+  say("message-detail", detail);
 }
 
 function row(cells) {
@@ -155,13 +110,5 @@ function row(cells) {
 }
 
 function span(bars) {
-  const first = bars[0].start;
-  return age(first, bars.at(-1).start / 1000);
-}
-
-function element(tag, text = "", name = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (name) made.className = name;
-  return made;
+  return age(bars[0].start, bars.at(-1).start / 1000);
 }

@@ -1,42 +1,14 @@
-// The seam: which part of the picture is batch and which is speed, and the waterline that shows it on the chart.
+// The waterline between batch and speed, drawn behind the candles and the order flow as a primitive of each pane.
 //
-// A merged bar is compared with the bar that the batch view alone gives for the same start:
-//
-//     as many trades   ->  "batch"   every trade of it lies below the cut
-//     fewer trades     ->  "both"    the cut runs through it, or late trades came to it
-//     no such bar      ->  "speed"   every trade of it lies at or behind the cut
+// Right of the seam lies open water (speed), left of it dry ground (batch). The seam runs through the middle of a bar
+// that has both parts. When a version is published the seam moves on, and is seen to move, where the reader's system
+// does not ask for less motion. What a bar's part is, `series.js` says.
 
-const MOVES_FOR_MS = 700;
+import { seamIndex } from "./series.js";
+
+const MOVES_FOR_MS = 900;
 const LABEL_PX = 11;
 
-/** Merged bars, each with its `part`, and the volume and trades of its batch part. */
-export function withParts(bars, batchBars) {
-  const batch = new Map(batchBars.map((bar) => [bar.start, bar]));
-  return bars.map((bar) => {
-    const below = batch.get(bar.start);
-    const part = below === undefined ? "speed" : below.trades < bar.trades ? "both" : "batch";
-    return { ...bar, part, batchVolume: below?.volume ?? "0", batchTrades: below?.trades ?? 0 };
-  });
-}
-
-/** How many bars are of each part. */
-export function countParts(bars) {
-  const count = { batch: 0, both: 0, speed: 0 };
-  for (const bar of bars) count[bar.part] += 1;
-  return count;
-}
-
-/** Index of the newest bar with a batch part; -1 without one. */
-export function seamIndex(bars) {
-  return bars.findLastIndex((bar) => bar.part !== "speed");
-}
-
-/**
- * The waterline, drawn behind the candles as a primitive of the chart's pane.
- *
- * Right of the seam lies open water (speed), left of it dry ground (batch). The seam runs through the middle of a bar
- * that has both parts. When a version is published the seam moves on, and is seen to move.
- */
 export class Seam {
   constructor() {
     this.bars = [];
@@ -44,17 +16,20 @@ export class Seam {
     this.version = null;
     this._flows = true;
     this._offset = 0; // what is left of a move, in bars
-    this._view = { zOrder: () => "bottom", renderer: () => ({ draw: (target) => this._draw(target) }) };
-    this._views = [this._view];
+    this._redraws = [];
   }
 
-  attached({ chart, requestUpdate }) {
-    this._scale = chart.timeScale();
-    this._redraw = requestUpdate;
-  }
-
-  paneViews() {
-    return this._views;
+  /** What is attached to a pane; one pane has the `labels`. */
+  primitive(labels) {
+    const view = { zOrder: () => "bottom", renderer: () => ({ draw: (target) => this._draw(target, labels) }) };
+    const views = [view];
+    return {
+      attached: ({ chart, requestUpdate }) => {
+        this._scale = chart.timeScale();
+        this._redraws.push(requestUpdate);
+      },
+      paneViews: () => views,
+    };
   }
 
   /**
@@ -62,14 +37,14 @@ export class Seam {
    * layer has no part in the answer, nothing flows and there is no seam.
    */
   update(bars, version, flows) {
-    const before = this._seamStart();
+    const before = this._start();
     const published = this.version !== null && version !== this.version;
     this.bars = bars;
     this.version = version;
     this._flows = flows;
     const from = published && before !== null ? bars.findIndex((bar) => bar.start >= before.start) : -1;
     if (from >= 0) this._move(from + before.within - this._at());
-    else if (!published && this._offset === 0) this._redraw?.();
+    else if (!published && this._offset === 0) this._redraw();
   }
 
   /** Forget where the seam stood: another instrument or interval is shown. */
@@ -84,23 +59,30 @@ export class Seam {
     return index < 0 ? -0.5 : index + (this.bars[index].part === "both" ? 0 : 0.5);
   }
 
-  _seamStart() {
+  _start() {
     const index = seamIndex(this.bars);
     return index < 0 ? null : { start: this.bars[index].start, within: this.bars[index].part === "both" ? 0 : 0.5 };
   }
 
   _move(offset) {
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches || offset === 0) return;
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches || offset === 0) {
+      this._redraw();
+      return;
+    }
     const began = performance.now();
     const step = (now) => {
       const done = Math.min(1, Math.max(0, (now - began) / MOVES_FOR_MS));
       this._offset = done === 1 ? 0 : offset * (1 - done) ** 3;
-      this._redraw?.();
+      this._redraw();
       if (done < 1) this._frame = requestAnimationFrame(step);
     };
     cancelAnimationFrame(this._frame);
     this._offset = offset;
     this._frame = requestAnimationFrame(step);
+  }
+
+  _redraw() {
+    for (const redraw of this._redraws) redraw();
   }
 
   _x(place) {
@@ -109,7 +91,7 @@ export class Seam {
     return left === null ? null : left + (place - index) * this._scale.options().barSpacing;
   }
 
-  _draw(target) {
+  _draw(target, labels) {
     if (this.bars.length === 0) return;
     target.useMediaCoordinateSpace(({ context, mediaSize: { width, height } }) => {
       const seam = this._flows ? this._x(this._at() + this._offset) : width + 100;
@@ -117,9 +99,9 @@ export class Seam {
       const x = Math.max(-20, Math.min(width + 20, seam));
       context.save();
       this._drawWater(context, x, width, height);
-      this._drawTouched(context, seam, width, height);
+      this._drawTouched(context, seam, height);
       this._drawWaterline(context, x, width, height);
-      this._drawLabels(context, seam, width);
+      if (labels) this._drawLabels(context, seam, width);
       context.restore();
     });
   }
@@ -142,13 +124,16 @@ export class Seam {
   }
 
   /** Bars left of the seam that late trades came to. */
-  _drawTouched(context, seam, width, height) {
+  _drawTouched(context, seam, height) {
     const spacing = this._scale.options().barSpacing;
     context.fillStyle = this.colours.waterDeep;
-    this.bars.forEach((bar, index) => {
-      const x = bar.part === "batch" ? null : this._scale.logicalToCoordinate(index);
-      if (x !== null && x + spacing / 2 < seam && x > -spacing) context.fillRect(x - spacing / 2, 0, spacing, height);
-    });
+    const visible = this._scale.getVisibleLogicalRange();
+    if (visible === null) return;
+    const last = Math.min(this.bars.length - 1, Math.ceil(visible.to));
+    for (let index = Math.max(0, Math.floor(visible.from)); index <= last; index += 1) {
+      const x = this.bars[index].part === "batch" ? null : this._scale.logicalToCoordinate(index);
+      if (x !== null && x + spacing / 2 < seam) context.fillRect(x - spacing / 2, 0, spacing, height);
+    }
   }
 
   _drawWaterline(context, x, width, height) {
@@ -161,10 +146,10 @@ export class Seam {
   _drawLabels(context, seam, width) {
     context.font = `600 ${LABEL_PX}px ${this.colours.font}`;
     context.textBaseline = "top";
-    if (seam > 60 && seam <= width + 4) {
+    if (seam > 70 && seam <= width + 4) {
       context.fillStyle = this.colours.batchText;
       context.textAlign = "right";
-      context.fillText("batch", Math.min(seam, width) - 10, 10);
+      context.fillText(this.version ? `batch v${this.version}` : "batch", Math.min(seam, width) - 10, 10);
     }
     if (seam < width - 56) {
       context.fillStyle = this.colours.speedText;

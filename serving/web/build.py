@@ -19,8 +19,12 @@ VENDOR = HERE.parent / "static" / "vendor"
 TIMEOUT_S = 300
 SHOWN_LINES = 5  # of what npm says; behind them come its own traceback and advice
 
-# File in node_modules -> its name in vendor/. The chart's module holds fancy-canvas.
+# File in node_modules -> its name in vendor/. The chart's module holds fancy-canvas; the parser's two import each other
+# by these names.
 FILES = {
+    "eventsource-parser/dist/parse.js": "eventsource-parser/parse.js",
+    "eventsource-parser/dist/errors.js": "eventsource-parser/errors.js",
+    "eventsource-parser/LICENSE": "eventsource-parser/LICENSE.txt",
     "lightweight-charts/dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.js",
     "lightweight-charts/LICENSE": "lightweight-charts.LICENSE.txt",
     "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui-bundle.js",
@@ -36,6 +40,10 @@ Copyright (c) 2026 TradingView, Inc. https://www.tradingview.com/
 Apache License 2.0, see lightweight-charts.LICENSE.txt. It contains:
   fancy-canvas, Copyright (c) TradingView, Inc., MIT licence
   parts of tslib, Copyright (c) Microsoft Corporation, BSD Zero Clause licence
+
+eventsource-parser
+Copyright (c) 2026 Espen Hovlandsdal
+MIT licence, see eventsource-parser/LICENSE.txt.
 
 {swagger_ui}
 Apache License 2.0, see swagger-ui.LICENSE.txt and, for what it contains, swagger-ui-bundle.js.LICENSE.txt.
@@ -71,7 +79,7 @@ def build(source: Path, vendor: Path) -> int:
         shutil.rmtree(vendor, ignore_errors=True)
         vendor.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, vendor)
-    return sum(path.stat().st_size for path in vendor.iterdir())
+    return sum(path.stat().st_size for path in vendor.rglob("*") if path.is_file())
 
 
 def check_lock(source: Path) -> None:
@@ -107,6 +115,7 @@ def copy(modules: Path, vendor: Path) -> None:
     for name, to in FILES.items():
         if not (modules / name).is_file():
             raise BuildError(f"{name} is not in its package any more; see FILES in serving/web/build.py.")
+        (vendor / to).parent.mkdir(exist_ok=True)
         shutil.copyfile(modules / name, vendor / to)
     swagger_ui = (modules / "swagger-ui-dist" / "NOTICE").read_text(encoding="utf-8").strip()
     (vendor / "NOTICE.txt").write_text(NOTICE.format(swagger_ui=swagger_ui), encoding="utf-8")

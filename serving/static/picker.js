@@ -1,0 +1,114 @@
+// The instrument picker: a combobox that filters as one types (the ARIA pattern "editable combobox with a list").
+
+import { byId, element } from "./dom.js";
+
+const SHOWN = 60;
+
+export class Picker {
+  /** `onPick` gets { venue, symbol }. */
+  constructor(onPick) {
+    this._input = byId("instrument");
+    this._list = byId("instruments");
+    this._onPick = onPick;
+    this._all = [];
+    this._found = [];
+    this._at = -1;
+    this._picked = null;
+    this._input.addEventListener("focus", () => this._input.select());
+    this._input.addEventListener("click", () => this._open(""));
+    this._input.addEventListener("input", () => this._open(this._input.value));
+    this._input.addEventListener("keydown", (event) => this._key(event));
+    this._input.addEventListener("blur", () => this._close());
+    this._list.addEventListener("mousedown", (event) => {
+      event.preventDefault(); // the focus stays in the field
+      const option = event.target.closest("[data-index]");
+      if (option) this._pick(Number(option.dataset.index));
+    });
+  }
+
+  /** What there is: [{ venue, symbol, unit }], and which of it is shown. */
+  show(instruments, picked) {
+    this._all = instruments;
+    this._picked = picked;
+    this._input.disabled = instruments.length === 0 && picked === null;
+    if (document.activeElement !== this._input) this._rest();
+  }
+
+  focus() {
+    this._input.focus();
+    this._open("");
+  }
+
+  _rest() {
+    this._input.value = this._picked === null ? "" : `${this._picked.symbol} · ${this._picked.venue}`;
+  }
+
+  _open(text) {
+    const words = text.toLowerCase().split(/[\s·]+/).filter(Boolean);
+    const fits = ({ venue, symbol }) => words.every((word) => `${symbol} ${venue}`.toLowerCase().includes(word));
+    this._found = this._all.filter(fits);
+    const current = this._found.findIndex((each) => this._isPicked(each));
+    this._at = Math.min(text === "" ? current : 0, this._found.length - 1);
+    const lines = this._found.slice(0, SHOWN).map((each, index) => {
+      const line = element("li", "", "", element("b", each.symbol), element("span", each.venue));
+      if (each.unit && each.unit !== "base") line.append(element("em", each.unit));
+      Object.assign(line, { id: `instrument-${index}`, role: "option" });
+      line.dataset.index = index;
+      return line;
+    });
+    if (lines.length === 0) lines.push(element("li", "Nothing fits", "none"));
+    const more = this._found.length - SHOWN;
+    if (more > 0) lines.push(element("li", `and ${more} more: type to find them`, "none"));
+    this._list.replaceChildren(...lines);
+    this._list.hidden = false;
+    this._input.setAttribute("aria-expanded", "true");
+    this._mark();
+  }
+
+  _close() {
+    this._list.hidden = true;
+    this._input.setAttribute("aria-expanded", "false");
+    this._input.removeAttribute("aria-activedescendant");
+    this._rest();
+  }
+
+  _mark() {
+    for (const option of this._list.querySelectorAll("[data-index]")) {
+      const marked = Number(option.dataset.index) === this._at;
+      option.setAttribute("aria-selected", marked);
+      if (marked) option.scrollIntoView({ block: "nearest" });
+    }
+    if (this._at >= 0) this._input.setAttribute("aria-activedescendant", `instrument-${this._at}`);
+    else this._input.removeAttribute("aria-activedescendant");
+  }
+
+  _key(event) {
+    const count = Math.min(SHOWN, this._found.length);
+    const step = (by) => {
+      if (this._list.hidden) this._open("");
+      else if (count > 0) this._at = (this._at + by + count) % count;
+      this._mark();
+    };
+    const does = {
+      ArrowDown: () => step(1),
+      ArrowUp: () => step(this._at < 0 ? 0 : -1),
+      Enter: () => !this._list.hidden && this._pick(this._at),
+      Escape: () => (this._close(), this._input.select()),
+    }[event.key];
+    if (does === undefined) return;
+    event.preventDefault();
+    does();
+  }
+
+  _pick(index) {
+    const found = this._found[index];
+    if (found === undefined) return;
+    this._picked = { venue: found.venue, symbol: found.symbol };
+    this._close();
+    this._onPick(this._picked);
+  }
+
+  _isPicked({ venue, symbol }) {
+    return this._picked?.venue === venue && this._picked?.symbol === symbol;
+  }
+}
