@@ -23,7 +23,9 @@ from event_log.names import TopicNames
 from pipeline.options import read_options
 from slackwater.errors import SlackwaterError
 from slackwater.faults import arm
+from slackwater.logs import set_up_logging
 from slackwater.settings import from_environ
+from slackwater.tracing import TRACES
 from versions.store import VersionStore
 from views.registry import DEFINITIONS, VIEWS
 
@@ -41,6 +43,9 @@ def main(arguments: list[str]) -> int:
     """Run; 0 if a version was published or the views were written."""
     try:
         arm(os.environ)
+        settings = from_environ(os.environ)
+        set_up_logging(settings.log_format)
+        TRACES.start(os.environ, "slackwater-batch")
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
         own = options.view_as(BatchOptions)
         if (own.input is None) != (own.output is None):
@@ -51,7 +56,6 @@ def main(arguments: list[str]) -> int:
             for view, interval, _, path in written(segments, VIEWS, folder):
                 print(f"{view.name} {interval.text}: {path}")
             return 0
-        settings = from_environ(os.environ)
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions

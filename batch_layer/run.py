@@ -34,6 +34,7 @@ from event_log.names import TopicNames
 from pipeline.segment import Segment
 from slackwater.errors import SlackwaterError
 from slackwater.faults import reach
+from slackwater.tracing import TRACES
 from versions.handoff import handoff_path, write_handoff
 from versions.lineage import refuted
 from versions.manifest import Duplicates, Instrument, Manifest, Mark, ViewFile
@@ -94,14 +95,19 @@ class BatchRun:
             LostRaceError: another run published first.
         """
         run_id = self.new_run_id()
+        with TRACES.span("slackwater.batch", {"slackwater.run_id": run_id}) as span:
+            manifest = self._leased(run_id)
+            span.set({"slackwater.version": manifest.version, "slackwater.proof": manifest.proof.outcome})
+            self._expire(manifest)
+        return manifest
+
+    def _leased(self, run_id: str) -> Manifest:
         # From before the marks to the end, nothing that this run stands on is retired or removed.
         current, lease = self.store.lease_current(run_id, {run_id, *(file.epoch for file in self.extra.files)})
         try:
-            manifest = self._run(run_id, current)
+            return self._run(run_id, current)
         finally:
             lease.release()
-        self._expire(manifest)
-        return manifest
 
     def _run(self, run_id: str, current: Manifest | None) -> Manifest:
         topic = self.names.source(self.views[0].source)
@@ -234,7 +240,8 @@ class BatchRun:
     def _step(self, name: str) -> Iterator[None]:
         self.on_step(name)
         began = self.clock.elapsed_s()
-        yield
+        with TRACES.span(f"slackwater.batch.{name}"):
+            yield
         self.timings_ms[name] = round((self.clock.elapsed_s() - began) * 1000)
 
 

@@ -25,6 +25,7 @@ from serving.edge import Edge
 from serving.guard import Guard
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
+from serving.observed import Observed
 from serving.openapi import install
 from serving.pages import STATIC, PageRoutes
 from serving.parameters import Parameter
@@ -100,9 +101,10 @@ def create_app(
     install(app, defaults(service.views))
     app.add_middleware(Direct, routes=direct)
     guard = Guard(service.keys, service.options.guard, service.clock)
-    app.add_middleware(Edge, metrics=service.metrics, guard=guard)
+    app.add_middleware(Edge, guard=guard)
     if origins := service.options.guard.cors_origins:
         _allow(app, origins)
+    app.add_middleware(Observed, metrics=service.metrics, options=service.options.observed)
     return app
 
 

@@ -1,8 +1,9 @@
-"""The edge: what every request passes, as one plain ASGI layer. It asks the guard, measures, sets headers, and lets no
-error through.
+"""The edge: what every request passes, as one plain ASGI layer. It asks the guard, sets headers, and lets no error
+through.
 
-Not here: whether a request may come in (`serving.guard`), problems that a route raises on purpose, which the app's
-handlers answer (`serving.app`), what is refused before it is a request (`serving.connection`).
+Not here: what is seen of a request (`serving.observed`), whether it may come in (`serving.guard`), problems that a
+route raises on purpose, which the app's handlers answer (`serving.app`), what is refused before it is a request
+(`serving.connection`).
 """
 
 import logging
@@ -12,7 +13,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.guard import Admitted, Guard
-from serving.metrics import Metrics
 from serving.problems import ProblemError
 
 _LOG = logging.getLogger("slackwater.serving")
@@ -44,16 +44,12 @@ PAGE_HEADERS: _Headers = (
 )
 DOCS_HEADERS: _Headers = tuple((name, _DOCS if name == _POLICY else value) for name, value in PAGE_HEADERS)
 
-CLIENT_WENT = 499
-"""What is counted for a client that went before its answer; nobody is sent it."""
-
 
 class Edge:
     """Wraps the app."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
-        self._metrics = metrics
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,9 +57,6 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        clock = self._metrics.clock
-        began = clock.elapsed_s()
-        self._metrics.in_flight += 1
         status = 0
         admitted: Admitted | None = None
 
@@ -80,16 +73,13 @@ class Edge:
         except ProblemError as refused:  # by the guard; the app answers its own
             await refused.response()(scope, receive, passing)
         except ClientDisconnect:
-            status = status or CLIENT_WENT
+            _LOG.debug("A client went before its answer to %s", scope["path"])
         except Exception:  # the client gets a problem, and the log the trace
             _LOG.exception("A request to %s failed", scope["path"])
             if status:
                 raise
             problem = ProblemError(500, "internal", "The service failed on this request; its log says why.")
             await problem.response()(scope, receive, passing)
-        finally:
-            self._metrics.in_flight -= 1
-            self._metrics.observe(_route(scope), status, clock.elapsed_s() - began)
 
 
 def _headers(path: str, given: Any, admitted: Admitted | None) -> list[tuple[bytes, bytes]]:
@@ -109,9 +99,3 @@ def _policy(path: str) -> _Headers:
 
 def _private(value: bytes) -> bytes:
     return value.replace(b"public", b"private", 1)
-
-
-def _route(scope: Scope) -> str:
-    """The route's own path, so that there are few labels whatever clients ask for."""
-    route: Any = scope.get("route")
-    return str(getattr(route, "path", "none"))

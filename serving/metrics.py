@@ -40,7 +40,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "slackwater_request_seconds",
-            "Time to answer.",
+            "Time to the first byte of the answer.",
             ["route", "status"],
             registry=self.registry,
             buckets=BUCKETS,

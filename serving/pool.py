@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from serving.problems import ProblemError
+from slackwater.request import REQUEST
 
 _T = TypeVar("_T")
 
@@ -28,7 +30,11 @@ class Pool:
         if self._taken >= self._most:
             raise ProblemError(503, "busy", "Too many cold reads are waiting.", retry_after_s=1)
         self._taken += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, call)
+        request = REQUEST.get()
+        if request is not None:
+            request.cold = True
+        # What the call logs names the request.
+        future = asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
         future.add_done_callback(self._release)
         done, _ = await asyncio.wait({future}, timeout=self._deadline_s)
         if done:

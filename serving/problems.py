@@ -1,6 +1,7 @@
 """Every refusal as problem JSON (RFC 9457): one exception that carries it, and its bytes.
 
-    {"type": "urn:slackwater:problem:unknown-instrument", "title": "Not Found", "status": 404, "detail": "..."}
+    {"type": "urn:slackwater:problem:unknown-instrument", "title": "Not Found", "status": 404, "detail": "...",
+     "request_id": "..."}
 
 Not here: where exceptions are caught (`serving.edge`, `serving.app`).
 """
@@ -11,6 +12,8 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
+
+from slackwater.request import REQUEST
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:slackwater:problem:"
@@ -46,15 +49,24 @@ class ProblemError(Exception):
             headers["Retry-After"] = str(self.retry_after_s)
         return Response(self.body(), self.status, headers, MEDIA_TYPE)
 
+    @property
+    def title(self) -> str:
+        """What HTTP calls the status."""
+        return HTTPStatus(self.status).phrase
+
     def body(self) -> bytes:
         """The JSON document."""
         facts = {
             "type": URN + self.kind,
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             **self.more,
         }
+        request = REQUEST.get()
+        # Those about a key all have the same bytes, whatever is wrong with it.
+        if request is not None and self.status != HTTPStatus.UNAUTHORIZED:
+            facts["request_id"] = request.id
         return orjson.dumps(facts)
 
 

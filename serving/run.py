@@ -2,16 +2,23 @@
 
 import gc
 import logging
+import resource
 import sys
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from serving.app import create_app
+from serving.connection import Door
 from serving.guard import GuardOptions
 from serving.keys import KeyStore
-from serving.service import ServingOptions
+from serving.limits import Limits
+from serving.observed import ObservedOptions
+from serving.server import Server
+from serving.service import Service, ServingOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
@@ -37,22 +44,53 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     log, names = KafkaLog(settings.servers), TopicNames(settings.prefix)
-    options = options or ServingOptions(guard=guard_options(settings))
+    limits = _limits(settings)
+    observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
+    options = options or ServingOptions(guard=guard_options(settings), limits=limits, observed=observed)
     _warn(settings)
     app = create_app(log, names, VersionStore(settings.home), views, options=options)
-    uvicorn.run(
+    server_of(
         app,
+        drain_s=settings.drain_seconds,
         host=settings.host,
         port=settings.port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=5,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,
+    ).run()
+
+
+def server_of(app: FastAPI, drain_s: float = 0.0, **more: Any) -> Server:
+    """A server of an application of `create_app`, with its bounds; `more` is uvicorn's configuration."""
+    service: Service = app.state.service
+    door = Door(service.options.limits, service.admission, service.draining)
+    config = uvicorn.Config(
+        app,
+        http=door.protocol(),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,  # its loggers say what they say in our form
+        log_level="warning",
+        server_header=False,
+        **more,
     )
+    return Server(config, service.draining, drain_s)
+
+
+def _limits(settings: Settings) -> Limits:
+    """The limits of the settings; as many connections as the process may have files, which it may have more of."""
+    spare = 256  # of the versions, the log and the rest
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + settings.max_connections // 10 + spare
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = min(settings.max_connections, max((soft - spare) * 10 // 11, 1))
+    if most < settings.max_connections:
+        _LOG.warning("At most %d connections: the process may have %d files open.", most, soft)
+    return Limits(requests=settings.max_requests, connections=most)
 
 
 def _warn(settings: Settings) -> None:

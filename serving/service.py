@@ -9,14 +9,18 @@ from typing import NamedTuple
 from event_log.clock import Clock, SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
+from serving.admission import Admission
 from serving.as_of import AsOf
+from serving.draining import Draining
 from serving.feed import Feed
 from serving.guard import GuardOptions
 from serving.hot import HotStore
 from serving.keyring import KeyRing
 from serving.latency import Latency
 from serving.layers import Layers
+from serving.limits import Limits
 from serving.metrics import Metrics
+from serving.observed import ObservedOptions
 from serving.pool import Pool
 from serving.problems import not_serving
 from serving.proof_watch import ProofWatch
@@ -27,6 +31,7 @@ from serving.source import BatchRows
 from serving.stream_hub import Hub, StreamOptions
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
+from slackwater.request import REQUEST
 from versions.inspector import Inspector
 from versions.store import VersionStore
 from views.definitions import names_of
@@ -47,6 +52,8 @@ class ServingOptions:
     scrub_bytes_per_s: int = 16_000_000
     guard: GuardOptions = field(default_factory=GuardOptions)
     streams: StreamOptions = field(default_factory=StreamOptions)
+    observed: ObservedOptions = field(default_factory=ObservedOptions)
+    limits: Limits = field(default_factory=Limits)
 
 
 class Readiness(NamedTuple):
@@ -92,6 +99,9 @@ class Service:
         self.as_of = AsOf(store, views, self.watch, names.trades)
         self.layers = Layers(self)
         self.keys = KeyRing(store.home, self.clock)
+        self.admission = Admission(self.options.limits.requests, self.metrics.registry)
+        self.draining = Draining()
+        self.draining.at_end(self.hub.close)
         self._threads: list[Steps] = []
 
     def step(self) -> None:
@@ -131,12 +141,16 @@ class Service:
         found = self.watch.snapshot
         if found is None:
             raise not_serving(self.watch.error or self.watch.log_error or "The service is starting.")
+        request = REQUEST.get()
+        if request is not None:
+            request.version = found.version
         return found
 
     def readiness(self) -> Readiness:
         """Whether the full promise is kept now."""
         snapshot = self.watch.snapshot
-        reasons = list(snapshot.refusals if snapshot else ())
+        reasons = [Draining.REASON] if self.draining.began else []
+        reasons += snapshot.refusals if snapshot else ()
         if snapshot is None:
             reasons.append(self.watch.error or "No version is loaded yet.")
         else:

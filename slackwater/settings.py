@@ -41,6 +41,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_STALL_SECONDS", "10", "seconds", "How long a partition may lag without progress."),
     Setting("SLACKWATER_SPEED_METRICS_PORT", "0", "port", "Port of the speed layer's /metrics; 0: none."),
     Setting("SLACKWATER_INGEST_METRICS_PORT", "0", "port", "Port of the door's /metrics; 0: none."),
+    Setting("SLACKWATER_LOG_FORMAT", "text", "word", "text for people, or json: one object a line."),
+    Setting("SLACKWATER_ACCESS_LOG", "0", "0 or 1", "1: the REST service logs every request."),
+    Setting("SLACKWATER_SLOW_MS", "1000", "milliseconds", "Requests that take longer are logged; 0: none."),
     Setting("SLACKWATER_KEEP_VERSIONS", "24", "versions", "Newest versions that stay when a batch run has published."),
     Setting("SLACKWATER_REQUIRE_KEY", "auto", "word", "auto (off loopback), always, or insecure-never."),
     Setting("SLACKWATER_PUBLISHED_HOST", "", "address", "Where a container publishes the service; empty: its host."),
@@ -78,6 +81,9 @@ class Settings:
     stall_seconds: int = 10
     speed_metrics_port: int = 0
     ingest_metrics_port: int = 0
+    log_format: str = "text"
+    access_log: int = 0
+    slow_ms: int = 1000
     keep_versions: int = 24
     require_key: str = "auto"
     published_host: str = ""
@@ -109,7 +115,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` gives, the defaults elsewhere.
 
     Raises:
-        SettingError: a number is not a number or out of range, or the prefix is no topic name.
+        SettingError: a number is not a number or out of range, a word is none of those there are, or the prefix is no
+            topic name.
     """
     values = {setting.name: environ.get(setting.name) or setting.default for setting in SETTINGS}
     prefix = values["SLACKWATER_PREFIX"]
@@ -129,6 +136,9 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         stall_seconds=_whole(values, "SLACKWATER_STALL_SECONDS", 1, 86_400),
         speed_metrics_port=_whole(values, "SLACKWATER_SPEED_METRICS_PORT", 0, 65_535),
         ingest_metrics_port=_whole(values, "SLACKWATER_INGEST_METRICS_PORT", 0, 65_535),
+        log_format=_word(values, "SLACKWATER_LOG_FORMAT", ("text", "json")),
+        access_log=_whole(values, "SLACKWATER_ACCESS_LOG", 0, 1),
+        slow_ms=_whole(values, "SLACKWATER_SLOW_MS", 0, 3_600_000),
         keep_versions=_whole(values, "SLACKWATER_KEEP_VERSIONS", 1, 100_000),
         require_key=_word(values, "SLACKWATER_REQUIRE_KEY", REQUIRE_KEY),
         published_host=values["SLACKWATER_PUBLISHED_HOST"],

@@ -7,7 +7,6 @@ partitions. Settings come from the environment, as for `slackwater`.
 """
 
 import functools
-import logging
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ from event_log.names import TopicNames
 from pipeline.options import read_options
 from slackwater.errors import SettingError, SlackwaterError
 from slackwater.faults import arm
+from slackwater.logs import set_up_logging
 from slackwater.settings import from_environ
 from speed_layer.metrics import speed_metrics
 from speed_layer.run import all_partitions, build, run
@@ -39,11 +39,11 @@ class SpeedOptions(PipelineOptions):
 
 def main(arguments: list[str]) -> int:
     """Run until told to end."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         arm(os.environ)
-        options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         settings = from_environ(os.environ)
+        set_up_logging(settings.log_format)
+        options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         source = SourceSettings(
             functools.partial(KafkaLog, settings.servers),
             TopicNames(settings.prefix),

@@ -21,10 +21,10 @@ import orjson
 import pyarrow.parquet as pq
 
 from ingest.door import LINGER_S
+from slackwater.logs import set_up_logging
 from slackwater.settings import from_environ
 from stack.bench_trades import Trades
 from stack.context import CLOCK, Context
-from stack.output import set_up_logging
 from views.bars import BARS
 from views.interval import PUBLISHED_INTERVALS
 from views.registry import VIEWS

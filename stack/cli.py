@@ -3,6 +3,7 @@
 Not here: what the commands do; they are in `stack.cli_*`, and their work is done by the rooms.
 """
 
+import logging
 import os
 import sys
 from typing import Any
@@ -12,7 +13,9 @@ import click
 from slackwater import __version__
 from slackwater.errors import SlackwaterError, StorageError
 from slackwater.faults import arm
+from slackwater.logs import in_json, set_up_logging
 from slackwater.settings import SETTINGS, Setting, from_environ
+from slackwater.tracing import TRACES
 from stack.cli_batch import archive, batch
 from stack.cli_ingest import ingest, topics
 from stack.cli_keys import key
@@ -21,7 +24,9 @@ from stack.cli_retention import expire_command, rollback_command
 from stack.cli_serve import serve, speed
 from stack.cli_stack import demo, doctor, up
 from stack.context import Context
-from stack.output import errors, examples, set_up_logging
+from stack.output import errors, examples
+
+logger = logging.getLogger(__name__)
 
 
 def _option(setting: Setting) -> Any:
@@ -41,10 +46,13 @@ def _option(setting: Setting) -> Any:
 @click.pass_context
 def main(context: click.Context, /, **given: str | None) -> None:
     """One definition, one cut, one answer: a Lambda architecture whose merged answer equals a full recomputation."""
-    set_up_logging()
-    arm(os.environ)
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
-    context.obj = Context(from_environ(environ))
+    settings = from_environ(environ)
+    set_up_logging(settings.log_format)
+    arm(os.environ)
+    TRACES.start(os.environ, f"slackwater-{context.invoked_subcommand}")
+    context.call_on_close(TRACES.stop)
+    context.obj = Context(settings)
 
 
 for _setting in reversed(SETTINGS):
@@ -76,6 +84,9 @@ def run() -> None:
 
 
 def _failed(error: SlackwaterError) -> int:
+    if in_json():
+        logger.error("%s", error, extra={"exit_code": error.exit_code})
+        return error.exit_code
     errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)  # one error is one line, also in a log
     return error.exit_code
 

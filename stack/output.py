@@ -1,7 +1,6 @@
 """What commands print: text for people (rich), or JSON lines for programs with `--json`. Logs go to stderr."""
 
 import json
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -27,16 +26,3 @@ def emit(as_json: bool, facts: dict[str, Any], show: Callable[[], None]) -> None
 def examples(*lines: str) -> str:
     """The epilog of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def set_up_logging(level: int = logging.INFO) -> None:
-    """One line a record on stderr: time, level, room, message. Libraries are heard from WARNING on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S"))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)
-    # It warns of its own event loop whenever the machine is busy.
-    logging.getLogger("kafka.net").setLevel(logging.ERROR)
-    for room in ("speed_layer", "batch_layer", "serving", "ingest", "event_log", "versions", "stack"):
-        logging.getLogger(room).setLevel(level)

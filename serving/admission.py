@@ -1,0 +1,57 @@
+"""Admission: how many requests are in work, whether one more may begin, and what was refused.
+
+    request --> in work < most? --yes--> a task: hot answers at once, cold ones wait for the pool (its own bound)
+                     |no
+                     +--> 503 with Retry-After, written before anything is made for the request
+
+A request that waits costs memory and makes all behind it late; one that is refused is tried elsewhere or later. So the
+bound is small: `Limits.requests` is about what a worker answers within its promised latency. Not here: where this is
+asked (`serving.connection`), the bound of cold reads (`serving.pool`), of streams (their own).
+"""
+
+from prometheus_client import CollectorRegistry, Counter
+
+FREE = (b"/health/", b"/metrics", b"/v1/stream/")
+"""What is not counted: it must answer under load, or lasts as long as its client likes and has a bound of its own."""
+
+REASONS = (
+    "overload",
+    "connections",
+    "bad-request",
+    "url-too-long",
+    "headers-too-large",
+    "body-too-large",
+    "slow-request",
+    "no-answer",
+    "slow-reader",
+)
+
+
+class Admission:
+    """Counts. Belongs to the event loop's thread."""
+
+    def __init__(self, most: int, registry: CollectorRegistry) -> None:
+        self.most = most
+        self.in_work = 0
+        refused = Counter(
+            "slackwater_refused", "Requests and connections refused at the door.", ["reason"], registry=registry
+        )
+        self._refused = {reason: refused.labels(reason) for reason in REASONS}
+
+    def full(self, url: bytes) -> bool:
+        """Whether a request for `url` is one too many."""
+        return self.in_work >= self.most and not url.startswith(FREE)
+
+    def enter(self, url: bytes) -> bool:
+        """Count a request in; whether it counts, and so must `leave`."""
+        counts = not url.startswith(FREE)
+        self.in_work += counts
+        return counts
+
+    def leave(self) -> None:
+        """Count one out."""
+        self.in_work -= 1
+
+    def refuse(self, reason: str) -> None:
+        """Count a refusal."""
+        self._refused[reason].inc()

@@ -1,0 +1,35 @@
+"""The request that is being answered, for what happens far below its route: logs, traces and problems name it.
+
+One context variable; outside of a request it is None. Not here: who makes it (`serving.observed`).
+"""
+
+import re
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+_GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `version` is the one that its answer stands on, `cold` whether it had to read files."""
+
+    id: str
+    trace_id: str = ""
+    version: int | None = None
+    cold: bool = False
+
+
+REQUEST: ContextVar[Request | None] = ContextVar("slackwater_request", default=None)
+
+
+def request_id(given: bytes | None) -> str:
+    """The id that a client gave, if it is well formed: 1 to 128 letters, digits, `.`, `_` and `-`. Else a new one.
+
+    What looks like an API key is no id: it would be in every log.
+    """
+    text = (given or b"").decode("latin-1")
+    if _GIVEN.fullmatch(text) and not text.startswith("slackwater_"):
+        return text
+    return secrets.token_hex(16)

@@ -1,0 +1,37 @@
+"""The real server in a process of its own, over the small world's log: `python -m tests.shutdown_program HOME DRAIN_S`.
+
+It prints its port. What it is for is to be told to end: tests/test_shutdown.py.
+"""
+
+import socket
+import sys
+from pathlib import Path
+
+from serving.run import server_of
+from serving.service import ServingOptions
+from tests.serving_world import World, cut_in_a_minute
+
+
+def main(home: str, drain_s: str) -> None:
+    """Serve until told to end."""
+    world = World(Path(home))
+    cut_in_a_minute(world)
+    app = world.serve(ServingOptions(poll_s=0.0))
+    world.step()
+    world.step()
+
+    async def stream() -> dict[str, bool]:
+        """What lasts until the server ends, as streams do."""
+        await world.service.draining.ended.wait()
+        return {"ended": True}
+
+    app.add_api_route("/v1/stream/endless", stream)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    print(listening.getsockname()[1], flush=True)
+    server_of(app, drain_s=float(drain_s), fd=listening.fileno()).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,79 @@
+"""The real server on a real socket, in a thread, over the small world's log: for what only bytes on a wire show."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from serving.run import server_of
+from serving.server import Server
+
+DEADLINE_S = 60.0
+
+
+@contextmanager
+def served(app: Any, **more: Any) -> Iterator[tuple[Server, int]]:
+    """The server and its port, answering; it is told to end and waited for afterwards."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()  # whoever connects before the server accepts waits
+    server = server_of(app, **more)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    thread.start()
+    try:
+        port = int(listening.getsockname()[1])
+        with connect(port) as one:
+            ask(one, "/health/live")
+        yield server, port
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def connect(port: int) -> socket.socket:
+    """A connection; what is waited for on it comes within DEADLINE_S."""
+    found = socket.socket()
+    found.settimeout(DEADLINE_S)
+    found.connect(("127.0.0.1", port))
+    return found
+
+
+def ask(one: socket.socket, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One GET on a connection that stays open."""
+    lines = (f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", "")
+    one.sendall("\r\n".join(lines).encode())
+    return answer(one)
+
+
+def answer(one: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The next answer on a connection: status, headers with small letters, body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(one)
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += _more(one)
+    return int(first.split()[1]), headers, body
+
+
+def ended(one: socket.socket) -> bytes:
+    """What still comes until the other side ends the connection."""
+    data = b""
+    try:
+        while more := one.recv(1 << 16):
+            data += more
+    except ConnectionError:
+        pass  # it ended harder
+    return data
+
+
+def _more(one: socket.socket) -> bytes:
+    found = one.recv(1 << 16)
+    if not found:
+        raise ConnectionResetError("the connection ended before the answer")
+    return found
