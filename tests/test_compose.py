@@ -38,11 +38,17 @@ OTHERWISE = {
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka:9092", "the broker is a service of the file; nothing starts one"),
     "SLACKWATER_HOST": ("0.0.0.0", "a container's loopback reaches nobody; `ports` publishes on the host's"),
     "SLACKWATER_ALLOWED_HOSTS": ("serving", "the name by which the other containers know the service"),
+    "SLACKWATER_SPEED_METRICS_PORT": ("9101", "Prometheus is another container, and the port is not published"),
+    "SLACKWATER_INGEST_METRICS_PORT": ("9102", "Prometheus is another container, and the port is not published"),
+    "SLACKWATER_LOG_FORMAT": ("json", "a container's log is read by programs"),
     "SLACKWATER_PUBLISHED_HOST": (
         "127.0.0.1",
         "it is `ports` that says who reaches the service, and so who needs a key",
     ),
 }
+
+# Services that look on: images of others, in a profile of their own. tests/test_monitoring.py is about their files.
+MONITORING = {"prometheus", "grafana"}
 
 # Properties of the broker that cannot be the same in a container, and their value there.
 BROKER_OTHERWISE = {
@@ -74,7 +80,7 @@ def load(environ: Mapping[str, str]) -> Compose:
 
 def own(compose: Compose) -> dict[str, Any]:
     """The services that are processes of this project: all but the broker."""
-    return {name: service for name, service in compose["services"].items() if name != "kafka"}
+    return {name: service for name, service in compose["services"].items() if name not in {"kafka", *MONITORING}}
 
 
 def schema_problems(compose: Compose) -> list[str]:
@@ -89,7 +95,7 @@ def reference_problems(compose: Compose) -> list[str]:
     problems = []
     mounted = set()
     for name, service in compose["services"].items():
-        mounted |= {volume.partition(":")[0] for volume in service.get("volumes", [])}
+        mounted |= {volume.partition(":")[0] for volume in service.get("volumes", []) if volume[0] != "."}
         for other, how in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if other == "topics" else "service_healthy"
             if other not in compose["services"] or how != {"condition": wanted}:

@@ -35,6 +35,8 @@ class Processes:
             "SLACKWATER_HOME": str(home / "home"),
             "SLACKWATER_HOST": "127.0.0.1",
             "SLACKWATER_PORT": str(free_port()),
+            "SLACKWATER_SPEED_METRICS_PORT": str(free_port()),
+            "SLACKWATER_INGEST_METRICS_PORT": str(free_port()),
         }
 
     def environ(self, name: str) -> dict[str, str]:
