@@ -10,6 +10,8 @@ in the bar before is repeated, "0", or nothing (null).
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from views.errors import DefinitionError, ViewError
 from views.events import PRICE_SCALE, SUM_SCALE
 from views.measures import StateColumn
@@ -31,6 +33,10 @@ class Column:
             return lambda state: state[index]
         return lambda state: decimal_text(state[index], scale)
 
+    def arrow(self, columns: tuple[StateColumn, ...]) -> pa.DataType:
+        """The type of this column where it is no text."""
+        return columns[_find(columns, self.column)[0]].arrow
+
     def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
         """The SQL expression of this column over a relation of states."""
         _, scale = _find(columns, self.column)
@@ -50,6 +56,10 @@ class Ratio:
         over, under = _find_sum(columns, self.over), _find_sum(columns, self.under)
         return lambda state: decimal_text(ratio_units(state[over], state[under]), PRICE_SCALE)
 
+    def arrow(self, columns: tuple[StateColumn, ...]) -> pa.DataType:
+        """The type of this column where it is no text."""
+        return RATIO_TYPE
+
     def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
         """The SQL expression of this column over a relation of states."""
         _find_sum(columns, self.over)
@@ -64,6 +74,8 @@ class Ratio:
 
 
 Answer = Column | Ratio
+
+RATIO_TYPE = pa.decimal128(38, PRICE_SCALE)
 
 _PRICE_UNIT = 10**8  # of a sum's units in one unit of a price: SUM_SCALE - PRICE_SCALE digits
 

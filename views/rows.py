@@ -42,7 +42,7 @@ def table_of(view: View, rows: Iterable[Row]) -> pa.Table:
     arrays = [pa.array([row.key[i] for row in rows], pa.string()) for i in range(len(view.key))]
     arrays.append(pa.array([row.start for row in rows], pa.int64()))
     for i, column in enumerate(view.columns):
-        arrays.append(_array([row.state[i] for row in rows], column.arrow))
+        arrays.append(decimal_array([row.state[i] for row in rows], column.arrow))
     return pa.Table.from_arrays(arrays, schema=view.state_schema)
 
 
@@ -52,15 +52,18 @@ def _integers(column: pa.ChunkedArray) -> list[int]:
     if not pa.types.is_decimal128(column.type):
         integers: list[int] = column.to_pylist()
         return integers
-    found: list[int] = []
-    for chunk in column.chunks:
-        data = memoryview(chunk.buffers()[1])
-        at = range(chunk.offset * 16, (chunk.offset + len(chunk)) * 16, 16)
-        found += [int.from_bytes(data[i : i + 16], "little", signed=True) for i in at]
-    return found
+    return [value for chunk in column.chunks for value in decimal_integers(chunk)]
 
 
-def _array(values: list[int], kind: pa.DataType) -> pa.Array:
+def decimal_integers(column: pa.Array) -> list[int]:
+    """The integers of a decimal128 array without nulls, in units of its scale."""
+    data = memoryview(column.buffers()[1])
+    at = range(column.offset * 16, (column.offset + len(column)) * 16, 16)
+    return [int.from_bytes(data[i : i + 16], "little", signed=True) for i in at]
+
+
+def decimal_array(values: list[int], kind: pa.DataType) -> pa.Array:
+    """Integers as an array of `kind`; in units of its scale, where it is a decimal128."""
     if not pa.types.is_decimal128(kind):
         return pa.array(values, kind)
     data = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
