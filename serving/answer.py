@@ -10,7 +10,10 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
+import pyarrow as pa
 
+from serving.look import TIME_TYPE
+from views.finished import finished_schema
 from views.merge import State, finisher
 from views.rows import Row
 from views.view import View
@@ -33,10 +36,12 @@ Bar = Row | Gap
 
 
 class Form(NamedTuple):
-    """How bars are written: with their symbol, where several were asked for, and their times as text or integers."""
+    """How bars are written: with their symbol, where several were asked for, their times as text or integers, and their
+    decimals as doubles or text."""
 
     several: bool
     iso: bool
+    floats: bool = False
 
 
 def time_json(time_us: int, iso: bool) -> int | str:
@@ -51,8 +56,25 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     """A bar's fields, without `closed`."""
     head: dict[str, Any] = {"symbol": bar.key[1]} if form.several else {}
     head.update(zip(view.key[2:], bar.key[2:], strict=True))
-    answers = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
+    answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
+    if form.floats:  # what is text is a decimal
+        answers = {name: float(value) if isinstance(value, str) else value for name, value in answers.items()}
     return {**head, "start": time_json(bar.start, form.iso), **answers}
+
+
+def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
+    """A bar as a row of a table that stands alone: with its instrument."""
+    return {"venue": bar.key[0], "symbol": bar.key[1], **bar_fields(view, form, bar), "closed": closed}
+
+
+@cache
+def bars_schema(view: View) -> pa.Schema:
+    """The types of `bar_item`. Answers may be null, where gaps are filled."""
+    finished = finished_schema(view)
+    keys = [finished.field(name) for name in view.key]
+    answers = [finished.field(name).with_nullable(True) for name in view.answers]
+    closed = pa.field("closed", pa.bool_(), nullable=False)
+    return pa.schema([*keys, pa.field("start", TIME_TYPE, nullable=False), *answers, closed])
 
 
 @cache

@@ -8,27 +8,34 @@ it computes.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from serving.answer import Bar, Form, document, encode_bars
-from serving.coding import SMALL_BYTES, choose_coding
+from serving.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
 from serving.cursor import Cursor, decode_cursor
 from serving.explain import explained
+from serving.export import Exporter
 from serving.fill import filled_bars, fills
 from serving.ground import Ground, Grounds
 from serving.kept import KeptReplies, KeptReply
+from serving.media import JSON
 from serving.merge import place_of
-from serving.problems import ProblemError, gone
-from serving.query import BarsQuery, bars_query, cannot_fill
-from serving.reply import Asked, asked_headers, encode, lag_header
+from serving.page import Page, page_reply
+from serving.problems import ProblemError, gone, parameter_problem
+from serving.query import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
+from serving.reply import Asked, asked_headers, lag_header
 from serving.service import Service
 from serving.source import Source
-from views.interval import CLOSED_AFTER_US
 from views.view import View
+
+LONG_PAGE = 1_000
+"""Bars from which a page is encoded in the pool."""
 
 
 class BarsRoute:
@@ -40,6 +47,7 @@ class BarsRoute:
         self._grounds = Grounds(service, name)
         self._fills = any(map(fills, self._views))
         self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes)
+        self._exporter = Exporter(service)
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
@@ -52,9 +60,11 @@ class BarsRoute:
         known = self._kept.get(key)
         kept = known.kept if known is not None else None
         if kept is None or kept.stamp is None or not kept.stamp.holds(self._service):
-            items = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            query = known.question if known is not None else bars_query(items, self._fills)
-            kept = await self._answer(query, asked)
+            query = known.question if known is not None else self._query(scope, asked)
+            if query.limit is None:
+                ground = await self._ground(query, None)
+                return await self._exporter.respond(scope, asked, query, ground, self._source(query, ground))
+            kept = await self._answer(scope, query, asked)
             if kept.stamp is not None:
                 self._kept.put(key, query, kept)
         elif kept.named:
@@ -62,7 +72,16 @@ class BarsRoute:
         more = () if kept.applied is None else (lag_header(self._service.watch.lag(kept.applied)),)
         return kept.reply.response(asked, scope["method"] == "HEAD", more)
 
-    async def _answer(self, query: BarsQuery, asked: Asked) -> KeptReply:
+    def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
+        query = bars_query(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True), self._fills)
+        look = query.look.chosen(asked.accept)
+        if look.of is JSON and query.limit is None:
+            raise parameter_problem([{"parameter": "limit", "detail": ALL_NEEDS}])
+        if look.of is not JSON and query.explain:
+            raise parameter_problem([{"parameter": "explain", "detail": EXPLAIN_NEEDS}])
+        return replace(query, look=look)
+
+    async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> KeptReply:
         """The answer as it is now."""
         cursor = _cursor(query, self._views)
         try:
@@ -73,17 +92,19 @@ class BarsRoute:
             bars, more = await self._read(query, ground, cursor)
             question = _question(query, ground.view)
             following = self._grounds.cursor(ground, place_of(bars[-1])).encode(question) if more else None
-            body = await self._body(query, ground, bars, following)
+            page = await self._page(query, ground, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
             if query.as_of is not None and error.kind == "files-unreadable":
                 await self._grounds.refuse_retired(query.as_of)
             raise
-        coding = choose_coding(asked.accept_encoding, len(body) > SMALL_BYTES)
         pinned = query.as_of is not None
+        encoding = partial(page_reply, page, query.look, asked, scope, pinned)
+        # A long page would hold up all other requests while it is encoded.
+        reply = encoding() if len(bars) < LONG_PAGE else await self._service.pool.run(encoding)
         return KeptReply(
-            encode(body, coding=coding, immutable=pinned),
+            reply,
             None if query.cursor else ground.stamp,
             None if pinned else ground.applied,
             tuple(ground.ends.values()) if following else (),
@@ -103,7 +124,8 @@ class BarsRoute:
         """The bars of the page, and whether there are more behind them."""
         source = self._source(query, ground)
         newest_first = query.start is None
-        limit = query.limit if newest_first else query.limit + 1
+        most = query.limit or MOST_BARS
+        limit = most if newest_first else most + 1
         bars: list[Bar] = []
         for symbol in query.symbols:
             instrument = query.venue, symbol
@@ -119,16 +141,24 @@ class BarsRoute:
             bars.sort(key=lambda bar: (bar.start, bar.key))
         if newest_first:
             return bars[-limit:], False
-        return bars[: query.limit], len(bars) > query.limit
+        return bars[:most], len(bars) > most
 
-    async def _body(self, query: BarsQuery, ground: Ground, bars: list[Bar], following: str | None) -> bytes:
-        source = self._source(query, ground)
-        newest = {symbol: source.newest((query.venue, symbol)) for symbol in query.symbols}
-        closed_to = {symbol: (at or 0) - CLOSED_AFTER_US - query.interval.us for symbol, at in newest.items()}
-        closed = [bar.start <= closed_to[bar.key[1]] for bar in bars]
+    async def _page(self, query: BarsQuery, ground: Ground, bars: list[Bar], following: str | None) -> Page:
+        source, view, look = self._source(query, ground), ground.view, query.look
+        closed_to = source.closed_to(query.interval)
+        closed = [bar.start <= closed_to[query.venue, bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars) if query.explain else []
-        items = encode_bars(ground.view, Form(len(query.symbols) > 1, query.iso), bars, closed, more)
-        return document(ground.view.name, items, following, ground.about())
+        about = ground.about()
+
+        def whole() -> bytes:
+            form = Form(len(query.symbols) > 1, look.iso, look.floats)
+            return document(view.name, encode_bars(view, form, bars, closed, more), following, about)
+
+        def items() -> list[dict[str, Any]]:
+            form = Form(False, look.iso and look.of.text, look.floats)
+            return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
+
+        return Page(bars_schema(view), items, whole, about, following)
 
 
 def _question(query: BarsQuery, view: View) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from versions.inspector import Inspector
 from versions.manifest import Instrument, Manifest, StoredFile
 from views.interval import Interval, coarsest_published
 from views.rows import Row, rows_of
 from views.session import connect, files_sql
-from views.sql import merge_sql
+from views.sql import bounds_sql, merge_sql
 from views.view import View
 
 UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
@@ -39,6 +40,17 @@ class Want(NamedTuple):
     limit: int
     newest_first: bool
     after: tuple[str, ...] = ()
+
+
+class Range(NamedTuple):
+    """All bars of some instruments of a venue with low <= start < high, both bar starts."""
+
+    view: View
+    venue: str
+    symbols: tuple[str, ...]
+    interval: Interval
+    low: int
+    high: int
 
 
 class BatchReader:
@@ -71,9 +83,16 @@ class BatchReader:
 
     def files(self, want: Want) -> list[StoredFile]:
         """The files that the bars are read from."""
-        level = coarsest_published(want.interval).text
-        shards = sorted({found.partition for found in self.instruments.get((want.venue, want.symbol), ())})
-        return [file for shard in shards for file in self._files.get((want.view.name, level, shard), ())]
+        return self._stored(want.view, want.venue, (want.symbol,), want.interval)
+
+    def range_files(self, want: Range) -> list[StoredFile]:
+        """The files that a range is read from."""
+        return self._stored(want.view, want.venue, want.symbols, want.interval)
+
+    def _stored(self, view: View, venue: str, symbols: Iterable[str], interval: Interval) -> list[StoredFile]:
+        level = coarsest_published(interval).text
+        shards = sorted({each.partition for s in symbols for each in self.instruments.get((venue, s), ())})
+        return [file for shard in shards for file in self._files.get((view.name, level, shard), ())]
 
     def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
         """The bars, in order of start and key."""
@@ -91,6 +110,41 @@ class BatchReader:
             if len(rows) >= want.limit:
                 break
         return sorted(rows, key=lambda row: (row.start, row.key))
+
+    def range_states(self, want: Range, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+        """The states of a range with those of `speed` merged in, in order of start and key.
+
+        `speed` is a table of states at the range's interval, within the range; it may be empty.
+        """
+        columns = ", ".join(want.view.state_schema.names)
+        paths = [str(self._home / file.path) for file in self.range_files(want)]
+        sources, values = [], []
+        if paths:
+            marks = ", ".join("?" * len(want.symbols))
+            condition = f"venue = ? AND symbol IN ({marks}) AND start >= ? AND start < ?"
+            sources.append(f"SELECT {columns} FROM {files_sql(paths)} WHERE {condition}")
+            values = [want.venue, *want.symbols, want.low, want.high]
+        if speed.num_rows:
+            cursor.register("speed_states", speed)
+            sources.append(f"SELECT {columns} FROM speed_states")
+        if not sources:
+            return want.view.state_schema.empty_table()
+        source = f"({' UNION ALL '.join(sources)})"
+        if len(sources) + len(paths) > 2 or speed.num_rows or coarsest_published(want.interval) != want.interval:
+            source = f"({merge_sql(want.view, source, want.interval)})"
+        order = ", ".join(("start", *want.view.key[1:]))
+        return cursor.sql(f"SELECT {columns} FROM {source} ORDER BY {order}", params=values).to_arrow_table()
+
+    def range_rows(self, want: Range, cursor: duckdb.DuckDBPyConnection) -> int:
+        """How many rows of the files lie in a range."""
+        paths = [str(self._home / file.path) for file in self.range_files(want)]
+        if not paths:
+            return 0
+        marks = ", ".join("?" * len(want.symbols))
+        source = f"(SELECT venue, symbol, start FROM {files_sql(paths)} WHERE start >= ? AND start < ?)"
+        query = f"SELECT * FROM ({bounds_sql(source)}) WHERE venue = ? AND symbol IN ({marks})"
+        found = cursor.execute(query, [want.low, want.high, want.venue, *want.symbols]).fetchall()
+        return sum(rows for *_, rows in found)
 
     def close(self) -> None:
         """Close the database."""

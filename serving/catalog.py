@@ -5,15 +5,18 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.answer import time_json
 from serving.handoff import proof_summary
+from serving.look import TIME_TYPE
+from serving.page import Page, page_reply
 from serving.parameters import ValueRefusedError, read_parameters, whole
 from serving.problems import ProblemError, retired, unreadable
-from serving.query import INSTRUMENTS_PARAMETERS
-from serving.reply import reply
+from serving.query import instruments_look
+from serving.reply import asked_headers, reply
 from serving.service import Service
 from serving.snapshot import Snapshot
 from serving.units import quantity_unit
@@ -27,6 +30,20 @@ from versions.retention import State, states
 _LOG = logging.getLogger("slackwater.serving")
 
 
+SCHEMA = pa.schema(
+    [
+        pa.field("venue", pa.string(), nullable=False),
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("partition", pa.int64(), nullable=False),
+        pa.field("first_start", TIME_TYPE, nullable=False),
+        pa.field("last_start", TIME_TYPE, nullable=False),
+        ("quantity_unit", pa.string()),
+        pa.field("duplicates", pa.int64(), nullable=False),
+    ]
+)
+"""Of a table of instruments."""
+
+
 class CatalogRoutes:
     """Answers `/v1/instruments`, `/v1/versions` and `/v1/versions/{version}`."""
 
@@ -38,7 +55,9 @@ class CatalogRoutes:
 
         `duplicates` are those of the instrument in the batch view, in all partitions together.
         """
-        iso = read_parameters(INSTRUMENTS_PARAMETERS, request.query_params.multi_items())["times"] == "iso"
+        asked = asked_headers(request.scope)
+        look = instruments_look(request.query_params.multi_items()).chosen(asked.accept)
+        iso = look.iso and look.of.text
         snapshot = self._service.snapshot()
         duplicates = {(each.venue, each.symbol): each.events for each in snapshot.manifest.duplicates}
         found = [
@@ -53,7 +72,9 @@ class CatalogRoutes:
             }
             for (venue, symbol, partition), (first, last) in sorted(self._spans(snapshot).items())
         ]
-        return reply(request, orjson.dumps({"instruments": found, "version": snapshot.version}))
+        about = {"version": snapshot.version}
+        page = Page(SCHEMA, lambda: found, lambda: orjson.dumps({"instruments": found, **about}), about)
+        return page_reply(page, look, asked, request.scope).response(asked, request.method == "HEAD")
 
     async def versions(self, request: Request) -> Response:
         """Every version that can be read, newest first, and which one is served."""

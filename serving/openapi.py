@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from event_log.event import SYMBOL, VENUE
 from serving import openapi_problems as problems
 from serving import openapi_schemas as models
+from serving.media import FORMATS, Format
 from serving.parameters import LATEST_US, MOST_SYMBOLS
 from views.interval import DAY_US
 from views.view import View
@@ -86,12 +87,13 @@ class Operation:
     is_open: bool = False  # it never asks for a key
     also: Mapping[int, str] | None = None  # further statuses that are answers, with their models
     media: str = JSON
+    is_table: bool = False  # it is given in the other formats, too
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("/v1/instruments", "get"): Operation("data", "Instruments", (422,)),
-    ("/v1/trades", "get"): Operation("data", "TradesPage", (404, 410, 422, 504)),
-    ("/v1/restatements", "get"): Operation("data", "Restatements", (410, 422, 504)),
+    ("/v1/instruments", "get"): Operation("data", "Instruments", (422,), is_table=True),
+    ("/v1/trades", "get"): Operation("data", "TradesPage", (404, 410, 422, 504), is_table=True),
+    ("/v1/restatements", "get"): Operation("data", "Restatements", (410, 422, 504), is_table=True),
     ("/v1/versions", "get"): Operation("versions", "Versions", (422, 504)),
     ("/v1/versions/{version}", "get"): Operation("versions", "Manifest", (404, 410, 422, 504)),
     ("/v1/versions/{version}/handoff", "get"): Operation("versions", "Handoff", (404, 422, 504)),
@@ -105,6 +107,11 @@ _OF_STREAM = (404, 409, 422)
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "Strong; send it back in `If-None-Match`.", "required": True, "schema": {"type": "string"}},
+    "Link": {
+        "description": 'Where the next page is, with `rel="next"`; not with the last one.',
+        "required": False,
+        "schema": {"type": "string"},
+    },
     "Slackwater-Lag-Records": {
         "description": "Records of the asked partitions beyond `applied`; outside the ETag; not with as_of.",
         "required": False,
@@ -169,7 +176,7 @@ def _operation(path: str, method: str, rows: Mapping[str, str]) -> Operation:
     if path == f"/v1/stream/{name}":
         return Operation("data", "", _OF_STREAM, media=STREAM)
     if path == f"/v1/{name}" and name in rows:
-        return Operation("data", f"{rows[name]}Page", _OF_VIEW)
+        return Operation("data", f"{rows[name]}Page", _OF_VIEW, is_table=True)
     return OPERATIONS[path, method]
 
 
@@ -191,30 +198,38 @@ def _parameter(path: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(given: dict[str, Any], operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"200": {**given, "content": _content(operation)}}
+    problems_of = set(operation.problems)
     if operation.media == JSON and not operation.is_open and operation.answer != "RolledBack":
         found["200"]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(operation)}
+        problems_of |= {406}
         found["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}
     also = operation.also or {}
     for status, model in also.items():
         found[str(status)] = {"description": "The answer is no.", "content": _json(model)}
     guarded = (500,) if operation.is_open else _GUARDED
-    for status in sorted({*operation.problems, *guarded} - also.keys()):
+    for status in sorted({*problems_of, *guarded} - also.keys()):
         found[str(status)] = {"$ref": f"#/components/responses/{problems.component(status)}"}
     return dict(sorted(found.items()))
 
 
 def _headers(operation: Operation) -> list[str]:
     paged = operation.answer.endswith("Page")
-    return ["ETag", "Slackwater-Lag-Records"] if paged else ["ETag"]
+    return ["ETag", "Link", "Slackwater-Lag-Records"] if paged else ["ETag"]
 
 
 def _content(operation: Operation) -> dict[str, Any]:
     if operation.media == JSON:
-        return _json(operation.answer)
+        others = FORMATS[1:] if operation.is_table else ()
+        return {**_json(operation.answer), **{each.media_type: {"schema": _rows(each)} for each in others}}
     found: dict[str, Any] = {"schema": {"type": "string"}}
     if operation.media == STREAM:
         found["examples"] = {"stream": {"value": models.STREAM_EXAMPLE}}
     return {operation.media: found}
+
+
+def _rows(of: Format) -> dict[str, Any]:
+    """The schema of a format that holds the rows alone."""
+    return {"type": "string", "description": f"The rows alone, as {of.name}; the rest of the answer is in headers."}
 
 
 def _json(model: str) -> dict[str, Any]:

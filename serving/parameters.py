@@ -102,6 +102,16 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def whole_or_all(low: int, high: int) -> Callable[[str], int | None]:
+    """Reads an integer of [low, high], or `all`, which is None."""
+    number = whole(low, high)
+
+    def read(text: str) -> int | None:
+        return None if text == "all" else number(text)
+
+    return read
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Reads one of a few words."""
 

@@ -36,7 +36,12 @@ class Pool:
         # What the call logs names the request.
         future = asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
         future.add_done_callback(self._release)
-        done, _ = await asyncio.wait({future}, timeout=self._deadline_s)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=self._deadline_s)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            if interrupt is not None:
+                interrupt()
+            raise
         if done:
             return future.result()
         if interrupt is not None:

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from serving.look import Look
+from serving.media import BY_NAME, FORMATS, JSON
 from serving.parameters import (
     Parameter,
     Point,
@@ -19,6 +21,7 @@ from serving.parameters import (
     token,
     venue,
     whole,
+    whole_or_all,
 )
 from serving.problems import ProblemError, parameter_problem
 from versions.restatement import CAUSES
@@ -27,6 +30,8 @@ from views.interval import PUBLISHED_INTERVALS, Interval, parse_interval
 MOST_BARS = 10_000
 _VERSION = whole(0, 2**31)
 _MINUTE = parse_interval("1m")
+ALL_NEEDS = "all needs a format that can be streamed: ndjson, csv, arrow or parquet"
+EXPLAIN_NEEDS = "needs the format json"
 _NO_FILL = "this view declares no value for bars without events"
 
 _VENUE = Parameter("venue", "The venue.", venue, required=True)
@@ -40,6 +45,12 @@ _LIMIT = Parameter(
     500,
     schema={"type": "integer", "minimum": 1, "maximum": MOST_BARS},
 )
+_ALL = replace(
+    _LIMIT,
+    help=f"{_LIMIT.help} `all`: every one, as one stream, in a format other than JSON.",
+    read=whole_or_all(1, MOST_BARS),
+    schema={"anyOf": [_LIMIT.schema, {"const": "all"}]},
+)
 _CURSOR = Parameter("cursor", "`next` of the page before; every other parameter stays as it was.", token)
 _TIMES = Parameter(
     "times",
@@ -49,13 +60,28 @@ _TIMES = Parameter(
     schema={"enum": ["us", "iso"]},
 )
 
+_FORMAT = Parameter(
+    "format",
+    "The format; without it the one that `Accept` prefers.",
+    one_of(*(each.name for each in FORMATS)),
+    schema={"enum": [each.name for each in FORMATS]},
+)
+_NUMBERS = Parameter(
+    "numbers",
+    "How decimals are given: exactly (as text, in Arrow and Parquet as decimals), or as the nearest doubles.",
+    one_of("exact", "float"),
+    "exact",
+    schema={"enum": ["exact", "float"]},
+)
+_LOOKS = (_TIMES, _FORMAT, _NUMBERS)
+
 BARS_PARAMETERS: tuple[Parameter, ...] = (
     _VENUE,
     _SYMBOL,
     Parameter("interval", "Length of a bar: a divisor of a day such as 1s, 5m, 4h, or 1w. Default 1m.", interval),
     Parameter("start", f"{_START.help} Without it: the latest `limit` bars before `end`.", time_us),
     _END,
-    _LIMIT,
+    _ALL,
     _CURSOR,
     Parameter(
         "layer",
@@ -82,7 +108,7 @@ BARS_PARAMETERS: tuple[Parameter, ...] = (
         one_of("previous"),
         schema={"enum": ["previous"]},
     ),
-    _TIMES,
+    *_LOOKS,
 )
 
 TRADES_PARAMETERS: tuple[Parameter, ...] = (
@@ -92,7 +118,7 @@ TRADES_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("end", _END.help, time_us, required=True),
     _LIMIT,
     _CURSOR,
-    _TIMES,
+    *_LOOKS,
 )
 
 _PUBLISHED = tuple(interval.text for interval in PUBLISHED_INTERVALS)
@@ -118,28 +144,31 @@ RESTATEMENTS_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("cause", "Why it changed. Default: all.", one_of(*CAUSES), schema={"enum": list(CAUSES)}),
     _LIMIT,
     _CURSOR,
-    _TIMES,
+    *_LOOKS,
 )
 
-INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (_TIMES,)
+INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (_TIMES, _FORMAT)
 
 
 @dataclass(frozen=True)
 class BarsQuery:
-    """A question for bars. Times in microseconds; `[start, end)` holds the bars by their own start."""
+    """A question for bars. Times in microseconds; `[start, end)` holds the bars by their own start.
+
+    `limit` is None for all of them.
+    """
 
     venue: str
     symbols: tuple[str, ...]
     interval: Interval
     start: int | None
     end: int | None
-    limit: int
+    limit: int | None
     cursor: str | None
     layer: str
     as_of: int | None
     explain: bool
     fill: bool
-    iso: bool
+    look: Look
 
     @property
     def low(self) -> int:
@@ -154,7 +183,7 @@ class BarsQuery:
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""
         facts = (of, self.venue, self.symbols, self.interval.us, self.start, self.end, self.limit, self.layer)
-        return fingerprint((*facts, self.as_of, self.explain, self.fill, self.iso))
+        return fingerprint((*facts, self.as_of, self.explain, self.fill))
 
 
 @dataclass(frozen=True)
@@ -167,12 +196,12 @@ class TradesQuery:
     end: int
     limit: int
     cursor: str | None
-    iso: bool
+    look: Look
 
     @property
     def fingerprint(self) -> str:
         """What a cursor of this question is bound to."""
-        return fingerprint(("trades", self.venue, self.symbol, self.start, self.end, self.limit, self.iso))
+        return fingerprint(("trades", self.venue, self.symbol, self.start, self.end, self.limit))
 
 
 @dataclass(frozen=True)
@@ -186,12 +215,12 @@ class RestatementsQuery:
     cause: str | None
     limit: int
     cursor: str | None
-    iso: bool
+    look: Look
 
     @property
     def fingerprint(self) -> str:
         """What a cursor of this question is bound to."""
-        facts = (self.since, self.until, sorted(self.filters.items()), self.symbols, self.limit, self.iso)
+        facts = (self.since, self.until, sorted(self.filters.items()), self.symbols, self.limit)
         return fingerprint(("restatements", facts))
 
 
@@ -209,6 +238,12 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
         errors["fill"] = _NO_FILL
     if found["cursor"] and found["start"] is None:
         errors["cursor"] = "needs the start that it was given for"
+    if found["limit"] is None:
+        errors.update({name: "cannot stand with limit=all" for name in ("cursor", "explain", "fill") if found[name]})
+        if found["format"] == JSON.name:
+            errors["limit"] = ALL_NEEDS
+    if found["explain"] and found["format"] not in {None, JSON.name}:
+        errors["explain"] = EXPLAIN_NEEDS
     _refuse(errors)
     return BarsQuery(
         venue=found["venue"],
@@ -222,8 +257,13 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
         as_of=found["as_of"],
         explain=found["explain"],
         fill=found["fill"] is not None,
-        iso=found["times"] == "iso",
+        look=_look(found),
     )
+
+
+def instruments_look(items: Iterable[tuple[str, str]]) -> Look:
+    """How instruments are asked for. Raises ProblemError, 422."""
+    return _look({"numbers": None, **read_parameters(INSTRUMENTS_PARAMETERS, items)})
 
 
 def cannot_fill() -> ProblemError:
@@ -242,9 +282,8 @@ def trades_query(items: Iterable[tuple[str, str]]) -> TradesQuery:
     if len(found["symbol"]) > 1:
         errors["symbol"] = "trades are given for one symbol"
     _refuse(errors)
-    iso = found["times"] == "iso"
     symbol, start, end = found["symbol"][0], found["start"], found["end"]
-    return TradesQuery(found["venue"], symbol, start, end, found["limit"], found["cursor"], iso)
+    return TradesQuery(found["venue"], symbol, start, end, found["limit"], found["cursor"], _look(found))
 
 
 def restatements_query(items: Iterable[tuple[str, str]], views: Container[str]) -> RestatementsQuery:
@@ -270,7 +309,7 @@ def restatements_query(items: Iterable[tuple[str, str]], views: Container[str]) 
         cause=found["cause"],
         limit=found["limit"],
         cursor=found["cursor"],
-        iso=found["times"] == "iso",
+        look=_look(found),
     )
 
 
@@ -282,6 +321,11 @@ def ceil(of: Interval, time: int) -> int:
 def fingerprint(facts: object) -> str:
     """A short digest of what is asked."""
     return hashlib.blake2b(repr(facts).encode(), digest_size=9).hexdigest()
+
+
+def _look(found: Mapping[str, Any]) -> Look:
+    chosen = BY_NAME[found["format"]] if found["format"] else None
+    return Look(chosen, found["times"] == "iso", found["numbers"] == "float")
 
 
 def _range_errors(found: dict[str, Any]) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Reply:
 
     def response(self, asked: Asked, head: bool, more: Iterable[Header] = ()) -> "Sent":
         """What is sent for one request."""
-        if asked.if_none_match is not None and _matches(asked.if_none_match, self.etag):
+        if asked.if_none_match is not None and matches(asked.if_none_match, self.etag):
             return Sent(304, [*self.again, *more], b"")
         return Sent(200, [*self.headers, *more], b"" if head else self.body)
 
@@ -115,6 +115,6 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _matches(header: str, etag: str) -> bool:
+def matches(header: str, etag: str) -> bool:
     """Weakly, as RFC 9110 says for this header."""
     return any(tag.strip().removeprefix("W/") in {etag, "*"} for tag in header.split(","))

@@ -10,15 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.answer import time_json
 from serving.batch import UNREADABLE, sandbox
 from serving.cursor import Cursor, decode_cursor
+from serving.look import TIME_TYPE, Look
+from serving.page import Page, page_reply
 from serving.problems import gone, unreadable
 from serving.query import RestatementsQuery, restatements_query
-from serving.reply import reply
+from serving.reply import asked_headers
 from serving.service import Service
 from versions.errors import DamagedFileError
 from versions.ledger import Entry
@@ -33,6 +36,19 @@ _COLUMNS = (
     *("cause", "partition", "offset", "trades", "before", "after"),
 )
 
+_TEXT, _WHOLE = pa.string(), pa.int64()
+SCHEMA = pa.schema(
+    [
+        ("version", _WHOLE),
+        *((name, _TEXT) for name in ("view", "venue", "symbol", "interval")),
+        *((name, TIME_TYPE) for name in ("created", "start")),
+        ("cause", _TEXT),
+        *((name, _WHOLE) for name in ("partition", "offset", "trades")),
+        *((name, _TEXT) for name in ("before", "after")),
+    ]
+)
+"""Outside JSON the bars before and after are JSON text: what they hold depends on the view."""
+
 Row = Mapping[str, Any]
 
 
@@ -46,6 +62,8 @@ class RestatementsRoute:
     async def answer(self, request: Request) -> Response:
         """A page. Raises ProblemError."""
         query = restatements_query(request.query_params.multi_items(), self._views)
+        asked = asked_headers(request.scope)
+        look = query.look.chosen(asked.accept)
         snapshot = self._service.snapshot()
         manifest = snapshot.manifest
         if snapshot.ledger is None:
@@ -61,10 +79,16 @@ class RestatementsRoute:
             place = (last["version"], last["number"])
             following = Cursor(manifest.version, pin, {}, True, place).encode(query.fingerprint)
         created = {entry.ledger.version: entry.ledger.created_us for entry in entries}
-        items = [self._item(row, created[row["version"]], query.iso) for row in page]
-        return reply(
-            request, orjson.dumps({"restatements": items, "next": following, "answer": {"version": manifest.version}})
-        )
+        about = {"version": manifest.version}
+
+        def items() -> list[dict[str, Any]]:
+            return [self._item(row, created[row["version"]], look) for row in page]
+
+        def whole() -> bytes:
+            return orjson.dumps({"restatements": items(), "next": following, "answer": about})
+
+        found = page_reply(Page(SCHEMA, items, whole, about, following), look, asked, request.scope)
+        return found.response(asked, request.method == "HEAD")
 
     def _rows(
         self, manifest: Manifest, entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None
@@ -83,7 +107,8 @@ class RestatementsRoute:
             raise unreadable(manifest.version) from error
         return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
 
-    def _item(self, row: Row, created_us: int, iso: bool) -> dict[str, Any]:
+    def _item(self, row: Row, created_us: int, look: Look) -> dict[str, Any]:
+        iso = look.iso and look.of.text
         start = time_json(row["start"], iso)
         view: View | None = self._views.get(row["view"])
         key = dict(zip(view.key[2:], row["key"], strict=True)) if view is not None else {}
@@ -92,13 +117,16 @@ class RestatementsRoute:
             "created": time_json(created_us, iso),
             "start": start,
             **{name: row[name] for name in ("cause", "partition", "offset", "trades")},
-            **{side: _bar({**key, "start": start}, row[side]) for side in ("before", "after")},
+            **{side: _bar({**key, "start": start}, row[side], look) for side in ("before", "after")},
         }
 
 
-def _bar(head: Mapping[str, Any], answers: str | None) -> dict[str, Any] | None:
+def _bar(head: Mapping[str, Any], answers: str | None, look: Look) -> dict[str, Any] | None:
     """A bar as the view's own route gives it."""
-    return None if answers is None else {**head, **orjson.loads(answers), "closed": True}
+    if answers is None:
+        return None
+    found = {name: look.number(a) if isinstance(a, str) else a for name, a in orjson.loads(answers).items()}
+    return {**head, **found, "closed": True}
 
 
 def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:

@@ -47,6 +47,7 @@ class ServingOptions:
     deadline_s: float = 10.0
     kept_rows: int = 200_000
     kept_bytes: int = 64 * 1024 * 1024
+    exports: int = 4
     poll_s: float = 0.2
     watch_every_s: float = 0.1
     scrub_bytes_per_s: int = 16_000_000
@@ -93,6 +94,7 @@ class Service:
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
+        self.exports = Pool(1, self.options.exports, self.options.deadline_s)
         self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
         self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
         self.feed.changed = self.watch.changed = self.hub.wake
@@ -131,6 +133,7 @@ class Service:
         self.feed.close()
         self.watch.close()
         self.pool.close()
+        self.exports.close()
 
     def snapshot(self) -> Snapshot:
         """What is served now.

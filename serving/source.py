@@ -17,7 +17,7 @@ from serving.row_cache import RowCache
 from versions.errors import DamagedFileError
 from versions.inspector import Inspector
 from versions.manifest import Instrument
-from views.interval import Interval
+from views.interval import CLOSED_AFTER_US, Interval
 from views.merge import State
 from views.rows import Row
 from views.view import View
@@ -104,6 +104,18 @@ class Source:
         found = [known.last_start for known in self.instruments.get(instrument, ())]
         found += [start for ends in self.ends.values() if (start := ends.newest(instrument)) is not None]
         return max(found, default=None)
+
+    def closed_to(self, interval: Interval) -> dict[tuple[str, str], int]:
+        """Per instrument the last start whose bar is closed."""
+        newest = {instrument: self.newest(instrument) or 0 for instrument in self.instruments}
+        return {instrument: at - CLOSED_AFTER_US - interval.us for instrument, at in newest.items()}
+
+    def span(self, instrument: tuple[str, str]) -> tuple[int, int] | None:
+        """The oldest and newest base start of an instrument in the layers that answer."""
+        known = self.instruments.get(instrument, ()) if self.batch is not None else ()
+        spans = [(each.first_start, each.last_start) for each in known]
+        spans += [span for ends in self.ends.values() if (span := ends.span(instrument)) is not None]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     def parts(self, row: Row, interval: Interval) -> list[tuple[Cell, State]]:
         """What each cell gave to a bar."""

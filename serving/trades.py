@@ -1,12 +1,14 @@
 """The trades behind a bar, for audit: the archive below the cut, the event log from the cut to what is applied."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import partial
 from threading import Lock
 from typing import Any
 
 import duckdb
 import orjson
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,9 +19,11 @@ from serving.batch import UNREADABLE
 from serving.cursor import Cursor, decode_cursor
 from serving.ground import Ground, Grounds
 from serving.log_trades import log_trades, runs_of
+from serving.look import TIME_TYPE, Look
+from serving.page import Page, page_reply
 from serving.problems import ProblemError, gone, unreadable
 from serving.query import TradesQuery, trades_query
-from serving.reply import reply
+from serving.reply import asked_headers, lag_header
 from serving.service import Service
 from serving.snapshot import Snapshot
 from versions.errors import DamagedFileError
@@ -27,6 +31,22 @@ from views.answers import decimal_text
 from views.events import PRICE_SCALE
 
 KEPT_READERS = 4
+LONG_PAGE = 1_000
+"""Trades from which a page is encoded in the pool."""
+
+_DECIMAL = pa.decimal128(18, PRICE_SCALE)
+SCHEMA = pa.schema(
+    [
+        pa.field("trade_id", pa.int64(), nullable=False),
+        pa.field("time", TIME_TYPE, nullable=False),
+        pa.field("price", _DECIMAL, nullable=False),
+        pa.field("quantity", _DECIMAL, nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("partition", pa.int64(), nullable=False),
+        ("offset", pa.int64()),
+        ("index", pa.int64()),
+    ]
+)
 
 
 class TradesRoute:
@@ -41,6 +61,8 @@ class TradesRoute:
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
         query = trades_query(request.query_params.multi_items())
+        asked = asked_headers(request.scope)
+        look = query.look.chosen(asked.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
         ground = self._grounds.current(query.venue, (query.symbol,), "merged", cursor)
         try:
@@ -53,10 +75,20 @@ class TradesRoute:
         if len(trades) > query.limit:
             trades = trades[: query.limit]
             following = self._grounds.cursor(ground, trades[-1].place).encode(query.fingerprint)
-        items = orjson.dumps([_trade_json(trade, query.iso) for trade in trades])
         about = ground.about()
         del about["definition"]
-        return reply(request, document("trades", items, following, about), self._service.watch.lag(ground.applied))
+        items = partial(_items, trades, look)
+        page = Page(
+            SCHEMA,
+            items,
+            lambda: document("trades", orjson.dumps(items()), following, about),
+            about,
+            following,
+        )
+        encoding = partial(page_reply, page, look, asked, request.scope)
+        reply = encoding() if len(trades) < LONG_PAGE else await self._service.pool.run(encoding)
+        more = [lag_header(self._service.watch.lag(ground.applied))]
+        return reply.response(asked, request.method == "HEAD", more)
 
     async def _read(self, query: TradesQuery, ground: Ground, cursor: Cursor | None) -> list[Trade]:
         """The first trades, one more than the page holds."""
@@ -101,13 +133,18 @@ class TradesRoute:
             return self._readers.setdefault(snapshot.key, reader)
 
 
-def _trade_json(trade: Trade, iso: bool) -> dict[str, Any]:
+def _items(trades: Iterable[Trade], look: Look) -> list[dict[str, Any]]:
+    iso = look.iso and look.of.text
+    return [_trade_item(trade, look, iso) for trade in trades]
+
+
+def _trade_item(trade: Trade, look: Look, iso: bool) -> dict[str, Any]:
     imported = trade.offset == NO_PLACE
     return {
         "trade_id": trade.trade_id,
         "time": time_json(trade.time, iso),
-        "price": decimal_text(trade.price, PRICE_SCALE),
-        "quantity": decimal_text(trade.quantity, PRICE_SCALE),
+        "price": look.number(decimal_text(trade.price, PRICE_SCALE)),
+        "quantity": look.number(decimal_text(trade.quantity, PRICE_SCALE)),
         "side": trade.side,
         "partition": trade.partition,
         "offset": None if imported else trade.offset,

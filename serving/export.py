@@ -1,0 +1,242 @@
+"""An export: all bars of a range as one stream (`limit=all`), in memory bounded by a part of it.
+
+    [low ............................. high)     the range, at one moment: one snapshot, one end of each chain
+    [w0)[  w1  )[      w2       )[ ...           windows; each is read, merged, finished and encoded in the pool
+
+The first window is small, so that the first bytes come soon; then each holds about as many rows, however dense bars
+are. While one is sent the next one is read, and no more: a client that reads slowly is waited for. What fails behind
+the first part cuts the connection, so that no client takes a part for the whole.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from serving.answer import bars_schema
+from serving.batch import UNREADABLE, Range
+from serving.coding import IDENTITY, choose_coding, compressor
+from serving.encoders import encoder
+from serving.ends import Ends
+from serving.ground import Ground
+from serving.page import described, fact_headers
+from serving.pool import Pool
+from serving.problems import ProblemError, unreadable
+from serving.query import BarsQuery
+from serving.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
+from serving.service import Service
+from serving.source import Source
+from serving.table import table_of_typed
+from slackwater import __version__
+from slackwater.errors import SlackwaterError
+from versions.errors import DamagedFileError
+from views.finished import finish_table
+from views.rows import Row, table_of
+
+FIRST_ROWS = 2_000
+PART_ROWS = 65_536
+ROWS_PER_LOCK = 1_000
+"""Bars of the speed layer that are read while the feed waits."""
+
+
+class ExportCutError(SlackwaterError):
+    """An export failed behind its first part; the connection is cut."""
+
+
+class Exporter:
+    """Answers with exports, so many at once."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._running = 0
+
+    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, ground: Ground, source: Source) -> Response:
+        """The response. Its first part is read before it begins, so that what fails at once is a problem.
+
+        Raises:
+            ProblemError
+        """
+        coding = choose_coding(asked.accept_encoding, query.look.of.text)
+        etag = _etag(query, ground, source, coding)
+        pinned = query.as_of is not None
+        headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
+        headers.update(fact_headers(ground.about()))
+        if not pinned:
+            name, value = lag_header(self._service.watch.lag(ground.applied))
+            headers[name.decode()] = value.decode()
+        if asked.if_none_match is not None and matches(asked.if_none_match, etag):
+            return Sent(304, _raw(headers), b"")
+        headers["Content-Type"] = query.look.of.media_type
+        if coding != IDENTITY:
+            headers["Content-Encoding"] = coding
+        if scope["method"] == "HEAD":
+            return Sent(200, _raw(headers), b"")
+        if self._running >= self._service.options.exports:
+            raise ProblemError(503, "busy", "Too many exports are running.", retry_after_s=5)
+        self._running += 1
+        export = Export(query, ground, source, self._service, coding)
+        try:
+            first = await export.part()
+        except BaseException:
+            self.release()
+            raise
+        return _Exported(export, first, headers, self)
+
+    def release(self) -> None:
+        """One export is over."""
+        self._running -= 1
+
+
+class Export:
+    """One export that runs. `part` gives its bytes one after the other."""
+
+    def __init__(self, query: BarsQuery, ground: Ground, source: Source, service: Service, coding: str) -> None:
+        self._query = query
+        self._source = source
+        self._ground = ground
+        self._service = service
+        self._closed_to = source.closed_to(query.interval)
+        self._schema = described(bars_schema(source.view), ground.about())
+        self._encoder = encoder(query.look.of, query.look.schema(self._schema))
+        self._compressor = None if coding == IDENTITY else compressor(coding)
+        self._cursor = ground.snapshot.batch.cursor()
+        self._parts = self._read()
+
+    async def part(self) -> bytes | None:
+        """The next bytes; None behind the last. Raises ProblemError."""
+        pool: Pool = self._service.exports
+        return await pool.run(lambda: next(self._parts, None), self._cursor.interrupt)
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            for states in self._states():
+                yield self._packed(self._encoder.add(self._table(states)))
+            rest = self._packed(self._encoder.end())
+            yield rest + (self._compressor.end() if self._compressor else b"")
+        except (DamagedFileError, *UNREADABLE) as error:
+            raise unreadable(self._ground.snapshot.version) from error
+
+    def _packed(self, data: bytes) -> bytes:
+        return self._compressor.add(data) if self._compressor else data
+
+    def _states(self) -> Iterator[pa.Table]:
+        """The states of each window that has some."""
+        query, interval = self._query, self._query.interval
+        spans = [span for s in query.symbols if (span := self._source.span((query.venue, s))) is not None]
+        if not spans:
+            return
+        low = max(query.low, interval.floor(min(first for first, _ in spans)))
+        end = interval.floor(max(last for _, last in spans)) + interval.us
+        high = end if query.high is None else min(query.high, end)
+        bars = max(1, FIRST_ROWS // len(query.symbols))
+        while low < high:
+            want = self._window(low, min(high, low + bars * interval.us))
+            states = self._window_states(want)
+            if states.num_rows:
+                yield states
+            low = want.high
+            bars = max(1, min(4 * bars, bars * PART_ROWS // max(1, states.num_rows)))
+
+    def _window(self, low: int, high: int) -> Range:
+        """The window, or a smaller one where it was chosen in a sparse range and holds too many rows."""
+        query = self._query
+        want = Range(self._source.view, query.venue, query.symbols, query.interval, low, high)
+        batch = self._source.batch
+        while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * PART_ROWS:
+            if batch.range_rows(want, self._cursor) <= 4 * PART_ROWS:
+                break
+            want = want._replace(high=low + bars // 4 * query.interval.us)
+        return want
+
+    def _window_states(self, want: Range) -> pa.Table:
+        speed = table_of(want.view, self._speed_rows(want))
+        batch = self._source.batch
+        if batch is None:
+            # The database of the version merges; its files are not read.
+            return self._ground.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
+        files = batch.range_files(want)
+        self._service.inspector.check(files)  # before it is read and after, as for every read
+        states = batch.range_states(want, speed, self._cursor)
+        self._service.inspector.check(files)
+        return states
+
+    def _speed_rows(self, want: Range) -> Iterator[Row]:
+        for ends in self._source.ends.values():
+            for symbol in want.symbols:
+                for key in ends.keys((want.venue, symbol)):
+                    yield from _rows(ends, key, want)
+
+    def _table(self, states: pa.Table) -> pa.Table:
+        """The finished rows as they are asked for."""
+        finished = finish_table(self._source.view, states)
+        start = finished.column("start")
+        if len(self._closed_to) == 1:
+            (limit,) = self._closed_to.values()
+        else:
+            order = list(self._closed_to)
+            at = pc.index_in(finished.column("symbol"), pa.array([symbol for _, symbol in order]))
+            limit = pc.take(pa.array([self._closed_to[each] for each in order], pa.int64()), at)
+        columns = [*finished.columns, pc.less_equal(start, limit)]
+        typed = pa.Table.from_arrays(
+            [c.cast(f.type) for c, f in zip(columns, self._schema, strict=True)], schema=self._schema
+        )
+        return table_of_typed(typed.combine_chunks(), self._query.look)
+
+
+def _rows(ends: Ends, key: tuple[str, ...], want: Range) -> Iterator[Row]:
+    low = want.low
+    while low < want.high:
+        found = ends.bars(key, want.interval, low, want.high, ROWS_PER_LOCK, newest_first=False)
+        starts = sorted(found)[:ROWS_PER_LOCK]
+        yield from (Row(key, start, found[start]) for start in starts)
+        if len(starts) < ROWS_PER_LOCK:
+            return
+        low = starts[-1] + want.interval.us
+
+
+class _Exported(StreamingResponse):
+    """Sends an export, reading one part ahead."""
+
+    def __init__(self, export: Export, first: bytes | None, headers: dict[str, str], exporter: Exporter) -> None:
+        super().__init__(self._parts(export, first), 200, headers)
+        self._exporter = exporter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._exporter.release()
+
+    @staticmethod
+    async def _parts(export: Export, part: bytes | None) -> AsyncIterator[bytes]:
+        ahead: asyncio.Task[bytes | None] | None = None
+        try:
+            while part is not None:
+                ahead = asyncio.create_task(export.part())
+                yield part
+                part = await ahead
+        except ProblemError as error:  # a document of its own would stand in the middle of the stream
+            raise ExportCutError(f"An export was cut: {error.detail}") from error
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait({ahead})
+
+
+def _etag(query: BarsQuery, ground: Ground, source: Source, coding: str) -> str:
+    """Of what the bytes are made from: they are the same every time."""
+    newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
+    look = query.look.of.name, query.look.iso, query.look.floats
+    facts = (query.fingerprint(ground.view.definition), look, ground.snapshot.key, newest, __version__)
+    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(ground.about()), digest_size=16).hexdigest()
+    return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
