@@ -79,7 +79,7 @@ def load(environ: Mapping[str, str]) -> Compose:
 
 
 def own(compose: Compose) -> dict[str, Any]:
-    """The services that are processes of this project: all but the broker."""
+    """The services that are processes of this project: all but the broker and what looks on."""
     return {name: service for name, service in compose["services"].items() if name not in {"kafka", *MONITORING}}
 
 

@@ -66,9 +66,8 @@ def expression_problems(text: str) -> list[str]:
         if kind == "gauge" and re.search(rf"\b(rate|increase)\({name}\b", text) and not name.endswith("_offset"):
             problems.append(f"{name} is a gauge with a rate")
         known |= labels | ({"le"} if kind == "histogram" else set())
-        for label in re.findall(r"([a-zA-Z_]+)\s*(?:=~|!~|!=|=)", given):
-            if label not in labels | SCRAPED:
-                problems.append(f"{name} has no label {label}")
+        used = re.findall(r"([a-zA-Z_]+)\s*(?:=~|!~|!=|=)", given)
+        problems += [f"{name} has no label {label}" for label in used if label not in labels | SCRAPED]
     for names in _GROUPED.findall(text):
         problems += [f"by {name.strip()}" for name in names.split(",") if name.strip() not in known]
     return problems if text.count("(") == text.count(")") else [*problems, "parentheses"]
@@ -110,19 +109,19 @@ def alert_problems(alerts: Any) -> list[str]:
 def board_problems(board: Any) -> list[str]:
     """What is wrong with the dashboard."""
     uid = DATASOURCE["datasources"][0]["uid"]
-    problems = [
-        f"annotation {one['name']}: {p}" for one in _annotations(board) for p in expression_problems(one["expr"])
-    ]
-    ids, taken = set(), {}
+    problems: list[str] = []
+    for one in board["annotations"]["list"]:
+        problems += [f"annotation {one['name']}: {problem}" for problem in expression_problems(one["expr"])]
+    ids: set[int] = set()
+    taken: dict[tuple[int, int], str] = {}
     for panel in board["panels"]:
         title, at = panel["title"], panel["gridPos"]
         if panel["id"] in ids:
             problems.append(f"{title}: id {panel['id']} twice")
         ids.add(panel["id"])
-        for x in range(at["x"], at["x"] + at["w"]):
-            for y in range(at["y"], at["y"] + at["h"]):
-                if x >= 24 or taken.setdefault((x, y), title) != title:
-                    problems.append(f"{title}: lies on {taken.get((x, y), 'the edge')}")
+        cells = [(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+        under = {taken.setdefault(cell, title) if cell[0] < 24 else "the edge" for cell in cells} - {title}
+        problems += [f"{title}: lies on {other}" for other in under]
         if panel["type"] == "row":
             continue
         if panel["fieldConfig"]["defaults"].get("unit") not in UNITS:
@@ -131,18 +130,13 @@ def board_problems(board: Any) -> list[str]:
             problems.append(f"{title}: no description, or no target")
         if len({target["refId"] for target in panel["targets"]}) != len(panel["targets"]):
             problems.append(f"{title}: refId")
-        for each in (panel, *panel["targets"]):
-            if each["datasource"] != {"type": "prometheus", "uid": uid}:
-                problems.append(f"{title}: datasource {each['datasource']}")
+        found = [each["datasource"] for each in (panel, *panel["targets"])]
+        problems += [f"{title}: datasource {it}" for it in found if it != {"type": "prometheus", "uid": uid}]
         for target in panel["targets"]:
             variables = {name for name in re.findall(r"\$(\w+)", target["expr"]) if name not in _variables(board)}
             problems += [f"{title}: ${name}" for name in variables]
             problems += [f"{title}: {problem}" for problem in expression_problems(target["expr"])]
     return list(dict.fromkeys(problems))
-
-
-def _annotations(board: Any) -> list[Any]:
-    return list(board["annotations"]["list"])
 
 
 def _variables(board: Any) -> set[str]:
@@ -159,7 +153,7 @@ def files_problems(compose: Any) -> list[str]:
         if not re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", services[name]["image"]):
             problems.append(f"{name}: {services[name]['image']} is no exact version")
         for volume in services[name]["volumes"]:
-            source, target, *mode = volume.split(":")
+            source, _, *mode = volume.split(":")
             if source.startswith(".") and (mode != ["ro"] or not (ROOT / source).is_dir()):
                 problems.append(f"{name}: {volume}")
     targets = {t for scrape in SCRAPES["scrape_configs"] for one in scrape["static_configs"] for t in one["targets"]}
