@@ -42,16 +42,27 @@ class Admission:
         """Whether a request for `url` is one too many."""
         return self.in_work >= self.most and not url.startswith(FREE)
 
-    def enter(self, url: bytes) -> bool:
-        """Count a request in; whether it counts, and so must `leave`."""
-        counts = not url.startswith(FREE)
-        self.in_work += counts
-        return counts
-
-    def leave(self) -> None:
-        """Count one out."""
-        self.in_work -= 1
+    def enter(self, url: bytes) -> "Place | None":
+        """Count a request in; None if such are not counted."""
+        return None if url.startswith(FREE) else Place(self)
 
     def refuse(self, reason: str) -> None:
         """Count a refusal."""
         self._refused[reason].inc()
+
+
+class Place:
+    """A request's place among those in work, from when it is made until it is left."""
+
+    __slots__ = ("_admission", "_held")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._held = True
+        admission.in_work += 1
+
+    def leave(self, _: object = None) -> None:
+        """Leave it, once."""
+        if self._held:
+            self._held = False
+            self._admission.in_work -= 1

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.admission import Admission
+from serving.admission import Admission, Place
 from serving.draining import Draining
 from serving.edge import ANSWER_HEADERS
 from serving.limits import Limits
@@ -127,6 +127,7 @@ class Connection(HttpToolsProtocol):
         self._answered = False  # this request has its answer, whether or not all of its body has come
         self._closing_s: float | None = None  # since when it is only waited for its end
         self._thrown_away = 0
+        self._place: Place | None = None
         self._stalled_s: float | None = None
 
     # asyncio's callbacks
@@ -235,18 +236,22 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """As the base does; a request is in work until its task is done."""
-        admission = self.door.admission
+        place = self.door.admission.enter(cycle.scope["raw_path"])
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        if admission.enter(cycle.scope["raw_path"]):
-            task.add_done_callback(lambda _: admission.leave())
+        if place is not None:
+            self._place = place
+            task.add_done_callback(place.leave)  # if it ended without an answer
         if self.door.draining.began:
             cycle.keep_alive = False  # so that a client goes where it is served longer
 
     def on_response_complete(self) -> None:
         """As the base does, but the sweep is what ends an idle connection."""
         self.server_state.total_requests += 1
+        if self._place is not None:
+            self._place.leave()  # at once: the next request may be here before the task is done
+            self._place = None
         self._since_s = self.loop.time()
         self._answered = self._in_body
         if self.transport.is_closing():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Limits:
     """Where a connection ends or a request is refused. Every time is of one connection, by the event loop's clock."""
 
-    requests: int = 100
+    requests: int = 80
     """In work and waiting at once, over all connections; streams, health and figures are not counted."""
     connections: int = 4_000
     url: int = 8_192

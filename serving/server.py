@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from serving.draining import Draining
+from serving.listening import copies, listen
 
 FINISH_S = 7
 """How long what is in flight may take: with what comes before and after, an exit within 10 s of the drain's end."""
@@ -28,6 +29,10 @@ class Server(uvicorn.Server):
         self._draining = draining
         self._drain_s = drain_s
         self._told = 0
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        """Serve on `sockets`, or where the configuration says."""
+        await super().serve(copies(sockets or listen(self.config.host, self.config.port)))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: readiness is off before the event loop sees it."""

@@ -53,7 +53,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_CORS_ORIGINS", "", "origin,...", "Origins whose pages may read answers; empty: none."),
     Setting("SLACKWATER_TRUSTED_PROXIES", "", "address,...", "Proxies whose X-Forwarded-For is believed."),
     Setting("SLACKWATER_RATE_LIMIT", "", "requests/unit", "Per key or address: 100/second, 6000/minute; empty: none."),
-    Setting("SLACKWATER_MAX_REQUESTS", "100", "requests", "In work and waiting at once; more are refused."),
+    Setting("SLACKWATER_MAX_REQUESTS", "80", "requests", "In work and waiting at once; more are refused."),
     Setting("SLACKWATER_MAX_CONNECTIONS", "4000", "connections", "Open at once; more are refused."),
     Setting("SLACKWATER_DRAIN_SECONDS", "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers."),
     Setting("SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP."),
@@ -91,7 +91,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     rate_limit: Rate | None = None
-    max_requests: int = 100
+    max_requests: int = 80
     max_connections: int = 4000
     drain_seconds: int = 0
     tls_cert: str = ""

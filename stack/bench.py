@@ -1,7 +1,7 @@
 """`slackwater bench`: throughput, latency and memory on this machine, each part on a broker and a home of its own.
 
-Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`), what is written about it
-(`bench_table`). docs/benchmarks.md says what each figure means.
+Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`, `bench_overload`), what is written
+about it (`bench_table`). docs/benchmarks.md says what each figure means.
 """
 
 import platform
@@ -14,6 +14,7 @@ import psutil
 from stack.bench_batch import measure_batch
 from stack.bench_house import House
 from stack.bench_latency import SPANS, Spans, measure_latency
+from stack.bench_overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
 from stack.bench_speed import measure_speed
 from stack.bench_table import show
 from stack.bench_trades import Trades
@@ -30,13 +31,14 @@ class Plan:
     packed_trades: int = 6_000_000
     per_record: int = 50
     spans: Spans = SPANS
+    overload: OverloadSpans = OVERLOAD_SPANS
 
 
 PLAN = Plan()
 
 
 def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN) -> dict[str, Any]:
-    """Measure `parts` (batch, speed, latency) one after the other; the figures, and a table unless `quiet`.
+    """Measure `parts` (batch, speed, latency, overload) one after the other; the figures, and a table unless `quiet`.
 
     Raises:
         BenchError: a part could not be measured, or what it measured computed something wrong.
@@ -47,6 +49,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "batch": lambda house: measure_batch(house, source, trades, plan.pairs, plan.row_trades),
         "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
         "latency": lambda house: measure_latency(house, source, plan.spans),
+        "overload": lambda house: measure_overload(house, source, plan.overload),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

@@ -212,6 +212,14 @@ def ask(context: Context, given: Parameters) -> Parameters:
         return Clients(settings.host, settings.port, given["paths"], *shape).run(closed)
 
 
+def crowd(context: Context, given: Parameters) -> Parameters:
+    """The clients of `bench overload`."""
+    from stack.crowd import Crowd, run_crowd
+
+    found = Crowd(context.settings.port, given["path"], given["polite"], given["headers"])
+    return run_crowd(found, given["clients"], given["seconds"])
+
+
 class _Laps:
     """A stopwatch with named laps."""
 
@@ -243,7 +251,7 @@ def _until_closed() -> Iterator[threading.Event]:
 
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask)
+    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd)
 }
 
 

@@ -48,10 +48,10 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     known = {service.name: service for service in services(room.context.settings)}
     room.start(known["speed"])
     room.start(known["serving"])
-    room.wait(lambda: _ready(room.context), "the service", READY_S)
+    room.wait(lambda: ready(room.context), "the service", READY_S)
     producer = room.job("produce", {"rate": spans.rate}, "producer")
     asker = room.job("poll", {"venue": venue, "symbol": symbol}, "client")
-    room.wait(lambda: _flows(room.context), "the first trades", READY_S)
+    room.wait(lambda: flows(room.context), "the first trades", READY_S)
     house.say(f"latency: {spans.rate:,} trades/s for {spans.span_s:.0f} s")
     time.sleep(spans.warm_s)
     before = {name: house.watch.cpu_s(name) for name in PROCESSES}
@@ -69,14 +69,16 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     return {**_figures(sent, found, marks), "cores": cores}
 
 
-def _ready(context: Context) -> bool:
+def ready(context: Context) -> bool:
+    """Whether the service is."""
     try:
         return httpx.get(f"{context.url}/health/ready", timeout=2.0).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
 
-def _flows(context: Context) -> bool:
+def flows(context: Context) -> bool:
+    """Whether anything was appended to the event log."""
     return any(bounds.end for bounds in context.log.bounds(context.names.trades).values())
 
 

@@ -29,12 +29,14 @@ def figures(results: Results) -> list[Line]:
         lines += _speed(results["speed"])
     if "latency" in results:
         lines += _latency(results["latency"])
+    if "overload" in results:
+        lines += _overload(results["overload"])
     return lines
 
 
 def memory(results: Results) -> list[tuple[str, str, str]]:
     """Part, process, peak memory."""
-    parts = (part for part in ("batch", "speed", "latency") if part in results)
+    parts = (part for part in ("batch", "speed", "latency", "overload") if part in results)
     return [(part, name, f"{mb:,} MB") for part in parts for name, mb in results[part]["peak_mb"].items()]
 
 
@@ -135,6 +137,40 @@ def _latency(found: Results) -> list[Line]:
         ("cores used meanwhile, without batch runs", cores, ""),
         (f"one answer, {found['answer']['per_s']:,} a second", _spread(found["answer"]), ""),
     ]
+
+
+def _overload(found: Results) -> list[Line]:
+    capacity = found["capacity"]
+    lines = [(f"hot answers to {capacity['clients']} clients", _crowd(capacity), "")]
+    for name, what in (
+        ("overload", f"{found['times']} times the clients, who come again when told to"),
+        ("after", "the first clients again, the first seconds after"),
+        ("rude", f"{found['times']} times the clients, who come again at once"),
+        ("after_rude", "the first clients again, the first seconds after"),
+    ):
+        span = found[name]
+        useful = f"{span['per_s'] / capacity['per_s']:.0%} useful"
+        lines.append((what, f"{useful}; {_crowd(span)}", "at least 90 %, p99 at most doubled"))
+        if span["refused"]["count"]:
+            refused = span["refused"]
+            text = f"{span['refused_per_s']:,.0f}/s, p50 {refused['p50']:.1f}, p99 {refused['p99']:.1f} ms"
+            lines.append(("refusals among them", f"{text}, {span['malformed']} malformed", "0 malformed"))
+    for name, what in (
+        ("body", "a body of 200 MB"),
+        ("header", "a header of 100 KB"),
+        ("drip", "100 heads that drip"),
+        ("idle", "1,000 connections that do nothing"),
+    ):
+        each = found["hostile"][name]
+        text = f"{each['told']} after {each['seconds']} s, {each['grown_mb']:+.1f} MB, others {each['others_ms']} ms"
+        lines.append((what, text, "refused or closed, at most 10 MB"))
+    return lines
+
+
+def _crowd(found: Results) -> str:
+    admitted = found["admitted"]
+    text = f"{found['per_s']:,.0f}/s, p50 {admitted['p50']:.1f}, p99 {admitted['p99']:.1f} ms"
+    return f"{text}; cores: serving {found['serving_cores']:.2f}, clients {found['crowd_cores']:.2f}"
 
 
 def _rate(per_s: float) -> str:

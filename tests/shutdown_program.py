@@ -30,7 +30,7 @@ def main(home: str, drain_s: str) -> None:
     listening.bind(("127.0.0.1", 0))
     listening.listen()
     print(listening.getsockname()[1], flush=True)
-    server_of(app, drain_s=float(drain_s), fd=listening.fileno()).run()
+    server_of(app, drain_s=float(drain_s)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

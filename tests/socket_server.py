@@ -1,6 +1,5 @@
 """The real server on a real socket, in a thread, over the small world's log: for what only bytes on a wire show."""
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ def served(app: Any, **more: Any) -> Iterator[tuple[Server, int]]:
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # whoever connects before the server accepts waits
     server = server_of(app, **more)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:
         port = int(listening.getsockname()[1])

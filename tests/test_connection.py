@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -252,5 +253,41 @@ def test_who_does_not_read_is_cut_off_and_what_never_answers_is_a_504(tmp_path: 
         assert len(ended(other)) < 64_000_000
         until(lambda: made.service.admission.in_work == 0)
         others_are_answered(port, "/health/live")
+    made.service.stop()
+    made.summariser.close()
+
+
+def test_new_clients_do_not_wait_a_round_of_the_loop_each(tmp_path: Path) -> None:
+    made = World(tmp_path)
+    app = made.serve(ServingOptions(poll_s=0.0))
+    held, go, done, rounds, many = threading.Event(), threading.Event(), threading.Event(), 0, 96
+
+    async def hold() -> None:
+        """Keep the event loop until all have come, and count its rounds until all are accepted."""
+        loop = asyncio.get_running_loop()
+
+        def tick() -> None:
+            nonlocal rounds
+            rounds += 1
+            if len(server.server_state.connections) > many:
+                done.set()
+            else:
+                loop.call_soon(tick)
+
+        held.set()
+        go.wait(DEADLINE_S)
+        tick()
+
+    app.add_api_route("/v1/hold", hold)
+    with served(app) as (server, port), connect(port) as one:
+        one.sendall(b"GET /v1/hold HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert held.wait(DEADLINE_S)
+        others = [connect(port) for _ in range(many)]
+        go.set()
+        assert done.wait(DEADLINE_S)
+        assert rounds <= many // 8
+        assert answer(one)[0] == 200
+        for each in others:
+            each.close()
     made.service.stop()
     made.summariser.close()
