@@ -21,6 +21,7 @@ ARGS = [
     "--disable-sync",
 ]
 STATIC = Path(__file__).parent.parent / "serving" / "static"
+VENDOR = ("lightweight-charts.js", "eventsource-parser/parse.js", "eventsource-parser/errors.js")
 
 
 LONGEST = (
@@ -100,7 +101,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    if not (STATIC / "vendor" / "lightweight-charts.js").is_file():
-        pytest.fail("The chart library is not there: run `make web`.")
+    if missing := [name for name in VENDOR if not (STATIC / "vendor" / name).is_file()]:
+        pytest.fail(f"{missing} are not there: run `make web`.")
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS) as launched:
         yield launched

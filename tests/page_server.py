@@ -1,4 +1,4 @@
-"""A market for the page: the real service, speed worker and batch run on a log in memory, and a real uvicorn.
+"""A market for the page: the real service, server, speed worker and batch run on a log in memory.
 
     market = Market(home); market.trade(200); market.publish()
     with PageServer(market) as server: server.url
@@ -18,13 +18,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import uvicorn
 
 from batch_layer.run import BatchRun
 from event_log.clock import SystemClock
 from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from serving.app import create_app
+from serving.run import server_of
+from serving.server import Server
 from serving.service import ServingOptions
 from tests.speed_in_memory import Speed
 from versions.manifest import Manifest
@@ -125,7 +126,7 @@ class PageServer:
         self.market = market
         self.port = port
         self._options = options
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -135,15 +136,7 @@ class PageServer:
 
     def start(self) -> None:
         """Serve until `stop`."""
-        config = uvicorn.Config(
-            self.market.app(self._options),
-            "127.0.0.1",
-            self.port,
-            log_level="error",
-            timeout_graceful_shutdown=1,
-            server_header=False,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = server_of(self.market.app(self._options), host="127.0.0.1", port=self.port)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:

@@ -236,7 +236,7 @@ def test_it_says_what_the_answer_stands_on(visit: Open, server: PageServer) -> N
     served = page.locator("#handoffs li[aria-current]")
     proof = answer(server, "v1/versions")["versions"][0]["proof"]
     expect(served).to_contain_text("equal")
-    expect(served).to_contain_text(f"{proof['records']:,} records · {proof['compared']:,} cells compared")
+    expect(served).to_contain_text(f"{proof['records']:,} records · {proof['compared']:,} cells")
     expect(page.get_by_role("link", name="www.tradingview.com")).to_be_visible()
 
 
@@ -271,6 +271,7 @@ def test_the_seam_moves_when_a_version_is_published(visit: Open, market: Market,
     seen = visit()
     seen.shows(**settled(server))
     before, dry = int(seen.data("seam")), seen.pixels("batch", lowest=True)
+    corrected = seen.data("corrected")
     manifest = market.publish()
     seen.shows(version=manifest.version, **settled(server))
     seen.shows(speedBars=0)
@@ -278,6 +279,7 @@ def test_the_seam_moves_when_a_version_is_published(visit: Open, market: Market,
     seen.wait_for(lambda: seen.pixels("batch", lowest=True) > dry + 20)
     moved = sum(span.upto - span.start for span in manifest.proof.spans)
     expect(seen.page.locator("#note")).to_have_text(f"v{manifest.version} published, {moved:,} records moved")
+    assert seen.data("corrected") == corrected, "what moved is not corrected"
 
 
 def test_scrolling_back_loads_older_bars(visit: Open, server: PageServer) -> None:
@@ -374,10 +376,11 @@ def test_a_speed_layer_that_is_down_is_said_with_what_the_bars_still_are(
     try:
         market.trade(30)
         banner = seen.page.locator("#banner")
-        expect(banner).to_contain_text("The speed layer is down since")
+        expect(banner).to_contain_text("The speed layer has been down since")
         expect(banner).to_contain_text("30 records of the log are not in these bars")
         expect(seen.page.locator("#layers li").filter(has_text="Speed")).to_contain_text("down for")
-        seen.shows(lag=30, state="live")
+        seen.shows(lag=30, state="live", fault="true")
+        expect(seen.page.get_by_role("status").first).to_have_text("Live, with a fault")
     finally:
         market.speaks = True
     expect(banner).to_be_hidden()

@@ -5,7 +5,7 @@
 //     render   at most once a frame
 //
 // `document.body.dataset` says what is shown, for tests and styles: state (waiting, live, offline, locked), follows
-// (stream, polling), venue, symbol, interval, version, bars, trades, batchBars, bothBars, speedBars, corrected, seam
+// (stream, polling), venue, symbol, interval, version, bars, trades, batchBars, bothBars, speedBars, corrected, fault, seam
 // (start of the newest bar with a batch part), first, last, lag, complete, refused, renders (how often was drawn).
 
 import { Problem, Unreachable, barsPath, get, getText } from "./api.js";
@@ -261,7 +261,10 @@ function render(change) {
     return;
   }
   showMessage(null);
-  if (page.away === null && page.live) describe("live", ...page.live);
+  if (page.away === null && page.live) {
+    const [text, title] = page.live;
+    describe("live", data.fault === "true" ? `${text}, with a fault` : text, title);
+  }
   showLast(bars, page.digits);
   readOut();
   document.title = `${byId("last").textContent} ${asked.symbol} · Slackwater`;
@@ -271,7 +274,7 @@ function render(change) {
 }
 
 function showBannerNow() {
-  showBanner(page.health, { away: page.away, bars: page.series.bars, answer: page.answer });
+  data.fault = showBanner(page.health, { away: page.away, bars: page.series.bars, answer: page.answer });
 }
 
 function hover(bar, byKeys) {
@@ -350,7 +353,8 @@ function takeInstruments(instruments) {
   const found = instruments.map(({ venue, symbol, quantity_unit: unit }) => [`${venue} ${symbol}`, { venue, symbol, unit }]);
   page.instruments = new Map(found);
   if (page.asked.venue === null && instruments.length > 0) {
-    ask({ venue: instruments[0].venue, symbol: instruments[0].symbol });
+    const first = instruments.find((each) => each.quantity_unit === "base") ?? instruments[0];
+    ask({ venue: first.venue, symbol: first.symbol });
   } else if (page.asked.venue === null) {
     tell("refused", new Problem(404, "The bars appear with the first trade."));
   }

@@ -4,6 +4,7 @@
 //     latency    quantiles of the growth of a Prometheus histogram over the last minute
 
 const RATE_MS = 10_000;
+const SURE_MS = 3000; // what is seen for less tells no rate
 const LATENCY_MS = 60_000;
 const HISTOGRAM = "slackwater_end_to_end_latency_seconds";
 
@@ -47,7 +48,7 @@ export class Figures {
   /** Records a second; null before there are two samples. */
   get rate() {
     const [first, last] = this._applied.ends;
-    if (first === undefined || first === last) return null;
+    if (first === undefined || last.nowMs - first.nowMs < SURE_MS) return null;
     return (1000 * (last.value - first.value)) / (last.nowMs - first.nowMs);
   }
 

@@ -25,7 +25,7 @@ function handoff({ version, created, proof, restated = {} }, current) {
   const changed = Object.values(restated).reduce((sum, count) => sum + count, 0);
   const facts = [
     `${whole(proof.records)} records`,
-    `${whole(proof.compared)} cells compared`,
+    `${whole(proof.compared)} cells`,
     ...(proof.differ ? [`${whole(proof.differ)} differ`] : []),
     ...(changed ? [`${whole(changed)} restated`] : []),
     ...(proof.reason ? [proof.reason] : []),

@@ -29,14 +29,14 @@ export function showLayers(health) {
 }
 
 /**
- * Say what is wrong, since when, and what the bars still are; nothing where nothing is. `away` is the moment since when
- * the server does not answer, `bars` what is shown, `answer` what it stands on.
+ * Say what is wrong, since when, and what the bars still are; nothing where nothing is. Returns whether something is.
+ * `away` is the moment since when the server does not answer, `bars` what is shown, `answer` what it stands on.
  */
 export function showBanner(health, { away, bars, answer }) {
   const text = away === null ? fault(health, bars, answer) : `The server has not answered since ${at(away)}. ${kept(bars)}`;
-  const banner = byId("banner");
-  banner.hidden = text === "";
+  byId("banner").hidden = text === "";
   say("banner", text);
+  return text !== "";
 }
 
 function fault(health, bars, answer) {
@@ -46,15 +46,15 @@ function fault(health, bars, answer) {
     return `Batch only: version ${answer.version}, up to ${newest(bars)}. The speed layer has no part in this.${reason}`;
   }
   if (log?.state === "down") {
-    return `The log is out of reach since ${at(log.since)}: ${log.text} Bars hold what was applied until then.`;
+    return `The log has been out of reach since ${at(log.since)}: ${log.text} Bars hold what was applied until then.`;
   }
   if (speed?.state === "down") {
     const below = bars.findLast((bar) => bar.part !== "speed");
     const batch = below === undefined ? "Batch has none of these bars." : `Batch reaches to ${timeOfDay(below.start)}.`;
     const lag = `${whole(speed.lag)} records of the log are not in these bars`;
-    return `The speed layer is down since ${at(speed.since)}: ${lag}, they end at ${newest(bars)}. ${batch}`;
+    return `The speed layer has been down since ${at(speed.since)}: ${lag}, they end at ${newest(bars)}. ${batch}`;
   }
-  if (batch?.state === "down") return `The batch layer is down since ${at(batch.since)}: ${batch.text}`;
+  if (batch?.state === "down") return `The batch layer has been down since ${at(batch.since)}: ${batch.text}`;
   return answer?.refusal ?? "";
 }
 

@@ -37,7 +37,8 @@ export class Series {
 
   /**
    * Take changed bars, whole; those before the oldest loaded one are left out. Returns the index of the first that
-   * changed, and whether one came between others, which moves all later ones.
+   * changed, and whether one came between others, which moves all later ones. A bar that is sent again as it was, as
+   * may be after a publication, is no correction.
    */
   put(bars, correction) {
     const from = this.bars[0]?.start ?? -Infinity;
@@ -45,9 +46,10 @@ export class Series {
     let inserted = false;
     for (const bar of bars) {
       if (bar.start < from) continue;
-      if (bar.correction) this._corrections.set(bar.start, correction);
       const at = this._place(bar.start);
       const known = this.bars[at]?.start === bar.start;
+      const changed = !known || this.bars[at].trades !== bar.trades;
+      if (bar.correction && changed) this._corrections.set(bar.start, correction);
       inserted ||= !known && at < this.bars.length;
       this.bars.splice(at, known ? 1 : 0, this._made(bar));
       first = Math.min(first, at);
