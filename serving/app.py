@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
 from event_log.clock import Clock
 from event_log.log import Log
@@ -27,7 +26,7 @@ from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
 from serving.observed import Observed
 from serving.openapi import install
-from serving.pages import STATIC, PageRoutes
+from serving.pages import STATIC, Assets, PageRoutes
 from serving.parameters import Parameter
 from serving.problems import MEDIA_TYPE, ProblemError
 from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_PARAMETERS, TRADES_PARAMETERS
@@ -156,7 +155,7 @@ def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
     for path, page in (("/", pages.index), ("/docs", pages.docs)):
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
     if STATIC.is_dir():
-        app.mount("/static", StaticFiles(directory=STATIC), "static")
+        app.mount("/static", Assets(directory=STATIC), "static")
     return direct
 
 

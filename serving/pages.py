@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).parent / "static"
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
@@ -24,6 +25,16 @@ _PLAIN = """<!doctype html>
 """
 
 
+class Assets(StaticFiles):
+    """The page's files. They are asked for anew by their ETag, so that those of two releases are never mixed."""
+
+    def file_response(self, *args: Any, **more: Any) -> Response:
+        """See `StaticFiles`."""
+        response = super().file_response(*args, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 class PageRoutes:
     """Answers `/` and `/docs` from `static`, plainly where its files are not built."""
 
@@ -35,7 +46,7 @@ class PageRoutes:
         """The page."""
         page = self._static / "index.html"
         if page.is_file():
-            return FileResponse(page)
+            return FileResponse(page, headers={"Cache-Control": "no-cache"})
         links = "".join(
             f'<li><a href="{path}">{path}</a></li>' for path in ("/docs", "/health/ready", "/v1/instruments")
         )

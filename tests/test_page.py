@@ -29,6 +29,25 @@ LIMIT = 500
 PHONE = {"width": 360, "height": 740}
 BTC = "#venue=binance&symbol=BTCUSDT&interval=5s"
 
+# Two of the page's modules by themselves: what they make of bars, and of a histogram that grew.
+SERIES = """async ([batch, snapshot, changed, older]) => {
+  const { Series } = await import("/static/series.js");
+  const series = new Series();
+  series.replace(snapshot);
+  series.takeBatch(batch);
+  const change = series.put(changed, "late");
+  series.prepend(older);
+  const bars = series.bars.map((b) => [b.start, b.part, String(b.delta), String(b.cumulative), b.correction ?? ""]);
+  return { change, bars };
+}"""
+FIGURES = """async (texts) => {
+  const { Figures } = await import("/static/figures.js");
+  const { signed, units } = await import("/static/format.js");
+  const figures = new Figures();
+  for (const text of texts) figures.sawMetrics(text);
+  return [figures.quantile(0.5), figures.quantile(0.99), signed(-units("12345678901234.00000001")), signed(units("2"))];
+}"""
+
 # How many pixels of the chart have a colour of the style sheet, in the lowest drawn rows of the panes or anywhere.
 COUNT_PIXELS = """(chart, [name, lowest]) => {
   const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -212,11 +231,58 @@ def settled(server: PageServer, **query: Any) -> dict[str, Any]:
     }
 
 
+def bar(start: int, bought: str, volume: str, trades: int = 1, **more: Any) -> dict[str, Any]:
+    """A bar as far as the page computes with it."""
+    return {"start": start, "buy_volume": bought, "volume": volume, "trades": trades, "closed": True, **more}
+
+
+def test_bars_are_told_apart_and_their_flow_is_exact(visit: Open) -> None:
+    # start      1      2      3      4      5
+    # batch      x      x      x
+    # snapshot          x      x2     x
+    # changed           x2            x      x        2 corrected, 4 sent again as it was, 5 new
+    # older      x
+    page = visit("docs").page
+    batch = [bar(start, "1", "1") for start in (1, 2, 3)]
+    snapshot = [bar(2, "0.1", "0.3"), bar(3, "0.2", "0.2", 2), bar(4, "0", "0.00000001")]
+    changed = [
+        bar(2, "0.2", "0.4", 2, correction=True),
+        bar(4, "0", "0.00000001", correction=True),
+        bar(5, "1", "1.5", closed=False),
+    ]
+    found = page.evaluate(SERIES, [batch, snapshot, changed, [bar(1, "7", "9")]])
+    assert found["change"] == {"first": 0, "inserted": False}
+    assert found["bars"] == [
+        [1, "batch", "500000000", "500000000", ""],
+        [2, "both", "0", "500000000", "late"],
+        [3, "both", "20000000", "520000000", ""],
+        [4, "speed", "-1", "519999999", ""],
+        [5, "speed", "50000000", "569999999", ""],
+    ]
+
+
+def test_latency_is_that_of_what_came_since(visit: Open) -> None:
+    name = "slackwater_end_to_end_latency_seconds_bucket"
+    before = f'{name}{{le="0.01"}} 90.0\n{name}{{le="0.1"}} 100.0\n{name}{{le="+Inf"}} 100.0\n'
+    after = f'{name}{{le="0.01"}} 90.0\n{name}{{le="0.1"}} 180.0\n{name}{{le="+Inf"}} 200.0\n'
+    page = visit("docs").page
+    assert page.evaluate(FIGURES, [before, after]) == [
+        pytest.approx(0.01 + 0.09 * 50 / 80),
+        0.1,
+        "\u221212,345,678,901,234.00000001",
+        "+2",
+    ]
+
+
 def test_it_draws_candles_and_flow_and_asks_no_other_host(visit: Open, server: PageServer) -> None:
     seen = visit("")
     seen.shows(state="live", venue="binance", symbol="BTCUSDT", interval="5s", **settled(server))
     seen.wait_for(lambda: all(seen.pixels(colour) > 100 for colour in ("up", "down", "bought", "sold", "flow")))
     assert {urlsplit(url).netloc for url in seen.asked} == {f"127.0.0.1:{server.port}"}
+    for path in ("", "static/app.js"):
+        found = httpx.get(server.url + path)
+        assert found.headers["cache-control"] == "no-cache", "two releases are never mixed"
+        assert "script-src 'self'" in found.headers["content-security-policy"]
     assert seen.complaints == []
 
 

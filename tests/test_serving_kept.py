@@ -43,7 +43,13 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def sent(route: BarsRoute, query: str) -> tuple[int, bytes, list[Any]]:
     """What a route sends for a question; the status and kind of a problem."""
-    scope = {"type": "http", "method": "GET", "headers": [], "path": "/v1/bars", "query_string": f"venue=x&{query}".encode()}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "headers": [],
+        "path": "/v1/bars",
+        "query_string": f"venue=x&{query}".encode(),
+    }
 
     async def ask() -> Sent:
         found = await route.answer(Request(scope))
