@@ -35,6 +35,7 @@ _PAGE = (
 _DOCS = _PAGE.replace(b"style-src 'self'", b"style-src 'self' 'unsafe-inline'")
 _POLICY = b"content-security-policy"
 
+STAY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
 ANSWER_HEADERS: _Headers = (*HEADERS, (_POLICY, _NOTHING))
 PAGE_HEADERS: _Headers = (
     *HEADERS,
@@ -64,7 +65,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(scope["path"], message.get("headers", ()), admitted)
+                message["headers"] = _headers(scope, message.get("headers", ()), admitted)
             await send(message)
 
         try:
@@ -82,8 +83,10 @@ class Edge:
             await problem.response()(scope, receive, passing)
 
 
-def _headers(path: str, given: Any, admitted: Admitted | None) -> list[tuple[bytes, bytes]]:
-    found = [*given, *_policy(path)]
+def _headers(scope: Scope, given: Any, admitted: Admitted | None) -> list[tuple[bytes, bytes]]:
+    found = [*given, *_policy(scope["path"])]
+    if scope["scheme"] == "https":
+        found.append(STAY_ENCRYPTED)
     if admitted is not None:
         if admitted.key is not None:  # what a key opens must not be given to others by a cache between
             found = [(name, _private(value) if name == b"cache-control" else value) for name, value in found]

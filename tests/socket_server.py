@@ -13,8 +13,8 @@ DEADLINE_S = 60.0
 
 
 @contextmanager
-def served(app: Any, **more: Any) -> Iterator[tuple[Server, int]]:
-    """The server and its port, answering; it is told to end and waited for afterwards."""
+def served(app: Any, ready: bool = True, **more: Any) -> Iterator[tuple[Server, int]]:
+    """The server and its port, answering if `ready`; it is told to end and waited for afterwards."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # whoever connects before the server accepts waits
@@ -23,8 +23,9 @@ def served(app: Any, **more: Any) -> Iterator[tuple[Server, int]]:
     thread.start()
     try:
         port = int(listening.getsockname()[1])
-        with connect(port) as one:
-            ask(one, "/health/live")
+        if ready:
+            with connect(port) as one:
+                ask(one, "/health/live")
         yield server, port
     finally:
         server.should_exit = True
