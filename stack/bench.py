@@ -1,7 +1,7 @@
 """`slackwater bench`: throughput, latency and memory on this machine, each part on a broker and a home of its own.
 
-Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`, `bench_overload`), what is written
-about it (`bench_table`). docs/benchmarks.md says what each figure means.
+Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`, `bench_stream`, `bench_overload`), what
+is written about it (`bench_table`). docs/benchmarks.md says what each figure means.
 """
 
 import platform
@@ -16,6 +16,7 @@ from stack.bench_house import House
 from stack.bench_latency import SPANS, Spans, measure_latency
 from stack.bench_overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
 from stack.bench_speed import measure_speed
+from stack.bench_stream import STREAM_SPANS, StreamSpans, measure_stream
 from stack.bench_table import show
 from stack.bench_trades import Trades
 from stack.output import console, errors
@@ -32,13 +33,14 @@ class Plan:
     per_record: int = 50
     spans: Spans = SPANS
     overload: OverloadSpans = OVERLOAD_SPANS
+    streams: StreamSpans = STREAM_SPANS
 
 
 PLAN = Plan()
 
 
 def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN) -> dict[str, Any]:
-    """Measure `parts` (batch, speed, latency, overload) one after the other; the figures, and a table unless `quiet`.
+    """Measure `parts`, one after the other; the figures, and a table unless `quiet`.
 
     Raises:
         BenchError: a part could not be measured, or what it measured computed something wrong.
@@ -50,6 +52,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
         "latency": lambda house: measure_latency(house, source, plan.spans),
         "overload": lambda house: measure_overload(house, source, plan.overload),
+        "stream": lambda house: measure_stream(house, source, plan.streams),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

@@ -56,6 +56,10 @@ class Watch:
         used = self._processes[name].cpu_times()
         return float(used.user + used.system)
 
+    def now_mb(self, name: str) -> float:
+        """Resident memory of a running process."""
+        return float(self._processes[name].memory_info().rss / 1e6)
+
     def start(self) -> None:
         """Begin."""
         self.add("bench", None)

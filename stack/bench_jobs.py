@@ -1,8 +1,8 @@
 """The benchmark's own child processes: `python -m stack.bench_jobs <job> <parameters as JSON>`, settings as always.
 
 Each prints what it found as one line of JSON. Times are taken inside, after everything is imported: what is compared
-is the work. `produce`, `poll` and `ask` go on until their standard input is closed. Not here: what a figure means
-(`bench_batch`, `bench_latency`).
+is the work. `produce`, `poll`, `ask` and `listen` go on until their standard input is closed. Not here: what a figure
+means (`bench_batch`, `bench_latency`).
 """
 
 import http.client
@@ -220,6 +220,16 @@ def crowd(context: Context, given: Parameters) -> Parameters:
     return run_crowd(found, given["clients"], given["seconds"])
 
 
+def listen(context: Context, given: Parameters) -> Parameters:
+    """The clients of `bench_stream`."""
+    from stack.bench_listen import listen as run
+
+    settings = context.settings
+    with _until_closed() as closed:
+        found: Parameters = run(settings.host, settings.port, given, closed)
+        return found
+
+
 class _Laps:
     """A stopwatch with named laps."""
 
@@ -251,7 +261,7 @@ def _until_closed() -> Iterator[threading.Event]:
 
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd)
+    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd, listen)
 }
 
 

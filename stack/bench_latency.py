@@ -70,7 +70,7 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
 
 
 def ready(context: Context) -> bool:
-    """Whether the service is."""
+    """Whether the service keeps its promise in full."""
     try:
         return httpx.get(f"{context.url}/health/ready", timeout=2.0).status_code == httpx.codes.OK
     except httpx.HTTPError:
@@ -78,7 +78,7 @@ def ready(context: Context) -> bool:
 
 
 def flows(context: Context) -> bool:
-    """Whether anything was appended to the event log."""
+    """Whether there is a trade in the log."""
     return any(bounds.end for bounds in context.log.bounds(context.names.trades).values())
 
 
@@ -107,14 +107,14 @@ def _figures(sent: dict[str, Any], found: dict[str, Any], marks: Sequence[tuple[
     return {
         "rate": round(sent["trades"] / sent["seconds"]),
         "instrument": ":".join(sent["instrument"]),
-        "without_batch": _percentiles(latency_ms[quiet]),
-        "with_batch": {**_percentiles(latency_ms[batch]), "versions": last - first},
-        "around_new_versions": _percentiles(latency_ms[batch & around]),
-        "answer": {**_percentiles(np.array(asked)), "per_s": round(len(asked) / seconds)},
+        "without_batch": percentiles(latency_ms[quiet]),
+        "with_batch": {**percentiles(latency_ms[batch]), "versions": last - first},
+        "around_new_versions": percentiles(latency_ms[batch & around]),
+        "answer": {**percentiles(np.array(asked)), "per_s": round(len(asked) / seconds)},
     }
 
 
-def _percentiles(values: Any) -> dict[str, Any]:
+def percentiles(values: Any) -> dict[str, Any]:
     """Milliseconds."""
     if not len(values):
         return {"count": 0}

@@ -31,12 +31,14 @@ def figures(results: Results) -> list[Line]:
         lines += _latency(results["latency"])
     if "overload" in results:
         lines += _overload(results["overload"])
+    if "stream" in results:
+        lines += _stream(results["stream"])
     return lines
 
 
 def memory(results: Results) -> list[tuple[str, str, str]]:
     """Part, process, peak memory."""
-    parts = (part for part in ("batch", "speed", "latency", "overload") if part in results)
+    parts = (part for part in ("batch", "speed", "latency", "stream", "overload") if part in results)
     return [(part, name, f"{mb:,} MB") for part in parts for name, mb in results[part]["peak_mb"].items()]
 
 
@@ -171,6 +173,28 @@ def _crowd(found: Results) -> str:
     admitted = found["admitted"]
     text = f"{found['per_s']:,.0f}/s, p50 {admitted['p50']:.1f}, p99 {admitted['p99']:.1f} ms"
     return f"{text}; cores: serving {found['serving_cores']:.2f}, clients {found['crowd_cores']:.2f}"
+
+
+def _stream(found: Results) -> list[Line]:
+    lines = []
+    for span in found["spans"]:
+        clients, memory = f"{span['clients']:,} clients" if span["clients"] > 1 else "one client", span["memory"]
+        stalled = f", {span['stalled']} of them stalled" if span["stalled"] else ""
+        asked = "p50 < 15 ms, p99 < 50 ms" if span["clients"] == 1 else ""
+        cores = ", ".join(f"{name} {used:.2f}" for name, used in span["cores"].items())
+        lines += [
+            (f"produced to event, {found['rate']:,} trades/s, {clients}{stalled}", _spread(span["latency"]), asked),
+            ("events a second at a client", f"{span['events_per_s']}", ""),
+            ("cores used meanwhile", cores, ""),
+            (
+                "memory of serving before they came, at the begin and the end of the span",
+                f"{memory['before_mb']}, {memory['first_mb']}, {memory['last_mb']} MB",
+                "",
+            ),
+        ]
+        if span["stalled"]:
+            lines.append(("stalled clients that were cut", f"{span['stalled_cut']} of {span['stalled']}", "all"))
+    return lines
 
 
 def _rate(per_s: float) -> str:

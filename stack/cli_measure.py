@@ -89,7 +89,7 @@ def show_proof(proof: Proof) -> None:
 @click.command(
     epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench --json")
 )
-@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency", "overload"]))
+@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency", "stream", "overload"]))
 @click.option(
     "--trades", default=30_000_000, show_default=True, type=click.IntRange(100_000), help="Trades of `batch`."
 )
@@ -98,7 +98,7 @@ def bench(parts: tuple[str, ...], trades: int, as_json: bool) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
     from stack.bench import run_bench
 
-    results = run_bench(parts or ("batch", "speed", "latency", "overload"), trades, quiet=as_json)
+    results = run_bench(parts or ("batch", "speed", "latency", "stream", "overload"), trades, quiet=as_json)
     emit(as_json, results, lambda: None)
 
 
