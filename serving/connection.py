@@ -25,7 +25,7 @@ from serving.draining import Draining
 from serving.edge import ANSWER_HEADERS
 from serving.limits import Limits
 from serving.problems import MEDIA_TYPE, ProblemError
-from serving.stream import TRANSPORT
+from serving.stream_cut import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""

@@ -51,6 +51,11 @@ class ServiceGauges(Collector):
         asked.add_metric(["miss"], service.row_cache.misses)
         yield asked
         yield GaugeMetricFamily("slackwater_row_cache_rows", "Batch rows kept.", service.row_cache.rows)
+        yield GaugeMetricFamily("slackwater_streams", "Streams that are open.", service.hub.streams)
+        ended = CounterMetricFamily("slackwater_streams_ended", "Streams that ended.", labels=["reason"])
+        for reason, count in sorted(service.hub.ended.items()):
+            ended.add_metric([reason], count)
+        yield ended
 
     def _positions(self) -> Iterator[Metric]:
         service, labels = self._service, ["view", "partition"]

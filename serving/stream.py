@@ -8,8 +8,6 @@ is asked for no more than it takes, and one that takes nothing is cut (`serving.
 """
 
 import asyncio
-import socket
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,16 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from serving.service import Service
 from serving.stream_client import Client, end_event
+from serving.stream_cut import StreamConnection
 from serving.stream_hub import Hub
 from serving.stream_query import StreamQuery, stream_query
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 2000\n\n"
-TRANSPORT = "slackwater.transport"
-"""The ASGI extension under which the server gives the connection's transport, if it does."""
-
-SEND_BUFFER_BYTES = 128 * 1024
-"""What the system may hold of a stream that is not read: enough for a burst, and little enough to notice it."""
 
 
 class StreamRoute:
@@ -57,7 +51,7 @@ class StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        connection = _Connection(scope)
+        connection = StreamConnection(scope)
         client = self._hub.open(self._name, self._query, connection.cut)
         gone = asyncio.create_task(_gone(client, receive))
         try:
@@ -82,26 +76,6 @@ class StreamResponse(Response):
         client.sending_s = self._clock.elapsed_s()
         await send({"type": "http.response.body", "body": data, "more_body": more})
         client.sent_s, client.sending_s = self._clock.elapsed_s(), None
-
-
-class _Connection:
-    """The client's connection, which can be cut: what waits to be sent would hold it open for ever."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.is_cut = False
-        self._task = asyncio.current_task()
-        self._transport: Any = scope.get("extensions", {}).get(TRANSPORT)
-        held = self._transport and self._transport.get_extra_info("socket")
-        if held is not None:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-
-    def cut(self) -> None:
-        """Cut it, and wake whoever waits for it to take more."""
-        self.is_cut = True
-        if self._transport is not None:
-            self._transport.abort()
-        elif self._task is not None:
-            self._task.cancel()
 
 
 async def _gone(client: Client, receive: Receive) -> None:

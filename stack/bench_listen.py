@@ -26,6 +26,7 @@ class Listener(asyncio.Protocol):
         self.seen: list[tuple[int, int]] = []
         self.bytes = 0
         self.lost = False
+        self._closed = False
         self._request = request
         self._sampled = sampled
         self._stalled = stalled
@@ -53,11 +54,12 @@ class Listener(asyncio.Protocol):
             self.seen.append((time.time_ns(), found))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It was cut, or we end."""
-        self.lost = True
+        """It was cut, unless we end."""
+        self.lost = not self._closed
 
     def close(self) -> None:
         """End."""
+        self._closed = True
         self._transport.abort()
 
 
@@ -79,11 +81,8 @@ def listen(host: str, port: int, given: dict[str, Any], closed: threading.Event)
             found.append(client)
         while not closed.is_set():
             await asyncio.sleep(0.05)
-        lost = [client.lost for client in found]
         for client in found:
             client.close()
-        for client, was in zip(found, lost, strict=True):
-            client.lost = was
         return found
 
     found = asyncio.run(run())

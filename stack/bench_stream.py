@@ -5,9 +5,11 @@ which take nothing. Of many, a few are sampled: each trade counts once for every
 process, which shares the cores with everything else; so are its figures and the serving process' memory given.
 """
 
+import re
 import time
 from typing import Any, NamedTuple
 
+import httpx
 import numpy as np
 
 from stack.bench_house import BenchError, House, Job, Room
@@ -47,8 +49,10 @@ def measure_stream(house: House, source: Trades, spans: StreamSpans) -> dict[str
     for clients, stalled in ((1, 0), (spans.clients, 0), (spans.clients, spans.stalled)):
         house.say(f"streams: {clients:,} clients, {stalled} of them stalled, for {spans.span_s:.0f} s")
         given = {"clients": clients, "stalled": stalled, "sampled": min(SAMPLED, clients - stalled)}
+        before = house.watch.now_mb("serving")
         job = room.job("listen", {"venue": venue, "symbol": symbol, **given}, "client")
-        spent.append({**given, **_span(house, room, job, spans)})
+        spent.append({**given, "before_mb": round(before), **_span(house, room, job, clients, spans)})
+        room.wait(lambda: _open(room) == 0, "the end of the streams", READY_S)
     sent = producer.finish()
     room.stop()
     sent_ns = np.array(sent["sent_ns"], np.int64)  # of the ids 1, 2, ...
@@ -59,9 +63,9 @@ def measure_stream(house: House, source: Trades, spans: StreamSpans) -> dict[str
     }
 
 
-def _span(house: House, room: Room, job: Job, spans: StreamSpans) -> dict[str, Any]:
-    before_mb = house.watch.now_mb("serving")
-    time.sleep(spans.warm_s)  # they connect, and have their snapshots
+def _span(house: House, room: Room, job: Job, clients: int, spans: StreamSpans) -> dict[str, Any]:
+    room.wait(lambda: _open(room) >= clients, f"{clients} streams", READY_S)
+    time.sleep(spans.warm_s)
     used = {name: house.watch.cpu_s(name) for name in PROCESSES}
     first_mb, began = house.watch.now_mb("serving"), time.time_ns()
     time.sleep(spans.span_s)
@@ -69,8 +73,14 @@ def _span(house: House, room: Room, job: Job, spans: StreamSpans) -> dict[str, A
     cores = {name: round((house.watch.cpu_s(name) - was) / spans.span_s, 2) for name, was in used.items()}
     time.sleep(0.5)  # what was sent last comes
     found = job.finish()
-    memory = {"before_mb": round(before_mb), "first_mb": round(first_mb), "last_mb": round(last_mb)}
-    return {**found, "span": (began, ended), "cores": cores, "memory": memory}
+    return {**found, "span": (began, ended), "cores": cores, "first_mb": round(first_mb), "last_mb": round(last_mb)}
+
+
+def _open(room: Room) -> int:
+    """How many streams are open, as the service counts them."""
+    text = httpx.get(f"{room.context.url}/metrics", timeout=10.0).text
+    found = re.search(r"^slackwater_streams ([0-9]+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _figures(sent_ns: Any, found: dict[str, Any]) -> dict[str, Any]:
@@ -95,5 +105,5 @@ def _figures(sent_ns: Any, found: dict[str, Any]) -> dict[str, Any]:
         "latency": percentiles(np.concatenate(latencies)),
         "events_per_s": round(events / seconds / len(found["seen"]), 1),
         "cores": found["cores"],
-        "memory": found["memory"],
+        "memory": {name: found[f"{name}_mb"] for name in ("before", "first", "last")},
     }

@@ -188,7 +188,7 @@ def _stream(found: Results) -> list[Line]:
             ("cores used meanwhile", cores, ""),
             (
                 "memory of serving before they came, at the begin and the end of the span",
-                f"{memory['before_mb']}, {memory['first_mb']}, {memory['last_mb']} MB",
+                f"{memory['before']}, {memory['first']}, {memory['last']} MB",
                 "",
             ),
         ]
