@@ -25,6 +25,9 @@ from serving.versions_watch import VersionsWatch
 
 _LOG = logging.getLogger("slackwater.serving")
 
+REASONS = ("gone", "slow-client", "shutting-down")
+"""Why streams end most often; the others are problems that a request may be answered with too."""
+
 REST_S = 0.001
 """Turns that took less are not rested from."""
 
@@ -53,8 +56,7 @@ class Hub:
         options: StreamOptions | None = None,
     ) -> None:
         self.options = options or StreamOptions()
-        self.ended: Counter[str] = Counter()
-        self.events = 0
+        self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
         self._views = {name: ViewStream(name, hot, watch, feed, rows, self.wake) for name in names}
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -199,7 +199,7 @@ def test_a_client_that_takes_nothing_is_cut_and_no_other_notices(world: World) -
             world.clock.sleep(20)
             world.service.hub.look()
             await good.until(lambda: world.service.hub.streams == 1)
-            assert world.service.hub.ended == {"slow-client": 1}
+            assert +world.service.hub.ended == {"slow-client": 1}
             assert "bars" not in stuck.names()
             await agrees(world, good, ["BTC"], ["1m"])
 
