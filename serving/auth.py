@@ -4,17 +4,16 @@ Whatever is wrong with a key, the answer is the same, so that it tells nothing; 
 What a client sent is in no answer, log or figure.
 """
 
-import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from serving.keyring import KeyRing
 from serving.keys import Key, Scope
 from serving.problems import ProblemError
+from slackwater.key_text import holds_key
 from versions.errors import RecordError
 
 _LONGEST = 256
-_KEY_IN_URL = re.compile(rb"slackwater_[0-9a-f]{12}_")
 
 
 def authorized(given: Sequence[bytes], keys: KeyRing, scope: Scope, fresh: bool = False) -> Key:
@@ -47,4 +46,4 @@ def key_in_url(path: str, query: bytes) -> bool:
     """Whether a URL carries a key: it would stand in the logs of every proxy on its way."""
     if b"%" in query:
         query = unquote_to_bytes(query)
-    return bool(_KEY_IN_URL.search(query) or _KEY_IN_URL.search(path.encode("utf-8", "surrogatepass")))
+    return holds_key(query.decode("latin-1")) or holds_key(path)

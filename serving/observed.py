@@ -16,6 +16,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
+from slackwater.key_text import without_keys
 from slackwater.logs import ACCESS
 from slackwater.request import REQUEST, Request, request_id
 from slackwater.tracing import TRACES
@@ -104,7 +105,9 @@ class Observed:
         slow = 0 < self._options.slow_s <= took_s
         if not slow and not self._options.access_log:
             return
-        path = quote(scope["path"])[:MOST_PATH]  # never the query: it may hold what a client should not have sent there
+        path = quote(without_keys(scope["path"]))[
+            :MOST_PATH
+        ]  # never the query: it may hold what a client should not have sent there
         facts = {"method": scope["method"], "path": path, "route": route, "status": status, "seconds": round(took_s, 6)}
         text = f"{scope['method']} {path} {status} {took_s:.3f} s"
         if self._options.access_log:

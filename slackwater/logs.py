@@ -8,7 +8,6 @@ come through: what has the form of one is replaced. Libraries are heard from WAR
 """
 
 import logging
-import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS, LogData
 from pythonjsonlogger.json import JsonFormatter
 
+from slackwater.key_text import without_keys
 from slackwater.request import REQUEST
 
 FORMATS = ("text", "json")
@@ -24,13 +24,8 @@ ROOMS = ("speed_layer", "batch_layer", "serving", "ingest", "event_log", "versio
 ACCESS = "slackwater.access"
 """The logger of requests, one line each where that is asked for."""
 
-_KEY = re.compile(r"slackwater_[0-9a-f]{12}_[A-Za-z0-9_-]{8,}")
 _NOISE = ("color_message", "taskName")
 """Attributes that libraries add to records: a second message with escape codes, a name that asyncio made up."""
-
-
-def _without_keys(line: str) -> str:
-    return _KEY.sub("slackwater_(removed)", line)
 
 
 class TextLines(logging.Formatter):
@@ -49,7 +44,7 @@ class TextLines(logging.Formatter):
         """See `logging.Formatter.format`."""
         request = REQUEST.get()
         line = super().format(record)
-        return _without_keys(line if request is None else f"{line}  [request {request.id}]")
+        return without_keys(line if request is None else f"{line}  [request {request.id}]")
 
 
 class JsonLines(JsonFormatter):
@@ -76,7 +71,7 @@ class JsonLines(JsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
-        return _without_keys(super().format(record))
+        return without_keys(super().format(record))
 
 
 def set_up_logging(log_format: str = "text", level: int = logging.INFO) -> None:

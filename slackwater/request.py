@@ -8,6 +8,8 @@ import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from slackwater.key_text import holds_key
+
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -30,6 +32,6 @@ def request_id(given: bytes | None) -> str:
     What looks like an API key is no id: it would be in every log.
     """
     text = (given or b"").decode("latin-1")
-    if _GIVEN.fullmatch(text) and not text.startswith("slackwater_"):
+    if _GIVEN.fullmatch(text) and not holds_key(text):
         return text
     return secrets.token_hex(16)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from serving.guard import GuardOptions
 from serving.keyring import KeyRing
 from serving.keys import KeyStore
+from serving.observed import ObservedOptions
 from serving.rate_limit import RateLimiter
 from serving.run import guard_options
 from serving.service import ServingOptions
@@ -40,8 +41,8 @@ def world(made: World) -> World:
     return made
 
 
-def serve(world: World, guard: GuardOptions) -> None:
-    world.serve(ServingOptions(poll_s=0.0, guard=guard))
+def serve(world: World, guard: GuardOptions, observed: ObservedOptions | None = None) -> None:
+    world.serve(ServingOptions(poll_s=0.0, guard=guard, observed=observed or ObservedOptions()))
     world.step()
     world.step()
 
@@ -74,7 +75,7 @@ def test_whatever_is_wrong_with_a_key_is_the_same_401_and_nothing_tells_of_it(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    serve(world, CLOSED)
+    serve(world, CLOSED, ObservedOptions(access_log=True, slow_s=1e-9))
     good, revoked = key(world), key(world, "bob")
     KeyStore(world.store.home).revoke("bob", 2)
     prefix, secret = good[: len("slackwater_") + 12], good.rpartition("_")[2]
@@ -93,6 +94,8 @@ def test_whatever_is_wrong_with_a_key_is_the_same_401_and_nothing_tells_of_it(
         "as a name": ([], f"{BARS}&{good}"),
         "in the query, encoded": ([], f"{BARS}&key={good.replace('_', '%5F')}"),
         "in the path": ([], f"/v1/{good}"),
+        "in the path of a public file": ([], f"/static/{good}"),
+        "as the request's id": ([("X-Request-ID", f"a-{good}")], BARS),
         "in the header and the query": ([("Authorization", f"Bearer {good}")], f"{BARS}&access_token={good}"),
         "in a public page's query": ([], f"/?key={good}"),
     }
@@ -100,7 +103,9 @@ def test_whatever_is_wrong_with_a_key_is_the_same_401_and_nothing_tells_of_it(
     answers = {name: world.request("GET", url, [*headers, named]) for name, (headers, url) in tries.items()}
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(tries, 401)
     assert len({answer.content for answer in answers.values()}) == 1
-    first, *others = (answer.headers.raw for name, answer in answers.items() if "page" not in name)
+    first, *others = (
+        answer.headers.raw for name, answer in answers.items() if "public" not in name and "id" not in name
+    )
     assert all(other == first for other in others)
     figures = world.get("/metrics", bearer(good)).text
     told = "".join(record.getMessage() for record in caplog.records if record.name != "httpx")  # that is the client
