@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check bench soak swaps mutants web lock clean
+.PHONY: help demo test crash check bench soak swaps fuzz mutants web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -61,6 +61,9 @@ soak: .venv/dev.stamp ## Simulate 10,000 random histories on every core
 swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions around cuts
 	.venv/bin/slackwater swaps $(ARGS)
 	HYPOTHESIS_PROFILE=search .venv/bin/pytest -m crash tests/test_boundaries.py
+
+fuzz: .venv/dev.stamp ## Send 10,000 generated requests, all checks of Schemathesis
+	.venv/bin/python -m tests.fuzz $(ARGS)
 
 mutants: .venv/dev.stamp ## Change merge, cut, chain and publish in every small way: a test must notice
 	@[ -x .venv-mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .venv-mutants

@@ -188,7 +188,8 @@ def _get(
         operation_id="get" + path.replace("/", "_").replace("{", "").replace("}", ""),
     )
     added: APIRoute = app.routes[-1]  # type: ignore[assignment]
-    app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    if media_type != EVENT_STREAM:  # its headers would come with a stream that nobody can read
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     return added
 
 

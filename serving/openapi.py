@@ -15,13 +15,15 @@ from serving import openapi_problems as problems
 from serving import openapi_schemas as models
 from serving.media import FORMATS, Format
 from serving.parameters import LATEST_US, MOST_SYMBOLS
+from serving.stream_place import TOKEN
+from serving.stream_query import MOST_INTERVALS
 from views.interval import DAY_US
 from views.view import View
 
 JSON = "application/json"
 STREAM = "text/event-stream"
 
-_GUARDED = (400, 401, 403, 421, 429, 500, 503)
+_GUARDED = (400, 401, 403, 408, 414, 421, 429, 431, 500, 503)
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _DATE = (
     "(?:(?:(?:19[7-9]|[2-9][0-9]{2})[0-9])-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
@@ -55,7 +57,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "symbol": _SYMBOLS,
     "interval": {"enum": _intervals(), "default": "1m", "examples": ["1m", "4h"]},
     "start": _TIME,
-    "end": _TIME,
+    "end": {**_TIME, "examples": ["2026-01-31T16:00:00Z", 1769875200000000]},
     "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"},
     "layer": {"enum": ["merged", "batch", "speed"], "default": "merged"},
     "as_of": {"type": "integer", "minimum": 0, "maximum": 2**31},
@@ -64,9 +66,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 OF_ROUTE: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/trades", "symbol"): {"type": "string", "pattern": f"^{SYMBOL}$", "examples": ["BTCUSDT"]},
+    ("/v1/stream", "interval"): {
+        "type": "string",
+        "pattern": f"^(?:{'|'.join(_intervals())})(?:,(?:{'|'.join(_intervals())})){{0,{MOST_INTERVALS - 1}}}$",
+        "default": "1m",
+        "examples": ["1m", "1s,1m"],
+    },
+    ("/v1/stream", "last_event_id"): {"type": "string", "pattern": f"^{TOKEN.pattern}$"},
     ("/v1/restatements", "since"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [7]},
     ("/v1/restatements", "until"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [9]},
-    ("/v1/restatements", "view"): {"type": "string", "examples": ["bars"]},
 }
 _VERSION = {
     "name": "version",
@@ -103,7 +111,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("/metrics", "get"): Operation("health", "", media="text/plain; version=0.0.4; charset=utf-8"),
 }
 _OF_VIEW = (404, 409, 410, 422, 504)
-_OF_STREAM = (404, 409, 422)
+_OF_STREAM = (422,)
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "Strong; send it back in `If-None-Match`.", "required": True, "schema": {"type": "string"}},
@@ -152,12 +160,13 @@ def complete(document: dict[str, Any], views: Sequence[View]) -> dict[str, Any]:
     rows = {view.name: _title(view.name) for view in views}
     for path, methods in document["paths"].items():
         for method, facts in methods.items():
-            _complete(facts, path, _operation(path, method, rows))
+            _complete(facts, path, _operation(path, method, rows), list(rows))
     components = document.setdefault("components", {})
     components["schemas"] = {"Problem": problems.PROBLEM, **models.schemas()}
     for view in views:
         row, example = rows[view.name], models.BARS_EXAMPLE if view.name == "bars" else None
         components["schemas"][row] = models.row_schema(view)
+        components["schemas"][f"{row}Events"] = models.events_schema(view, row)
         components["schemas"][f"{row}Page"] = models.page_schema(view.name, row, example)
     components["responses"] = problems.responses()
     components["headers"] = _HEADERS
@@ -174,23 +183,28 @@ def _title(view: str) -> str:
 def _operation(path: str, method: str, rows: Mapping[str, str]) -> Operation:
     name = path.rpartition("/")[2]
     if path == f"/v1/stream/{name}":
-        return Operation("data", "", _OF_STREAM, media=STREAM)
+        return Operation("data", f"{rows[name]}Events", _OF_STREAM, media=STREAM)
     if path == f"/v1/{name}" and name in rows:
         return Operation("data", f"{rows[name]}Page", _OF_VIEW, is_table=True)
     return OPERATIONS[path, method]
 
 
-def _complete(facts: dict[str, Any], path: str, operation: Operation) -> None:
+def _complete(facts: dict[str, Any], path: str, operation: Operation, views: list[str]) -> None:
     facts["tags"] = [operation.tag]
-    facts["parameters"] = [_VERSION if p["in"] == "path" else _parameter(path, p) for p in facts.get("parameters", ())]
+    facts["parameters"] = [
+        _VERSION if given["in"] == "path" else _parameter(path, given, views) for given in facts.get("parameters", ())
+    ]
     if not facts["parameters"]:
         del facts["parameters"]
     facts["responses"] = _responses(facts["responses"]["200"], operation)
     facts["security"] = [] if operation.is_open else [{"key": []}] if "requestBody" in facts else [{}, {"key": []}]
 
 
-def _parameter(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    schema = OF_ROUTE.get((path, given["name"])) or PARAMETERS.get(given["name"])
+def _parameter(path: str, given: dict[str, Any], views: list[str]) -> dict[str, Any]:
+    if given["name"] == "view":
+        return {**given, "schema": {"enum": views}}
+    of = path.rpartition("/")[0] if path.startswith("/v1/stream/") else path
+    schema = OF_ROUTE.get((of, given["name"])) or PARAMETERS.get(given["name"])
     if schema is None or "enum" in given["schema"]:
         return given
     return {**given, "schema": {**schema, **({"default": d} if (d := given["schema"].get("default")) else {})}}
@@ -221,10 +235,9 @@ def _content(operation: Operation) -> dict[str, Any]:
     if operation.media == JSON:
         others = FORMATS[1:] if operation.is_table else ()
         return {**_json(operation.answer), **{each.media_type: {"schema": _rows(each)} for each in others}}
-    found: dict[str, Any] = {"schema": {"type": "string"}}
     if operation.media == STREAM:
-        found["examples"] = {"stream": {"value": models.STREAM_EXAMPLE}}
-    return {operation.media: found}
+        return {STREAM: {**_json(operation.answer)[JSON], "examples": {"stream": {"value": models.STREAM_EXAMPLE}}}}
+    return {operation.media: {"schema": {"type": "string"}}}
 
 
 def _rows(of: Format) -> dict[str, Any]:

@@ -28,7 +28,12 @@ PROBLEM: dict[str, Any] = {
 
 # Status -> name of the component, title, whether it says when to come again, and its kinds with a detail each.
 _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
-    400: ("BadRequest", "Bad Request", False, {"host": "Send one Host header."}),
+    400: (
+        "BadRequest",
+        "Bad Request",
+        False,
+        {"host": "Send one Host header.", "bad-request": "This is no HTTP/1.1 request."},
+    ),
     401: (
         "Unauthorized",
         "Unauthorized",
@@ -60,6 +65,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
             "rollback-refused": "Version 3 is not whole and cannot be served.",
         },
     ),
+    408: ("TooSlow", "Request Timeout", False, {"slow-request": "The request was not complete within 10 s."}),
     410: (
         "Gone",
         "Gone",
@@ -70,6 +76,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         },
     ),
     413: ("TooLarge", "Content Too Large", False, {"too-large": "The body has more than 4096 bytes."}),
+    414: ("UrlTooLong", "URI Too Long", False, {"url-too-long": "The URL has more than 8192 bytes."}),
     421: ("Misdirected", "Misdirected Request", False, {"misdirected": "This name is not served."}),
     422: (
         "BadParameters",
@@ -81,6 +88,12 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         },
     ),
     429: ("RateLimited", "Too Many Requests", True, {"rate-limited": "More requests than this key's limit."}),
+    431: (
+        "HeadersTooLarge",
+        "Request Header Fields Too Large",
+        False,
+        {"headers-too-large": "The headers are more than 64, or have more than 16384 bytes."},
+    ),
     500: (
         "Failed",
         "Internal Server Error",
@@ -93,6 +106,10 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         True,
         {
             "not-serving": "The service is starting. See /health/ready.",
+            "shutting-down": "The service is shutting down.",
+            "too-many-streams": "There are 2000 streams already, which is the limit.",
+            "slow-client": "The client took nothing for 15 s. Come again with the last id.",
+            "overloaded": "Too many requests are in work. Come again.",
             "busy": "Too many cold reads are waiting.",
             "files-unreadable": "Files of version 3 cannot be read.",
             "version-damaged": "Version 3 is not whole.",

@@ -24,9 +24,9 @@ TIME: Schema = {
     "description": "Microseconds since the epoch, UTC; ISO 8601 text where `times=iso` was asked for.",
 }
 DECIMAL: Schema = {
-    "type": "string",
+    "type": ["string", "number"],
     "pattern": r"^-?[0-9]+(\.[0-9]*[1-9])?$",
-    "description": "An exact decimal, without exponent and without trailing zeros.",
+    "description": "Exact, as text, without exponent and without trailing zeros; or, by `numbers=float`, a number.",
 }
 INTEGER: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -88,8 +88,42 @@ def _answer_schema(view: View, name: str) -> Schema:
     scale = next((c.scale for c in view.columns if c.name == answer.column), 0) if isinstance(answer, Column) else 8
     plain = dict(DECIMAL if scale else INTEGER)
     if answer.gap is None:  # null in a bar that `fill` made
-        plain["type"] = [plain["type"], "null"]
+        plain["type"] = [*([plain["type"]] if isinstance(plain["type"], str) else plain["type"]), "null"]
     return plain
+
+
+def events_schema(view: View, row: str) -> Schema:
+    """One event of a view's stream; a stream is as many as come. `data` is JSON on one line."""
+    changed = {"revision": {**INTEGER, "description": "Grows with every change of the bar."}, "correction": FLAG}
+    bar = row_schema(view)
+    bar = closed_object({**bar["properties"], "symbol": TEXT, "revision": changed["revision"]}, changed)
+    bar["required"] = [name for name in bar["required"] if name != "explain"]
+    del bar["properties"]["explain"]
+    several = {"type": "array", "items": bar}
+    bars = closed_object({"interval": TEXT, "bars": several, "answer": {"$ref": "#/components/schemas/Answer"}})
+    beat = closed_object({"applied": OFFSETS, "lag": COUNT, "version": COUNT, "complete": FLAG})
+    data: dict[str, Schema] = {
+        "snapshot": bars,
+        view.name: bars,
+        "version": {"$ref": "#/components/schemas/Answer"},
+        "heartbeat": beat,
+        "end": {"$ref": "#/components/schemas/Problem"},
+    }
+    told = {
+        "type": "object",
+        "properties": {"event": TEXT, "id": TEXT, "data": TEXT, "retry": COUNT},
+        "required": ["event", "data"],
+    }
+    each = [
+        {
+            "properties": {
+                "event": {"const": name},
+                "data": {"contentMediaType": "application/json", "contentSchema": of},
+            }
+        }
+        for name, of in data.items()
+    ]
+    return {**told, "oneOf": each}
 
 
 def page_schema(name: str, row: str, example: Any = None) -> Schema:

@@ -1,10 +1,12 @@
 """The OpenAPI document is valid, complete and true: real answers of every route fit what it says of them."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -12,6 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from serving.openapi import PARAMETERS
 from serving.openapi_problems import responses
 from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
+from slackwater.client.sse import Message, Parser
+from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
 SERVING = Path(__file__).parent.parent / "serving"
@@ -24,6 +28,7 @@ ASKED = [
     ("/v1/bars", f"?{BTC}&{RANGE}&limit=1"),
     ("/v1/bars", f"?{BTC}&{RANGE}&fill=previous&times=iso"),
     ("/v1/bars", f"?{BTC}&explain=true"),
+    ("/v1/bars", f"?{BTC}&numbers=float"),
     ("/v1/bars", "?venue=x&symbol=BTC,ETHER"),
     ("/v1/bars", f"?{BTC}&as_of=1"),
     ("/v1/bars", f"?{BTC}&as_of=99"),
@@ -142,6 +147,25 @@ def test_a_real_answer_fits_what_is_said_of_it(world: World, document: dict[str,
     validator(document, content["schema"]).validate(response.json())
     for name, header in given.get("headers", {}).items():
         assert name in response.headers or not resolved(document, header)["required"], name
+
+
+def test_real_events_fit_what_is_said_of_them(world: World, document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/stream/bars"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    kinds = {one["properties"]["event"]["const"]: one for one in resolved(document, content["schema"])["oneOf"]}
+    with LiveService(world) as live:
+        for query in (BTC, "venue=x&symbol=BTC,ETHER&interval=1s,1m&times=iso"):
+            message = first_message(f"{live.url}/v1/stream/bars?{query}")
+            event = {"event": message.event, "id": message.id, "data": message.data}
+            validator(document, content["schema"]).validate(event)
+            data = kinds[message.event]["properties"]["data"]["contentSchema"]
+            validator(document, data).validate(json.loads(message.data))
+
+
+def first_message(url: str) -> Message:
+    """The first event of a stream."""
+    parser = Parser()
+    with httpx.stream("GET", url) as response:
+        return next(message for piece in response.iter_bytes() for message in parser.feed(piece))
 
 
 def test_every_operation_is_asked_above(document: dict[str, Any]) -> None:
