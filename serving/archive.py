@@ -72,7 +72,7 @@ class ArchiveReader:
     def __init__(self, home: Path, manifest: Manifest, threads: int = 1) -> None:
         self._home = home
         self._files = manifest.archive
-        self._con = sandbox((str(home / entry.file.path) for entry in manifest.archive), threads, None)
+        self._con = sandbox((str(home / entry.file.path) for entry in manifest.archive), threads)
 
     def files(self, partitions: Iterable[int]) -> list[ArchiveFile]:
         """The files of some partitions."""

@@ -6,12 +6,13 @@ partitions. The database of a version may open those files and nothing else, and
 Not here: deadlines and the bound on concurrent reads (`serving.pool`), and kept results (`serving.row_cache`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from versions.inspector import Inspector
 from versions.manifest import Instrument, Manifest, StoredFile
@@ -21,8 +22,14 @@ from views.session import connect, files_sql
 from views.sql import bounds_sql, merge_sql
 from views.view import View
 
+READ_MEMORY = "1GB"
+"""What the reads of one database may take together."""
+
 UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
 """What DuckDB raises where a file is gone: in a sandbox, it takes the name for a pattern that it may not expand."""
+
+
+OUT_OF_MEMORY = duckdb.OutOfMemoryException
 
 
 class Want(NamedTuple):
@@ -56,7 +63,7 @@ class Range(NamedTuple):
 class BatchReader:
     """The batch views of one version. Thread safe: each read has a cursor of its own."""
 
-    def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str | None = None) -> None:
+    def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str = READ_MEMORY) -> None:
         self.version = manifest.version
         self.instruments: dict[tuple[str, str], tuple[Instrument, ...]] = {}
         for found in manifest.instruments:
@@ -132,8 +139,8 @@ class BatchReader:
         source = f"({' UNION ALL '.join(sources)})"
         if len(sources) + len(paths) > 2 or speed.num_rows or coarsest_published(want.interval) != want.interval:
             source = f"({merge_sql(want.view, source, want.interval)})"
-        order = ", ".join(("start", *want.view.key[1:]))
-        return cursor.sql(f"SELECT {columns} FROM {source} ORDER BY {order}", params=values).to_arrow_table()
+        states = cursor.sql(f"SELECT {columns} FROM {source}", params=values).to_arrow_table()
+        return _ordered(states, ("start", *want.view.key[1:]))
 
     def range_rows(self, want: Range, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
@@ -164,7 +171,7 @@ def whole_bars(inspector: Inspector, batch: BatchReader, want: Want, cursor: duc
     return rows
 
 
-def sandbox(paths: Iterable[str], threads: int, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
+def sandbox(paths: Iterable[str], threads: int, memory_limit: str = READ_MEMORY) -> duckdb.DuckDBPyConnection:
     """A database that may open exactly these files."""
     con = connect(threads, memory_limit)
     con.execute("SET allowed_paths = ?", [list(paths)])
@@ -184,6 +191,14 @@ def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
         yield (high - span, high) if want.newest_first else (low, low + span)
         span *= 16
     yield low, high
+
+
+def _ordered(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The table in the order of these columns. Rows of one instrument and one file mostly come so."""
+    starts = table.column(names[0]).to_numpy()
+    if (starts[1:] > starts[:-1]).all():
+        return table
+    return table.take(pc.sort_indices(table, [(name, "ascending") for name in names]))
 
 
 def _select(want: Want, low: int, high: int, paths: list[str], merge: bool) -> tuple[str, list[Any]]:

@@ -19,14 +19,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.answer import bars_schema
-from serving.batch import UNREADABLE, Range
+from serving.batch import OUT_OF_MEMORY, UNREADABLE, Range
 from serving.coding import IDENTITY, choose_coding, compressor
 from serving.encoders import encoder
 from serving.ends import Ends
 from serving.ground import Ground
 from serving.page import described, fact_headers
 from serving.pool import Pool
-from serving.problems import ProblemError, unreadable
+from serving.problems import ProblemError, out_of_memory, unreadable
 from serving.query import BarsQuery
 from serving.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
 from serving.service import Service
@@ -120,6 +120,8 @@ class Export:
             yield rest + (self._compressor.end() if self._compressor else b"")
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(self._ground.snapshot.version) from error
+        except OUT_OF_MEMORY as error:
+            raise out_of_memory() from error
 
     def _packed(self, data: bytes) -> bytes:
         return self._compressor.add(data) if self._compressor else data

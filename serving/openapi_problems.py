@@ -111,6 +111,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
             "slow-client": "The client took nothing for 15 s. Come again with the last id.",
             "overloaded": "Too many requests are in work. Come again.",
             "busy": "Too many cold reads are waiting.",
+            "memory": "This takes more memory than reads may. Ask for a shorter range.",
             "files-unreadable": "Files of version 3 cannot be read.",
             "version-damaged": "Version 3 is not whole.",
             "log": "The event log cannot be read: no broker answers.",

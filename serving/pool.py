@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serving.problems import ProblemError
 from slackwater.request import REQUEST
 
 _T = TypeVar("_T")
+
+
+INTERRUPT_AGAIN_S = 0.05
 
 
 class Pool:
@@ -34,18 +37,17 @@ class Pool:
         if request is not None:
             request.cold = True
         # What the call logs names the request.
-        future = asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, call)
+        work = self._executor.submit(copy_context().run, call)
+        future = asyncio.wrap_future(work)
         future.add_done_callback(self._release)
         try:
             done, _ = await asyncio.wait({future}, timeout=self._deadline_s)
         except asyncio.CancelledError:  # nobody waits for it any more
-            if interrupt is not None:
-                interrupt()
+            _end(work, interrupt)
             raise
         if done:
             return future.result()
-        if interrupt is not None:
-            interrupt()
+        _end(work, interrupt)
         raise ProblemError(504, "deadline", f"Not answered within {self._deadline_s:g} s. Ask for a shorter range.")
 
     @property
@@ -61,3 +63,11 @@ class Pool:
         self._taken -= 1
         if not future.cancelled():
             future.exception()  # taken, so that nothing is said about an error that nobody waits for
+
+
+def _end(work: "Future[Any]", interrupt: Callable[[], None] | None) -> None:
+    """Take back a call that did not begin; interrupt one that runs, again where it had not come to its query yet."""
+    if work.cancel() or work.done() or interrupt is None:
+        return
+    interrupt()
+    asyncio.get_running_loop().call_later(INTERRUPT_AGAIN_S, _end, work, interrupt)

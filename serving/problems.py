@@ -100,3 +100,9 @@ def not_serving(detail: str) -> ProblemError:
 def unreadable(version: int) -> ProblemError:
     """503: files of a version cannot be read."""
     return ProblemError(503, "files-unreadable", f"Files of version {version} cannot be read.", retry_after_s=1)
+
+
+def out_of_memory() -> ProblemError:
+    """503: a read takes more memory than the reads of one version may take together."""
+    detail = "This takes more memory than reads may. Ask for a shorter range."
+    return ProblemError(503, "memory", detail, retry_after_s=1)

@@ -100,7 +100,7 @@ class RestatementsRoute:
         select, values = _select(paths, early, query, cursor)
         try:
             self._service.inspector.check(files)
-            with sandbox(paths, 1, None) as con:
+            with sandbox(paths, 1) as con:
                 found = con.execute(select, values).fetchall()
             self._service.inspector.check(files)
         except (DamagedFileError, *UNREADABLE) as error:

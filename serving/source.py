@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from event_log.cell import Cell
-from serving.batch import UNREADABLE, BatchReader, Want, whole_bars
+from serving.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Want, whole_bars
 from serving.ends import Ends
 from serving.merge import first, merge_rows
 from serving.pool import Pool
-from serving.problems import unreadable
+from serving.problems import out_of_memory, unreadable
 from serving.row_cache import RowCache
 from versions.errors import DamagedFileError
 from versions.inspector import Inspector
@@ -44,6 +44,8 @@ class BatchRows:
             rows = await self._pool.run(read, cursor.interrupt)
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(batch.version) from error
+        except OUT_OF_MEMORY as error:
+            raise out_of_memory() from error
         cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
         self._cache.put(batch.version, want, rows)
         return rows

@@ -15,13 +15,13 @@ from starlette.responses import Response
 from event_log.errors import LogError
 from serving.answer import document, time_json
 from serving.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
-from serving.batch import UNREADABLE
+from serving.batch import OUT_OF_MEMORY, UNREADABLE
 from serving.cursor import Cursor, decode_cursor
 from serving.ground import Ground, Grounds
 from serving.log_trades import log_trades, runs_of
 from serving.look import TIME_TYPE, Look
 from serving.page import Page, page_reply
-from serving.problems import ProblemError, gone, unreadable
+from serving.problems import ProblemError, gone, out_of_memory, unreadable
 from serving.query import TradesQuery, trades_query
 from serving.reply import asked_headers, lag_header
 from serving.service import Service
@@ -124,6 +124,8 @@ class TradesRoute:
             return trades
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(ground.snapshot.version) from error
+        except OUT_OF_MEMORY as error:
+            raise out_of_memory() from error
 
     def _open(self, snapshot: Snapshot) -> ArchiveReader:
         reader = ArchiveReader(self._service.store.home, snapshot.manifest)

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import http.client
 import io
 import json
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +15,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import uvicorn
 
 from serving import export
 from serving.export import ExportCutError
@@ -439,3 +442,37 @@ def test_exports_are_bounded_and_give_their_place_back(own: World) -> None:
     assert [(each.status_code, each.headers["retry-after"]) for each in found] == [(503, "5")]
     assert own.get(f"/v1/bars?venue=x&{query}", method="HEAD").status_code == 200
     assert own.get(f"/v1/bars?venue=x&{query}").status_code == 200
+
+
+def test_a_client_sees_that_an_export_was_cut(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real socket: the chunks end without the last one, which is what no HTTP client takes for an end."""
+    monkeypatch.setattr(export, "FIRST_ROWS", 2)
+    monkeypatch.setattr(export, "PART_ROWS", 6)
+    given = export.table_of_typed
+
+    def damaged(*arguments: Any) -> pa.Table:
+        for file in own.store.manifest(1).views:
+            (own.store.home / file.file.path).write_bytes(b"x")
+        return given(*arguments)
+
+    monkeypatch.setattr(export, "table_of_typed", damaged)
+    config = uvicorn.Config(own.app, port=0, log_level="critical", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+        assert thread.is_alive()
+    host, port = server.servers[0].sockets[0].getsockname()
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    try:
+        connection.request("GET", "/v1/bars?venue=x&symbol=BTC&interval=1s&limit=all&format=csv")
+        response = connection.getresponse()
+        assert response.status == 200
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            response.read()
+        assert caught.value.partial.startswith(b"venue,symbol,start,")
+    finally:
+        connection.close()
+        server.should_exit = True
+        thread.join()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.batch import BatchReader, sandbox
 from serving.pool import Pool
 from serving.problems import ProblemError
 from serving.service import ServingOptions
@@ -30,6 +31,65 @@ def test_a_call_behind_its_deadline_is_interrupted_and_answered_504() -> None:
     assert caught.value.status == 504
     assert asyncio.run(pool.run(lambda: 7)) == 7
     pool.close()
+
+
+ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000) b"
+
+
+def test_a_slow_query_behind_its_deadline_ends_and_gives_its_thread_back() -> None:
+    con = sandbox((), 1)
+    pool = Pool(workers=1, deadline_s=0.05)
+    cursor = con.cursor()
+    later: list[int] = []
+
+    async def crowd() -> None:
+        calls = [pool.run(lambda: cursor.sql(ENDLESS).to_arrow_table(), cursor.interrupt)]
+        calls.append(pool.run(lambda: later.append(1), lambda: None))  # type: ignore[arg-type]
+        for found in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(found, ProblemError) and found.status == 504
+        while pool.taken:  # without the interrupt it would not end for days
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(crowd(), 20.0))
+    assert not later, "what waited behind its deadline is never begun"
+    pool.close()
+    con.close()
+
+
+def test_a_slow_query_that_nobody_waits_for_any_more_ends() -> None:
+    con = sandbox((), 1)
+    pool = Pool(workers=1, deadline_s=1000.0)
+    cursor = con.cursor()
+    running = threading.Event()
+
+    def slow() -> object:
+        running.set()
+        return cursor.sql(ENDLESS).to_arrow_table()
+
+    async def gone() -> None:
+        task = asyncio.ensure_future(pool.run(slow, cursor.interrupt))
+        while not running.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()  # it may not have come to its query yet: then it is interrupted again
+        while pool.taken:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(gone(), 20.0))
+    pool.close()
+    con.close()
+
+
+def test_a_read_that_takes_too_much_memory_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BatchReader.__init__, "__defaults__", (1, "10KB"))
+    world = World(tmp_path)
+    for i in range(40):
+        world.trade(at_s=i * 100)
+    world.publish(world.mark("run-1"), "run-1")
+    world.step()
+    for query in ("interval=1d", "interval=1d&limit=all&format=csv"):
+        response = world.get(f"/v1/bars?venue=x&symbol=BTC&{query}")
+        assert (response.status_code, response.json()["type"]) == (503, "urn:slackwater:problem:memory")
+    world.close()
 
 
 def test_too_many_waiting_calls_are_answered_503_at_once() -> None:
