@@ -128,6 +128,7 @@ class Connection(HttpToolsProtocol):
         self._closing_s: float | None = None  # since when it is only waited for its end
         self._thrown_away = 0
         self._place: Place | None = None
+        self._pause_s = self.door.limits.pause_s
         self._stalled_s: float | None = None
 
     # asyncio's callbacks
@@ -215,6 +216,7 @@ class Connection(HttpToolsProtocol):
             self._refuse_for_load(bodied or not self.parser.should_keep_alive())
             return
         self._since_s = self.loop.time()
+        self._pause_s = limits.pause_s
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -285,7 +287,8 @@ class Connection(HttpToolsProtocol):
         self._ignored = True
         self._since_s = self.loop.time()
         self.flow.pause_reading()
-        self.loop.call_later(self.door.limits.pause_s, self._read_again)
+        self.loop.call_later(self._pause_s, self._read_again)
+        self._pause_s = min(self._pause_s * 2, self.door.limits.longest_pause_s)
 
     def _read_again(self) -> None:
         if self._closing_s is None and not self.transport.is_closing():

@@ -27,6 +27,8 @@ class Limits:
     linger_s: float = 1.0
     """How long a refused client, which may still be sending, has to read why."""
     pause_s: float = 0.04
-    """How long a connection that was refused for load is not read: what it costs to refuse must stay small."""
+    """How long a connection that was refused for load is not read, doubled each time it is refused again."""
+    longest_pause_s: float = 1.0
+    """Where that ends: at what `Retry-After` says, so that a client who does as it is told is never read late."""
     sweep_s: float = 0.5
     """How often connections are looked at; every time above may be longer by this."""

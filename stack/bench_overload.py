@@ -28,6 +28,8 @@ from stack.services import services
 
 READY_S = 90.0
 FILL_S = 6.0
+CONNECTING_S = 1.0
+"""Latencies of a span's first second are not counted: its clients all connect then."""
 
 
 class OverloadSpans(NamedTuple):
@@ -102,7 +104,8 @@ def _per_s(count: float, found: dict[str, Any]) -> float:
     return round(count / float(found["seconds"]), 2)
 
 
-def _spread(found: list[list[float]]) -> dict[str, Any]:
+def _spread(span: list[list[float]]) -> dict[str, Any]:
+    found = [each for each in span if each[0] > CONNECTING_S]
     if not found:
         return {"count": 0}
     p50, p99, most = (round(float(v) * 1e3, 1) for v in np.percentile([took for _, took in found], [50, 99, 100]))

@@ -1,7 +1,7 @@
 """A crowd: clients that ask in a loop over connections that stay open, and what becomes of each request.
 
     ask -> 200       ask again at once
-        -> 503, 429  with Retry-After and a whole problem? If polite, wait as it says, give or take a half; ask again
+        -> 503, 429  with Retry-After and a whole problem? If polite, wait at least as long as it says; ask again
         -> else      malformed
 
 It reads statuses and lengths of answers, and refusals whole: an HTTP library would spend more of the shared cores on a
@@ -91,7 +91,7 @@ class _Client(asyncio.Protocol):
             crowd.malformed.append(f"{status} {head[:200]!r} {body[:200]!r}")
         crowd.refused.append(found)
         if crowd.polite and wait.isdigit():
-            asyncio.get_running_loop().call_later(int(wait) * self._draw.uniform(0.5, 1.5), self._ask)
+            asyncio.get_running_loop().call_later(int(wait) * self._draw.uniform(1.0, 2.0), self._ask)
         else:
             self._ask()
 
