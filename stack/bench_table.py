@@ -142,21 +142,24 @@ def _latency(found: Results) -> list[Line]:
 
 
 def _overload(found: Results) -> list[Line]:
-    capacity = found["capacity"]
-    lines = [(f"hot answers to {capacity['clients']} clients", _crowd(capacity), "")]
+    capacity, times = found["capacity"], found["times"]
+    lines = [
+        (f"hot answers to {capacity['clients']} clients", f"{capacity['per_s']:,.0f}/s, {_waits(capacity)}", ""),
+        ("cores of serving, clients", f"{capacity['serving_cores']:.2f}, {capacity['crowd_cores']:.2f}", ""),
+    ]
+    asked = "at least 90 %, p99 at most doubled"
     for name, what in (
-        ("overload", f"{found['times']} times the clients, who come again when told to"),
-        ("after", "the first clients again, the first seconds after"),
-        ("rude", f"{found['times']} times the clients, who come again at once"),
-        ("after_rude", "the first clients again, the first seconds after"),
+        ("overload", f"{times} times the clients, who wait as they are told"),
+        ("after", "the first clients again, at once"),
+        ("rude", f"{times} times the clients, who do not wait"),
+        ("after_rude", "the first clients again, at once"),
     ):
         span = found[name]
-        useful = f"{span['per_s'] / capacity['per_s']:.0%} useful"
-        lines.append((what, f"{useful}; {_crowd(span)}", "at least 90 %, p99 at most doubled"))
+        useful = f"{span['per_s'] / capacity['per_s']:.0%} useful, {_waits(span)}"
+        lines.append((what, useful, "" if name == "rude" else asked))
         if span["refused"]["count"]:
-            refused = span["refused"]
-            text = f"{span['refused_per_s']:,.0f}/s, p50 {refused['p50']:.1f}, p99 {refused['p99']:.1f} ms"
-            lines.append(("refusals among them", f"{text}, {span['malformed']} malformed", "0 malformed"))
+            told = f"{span['refused_per_s']:,.0f}/s, {_waits(span, 'refused')}, {span['malformed']} malformed"
+            lines.append(("refusals", told, "0 malformed"))
     for name, what in (
         ("body", "a body of 200 MB"),
         ("header", "a header of 100 KB"),
@@ -164,15 +167,13 @@ def _overload(found: Results) -> list[Line]:
         ("idle", "1,000 connections that do nothing"),
     ):
         each = found["hostile"][name]
-        text = f"{each['told']} after {each['seconds']} s, {each['grown_mb']:+.1f} MB, others {each['others_ms']} ms"
-        lines.append((what, text, "refused or closed, at most 10 MB"))
+        cost = f"{each['grown_mb']:+.1f} MB, others {each['others_ms']:.0f} ms"
+        lines.append((what, f"{each['told']} in {each['seconds']:.0f} s, {cost}", "ended, at most 10 MB"))
     return lines
 
 
-def _crowd(found: Results) -> str:
-    admitted = found["admitted"]
-    text = f"{found['per_s']:,.0f}/s, p50 {admitted['p50']:.1f}, p99 {admitted['p99']:.1f} ms"
-    return f"{text}; cores: serving {found['serving_cores']:.2f}, clients {found['crowd_cores']:.2f}"
+def _waits(found: Results, which: str = "admitted") -> str:
+    return f"p50 {found[which]['p50']:.1f}, p99 {found[which]['p99']:.1f} ms" if found[which]["count"] else "none"
 
 
 def _stream(found: Results) -> list[Line]:

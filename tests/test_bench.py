@@ -21,11 +21,19 @@ from event_log.log import Record
 from stack import bench_table
 from stack.bench import Plan, run_bench
 from stack.bench_latency import Spans
+from stack.bench_overload import OverloadSpans
 from stack.bench_trades import Trades
 from views.events import MAX_LINES
 
 TRADES = 20_000
-TINY = Plan(pairs=1, row_trades=2_000, speed_trades=20_000, packed_trades=20_000, spans=Spans(warm_s=1.0, span_s=2.0))
+TINY = Plan(
+    pairs=1,
+    row_trades=2_000,
+    speed_trades=20_000,
+    packed_trades=20_000,
+    spans=Spans(warm_s=1.0, span_s=2.0),
+    overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
+)
 NOW_US = 1_800_000_000_000_000
 PERCENTILES = {"p50", "p90", "p99", "max", "count"}
 
@@ -43,7 +51,7 @@ def speed() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def results(speed: dict[str, Any]) -> dict[str, Any]:
-    return {**run_bench(("batch", "latency"), TRADES, quiet=True, plan=TINY), "speed": speed}
+    return {**run_bench(("batch", "latency", "overload"), TRADES, quiet=True, plan=TINY), "speed": speed}
 
 
 @pytest.mark.parametrize("per_record", [1, 50, MAX_LINES])
@@ -125,6 +133,19 @@ def test_latency_is_measured_without_and_with_batch_runs(results: dict[str, Any]
     assert "count" in latency["around_new_versions"]
     assert set(latency["cores"]) == {"broker", "speed", "serving", "producer", "client"}
     assert {"broker", "speed", "serving", "batch", "producer", "client"} <= set(latency["peak_mb"])
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_overload_is_measured_with_clients_who_wait_and_who_do_not(results: dict[str, Any]) -> None:
+    overload = results["overload"]
+    for span in ("capacity", "overload", "after", "rude", "after_rude"):
+        assert overload[span]["malformed"] == overload[span]["lost"] == 0
+        assert overload[span]["admitted"]["count"] > 0
+    assert overload["rude"]["refused"]["count"] > 0
+    told = {name: each["told"] for name, each in overload["hostile"].items()}
+    assert (told["header"], told["drip"], told["idle"]) == ("431", "408", "50 of 50 closed")
+    assert told["body"] in {"cut off", "405", "413"}
 
 
 @pytest.mark.broker
