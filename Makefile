@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check bench soak swaps fuzz mutants web lock clean
+.PHONY: help demo test crash check bench soak swaps fuzz docs mutants web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -65,6 +65,11 @@ swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions a
 fuzz: .venv/dev.stamp ## Send 10,000 generated requests, all checks of Schemathesis
 	.venv/bin/python -m tests.fuzz $(ARGS)
 
+docs: .venv/run.stamp ## Build the documentation site into build/site
+	@[ -x .venv-docs/bin/mkdocs ] || .venv/bin/python -m venv .venv-docs
+	@.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r docs/requirements.lock
+	.venv/bin/python -m docs.build .venv-docs/bin/mkdocs
+
 mutants: .venv/dev.stamp ## Change merge, cut, chain and publish in every small way: a test must notice
 	@[ -x .venv-mutants/bin/cosmic-ray ] || .venv/bin/python -m venv .venv-mutants
 	@.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r tests/mutation/requirements.lock
@@ -79,9 +84,10 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 	$(UV) --group pyproject.toml:build --group pyproject.toml:web --constraint requirements.lock -o deploy/build.lock
 	$(UV) pyproject.toml --extra beam --extra serving --extra cli --constraint requirements.lock -o deploy/run.lock
 	echo cosmic-ray | $(UV) - -o tests/mutation/requirements.lock
+	printf '%s\n' mkdocs-material 'mkdocstrings[python]' | $(UV) - -o docs/requirements.lock
 
 clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
-	rm -rf .venv .venv-mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	rm -rf .venv .venv-docs .venv-mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
 	rm -rf serving/static/vendor serving/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
