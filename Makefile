@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check bench soak swaps fuzz docs mutants web lock clean
+.PHONY: help demo test crash check check-orchestrators bench soak swaps fuzz docs mutants web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -32,8 +32,8 @@ fi
 endef
 
 help: ## List these words
-	@sed -n -e '/^[a-z]*:.*## /!d' -e 's/^\([a-z]*\):.*## /\1       /' -e 's/^\([a-z][a-z ]\{6\}\) */  make \1/p' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." is passed on by demo, test, bench and soak.'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r word text; do printf '  make %-19s %s\n' "$$word" "$$text"; done
+	@echo '  ARGS="..." is passed on by demo, test, bench, soak and check-orchestrators.'
 	@{ $(find_python); } || true
 
 demo: .venv/run.stamp web ## Start everything on this machine, stream trades, prove the answers
@@ -51,6 +51,10 @@ check: .venv/dev.stamp ## Check format, style, types and the direction of import
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+
+check-orchestrators: .venv/run.stamp ## Load the examples for Airflow, Dagster, Prefect, systemd and cron (network)
+	$(PIP) uv
+	.venv/bin/python deploy/orchestrators/check.py $(ARGS)
 
 bench: .venv/run.stamp ## Measure throughput and latency
 	.venv/bin/slackwater bench $(ARGS)
