@@ -18,8 +18,9 @@ class Limits:
     head_s: float = 10.0
     """From the first byte of a request (of a new connection: from its beginning) to the end of its headers."""
     body_s: float = 10.0
-    answer_s: float = 30.0
-    """From the end of the headers to the first byte of the answer."""
+    answer_s: float = 300.0
+    """From the end of the headers to the first byte of the answer. Reads have a deadline of their own, far below; a
+    rollback reads every file of a version first."""
     stalled_s: float = 30.0
     """How long a client may read nothing of what waits for it."""
     idle_s: float = 20.0

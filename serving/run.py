@@ -74,7 +74,7 @@ def server_of(app: FastAPI, drain_s: float = 0.0, **more: Any) -> Server:
         log_config=None,  # its loggers say what they say in our form
         log_level="warning",
         server_header=False,
-        **more,
+        **{"proxy_headers": False, **more},
     )
     return Server(config, service.draining, drain_s)
 

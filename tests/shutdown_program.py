@@ -7,25 +7,22 @@ import socket
 import sys
 from pathlib import Path
 
+from serving.limits import Limits
 from serving.run import server_of
 from serving.service import ServingOptions
 from tests.serving_world import World, cut_in_a_minute
+
+PATIENT = Limits(head_s=3600, body_s=3600, idle_s=3600)
+"""So that a slow machine is not taken for a slow client."""
 
 
 def main(home: str, drain_s: str) -> None:
     """Serve until told to end."""
     world = World(Path(home))
     cut_in_a_minute(world)
-    app = world.serve(ServingOptions(poll_s=0.0))
+    app = world.serve(ServingOptions(poll_s=0.0, limits=PATIENT))
     world.step()
     world.step()
-
-    async def stream() -> dict[str, bool]:
-        """What lasts until the server ends, as streams do."""
-        await world.service.draining.ended.wait()
-        return {"ended": True}
-
-    app.add_api_route("/v1/stream/endless", stream)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,7 @@ def served(app: Any, ready: bool = True, **more: Any) -> Iterator[tuple[Server, 
     try:
         port = int(listening.getsockname()[1])
         if ready:
-            with connect(port) as one:
-                ask(one, "/health/live")
+            _wait(port)
         yield server, port
     finally:
         server.should_exit = True
@@ -70,6 +70,18 @@ def ended(one: socket.socket) -> bytes:
     except ConnectionError:
         pass  # it ended harder
     return data
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            with connect(port) as one:
+                ask(one, "/health/live")
+                return
+        except ConnectionError:  # this client was too slow, by chance
+            continue
+    raise TimeoutError
 
 
 def _more(one: socket.socket) -> bytes:

@@ -58,9 +58,10 @@ def test_it_is_not_ready_at_once_serves_on_for_a_while_and_ends_when_all_is_answ
         one, idle, stream = in_flight(port, key(tmp_path)), connect(port), connect(port)
         with one, idle, stream:
             assert ask(idle, BARS)[0] == 200
-            stream.sendall(b"GET /v1/stream/endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            with connect(port) as other:
-                until(lambda: b"\nslackwater_requests_in_flight 3.0" in ask(other, "/metrics")[2])
+            stream.sendall(b"GET /v1/stream/bars?venue=x&symbol=BTC HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            told = b""
+            while b"event: snapshot" not in told:
+                told += stream.recv(1 << 16)
             process.send_signal(signal.SIGTERM)
             until(lambda: ask_once(port, "/health/ready")[0] == 503)
             status, headers, body = ask_once(port, "/health/ready")
@@ -69,7 +70,8 @@ def test_it_is_not_ready_at_once_serves_on_for_a_while_and_ends_when_all_is_answ
             assert ask_once(port, BARS)[0] == 200
             assert ask_once(port, "/health/live")[0] == 200
             process.send_signal(signal.SIGTERM)  # a second one does not wait for load balancers
-            assert answer(stream)[2] == b'{"ended":true}'
+            told = ended(stream)
+            assert b"event: end" in told and b"shutting-down" in told
             assert ended(idle) == b""  # it had nothing in flight
             one.sendall(b"}")
             status, headers, body = answer(one)
