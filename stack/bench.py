@@ -15,6 +15,7 @@ from stack.bench_batch import measure_batch
 from stack.bench_house import House
 from stack.bench_latency import SPANS, Spans, measure_latency
 from stack.bench_overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
+from stack.bench_serving import SERVING_SPANS, ServingSpans, measure_serving
 from stack.bench_speed import measure_speed
 from stack.bench_stream import STREAM_SPANS, StreamSpans, measure_stream
 from stack.bench_table import show
@@ -32,6 +33,7 @@ class Plan:
     packed_trades: int = 6_000_000
     per_record: int = 50
     spans: Spans = SPANS
+    serving: ServingSpans = SERVING_SPANS
     overload: OverloadSpans = OVERLOAD_SPANS
     streams: StreamSpans = STREAM_SPANS
 
@@ -51,6 +53,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "batch": lambda house: measure_batch(house, source, trades, plan.pairs, plan.row_trades),
         "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
         "latency": lambda house: measure_latency(house, source, plan.spans),
+        "serving": lambda house: measure_serving(house, source, trades, plan.serving),
         "overload": lambda house: measure_overload(house, source, plan.overload),
         "stream": lambda house: measure_stream(house, source, plan.streams),
     }

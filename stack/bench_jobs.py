@@ -230,6 +230,56 @@ def listen(context: Context, given: Parameters) -> Parameters:
         return found
 
 
+def load(context: Context, given: Parameters) -> Parameters:
+    """The clients of `bench_serving`."""
+    from stack.load import Target, run_load
+
+    settings = context.settings
+    headers = [(name, value) for name, value in given["headers"]]
+    target = Target(settings.host, settings.port, given["paths"], headers)
+    return run_load(target, given["connections"], given["warm_s"], given["span_s"]).facts()
+
+
+def export(context: Context, given: Parameters) -> Parameters:
+    """One export as an Arrow stream, read and counted as it comes, over a connection that is open."""
+    import pyarrow as pa
+
+    service = http.client.HTTPConnection(context.settings.host, context.settings.port, timeout=60)
+    service.connect()
+    began, used = time.perf_counter(), time.process_time()
+    service.request("GET", given["path"], headers=given["headers"])
+    response = service.getresponse()
+    if response.status != http.HTTPStatus.OK:
+        raise SystemExit(f"{response.status}: {response.read()!r}")
+    counted = _Counted(response)
+    rows = sum(batch.num_rows for batch in pa.ipc.open_stream(counted))
+    seconds = time.perf_counter() - began
+    service.close()
+    cpu_s = time.process_time() - used
+    first_s = counted.first_at - began
+    return {"rows": rows, "bytes": counted.bytes, "seconds": seconds, "first_s": first_s, "cpu_s": cpu_s}
+
+
+class _Counted:
+    """A file over an answer that knows when its first bytes came, and how many there were."""
+
+    closed = False
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self.first_at = 0.0
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._response.read(size)
+        self.first_at = self.first_at or time.perf_counter()
+        self.bytes += len(found)
+        return found
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class _Laps:
     """A stopwatch with named laps."""
 
@@ -261,7 +311,7 @@ def _until_closed() -> Iterator[threading.Event]:
 
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd, listen)
+    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd, listen, load, export)
 }
 
 

@@ -89,16 +89,20 @@ def show_proof(proof: Proof) -> None:
 @click.command(
     epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench --json")
 )
-@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency", "stream", "overload"]))
+@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency", "serving", "stream", "overload"]))
 @click.option(
-    "--trades", default=30_000_000, show_default=True, type=click.IntRange(100_000), help="Trades of `batch`."
+    "--trades",
+    default=30_000_000,
+    show_default=True,
+    type=click.IntRange(100_000),
+    help="Trades of `batch` and `serving`.",
 )
 @json_option
 def bench(parts: tuple[str, ...], trades: int, as_json: bool) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
     from stack.bench import run_bench
 
-    results = run_bench(parts or ("batch", "speed", "latency", "stream", "overload"), trades, quiet=as_json)
+    results = run_bench(parts or ("batch", "speed", "latency", "serving", "stream", "overload"), trades, quiet=as_json)
     emit(as_json, results, lambda: None)
 
 

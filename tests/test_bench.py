@@ -8,6 +8,7 @@ write the same states, and the pipeline of rows finds the view's bars. Here the 
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from stack import bench_table
 from stack.bench import Plan, run_bench
 from stack.bench_latency import Spans
 from stack.bench_overload import OverloadSpans
+from stack.bench_serving import ServingSpans, serving_lines
 from stack.bench_trades import Trades
 from views.events import MAX_LINES
 
@@ -174,3 +176,17 @@ def test_a_document_without_the_marks_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("no marks")
     assert bench_table.main([str(tmp_path / "bench.json"), str(tmp_path / "page.md")]) == 1
     assert (tmp_path / "page.md").read_text() == "no marks"
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_the_service_is_measured_hot_cold_and_as_an_export() -> None:
+    spans = ServingSpans(
+        hot_trades=5_000, hot_connections=4, cold_connections=2, warm_s=0.5, span_s=1.0, cold_paths=500
+    )
+    found = run_bench(("serving",), TRADES, quiet=True, plan=replace(TINY, serving=spans))["serving"]
+    assert len(found["load"]) == 7
+    for span in found["load"].values():
+        assert span["per_s"] > 0 and 0 < span["p50"] <= span["p99"] <= span["max"]
+    assert found["export"]["bars"] > 100
+    assert len(serving_lines(found)) == 8

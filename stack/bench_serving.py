@@ -1,0 +1,189 @@
+"""The benchmark of the REST service: answers from memory, cold ranges, and an export, each by clients in a process.
+
+    batch       one run over the trades: the batch view, of which cold ranges are read
+    speed       more trades behind the cut: what a hot answer merges
+    hot         one question again and again, when nothing changes and while 1,000 trades a second come in
+    cold        each question another one, so that no answer and no batch rows are kept of it
+    export      every bar of a venue at 1 s, as one Arrow stream
+
+Every request carries a key. The clients run in one process on the same cores (`stack.load`); their share is given.
+"""
+
+import random
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from serving.keys import KeyStore
+from stack.bench_house import BenchError, House, Room
+from stack.bench_latency import ready
+from stack.bench_trades import Trades, fill
+from stack.context import CLOCK, Context
+from stack.rest import session
+from stack.services import services
+from versions.manifest import Manifest
+from views.bars import BARS
+from views.events import MAX_LINES
+from views.interval import Interval, parse_interval
+
+READY_S = 180.0
+
+
+class ServingSpans(NamedTuple):
+    """How it is measured: trades behind the cut, connections, seconds of each span, different cold questions."""
+
+    hot_trades: int = 200_000
+    hot_connections: int = 64
+    cold_connections: int = 10
+    warm_s: float = 2.0
+    span_s: float = 10.0
+    cold_paths: int = 20_000
+    rate: int = 1000
+
+
+SERVING_SPANS = ServingSpans()
+
+
+def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpans) -> dict[str, Any]:
+    """The figures; times in milliseconds."""
+    room = house.room("serving")
+    context = room.context
+    house.say(f"serving: filling the log with {trades:,} trades and one batch run")
+    fill(context.log, context.names.trades, source, trades, MAX_LINES, CLOCK)
+    room.job("batch").finish(tell=False)
+    fill(context.log, context.names.trades, source, spans.hot_trades, MAX_LINES, CLOCK)
+    known = {service.name: service for service in services(context.settings)}
+    room.start(known["speed"])
+    room.start(known["serving"])
+    room.wait(lambda: ready(context) and _applied(context, source), "the service", READY_S)
+    manifest = context.store.current()
+    assert manifest is not None  # noqa: S101 - the job `batch` has run
+    _, key = KeyStore(context.settings.home).create("bench", "read", CLOCK.now_us())
+    load = _Loads(house, room, spans, key)
+    venue, symbol = source.instruments[source.busiest()]
+    asked = f"/v1/{BARS.name}?venue={venue}&symbol={symbol}&interval="
+    newest = max(i.last_start for i in manifest.instruments if (i.venue, i.symbol) == (venue, symbol))
+    hot = {
+        "latest 100 bars": f"{asked}1m&limit=100",
+        "500 bars of a range": f"{asked}1s&start={newest - 400 * 1_000_000}&limit=500",
+    }
+    found = {name: load(name, [path], spans.hot_connections) for name, path in hot.items()}
+    producer = room.job("produce", {"rate": spans.rate}, "producer")
+    time.sleep(spans.warm_s)
+    found |= {f"{name}, live": load(name, [path], spans.hot_connections) for name, path in hot.items()}
+    producer.finish()
+    for text in ("1m", "1h", "1d"):
+        paths = _cold_paths(manifest, parse_interval(text), spans.cold_paths)
+        found[f"cold {text}"] = load(f"cold {text}", paths, spans.cold_connections)
+    exported = _export(house, room, manifest, key)
+    room.stop()
+    return {"trades": trades, "rate": spans.rate, "load": found, "export": exported}
+
+
+class _Loads:
+    def __init__(self, house: House, room: Room, spans: ServingSpans, key: str) -> None:
+        self._house = house
+        self._room = room
+        self._spans = spans
+        self._headers = [["Authorization", f"Bearer {key}"]]
+
+    def __call__(self, name: str, paths: list[str], connections: int) -> dict[str, Any]:
+        """One span of one load."""
+        self._house.say(f"serving: {name}, {connections} connections")
+        spans, watch = self._spans, self._house.watch
+        given = {"paths": paths, "headers": self._headers, "connections": connections}
+        used = watch.cpu_s("serving")
+        found = self._room.job("load", {**given, "warm_s": spans.warm_s, "span_s": spans.span_s}).finish(tell=False)
+        used = watch.cpu_s("serving") - used
+        if set(found["statuses"]) != {"200"}:
+            raise BenchError(f"Not every answer to {name} is one: {found['statuses']}.")
+        p50, p99, most = np.percentile(found["answers_ms"], [50, 99, 100]).round(1).tolist()
+        return {
+            "connections": connections,
+            "per_s": round(len(found["answers_ms"]) / found["seconds"]),
+            "p50": p50,
+            "p99": p99,
+            "max": most,
+            "mb_per_s": round(found["bytes"] / found["seconds"] / 1e6, 1),
+            "load_cores": round(found["cpu_s"] / found["seconds"], 2),
+            "serving_cores": round(used / (spans.warm_s + found["seconds"]), 2),
+        }
+
+
+def _applied(context: Context, source: Trades) -> bool:
+    """Whether the speed layer has come to the log's end."""
+    with session(context) as client:
+        for venue, symbol in source.instruments:
+            response = client.get(f"/v1/{BARS.name}", params={"venue": venue, "symbol": symbol, "limit": 1})
+            if response.headers.get("Slackwater-Lag-Records") != "0":
+                return False
+    return True
+
+
+def _cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]:
+    """Different questions for 500 bars, of any instrument and place; their limits differ where places are few."""
+    drawn, paths = random.Random(7), []  # noqa: S311 - the same questions every time
+    for _ in range(count):
+        one = drawn.choice(manifest.instruments)
+        last = max(one.first_start, one.last_start - 500 * interval.us)
+        start = interval.floor(drawn.randrange(one.first_start, last + 1))
+        query = f"venue={one.venue}&symbol={one.symbol}&interval={interval.text}&start={start}"
+        paths.append(f"/v1/{BARS.name}?{query}&limit={drawn.randrange(450, 501)}")
+    return paths
+
+
+def _export(house: House, room: Room, manifest: Manifest, key: str) -> dict[str, Any]:
+    """The best and the median of three exports of the venue with most instruments."""
+    venues = [each.venue for each in manifest.instruments]
+    venue = max(venues, key=venues.count)
+    symbols = sorted({each.symbol for each in manifest.instruments if each.venue == venue})
+    house.say(f"serving: export of {len(symbols)} instruments")
+    query = f"venue={venue}&symbol={','.join(symbols)}&interval=1s&limit=all&format=arrow"
+    given = {"path": f"/v1/{BARS.name}?{query}", "headers": {"Authorization": f"Bearer {key}"}}
+    used = house.watch.cpu_s("serving")
+    runs = [room.job("export", given).finish(tell=False) for _ in range(3)]
+    used = house.watch.cpu_s("serving") - used
+    runs.sort(key=lambda run: float(run["seconds"]))
+    best, median = runs[0], runs[1]
+    return {
+        "bars": median["rows"],
+        "mb": round(median["bytes"] / 1e6),
+        "rows_per_s": round(median["rows"] / median["seconds"]),
+        "best_rows_per_s": round(best["rows"] / best["seconds"]),
+        "first_ms": round(median["first_s"] * 1e3, 1),
+        "serving_cpu_s": round(used / len(runs), 2),
+        "client_cpu_s": round(median["cpu_s"], 2),
+    }
+
+
+_ASKED = {
+    "latest 100 bars": "at least 4,000/s, p99 at most 25 ms",
+    "500 bars of a range": "at least 2,000/s, p99 at most 60 ms",
+    **dict.fromkeys(("cold 1m", "cold 1h", "cold 1d"), "p99 at most 50 ms"),
+}
+
+
+def serving_lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The figures as lines of the benchmark's table."""
+    lines = []
+    for name, span in found["load"].items():
+        what = f"{name}, {span['connections']} connections"
+        if name.startswith("cold"):
+            what = f"{what}, 500 bars from {found['trades']:,} trades"
+        elif name.endswith("live"):
+            what = f"{what}: {found['rate']:,} trades/s come in"
+        measured = f"{span['per_s']:,}/s, p50 {span['p50']}, p99 {span['p99']}, max {span['max']:.0f} ms"
+        cores = f"cores: service {span['serving_cores']}, load {span['load_cores']}"
+        lines.append((what, f"{measured}; {cores}", _ASKED.get(name, "")))
+    each = found["export"]
+    measured = f"{each['rows_per_s']:,} rows/s, best of three {each['best_rows_per_s']:,}; first bytes in"
+    cpu = f"CPU: service {each['serving_cpu_s']}, client {each['client_cpu_s']} s"
+    lines.append(
+        (
+            f"Arrow export of {each['bars']:,} bars, {each['mb']:,} MB",
+            f"{measured} {each['first_ms']:.0f} ms; {cpu}",
+            "at least 1,000,000 rows/s, first bytes in 50 ms",
+        )
+    )
+    return lines
