@@ -3,6 +3,7 @@
 One context variable; outside of a request it is None. Not here: who makes it (`serving.observed`).
 """
 
+import itertools
 import re
 import secrets
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from slackwater.key_text import holds_key
 
+_PROCESS, _COUNT = secrets.token_hex(8), itertools.count(1)
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -29,9 +31,11 @@ REQUEST: ContextVar[Request | None] = ContextVar("slackwater_request", default=N
 def request_id(given: bytes | None) -> str:
     """The id that a client gave, if it is well formed: 1 to 128 letters, digits, `.`, `_` and `-`. Else a new one.
 
-    What looks like an API key is no id: it would be in every log.
+    A new one is 16 random hex digits of this process and 16 that count: to ask for random ones each time costs more
+    than all else that is done about it. What looks like an API key is no id: it would be in every log.
     """
-    text = (given or b"").decode("latin-1")
-    if _GIVEN.fullmatch(text) and not holds_key(text):
-        return text
-    return secrets.token_hex(16)
+    if given is not None:
+        text = given.decode("latin-1")
+        if _GIVEN.fullmatch(text) and not holds_key(text):
+            return text
+    return f"{_PROCESS}{next(_COUNT):016x}"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prometheus_client import Metric, generate_latest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from event_log.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
@@ -14,6 +16,7 @@ from event_log.memory_log import MemoryLog
 from ingest.chunk import of_lines
 from ingest.figures import DoorFigures
 from ingest.late import LateCount
+from serving.timings import BUCKETS, Timings
 from slackwater.exposition import process_registry
 from speed_layer.figures import FIGURES
 from tests.ingest_kit import NAMES as INGEST_NAMES
@@ -129,6 +132,28 @@ def test_the_cache_of_batch_rows_counts_hits_and_misses(world: World) -> None:
     asked = [value(text, "slackwater_row_cache_requests_total", result=result) for result in ("hit", "miss")]
     assert asked[1] >= 1 and sum(asked) == world.service.row_cache.hits + world.service.row_cache.misses
     assert value(text, "slackwater_row_cache_rows") == world.service.row_cache.rows > 0
+
+
+@given(seconds=st.lists(st.sampled_from(BUCKETS[:-1]) | st.floats(0, 100), max_size=30))
+@settings(max_examples=50)
+def test_requests_are_counted_as_the_client_library_counts(seconds: list[float]) -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    timings = Timings()
+    ours.register(timings)
+    labels = ["route", "status"]
+    slow = Histogram("slackwater_request_seconds", "x", labels, registry=theirs, buckets=BUCKETS)
+    count = Counter("slackwater_requests", "x", labels, registry=theirs)
+    for each in seconds:
+        timings.observe("/a", 200, each)
+        slow.labels("/a", "200").observe(each)
+        count.labels("/a", "200").inc()
+    assert _samples(ours) == _samples(theirs)
+
+
+def _samples(registry: CollectorRegistry) -> set[tuple[str, frozenset[tuple[str, str]], float]]:
+    found = text_string_to_metric_families(generate_latest(registry).decode())
+    samples = [sample for family in found for sample in family.samples if not sample.name.endswith("_created")]
+    return {(sample.name, frozenset(sample.labels.items()), sample.value) for sample in samples}
 
 
 # ------------------------------------------------------------------------------------------------------- latencies
