@@ -9,6 +9,7 @@ Not here: how many requests are in work (`serving.admission`), the scope admin (
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ class Guard:
         return Admitted(key, self._count(scope, key))
 
     def _count(self, scope: Scope, key: Key | None) -> list[tuple[bytes, bytes]]:
-        rate = parse_rate(key.rate) if key is not None and key.rate else self._options.rate
+        rate = _parsed(key.rate) if key is not None and key.rate else self._options.rate
         if rate is None:
             return []
         client = f"key {key.id}" if key is not None else f"address {(scope.get('client') or ('',))[0]}"
@@ -92,15 +93,23 @@ class Guard:
         return found.headers()
 
 
+_parsed = lru_cache(256)(parse_rate)
+
+
 def _check_host(scope: Scope, allowed: frozenset[str]) -> None:
     given = [value for name, value in scope["headers"] if name == b"host"]
     if len(given) != 1:
         raise ProblemError(400, "host", "Send one Host header.")
-    name = _without_port(given[0].decode("latin-1")).lower()
-    if name in LOCAL_HOSTS or name in allowed or _is_address(name):
+    if _is_allowed(given[0], allowed):
         return
     detail = "This name is not served. SLACKWATER_ALLOWED_HOSTS names the hosts beside localhost and plain addresses."
     raise ProblemError(421, "misdirected", detail)
+
+
+@lru_cache(256)
+def _is_allowed(host: bytes, allowed: frozenset[str]) -> bool:
+    name = _without_port(host.decode("latin-1")).lower()
+    return name in LOCAL_HOSTS or name in allowed or _is_address(name)
 
 
 def _without_port(host: str) -> str:

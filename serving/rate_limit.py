@@ -5,10 +5,11 @@
 
 A bucket is one number, the time at which it is full again (the generic cell rate algorithm): a request moves it on by
 window / quota, and is refused if it would come to lie more than a window ahead. Written by hand because it is on the
-way of every request: the library `limits` took 35 us for a hit and its figures, this takes 1 us.
+way of every request: the library `limits` took six to ten times as long for a hit and its figures.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from slackwater.rate import Rate
@@ -28,11 +29,7 @@ class Allowance(NamedTuple):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The two fields."""
-        policy = f'"default";q={self.rate.requests};w={self.rate.window_s}'
-        return [
-            (b"ratelimit-policy", policy.encode()),
-            (b"ratelimit", f'"default";r={self.left};t={self.full_s}'.encode()),
-        ]
+        return [_policy(self.rate), (b"ratelimit", b'"default";r=%d;t=%d' % (self.left, self.full_s))]
 
 
 class RateLimiter:
@@ -59,6 +56,11 @@ class RateLimiter:
         self._full_at = {client: at for client, at in self._full_at.items() if at > now_s}
         while len(self._full_at) >= self._most:
             del self._full_at[next(iter(self._full_at))]
+
+
+@lru_cache(256)
+def _policy(rate: Rate) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", b'"default";q=%d;w=%d' % rate
 
 
 def _seconds(exact_s: float) -> int:

@@ -5,12 +5,13 @@ Not here: whether it is a key that holds (`serving.keyring`).
 
 import re
 
+_BEGIN = "slackwater_"
 _KEY = re.compile(r"slackwater_[0-9a-f]{12}_[A-Za-z0-9_-]*")
 
 
 def holds_key(text: str) -> bool:
     """Whether a key stands anywhere in a text."""
-    return _KEY.search(text) is not None
+    return _BEGIN in text and _KEY.search(text) is not None
 
 
 def without_keys(text: str) -> str:
