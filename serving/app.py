@@ -93,6 +93,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `serving.observed` has the service's own
     )
     app.state.service = service
     direct = _add_routes(app, service)

@@ -35,11 +35,15 @@ class Asked(NamedTuple):
 
 def asked_headers(scope: Scope) -> Asked:
     """These headers of an ASGI request."""
-    found: dict[bytes, bytes] = {}
+    accept = coding = match = None
     for name, value in scope["headers"]:
-        if name in {b"accept", b"accept-encoding", b"if-none-match"}:
-            found[name] = found[name] + b"," + value if name in found else value
-    return Asked(*(_text(found.get(name)) for name in (b"accept", b"accept-encoding", b"if-none-match")))
+        if name == b"accept":
+            accept = _joined(accept, value)
+        elif name == b"accept-encoding":
+            coding = _joined(coding, value)
+        elif name == b"if-none-match":
+            match = _joined(match, value)
+    return Asked(accept, coding, match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,9 @@ def _raw(headers: Iterable[tuple[str, str]]) -> tuple[Header, ...]:
     return tuple(Headers(dict(headers)).raw)
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
+def _joined(before: str | None, value: bytes) -> str:
+    text = value.decode("latin-1")
+    return text if before is None else f"{before},{text}"
 
 
 def matches(header: str, etag: str) -> bool:
