@@ -72,6 +72,11 @@ class Hub:
         return len(self._cut)
 
     @property
+    def stuck(self) -> int:
+        """How many streams wait for their client to take something."""
+        return sum(client.sending_s is not None for client in list(self._cut))
+
+    @property
     def idle(self) -> bool:
         """Whether every stream was given everything."""
         busy = self._called or self._resting or self._again
