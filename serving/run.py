@@ -19,6 +19,7 @@ from serving.limits import Limits
 from serving.observed import ObservedOptions
 from serving.server import Server
 from serving.service import Service, ServingOptions
+from serving.stream_hub import StreamOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
@@ -46,7 +47,10 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     log, names = KafkaLog(settings.servers), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
-    options = options or ServingOptions(guard=guard_options(settings), limits=limits, observed=observed)
+    streams = StreamOptions(most=settings.max_streams)
+    options = options or ServingOptions(
+        guard=guard_options(settings), limits=limits, observed=observed, streams=streams
+    )
     _warn(settings)
     app = create_app(log, names, VersionStore(settings.home), views, options=options)
     server_of(

@@ -28,6 +28,9 @@ _LOG = logging.getLogger("slackwater.serving")
 REASONS = ("gone", "slow-client", "shutting-down")
 """Why streams end most often; the others are problems that a request may be answered with too."""
 
+AT_ONCE = 64
+"""Clients that are given something before the event loop looks at requests again."""
+
 REST_S = 0.001
 """Turns that took less are not rested from."""
 
@@ -163,14 +166,23 @@ class Hub:
             return
         began = loop.time()
         self._resting = True
+        awake: list[Client] = []
         for view in self._views.values():
             try:
-                for client in view.turn():
-                    client.wake()
+                awake += view.turn()
             except Exception:  # noqa: BLE001 - other views' streams go on, and these are told
                 _LOG.exception("A turn of the streams failed")
                 view.fail(ProblemError(500, "internal", "The service failed on this stream; its log says why."))
-        loop.call_soon(self._rest, loop, began)  # behind the clients that are awake now
+        self._spread(loop, began, awake)
+
+    def _spread(self, loop: asyncio.AbstractEventLoop, began: float, clients: list[Client]) -> None:
+        """Wake some clients; between them and the next, the loop looks at what else there is to do."""
+        for client in clients[:AT_ONCE]:
+            client.wake()
+        if len(clients) > AT_ONCE:
+            loop.call_soon(self._spread, loop, began, clients[AT_ONCE:])
+        else:
+            loop.call_soon(self._rest, loop, began)  # behind the clients that are awake now
 
     def _rest(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
         took = loop.time() - began

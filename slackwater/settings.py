@@ -55,6 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_RATE_LIMIT", "", "requests/unit", "Per key or address: 100/second, 6000/minute; empty: none."),
     Setting("SLACKWATER_MAX_REQUESTS", "80", "requests", "In work and waiting at once; more are refused."),
     Setting("SLACKWATER_MAX_CONNECTIONS", "4000", "connections", "Open at once; more are refused."),
+    Setting("SLACKWATER_MAX_STREAMS", "2000", "streams", "Open at once; more are refused."),
     Setting("SLACKWATER_DRAIN_SECONDS", "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers."),
     Setting("SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP."),
     Setting("SLACKWATER_TLS_KEY", "", "file", "PEM private key of the certificate."),
@@ -93,6 +94,7 @@ class Settings:
     rate_limit: Rate | None = None
     max_requests: int = 80
     max_connections: int = 4000
+    max_streams: int = 2000
     drain_seconds: int = 0
     tls_cert: str = ""
     tls_key: str = ""
@@ -152,6 +154,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         rate_limit=_rate(values, "SLACKWATER_RATE_LIMIT"),
         max_requests=_whole(values, "SLACKWATER_MAX_REQUESTS", 1, 100_000),
         max_connections=_whole(values, "SLACKWATER_MAX_CONNECTIONS", 1, 1_000_000),
+        max_streams=_whole(values, "SLACKWATER_MAX_STREAMS", 0, 1_000_000),
         drain_seconds=_whole(values, "SLACKWATER_DRAIN_SECONDS", 0, 3_600),
         tls_cert=_both(values, "SLACKWATER_TLS_CERT", "SLACKWATER_TLS_KEY"),
         tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
