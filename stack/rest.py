@@ -17,9 +17,14 @@ def session(context: Context, url: str | None = None, timeout_s: float = 2.0) ->
     """A client of the service, or of the one at `url`. Close it.
 
     Raises:
-        SettingError: the file of the key cannot be read.
+        SettingError: the service of these settings asks for a key and there is none, or its file cannot be read.
     """
     settings = context.settings
+    if url is None and settings.keys_required and not settings.key_file:
+        raise SettingError(
+            "The service asks for a key.",
+            "Write one of `slackwater key create --scope read --name NAME` into a file; SLACKWATER_KEY_FILE names it.",
+        )
     verify = (trusted(settings) if url is None else None) or True
     return httpx.Client(base_url=url or context.url, timeout=timeout_s, headers=_headers(settings), verify=verify)
 

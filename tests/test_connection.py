@@ -138,6 +138,36 @@ def test_what_is_too_large_or_no_request_is_refused_and_the_connection_ends(
     others_are_answered(port)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OPTIONS * HTTP/1.1",
+        "CONNECT example.com:443 HTTP/1.1",
+        "GET http://example.com/v1/bars HTTP/1.1",
+        "GET //example.com/%2e%2e/v1/bars HTTP/1.1",
+        "GET /%00%ff%0d%0aX:y HTTP/1.1",
+        "GET / HTTP/2.0",
+        "PRI * HTTP/2.0",
+        "GET /",
+        "TRACE / HTTP/1.1",
+        "get / HTTP/1.1",
+        "DELETE /v1/versions/1 HTTP/1.1",
+        "GET /v1/bars?%FF=%00 HTTP/1.1",
+        "GET /health/live HTTP/1.0",
+        "GET /health/live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x",
+        "GET /health/live HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
+    ],
+)
+def test_an_odd_request_is_answered_or_refused_and_nothing_breaks(
+    one: socket.socket, port: int, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.sendall(f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
+    found = ended(one)
+    assert re.match(rb"HTTP/1.1 (200|400|404|405|421|422) ", found), found[:200]
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
+    others_are_answered(port)
+
+
 def test_a_body_without_a_length_is_refused_when_it_has_become_too_large(one: socket.socket, port: int) -> None:
     head = b"POST /v1/versions/1/rollback HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     one.sendall(head + (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 2)

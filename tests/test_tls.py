@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from serving.keys import KeyStore
 from serving.limits import Limits
 from serving.service import ServingOptions
+from slackwater.errors import SettingError
 from slackwater.settings import from_environ
 from stack.context import Context
 from stack.health import serving
@@ -92,6 +93,12 @@ def test_the_key_of_the_file_is_shown(folder: Path, port: int) -> None:
     (folder / "desk.key").write_text(text[:-1])
     with session(of(folder, port, SLACKWATER_KEY_FILE=str(folder / "desk.key")), timeout_s=DEADLINE_S) as http:
         assert http.get("/v1/versions").status_code == 401
+
+
+def test_a_command_without_the_key_that_it_needs_says_so(folder: Path) -> None:
+    for more in ({"SLACKWATER_HOST": "0.0.0.0"}, {"SLACKWATER_KEY_FILE": str(folder / "nothing")}):
+        with pytest.raises(SettingError, match=r"key|KEY"):
+            session(of(folder, 1, **more))
 
 
 def test_what_is_refused_is_told_so_and_who_speaks_no_tls_gets_nothing(folder: Path, port: int) -> None:
