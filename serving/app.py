@@ -33,6 +33,8 @@ from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_
 from serving.restatements import RestatementsRoute
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.service import Service, ServingOptions
+from serving.sql import SqlRoute
+from serving.sql_schema import SQL_BODY
 from serving.stream import MEDIA_TYPE as EVENT_STREAM
 from serving.stream import StreamRoute
 from serving.stream_query import STREAM_PARAMETERS
@@ -47,7 +49,7 @@ from views.view import View
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stream"})
+RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stream", "sql"})
 """Names of routes under /v1/ that no view may take."""
 
 EXPOSED = [
@@ -78,11 +80,14 @@ def create_app(
         raise SettingError(f"Views cannot be named {sorted(taken)}: these are routes.")
     service = Service(log, names, store, views, clock, options)
     service.metrics.watch(service)
+    sql = None if service.options.sql is None else SqlRoute(service, service.options.sql)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
+        if sql is not None:
+            sql.close()
         service.stop()
 
     app = FastAPI(
@@ -97,6 +102,8 @@ def create_app(
     )
     app.state.service = service
     direct = _add_routes(app, service)
+    if sql is not None:
+        _post_sql(app, sql.answer)
     _add_problems(app)
     install(app, defaults(service.views))
     app.add_middleware(Direct, routes=direct)
@@ -197,20 +204,39 @@ def _get(
 def _post_rollback(app: FastAPI, endpoint: Endpoint) -> None:
     text = "Serve an older version that is kept, at once, after reading all its files. Needs a key of the scope admin."
     version = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+    _post(
+        app, "/v1/versions/{version}/rollback", endpoint, text, "The move, as it was recorded.", ROLLBACK_BODY, version
+    )
+
+
+def _post_sql(app: FastAPI, endpoint: Endpoint) -> None:
+    text = "One SELECT over the merged views of one moment, read only. Needs a key of the scope admin."
+    _post(app, "/v1/sql", endpoint, text, "The result, and the moment that it is of.", SQL_BODY)
+
+
+def _post(
+    app: FastAPI,
+    path: str,
+    endpoint: Endpoint,
+    text: str,
+    found: str,
+    body: dict[str, Any],
+    *parameters: dict[str, Any],
+) -> None:
     app.add_api_route(
-        "/v1/versions/{version}/rollback",
+        path,
         endpoint,
         methods=["POST"],
         summary=text,
         description=text,
         response_class=Response,
-        responses={200: {"description": "The move, as it was recorded."}, "4XX": _PROBLEM, "5XX": _PROBLEM},
+        responses={200: {"description": found}, "4XX": _PROBLEM, "5XX": _PROBLEM},
         openapi_extra={
-            "parameters": [version],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": ROLLBACK_BODY}}},
+            "parameters": list(parameters),
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         },
         dependencies=[Security(_BEARER)],  # says so in the OpenAPI document; it is checked by `serving.auth`
-        operation_id="post_v1_versions_version_rollback",
+        operation_id="post" + path.replace("/", "_").replace("{", "").replace("}", ""),
     )
 
 

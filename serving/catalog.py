@@ -19,6 +19,7 @@ from serving.query import instruments_look
 from serving.reply import asked_headers, reply
 from serving.service import Service
 from serving.snapshot import Snapshot
+from serving.spans import Place, spans
 from serving.units import quantity_unit
 from versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from versions.handoff import latest_proof
@@ -70,7 +71,7 @@ class CatalogRoutes:
                 "quantity_unit": quantity_unit(venue),
                 "duplicates": duplicates.get((venue, symbol), 0),
             }
-            for (venue, symbol, partition), (first, last) in sorted(self._spans(snapshot).items())
+            for (venue, symbol, partition), (first, last) in self._spans(snapshot).items()
         ]
         about = {"version": snapshot.version}
         page = Page(SCHEMA, lambda: found, lambda: orjson.dumps({"instruments": found, **about}), about)
@@ -126,23 +127,10 @@ class CatalogRoutes:
             _LOG.warning("The states of versions are unknown: %s", error)
         return [(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()], moves
 
-    def _spans(self, snapshot: Snapshot) -> dict[tuple[str, str, int], tuple[int, int]]:
-        """(venue, symbol, partition) -> first and last base start."""
-        spans = {
-            (known.venue, known.symbol, known.partition): (known.first_start, known.last_start)
-            for entries in snapshot.batch.instruments.values()
-            for known in entries
-        }
+    def _spans(self, snapshot: Snapshot) -> dict[Place, tuple[int, int]]:
         hot, view = self._service.hot, snapshot.views[self._service.views[0].name]
         ends = hot.ends(snapshot.key, view.name, snapshot.cut) if snapshot.chain else None
-        for instrument, partitions in hot.instruments(view).items() if ends else ():
-            for partition in partitions & (ends or {}).keys():
-                span = (ends or {})[partition].span(instrument)
-                if span is not None:
-                    name = (instrument[0], instrument[1], partition)
-                    first, last = spans.get(name, span)
-                    spans[name] = min(first, span[0]), max(last, span[1])
-        return spans
+        return spans(snapshot, hot, view, ends or {})
 
 
 def move_json(move: Move) -> dict[str, Any]:

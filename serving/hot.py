@@ -5,7 +5,7 @@ request took is read later without a race, since an end does not move (`serving.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
@@ -101,6 +101,26 @@ class HotStore:
         Take both before what they stand for: then a change meanwhile makes them too old, never too new.
         """
         return sum(self._revisions.get((view, partition), 0) for partition in partitions)
+
+    def moment(self, snapshot: str) -> dict[str, dict[int, Ends]] | None:
+        """View -> the ends of its chains, at one position of each partition in all views; None as for `ends`.
+
+        The position is the furthest at which the chain of every view has an end.
+        """
+        with self._lock:
+            folds = self._folds.get(snapshot)
+            if folds is None:
+                return None
+            found: dict[str, dict[int, Ends]] = {}
+            for partition in sorted({partition for _, partition in folds}):
+                group = {name: fold for (name, of), fold in folds.items() if of == partition}
+                upto = _common_end(group.values())
+                for name, fold in group.items():
+                    now = upto == fold.end
+                    count, tip = (len(fold.cells), fold.tip) if now else (fold.count_at(upto)[0], None)
+                    ends = Ends(fold, count, tip, upto, now and fold.complete, self._lock)
+                    found.setdefault(name, {})[partition] = ends
+            return found
 
     def remember(self, ends: Iterable[Ends]) -> None:
         """Keep the tips of ends that a cursor names."""
@@ -211,3 +231,11 @@ class HotStore:
         self._tips.clear()
         self.floor.clear()
         self.conflicts.clear()
+
+
+def _common_end(folds: Collection[Fold]) -> int:
+    """The furthest position at which each of these chains ends now, or has settled cells up to."""
+    upto = min(fold.end for fold in folds)
+    while (lower := min(upto if upto == fold.end else fold.count_at(upto)[1] for fold in folds)) < upto:
+        upto = lower
+    return upto

@@ -30,6 +30,10 @@ class Metrics:
         self._timings = Timings()
         self.registry.register(self._timings)
 
+        told = "SQL queries by outcome: answered, or the kind of the problem."
+        self.sql_queries = Counter("slackwater_sql_queries", told, ["outcome"], registry=self.registry)
+        self.sql_queries.labels("answered")  # shown from the first moment, as 0
+
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one request. `route` is one of a few, never what a client asked for."""
         self._timings.observe(route, status, seconds)

@@ -106,10 +106,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("/v1/versions/{version}", "get"): Operation("versions", "Manifest", (404, 410, 422, 504)),
     ("/v1/versions/{version}/handoff", "get"): Operation("versions", "Handoff", (404, 422, 504)),
     ("/v1/versions/{version}/rollback", "post"): Operation("versions", "RolledBack", (404, 409, 410, 413, 422)),
+    ("/v1/sql", "post"): Operation("data", "SqlResult", (413, 415, 422, 504)),
     ("/health/live", "get"): Operation("health", "Liveness", is_open=True),
     ("/health/ready", "get"): Operation("health", "Readiness", is_open=True, also={503: "Readiness"}),
     ("/metrics", "get"): Operation("health", "", media="text/plain; version=0.0.4; charset=utf-8"),
 }
+_POSTED = {"RolledBack", "SqlResult"}
 _OF_VIEW = (404, 409, 410, 422, 504)
 _OF_STREAM = (422,)
 
@@ -213,7 +215,7 @@ def _parameter(path: str, given: dict[str, Any], views: list[str]) -> dict[str, 
 def _responses(given: dict[str, Any], operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"200": {**given, "content": _content(operation)}}
     problems_of = set(operation.problems)
-    if operation.media == JSON and not operation.is_open and operation.answer != "RolledBack":
+    if operation.media == JSON and not operation.is_open and operation.answer not in _POSTED:
         found["200"]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(operation)}
         problems_of |= {406}
         found["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}

@@ -22,6 +22,8 @@ PROBLEM: dict[str, Any] = {
                 "additionalProperties": False,
             },
         },
+        "line": {"type": "integer", "minimum": 1, "description": "Of a query's place; lines count from 1."},
+        "column": {"type": "integer", "minimum": 1, "description": "Of a query's place, in characters from 1."},
     },
     "required": ["type", "title", "status", "detail"],
 }
@@ -77,6 +79,12 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
     ),
     413: ("TooLarge", "Content Too Large", False, {"too-large": "The body has more than 4096 bytes."}),
     414: ("UrlTooLong", "URI Too Long", False, {"url-too-long": "The URL has more than 8192 bytes."}),
+    415: (
+        "MediaType",
+        "Unsupported Media Type",
+        False,
+        {"media-type": "This takes a body of the type application/json."},
+    ),
     421: ("Misdirected", "Misdirected Request", False, {"misdirected": "This name is not served."}),
     422: (
         "BadParameters",
@@ -84,6 +92,11 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         False,
         {
             "parameters": "interval: '7m' cannot be used: Use 1s, 5s, 1m, or any that divides a day, or 1w.",
+            "sql-refused": "There is no table 'trades'. There are bars_1h, bars_1m, bars_1s, instruments.",
+            "sql-failed": 'Binder Error: Referenced column "price" not found in FROM clause!',
+            "sql-memory": "The query needs more than 512 MB.",
+            "sql-size": "The result has more than 8 MB. Ask for fewer rows or columns.",
+            "sql-engine": "The database did not survive this query. The service did.",
             "too-many-parts": "More than 10000 deltas; ask for fewer or shorter bars.",
         },
     ),

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from serving.handoff import HANDOFF_SCHEMA
 from serving.layers import State as LayerState
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
+from serving.sql_schema import SQL_SCHEMA
 from versions.manifest import Manifest
 from versions.retention import State
 from views.answers import Column
@@ -342,6 +343,7 @@ def schemas() -> dict[str, Schema]:
         "Version": VERSION,
         "Move": MOVE,
         "RolledBack": ROLLED_BACK,
+        "SqlResult": SQL_SCHEMA,
         "Versions": closed_object(
             {
                 "versions": {"type": "array", "items": {"$ref": "#/components/schemas/Version"}},

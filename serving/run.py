@@ -19,6 +19,7 @@ from serving.limits import Limits
 from serving.observed import ObservedOptions
 from serving.server import Server
 from serving.service import Service, ServingOptions
+from serving.sql_options import SqlOptions
 from serving.stream_hub import StreamOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
@@ -48,8 +49,9 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
     streams = StreamOptions(most=settings.max_streams)
+    sql = SqlOptions() if settings.sql else None
     options = options or ServingOptions(
-        guard=guard_options(settings), limits=limits, observed=observed, streams=streams
+        guard=guard_options(settings), limits=limits, observed=observed, streams=streams, sql=sql
     )
     _warn(settings)
     app = create_app(log, names, VersionStore(settings.home), views, options=options)

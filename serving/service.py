@@ -28,6 +28,7 @@ from serving.row_cache import RowCache
 from serving.scrub import Scrub
 from serving.snapshot import Snapshot
 from serving.source import BatchRows
+from serving.sql_options import SqlOptions
 from serving.stream_hub import Hub, StreamOptions
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
@@ -40,7 +41,10 @@ from views.view import View
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """How much the service takes for itself. Times in seconds; a scrub of 0 bytes a second reads nothing again."""
+    """How much the service takes for itself. Times in seconds; a scrub of 0 bytes a second reads nothing again.
+
+    Without `sql` there is no `POST /v1/sql`.
+    """
 
     workers: int = 2
     waiting: int = 64
@@ -55,6 +59,7 @@ class ServingOptions:
     streams: StreamOptions = field(default_factory=StreamOptions)
     observed: ObservedOptions = field(default_factory=ObservedOptions)
     limits: Limits = field(default_factory=Limits)
+    sql: SqlOptions | None = None
 
 
 class Readiness(NamedTuple):

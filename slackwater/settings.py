@@ -59,6 +59,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_DRAIN_SECONDS", "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers."),
     Setting("SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP."),
     Setting("SLACKWATER_TLS_KEY", "", "file", "PEM private key of the certificate."),
+    Setting("SLACKWATER_SQL", "0", "0 or 1", "1: `POST /v1/sql` answers keys of the scope admin."),
     Setting("SLACKWATER_KEY_FILE", "", "file", "Holds the key that commands show to the REST service."),
 )
 
@@ -99,6 +100,7 @@ class Settings:
     tls_cert: str = ""
     tls_key: str = ""
     key_file: str = ""
+    sql: int = 0
 
     @property
     def keys_required(self) -> bool:
@@ -159,6 +161,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         tls_cert=_both(values, "SLACKWATER_TLS_CERT", "SLACKWATER_TLS_KEY"),
         tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
         key_file=values["SLACKWATER_KEY_FILE"],
+        sql=_whole(values, "SLACKWATER_SQL", 0, 1),
     )
 
 

@@ -3,6 +3,7 @@
 import functools
 import gc
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -89,12 +90,13 @@ def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: flo
     emit(as_json, found, show)
 
 
-@click.command(epilog=examples("slackwater serve", "slackwater --port 9000 serve"))
+@click.command(epilog=examples("slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql"))
+@click.option("--sql", is_flag=True, help="Answer POST /v1/sql, to keys of the scope admin; as SLACKWATER_SQL=1.")
 @json_option
 @pass_context
-def serve(context: Context, as_json: bool) -> None:
+def serve(context: Context, sql: bool, as_json: bool) -> None:
     """Serve merged answers over REST, and the page, until told to end."""
     from serving.run import serve as run_serve
 
     emit(as_json, {"url": context.url}, lambda: console.print(f"serving at {context.url}"))
-    run_serve(context.settings)
+    run_serve(replace(context.settings, sql=int(sql or context.settings.sql)))

@@ -57,6 +57,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.drain_seconds,
         settings.tls_cert,
         settings.tls_key,
+        settings.sql,
         settings.key_file,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}

@@ -37,8 +37,13 @@ class Column:
         """The type of this column where it is no text."""
         return columns[_find(columns, self.column)[0]].arrow
 
+    def value_sql(self, columns: tuple[StateColumn, ...]) -> str:
+        """The SQL expression of this column over a relation of states, in the state column's type."""
+        _find(columns, self.column)
+        return self.column
+
     def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
-        """The SQL expression of this column over a relation of states."""
+        """The same, a decimal as text."""
         _, scale = _find(columns, self.column)
         return self.column if scale == 0 else _text_sql(f"{self.column}::VARCHAR")
 
@@ -60,8 +65,8 @@ class Ratio:
         """The type of this column where it is no text."""
         return RATIO_TYPE
 
-    def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
-        """The SQL expression of this column over a relation of states."""
+    def value_sql(self, columns: tuple[StateColumn, ...]) -> str:
+        """The SQL expression of this column over a relation of states, a DECIMAL(38,8)."""
         _find_sum(columns, self.over)
         _find_sum(columns, self.under)
         over, whole = (f"abs(replace({name}::VARCHAR, '.', '')::HUGEINT)" for name in (self.over, self.under))
@@ -70,7 +75,11 @@ class Ratio:
         # Half-even in one division, since a tie rounds up only where the quotient is odd; 2 * over would overflow.
         units = f"(({over} + ({under} - 1 + ({over} // {under}) % 2) // 2) // {under})"
         sign = f"CASE WHEN ({self.over} < 0) = ({self.under} < 0) THEN 1 ELSE -1 END"
-        return _text_sql(f"(({sign} * {units})::DECIMAL(38,0) * 0.00000001)::DECIMAL(38,{PRICE_SCALE})::VARCHAR")
+        return f"(({sign} * {units})::DECIMAL(38,0) * 0.00000001)::DECIMAL(38,{PRICE_SCALE})"
+
+    def finish_sql(self, columns: tuple[StateColumn, ...]) -> str:
+        """The same as text."""
+        return _text_sql(f"{self.value_sql(columns)}::VARCHAR")
 
 
 Answer = Column | Ratio

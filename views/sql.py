@@ -28,9 +28,25 @@ def merge_sql(view: View, relation: str, interval: Interval = BASE) -> str:
     return f"SELECT {keys}, {floor_sql('start', interval)} AS start, {measures} FROM {relation} {group}"
 
 
+def gather_sql(view: View, relation: str) -> str:
+    """One SELECT that merges the states of equal key and start, whatever their interval.
+
+    It groups by columns as they stand, so that a condition on them reaches the files beneath.
+    """
+    keys = ", ".join([*view.key, "start"])
+    measures = ", ".join(measure.merge_sql(name) for name, measure in view.measures.items())
+    return f"SELECT {keys}, {measures} FROM {relation} GROUP BY {keys}"
+
+
 def finish_sql(view: View, relation: str) -> str:
     """One SELECT from states to answer columns, decimals as text."""
     answers = ", ".join(f"{answer.finish_sql(view.columns)} AS {name}" for name, answer in view.answers.items())
+    return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
+
+
+def values_sql(view: View, relation: str) -> str:
+    """One SELECT from states to answer columns, decimals as DECIMAL."""
+    answers = ", ".join(f"{answer.value_sql(view.columns)} AS {name}" for name, answer in view.answers.items())
     return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
 
 

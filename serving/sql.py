@@ -1,0 +1,196 @@
+"""`POST /v1/sql`: one SELECT over the merged views of one moment, for who holds a key of the scope admin.
+
+    {"sql": "SELECT symbol, start, vwap FROM bars_1h ORDER BY start DESC", "limit": 100}
+    {"columns": [{"name": "symbol", "type": "VARCHAR"}, ...], "rows": [["BTCUSDT", ...], ...], "truncated": false,
+     "answer": {"version": 7, "cut": {...}, "applied": {...}, "complete": true, "layer": "merged", ...}}
+
+Not here: what may be asked (`serving.sql_check`), what of (`serving.sql_tables`), and where it runs
+(`serving.sql_process`, `serving.sql_program`).
+"""
+
+import asyncio
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.auth import authorized
+from serving.problems import ProblemError, parameter_problem, unreadable
+from serving.reply import LAG_HEADER
+from serving.service import Service
+from serving.sql_options import SqlOptions
+from serving.sql_process import SqlProcesses, too_slow
+from serving.sql_program import Outcome
+from serving.sql_schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
+from serving.sql_tables import Moment, Tables, tables_of, take_moment
+from versions.errors import DamagedFileError
+
+_LOG = logging.getLogger("slackwater.sql")
+
+_MOST_BYTES = 65_536
+_SHOWN = 500  # characters of a query in the log
+
+
+@dataclass(frozen=True)
+class SqlQuery:
+    """What is asked: a query, and how many rows of its result at most."""
+
+    sql: str
+    limit: int
+
+
+class SqlRoute:
+    """Answers `POST /v1/sql`. `close` ends what still runs."""
+
+    def __init__(self, service: Service, options: SqlOptions) -> None:
+        self._service = service
+        self._processes = SqlProcesses(service.store.home, options)
+
+    async def answer(self, request: Request) -> Response:
+        """The response. Raises ProblemError."""
+        given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+        key = authorized(given, self._service.keys, "admin", fresh=True)
+        if request.url.query:
+            raise parameter_problem([{"parameter": "query", "detail": "this takes a body and no query"}])
+        query = sql_query(await _body(request))
+        clock, began = self._service.clock, self._service.clock.elapsed_s()
+        outcome, rows = "failed", 0
+        try:
+            moment, found, table = await self._ask(query)
+            outcome, rows = "answered", table.num_rows
+        except ProblemError as error:
+            outcome = error.kind
+            raise
+        finally:
+            self._service.metrics.sql_queries.labels(outcome).inc()
+            took_s = clock.elapsed_s() - began
+            shown = query.sql if len(query.sql) <= _SHOWN else query.sql[:_SHOWN] + "..."
+            _LOG.info("SQL of key %s: %s, %d rows in %.3f s: %r", key.id, outcome, rows, took_s, shown)
+        about = moment.about()
+        applied = {int(partition): at for partition, at in about["applied"].items()}
+        headers = {"Cache-Control": "no-store", LAG_HEADER: str(self._service.watch.lag(applied))}
+        body = await asyncio.to_thread(_document, found, table, about)
+        return Response(body, 200, headers, "application/json")
+
+    def close(self) -> None:
+        """End every query."""
+        self._processes.close()
+
+    async def _ask(self, query: SqlQuery) -> tuple[Moment, Outcome, pa.Table]:
+        try:
+            moment, outcome, table = await self._processes.pool.run(lambda: self._blocking(query))
+        except ProblemError as error:
+            if error.kind == "deadline":
+                raise too_slow(self._processes.options.deadline_s) from error
+            if error.kind == "busy":
+                raise ProblemError(503, "busy", "Too many queries are waiting.", retry_after_s=1) from error
+            raise
+        if outcome.kind == "files":
+            _LOG.error("A query failed on files: %s", outcome.detail)
+            raise unreadable(moment.snapshot.version)
+        if outcome.kind or table is None:
+            place: dict[str, Any] = {"line": outcome.line, "column": outcome.column} if outcome.line else {}
+            raise ProblemError(422, f"sql-{outcome.kind}", outcome.detail, **place)
+        return moment, outcome, table
+
+    def _blocking(self, query: SqlQuery) -> tuple[Moment, Outcome, pa.Table | None]:
+        moment = take_moment(self._service)
+        tables = tables_of(self._service, moment)
+        self._check(moment, tables)
+        outcome, table = self._processes.ask(query.sql, query.limit, tables)
+        self._check(moment, tables)
+        return moment, outcome, table
+
+    def _check(self, moment: Moment, tables: Tables) -> None:
+        """The files must be whole before they are read and after."""
+        try:
+            self._service.inspector.check(tables.files)
+        except DamagedFileError as error:
+            raise unreadable(moment.snapshot.version) from error
+
+
+def sql_query(body: bytes) -> SqlQuery:
+    """The query of a body.
+
+    Raises:
+        ProblemError: 422.
+    """
+    try:
+        found = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise _refused("body", 'is no JSON object {"sql": "...", "limit": ...}') from error
+    if not isinstance(found, dict):
+        raise _refused("body", 'is no JSON object {"sql": "...", "limit": ...}')
+    if unknown := sorted(found.keys() - SQL_BODY["properties"].keys()):
+        raise _refused(unknown[0][:40], "is unknown; there are sql and limit")
+    sql, limit = found.get("sql"), found.get("limit", DEFAULT_ROWS)
+    if not isinstance(sql, str) or not sql.strip() or len(sql) > MOST_SQL or "\0" in sql:
+        raise _refused("sql", f"give one SELECT of at most {MOST_SQL} characters")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise _refused("sql", "holds half a character") from error
+    if type(limit) is not int or not 1 <= limit <= MOST_ROWS:
+        raise _refused("limit", f"use a whole number from 1 to {MOST_ROWS}")
+    return SqlQuery(sql, limit)
+
+
+async def _body(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ProblemError(415, "media-type", "This takes a body of the type application/json.")
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > _MOST_BYTES:
+            raise ProblemError(413, "too-large", f"The body has more than {_MOST_BYTES} bytes.")
+    return bytes(data)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member stands twice")
+    return found
+
+
+def _refused(parameter: str, detail: str) -> ProblemError:
+    return parameter_problem([{"parameter": parameter, "detail": detail}])
+
+
+def _document(outcome: Outcome, table: pa.Table, about: Mapping[str, Any]) -> bytes:
+    columns = [{"name": name, "type": kind} for name, kind in outcome.columns]
+    return orjson.dumps(
+        {"columns": columns, "rows": plain_rows(table), "truncated": outcome.truncated, "answer": about}
+    )
+
+
+def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    """The rows of a result as JSON has them."""
+    return list(zip(*map(_values, table.columns), strict=True))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """A column's values as JSON has them: decimals as text, times in microseconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    values = column.to_pylist()
+    if pa.types.is_decimal(column.type):
+        return [None if value is None else _decimal_text(value) for value in values]
+    if pa.types.is_floating(column.type):
+        return [value if value is None or math.isfinite(value) else str(value) for value in values]
+    return list(values)
+
+
+def _decimal_text(value: Decimal) -> str:
+    """Without exponent and without trailing zeros, as everywhere."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
