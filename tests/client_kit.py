@@ -66,7 +66,7 @@ class Asynchronous:
             stream: AsyncIterator[Event] = self._client.stream(*arguments, **named)
             async for event in stream:
                 found.append(event)
-                if stop(event):
+                if await asyncio.to_thread(stop, event):  # it may ask the service, with an event loop of its own
                     break
             await stream.aclose()  # type: ignore[attr-defined]
             return found

@@ -108,11 +108,34 @@ def test_a_time_without_a_zone_is_refused_since_it_could_mean_any(live: LiveServ
         make(live.url)("bars", "x", "BTC", start=datetime(2025, 10, 6))  # noqa: DTZ001 - this is what is refused
 
 
-def test_pages_are_followed_at_one_moment_while_trades_arrive(
-    mine: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = served(mine, f"interval=1s&start={NOON}")
+@pytest.fixture(params=["json pages", "arrow pages", "one arrow stream"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
+    """How many rows come; the limit to ask with, beyond all that there are."""
     monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 3)  # several pages without thousands of bars
+    if request.param == "json pages":
+        monkeypatch.setattr("slackwater.client.pages.find_spec", lambda _: None)  # pyarrow is not installed
+        return None
+    monkeypatch.setattr("slackwater.client.pages.MANY_ROWS", 0)
+    return 100 if request.param == "arrow pages" else None
+
+
+def test_however_many_rows_come_they_are_the_same(live: LiveService, make: Make, way: int | None) -> None:
+    asker = make(live.url)
+    bars = asker("bars", "x", "BTC", interval="1s", start=NOON, limit=way)
+    assert list(bars) == served(live, f"interval=1s&start={NOON}")
+    assert [str(bar.notional) for bar in bars] == [
+        str(bar.notional) for bar in served(live, f"interval=1s&start={NOON}")
+    ]
+    assert bars.to_arrow().num_rows == len(bars) == 8
+    assert (bars.answer.version, bars.answer.applied, bars.answer.lag) == (1, {1: 9}, 0)
+    trades = asker("trades", "x", "BTC", NOON, NOON + 600 * SECOND, limit=way)
+    assert [trade.trade_id for trade in trades] == [1, 2, 3, 7, 4, 5, 6, 8]
+    assert trades.to_arrow().column("price").to_pylist() == [trade.price for trade in trades]
+    assert (trades.answer.applied, trades[0].time_us) == ({1: 9}, NOON + SECOND)
+
+
+def test_pages_are_followed_at_one_moment_while_trades_arrive(mine: LiveService, make: Make, way: int | None) -> None:
+    expected = served(mine, f"interval=1s&start={NOON}")
     asker = make(mine.url)
     before = mine.world.log.bounds("slackwater.trades")[1].end
 
@@ -131,7 +154,7 @@ def test_pages_are_followed_at_one_moment_while_trades_arrive(
     mine.stop()
     mine.world.app = Between(mine.world.app)  # type: ignore[assignment]
     mine.start()
-    bars = asker("bars", "x", "BTC", interval="1s", start=NOON)
+    bars = asker("bars", "x", "BTC", interval="1s", start=NOON, limit=way)
     mine.stop()
     mine.world.app = mine.world.app._app
     assert list(bars) == expected
@@ -144,6 +167,7 @@ def test_a_limit_is_of_all_pages_together(
     live: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 3)
+    monkeypatch.setattr("slackwater.client.pages.MANY_ROWS", 3)  # 4 and 100 are Arrow
     bars = make(live.url)("bars", "x", "BTC", interval="1s", start=NOON, limit=limit)
     assert list(bars) == served(live, f"interval=1s&start={NOON}&limit={limit}")
 
@@ -255,7 +279,7 @@ def test_a_cursor_whose_ground_is_gone_is_said_and_not_papered_over(
         proxy.answer(http(b"200 OK", page))
         proxy.answer(http(b"410 Gone", gone, b"application/problem+json"))
         with pytest.raises(GoneError) as error:
-            make(proxy.url)("bars", "x", "BTC", interval="1s", start=NOON)
+            make(proxy.url)("bars", "x", "BTC", interval="1s", start=NOON, limit=9)
         assert error.value.kind == "cursor-gone"
 
 

@@ -1,6 +1,7 @@
 """The client's streams: messages from bytes however they are cut, and what is done when the connection ends."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.client import (
+    BadRequestError,
     Changes,
     ConnectionFailedError,
     Disconnected,
@@ -17,12 +19,17 @@ from slackwater.client import (
     NotFoundError,
     ProtocolError,
     Retry,
+    Snapshot,
     UnavailableError,
+    VersionChange,
 )
 from slackwater.client.follow import Emit, follow
 from slackwater.client.http import Lost, Open, Opened, Pause, Piece, Reply, Send, Shut
 from slackwater.client.sse import Message, Parser
+from tests.client_kit import KINDS, Asker
+from tests.live_service import LiveService, Proxy
 from tests.profiles import examples
+from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
 STREAM = (
     "\ufeffretry: 1500\r\n: a comment\r\n\r\n"
@@ -152,3 +159,110 @@ def test_changes_carry_revisions_and_corrections() -> None:
     assert isinstance(changes, Changes)
     (found,) = changes.bars
     assert (found.symbol, found.revision, found.correction, found.closed) == ("BTC", 9, True, True)
+
+
+# The real service, real sockets.
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveService]:
+    world = World(tmp_path)
+    cut_in_a_minute(world)
+    with LiveService(world) as service:
+        yield service
+    world.close()
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Asker]]:
+    made: list[Asker] = []
+
+    def one(url: str) -> Asker:
+        made.append(KINDS[request.param](url, retry=Retry(attempts=200, base_s=0.01, most_s=0.02)))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+class Picture:
+    """What one knows who follows a stream: bars by interval and start."""
+
+    def __init__(self) -> None:
+        self.bars: dict[tuple[str, int], dict[str, Any]] = {}
+        self.snapshots = 0
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Snapshot):
+            self.snapshots += 1
+            self.bars = {key: bar for key, bar in self.bars.items() if key[0] != event.interval}
+        if isinstance(event, Snapshot | Changes):
+            for bar in event.bars:
+                assert bar.revision is not None
+                known = self.bars.get((event.interval, bar.start))
+                assert known is None or known["revision"] <= bar.revision
+                self.bars[event.interval, bar.start] = {"revision": bar.revision, "bar": bar}
+
+    def closes(self, interval: str) -> list[tuple[int, str, int]]:
+        return sorted(
+            (start, str(each["bar"].close), each["bar"].trades)
+            for (of, start), each in self.bars.items()
+            if of == interval
+        )
+
+
+def asked(live: LiveService, interval: str) -> list[tuple[int, str, int]]:
+    """The same, as GET /v1/bars has it."""
+    bars = live.world.bars(f"symbol=BTC&interval={interval}&start={NOON}")["bars"]
+    return [(bar["start"], bar["close"], bar["trades"]) for bar in bars]
+
+
+def trade(live: LiveService, at_s: float, price: str) -> None:
+    live.world.trade(at_s=at_s, price=price)
+    live.world.emit()
+    live.world.step()
+
+
+def test_a_stream_gives_what_is_answered_through_cuts_and_a_restart(
+    live: LiveService, make: Callable[[str], Asker]
+) -> None:
+    """After each step of the plan the picture must become what GET /v1/bars has."""
+    picture, events = Picture(), list[Event]()
+    plan: list[Callable[[], object]] = [
+        lambda: trade(live, 541, "801"),
+        lambda: (proxy.cut_all(), trade(live, 600, "802")),  # what comes meanwhile is told when the stream is back
+        lambda: trade(live, 65, "803"),  # late: a correction
+        lambda: (live.stop(), live.world.serve(), live.start(), trade(live, 605, "804")),
+        lambda: (live.world.publish(live.world.mark("run-2"), "run-2"), live.world.emit(), live.world.step()),
+    ]
+
+    def step(event: Event) -> bool:
+        events.append(event)
+        picture.take(event)
+        if picture.snapshots < 2 or any(picture.closes(of) != asked(live, of) for of in ("1s", "1m")):
+            return False
+        if plan:
+            plan.pop(0)()
+            return False
+        return any(isinstance(each, VersionChange) for each in events)
+
+    with Proxy(live.port) as proxy:
+        make(proxy.url).events(step, "x", "BTC", ["1s", "1m"])
+    assert not plan
+    assert sum(isinstance(event, Disconnected) for event in events) >= 2
+    late = [bar for event in events if isinstance(event, Changes) for bar in event.bars if bar.correction]
+    assert {(bar.start, str(bar.volume)) for bar in late} >= {(NOON + 65 * SECOND, "1")}
+    assert late[0].symbol == "BTC"
+
+
+def test_a_stream_that_is_silent_counts_as_lost(live: LiveService, make: Callable[[str], Asker]) -> None:
+    """The service's clock stands still, so that no heartbeat comes."""
+    found = make(live.url).events(lambda event: isinstance(event, Disconnected), "x", "BTC", silence=0.2)
+    assert isinstance(found[0], Snapshot)
+    assert "ReadTimeout" in getattr(found[-1], "reason", "")
+
+
+def test_a_stream_of_what_cannot_be_is_refused(live: LiveService, make: Callable[[str], Asker]) -> None:
+    with pytest.raises(BadRequestError, match="interval"):
+        make(live.url).events(lambda _: True, "x", "BTC", "7m")

@@ -4,8 +4,8 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slackwater.client.bars import Bars
 from slackwater.client.catalog import Handoff, Instrument, Readiness, Versions
@@ -13,13 +13,18 @@ from slackwater.client.errors import ArgumentError, ProtocolError
 from slackwater.client.exchange import document, exchange
 from slackwater.client.follow import MEDIA_TYPE, Follow, follow
 from slackwater.client.http import Call, Send
-from slackwater.client.pages import MOST_ROWS, pages
+from slackwater.client.pages import ARROW, MOST_ROWS, pages, takes_arrow
 from slackwater.client.restatements import Restatements
 from slackwater.client.retry import Retry
 from slackwater.client.times import Time, time_text
 from slackwater.client.trades import Trades
 
+if TYPE_CHECKING:
+    from slackwater.client.pages import Part
+
 T = TypeVar("T")
+Headers = tuple[tuple[str, str], ...]
+_AS_ARROW: Headers = (("Accept", ARROW),)
 Names = str | Iterable[str]
 """One name, several with commas between, or several."""
 
@@ -43,16 +48,22 @@ def bars(
         **_range(start, end),
         **{"limit": _page_limit(limit, start is not None), "layer": layer, "as_of": as_of, "fill": fill},
     }
-    parts, answer = yield from pages(Send("/v1/bars", _params(params)), "bars", retry, limit)
+    headers: Headers = ()
+    if start is not None and takes_arrow(limit):
+        headers = _AS_ARROW
+        if limit is None and fill is None:  # a whole range in one answer; what is filled comes in pages alone
+            params["limit"] = "all"
+    parts, answer = yield from pages(Send("/v1/bars", _params(params), headers), "bars", retry, limit)
     if "," not in symbols:
-        parts = [[{"symbol": symbols, **item} for item in part] for part in parts]
+        parts = [_with_symbol(part, symbols) for part in parts]
     return Bars(parts, answer)
 
 
 def trades(retry: Retry, venue: str, symbol: str, start: Time, end: Time, limit: int | None) -> Call[Trades]:
     """See `Client.trades`."""
     params = {"venue": venue, "symbol": symbol, **_range(start, end), "limit": _page_limit(limit, True)}
-    parts, answer = yield from pages(Send("/v1/trades", _params(params)), "trades", retry, limit)
+    headers = _AS_ARROW if takes_arrow(limit) else ()
+    parts, answer = yield from pages(Send("/v1/trades", _params(params), headers), "trades", retry, limit)
     return Trades(parts, answer)
 
 
@@ -112,6 +123,11 @@ def stream(retry: Retry, venue: str, symbols: Names, intervals: Names, limit: in
     params = {"venue": venue, "symbol": symbol, "interval": names(intervals, "intervals"), "limit": limit}
     headers = (("Accept", MEDIA_TYPE), ("Cache-Control", "no-store"))
     return follow(Send("/v1/stream/bars", _params(params), headers), symbol, retry, last_event_id)
+
+
+def _with_symbol(part: "Part", symbol: str) -> "Part":
+    """JSON does not repeat the one symbol that was asked for; Arrow does."""
+    return [{"symbol": symbol, **item} for item in part] if isinstance(part, Sequence) else part
 
 
 def names(given: Names, name: str) -> str:
