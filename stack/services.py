@@ -54,6 +54,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.rate_limit or "",
         settings.max_requests,
         settings.max_connections,
+        settings.max_streams,
         settings.drain_seconds,
         settings.tls_cert,
         settings.tls_key,
