@@ -159,7 +159,8 @@ def _overload(found: Results) -> list[Line]:
         ("after_rude", "the first clients again, at once"),
     ):
         span = found[name]
-        useful = f"{span['per_s'] / capacity['per_s']:.0%} useful, {_waits(span)}"
+        by_cpu = (span["per_s"] / span["serving_cores"]) / (capacity["per_s"] / capacity["serving_cores"])
+        useful = f"{span['per_s'] / capacity['per_s']:.0%} useful ({by_cpu:.0%} by CPU), {_waits(span)}"
         lines.append((what, useful, "" if name == "rude" else asked))
         if span["refused"]["count"]:
             told = f"{span['refused_per_s']:,.0f}/s, {_waits(span, 'refused')}, {span['malformed']} malformed"
