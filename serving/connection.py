@@ -61,6 +61,7 @@ class Refusals:
     def __init__(self, limits: Limits) -> None:
         many = ProblemError(503, "overloaded", "Too many requests are in work. Come again.", retry_after_s=1)
         self.overload = _refusal("overload", many, close=False)
+        self.overload_head = self.overload.answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self.overload_close = _refusal("overload", many)
         text = "Too many connections are open. Come again."
         self.connections = _refusal("connections", ProblemError(503, "overloaded", text, retry_after_s=1))
@@ -283,7 +284,10 @@ class Connection(HttpToolsProtocol):
         if close:
             self._stop(self.door.refusals.overload_close)
         self.door.admission.refuse("overload")
-        self.transport.write(self.door.refusals.overload.answer)
+        refusals = self.door.refusals
+        self.transport.write(
+            refusals.overload_head if self.parser.get_method() == b"HEAD" else refusals.overload.answer
+        )
         self._ignored = True
         self._since_s = self.loop.time()
         self.flow.pause_reading()

@@ -267,11 +267,16 @@ def test_beyond_the_bound_requests_are_refused_and_health_is_not(world: World, p
             assert problem(found) == (503, "overloaded")
             assert found[1]["retry-after"] == "1"
             assert "connection" not in found[1], "it may come again on the same connection"
+        more.sendall(b"HEAD /v1/bars HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += more.recv(4096)
+        assert head.startswith(b"HTTP/1.1 503 ")
         assert ask(more, "/health/live")[0] == 200
         assert ask(more, "/health/ready")[0] in {200, 503}
         status, _, figures = ask(more, "/metrics")
         assert status == 200
-        assert b'slackwater_refused_total{reason="overload"} 3.0' in figures
+        assert b'slackwater_refused_total{reason="overload"} 4.0' in figures
         body = b"POST /v1/versions/1/rollback HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
         more.sendall(body)
         found = answer(more)
