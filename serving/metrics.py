@@ -7,7 +7,7 @@ figure, and a test holds it to that.
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import generate_latest
+from prometheus_client import Counter, generate_latest
 
 from event_log.clock import Clock
 from serving.gauges import ServiceGauges
@@ -29,7 +29,6 @@ class Metrics:
         self.in_flight = 0
         self._timings = Timings()
         self.registry.register(self._timings)
-
         told = "SQL queries by outcome: answered, or the kind of the problem."
         self.sql_queries = Counter("slackwater_sql_queries", told, ["outcome"], registry=self.registry)
         self.sql_queries.labels("answered")  # shown from the first moment, as 0
