@@ -7,16 +7,15 @@ A process, since DuckDB's own limits hold what it keeps in its buffers, and neit
 (`repeat('x', 4000000000)` takes 4 GB under a `memory_limit` of 256 MB) nor planning nor a value's making, which no
 interrupt ends. The kernel's limits do, and what dies is this process. In it, in this order:
 
-1. the time is up: an alarm, and a bound on the processor's seconds,
+1. its time: an alarm, and a bound on the processor's seconds; its files: `serving.sql_landlock`,
 2. a database in memory, given the tables and the views over one version's files,
 3. exactly these files can be opened (`allowed_paths`), nothing else (`enable_external_access`), and no setting changed,
-4. memory is up: what the process has now and as much again as the question says, and not a byte to any file,
+4. its memory: what the process has now and as much more as the question says; and not a byte to any file,
 5. the query is read for the first time: `serving.sql_check`, then DuckDB.
 
 Not here: what the tables are (`serving.sql_tables`), and who starts and ends the process (`serving.sql_process`).
 """
 
-import contextlib
 import os
 import re
 import resource
@@ -32,6 +31,7 @@ import orjson
 import pyarrow as pa
 
 from serving.sql_check import Place, QueryRefusedError, check
+from serving.sql_landlock import read_only
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
 """Of a result as Arrow holds it."""
@@ -96,15 +96,23 @@ def main() -> None:
     question = Question(**orjson.loads(source.readline()))
     bound_time(question.time_s)
     given = {name: _read(source, size) for name, size in question.given.items()}
-    with contextlib.closing(sandbox(question, given)) as con:
-        bound_memory(question.memory)
-        outcome, result = answer(con, question)
-        sink.write(orjson.dumps(asdict(outcome)) + b"\n")
-        if result is not None:
-            with pa.ipc.new_stream(sink, result.schema) as stream:
-                stream.write_table(result)
-        sink.flush()
-        os._exit(0)  # what the query left behind is the kernel's to clear: freeing it all takes longer than the query
+    outcome, result = _answered(question, given)
+    sink.write(orjson.dumps(asdict(outcome)) + b"\n")
+    if result is not None:
+        with pa.ipc.new_stream(sink, result.schema) as stream:
+            stream.write_table(result)
+    sink.flush()
+    os._exit(0)  # what the query left behind is the kernel's to clear: freeing it all may take longer than the query
+
+
+def _answered(question: Question, given: Mapping[str, pa.Table]) -> tuple[Outcome, pa.Table | None]:
+    try:
+        read_only(question.files)  # before DuckDB starts a thread: it holds for this one and those to come
+    except OSError as error:
+        return Outcome(kind="files", detail=str(error)), None
+    con = sandbox(question, given)
+    bound_memory(question.memory)
+    return answer(con, question)
 
 
 def bound_time(seconds: float) -> None:

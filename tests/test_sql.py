@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.problems import ProblemError
 from serving.sql import sql_query
+from serving.sql_landlock import landlock_version
 from serving.sql_options import SqlOptions
 from serving.sql_process import SqlProcesses
 from serving.sql_schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
@@ -317,6 +320,39 @@ def test_the_second_wall_stands_alone(database: Here, statement: str) -> None:
     with pytest.raises(duckdb.Error):
         database.con.execute(statement).fetchall()
     assert _everything(Path.cwd()) == before
+
+
+THIRD_WALL = """
+import duckdb, sys
+from serving.sql_landlock import read_only
+file, *others = sys.argv[1:]
+assert read_only([file])
+con = duckdb.connect()
+print(con.execute("SELECT count(*) > 0 FROM read_parquet(?)", [file]).fetchone())
+for sql in [f"COPY (SELECT 1) TO '{file}' (USE_TMP_FILE false)", "COPY (SELECT 1) TO 'stolen.csv'", "ATTACH 'new.db'"]:
+    try:
+        con.execute(sql)
+    except duckdb.IOException:
+        print("refused")
+for path in others:
+    try:
+        open(path)
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_the_third_wall_stands_alone(world: World) -> None:
+    """Were everything let through, the kernel would let nothing be written, and nothing else be read."""
+    if not landlock_version():
+        pytest.skip("This kernel has no Landlock: the wall that it makes is NOT tested.")
+    file = next(each.file.path for each in world.store.manifest(2).views if each.interval == "1m")
+    before = _everything(world.store.home)
+    others = ["/etc/passwd", "versions/2/manifest.json", "versions/current"]
+    command = [sys.executable, "-c", THIRD_WALL, file, *others]
+    done = subprocess.run(command, cwd=world.store.home, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n") == ["(True,)", *["refused"] * 6, ""], done.stderr
+    assert _everything(world.store.home) == before
 
 
 def _everything(folder: Path) -> dict[str, str]:
