@@ -4,13 +4,12 @@ import io
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import orjson
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from serving.media import ARROW, CSV, NDJSON, PARQUET, Format
-from serving.table import items_of
+from serving.ndjson import json_lines
 
 
 class Encoder(Protocol):
@@ -59,7 +58,7 @@ class _Ndjson:
         pass
 
     def add(self, table: pa.Table) -> bytes:
-        return b"".join(orjson.dumps(item) + b"\n" for item in items_of(table))
+        return json_lines(table)
 
     def end(self) -> bytes:
         return b""

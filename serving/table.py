@@ -33,12 +33,6 @@ def table_of_typed(table: pa.Table, look: Look) -> pa.Table:
     return pa.Table.from_arrays([_as(table.column(f.name), f.type) for f in given], schema=given)
 
 
-def items_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table of a text format."""
-    names = table.schema.names
-    return [dict(zip(names, row, strict=True)) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
-
-
 def decimals_text(column: pa.Array) -> pa.Array:
     """Decimals as text without exponent and without trailing zeros."""
     text = pc.utf8_rtrim(pc.utf8_rtrim(column.cast(pa.string()), "0"), ".")

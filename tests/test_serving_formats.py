@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ import uvicorn
 from serving import export
 from serving.export import ExportCutError
 from serving.media import BY_NAME, FORMATS
+from serving.ndjson import json_lines
 from serving.service import ServingOptions
 from tests.serving_world import NOON, SECOND, World
 
@@ -144,15 +146,18 @@ def test_other_tables_have_the_rows_of_json(world: World, of: str, path: str) ->
     assert same(of, rows_of(world.get(f"{path}format={of}")), expected)
 
 
-@pytest.mark.parametrize("of", TABLES)
-def test_a_table_of_restatements_holds_its_bars_as_json(own: World, of: str) -> None:
-    response = own.get(f"/v1/restatements?format={of}")
-    assert response.status_code == 200
-    assert rows_of(response) == []
-    if of in {"arrow", "csv"}:
-        names = response.text.splitlines()[0].split(",") if of == "csv" else None
-        schema = pa.ipc.open_stream(response.content).schema.names if names is None else names
-        assert schema[:3] == ["version", "view", "venue"] and schema[-1] == "after"
+def test_json_lines_of_columns_are_those_of_rows() -> None:
+    table = pa.table(
+        {
+            "text": pa.array(["plain", 'a"b', "\\", "\x01\n", "é☃", None, ""]),
+            "safe": pa.array(["1.5", "x", None, "", "é", "-", "/"]),
+            "whole": pa.array([1, -(2**63), 2**63 - 1, None, 0, 5, 6], pa.int64()),
+            "double": pa.array([1.0, 1e-8, 1e22, None, 0.1, -0.0, 5e-324]),
+            "truth": pa.array([True, False, None, True, False, True, False]),
+        }
+    )
+    for found in (table, table.slice(2, 3), pa.concat_tables([table, table.slice(1)]), table.slice(0, 0)):
+        assert json_lines(found) == b"".join(orjson.dumps(row) + b"\n" for row in found.to_pylist())
 
 
 EXPORTS = [

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import orjson
+import pyarrow as pa
 import pytest
 
 from serving.app import create_app
@@ -200,6 +202,28 @@ def test_a_damaged_ledger_is_not_answered_from(tmp_path: Path) -> None:
     assert (found.status_code, found.json()["type"]) == (503, "urn:slackwater:problem:files-unreadable")
     path.write_bytes(data)
     assert asked.pages() == asked.expected()
+
+
+def test_other_formats_have_the_rows_of_json_with_the_bars_as_text(asked: Asked) -> None:
+    expected = asked.get(limit=20).json()["restatements"]
+    assert len(expected) > 3
+    texts = [{**row, **{s: row[s] and orjson.dumps(row[s]).decode() for s in ("before", "after")}} for row in expected]
+    lines = asked.get(limit=20, format="ndjson")
+    assert [json.loads(line) for line in lines.text.splitlines()] == texts
+    assert lines.headers["link"].endswith('rel="next"')
+    table = pa.ipc.open_stream(asked.get(limit=20, format="arrow").content).read_all()
+    for name in ("created", "start"):
+        at = table.schema.names.index(name)
+        table = table.set_column(at, name, table.column(name).cast(pa.int64()))
+    assert table.to_pylist() == texts
+    nearest = asked.get(limit=20, numbers="float").json()["restatements"]
+    for bar, exact in [(a["after"], b["after"]) for a, b in zip(nearest, expected, strict=True) if b["after"]]:
+        assert bar == {name: float(v) if name in _decimals(exact) else v for name, v in exact.items()}
+
+
+def _decimals(bar: dict[str, Any]) -> set[str]:
+    """The names of a bar's decimals: what is text, but for its key."""
+    return {name for name, value in bar.items() if isinstance(value, str) and name not in SIDES.key}
 
 
 def test_the_example_of_the_interface_fits_its_own_schema(asked: Asked) -> None:
