@@ -30,7 +30,7 @@ const LIMIT = 500;
 const MOST_BARS = 10_000;
 const SURVEY_MS = 2000;
 const SELDOM = 4; // surveys between two looks at what changes seldom
-const AGAIN_MS = 400;
+const AGAIN_MS = { first: 250, most: 8000 };
 const TOLD_VERSIONS = 6;
 
 const data = document.body.dataset;
@@ -105,7 +105,8 @@ function takeAnswer(answer, lag = null) {
   page.answer = { ...page.answer, ...answer };
   if (lag !== null) page.lag = lag;
   draw({ first: page.series.bars.length, inserted: false });
-  if (page.answer.definition && page.batchVersion !== page.answer.version) loadBatch();
+  const known = page.answer.definition && page.series.bars.length > 0; // an unknown instrument has no batch part
+  if (known && page.batchVersion !== page.answer.version) loadBatch();
 }
 
 /** The batch view's part of what is loaded: with it the seam moves. Asked until it is of the version that is served. */
@@ -113,6 +114,7 @@ async function loadBatch() {
   const { asked, series } = page;
   if (page.loadingBatch === series) return;
   page.loadingBatch = series;
+  let pause = AGAIN_MS.first;
   while (page.series === series && page.batchVersion !== page.answer.version) {
     try {
       const limit = Math.min(MOST_BARS, Math.max(LIMIT, series.bars.length));
@@ -130,9 +132,10 @@ async function loadBatch() {
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error; // `follow` says what is wrong
     }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    pause = Math.min(AGAIN_MS.most, 2 * pause);
   }
-  page.loadingBatch = null;
+  if (page.loadingBatch === series) page.loadingBatch = null;
 }
 
 async function published(version) {
@@ -297,7 +300,8 @@ function unit() {
 // ---------------------------------------------------------------- the survey
 
 async function survey() {
-  if (page.surveying) return;
+  const waits = page.away !== null && page.asked.venue !== null; // `follow` tries the server, one is enough
+  if (page.surveying || waits) return;
   page.surveying = true;
   const seldom = page.surveys++ % SELDOM === 0 || page.asked.venue === null;
   await Promise.all([lookAtHealth(), ...(seldom ? [surveySeldom(), lookAtFigures()] : [])]);

@@ -1,6 +1,6 @@
 // The last hand-offs with their proofs, the last restatements, and the note of a version that was published.
 
-import { byId, element, fill, say } from "./dom.js";
+import { element, fill, say } from "./dom.js";
 import { age, decimal, moment, timeOfDay, whole } from "./format.js";
 
 const SHOWN = 6;
@@ -72,7 +72,6 @@ let hiding;
 export function noteVersion(version, records) {
   const moved = records === null ? "" : `, ${whole(records)} records moved`;
   say("note", `v${version} published${moved}`);
-  byId("note").hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => (byId("note").hidden = true), NOTE_MS);
+  hiding = setTimeout(() => say("note", ""), NOTE_MS);
 }
