@@ -19,6 +19,7 @@ from slackwater.tracing import TRACES
 from stack.cli_batch import archive, batch
 from stack.cli_ingest import ingest, topics
 from stack.cli_keys import key
+from stack.cli_lesson import lesson
 from stack.cli_measure import bench, swaps, verify
 from stack.cli_retention import expire_command, rollback_command
 from stack.cli_serve import serve, speed
@@ -58,7 +59,7 @@ def main(context: click.Context, /, **given: str | None) -> None:
 for _setting in reversed(SETTINGS):
     main = _option(_setting)(main)
 
-for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, bench, swaps):
+for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, bench, swaps, lesson):
     main.add_command(_command)
 
 for _command in (rollback_command, expire_command):
