@@ -47,6 +47,12 @@ Point = Literal[
     "publish.pointer",  # the manifest is durable
     "publish.rename",  # the new pointer is durable under another name
     "publish.after",
+    "move.before",  # a rollback or a promotion: its target was looked at, nothing was compared
+    "move.ledger",  # what it restates is known, the ledger's file is not written
+    "move.told",  # that is durable, and nothing names it
+    "move.write",  # under the lock; the move has no record
+    "move.pointer",  # its record is durable, the pointer did not move
+    "move.after",  # the pointer moved, the versions are still leased
     "expire.before",
     "expire.retire",  # each version, under the lock; more versions stay than need to
     "expire.deltas",  # versions are retired, nothing is removed

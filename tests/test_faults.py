@@ -22,7 +22,20 @@ from stack.cli import main
 from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
-STEPS = {"mark", "archive", "compute", "prove", "restate", "publish", "expire", "ingest", "read", "emit", "commit"}
+STEPS = {
+    "mark",
+    "archive",
+    "compute",
+    "prove",
+    "restate",
+    "publish",
+    "move",
+    "expire",
+    "ingest",
+    "read",
+    "emit",
+    "commit",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +58,13 @@ def test_every_step_has_a_point_before_and_after_it() -> None:
 
 
 def test_every_point_is_visited_by_the_crash_matrix() -> None:
-    batch, expire, speed, ingest = (
-        import_module(f"tests.test_crash_{name}") for name in ("batch", "expire", "speed", "ingest")
+    batch, move, expire, speed, ingest = (
+        import_module(f"tests.test_crash_{name}") for name in ("batch", "move", "expire", "speed", "ingest")
     )
     visited = [
         *batch.POINTS_OF_BATCH,
         *batch.ELSEWHERE,
+        *move.POINTS_OF_MOVE,
         *expire.POINTS_OF_EXPIRE,
         *speed.POINTS_OF_SPEED,
         *ingest.POINTS_OF_INGEST,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from slackwater.faults import reach
 from versions.errors import DamagedFileError, RestatingError
 from versions.ledger_file import write_ledger
 from versions.manifest import Manifest
@@ -35,6 +36,7 @@ class Restating:
         Raises:
             RestatingError: the disk is full, or a file cannot be read; nothing moved.
         """
+        reach("move.before")
         pairs = [(old, new) for old in self._held(before) for new in self._held(after) if old.name == new.name]
         untold = []
         if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
@@ -47,6 +49,7 @@ class Restating:
             with connect() as con:
                 counts = RestatedBetween(con, self.store, before, after, beyond).find(pairs, cause)
                 if counts:
+                    reach("move.ledger")
                     own = write_ledger(con, self.store, epoch, self.store.reserve(), at_us, counts)
         except DamagedFileError as error:
             untold.append(f"Nothing is compared: {error}")

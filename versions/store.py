@@ -342,6 +342,7 @@ class VersionStore:
             LostRaceError: the pointer is not at `source`; nothing changed.
             RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: the pointer did not move.
         """
+        reach("move.told")
         with self.locked():
             self.manifest(target)
             last = self.moves.last()
@@ -354,8 +355,11 @@ class VersionStore:
                     raise
                 at, previous = None, last
             move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason, *told)
+            reach("move.write")
             self.moves.write(move)
+            reach("move.pointer")
             self._point(target, self.files.read(self.manifest_path(target)), move.number)
+        reach("move.after")
         return move
 
     def _point(self, version: int, manifest: bytes, move: int) -> None:

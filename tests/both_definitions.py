@@ -1,0 +1,15 @@
+"""`slackwater` with a candidate beside its view, in which high and low change places.
+
+A program of its own, `python -m tests.both_definitions speed run`: it is registered before the list is read.
+"""
+
+import views.registry
+from tests.test_definitions import SWAPPED
+
+views.registry.CANDIDATES = (SWAPPED,)
+views.registry.DEFINITIONS = (*views.registry.VIEWS, SWAPPED)
+
+if __name__ == "__main__":
+    from stack.cli import run
+
+    run()
