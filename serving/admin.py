@@ -21,6 +21,9 @@ from versions.restating import Restating
 from versions.rollback import rollback
 
 MOST_BYTES = 4096
+COMPARE_MEMORY = "512MB"
+"""What comparing the closed bars may take beside the answers, which go on meanwhile; with one thread."""
+
 MOST_REASON = 500
 
 ROLLBACK_BODY = {
@@ -55,7 +58,8 @@ class AdminRoutes:
     def _rollback(self, version: int, reason: str, key: Key) -> Move:
         service = self._service
         try:
-            restating = Restating(service.store, service.views, LookBeyond(service.log, service.names))
+            look = LookBeyond(service.log, service.names)
+            restating = Restating(service.store, service.views, look, threads=1, memory_limit=COMPARE_MEMORY)
             by, now_us = f"key {key.name}", service.clock.now_us()
             return rollback(service.store, version, reason, by, now_us, restating)
         except RetiredVersionError as error:

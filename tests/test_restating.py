@@ -37,7 +37,7 @@ from tests.simulation.light_proof import LightComparison
 from tests.speed_in_memory import Speed
 from tests.test_definitions import SWAPPED
 from tests.test_restatements import COMPUTE, Story, epoch_of, parsed
-from versions.errors import RecordError
+from versions.errors import RecordError, RestatingError
 from versions.files import LocalFiles
 from versions.manifest import Manifest, StoredFile
 from versions.moves import Move
@@ -46,6 +46,7 @@ from versions.restating import Restating
 from versions.rollback import rollback
 from versions.store import VersionStore
 from views.bars import BARS
+from views.session import connect
 from views.view import View
 
 BOTH = (BARS, SWAPPED)
@@ -59,7 +60,7 @@ def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
     for module in ("batch_layer.restate", "batch_layer.run", "batch_layer.comparison", "batch_layer.duplicates"):
         monkeypatch.setattr(f"{module}.connect", session)
-    monkeypatch.setattr("versions.restating.connect", session)
+    monkeypatch.setattr("versions.restating.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
 
@@ -314,6 +315,18 @@ def damage(story: Moving, files: Sequence[StoredFile]) -> None:
     for file in files:
         path = story.world.home / file.path
         path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
+    story: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("versions.restating.connect", connect)
+    look = LookBeyond(story.world.log, story.world.names)
+    with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
+        rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "300KB"))
+    assert "slackwater batch rollback" in str(refused.value)
+    assert (story.store.pointer().version, story.store.moves.last()) == (2, 0)
+    assert rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "512MB")).restated
 
 
 def test_a_version_that_cannot_be_read_is_left_all_the_same(story: Moving) -> None:

@@ -24,17 +24,23 @@ from views.view import View
 
 @dataclass(frozen=True)
 class Restating:
-    """Writes the ledgers of moves. `views` are all definitions of this program, `look` reads the log."""
+    """Writes the ledgers of moves. `views` are all definitions of this program, `look` reads the log.
+
+    `threads` 0 means one a core. Where others live in the process, `memory_limit` (as DuckDB reads it) bounds it.
+    """
 
     store: VersionStore
     views: Sequence[View]
     look: Look
+    threads: int = 0
+    memory_limit: str | None = None
 
     def tell(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Told:
         """Write what changes when the pointer goes from `before` to `after`; both and the epoch are leased.
 
         Raises:
-            RestatingError: the disk is full, or a file cannot be read; nothing moved.
+            RestatingError: the disk is full, a file cannot be read, or it takes more memory than the limit; nothing
+                moved.
         """
         reach("move.before")
         pairs = [(old, new) for old in self._held(before) for new in self._held(after) if old.name == new.name]
@@ -46,13 +52,18 @@ class Restating:
             untold.append(f"What is beyond the cuts is left out: {beyond.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
         try:
-            with connect() as con:
+            with connect(self.threads, self.memory_limit) as con:
                 counts = RestatedBetween(con, self.store, before, after, beyond).find(pairs, cause)
                 if counts:
                     reach("move.ledger")
                     own = write_ledger(con, self.store, epoch, self.store.reserve(), at_us, counts)
         except DamagedFileError as error:
             untold.append(f"Nothing is compared: {error}")
+        except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:  # the second: when it commits
+            raise RestatingError(
+                f"To compare the closed bars takes more memory than there is here ({self.memory_limit or 'no limit'}).",
+                "Nothing moved; `slackwater batch rollback` does it in a process of its own.",
+            ) from error
         except (duckdb.IOException, OSError) as error:
             raise RestatingError(f"The ledger is not written: {error}.", "Nothing moved; do it again.") from error
         return Told(own, left, beyond.upto, " ".join(untold))
