@@ -113,7 +113,7 @@ async def play(world: World, random: Random) -> None:
 
 
 @given(st.integers(0, 2**32))
-@examples(8)
+@examples(3)
 def test_what_clients_know_is_what_is_answered_at_every_step(seed: int) -> None:
     with tempfile.TemporaryDirectory() as home:
         world = World(Path(home))
