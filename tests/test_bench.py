@@ -24,6 +24,7 @@ from stack.bench import Plan, run_bench
 from stack.bench_latency import Spans
 from stack.bench_overload import OverloadSpans
 from stack.bench_serving import ServingSpans, serving_lines
+from stack.bench_stream import StreamSpans
 from stack.bench_trades import Trades
 from views.events import MAX_LINES
 
@@ -34,6 +35,7 @@ TINY = Plan(
     speed_trades=20_000,
     packed_trades=20_000,
     spans=Spans(warm_s=1.0, span_s=2.0),
+    streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -53,7 +55,7 @@ def speed() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def results(speed: dict[str, Any]) -> dict[str, Any]:
-    return {**run_bench(("batch", "latency", "overload"), TRADES, quiet=True, plan=TINY), "speed": speed}
+    return {**run_bench(("batch", "latency", "stream", "overload"), TRADES, quiet=True, plan=TINY), "speed": speed}
 
 
 @pytest.mark.parametrize("per_record", [1, 50, MAX_LINES])
@@ -135,6 +137,18 @@ def test_latency_is_measured_without_and_with_batch_runs(results: dict[str, Any]
     assert "count" in latency["around_new_versions"]
     assert set(latency["cores"]) == {"broker", "speed", "serving", "producer", "client"}
     assert {"broker", "speed", "serving", "batch", "producer", "client"} <= set(latency["peak_mb"])
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_streams_are_measured_with_one_client_with_many_and_with_some_that_are_stuck(results: dict[str, Any]) -> None:
+    spans = results["stream"]["spans"]
+    assert [(span["clients"], span["stalled"]) for span in spans] == [(1, 0), (20, 0), (20, 2)]
+    for span in spans:
+        assert set(span["latency"]) >= PERCENTILES
+        assert span["events_per_s"] > 0
+        assert set(span["cores"]) == {"broker", "speed", "serving", "producer", "client"}
+        assert set(span["memory"]) == {"before", "first", "last"}
 
 
 @pytest.mark.broker
