@@ -227,8 +227,10 @@ def _decimals(bar: dict[str, Any]) -> set[str]:
 
 
 def test_the_example_of_the_interface_fits_its_own_schema(asked: Asked) -> None:
-    operation = asked.get("/openapi.json").json()["paths"]["/v1/restatements"]["get"]
-    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    document = asked.get("/openapi.json").json()
+    content = document["paths"]["/v1/restatements"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Restatements"}
+    schema = document["components"]["schemas"]["Restatements"]
     example, found = schema["example"], json.loads(asked.get(limit=1, view="bars").content)
     assert set(example) == set(found) == set(schema["required"])
     item = schema["properties"]["restatements"]["items"]
