@@ -105,7 +105,10 @@ def openapi() -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(KafkaLog("127.0.0.1:1"), TopicNames("slackwater"), VersionStore(Path(folder)))
-        return dict(app.openapi())
+        try:
+            return dict(app.openapi())
+        finally:
+            app.state.service.stop()
 
 
 if __name__ == "__main__":
