@@ -39,7 +39,7 @@ NAV: dict[str, list[str]] = {
     "How-to guides": ["guides.md", "page.md", "serving.md", "streaming.md", "compose.md"],
     "Reference": ["http.md", "client.md"],
     LATER: ["operations.md", "security.md", "metrics.md"],
-    "Evidence": ["reliability.md", "benchmarks.md"],
+    "Evidence": ["reliability.md", "lesson.md", "benchmarks.md"],
     "Project": ["contributing.md", "changelog.md"],
 }
 
