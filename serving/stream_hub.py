@@ -106,9 +106,11 @@ class Hub:
 
     def open(self, name: str, query: StreamQuery, cut: Callable[[], None]) -> Client:
         """A new client of the view `name`; `cut` ends its connection at once, whatever is in its way."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._loop.call_later(self.options.tick_s, self._tick)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # the first, or of another run of the application
+            self._loop = loop
+            self._called = self._resting = self._again = False
+            loop.call_later(self.options.tick_s, self._tick, loop)
         client = self._views[name].open(query)
         client.sent_s = self._clock.elapsed_s()
         self._cut[client] = cut
@@ -145,13 +147,14 @@ class Hub:
                 client.beat = True
                 client.wake()
 
-    def _tick(self) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not loop:
+            return
         if not self._cut:
             self._loop = None
             return
         self.look()
-        if self._loop is not None:
-            self._loop.call_later(self.options.tick_s, self._tick)
+        loop.call_later(self.options.tick_s, self._tick, loop)
 
     def _call(self) -> None:
         self._called = False

@@ -102,6 +102,7 @@ class ViewStream:
         if not self.clients:
             self.moment = None
             self._kept.clear()
+            self._gate = asyncio.Semaphore(LOADS)  # the next client may come in another event loop
 
     def fail(self, problem: ProblemError) -> None:
         """End every client."""

@@ -242,6 +242,18 @@ def test_streams_are_ended_with_a_reason_and_no_other_begins(world: World) -> No
     asyncio.run(run())
 
 
+def test_streams_of_one_event_loop_after_another_are_given_what_changes(world: World) -> None:
+    async def run(at_s: int) -> None:
+        async with Listener(world, "symbol=BTC") as listener:
+            world.trade(at_s=at_s)
+            await go(world)
+            assert listener.names() == ["snapshot", "bars"]
+
+    cut_in_a_minute(world)
+    for at_s in (541, 542):
+        asyncio.run(run(at_s))
+
+
 def test_there_are_only_so_many_streams(world: World) -> None:
     async def run() -> None:
         async with Listener(world, "symbol=BTC"), Listener(world, "symbol=BTC") as refused:
