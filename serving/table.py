@@ -35,7 +35,9 @@ def table_of_typed(table: pa.Table, look: Look) -> pa.Table:
 
 def decimals_text(column: pa.Array) -> pa.Array:
     """Decimals as text without exponent and without trailing zeros."""
-    text = pc.utf8_rtrim(pc.utf8_rtrim(column.cast(pa.string()), "0"), ".")
+    text = column.cast(pa.string())
+    if column.type.scale > 0:  # else there is no point, and the zeros count
+        text = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
     odd = pc.fill_null(pc.match_substring(text, "E"), False)  # small ones have an exponent
     if not pc.any(odd).as_py():
         return text

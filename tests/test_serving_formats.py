@@ -23,6 +23,7 @@ from serving.export import ExportCutError
 from serving.media import BY_NAME, FORMATS
 from serving.ndjson import json_lines
 from serving.service import ServingOptions
+from serving.table import decimals_text
 from tests.serving_world import NOON, SECOND, World
 
 TABLES = ("ndjson", "csv", "arrow", "parquet")
@@ -482,3 +483,18 @@ def test_a_client_sees_that_an_export_was_cut(own: World, monkeypatch: pytest.Mo
         connection.close()
         server.should_exit = True
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "given", "text"),
+    [
+        (38, 8, ["0.00000001", "100.00000000", "1.50000000", "0.00000000"], ["0.00000001", "100", "1.5", "0"]),
+        (38, 16, ["0.0000000000000001", "10.0000000000000000"], ["0.0000000000000001", "10"]),
+        (38, 0, ["100", "0", "7"], ["100", "0", "7"]),
+    ],
+)
+def test_decimals_are_text_without_exponent_and_trailing_zeros(
+    precision: int, scale: int, given: list[str], text: list[str]
+) -> None:
+    column = pa.array(given).cast(pa.decimal128(precision, scale))
+    assert decimals_text(column).to_pylist() == text
