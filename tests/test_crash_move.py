@@ -119,11 +119,20 @@ def test_promotions_that_die_one_after_another_leave_the_pointer_and_the_next_on
         about = httpx.get(f"{url}/v1/bars", params=query, timeout=10).json()["answer"]
         return about["version"], about["definition"]
 
+    def ready() -> bool:
+        """Whether the service answers at all: with everything starting at once, each start takes its time."""
+        try:
+            return httpx.get(f"{url}/health/live", timeout=10).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     world.produce(60)
     with ExitStack() as running:
         for words in (("speed", "run"), ("serve",)):
             running.enter_context(program(world, "tests.both_definitions", *words))
-        assert both(world, "batch", "run").returncode == 0
+        until(ready, timeout_s=120)
+        done = both(world, "batch", "run")
+        assert done.returncode == 0, done.stderr
         served = world.store.pointer().version
         made = both(world, "batch", "run", "--candidate", "--json")
         assert made.returncode == 0, made.stderr

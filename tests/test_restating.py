@@ -9,6 +9,7 @@ route. The views are computed by the simulation's stand-in.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from event_log.errors import LogUnreachableError
 from event_log.memory_log import MemoryLog
 from serving.app import create_app
 from serving.service import ServingOptions
+from slackwater.faults import POINTS, VARIABLE, arm
 from stack.cli import main
 from tests.beam_world import T0_US
 from tests.naive import Event
@@ -386,3 +388,20 @@ def test_a_torn_record_of_a_move_is_not_read_over(story: Moving) -> None:
         served(story)
     with pytest.raises(RecordError):
         expire(story.world.log, story.world.names, story.store, SystemClock(), keep=1)
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("move.") and point != "move.after"])
+def test_a_promotion_on_a_bad_disk_at_each_point_leaves_the_pointer_and_can_be_made_again(
+    story: Moving, point: str
+) -> None:
+    arm({VARIABLE: f"{point}:eio"})
+    try:
+        with pytest.raises((OSError, RestatingError), match=re.escape(f"fault point {point}")):
+            story.promote()
+        assert story.store.pointer().version == 2, "a candidate is served"
+        again = Promotion(story.world.log, story.world.names, story.store, BOTH, SystemClock())
+        move = again.promote(max(story.store.candidates(story.store.readable())), "better", "who")
+    finally:
+        arm({})
+    assert story.store.pointer().version == move.target
+    assert move.restated["new_definition"]

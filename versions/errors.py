@@ -65,6 +65,8 @@ class PointerError(VersionError):
 class RestatingError(VersionError):
     """What a move of the pointer changes cannot be written down, so it did not move."""
 
+    retriable: ClassVar[bool] = True
+
 
 class HandoffError(VersionError):
     """The file of a later proof cannot be trusted."""
