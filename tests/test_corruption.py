@@ -17,6 +17,7 @@ import pytest
 
 from serving.candidates import Candidates
 from stack.oracle import Oracle
+from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World
 from versions.errors import DamagedFileError, PointerError, VersionError
 from versions.inspector import Inspector
@@ -26,9 +27,10 @@ from views.bars import BARS
 from views.interval import PUBLISHED_INTERVALS
 
 KINDS = [*(interval.text for interval in PUBLISHED_INTERVALS), "archive", "ids", "manifest", "pointer"]
-FLIPS = {"manifest": 1500}
+MORE = 3 if PROFILE == "search" else 1
+FLIPS = {"manifest": 500 * MORE}
 """Random bits of a kind, besides all bits of its first and last bytes."""
-OTHER_FLIPS = 400
+OTHER_FLIPS = 140 * MORE
 EDGE = 16
 """Bytes at either end whose every bit is flipped: a Parquet file's magic words, its footer's length and end."""
 REPAIRED = 16
@@ -90,9 +92,9 @@ def flips(kind: str, data: bytes) -> Iterator[Damage]:
 
 
 def cuts(kind: str, data: bytes) -> Iterator[Damage]:
-    """Lengths: all of pointer and manifest, elsewhere all near the ends and every seventh between."""
+    """Lengths: all of pointer and manifest, elsewhere all near the ends and every 21st between (a search: 7th)."""
     for length in range(len(data)):
-        if kind in {"pointer", "manifest"} or length % 7 == 0 or min(length, len(data) - length) <= 4 * EDGE:
+        if kind in {"pointer", "manifest"} or length % (21 // MORE) == 0 or min(length, len(data) - length) <= 4 * EDGE:
             yield Damage(f"cut to {length}", data[:length])
 
 

@@ -24,9 +24,9 @@ from views.interval import parse_interval
 
 pytestmark = pytest.mark.broker
 
-ANSWERS = 300
-BOTH = 60
-VERSIONS = 3
+ANSWERS = 200
+BOTH = 40
+VERSIONS = 2
 DEADLINE_S = 150.0
 INTERVALS = [parse_interval(text) for text in ("1s", "1m", "5m", "1h", "1d", "1w")]
 
