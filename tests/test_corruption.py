@@ -129,7 +129,7 @@ class Judge:
 
 def test_the_damages_are_as_many_as_promised(world: World) -> None:
     sizes = {kind: the_file(world, kind)[0].read_bytes() for kind in KINDS}
-    assert sum(len(list(flips(kind, data))) for kind, data in sizes.items()) >= 4000
+    assert sum(len(list(flips(kind, data))) for kind, data in sizes.items()) >= (5000 if MORE > 1 else 3000)
     assert all(len(list(cuts(kind, data))) >= 120 for kind, data in sizes.items())
     assert len(list(cuts("manifest", sizes["manifest"]))) == len(sizes["manifest"])
 
