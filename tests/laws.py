@@ -143,12 +143,12 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
     def merging_bars_that_stand_alone_changes_nothing(rows: list[Row]) -> None:
         assert merged_in_sql(view, rows, INTERVALS[0]) == sorted(rows)
 
-    @law(150, any_state, any_state)
+    @law(100, any_state, any_state)
     def commutativity(a: State, b: State) -> None:
         merge = merger(view)
         assert merge(a, b) == merge(b, a)
 
-    @law(150, any_state, any_state, any_state)
+    @law(100, any_state, any_state, any_state)
     def associativity(a: State, b: State, c: State) -> None:
         merge = merger(view)
         assert merge(merge(a, b), c) == merge(a, merge(b, c))
@@ -182,7 +182,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         assert same_types(table.schema, view.state_schema)
         assert rows_of(view, table) == merged_in_python(view, rows, interval)
 
-    @law(100, any_rows, intervals, st.randoms(use_true_random=False))
+    @law(60, any_rows, intervals, st.randoms(use_true_random=False))
     def merge_in_sql_is_merge_in_python(rows: list[Row], interval: Interval, random: Random) -> None:
         in_python = merged_in_python(view, rows, interval)
         random.shuffle(rows)
@@ -195,7 +195,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
             through = _merged_table(view, table_of(view, rows), finer)
             assert rows_of(view, _merged_table(view, through, interval)) == merged_in_python(view, rows, interval)
 
-    @law(100, event_lists())
+    @law(60, event_lists())
     def summarise_is_what_the_oracle_says(events: list[Event]) -> None:
         expected = naive.summarise(meant, events)
         assert summarised(view, events) == expected
@@ -213,7 +213,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         assert same_types(table.schema, view.state_schema)
         assert rows_of(view, table) == naive.summarise(meant, events)
 
-    @law(80, event_lists(), st.data())
+    @law(50, event_lists(), st.data())
     def segments_merge_to_the_whole_however_events_are_dealt(events: list[Event], data: st.DataObject) -> None:
         order = data.draw(st.permutations(events))
         hands = data.draw(st.lists(st.integers(0, 4), min_size=len(events), max_size=len(events)))
@@ -232,7 +232,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
             assert merged_in_python(view, halves, INTERVALS[0]) == whole
             assert merged_in_sql(view, halves, INTERVALS[0]) == whole
 
-    @law(80, finishable_rows(meant))
+    @law(50, finishable_rows(meant))
     def finish_in_sql_is_finish_in_python(rows: list[Row]) -> None:
         in_sql = _finished_in_sql(view, rows)
         assert len(in_sql) == len(rows)

@@ -198,6 +198,7 @@ def test_the_same_trade_counts_once_whenever_it_comes_again(house: House) -> Non
     assert manifest.counts["duplicates"] == 0 and house.world.store.current().counts["duplicates"] == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.crash
 def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house: House, tmp_path: Path) -> None:
     lines = house.lines(0, 3000)
     once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"

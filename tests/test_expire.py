@@ -421,6 +421,7 @@ def test_expiry_may_die_at_every_step_and_is_run_again(tmp_path: Path) -> None:
         house.check()
 
 
+@pytest.mark.crash
 def test_expiry_beside_anything_leaves_every_kept_version_whole(tmp_path: Path) -> None:
     """At every step of an expiry that does not hold the lock, something else happens."""
 

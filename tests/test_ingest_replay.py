@@ -203,6 +203,7 @@ def test_live_never_ends(loop: Loop) -> None:
     assert found == sorted(found)
 
 
+@pytest.mark.crash
 def test_a_restart_of_live_sends_the_same_events_and_they_are_dropped(loop: Loop, tmp_path: Path) -> None:
     house = memory_house(tmp_path)
     clock = house.clock = clock_in(loop, 100_000, 3.0)
