@@ -339,7 +339,8 @@ def test_the_seam_moves_when_a_version_is_published(visit: Open, market: Market,
     before, dry = int(seen.data("seam")), seen.pixels("batch", lowest=True)
     corrected = seen.data("corrected")
     manifest = market.publish()
-    seen.shows(version=manifest.version, **settled(server))
+    seen.shows(version=manifest.version)  # only then the service answers from it
+    seen.shows(**settled(server))
     seen.shows(speedBars=0)
     assert int(seen.data("seam")) > before
     seen.wait_for(lambda: seen.pixels("batch", lowest=True) > dry + 20)
