@@ -26,7 +26,6 @@ VENDOR = ("lightweight-charts.js", "eventsource-parser/parse.js", "eventsource-p
 
 LONGEST = (
     "test_simulation",
-    "test_every_moment",
     "test_hand_off",
     "test_crash_batch",
     "test_broker",

@@ -22,11 +22,11 @@ from stack.up import Stack
 from stack.verify import Answer, Client, Proof, compare, verify
 from views.interval import parse_interval
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.crash]
 
-ANSWERS = 200
-BOTH = 40
-VERSIONS = 2
+ANSWERS = 500
+BOTH = 100
+VERSIONS = 5
 DEADLINE_S = 150.0
 INTERVALS = [parse_interval(text) for text in ("1s", "1m", "5m", "1h", "1d", "1w")]
 
