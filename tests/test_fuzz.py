@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 from serving.parameters import time_us
 from tests.fuzz.hooks import contradicts
 from tests.fuzz.run import Target
 
 
+@pytest.mark.crash
 def test_no_generated_request_breaks_a_promise_of_the_document(tmp_path: Path) -> None:
     with Target(tmp_path) as target:
-        found = target.fuzz(seed=7, examples=16, phases="examples,fuzzing")
+        found = target.fuzz(seed=7, examples=32, phases="examples,fuzzing")
     assert found.code == 0, found.text
-    assert sum(found.counts.values()) >= 100, found.counts
+    assert sum(found.counts.values()) >= 200, found.counts
     assert not [status for status in found.statuses if status >= 500], found.counts
     assert {200, 404, 422} <= found.statuses.keys()
     answered = {name.rpartition(" ")[0] for name in found.counts if name.endswith(" 200")}

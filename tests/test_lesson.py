@@ -74,6 +74,7 @@ def test_slackwater_is_never_wrong(case: Case, seed: int) -> None:
     assert score.wrong == 0, score.examples
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     ("rule", "cases"),
     [("wall clock", ("crashes", "quiet")), ("watermark", ("late", "empty")), ("log offset", ("crashes", "quiet"))],
@@ -119,6 +120,7 @@ def test_a_delta_on_both_sides_is_doubled_if_it_is_kept_and_missing_if_it_is_not
     assert "lies on both sides and is kept whole" in kept.example.story
 
 
+@pytest.mark.crash
 def test_a_seed_gives_the_same_scores_and_another_seed_others(crashes: Lesson) -> None:
     [shown] = [score for score in crashes.scores if score.rule == "log offset"]
     again = play("crashes", 3, "log offset")
@@ -181,6 +183,7 @@ def test_the_picture_is_well_formed_and_shows_every_strip(crashes: Lesson) -> No
     assert any(e.get("class") in {"missing", "doubled", "wrong"} for e in tree.iter())
 
 
+@pytest.mark.crash
 def test_the_table_has_a_reason_and_an_example_for_each_rule(
     crashes: Lesson, capsys: pytest.CaptureFixture[str]
 ) -> None:
