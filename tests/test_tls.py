@@ -95,6 +95,7 @@ def test_the_key_of_the_file_is_shown(folder: Path, port: int) -> None:
         assert http.get("/v1/versions").status_code == 401
 
 
+@pytest.mark.usefixtures("port")  # the service has written its certificate
 def test_a_command_without_the_key_that_it_needs_says_so(folder: Path) -> None:
     for more in ({"SLACKWATER_HOST": "0.0.0.0"}, {"SLACKWATER_KEY_FILE": str(folder / "nothing")}):
         with pytest.raises(SettingError, match=r"key|KEY"):
