@@ -83,6 +83,7 @@ class Series:
         self._was: tuple[Base, Moment] | None = None
         self._newest: int | None = None
         self._dirty: dict[int, bool] = {}
+        self._doubted: set[int] = set()
         self._asked: set[int] = set()
 
     def widen(self, limit: int) -> None:
@@ -103,8 +104,11 @@ class Series:
     def touch(self, starts: Iterable[int]) -> None:
         """Cells with these base starts came."""
         for start in starts:
-            bar = self.interval.floor(start)
-            self._dirty[bar] = self._dirty.get(bar, False) or self._is_closed(bar, self._newest)
+            self._mark(self.interval.floor(start))
+
+    def doubt(self, starts: Iterable[int]) -> None:
+        """Cells with these base starts are in chains that others replaced; whether they changed a bar is compared."""
+        self._doubted.update(map(self.interval.floor, starts))
 
     def move(self, old: Moment, follows: bool) -> None:
         """The chains are others now. Either only what was applied since is different, or anything may be."""
@@ -146,6 +150,7 @@ class Series:
             self._compare(moment)
         if self.replaced:
             self._dirty.clear()
+            self._doubted.clear()
             self._newest = newest
             return []
         for bar in self._closing(newest):
@@ -212,7 +217,14 @@ class Series:
             if row.start >= low:
                 # A bar that is not there any more cannot be told as a change.
                 self.replaced = self.replaced or (row.key, row.start) not in places
-                self._dirty[row.start] = self._dirty.get(row.start, False) or self._is_closed(row.start, self._newest)
+                self._mark(row.start)
+        for bar in self._doubted:
+            if bar < low:  # older than what could be compared: it may have changed
+                self._mark(bar)
+        self._doubted.clear()
+
+    def _mark(self, bar: int) -> None:
+        self._dirty[bar] = self._dirty.get(bar, False) or self._is_closed(bar, self._newest)
 
     def _closing(self, newest: int | None) -> list[int]:
         """Bars that were open and are closed now; some of them may not exist."""

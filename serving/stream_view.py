@@ -201,7 +201,9 @@ class ViewStream:
         """Tell the series what changed between two moments."""
         if moment.stands_on(old):
             for p, ends in moment.ends.items():
-                self._touch(changed_rows(old.ends[p], ends))
+                for series, starts in self._concerned(changed_rows(old.ends[p], ends)):
+                    series.touch(starts)
+                    self._unsettled[series] = None
             return
         follows = moment.follows(old)
         if not follows:
@@ -211,13 +213,13 @@ class ViewStream:
             self._unsettled[series] = None
         if follows:  # else everything is given anew
             for p, ends in moment.ends.items():
-                self._touch(rows_since(ends, old.applied.get(p, 0)))
+                for series, starts in self._concerned(rows_since(ends, old.applied.get(p, 0))):
+                    series.doubt(starts)
 
-    def _touch(self, rows: Iterable[Row]) -> None:
+    def _concerned(self, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
         for instrument, starts in by_instrument(rows).items():
             for series in self._of.get(instrument, ()):
-                series.touch(starts)
-                self._unsettled[series] = None
+                yield series, starts
 
     def _publish(self, moment: Moment) -> list[Client]:
         """Have every series whose changes are known put them; the clients of channels that are settled by it."""

@@ -123,6 +123,27 @@ def test_a_new_version_is_told_and_changes_no_bar(world: World) -> None:
     asyncio.run(run())
 
 
+def test_only_what_changed_is_told_when_a_version_and_trades_come_at_once(world: World) -> None:
+    async def run() -> None:
+        async with Listener(world, "symbol=BTC&interval=1s") as listener:
+            cut = world.mark("run-2")
+            for at_s in range(541, 551):
+                world.trade(at_s=at_s)
+            await go(world)
+            listener.forget()
+            world.publish(cut, "run-2")
+            world.trade(at_s=549)
+            world.trade(at_s=543)  # late; its cell holds the others' rows too, in another tiling than before
+            await go(world)
+            bars = [bar for event in listener.events if event.name == "bars" for bar in event.data["bars"]]
+            assert [(bar["start"] - NOON) // SECOND for bar in bars] == [543, 549]
+            assert ["correction" in bar for bar in bars] == [True, False]
+            await agrees(world, listener, ["BTC"], ["1s"])
+
+    cut_in_a_minute(world)
+    asyncio.run(run())
+
+
 def test_an_instrument_without_trades_is_waited_for(world: World) -> None:
     async def run() -> None:
         async with Listener(world, "symbol=NEW&interval=1m") as listener:

@@ -38,7 +38,7 @@ export class Series {
   /**
    * Take changed bars, whole; those before the oldest loaded one are left out. Returns the index of the first that
    * changed, and whether one came between others, which moves all later ones. A bar that is sent again as it was, as
-   * may be after a publication, is no correction.
+   * may be when a broken stream goes on, is no correction.
    */
   put(bars, correction) {
     const from = this.bars[0]?.start ?? -Infinity;
