@@ -64,13 +64,12 @@ class _Ndjson:
         return b""
 
 
-class _Csv:
-    def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
-        # Names need no quotes, and Arrow would quote them all.
-        self._sink.write(",".join(schema.names).encode() + b"\n")
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-        self._writer = pyarrow.csv.CSVWriter(self._sink, schema, write_options=options)
+class _Written:
+    """What a writer of pyarrow's writes."""
+
+    def __init__(self, sink: _Sink, writer: Any) -> None:
+        self._sink = sink
+        self._writer = writer
 
     def add(self, table: pa.Table) -> bytes:
         self._writer.write_table(table)
@@ -81,39 +80,28 @@ class _Csv:
         return self._sink.take()
 
 
-class _Arrow:
-    def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
-        self._writer = pa.ipc.new_stream(self._sink, schema)
-
-    def add(self, table: pa.Table) -> bytes:
-        self._writer.write_table(table)
-        return self._sink.take()
-
-    def end(self) -> bytes:
-        self._writer.close()
-        return self._sink.take()
+def _csv(schema: pa.Schema) -> Encoder:
+    sink = _Sink()
+    # Names need no quotes, and Arrow would quote them all.
+    sink.write(",".join(schema.names).encode() + b"\n")
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    return _Written(sink, pyarrow.csv.CSVWriter(sink, schema, write_options=options))
 
 
-class _Parquet:
+def _arrow(schema: pa.Schema) -> Encoder:
+    sink = _Sink()
+    return _Written(sink, pa.ipc.new_stream(sink, schema))
+
+
+def _parquet(schema: pa.Schema) -> Encoder:
     """Each part is a row group."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._sink = _Sink()
-        self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd")
-
-    def add(self, table: pa.Table) -> bytes:
-        self._writer.write_table(table)
-        return self._sink.take()
-
-    def end(self) -> bytes:
-        self._writer.close()
-        return self._sink.take()
+    sink = _Sink()
+    return _Written(sink, pq.ParquetWriter(sink, schema, compression="zstd"))
 
 
 _ENCODERS: dict[Format, Callable[[pa.Schema], Encoder]] = {
     NDJSON: _Ndjson,
-    CSV: _Csv,
-    ARROW: _Arrow,
-    PARQUET: _Parquet,
+    CSV: _csv,
+    ARROW: _arrow,
+    PARQUET: _parquet,
 }

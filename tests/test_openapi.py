@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from docs.http_reference import resolved
 from serving.openapi import PARAMETERS
 from serving.openapi_problems import responses
 from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
@@ -73,16 +74,6 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
     for path, methods in document["paths"].items():
         for method, facts in methods.items():
             yield path, method, facts
-
-
-def resolved(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What a `$ref` stands for."""
-    while "$ref" in found:
-        part: Any = document
-        for name in found["$ref"].removeprefix("#/").split("/"):
-            part = part[name]
-        found = part
-    return found
 
 
 def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
