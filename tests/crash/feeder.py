@@ -1,5 +1,7 @@
 """The feeder: trades of a seed through real doors, portion by portion, at an even rate, some of them twice.
 
+What was late, because a door had to begin anew, follows without a pause: the rate holds for the whole.
+
 A door is a process that reads a pipe. One that dies, or that the log left alone, is followed by another, which gets
 the whole portion again: what was taken is a duplicate then. A portion is done when its door ended with 0.
 """
@@ -32,6 +34,7 @@ class Feeder:
         self._records = records
         self._rate = rate
         self._random = random.Random(seed)
+        self._began = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -83,14 +86,14 @@ class Feeder:
             self.process = process
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # the door died; its exit code says so
-                began, paced = time.monotonic(), max(first, self.fed)
+                paced = max(first, self.fed)
                 for number in range(first, upto):
                     process.stdin.write(self.line(number))
                     if self._random.random() < TWICE:
                         process.stdin.write(self.line(self._random.randrange(number + 1)))
                     if number >= paced:
                         self.fed = number + 1
-                        due = began + (number - paced) / self._rate
+                        due = self._began + number / self._rate
                         if due > time.monotonic() and self._stop.wait(due - time.monotonic()):
                             return False
                 process.stdin.close()
