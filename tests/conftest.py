@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -48,6 +51,7 @@ LONGEST = (
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist: the workers' reports come to this process
         config.pluginmanager.register(_Early(config))
+        config.pluginmanager.register(_OneBroker())
 
 
 @pytest.hookimpl(trylast=True)  # behind pytest-randomly, whose order stays among the others
@@ -68,18 +72,42 @@ class _Early:
             terminal.write_line(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext[-2000:]}", red=True)
 
 
+class _OneBroker:
+    """One broker for all processes of a parallel run: most of what one costs is that Java compiles it anew."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._bootstrap = ""
+
+    @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+    def pytest_configure_node(self, node: Any) -> None:
+        if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+            return
+        if not self._bootstrap:
+            home = Path(self._open.enter_context(TemporaryDirectory(prefix="slackwater-test-")))
+            self._bootstrap = self._open.enter_context(_broker(home)).bootstrap
+        node.workerinput["bootstrap"] = self._bootstrap
+
+    def pytest_unconfigure(self) -> None:
+        self._open.close()
+
+
+def _broker(home: Path) -> Broker:
+    return Broker(BrokerSettings(home, free_port(), die_with_parent=True, short_lived=True))
+
+
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: the cluster of KAFKA_BOOTSTRAP_SERVERS, else one broker for the session.
 
     Its topics are shared by all tests: take names that no other test takes.
     """
-    named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    parallel = getattr(request.config, "workerinput", {})
+    named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or parallel.get("bootstrap")
     if named:
         yield named
         return
-    home: Path = tmp_path_factory.mktemp("broker")
-    with Broker(BrokerSettings(home, free_port(), die_with_parent=True, short_lived=True)) as running:
+    with _broker(tmp_path_factory.mktemp("broker")) as running:
         yield running.bootstrap
 
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -61,7 +62,7 @@ def program(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedPro
 
 @pytest.mark.broker
 def test_bad_lines_are_dead_letters_and_their_neighbours_count(broker: str, tmp_path: Path) -> None:
-    names, log, store = TopicNames(f"bad-{free_port()}"), KafkaLog(broker), VersionStore(tmp_path / "home")
+    names, log, store = TopicNames(f"bad-{uuid4().hex[:12]}"), KafkaLog(broker), VersionStore(tmp_path / "home")
     environ = {
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "SLACKWATER_PREFIX": names.prefix,
@@ -142,7 +143,7 @@ def _prove(log: KafkaLog, names: TopicNames, store: VersionStore) -> None:
 def test_a_bad_file_is_refused_with_the_fact(
     broker: str, tmp_path: Path, name: str, content: bytes | None, options: list[str], fact: str
 ) -> None:
-    prefix = f"badfile-{free_port()}"
+    prefix = f"badfile-{uuid4().hex[:12]}"
     create_topics(KafkaLog(broker), TopicNames(prefix), 1)
     if content is not None:
         (tmp_path / name).write_bytes(content)
