@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from event_log.beyond import LookBeyond
-from serving.auth import authorized
 from serving.catalog import move_json
-from serving.keys import Key
+from serving.guard.auth import authorized
+from serving.guard.keys import Key
 from serving.parameters import ValueRefusedError, whole
 from serving.problems import ProblemError, parameter_problem
 from serving.service import Service

@@ -21,11 +21,11 @@ from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
 from serving.direct import Direct, DirectRoute
 from serving.edge import Edge
-from serving.guard import Guard
+from serving.guard.guard import Guard
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
 from serving.observed import Observed
-from serving.openapi import install
+from serving.openapi.document import install
 from serving.pages import STATIC, Assets, PageRoutes
 from serving.parameters import Parameter
 from serving.problems import MEDIA_TYPE, ProblemError
@@ -33,12 +33,12 @@ from serving.query import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_
 from serving.restatements import RestatementsRoute
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.service import Service, ServingOptions
-from serving.sql import SqlRoute
-from serving.sql_schema import SQL_BODY
-from serving.stream import MEDIA_TYPE as EVENT_STREAM
-from serving.stream import StreamRoute
-from serving.stream_query import STREAM_PARAMETERS
-from serving.stream_series import revision_of
+from serving.sql.routes import SqlRoute
+from serving.sql.schema import SQL_BODY
+from serving.stream.query import STREAM_PARAMETERS
+from serving.stream.routes import MEDIA_TYPE as EVENT_STREAM
+from serving.stream.routes import StreamRoute
+from serving.stream.series import revision_of
 from serving.trades import TradesRoute
 from slackwater import __version__
 from slackwater.errors import SettingError
@@ -235,7 +235,7 @@ def _post(
             "parameters": list(parameters),
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         },
-        dependencies=[Security(_BEARER)],  # says so in the OpenAPI document; it is checked by `serving.auth`
+        dependencies=[Security(_BEARER)],  # says so in the OpenAPI document; it is checked by `serving.guard.auth`
         operation_id="post" + path.replace("/", "_").replace("{", "").replace("}", ""),
     )
 

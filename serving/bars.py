@@ -20,11 +20,11 @@ from starlette.types import Scope
 from serving.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
 from serving.cursor import Cursor, decode_cursor
 from serving.explain import explained
-from serving.export import Exporter
 from serving.fill import filled_bars, fills
+from serving.formats.export import Exporter
+from serving.formats.media import JSON
 from serving.ground import Ground, Grounds
 from serving.kept import KeptReplies, KeptReply
-from serving.media import JSON
 from serving.merge import place_of
 from serving.page import Page, page_reply
 from serving.problems import ProblemError, gone, parameter_problem

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.admission import Admission, Place
 from serving.draining import Draining
 from serving.edge import ANSWER_HEADERS
-from serving.limits import Limits
+from serving.guard.admission import Admission, Place
+from serving.guard.limits import Limits
 from serving.problems import MEDIA_TYPE, ProblemError
-from serving.stream_cut import TRANSPORT
+from serving.stream.cut import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""

@@ -1,8 +1,8 @@
 """The edge: what every request passes, as one plain ASGI layer. It asks the guard, sets headers, and lets no error
 through.
 
-Not here: what is seen of a request (`serving.observed`), whether it may come in (`serving.guard`), problems that a
-route raises on purpose, which the app's handlers answer (`serving.app`), what is refused before it is a request
+Not here: what is seen of a request (`serving.observed`), whether it may come in (`serving.guard.guard`), problems that
+a route raises on purpose, which the app's handlers answer (`serving.app`), what is refused before it is a request
 (`serving.connection`).
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.guard import Admitted, Guard
+from serving.guard.guard import Admitted, Guard
 from serving.problems import ProblemError
 
 _LOG = logging.getLogger("slackwater.serving")

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from serving.media import JSON, Format, choose_format
+from serving.formats.media import JSON, Format, choose_format
 
 TIME_TYPE = pa.timestamp("us", "UTC")
 

@@ -13,12 +13,12 @@ import orjson
 import pyarrow as pa
 from starlette.types import Scope
 
-from serving.coding import SMALL_BYTES, choose_coding
-from serving.encoders import encoder
+from serving.formats.coding import SMALL_BYTES, choose_coding
+from serving.formats.encoders import encoder
+from serving.formats.media import JSON
+from serving.formats.table import Item, table_of_items
 from serving.look import Look
-from serving.media import JSON
 from serving.reply import Asked, Reply, encode
-from serving.table import Item, table_of_items
 
 Headers = list[tuple[str, str]]
 

@@ -5,8 +5,8 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from serving.formats.media import BY_NAME, FORMATS, JSON
 from serving.look import Look
-from serving.media import BY_NAME, FORMATS, JSON
 from serving.parameters import (
     Parameter,
     Point,

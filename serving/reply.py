@@ -2,7 +2,7 @@
 
 The lag is a header of each sending, outside the ETag, since it changes while the answer does not.
 
-Not here: which of an answer's representations is sent (`serving.coding`), and which are kept (`serving.kept`).
+Not here: which of an answer's representations is sent (`serving.formats.coding`), and which are kept (`serving.kept`).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.coding import IDENTITY, SMALL_BYTES, choose_coding, compress
+from serving.formats.coding import IDENTITY, SMALL_BYTES, choose_coding, compress
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 JSON = "application/json"

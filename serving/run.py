@@ -13,14 +13,14 @@ from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from serving.app import create_app
 from serving.connection import Door
-from serving.guard import GuardOptions
-from serving.keys import KeyStore
-from serving.limits import Limits
+from serving.guard.guard import GuardOptions
+from serving.guard.keys import KeyStore
+from serving.guard.limits import Limits
 from serving.observed import ObservedOptions
 from serving.server import Server
 from serving.service import Service, ServingOptions
-from serving.sql_options import SqlOptions
-from serving.stream_hub import StreamOptions
+from serving.sql.options import SqlOptions
+from serving.stream.hub import StreamOptions
 from slackwater.settings import Settings
 from versions.store import VersionStore
 from views.registry import DEFINITIONS

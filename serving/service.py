@@ -9,16 +9,16 @@ from typing import NamedTuple
 from event_log.clock import Clock, SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
-from serving.admission import Admission
 from serving.as_of import AsOf
 from serving.draining import Draining
 from serving.feed import Feed
-from serving.guard import GuardOptions
+from serving.guard.admission import Admission
+from serving.guard.guard import GuardOptions
+from serving.guard.keyring import KeyRing
+from serving.guard.limits import Limits
 from serving.hot import HotStore
-from serving.keyring import KeyRing
 from serving.latency import Latency
 from serving.layers import Layers
-from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.observed import ObservedOptions
 from serving.pool import Pool
@@ -28,8 +28,8 @@ from serving.row_cache import RowCache
 from serving.scrub import Scrub
 from serving.snapshot import Snapshot
 from serving.source import BatchRows
-from serving.sql_options import SqlOptions
-from serving.stream_hub import Hub, StreamOptions
+from serving.sql.options import SqlOptions
+from serving.stream.hub import Hub, StreamOptions
 from serving.thread import Steps
 from serving.versions_watch import VersionsWatch
 from slackwater.request import REQUEST

@@ -1,6 +1,6 @@
 """What an API key looks like, so that one which a client sent where it does not belong is recognised, and never shown.
 
-Not here: whether it is a key that holds (`serving.keyring`).
+Not here: whether it is a key that holds (`serving.guard.keyring`).
 """
 
 import re

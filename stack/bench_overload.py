@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import psutil
 
-from serving.keys import KeyStore
+from serving.guard.keys import KeyStore
 from stack.bench_house import House, Room
 from stack.bench_latency import flows, ready
 from stack.bench_trades import Trades

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serving.keys import KeyStore
+from serving.guard.keys import KeyStore
 from stack.bench_house import BenchError, House, Room
 from stack.bench_latency import ready
 from stack.bench_trades import Trades, fill

@@ -6,7 +6,7 @@ from typing import Any, cast
 import click
 from rich.table import Table
 
-from serving.keys import SCOPES, Key, KeyStore, Scope
+from serving.guard.keys import SCOPES, Key, KeyStore, Scope
 from slackwater.rate import parse_rate
 from stack.context import CLOCK, Context, pass_context
 from stack.output import console, emit, examples, json_option

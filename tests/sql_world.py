@@ -9,12 +9,12 @@ import duckdb
 import httpx
 import pyarrow as pa
 
-from serving.keys import KeyStore, Scope
+from serving.guard.keys import KeyStore, Scope
 from serving.service import ServingOptions
-from serving.sql import plain_rows
-from serving.sql_options import SqlOptions
-from serving.sql_program import Outcome, Question, answer, sandbox
-from serving.sql_tables import Moment, tables_of, take_moment
+from serving.sql.options import SqlOptions
+from serving.sql.program import Outcome, Question, answer, sandbox
+from serving.sql.routes import plain_rows
+from serving.sql.tables import Moment, tables_of, take_moment
 from tests.serving_world import World
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from serving.keys import KeyStore
+from serving.guard.keys import KeyStore
 from slackwater.client import (
     ArgumentError,
     AsyncClient,

@@ -14,8 +14,8 @@ import pytest
 from starlette.responses import Response
 
 from serving.app import create_app
-from serving.guard import GuardOptions
-from serving.limits import Limits
+from serving.guard.guard import GuardOptions
+from serving.guard.limits import Limits
 from serving.service import ServingOptions
 from slackwater.rate import Rate
 from tests.serving_world import NAMES, World, cut_in_a_minute

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from docs import build, http_reference
-from serving.openapi_problems import responses
+from serving.openapi.problems import responses
 from tests.live_service import LiveService
 from tests.serving_world import World
 

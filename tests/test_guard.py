@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.guard import GuardOptions
-from serving.keyring import KeyRing
-from serving.keys import KeyStore
+from serving.guard.guard import GuardOptions
+from serving.guard.keyring import KeyRing
+from serving.guard.keys import KeyStore
+from serving.guard.rate_limit import RateLimiter
 from serving.observed import ObservedOptions
-from serving.rate_limit import RateLimiter
 from serving.run import guard_options
 from serving.service import ServingOptions
 from slackwater.errors import SettingError

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from serving.keyring import KeyRing
-from serving.keys import KeyRefusedError, KeyStore
+from serving.guard.keyring import KeyRing
+from serving.guard.keys import KeyRefusedError, KeyStore
 from stack.cli import main
 from tests.serving_world import FakeClock, World
 from versions.errors import RecordError

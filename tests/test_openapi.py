@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from docs.http_reference import resolved
-from serving.openapi import PARAMETERS
-from serving.openapi_problems import responses
+from serving.openapi.document import PARAMETERS
+from serving.openapi.problems import responses
 from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
 from slackwater.client.sse import Message, Parser
 from tests.live_service import LiveService
@@ -174,7 +174,7 @@ def test_every_kind_of_problem_in_the_code_is_in_the_document() -> None:
     }
     raised = {
         kind
-        for path in SERVING.glob("*.py")
+        for path in SERVING.rglob("*.py")
         for kind in re.findall(r'ProblemError\(\s*[45][0-9]{2},\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
     }
     assert len(raised) > 10

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from serving.guard import GuardOptions
-from serving.keys import KeyStore
+from serving.guard.guard import GuardOptions
+from serving.guard.keys import KeyStore
 from serving.service import ServingOptions
 from tests.page_server import SECOND_US, VENUE, Market, PageServer
 

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
-from serving import export
-from serving.export import ExportCutError
-from serving.media import BY_NAME, FORMATS
-from serving.ndjson import json_lines
+from serving.formats import export
+from serving.formats.export import ExportCutError
+from serving.formats.media import BY_NAME, FORMATS
+from serving.formats.ndjson import json_lines
+from serving.formats.table import decimals_text
 from serving.service import ServingOptions
-from serving.table import decimals_text
 from tests.serving_world import NOON, SECOND, World
 
 TABLES = ("ndjson", "csv", "arrow", "parquet")

@@ -23,12 +23,12 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.problems import ProblemError
-from serving.sql import sql_query
-from serving.sql_landlock import landlock_version
-from serving.sql_options import SqlOptions
-from serving.sql_process import SqlProcesses
-from serving.sql_schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
-from serving.sql_tables import tables_of, take_moment
+from serving.sql.landlock import landlock_version
+from serving.sql.options import SqlOptions
+from serving.sql.process import SqlProcesses
+from serving.sql.routes import sql_query
+from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
+from serving.sql.tables import tables_of, take_moment
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute, offsets
 from tests.sql_world import Here, bearer, here, post, with_sql
@@ -324,7 +324,7 @@ def test_the_second_wall_stands_alone(database: Here, statement: str) -> None:
 
 THIRD_WALL = """
 import duckdb, sys
-from serving.sql_landlock import read_only
+from serving.sql.landlock import read_only
 file, *others = sys.argv[1:]
 assert read_only([file])
 con = duckdb.connect()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.service import ServingOptions
-from serving.stream_hub import StreamOptions
+from serving.stream.hub import StreamOptions
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 from tests.stream_kit import Listener, Picture, agrees, settle
 

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serving.keys import KeyStore
-from serving.limits import Limits
+from serving.guard.keys import KeyStore
+from serving.guard.limits import Limits
 from serving.service import ServingOptions
 from slackwater.errors import SettingError
 from slackwater.settings import from_environ

@@ -15,7 +15,7 @@ from typing import Any
 import schemathesis
 
 from serving.parameters import ValueRefusedError, interval, point, time_us
-from serving.stream_query import MOST_BARS_OF_ALL, MOST_SERIES
+from serving.stream.query import MOST_BARS_OF_ALL, MOST_SERIES
 
 VENUE, SYMBOL = "binance_spot", "BTCUSDT"
 """What the world has trades of; the document's own examples."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from serving.batch import Want
 from serving.merge import first, merge_rows
 from serving.source import BatchRows
-from serving.stream_moment import Moment
+from serving.stream.moment import Moment
 from views.interval import CLOSED_AFTER_US, Interval
 from views.measures import Count
 from views.rows import Row

@@ -17,7 +17,7 @@ from serving.ground import Ground
 from serving.hot import HotStore
 from serving.problems import not_serving
 from serving.snapshot import Snapshot
-from serving.stream_place import NOWHERE, Place
+from serving.stream.place import NOWHERE, Place
 from views.rows import Row
 from views.view import View
 

@@ -7,8 +7,8 @@ What a client sent is in no answer, log or figure.
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
-from serving.keyring import KeyRing
-from serving.keys import Key, Scope
+from serving.guard.keyring import KeyRing
+from serving.guard.keys import Key, Scope
 from serving.problems import ProblemError
 from slackwater.key_text import holds_key
 from versions.errors import RecordError

@@ -4,8 +4,8 @@
     {"columns": [{"name": "symbol", "type": "VARCHAR"}, ...], "rows": [["BTCUSDT", ...], ...], "truncated": false,
      "answer": {"version": 7, "cut": {...}, "applied": {...}, "complete": true, "layer": "merged", ...}}
 
-Not here: what may be asked (`serving.sql_check`), what of (`serving.sql_tables`), and where it runs
-(`serving.sql_process`, `serving.sql_program`).
+Not here: what may be asked (`serving.sql.check`), what of (`serving.sql.tables`), and where it runs
+(`serving.sql.process`, `serving.sql.program`).
 """
 
 import asyncio
@@ -22,15 +22,15 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.auth import authorized
+from serving.guard.auth import authorized
 from serving.problems import ProblemError, parameter_problem, unreadable
 from serving.reply import LAG_HEADER
 from serving.service import Service
-from serving.sql_options import SqlOptions
-from serving.sql_process import SqlProcesses, too_slow
-from serving.sql_program import Outcome
-from serving.sql_schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
-from serving.sql_tables import Moment, Tables, tables_of, take_moment
+from serving.sql.options import SqlOptions
+from serving.sql.process import SqlProcesses, too_slow
+from serving.sql.program import Outcome
+from serving.sql.schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
+from serving.sql.tables import Moment, Tables, tables_of, take_moment
 from versions.errors import DamagedFileError
 
 _LOG = logging.getLogger("slackwater.sql")

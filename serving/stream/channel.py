@@ -16,13 +16,13 @@ import orjson
 from serving.answer import Form, bar_encoder
 from serving.hot import HotStore
 from serving.merge import place_of
-from serving.stream_moment import Moment
-from serving.stream_series import Changed, Series, revision_of
+from serving.stream.moment import Moment
+from serving.stream.series import Changed, Series, revision_of
 from views.interval import Interval
 from views.view import View
 
 if TYPE_CHECKING:
-    from serving.stream_client import Client
+    from serving.stream.client import Client
 
 KEPT_BARS = 4096
 """Changed bars that are kept for clients that are behind."""

@@ -20,9 +20,10 @@ from starlette.types import Receive, Scope, Send
 
 from serving.answer import bars_schema
 from serving.batch import OUT_OF_MEMORY, UNREADABLE, Range
-from serving.coding import IDENTITY, choose_coding, compressor
-from serving.encoders import encoder
 from serving.ends import Ends
+from serving.formats.coding import IDENTITY, choose_coding, compressor
+from serving.formats.encoders import encoder
+from serving.formats.table import table_of_typed
 from serving.ground import Ground
 from serving.page import described, fact_headers
 from serving.pool import Pool
@@ -31,7 +32,6 @@ from serving.query import BarsQuery
 from serving.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
 from serving.service import Service
 from serving.source import Source
-from serving.table import table_of_typed
 from slackwater import __version__
 from slackwater.errors import SlackwaterError
 from versions.errors import DamagedFileError

@@ -1,8 +1,8 @@
 """The OpenAPI models of what routes answer with, each with an example. Those of rows are made from the view.
 
 Objects are closed (`additionalProperties: false`), so that a member that nobody described is found by the test that
-holds real answers against this document. Not here: problems (`serving.openapi_problems`), the document itself
-(`serving.openapi`).
+holds real answers against this document. Not here: problems (`serving.openapi.problems`), the document itself
+(`serving.openapi.document`).
 """
 
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from serving.handoff import HANDOFF_SCHEMA
 from serving.layers import State as LayerState
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
-from serving.sql_schema import SQL_SCHEMA
+from serving.sql.schema import SQL_SCHEMA
 from versions.manifest import Manifest
 from versions.retention import State
 from views.answers import Column

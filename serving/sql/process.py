@@ -1,6 +1,6 @@
 """Starts a process for each query and ends it: so many at once, so many waiting, so long.
 
-Not here: what runs in it (`serving.sql_program`).
+Not here: what runs in it (`serving.sql.program`).
 """
 
 import logging
@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from serving.pool import Pool
 from serving.problems import ProblemError
-from serving.sql_options import SqlOptions
-from serving.sql_program import Outcome, Question
-from serving.sql_tables import Tables
+from serving.sql.options import SqlOptions
+from serving.sql.program import Outcome, Question
+from serving.sql.tables import Tables
 
 _LOG = logging.getLogger("slackwater.sql")
 
@@ -78,7 +78,7 @@ class SqlProcesses:
         self.pool.close()
 
     def _run(self, data: bytes) -> tuple[int, bytes]:
-        command = [sys.executable, "-I", "-m", "serving.sql_program"]
+        command = [sys.executable, "-I", "-m", "serving.sql.program"]
         process = subprocess.Popen(
             command, cwd=self._home, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -10,9 +10,9 @@ import asyncio
 import orjson
 
 from serving.problems import ProblemError
-from serving.stream_channel import Channel
-from serving.stream_moment import Moment
-from serving.stream_place import NOWHERE, Place
+from serving.stream.channel import Channel
+from serving.stream.moment import Moment
+from serving.stream.place import NOWHERE, Place
 
 Part = tuple[bytes, bytes]
 """An event's name and its data."""

@@ -11,12 +11,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from event_log.event import SYMBOL, VENUE
-from serving import openapi_problems as problems
-from serving import openapi_schemas as models
-from serving.media import FORMATS, Format
+from serving.formats.media import FORMATS, Format
+from serving.openapi import problems
+from serving.openapi import schemas as models
 from serving.parameters import LATEST_US, MOST_SYMBOLS
-from serving.stream_place import TOKEN
-from serving.stream_query import MOST_INTERVALS
+from serving.stream.place import TOKEN
+from serving.stream.query import MOST_INTERVALS
 from views.interval import DAY_US
 from views.view import View
 

@@ -14,9 +14,9 @@ from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
 from serving.problems import ProblemError
 from serving.source import BatchRows
-from serving.stream_channel import Asked, Channel
-from serving.stream_client import Client
-from serving.stream_moment import (
+from serving.stream.channel import Asked, Channel
+from serving.stream.client import Client
+from serving.stream.moment import (
     Moment,
     by_instrument,
     changed_rows,
@@ -24,9 +24,9 @@ from serving.stream_moment import (
     rows_since,
     take_moment,
 )
-from serving.stream_place import Place, decode_place
-from serving.stream_query import StreamQuery
-from serving.stream_series import Series
+from serving.stream.place import Place, decode_place
+from serving.stream.query import StreamQuery
+from serving.stream.series import Series
 from serving.versions_watch import VersionsWatch
 from views.rows import Row
 

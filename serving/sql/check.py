@@ -5,7 +5,7 @@
 The tree is judged by what is allowed: kinds of queries, kinds of relations, tables by name, functions that are
 relations. DuckDB 2.0 parses `WITH x AS (INSERT ...) SELECT ...` as a SELECT and `FROM 'file.parquet'` as a table, so
 that neither the kind of the statement nor a list of what is forbidden would do. This is the first wall and the one
-with the clear messages; behind it stand the settings (`serving.sql_program`) and the limits of the process.
+with the clear messages; behind it stand the settings (`serving.sql.program`) and the limits of the process.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The program that answers one query in a process of its own, `python -m serving.sql_program`: question in, result out.
+"""The program that answers one query in a process of its own, `python -m serving.sql.program`: question in, result out.
 
     stdin     a line of JSON (`Question`), then the given tables, each as an Arrow stream
     stdout    a line of JSON (`Outcome`), then the result as an Arrow stream
@@ -7,13 +7,13 @@ A process, since DuckDB's own limits hold what it keeps in its buffers, and neit
 (`repeat('x', 4000000000)` takes 4 GB under a `memory_limit` of 256 MB) nor planning nor a value's making, which no
 interrupt ends. The kernel's limits do, and what dies is this process. In it, in this order:
 
-1. its time: an alarm, and a bound on the processor's seconds; its files: `serving.sql_landlock`,
+1. its time: an alarm, and a bound on the processor's seconds; its files: `serving.sql.landlock`,
 2. a database in memory, given the tables and the views over one version's files,
 3. exactly these files can be opened (`allowed_paths`), nothing else (`enable_external_access`), and no setting changed,
 4. its memory: what the process has now and as much more as the question says; and not a byte to any file,
-5. the query is read for the first time: `serving.sql_check`, then DuckDB.
+5. the query is read for the first time: `serving.sql.check`, then DuckDB.
 
-Not here: what the tables are (`serving.sql_tables`), and who starts and ends the process (`serving.sql_process`).
+Not here: what the tables are (`serving.sql.tables`), and who starts and ends the process (`serving.sql.process`).
 """
 
 import os
@@ -30,8 +30,8 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from serving.sql_check import Place, QueryRefusedError, check
-from serving.sql_landlock import read_only
+from serving.sql.check import Place, QueryRefusedError, check
+from serving.sql.landlock import read_only
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
 """Of a result as Arrow holds it."""

@@ -5,7 +5,8 @@
     where none is required, Host must name this machine: else a page of another site, whose name its owner points here
       (DNS rebinding), could read what only this machine should
 
-Not here: how many requests are in work (`serving.admission`), the scope admin (`serving.admin`), CORS (`serving.app`).
+Not here: how many requests are in work (`serving.guard.admission`), the scope admin (`serving.admin`), CORS
+(`serving.app`).
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from event_log.clock import Clock
-from serving.auth import authorized, key_in_url, unauthorized
-from serving.keyring import KeyRing
-from serving.keys import Key
+from serving.guard.auth import authorized, key_in_url, unauthorized
+from serving.guard.keyring import KeyRing
+from serving.guard.keys import Key
+from serving.guard.rate_limit import RateLimiter
 from serving.problems import ProblemError
-from serving.rate_limit import RateLimiter
 from slackwater.rate import Rate, parse_rate
 
 LOCAL_HOSTS = frozenset({"localhost"})

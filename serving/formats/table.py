@@ -3,7 +3,7 @@
     items   decimals are text (or doubles), times are microseconds (or ISO 8601), objects are objects
     typed   decimals are decimal128, times are timestamps, as `schema` says
 
-Both give the same rows. Not here: the bytes of a table (`serving.encoders`).
+Both give the same rows. Not here: the bytes of a table (`serving.formats.encoders`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,7 +4,8 @@
     text of a key --(SHA-256, compared in constant time)--> the key, or None
 
 There is no cache of texts: the SHA-256 that is kept at rest is what is compared, and one of 75 bytes costs a
-microsecond. Not here: the file and its changes (`serving.keys`), how a request carries a key (`serving.auth`).
+microsecond. Not here: the file and its changes (`serving.guard.keys`), how a request carries a key
+(`serving.guard.auth`).
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import re
 from pathlib import Path
 
 from event_log.clock import Clock
-from serving.keys import Key, KeyStore
+from serving.guard.keys import Key, KeyStore
 
 REFRESH_S = 0.25
 """How long a revoked key may still be taken for good."""

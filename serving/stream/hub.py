@@ -18,9 +18,9 @@ from serving.feed import Feed
 from serving.hot import HotStore
 from serving.problems import ProblemError
 from serving.source import BatchRows
-from serving.stream_client import Client
-from serving.stream_query import StreamQuery
-from serving.stream_view import ViewStream
+from serving.stream.client import Client
+from serving.stream.query import StreamQuery
+from serving.stream.view import ViewStream
 from serving.versions_watch import VersionsWatch
 
 _LOG = logging.getLogger("slackwater.serving")

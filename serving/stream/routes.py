@@ -3,8 +3,8 @@
     retry, snapshot of each interval, then <view> | version | heartbeat ..., at last end
 
 A plain ASGI response: what FastAPI and Starlette give for such streams makes each event of each client anew, and lets
-a client that does not read block for ever. Here the bytes are made once for all (`serving.stream_channel`), a client
-is asked for no more than it takes, and one that takes nothing is cut (`serving.stream_hub`).
+a client that does not read block for ever. Here the bytes are made once for all (`serving.stream.channel`), a client
+is asked for no more than it takes, and one that takes nothing is cut (`serving.stream.hub`).
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.service import Service
-from serving.stream_client import Client, end_event
-from serving.stream_cut import StreamConnection
-from serving.stream_hub import Hub
-from serving.stream_query import StreamQuery, stream_query
+from serving.stream.client import Client, end_event
+from serving.stream.cut import StreamConnection
+from serving.stream.hub import Hub
+from serving.stream.query import StreamQuery, stream_query
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 2000\n\n"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from serving.media import ARROW, CSV, NDJSON, PARQUET, Format
-from serving.ndjson import json_lines
+from serving.formats.media import ARROW, CSV, NDJSON, PARQUET, Format
+from serving.formats.ndjson import json_lines
 
 
 class Encoder(Protocol):

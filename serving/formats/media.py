@@ -1,6 +1,6 @@
 """The formats of a table, and which of them a request gets: `format=` wins over `Accept`, and JSON over ties.
 
-Not here: how a table becomes bytes (`serving.encoders`).
+Not here: how a table becomes bytes (`serving.formats.encoders`).
 """
 
 from collections.abc import Sequence

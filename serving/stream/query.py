@@ -1,4 +1,4 @@
-"""What a stream is asked for: its parameters, checked before it begins. Not here: the stream (`serving.stream`)."""
+"""What a stream is asked for: its parameters, checked before it begins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from serving.parameters import Parameter, ValueRefusedError, interval, one_of, read_parameters, symbols, venue, whole
 from serving.problems import parameter_problem
 from serving.query import fingerprint
-from serving.stream_place import TOKEN
+from serving.stream.place import TOKEN
 from views.interval import Interval, parse_interval
 
 MOST_INTERVALS = 8

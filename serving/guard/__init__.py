@@ -1,0 +1,1 @@
+"""Who may do what, how often, how much and how many at once."""
