@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 
-from stack.bench_house import BenchError, House
+from stack.bench_house import BenchError, House, Room
 from stack.bench_trades import Trades
 from stack.context import Context
 from stack.services import Service, services
+from stack.supervisor import Child
 
 READY_S = 90.0
 SWAP_S = 0.5
@@ -45,10 +46,7 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     """Percentiles of both spans, in milliseconds."""
     room = house.room("latency")
     venue, symbol = source.instruments[source.busiest()]
-    known = {service.name: service for service in services(room.context.settings)}
-    room.start(known["speed"])
-    room.start(known["serving"])
-    room.wait(lambda: ready(room.context), "the service", READY_S)
+    start_layers(room)
     producer = room.job("produce", {"rate": spans.rate}, "producer")
     asker = room.job("poll", {"venue": venue, "symbol": symbol}, "client")
     room.wait(lambda: flows(room.context), "the first trades", READY_S)
@@ -67,6 +65,15 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     found = asker.finish()
     room.stop()
     return {**_figures(sent, found, marks), "cores": cores}
+
+
+def start_layers(room: Room) -> Child:
+    """Start the speed layer and the service, and wait until the service keeps its promise; the service's process."""
+    known = {service.name: service for service in services(room.context.settings)}
+    room.start(known["speed"])
+    serving = room.start(known["serving"])
+    room.wait(lambda: ready(room.context), "the service", READY_S)
+    return serving
 
 
 def ready(context: Context) -> bool:

@@ -21,10 +21,9 @@ import psutil
 
 from serving.guard.keys import KeyStore
 from stack.bench_house import House, Room
-from stack.bench_latency import flows, ready
+from stack.bench_latency import flows, ready, start_layers
 from stack.bench_trades import Trades
 from stack.context import CLOCK
-from stack.services import services
 
 READY_S = 90.0
 FILL_S = 6.0
@@ -52,10 +51,7 @@ def measure_overload(house: House, source: Trades, spans: OverloadSpans) -> dict
     """The figures; times in milliseconds."""
     room = house.room("overload")
     venue, symbol = source.instruments[source.busiest()]
-    known = {service.name: service for service in services(room.context.settings)}
-    room.start(known["speed"])
-    serving = room.start(known["serving"])
-    room.wait(lambda: ready(room.context), "the service", READY_S)
+    serving = start_layers(room)
     producer = room.job("produce", {"rate": 1000}, "producer")
     room.wait(lambda: flows(room.context), "the first trades", READY_S)
     time.sleep(FILL_S)

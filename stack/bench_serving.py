@@ -17,11 +17,10 @@ import numpy as np
 
 from serving.guard.keys import KeyStore
 from stack.bench_house import BenchError, House, Room
-from stack.bench_latency import ready
+from stack.bench_latency import start_layers
 from stack.bench_trades import Trades, fill
 from stack.context import CLOCK, Context
 from stack.rest import session
-from stack.services import services
 from versions.manifest import Manifest
 from views.bars import BARS
 from views.events import MAX_LINES
@@ -53,10 +52,8 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
     fill(context.log, context.names.trades, source, trades, MAX_LINES, CLOCK)
     room.job("batch").finish(tell=False)
     fill(context.log, context.names.trades, source, spans.hot_trades, MAX_LINES, CLOCK)
-    known = {service.name: service for service in services(context.settings)}
-    room.start(known["speed"])
-    room.start(known["serving"])
-    room.wait(lambda: ready(context) and _applied(context, source), "the service", READY_S)
+    start_layers(room)
+    room.wait(lambda: _applied(context, source), "the trades behind the cut", READY_S)
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
     _, key = KeyStore(context.settings.home).create("bench", "read", CLOCK.now_us())

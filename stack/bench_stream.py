@@ -13,9 +13,8 @@ import httpx
 import numpy as np
 
 from stack.bench_house import BenchError, House, Job, Room
-from stack.bench_latency import READY_S, flows, percentiles, ready
+from stack.bench_latency import READY_S, flows, percentiles, start_layers
 from stack.bench_trades import Trades
-from stack.services import services
 
 PROCESSES = ("broker", "speed", "serving", "producer", "client")
 SAMPLED = 10
@@ -38,10 +37,7 @@ def measure_stream(house: House, source: Trades, spans: StreamSpans) -> dict[str
     """Percentiles of each span in milliseconds, cores used, and memory of the serving process in megabytes."""
     room = house.room("stream")
     venue, symbol = source.instruments[source.busiest()]
-    known = {service.name: service for service in services(room.context.settings)}
-    room.start(known["speed"])
-    room.start(known["serving"])
-    room.wait(lambda: ready(room.context), "the service", READY_S)
+    start_layers(room)
     producer = room.job("produce", {"rate": spans.rate}, "producer")
     room.wait(lambda: flows(room.context), "the first trades", READY_S)
     time.sleep(spans.warm_s)
