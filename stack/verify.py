@@ -7,7 +7,7 @@ holds on a running system: the oracle walks a partition once and each answer is 
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,11 +131,27 @@ def verify(
     return proof
 
 
-def compare(answers: Iterable[Answer], log: Log, names: TopicNames, store: VersionStore, proof: Proof) -> None:
-    """Compare answers with the oracle, each at its own positions; adds to `proof`."""
+def compare(
+    answers: Iterable[Answer],
+    log: Log,
+    names: TopicNames,
+    store: VersionStore,
+    proof: Proof,
+    archives: Mapping[int, tuple[ArchiveFile, ...]] | None = None,
+) -> None:
+    """Compare answers with the oracle, each at its own positions; adds to `proof`.
+
+    `archives` are the archives of the answers' versions, if some of these may be retired by now.
+
+    Raises:
+        RetiredVersionError: an answer stands on a version that was retired, and there is no `archives`.
+    """
     groups: dict[tuple[int, tuple[ArchiveFile, ...]], list[Answer]] = defaultdict(list)
     for answer in answers:
-        archive = store.manifest(answer.version).archive if answer.version else ()
+        if archives is not None:
+            archive = archives[answer.version]
+        else:
+            archive = store.manifest(answer.version).archive if answer.version else ()
         imported = tuple(f for f in archive if f.start is None and f.partition == answer.partition)
         groups[answer.partition, imported].append(answer)
     for (partition, imported), group in groups.items():

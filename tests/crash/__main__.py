@@ -49,7 +49,7 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
             feeder.stop()
         seconds = time.monotonic() - began
         during = Proof()
-        compare(reader.answers, up.log, up.names, up.store, during)
+        compare(reader.answers, up.log, up.names, up.store, during, reader.archives)
         with Client(up.url) as client:
             after = verify(client, up.log, up.names, up.store)
         found = taken(up)

@@ -14,6 +14,7 @@ from stack.errors import ServiceError
 from stack.verify import Answer, Client
 from tests.crash.feeder import SYMBOLS, Feeder
 from tests.crash.up import Up
+from versions.manifest import ArchiveFile
 from views.interval import NAMED_INTERVALS
 
 ASK_S = 0.1
@@ -27,6 +28,7 @@ class Reader:
 
     def __init__(self, up: Up, feeder: Feeder, seed: int) -> None:
         self.answers: list[Answer] = []
+        self.archives: dict[int, tuple[ArchiveFile, ...]] = {0: ()}
         self.refused: list[str] = []
         self.backwards: list[str] = []
         self.level: list[float] = []
@@ -67,6 +69,8 @@ class Reader:
         query = {"venue": "soak", "symbol": symbol, "interval": interval.text, "start": start, "end": end}
         page = client.get("/v1/bars", **query, limit=10_000)
         about = page["answer"]
+        if about["version"] not in self.archives:  # it may be retired before its answers are compared
+            self.archives[about["version"]] = self._up.store.manifest(about["version"]).archive
         if about.get("refusal"):
             self.refused.append(about["refusal"])
         for text, at in about["applied"].items():
