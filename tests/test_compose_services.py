@@ -3,22 +3,28 @@
 Not here: what the file says (`test_compose.py`), images and containers, which need an engine.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from stack.broker import free_port
 from stack.health import CHECKS
 from tests.test_compose import PROGRAM, ROOT, load, own
 
 WAIT_S = 120
+METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 class Processes:
@@ -73,6 +79,23 @@ class Processes:
         assert "Traceback" not in run.stderr, run.stderr
         return run.returncode == 0
 
+    def figures(self, name: str) -> dict[str, float]:
+        """What the service shows to Prometheus: sample -> the sum over its labels."""
+        environ, setting = self.environ(name), {"serving": "SLACKWATER_PORT"}
+        port = environ[setting.get(name, f"SLACKWATER_{name.upper()}_METRICS_PORT")]
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
+        found: Counter[str] = Counter()
+        for family in text_string_to_metric_families(text):
+            assert family.name.startswith("python_") or f"`{family.name}" in METRICS, family.name
+            for sample in family.samples:
+                found[sample.name] += sample.value  # type: ignore[assignment]
+        return dict(found)
+
+    def logged(self, name: str) -> list[dict[str, Any]]:
+        """The lines of its log that are JSON."""
+        lines = (self._home / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     def wait(self, names: set[str], healthy: bool) -> None:
         """Until each was seen healthy, or not healthy, once."""
         deadline = time.monotonic() + WAIT_S
@@ -96,6 +119,11 @@ def test_the_services_become_healthy_and_cease_to_be(processes: Processes) -> No
         assert not processes.healthy(name) or name == "speed", name  # an empty log is behind nothing
         processes.start(name)
     processes.wait({*CHECKS}, healthy=True)
+    serving, speed, ingest = (processes.figures(name) for name in ("serving", "speed", "ingest"))
+    assert serving["slackwater_end_to_end_latency_seconds_count"] > 0 < serving["slackwater_speed_latency_seconds_sum"]
+    assert speed["slackwater_speed_records_total"] > 0 < speed["slackwater_speed_position_offset"]
+    assert ingest["slackwater_ingest_events_total"] > 0 < ingest["process_resident_memory_bytes"]
+    assert any(line["logger"] == "speed_layer.worker" and line["level"] == "INFO" for line in processes.logged("speed"))
     # Batch goes on: its marks are no trades, and they are what a stopped speed layer leaves undone.
     for name in ("ingest", "speed", "serving"):
         processes.stop(name)
