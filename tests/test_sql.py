@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses
 from serving.sql.routes import sql_query
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
+from serving.sql.spare import Spare
 from serving.sql.tables import tables_of, take_moment
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute, offsets
@@ -566,6 +568,38 @@ def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
         processes.close()
     assert (died.value.status, died.value.kind) == (422, "sql-engine")
     assert not processes.running
+
+
+def test_the_next_query_is_answered_by_a_process_that_waits(fresh: World) -> None:
+    processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
+    tables = tables_of(fresh.service, take_moment(fresh.service))
+
+    def waiting() -> psutil.Process:
+        (found,) = (one for one in psutil.Process().children() if one not in others)
+        return found
+
+    others = psutil.Process().children()
+    try:
+        for _ in range(2):
+            _, table = processes.ask("SELECT count(*) AS bars FROM bars_1m", 1, tables)
+            assert table is not None
+            first = waiting()
+            processes.ask("SELECT 1", 1, tables)
+            assert waiting() != first, "it was asked"
+            waiting().kill()  # another is started in its place
+            while waiting().status() != psutil.STATUS_ZOMBIE:
+                threading.Event().wait(0.01)
+    finally:
+        processes.close()
+    assert psutil.Process().children() == others
+
+
+def test_a_process_that_waits_ends_with_the_service(fresh: World) -> None:
+    spare = Spare(fresh.store.home)
+    process = spare.take()
+    assert process.communicate(timeout=60) == (b"", b"")  # its standard input ends
+    assert process.returncode == 0
+    spare.close()
 
 
 def test_what_runs_is_ended_when_the_service_stops(fresh: World) -> None:

@@ -1,12 +1,11 @@
 """Starts a process for each query and ends it: so many at once, so many waiting, so long.
 
-Not here: what runs in it (`serving.sql.program`).
+Not here: what runs in it (`serving.sql.program`), and how one is started ahead (`serving.sql.spare`).
 """
 
 import logging
 import signal
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -18,6 +17,7 @@ from serving.pool import Pool
 from serving.problems import ProblemError
 from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question
+from serving.sql.spare import Spare
 from serving.sql.tables import Tables
 
 _LOG = logging.getLogger("slackwater.sql")
@@ -31,7 +31,7 @@ class SqlProcesses:
     def __init__(self, home: Path, options: SqlOptions) -> None:
         self.options = options
         self.pool = Pool(options.running, options.waiting, options.deadline_s + _START_S)
-        self._home = home
+        self._spare = Spare(home)
         self._lock = Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
 
@@ -75,13 +75,11 @@ class SqlProcesses:
         with self._lock:
             for process in self._running:
                 process.kill()
+        self._spare.close()
         self.pool.close()
 
     def _run(self, data: bytes) -> tuple[int, bytes]:
-        command = [sys.executable, "-I", "-m", "serving.sql.program"]
-        process = subprocess.Popen(
-            command, cwd=self._home, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = self._spare.take()
         with self._lock:
             self._running.add(process)
         try:
@@ -92,6 +90,7 @@ class SqlProcesses:
         finally:
             with self._lock:
                 self._running.discard(process)
+            self._spare.prepare()
         if complained:
             _LOG.error("The process of a query said: %s", complained[-2_000:].decode(errors="replace"))
         return process.returncode, said

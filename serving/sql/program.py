@@ -93,7 +93,10 @@ class Outcome:
 def main() -> None:
     """Answer the question on stdin."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    question = Question(**orjson.loads(source.readline()))
+    line = source.readline()
+    if not line:  # it was started ahead, and the service ended without a question
+        return
+    question = Question(**orjson.loads(line))
     bound_time(question.time_s)
     given = {name: _read(source, size) for name, size in question.given.items()}
     outcome, result = _answered(question, given)
