@@ -2,21 +2,27 @@
 
     .venv-mutants/bin/python -m tests.mutation            every module below
     .venv-mutants/bin/python -m tests.mutation chain      one of them
+    .venv-mutants/bin/python -m tests.mutation --most 80 publish      80 of its mutants, drawn at random
 
 cosmic-ray (https://cosmic-ray.readthedocs.io) makes the mutants, in the files themselves, and puts each back: do not
 edit meanwhile. It ends with 1 where fewer than LEAST of a module's mutants are killed, and prints the survivors.
 """
 
+import argparse
 import os
+import random
 import shlex
 import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LEAST = 0.85
-PYTEST = ".venv/bin/python -m pytest -q -x -p no:randomly -p no:cacheprovider -n 0 "
+WARM = ".venv/bin/python -m tests.mutation.warm"
+PYTEST = "-q -x -p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning"
 
 MODULES = {
     "merge": ("views/merge.py", "tests/test_views.py tests/test_view_laws.py"),
@@ -39,16 +45,18 @@ name = "local"
 """
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Print a line a module, and its survivors."""
-    unknown = set(names) - MODULES.keys()
-    if unknown:
-        print(f"error: no module is named {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[[], *MODULES], metavar="MODULE", help=", ".join(MODULES))
+    parser.add_argument("--most", type=int, default=0, help="of each module, drawn at random (all)")
+    parser.add_argument("--seed", type=int, default=1, help="of the drawing")
+    given = parser.parse_args(arguments)
     weak = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names or MODULES:
-            killed, total, survivors = run(name, Path(folder))
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # that a test fails is enough
+    with tempfile.TemporaryDirectory() as folder, _warm(Path(folder) / "socket") as pytest:
+        for name in given.names or MODULES:
+            killed, total, survivors = run(name, Path(folder), pytest, given.most, given.seed)
             print(f"{name}: {MODULES[name][0]}: {killed} of {total} killed, {killed / total:.0%}", flush=True)
             print(survivors, flush=True)
             if killed < LEAST * total:
@@ -58,14 +66,27 @@ def main(names: list[str]) -> int:
     return 1 if weak else 0
 
 
-def run(name: str, folder: Path) -> tuple[int, int, str]:
+@contextmanager
+def _warm(path: Path) -> Iterator[str]:
+    """The command of pytest, beside the process that its runs are forked from."""
+    with subprocess.Popen([*WARM.split(), "serve", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        if server.stdout.readline() != b"ready\n":
+            raise RuntimeError("the process that imports the libraries ended")
+        yield f"{WARM} ask {path} {PYTEST} "
+        server.communicate()
+
+
+def run(name: str, folder: Path, pytest: str, most: int, seed: int) -> tuple[int, int, str]:
     """Killed, total, and what survived as differences."""
     path, tests = MODULES[name]
-    os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # that a test fails is enough
     config, session = folder / f"{name}.toml", folder / f"{name}.sqlite"
-    config.write_text(_CONFIG.format(path=path, command=PYTEST + tests), encoding="utf-8")
-    subprocess.run(shlex.split(PYTEST + tests), check=True, stdout=subprocess.DEVNULL)  # without a mutant all pass
+    config.write_text(_CONFIG.format(path=path, command=pytest + tests), encoding="utf-8")
+    if subprocess.run(shlex.split(pytest + tests), check=False).returncode:
+        sys.exit(f"error: without any mutant the tests of {name} fail:\n{(folder / 'socket.log').read_text('utf-8')}")
     _tool("cosmic-ray", "init", str(config), str(session), "--force")
+    if most:
+        _draw(session, most, seed)
     _tool("cosmic-ray", "exec", str(config), str(session))
     with sqlite3.connect(session) as found:
         outcomes = dict(found.execute("SELECT test_outcome, count(*) FROM work_results GROUP BY 1").fetchall())
@@ -75,6 +96,21 @@ def run(name: str, folder: Path) -> tuple[int, int, str]:
         total,
         _tool("cr-report", str(session), "--surviving-only", "--show-diff"),
     )
+
+
+def _draw(session: Path, most: int, seed: int) -> None:
+    """Leave so many of a session's mutants."""
+    with sqlite3.connect(session) as found:
+        jobs = [
+            job
+            for (job,) in found.execute(
+                "SELECT job_id FROM mutation_specs ORDER BY start_pos_row, start_pos_col, operator_name, occurrence"
+            )
+        ]
+        kept = set(random.Random(seed).sample(jobs, min(most, len(jobs))))
+        gone = [(job,) for job in jobs if job not in kept]
+        for table in ("mutation_specs", "work_items"):
+            found.executemany(f"DELETE FROM {table} WHERE job_id = ?", gone)
 
 
 def _tool(*command: str) -> str:
