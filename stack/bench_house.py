@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -87,7 +87,7 @@ class Job:
 
     def __init__(self, name: str, parameters: dict[str, Any], environ: dict[str, str]) -> None:
         self._name = name
-        command = [sys.executable, "-m", "stack.bench_jobs", name, json.dumps(parameters)]
+        command = [sys.executable, "-m", "stack.bench_jobs", name]
         self._process = subprocess.Popen(
             dying_with_parent(command),
             env=environ,
@@ -97,6 +97,10 @@ class Job:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        with suppress(BrokenPipeError):  # it ended already, and `finish` says so
+            self._process.stdin.write(json.dumps(parameters) + "\n")  # an argument may not be as long
+            self._process.stdin.flush()
 
     def finish(self, tell: bool = True) -> Any:
         """What it found. `tell` it to end, or wait until it does."""

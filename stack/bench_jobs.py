@@ -1,8 +1,8 @@
-"""The benchmark's own child processes: `python -m stack.bench_jobs <job> <parameters as JSON>`, settings as always.
+"""The benchmark's own child processes: `python -m stack.bench_jobs <job>`, settings as always.
 
-Each prints what it found as one line of JSON. Times are taken inside, after everything is imported: what is compared
-is the work. `produce`, `poll`, `ask` and `listen` go on until their standard input is closed. Not here: what a figure
-means (`bench_batch`, `bench_latency`).
+Each reads its parameters as a line of JSON and prints what it found as one. Times are taken inside, after everything is
+imported: what is compared is the work. `produce`, `poll`, `ask` and `listen` go on until their standard input is
+closed. Not here: what a figure means (`bench_batch`, `bench_latency`).
 """
 
 import http.client
@@ -317,4 +317,4 @@ JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
 
 if __name__ == "__main__":
     set_up_logging()
-    print(json.dumps(JOBS[sys.argv[1]](Context(from_environ(os.environ)), json.loads(sys.argv[2]))))
+    print(json.dumps(JOBS[sys.argv[1]](Context(from_environ(os.environ)), json.loads(sys.stdin.readline()))))

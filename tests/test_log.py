@@ -587,3 +587,23 @@ def test_a_closed_port_is_noticed_within_seconds_and_leaves_nothing_behind() -> 
     for _, _, _, seconds, threads in found:
         assert seconds < 10
         assert threads == 1
+
+
+@pytest.mark.broker
+def test_a_reader_that_gathers_waits_for_the_first_record_where_nothing_comes(log: KafkaLog, names: TopicNames) -> None:
+
+    create_topics(log, names, 1)
+    reader, writer = log.reader(names.trades, {0: 0}, gather_s=0.005), log.writer()
+    asked = reader._consumer._fetcher.config
+    try:
+        while asked["fetch_min_bytes"] != 1:
+            assert reader.poll(0.05) == []
+        writer.append(names.trades, 0, b"k", b"v").offset()
+        found = []
+        while not found:
+            found = reader.poll(0.5)
+        assert [record.value for record in found[0].records] == [b"v"]
+        assert asked["fetch_min_bytes"] > 1
+    finally:
+        reader.close()
+        writer.close()
