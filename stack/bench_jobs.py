@@ -234,6 +234,9 @@ def load(context: Context, given: Parameters) -> Parameters:
     """The clients of `bench_serving`."""
     from stack.load import Target, run_load
 
+    if hasattr(os, "sched_setaffinity"):
+        # Linux likes to wake a client on the core of who answered it: both would share one, and the other idles.
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     settings = context.settings
     headers = [(name, value) for name, value in given["headers"]]
     target = Target(settings.host, settings.port, given["paths"], headers)

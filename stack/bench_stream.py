@@ -19,6 +19,9 @@ from stack.bench_trades import Trades
 PROCESSES = ("broker", "speed", "serving", "producer", "client")
 SAMPLED = 10
 
+LATEST_S = 5.0
+"""How long after a span what was sent in it may still come; what does not is reported as lost."""
+
 
 class StreamSpans(NamedTuple):
     """How it is measured: trades a second, seconds before and within a span, how many clients and how many stuck."""
@@ -67,7 +70,7 @@ def _span(house: House, room: Room, job: Job, clients: int, spans: StreamSpans) 
     time.sleep(spans.span_s)
     ended, last_mb = time.time_ns(), house.watch.now_mb("serving")
     cores = {name: round((house.watch.cpu_s(name) - was) / spans.span_s, 2) for name, was in used.items()}
-    time.sleep(0.5)  # what was sent last comes
+    time.sleep(LATEST_S)
     found = job.finish()
     return {**found, "span": (began, ended), "cores": cores, "first_mb": round(first_mb), "last_mb": round(last_mb)}
 
