@@ -143,3 +143,8 @@ def test_many_files_on_many_threads_give_what_the_oracle_says(tmp_path: Path) ->
         assert rows_of(BARS, summariser.files(BARS, order)) == expected
     assert summariser.rows(BARS, events_table(events)) == expected
     summariser.close()
+
+
+def test_no_query_draws_a_progress_bar_into_what_a_command_prints() -> None:
+    with connect() as con:
+        assert con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)

@@ -28,6 +28,7 @@ def connect(threads: int = 0, memory_limit: str | None = None) -> duckdb.DuckDBP
     """
     con = duckdb.connect()
     con.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    con.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints as JSON
     con.execute("SET preserve_insertion_order = false")
     if threads:
         con.execute(f"SET threads = {int(threads)}")
