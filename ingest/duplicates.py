@@ -58,13 +58,12 @@ class DuplicateFilter:
         self._before_move = before_move
         self._partitions = len(log.bounds(topic))
         self.known = Known(self.partition_of, Inspector(store))
-        self._pointer = store.pointer()
+        self._pointer, manifest = store.pointer_and_manifest()
         self._looked_s = clock.elapsed_s()
         self._runs = IdRuns()
         self._read: set[StoredFile] = set()
         self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
-        manifest = store.pointed(self._pointer)
         self._stand_on(manifest)
         self._read_log(self._cut)
 

@@ -51,8 +51,8 @@ def restatements_command(context: Context, since: Point, cause: str | None, as_j
     The same as GET /v1/restatements.
     """
     store = context.store
-    pointer = store.pointer()
-    entries = ledger_of(store.pointed(pointer), store.moves.until(pointer.move))
+    pointer, manifest = store.pointer_and_manifest()
+    entries = ledger_of(manifest, store.moves.until(pointer.move))
     found = (
         row
         for entry in entries

@@ -251,6 +251,23 @@ def test_publishing_moves_the_pointer_to_the_manifests_bytes(store: VersionStore
     assert sorted(store.files.names(store.folder)) == ["1", "2", "current", "lock"]
 
 
+def test_a_version_that_is_removed_between_the_looks_at_the_pointer_and_at_it_is_no_damage(tmp_path: Path) -> None:
+    class Late(LocalFiles):
+        def read(self, path: Path) -> bytes:
+            if path == others.manifest_path(1) and path.exists():
+                publish(others, 1)
+                path.unlink()
+            return super().read(path)
+
+    others = VersionStore(tmp_path)
+    publish(others, 0)
+    pointer, manifest = VersionStore(tmp_path, Late()).pointer_and_manifest()
+    assert (pointer.version, manifest) == (2, others.manifest(2))
+    others.manifest_path(2).unlink()
+    with pytest.raises(PointerError, match="does not exist"):
+        others.pointer_and_manifest()
+
+
 # Numbers
 
 

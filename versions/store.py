@@ -73,7 +73,23 @@ class VersionStore:
         Raises:
             PointerError, ManifestError: either cannot be trusted.
         """
-        return self.pointed(self.pointer())
+        return self.pointer_and_manifest()[1]
+
+    def pointer_and_manifest(self) -> tuple[Pointer, Manifest | None]:
+        """The pointer and what it names, both of one moment; None for version 0.
+
+        Raises:
+            PointerError, ManifestError: either cannot be trusted.
+        """
+        pointer = self.pointer()
+        while True:
+            try:
+                return pointer, self.pointed(pointer)
+            except PointerError:
+                again = self.pointer()
+                if again == pointer:
+                    raise
+                pointer = again  # it moved, and what it named was retired and removed, between the two looks
 
     def pointed(self, pointer: Pointer) -> Manifest | None:
         """The manifest that a pointer names, None for version 0: for those who read the pointer once.

@@ -1,3 +1,6 @@
 """Seeds that broke something once; they always run. Seed -> what it found."""
 
-KEPT: dict[int, str] = {}
+KEPT: dict[int, str] = {
+    1027: "a door read the pointer, and the manifest only after that version was retired and removed",
+    1402: "a rollback to a version whose writer was killed before it synced the manifest",
+}

@@ -24,7 +24,7 @@ LEAST_PER_SEED = {
     "versions": 1.5,
     "versions checked": 1.5,
     "versions retired": 0.1,
-    "deltas removed": 0.15,
+    "deltas removed": 0.1,
     "files removed": 1.0,
     "candidates": 0.25,
     "promotions": 0.06,

@@ -197,6 +197,10 @@ class World:
             elif path.name == "current":
                 pointed = decode_pointer(data).version
                 self.trace.count("rollbacks", pointed < self.pointed)
+                if pointed not in self.manifests:  # its writer died before the sync, and it was turned to since
+                    whole = (path.parent / str(pointed) / "manifest.json").read_bytes()
+                    self.manifests[pointed] = decode_manifest(whole)
+                    checks.check_version(self, self.manifests[pointed])
                 to = self.manifests[pointed]
                 first = to.candidate and pointed not in self.promoted
                 assert not first or to.parent == self.pointed, f"candidate {pointed} took the place of {self.pointed}"
