@@ -591,7 +591,7 @@ def test_the_next_query_is_answered_by_a_process_that_waits(fresh: World) -> Non
                 threading.Event().wait(0.01)
     finally:
         processes.close()
-    assert psutil.Process().children() == others
+    assert not set(psutil.Process().children()) - set(others)
 
 
 def test_a_process_that_waits_ends_with_the_service(fresh: World) -> None:
