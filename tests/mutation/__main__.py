@@ -30,7 +30,7 @@ MODULES = {
     "cut": ("event_log/mark.py", "tests/test_batch_run.py -m 'not broker and not crash'"),
     "cells": ("speed_layer/tiling.py", "tests/test_speed.py tests/test_hand_off.py -m 'not broker and not crash'"),
     "chain": ("event_log/chain.py", "tests/test_chain.py"),
-    "pointer": ("versions/pointer.py", "tests/test_versions.py"),
+    "pointer": ("versions/pointer.py", "tests/test_versions.py tests/test_rollback.py"),
     "publish": ("versions/store.py", "tests/test_versions.py tests/test_rollback.py"),
 }
 
