@@ -101,18 +101,26 @@ class BatchReader:
         shards = sorted({each.partition for s in symbols for each in self.instruments.get((venue, s), ())})
         return [file for shard in shards for file in self._files.get((view.name, level, shard), ())]
 
-    def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-        """The bars, in order of start and key."""
-        level = coarsest_published(want.interval)
+    def bounds(self, want: Want) -> tuple[int, int]:
+        """[low, high), both bar starts: what is asked, without what lies before the first event or behind the last."""
         known = self.instruments.get((want.venue, want.symbol), ())
+        if not known:
+            return want.low, want.low
+        low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
+        high = want.interval.floor(max(found.last_start for found in known)) + want.interval.us
+        return low, high if want.high is None else min(high, want.high)
+
+    def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
+        """The bars, in order of start and key. A part of `searched` microseconds is known to hold too few."""
+        level = coarsest_published(want.interval)
         paths = [str(self._home / file.path) for file in self.files(want)]
         if not paths:
             return []
-        low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
-        high = want.interval.floor(max(found.last_start for found in known)) + want.interval.us
         rows: list[Row] = []
-        for window in windows(want, low, high if want.high is None else min(high, want.high)):
-            query, values = _select(want, *window, paths, want.interval != level)
+        for low, high in windows(want, *self.bounds(want)):
+            if high - low <= searched:
+                continue
+            query, values = _select(want, low, high, paths, want.interval != level)
             rows = rows_of(want.view, cursor.sql(query, params=values).to_arrow_table())
             if len(rows) >= want.limit:
                 break
@@ -158,7 +166,9 @@ class BatchReader:
         self._con.close()
 
 
-def whole_bars(inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+def whole_bars(
+    inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0
+) -> list[Row]:
     """The bars, if their files are whole before they are read and after.
 
     Raises:
@@ -166,9 +176,22 @@ def whole_bars(inspector: Inspector, batch: BatchReader, want: Want, cursor: duc
     """
     files = batch.files(want)
     inspector.check(files)
-    rows = batch.bars(want, cursor)
+    rows = batch.bars(want, cursor, searched)
     inspector.check(files)
     return rows
+
+
+def whole_range(inspector: Inspector, batch: BatchReader, want: Range, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+    """The rows of a range in order of start and key, if their files are whole before they are read and after.
+
+    Raises:
+        DamagedFileError: one is not; whatever was read is not used.
+    """
+    files = batch.range_files(want)
+    inspector.check(files)
+    rows = rows_of(want.view, batch.range_states(want, want.view.state_schema.empty_table(), cursor))
+    inspector.check(files)
+    return sorted(rows, key=lambda row: (row.start, row.key)) if len(want.view.key) > 2 else rows
 
 
 def sandbox(paths: Iterable[str], threads: int, memory_limit: str = READ_MEMORY) -> duckdb.DuckDBPyConnection:
@@ -186,7 +209,7 @@ def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
 
     A file is sorted by key and start, so a narrow part is read without the rest.
     """
-    span = 2 * want.limit * want.interval.us
+    span = (want.limit + want.limit // 4 + 1) * want.interval.us
     while span < high - low:
         yield (high - span, high) if want.newest_first else (low, low + span)
         span *= 16

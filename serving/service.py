@@ -91,8 +91,8 @@ class Service:
         self.metrics = Metrics(self.clock)
         latency = Latency(self.metrics.registry, self.clock)
         self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s, latency)
-        self.row_cache = RowCache(self.options.kept_rows)
         self.inspector = Inspector(store)
+        self.row_cache = RowCache(self.inspector, self.options.kept_rows)
         self.watch = VersionsWatch(
             log, names.trades, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
@@ -100,7 +100,7 @@ class Service:
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.exports = Pool(1, self.options.exports, self.options.deadline_s)
-        self.rows = BatchRows(self.pool, self.row_cache, self.inspector)
+        self.rows = BatchRows(self.pool, self.row_cache)
         self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
         self.feed.changed = self.watch.changed = self.hub.wake
         self.as_of = AsOf(store, views, self.watch, names.trades)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from event_log.cell import Cell
-from serving.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Want, whole_bars
+from serving.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Want
 from serving.ends import Ends
 from serving.merge import first, merge_rows
 from serving.pool import Pool
 from serving.problems import out_of_memory, unreadable
 from serving.row_cache import RowCache
 from versions.errors import DamagedFileError
-from versions.inspector import Inspector
 from versions.manifest import Instrument
 from views.interval import CLOSED_AFTER_US, Interval
 from views.merge import State
@@ -26,20 +25,19 @@ from views.view import View
 class BatchRows:
     """Reads batch rows: nothing where nothing can be, kept results at once, DuckDB in the pool for the rest."""
 
-    def __init__(self, pool: Pool, cache: RowCache, inspector: Inspector) -> None:
+    def __init__(self, pool: Pool, cache: RowCache) -> None:
         self._pool = pool
-        self._inspector = inspector
         self._cache = cache
 
     async def read(self, batch: BatchReader, want: Want) -> list[Row]:
         """The rows of `want`. Raises ProblemError behind the deadline or when too many wait."""
         if batch.nothing(want):
             return []
-        known = self._cache.get(batch.version, want)
+        known = self._cache.get(batch, want)
         if known is not None:
             return known
         cursor = batch.cursor()
-        read = partial(whole_bars, self._inspector, batch, want, cursor)
+        read = partial(self._cache.read, batch, want, cursor)
         try:
             rows = await self._pool.run(read, cursor.interrupt)
         except (DamagedFileError, *UNREADABLE) as error:
@@ -47,7 +45,6 @@ class BatchRows:
         except OUT_OF_MEMORY as error:
             raise out_of_memory() from error
         cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
-        self._cache.put(batch.version, want, rows)
         return rows
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from event_log.clock import Clock
 from event_log.errors import LogError, TopicMissingError
 from event_log.log import Log
-from serving.batch import BatchReader, whole_bars
+from serving.batch import BatchReader
 from serving.candidates import Candidates, Choice, NothingWholeError
 from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
@@ -38,8 +38,6 @@ _LOG = logging.getLogger("slackwater.serving")
 LOOK_EVERY_S = 1.0
 STALE_LOOK_S = 10.0
 RETRY_EVERY_S = 10.0
-WARMED = 32
-"""Batch reads asked lately that are made on a new version before it is served."""
 
 
 class VersionsWatch:
@@ -248,11 +246,11 @@ class VersionsWatch:
     def _warm(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.version == snapshot.version:
             return
-        for asked in self._rows.recent(self.snapshot.version, WARMED):
+        for asked in self._rows.recent(self.snapshot.version):
             want = asked._replace(view=snapshot.views[asked.view.name])
             if not snapshot.batch.nothing(want):
                 with snapshot.batch.cursor() as cursor:
-                    self._rows.put(snapshot.version, want, whole_bars(self._inspector, snapshot.batch, want, cursor))
+                    self._rows.read(snapshot.batch, want, cursor)
 
     def _say(self, refusals: tuple[str, ...]) -> None:
         if refusals and refusals != self._said:

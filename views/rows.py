@@ -7,6 +7,7 @@ round at 28 digits without a word.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from views.errors import ViewError
@@ -57,9 +58,12 @@ def _integers(column: pa.ChunkedArray) -> list[int]:
 
 def decimal_integers(column: pa.Array) -> list[int]:
     """The integers of a decimal128 array without nulls, in units of its scale."""
-    data = memoryview(column.buffers()[1])
-    at = range(column.offset * 16, (column.offset + len(column)) * 16, 16)
-    return [int.from_bytes(data[i : i + 16], "little", signed=True) for i in at]
+    words = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
+    low, high = words[0::2], words[1::2]
+    if np.array_equal(high, low >> 63):  # all fit in 64 bits
+        small: list[int] = low.tolist()
+        return small
+    return [(above << 64) | below for above, below in zip(high.tolist(), low.view(np.uint64).tolist(), strict=True)]
 
 
 def decimal_array(values: list[int], kind: pa.DataType) -> pa.Array:

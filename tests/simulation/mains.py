@@ -139,7 +139,7 @@ def new_service(world: "World") -> Service:
     """A service whose batch reads are made at once."""
     service = Service(world.log, world.names, world.store, world.views, world.clock, ServingOptions(poll_s=0.0))
     service.pool = InlinePool()  # type: ignore[assignment]
-    service.rows = BatchRows(service.pool, service.row_cache, service.inspector)
+    service.rows = BatchRows(service.pool, service.row_cache)
     return service
 
 
