@@ -94,7 +94,3 @@ def _failed(error: SlackwaterError) -> int:
 
 def _plain(text: str) -> str:
     return text.replace("[", r"\[")
-
-
-if __name__ == "__main__":
-    run()

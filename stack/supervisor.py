@@ -46,7 +46,7 @@ class Child:
         self._started_s = time.monotonic()
         self.starts += 1
         self._process = subprocess.Popen(
-            dying_with_parent([sys.executable, "-m", "stack.cli", *self.service.arguments]),
+            dying_with_parent([sys.executable, "-m", "stack", *self.service.arguments]),
             env={**os.environ, **self._environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

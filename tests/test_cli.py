@@ -35,7 +35,7 @@ COMMANDS = dict(commands())
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A real process of the program."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SLACKWATER_", "KAFKA_"))} | environ
-    command = [sys.executable, "-m", "stack.cli", *arguments]
+    command = [sys.executable, "-m", "stack", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
@@ -118,3 +118,11 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
     assert findings["Versions"]["verdict"] == "bad"
     assert findings["Kafka"]["verdict"] == "bad"
     assert findings["Kafka"]["advice"]
+
+
+def test_a_program_does_without_pandas_and_an_importer_of_its_rooms_does_not() -> None:
+    pytest.importorskip("pandas")
+    rooms = "import batch_layer.run, serving.run, speed_layer.run, pyarrow, sys; pyarrow.array([1])"
+    for first, there in (("import stack.__main__", False), ("import stack.cli", True)):
+        text = f"{first}; {rooms}; assert ('pandas' in sys.modules) is {there}"
+        subprocess.run([sys.executable, "-c", text], check=True, timeout=120, capture_output=True)

@@ -205,7 +205,7 @@ def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house
     once.write_bytes(b"\n".join(lines))
     twice.write_bytes(b"\n".join([*lines, *lines, house.line(5, "7")]))
     with subprocess.Popen(
-        [sys.executable, "-m", "stack.cli", "ingest", "-"], cwd=ROOT, env=house.world.environ(), stdin=subprocess.PIPE
+        [sys.executable, "-m", "stack", "ingest", "-"], cwd=ROOT, env=house.world.environ(), stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         try:

@@ -189,7 +189,7 @@ def test_the_program_logs_an_error_as_json_where_that_is_asked_for(tmp_path: Pat
     command = [
         sys.executable,
         "-m",
-        "stack.cli",
+        "stack",
         "--log-format",
         "json",
         "--home",

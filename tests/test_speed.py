@@ -543,7 +543,7 @@ def test_two_workers_at_once_and_shares_of_partitions_do_no_harm(kafka: World) -
 @pytest.mark.broker
 def test_a_killed_process_loses_and_doubles_nothing(kafka: World) -> None:
     for turn in range(2):
-        with program(kafka, "stack.cli", "speed", "run") as process:
+        with program(kafka, "stack", "speed", "run") as process:
             before = kafka.log.bounds(kafka.names.deltas)
             kafka.produce(400)
             settle(lambda before=before: kafka.log.bounds(kafka.names.deltas) != before)  # type: ignore[misc]

@@ -324,7 +324,7 @@ def test_a_process_says_its_figures_on_its_page_and_at_its_end(kafka: World, mon
     port = free_port()
     monkeypatch.setenv("SLACKWATER_SPEED_METRICS_PORT", str(port))
     kafka.produce(30)
-    with program(kafka, "stack.cli", "speed", "run", "--json") as process:
+    with program(kafka, "stack", "speed", "run", "--json") as process:
         settle(kafka.reached)
         assert "slackwater_speed_readers_rebuilt_total 0" in _page(port)
         process.send_signal(signal.SIGTERM)

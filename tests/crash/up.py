@@ -21,9 +21,9 @@ from versions.store import VersionStore
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "speed": "stack.cli speed run",
-    "batch": "stack.cli batch run",
-    "serving": "stack.cli serve",
+    "speed": "stack speed run",
+    "batch": "stack batch run",
+    "serving": "stack serve",
     "broker": "kafka.Kafka",
 }
 
@@ -52,7 +52,7 @@ class Up:
 
     def start(self, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
         """A process of `slackwater` with these settings."""
-        command = [sys.executable, "-m", "stack.cli", *arguments]
+        command = [sys.executable, "-m", "stack", *arguments]
         return subprocess.Popen(command, cwd=ROOT, env=self.environ, **pipes)
 
     def ready(self) -> bool:
