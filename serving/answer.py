@@ -7,6 +7,7 @@ that did not change since the last request is not finished again.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from operator import add
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,9 +19,10 @@ from views.merge import State, finisher
 from views.rows import Row
 from views.view import View
 
-KEPT_BARS = 16_384
+KEPT_BARS = 65_536
 """Encoded bars that are kept per view and form of answer."""
 
+_CLOSED, _OPEN = b',"closed":true}', b',"closed":false}'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -91,13 +93,11 @@ def bar_encoder(view: View, form: Form) -> Callable[[tuple[str, ...], int, State
 def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], more: list[dict[str, Any]]) -> bytes:
     """A JSON array of bars. `more` holds further fields of each bar; it may be empty."""
     encode = bar_encoder(view, form)
-    found = []
-    for i, bar in enumerate(bars):
-        start = orjson.dumps(bar_fields(view, form, bar))[:-1] if isinstance(bar, Gap) else encode(*bar)
-        tail = b',"closed":true' if closed[i] else b',"closed":false'
-        rest = b"," + orjson.dumps(more[i])[1:] if more else b"}"
-        found.append(start + tail + rest)
-    return b"[" + b",".join(found) + b"]"
+    starts = [orjson.dumps(bar_fields(view, form, bar))[:-1] if type(bar) is Gap else encode(*bar) for bar in bars]
+    tails = [_CLOSED if shut else _OPEN for shut in closed]
+    if more:
+        tails = [tail[:-1] + b"," + orjson.dumps(each)[1:] for tail, each in zip(tails, more, strict=True)]
+    return b"[" + b",".join(map(add, starts, tails)) + b"]"
 
 
 def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:

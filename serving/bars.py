@@ -146,7 +146,8 @@ class BarsRoute:
     async def _page(self, query: BarsQuery, ground: Ground, bars: list[Bar], following: str | None) -> Page:
         source, view, look = self._source(query, ground), ground.view, query.look
         closed_to = source.closed_to(query.interval)
-        closed = [bar.start <= closed_to[query.venue, bar.key[1]] for bar in bars]
+        limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
+        closed = [bar.start <= limits[bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars) if query.explain else []
         about = ground.about()
 

@@ -3,13 +3,14 @@
     batch       one run over the trades: the batch view, of which cold ranges are read
     speed       more trades behind the cut: what a hot answer merges
     hot         one question again and again, when nothing changes and while 1,000 trades a second come in
-    cold        each question another one, so that no answer and no batch rows are kept of it
+    cold        each question another one, so that no answer is kept; how many had to read files is counted
     export      every bar of a venue at 1 s, as one Arrow stream
 
 Every request carries a key. The clients run in one process on the same cores (`stack.load`); their share is given.
 """
 
 import random
+import re
 import time
 from typing import Any, NamedTuple
 
@@ -72,7 +73,9 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
     producer.finish()
     for text in ("1m", "1h", "1d"):
         paths = _cold_paths(manifest, parse_interval(text), spans.cold_paths)
+        read = _reads(context)
         found[f"cold {text}"] = load(f"cold {text}", paths, spans.cold_connections)
+        found[f"cold {text}"]["read_files"] = _reads(context) - read
     exported = _export(house, room, manifest, key)
     room.stop()
     return {"trades": trades, "rate": spans.rate, "load": found, "export": exported}
@@ -116,6 +119,16 @@ def _applied(context: Context, source: Trades) -> bool:
             if response.headers.get("Slackwater-Lag-Records") != "0":
                 return False
     return True
+
+
+def _reads(context: Context) -> int:
+    """How many answers needed rows that were not kept, so far."""
+    with session(context) as client:
+        text = client.get("/metrics").text
+    found = re.search(r'^slackwater_row_cache_requests_total{result="miss"} (\d+)', text, re.MULTILINE)
+    if found is None:
+        raise BenchError("The service does not count its reads.")
+    return int(found[1])
 
 
 def _cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]:
@@ -172,6 +185,8 @@ def serving_lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
             what = f"{what}: {found['rate']:,} trades/s come in"
         measured = f"{span['per_s']:,}/s, p50 {span['p50']}, p99 {span['p99']}, max {span['max']:.0f} ms"
         cores = f"cores: service {span['serving_cores']}, load {span['load_cores']}"
+        if "read_files" in span:
+            cores = f"{cores}; {span['read_files']:,} read files"
         lines.append((what, f"{measured}; {cores}", _ASKED.get(name, "")))
     each = found["export"]
     measured = f"{each['rows_per_s']:,} rows/s, best of three {each['best_rows_per_s']:,}; first bytes in"

@@ -202,5 +202,6 @@ def test_the_service_is_measured_hot_cold_and_as_an_export() -> None:
     assert len(found["load"]) == 7
     for span in found["load"].values():
         assert span["per_s"] > 0 and 0 < span["p50"] <= span["p99"] <= span["max"]
+    assert all(("read_files" in span) == name.startswith("cold") for name, span in found["load"].items())
     assert found["export"]["bars"] > 100
     assert len(serving_lines(found)) == 8

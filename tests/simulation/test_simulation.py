@@ -8,7 +8,7 @@ import pytest
 from batch_layer.compute import run_pipeline
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
-from serving.batch import BatchReader, Want
+from serving.batch import BatchReader, Range, Want
 from tests.simulation.kept_seeds import KEPT
 from tests.simulation.light import LightReader, compute_with, light
 from tests.simulation.report import Report, run_seed
@@ -17,7 +17,7 @@ from views.bars import BARS
 from views.interval import PUBLISHED_INTERVALS
 from views.rows import rows_of
 
-SEEDS = 60
+SEEDS = 200
 BLOCK = 20
 
 
@@ -85,6 +85,10 @@ def test_the_light_reader_gives_the_rows_of_the_real_one(grown: World) -> None:
                 rows = real.bars(want, real.cursor())
                 assert rows == stand_in.bars(want, stand_in.cursor())
                 compared += len(rows)
+            span = Range(BARS, venue, (symbol,), interval, rows[0].start, rows[-1].start)
+            nothing = BARS.state_schema.empty_table()
+            states = [each.range_states(span, nothing, each.cursor()) for each in (real, stand_in)]
+            assert states[0].to_pylist() == states[1].to_pylist()
     real.close()
     assert compared
 
