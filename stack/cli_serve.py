@@ -2,13 +2,15 @@
 
 import functools
 import gc
+import os
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from event_log.kafka_log import KafkaLog
+from slackwater.tracing import TRACES
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
 from stack.output import console, emit, examples, json_option
 from views.registry import DEFINITIONS
@@ -54,6 +56,15 @@ def run_command(context: Context, as_json: bool) -> None:
         run(_settings(context, stall_s=settings.stall_seconds), on_restart=count)
     facts = {"pipelines": restarts, **FIGURES.counts()}
     emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End now. Beam's idle threads outlive a pipeline, and DuckDB's binding would print a page of what they hold."""
+    TRACES.stop()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 @speed.command(

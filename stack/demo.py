@@ -80,7 +80,8 @@ def run_demo(context: Context, seconds: int | None, as_json: bool) -> bool:
     if as_json:
         print(json.dumps({"proof": proof_facts(proof), "versions": len(state.versions), "records": state.records}))
     else:
-        console.print(f"{len(state.versions)} versions were published while trades flowed.")
+        published = "1 version was" if len(state.versions) == 1 else f"{len(state.versions)} versions were"
+        console.print(f"{published} published while trades flowed.")
         show_proof(proof)
     return proof.holds
 

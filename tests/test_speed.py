@@ -552,5 +552,7 @@ def test_a_killed_process_loses_and_doubles_nothing(kafka: World) -> None:
             else:
                 settle(kafka.reached)
                 process.terminate()
-                assert process.wait(60) == 0
+                said = process.communicate(timeout=60)[0].decode().splitlines()
+                assert process.returncode == 0
+                assert said[-1].startswith("ended: 1 pipelines"), "its last word, without what libraries have to say"
     kafka.check_chain()
