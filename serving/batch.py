@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -145,10 +146,14 @@ class BatchReader:
         if not sources:
             return want.view.state_schema.empty_table()
         source = f"({' UNION ALL '.join(sources)})"
-        if len(sources) + len(paths) > 2 or speed.num_rows or coarsest_published(want.interval) != want.interval:
+        if speed.num_rows or coarsest_published(want.interval) != want.interval or self._split(want):
             source = f"({merge_sql(want.view, source, want.interval)})"
         states = cursor.sql(f"SELECT {columns} FROM {source}", params=values).to_arrow_table()
         return _ordered(states, ("start", *want.view.key[1:]))
+
+    def _split(self, want: Range) -> bool:
+        """Whether the bars of one instrument lie in several files."""
+        return any(len(self._stored(want.view, want.venue, (s,), want.interval)) > 1 for s in want.symbols)
 
     def range_rows(self, want: Range, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
@@ -217,11 +222,18 @@ def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
 
 
 def _ordered(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The table in the order of these columns. Rows of one instrument and one file mostly come so."""
+    """The table in the order of these columns, a number and texts. Rows of one instrument and one file come so."""
     starts = table.column(names[0]).to_numpy()
     if (starts[1:] > starts[:-1]).all():
         return table
-    return table.take(pc.sort_indices(table, [(name, "ascending") for name in names]))
+    # By ranks: Arrow compares texts, which takes ten times as long.
+    ranks = [_ranks(table.column(name)) for name in names[1:]]
+    return table.take(pa.array(np.lexsort((*reversed(ranks), starts))))
+
+
+def _ranks(texts: pa.ChunkedArray) -> Any:
+    """The place of each text among all of them in their order, equal for equal ones."""
+    return pc.index_in(texts, pa.array(sorted(texts.unique().to_pylist()), texts.type)).to_numpy()
 
 
 def _select(want: Want, low: int, high: int, paths: list[str], merge: bool) -> tuple[str, list[Any]]:
