@@ -268,6 +268,33 @@ def test_a_version_that_is_removed_between_the_looks_at_the_pointer_and_at_it_is
         others.pointer_and_manifest()
 
 
+def test_what_the_pointer_and_a_retirement_stand_on_is_durable_whoever_was_killed_before_its_sync(
+    tmp_path: Path,
+) -> None:
+    """A killed writer leaves files that are there and may be gone after a power cut (seed 3336 of the soak)."""
+    calls: list[tuple[str, str]] = []
+
+    class Told(LocalFiles):
+        def sync(self, path: Path) -> None:
+            calls.append(("sync", path.relative_to(store.folder).as_posix()))
+            super().sync(path)
+
+        def replace(self, path: Path, data: bytes, private: bool = False) -> None:
+            calls.append(("replace", path.relative_to(store.folder).as_posix()))
+            super().replace(path, data, private)
+
+    store = VersionStore(tmp_path, Told())
+    publish(store, 0)
+    publish(store, 1)
+    calls.clear()
+    store.move(1, 0, "test", "back")
+    assert calls[0] == ("sync", "1/manifest.json") and calls[-1] == ("replace", "current")
+    calls.clear()
+    with store.locked():
+        store.retire(2, 0)
+    assert calls == [("sync", "current"), ("replace", "2/retired.json")]
+
+
 # Numbers
 
 

@@ -27,7 +27,7 @@ PYTEST = "-q -x -p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAsser
 MODULES = {
     "merge": ("views/merge.py", "tests/test_views.py tests/test_view_laws.py"),
     "serving-merge": ("serving/merge.py", "tests/test_serving_answers.py tests/test_serving_bars.py"),
-    "cut": ("event_log/mark.py", "tests/test_batch_run.py -m 'not broker and not crash'"),
+    "cut": ("event_log/mark.py", "tests/test_mark.py tests/test_batch_run.py -m 'not broker and not crash'"),
     "cells": ("speed_layer/tiling.py", "tests/test_speed.py tests/test_hand_off.py -m 'not broker and not crash'"),
     "chain": ("event_log/chain.py", "tests/test_chain.py"),
     "pointer": ("versions/pointer.py", "tests/test_versions.py tests/test_rollback.py"),

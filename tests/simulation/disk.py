@@ -23,6 +23,7 @@ class SimFiles(LocalFiles):
         self._home = home
         self._random = random
         self._durable: set[Path] = set()
+        self._before: dict[Path, bytes | None] = {}  # what a power cut may bring back
         self._locks: dict[Path, Program] = {}
         self._holders: dict[Path, Program | None] = {}
 
@@ -41,7 +42,7 @@ class SimFiles(LocalFiles):
         self._pause("write", path)
         path.write_bytes(data)
         self._pause("fsync", path)
-        self._durable.add(path)
+        self._keep(path)
         self.written.append((path, data))
         self._scheduler.trace.note("  created", data)
 
@@ -50,10 +51,13 @@ class SimFiles(LocalFiles):
         temporary = path.with_name(f"{path.name}.tmp")
         temporary.write_bytes(data)
         self._pause("rename", path)
+        before = path.read_bytes() if path in self._durable else None
+        self._before.setdefault(path, before)
         temporary.replace(path)
         self.written.append((path, data))
-        self._durable.add(path)
         self._scheduler.trace.note("  replaced", data)
+        self._pause("fsync the folder of", path)
+        self._keep(path)
 
     def make_folder(self, path: Path) -> None:
         self._pause("mkdir", path)
@@ -88,7 +92,7 @@ class SimFiles(LocalFiles):
 
     def sync(self, path: Path) -> None:
         self._pause("sync", path)
-        self._durable.add(path)
+        self._keep(path)
 
     def stamp(self, path: Path) -> Stamp:
         """By content; no turn, since those who ask go through sets, in no order that a seed could repeat."""
@@ -109,10 +113,22 @@ class SimFiles(LocalFiles):
         finally:
             self._locks.pop(path, None)
 
+    def _keep(self, path: Path) -> None:
+        self._durable.add(path)
+        self._before.pop(path, None)
+
     def power_cut(self) -> None:
-        """Every program is dead already; what was not durable is gone, torn or, by luck, there."""
+        """Every program is dead already; what was not durable is gone, torn or, by luck, there, or as it was before."""
         self._locks.clear()
         self._holders.clear()
+        for path, before in self._before.items():
+            if path.exists() and self._random.random() < 0.5:
+                if before is None:
+                    path.unlink()
+                else:
+                    path.write_bytes(before)
+            self._durable.add(path)
+        self._before.clear()
         for path in sorted(self._home.rglob("*")):
             if not path.is_file() or path in self._durable or path.suffix == ".lock":
                 continue

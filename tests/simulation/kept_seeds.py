@@ -3,4 +3,5 @@
 KEPT: dict[int, str] = {
     1027: "a door read the pointer, and the manifest only after that version was retired and removed",
     1402: "a rollback to a version whose writer was killed before it synced the manifest",
+    3336: "a power cut after a rollback to such a version",
 }

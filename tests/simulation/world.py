@@ -344,7 +344,9 @@ class World:
         kinds = [program.kind for program in self.programs if program.running]
         for program in list(self.programs):
             self.end(program)
+        self._take_versions()
         self.files.power_cut()
+        self.pointed = self.store.pointer().version  # it may be where it was before
         self.trace.count("power cuts")
         for kind in kinds:
             self._restart(kind)
