@@ -154,6 +154,10 @@ def test_a_cell_may_begin_off_the_grid_and_a_reset_begins_at_the_next_line_or_ma
     assert shown(list(tiler.add(slices(log, 5, 9)[0]))) == [(6, 8, [7])]
     tiler.reset(4)
     assert shown(list(tiler.add(slices(log, 4, 9)[0]))) == [(4, 6, [4, 5]), (6, 8, [7])]
+    tiler.reset(8)
+    assert list(tiler.add(slices(log, 8, 9)[0])) == []
+    piece = tiler.open()
+    assert piece is not None and shown([piece]) == [(8, 9, [8])], "another line"
     assert Tiler(3).open() is None
 
 

@@ -31,7 +31,7 @@ MODULES = {
     "cells": ("speed_layer/tiling.py", "tests/test_speed.py tests/test_hand_off.py -m 'not broker and not crash'"),
     "chain": ("event_log/chain.py", "tests/test_chain.py"),
     "pointer": ("versions/pointer.py", "tests/test_versions.py tests/test_rollback.py"),
-    "publish": ("versions/store.py", "tests/test_versions.py tests/test_rollback.py"),
+    "publish": ("versions/store.py", "tests/test_versions.py tests/test_rollback.py tests/test_candidate.py"),
 }
 
 _CONFIG = """[cosmic-ray]

@@ -51,7 +51,7 @@ class SimFiles(LocalFiles):
         temporary = path.with_name(f"{path.name}.tmp")
         temporary.write_bytes(data)
         self._pause("rename", path)
-        before = path.read_bytes() if path in self._durable else None
+        before = path.read_bytes() if path in self._durable and path.exists() else None
         self._before.setdefault(path, before)
         temporary.replace(path)
         self.written.append((path, data))
@@ -127,7 +127,7 @@ class SimFiles(LocalFiles):
                     path.unlink()
                 else:
                     path.write_bytes(before)
-            self._durable.add(path)
+        self._durable.update(path for path in self._before if path.exists())
         self._before.clear()
         for path in sorted(self._home.rglob("*")):
             if not path.is_file() or path in self._durable or path.suffix == ".lock":
