@@ -70,6 +70,11 @@ class Source:
     ) -> list[Row]:
         """The first (or last) `limit` bars of [low, high), both bar starts, in order."""
         batch = await self.batch_bars(instrument, interval, low, high, limit, newest_first, after)
+        if len(batch) == limit:  # of the speed layer's bars, those on the far side of these would be cut off
+            if newest_first:
+                low = max(low, batch[0].start)
+            else:
+                high = batch[-1].start + interval.us
         speed = [
             Row(key, start, state)
             for ends in self.ends.values()
