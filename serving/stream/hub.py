@@ -120,9 +120,9 @@ class Hub:
 
     def leave(self, name: str, client: Client) -> None:
         """A client is no more."""
+        self.ended[client.ended.kind if client.ended else "gone"] += 1  # first: who counts the streams may ask why
         self._views[name].leave(client)
         del self._cut[client]
-        self.ended[client.ended.kind if client.ended else "gone"] += 1
 
     def take(self, name: str, client: Client) -> bytes:
         """The next bytes for a client; empty if there are none now."""
