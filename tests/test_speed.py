@@ -18,7 +18,7 @@ import pytest
 from event_log.cell import Cell, encode_key, encode_value, lane_of
 from event_log.errors import AppendError, PositionLostError, TopicMismatchError, TopicRecreatedError
 from event_log.kafka_log import KafkaLog
-from event_log.log import Headers, Slice
+from event_log.log import Headers, Record, Slice
 from event_log.mark import MARK_HEADER
 from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from event_log.names import TopicNames
@@ -112,6 +112,23 @@ def test_cells_without_rows_exist(log: MemoryLog) -> None:
     tiler = Tiler(0)
     assert shown(list(tiler.add(slices(log, 0, 9)[0]))) == [(0, 4, []), (4, 8, [])]
     assert shown([piece for piece in [tiler.open()] if piece]) == [(8, 9, [])]
+
+
+@pytest.mark.usefixtures("log")
+def test_a_cell_says_when_the_log_took_its_last_record_and_0_where_it_has_none() -> None:
+    # offsets  0 1 2 3 4     8
+    # log      e e . . .     .
+    # cells    [- - - -)[- >  [- >
+    records = [Record(at, ms, b"k", line(at), ()) for at, ms in ((0, 10), (1, 20))]
+    tiler, said = Tiler(0), []
+    for found in (Slice(0, 0, 2, records), Slice(0, 2, 4, []), Slice(0, 4, 5, [])):
+        said += [(piece.start, piece.upto, piece.appended_ms) for piece in tiler.add(found)]
+        said += [(piece.start, piece.upto, piece.appended_ms) for piece in [tiler.open()] if piece]
+    assert said == [(0, 2, 20), (0, 4, 20), (4, 5, 0)]
+    tiler.reset(8)
+    assert list(tiler.add(Slice(0, 8, 9, []))) == []
+    piece = tiler.open()
+    assert piece is not None and piece.appended_ms == 0
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7])

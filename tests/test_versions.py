@@ -268,6 +268,22 @@ def test_a_version_that_is_removed_between_the_looks_at_the_pointer_and_at_it_is
         others.pointer_and_manifest()
 
 
+def test_a_pointer_that_moved_back_between_the_looks_is_looked_at_again(tmp_path: Path) -> None:
+    class Late(LocalFiles):
+        def read(self, path: Path) -> bytes:
+            if path == others.manifest_path(2) and path.exists():
+                others.files.replace(others.folder / "current", first)
+                path.unlink()
+            return super().read(path)
+
+    others = VersionStore(tmp_path)
+    publish(others, 0)
+    first = others.files.read(others.folder / "current")
+    publish(others, 1)
+    pointer, manifest = VersionStore(tmp_path, Late()).pointer_and_manifest()
+    assert (pointer.version, manifest) == (1, others.manifest(1))
+
+
 def test_what_the_pointer_and_a_retirement_stand_on_is_durable_whoever_was_killed_before_its_sync(
     tmp_path: Path,
 ) -> None:
