@@ -7,7 +7,6 @@ that did not change since the last request is not finished again.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from operator import add
 from typing import Any, NamedTuple
 
 import orjson
@@ -97,7 +96,7 @@ def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], mor
     tails = [_CLOSED if shut else _OPEN for shut in closed]
     if more:
         tails = [tail[:-1] + b"," + orjson.dumps(each)[1:] for tail, each in zip(tails, more, strict=True)]
-    return b"[" + b",".join(map(add, starts, tails)) + b"]"
+    return b"[" + b",".join([start + tail for start, tail in zip(starts, tails, strict=True)]) + b"]"
 
 
 def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:

@@ -6,9 +6,9 @@ partitions. The database of a version may open those files and nothing else, and
 Not here: deadlines and the bound on concurrent reads (`serving.pool`), and kept results (`serving.row_cache`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import numpy as np
@@ -22,6 +22,8 @@ from views.rows import Row, rows_of
 from views.session import connect, files_sql
 from views.sql import bounds_sql, merge_sql
 from views.view import View
+
+_T = TypeVar("_T")
 
 READ_MEMORY = "1GB"
 """What the reads of one database may take together."""
@@ -171,31 +173,31 @@ class BatchReader:
         self._con.close()
 
 
+def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], _T]) -> _T:
+    """What `read` gives, if these files are whole before it and after.
+
+    Raises:
+        DamagedFileError: one is not; whatever was read is not used.
+    """
+    files = list(files)
+    inspector.check(files)
+    found = read()
+    inspector.check(files)
+    return found
+
+
 def whole_bars(
     inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0
 ) -> list[Row]:
-    """The bars, if their files are whole before they are read and after.
-
-    Raises:
-        DamagedFileError: one is not; whatever was read is not used.
-    """
-    files = batch.files(want)
-    inspector.check(files)
-    rows = batch.bars(want, cursor, searched)
-    inspector.check(files)
-    return rows
+    """The bars, from whole files. Raises DamagedFileError."""
+    return whole(inspector, batch.files(want), lambda: batch.bars(want, cursor, searched))
 
 
 def whole_range(inspector: Inspector, batch: BatchReader, want: Range, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The rows of a range in order of start and key, if their files are whole before they are read and after.
-
-    Raises:
-        DamagedFileError: one is not; whatever was read is not used.
-    """
-    files = batch.range_files(want)
-    inspector.check(files)
-    rows = rows_of(want.view, batch.range_states(want, want.view.state_schema.empty_table(), cursor))
-    inspector.check(files)
+    """The rows of a range in order of start and key, from whole files. Raises DamagedFileError."""
+    nothing = want.view.state_schema.empty_table()
+    states = whole(inspector, batch.range_files(want), lambda: batch.range_states(want, nothing, cursor))
+    rows = rows_of(want.view, states)
     return sorted(rows, key=lambda row: (row.start, row.key)) if len(want.view.key) > 2 else rows
 
 

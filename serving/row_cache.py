@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain
+from operator import attrgetter
 from threading import Lock
 from typing import NamedTuple
 
@@ -28,6 +29,9 @@ MOST_BLOCKS = 64
 
 KEPT_WANTS = 32
 """Questions asked lately; they are read from a new version before it is served."""
+
+
+_start = attrgetter("start")
 
 
 class Block(NamedTuple):
@@ -171,7 +175,3 @@ def _within(want: Want, low: int, high: int, blocks: list[list[Row]]) -> list[Ro
     if want.after:
         rows = [row for row in rows if row.start > want.low or row.key[2:] > want.after]
     return rows[-want.limit :] if want.newest_first else rows[: want.limit]
-
-
-def _start(row: Row) -> int:
-    return row.start

@@ -11,6 +11,7 @@ the first part cuts the connection, so that no client takes a part for the whole
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import orjson
 import pyarrow as pa
@@ -19,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.answer import bars_schema
-from serving.batch import OUT_OF_MEMORY, UNREADABLE, Range
+from serving.batch import OUT_OF_MEMORY, UNREADABLE, Range, whole
 from serving.ends import Ends
 from serving.formats.coding import IDENTITY, choose_coding, compressor
 from serving.formats.encoders import encoder
@@ -161,11 +162,8 @@ class Export:
         if batch is None:
             # The database of the version merges; its files are not read.
             return self._ground.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
-        files = batch.range_files(want)
-        self._service.inspector.check(files)  # before it is read and after, as for every read
-        states = batch.range_states(want, speed, self._cursor)
-        self._service.inspector.check(files)
-        return states
+        read = partial(batch.range_states, want, speed, self._cursor)
+        return whole(self._service.inspector, batch.range_files(want), read)
 
     def _speed_rows(self, want: Range) -> Iterator[Row]:
         for ends in self._source.ends.values():
