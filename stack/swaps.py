@@ -9,6 +9,7 @@ Publications are cheap so that there are many of them; each is waited for until 
 """
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ SYMBOLS = ("S0", "S1", "S2", "S3", "S4", "S5")
 INTERVALS = tuple(parse_interval(text) for text in ("1s", "5m", "1h"))
 NEWER_EVERY = 5
 """Swaps between two trades that arrive meanwhile."""
+
+_BARS_ANSWERED = re.compile(r'^slackwater_requests_total\{route="/v1/bars",[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 class Swaps(NamedTuple):
@@ -66,7 +69,9 @@ def run_swaps(plan: Swaps, quiet: bool) -> dict[str, Any]:
         room.wait(lambda: _serves(room, bases[-1].version) and _caught_up(room), "the service", READY_S)
         asked = _asked(feed)
         given = {"paths": asked, **plan._asdict()}
+        before = _answered(room)
         clients = room.job("ask", given, "clients")
+        room.wait(lambda: _answered(room) > before, "the clients' first answers", READY_S)
         began = CLOCK.elapsed_s()
         published = _swap(room, plan.swaps, bases, feed)
         seconds = CLOCK.elapsed_s() - began
@@ -181,6 +186,12 @@ def _serves(room: Room, version: int) -> bool:
     except httpx.HTTPError:
         return False
     return found.status_code == httpx.codes.OK and found.json()["version"] == version
+
+
+def _answered(room: Room) -> int:
+    """How many questions for bars the service has answered so far."""
+    text = httpx.get(f"{room.context.url}/metrics", timeout=5.0).text
+    return sum(int(float(count)) for count in _BARS_ANSWERED.findall(text))
 
 
 def _caught_up(room: Room) -> bool:
