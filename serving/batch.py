@@ -181,9 +181,10 @@ def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], 
     """
     files = list(files)
     inspector.check(files)
-    found = read()
-    inspector.check(files)
-    return found
+    try:
+        return read()
+    finally:
+        inspector.check(files)  # what DuckDB raises of a file that was damaged meanwhile may be any of its errors
 
 
 def whole_bars(

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from event_log.errors import LogError
 from serving.answer import document, time_json
 from serving.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
-from serving.batch import OUT_OF_MEMORY, UNREADABLE
+from serving.batch import OUT_OF_MEMORY, UNREADABLE, whole
 from serving.cursor import Cursor, decode_cursor
 from serving.ground import Ground, Grounds
 from serving.log_trades import log_trades, runs_of
@@ -117,11 +117,8 @@ class TradesRoute:
     ) -> list[Trade]:
         files = reader.files(ground.partitions)
         try:
-            stored = [entry.file for entry in files]
-            self._service.inspector.check(stored)  # a flipped bit mostly reads back without an error
-            trades = reader.trades(files, want, database)
-            self._service.inspector.check(stored)
-            return trades
+            stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
+            return whole(self._service.inspector, stored, partial(reader.trades, files, want, database))
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(ground.snapshot.version) from error
         except OUT_OF_MEMORY as error:

@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import duckdb
 import pytest
 
+from serving.batch import whole
 from serving.candidates import Candidates
 from stack.oracle import Oracle
 from tests.profiles import PROFILE
@@ -132,6 +134,25 @@ def test_the_damages_are_as_many_as_promised(world: World) -> None:
     assert sum(len(list(flips(kind, data))) for kind, data in sizes.items()) >= (5000 if MORE > 1 else 3000)
     assert all(len(list(cuts(kind, data))) >= 120 for kind, data in sizes.items())
     assert len(list(cuts("manifest", sizes["manifest"]))) == len(sizes["manifest"])
+
+
+def test_a_file_that_is_damaged_while_it_is_read_is_said_to_be_damaged_whatever_the_read_says(world: World) -> None:
+    path, stored = the_file(world, "1s")
+    good = path.read_bytes()
+    inspector = Inspector(world.store)
+
+    def read() -> int:
+        with duckdb.connect() as con:
+            rows = con.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()
+            path.write_bytes(b"short")  # DuckDB's error for this is none of those for a file that is gone
+            return len(rows) + len(con.sql(f"SELECT * FROM read_parquet('{path}')").fetchall())
+
+    assert stored is not None
+    with pytest.raises(DamagedFileError, match=path.name) as caught:
+        whole(inspector, [stored], read)
+    assert isinstance(caught.value.__context__, duckdb.InvalidInputException)
+    path.write_bytes(good)
+    inspector.check([stored])
 
 
 @pytest.mark.parametrize("kind", KINDS)
