@@ -192,7 +192,8 @@ class World:
 
     def chain(self, cut: Mapping[int, int], view: View = BARS) -> tuple[list[Row], dict[int, int], bool]:
         """The rows of the chain from `cut` on as a fresh reader finds it, its end per partition, and `complete`."""
-        chains = read_chains(self.log, self.names, (view,), self.topic_id, dict.fromkeys(cut, 0))
+        bounds = self.log.bounds(self.names.deltas)  # what lies below was expired
+        chains = read_chains(self.log, self.names, (view,), self.topic_id, {p: bounds[p].start for p in cut})
         rows: list[Row] = []
         applied = dict(cut)
         for p, at in cut.items():
