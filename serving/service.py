@@ -99,7 +99,7 @@ class Service:
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
-        self.exports = Pool(1, self.options.exports, self.options.deadline_s)
+        self.exports = Pool(2, 2 * self.options.exports, self.options.deadline_s)  # each reads while it encodes
         self.rows = BatchRows(self.pool, self.row_cache)
         self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
         self.feed.changed = self.watch.changed = self.hub.wake

@@ -1,7 +1,7 @@
 """`slackwater bench`: throughput, latency and memory on this machine, each part on a broker and a home of its own.
 
-Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency`, `bench_stream`, `bench_overload`), what
-is written about it (`bench_table`). docs/benchmarks.md says what each figure means.
+Not here: how a part is measured (`bench_batch`, `bench_speed`, `bench_latency` and so on), what is written about it
+(`bench_table`). docs/benchmarks.md says what each figure means.
 """
 
 import platform
@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from stack.bench_batch import measure_batch
+from stack.bench_export import EXPORT_BARS, measure_export
 from stack.bench_house import House
 from stack.bench_latency import SPANS, Spans, measure_latency
 from stack.bench_overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
@@ -34,6 +35,7 @@ class Plan:
     per_record: int = 50
     spans: Spans = SPANS
     serving: ServingSpans = SERVING_SPANS
+    export_bars: int = EXPORT_BARS
     overload: OverloadSpans = OVERLOAD_SPANS
     streams: StreamSpans = STREAM_SPANS
 
@@ -54,6 +56,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
         "latency": lambda house: measure_latency(house, source, plan.spans),
         "serving": lambda house: measure_serving(house, source, trades, plan.serving),
+        "export": lambda house: measure_export(house, source, plan.export_bars),
         "overload": lambda house: measure_overload(house, source, plan.overload),
         "stream": lambda house: measure_stream(house, source, plan.streams),
     }

@@ -1,10 +1,9 @@
-"""The benchmark of the REST service: answers from memory, cold ranges, and an export, each by clients in a process.
+"""The benchmark of the REST service: answers from memory and cold ranges, each by clients in a process.
 
     batch       one run over the trades: the batch view, of which cold ranges are read
     speed       more trades behind the cut: what a hot answer merges
     hot         one question again and again, when nothing changes and while 1,000 trades a second come in
     cold        each question another one, so that no answer is kept; how many had to read files is counted
-    export      every bar of a venue at 1 s, as one Arrow stream
 
 Every request carries a key. The clients run in one process on the same cores (`stack.load`); their share is given.
 """
@@ -76,9 +75,8 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
         read = _reads(context)
         found[f"cold {text}"] = load(f"cold {text}", paths, spans.cold_connections)
         found[f"cold {text}"]["read_files"] = _reads(context) - read
-    exported = _export(house, room, manifest, key)
     room.stop()
-    return {"trades": trades, "rate": spans.rate, "load": found, "export": exported}
+    return {"trades": trades, "rate": spans.rate, "load": found}
 
 
 class _Loads:
@@ -143,30 +141,6 @@ def _cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]
     return paths
 
 
-def _export(house: House, room: Room, manifest: Manifest, key: str) -> dict[str, Any]:
-    """The best and the median of three exports of the venue with most instruments."""
-    venues = [each.venue for each in manifest.instruments]
-    venue = max(venues, key=venues.count)
-    symbols = sorted({each.symbol for each in manifest.instruments if each.venue == venue})
-    house.say(f"serving: export of {len(symbols)} instruments")
-    query = f"venue={venue}&symbol={','.join(symbols)}&interval=1s&limit=all&format=arrow"
-    given = {"path": f"/v1/{BARS.name}?{query}", "headers": {"Authorization": f"Bearer {key}"}}
-    used = house.watch.cpu_s("serving")
-    runs = [room.job("export", given).finish(tell=False) for _ in range(3)]
-    used = house.watch.cpu_s("serving") - used
-    runs.sort(key=lambda run: float(run["seconds"]))
-    best, median = runs[0], runs[1]
-    return {
-        "bars": median["rows"],
-        "mb": round(median["bytes"] / 1e6),
-        "rows_per_s": round(median["rows"] / median["seconds"]),
-        "best_rows_per_s": round(best["rows"] / best["seconds"]),
-        "first_ms": round(median["first_s"] * 1e3, 1),
-        "serving_cpu_s": round(used / len(runs), 2),
-        "client_cpu_s": round(median["cpu_s"], 2),
-    }
-
-
 _ASKED = {
     "latest 100 bars": "at least 4,000/s, p99 at most 25 ms",
     "500 bars of a range": "at least 2,000/s, p99 at most 60 ms",
@@ -188,14 +162,4 @@ def serving_lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         if "read_files" in span:
             cores = f"{cores}; {span['read_files']:,} read files"
         lines.append((what, f"{measured}; {cores}", _ASKED.get(name, "")))
-    each = found["export"]
-    measured = f"{each['rows_per_s']:,} rows/s, best of three {each['best_rows_per_s']:,}; first bytes in"
-    cpu = f"CPU: service {each['serving_cpu_s']}, client {each['client_cpu_s']} s"
-    lines.append(
-        (
-            f"Arrow export of {each['bars']:,} bars, {each['mb']:,} MB",
-            f"{measured} {each['first_ms']:.0f} ms; {cpu}",
-            "at least 1,000,000 rows/s, first bytes in 50 ms",
-        )
-    )
     return lines

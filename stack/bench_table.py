@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from stack.bench_export import export_lines
 from stack.bench_serving import serving_lines
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -33,6 +34,8 @@ def figures(results: Results) -> list[Line]:
         lines += _latency(results["latency"])
     if "serving" in results:
         lines += serving_lines(results["serving"])
+    if "export" in results:
+        lines += export_lines(results["export"])
     if "overload" in results:
         lines += _overload(results["overload"])
     if "stream" in results:
@@ -42,7 +45,7 @@ def figures(results: Results) -> list[Line]:
 
 def memory(results: Results) -> list[tuple[str, str, str]]:
     """Part, process, peak memory."""
-    parts = (part for part in ("batch", "speed", "latency", "serving", "stream", "overload") if part in results)
+    parts = [part for part in results if part != "machine"]
     return [(part, name, f"{mb:,} MB") for part in parts for name, mb in results[part]["peak_mb"].items()]
 
 

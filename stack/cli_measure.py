@@ -12,6 +12,8 @@ from stack.verify import Client, Proof
 from stack.verify import verify as run_verify
 from views.interval import NAMED_INTERVALS, parse_interval
 
+BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "overload")
+
 
 @click.command(
     epilog=examples("slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
@@ -87,9 +89,9 @@ def show_proof(proof: Proof) -> None:
 
 
 @click.command(
-    epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench --json")
+    epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench export --json")
 )
-@click.argument("parts", nargs=-1, type=click.Choice(["batch", "speed", "latency", "serving", "stream", "overload"]))
+@click.argument("parts", nargs=-1, type=click.Choice(BENCH_PARTS))
 @click.option(
     "--trades",
     default=30_000_000,
@@ -102,7 +104,7 @@ def bench(parts: tuple[str, ...], trades: int, as_json: bool) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
     from stack.bench import run_bench
 
-    results = run_bench(parts or ("batch", "speed", "latency", "serving", "stream", "overload"), trades, quiet=as_json)
+    results = run_bench(parts or BENCH_PARTS, trades, quiet=as_json)
     emit(as_json, results, lambda: None)
 
 

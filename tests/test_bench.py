@@ -21,12 +21,15 @@ from event_log.kafka_log import KafkaLog
 from event_log.log import Record
 from stack import bench_table
 from stack.bench import Plan, run_bench
+from stack.bench_export import export_lines, spread
 from stack.bench_latency import Spans
 from stack.bench_overload import OverloadSpans
 from stack.bench_serving import ServingSpans, serving_lines
 from stack.bench_stream import StreamSpans
 from stack.bench_trades import Trades
 from views.events import MAX_LINES
+
+pytestmark = pytest.mark.timeout(1800)  # four parts are measured before the first test looks at them
 
 TRADES = 20_000
 TINY = Plan(
@@ -79,6 +82,18 @@ def test_the_repeated_sample_is_valid_unique_and_in_the_past(trades: Trades, per
     sizes = Counter(np.bincount(table.column("offset").to_numpy()).tolist())
     short = sum(number for lines, number in sizes.items() if lines != per_record)
     assert short <= 2 * len(trades.instruments)  # at most the last of an instrument in a pass
+
+
+def test_spread_out_each_trade_is_a_bar(trades: Trades) -> None:
+    thin = Trades(spread(trades.loop))
+    count = thin.loop.events.num_rows + 1_000
+    found = list(thin.records(count, MAX_LINES, NOW_US))
+    table = decode([Record(0, NOW_US // 1000, None, load.value, ()) for load in found]).table
+    rows = table.select(["venue", "symbol", "trade_id", "time"]).to_pylist()
+    assert len(rows) == len({(row["venue"], row["symbol"], row["trade_id"]) for row in rows}) == count
+    assert len({(row["venue"], row["symbol"], row["time"] // 1_000_000) for row in rows}) == count
+    assert Counter((row["venue"], row["symbol"]) for row in rows).keys() == set(trades.instruments)
+    assert max(row["time"] for row in rows) < NOW_US
 
 
 def test_records_stand_in_order_of_their_last_trade(trades: Trades) -> None:
@@ -194,7 +209,7 @@ def test_a_document_without_the_marks_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.broker
 @pytest.mark.crash
-def test_the_service_is_measured_hot_cold_and_as_an_export() -> None:
+def test_the_service_is_measured_hot_and_cold() -> None:
     spans = ServingSpans(
         hot_trades=5_000, hot_connections=4, cold_connections=2, warm_s=0.5, span_s=1.0, cold_paths=500
     )
@@ -203,5 +218,13 @@ def test_the_service_is_measured_hot_cold_and_as_an_export() -> None:
     for span in found["load"].values():
         assert span["per_s"] > 0 and 0 < span["p50"] <= span["p99"] <= span["max"]
     assert all(("read_files" in span) == name.startswith("cold") for name, span in found["load"].items())
-    assert found["export"]["bars"] > 100
-    assert len(serving_lines(found)) == 8
+    assert len(serving_lines(found)) == 7
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_an_export_is_measured_over_as_many_bars_as_were_asked_for() -> None:
+    found = run_bench(("export",), 0, quiet=True, plan=replace(TINY, export_bars=5_000))["export"]
+    assert found["bars"] >= 5_000 and found["rows_per_s"] > 0 and found["first_ms"] > 0
+    ((what, _, _),) = export_lines(found)
+    assert f"{found['bars']:,} bars" in what

@@ -178,7 +178,8 @@ EXPORTS = [
 def test_an_export_is_all_pages(world: World, monkeypatch: pytest.MonkeyPatch, of: str, query: str) -> None:
     """In parts of a few rows, so that a window is sparse, dense and too large in turn."""
     monkeypatch.setattr(export, "FIRST_ROWS", 2)
-    monkeypatch.setattr(export, "PART_ROWS", 6)
+    monkeypatch.setattr(export, "WINDOW_ROWS", 6)
+    monkeypatch.setattr(export, "PART_ROWS", 4)
     monkeypatch.setattr(export, "ROWS_PER_LOCK", 3)
     expected = world.bars(f"{query}&limit=10000" + ("" if "start" in query else "&start=0"))
     response = world.get(f"/v1/bars?venue=x&{query}&limit=all&format={of}")
@@ -396,7 +397,8 @@ async def parts_of(world: World, query: str, between: Any) -> list[bytes]:
 
 def test_an_export_is_of_one_moment(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "FIRST_ROWS", 2)
-    monkeypatch.setattr(export, "PART_ROWS", 6)
+    monkeypatch.setattr(export, "WINDOW_ROWS", 6)
+    monkeypatch.setattr(export, "PART_ROWS", 4)
     expected = own.get("/v1/bars?venue=x&symbol=BTC&interval=1s&limit=all&format=ndjson").content
 
     def more() -> None:
@@ -418,7 +420,8 @@ def test_an_export_that_fails_half_way_is_cut_not_ended(
     own: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(export, "FIRST_ROWS", 2)
-    monkeypatch.setattr(export, "PART_ROWS", 6)
+    monkeypatch.setattr(export, "WINDOW_ROWS", 6)
+    monkeypatch.setattr(export, "PART_ROWS", 4)
 
     def damage() -> None:
         for file in own.store.manifest(1).views:
@@ -454,7 +457,8 @@ def test_exports_are_bounded_and_give_their_place_back(own: World) -> None:
 def test_a_client_sees_that_an_export_was_cut(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real socket: the chunks end without the last one, which is what no HTTP client takes for an end."""
     monkeypatch.setattr(export, "FIRST_ROWS", 2)
-    monkeypatch.setattr(export, "PART_ROWS", 6)
+    monkeypatch.setattr(export, "WINDOW_ROWS", 6)
+    monkeypatch.setattr(export, "PART_ROWS", 4)
     given = export.table_of_typed
 
     def damaged(*arguments: Any) -> pa.Table:

@@ -31,25 +31,23 @@ class _Sink(io.RawIOBase):
     """A file that is only written; what was written is taken out, and the position goes on."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._position = 0
+        self._written = io.BytesIO()
+        self._taken = 0
 
     def writable(self) -> bool:
         return True
 
     def tell(self) -> int:
-        return self._position
+        return self._taken + self._written.tell()
 
     def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._position += len(part)
-        return len(part)
+        return self._written.write(data)
 
     def take(self) -> bytes:
         """What was written since the last time."""
-        found = b"".join(self._parts)
-        self._parts.clear()
+        found = self._written.getvalue()  # not another copy of it, as long as nothing more is written there
+        self._written = io.BytesIO()
+        self._taken += len(found)
         return found
 
 

@@ -1,17 +1,20 @@
-"""An export: all bars of a range as one stream (`limit=all`), in memory bounded by a part of it.
+"""An export: all bars of a range as one stream (`limit=all`), in memory bounded by some parts of it.
 
     [low ............................. high)     the range, at one moment: one snapshot, one end of each chain
-    [w0)[  w1  )[      w2       )[ ...           windows; each is read, merged, finished and encoded in the pool
+    [w0)[  w1  )[      w2       )[ ...           windows; each is read and merged in one call of the pool
+    [p )[p )[p )[p )[ ...                        parts; each is finished and encoded in another
 
 The first window is small, so that the first bytes come soon; then each holds about as many rows, however dense bars
-are. While one is sent the next one is read, and no more: a client that reads slowly is waited for. What fails behind
-the first part cuts the connection, so that no client takes a part for the whole.
+are, and enough of them that few groups of rows in a file are read for two windows. While a window is encoded the next
+one is read, while a part is sent the next one is encoded, and no more: a client that reads slowly is waited for. What
+fails behind the first part cuts the connection, so that no client takes a part for the whole.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -27,7 +30,6 @@ from serving.formats.encoders import encoder
 from serving.formats.table import table_of_typed
 from serving.ground import Ground
 from serving.page import described, fact_headers
-from serving.pool import Pool
 from serving.problems import ProblemError, out_of_memory, unreadable
 from serving.query import BarsQuery
 from serving.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
@@ -39,7 +41,10 @@ from versions.errors import DamagedFileError
 from views.finished import finish_table
 from views.rows import Row, table_of
 
+_T = TypeVar("_T")
+
 FIRST_ROWS = 2_000
+WINDOW_ROWS = 131_072
 PART_ROWS = 65_536
 ROWS_PER_LOCK = 1_000
 """Bars of the speed layer that are read while the feed waits."""
@@ -84,6 +89,7 @@ class Exporter:
         try:
             first = await export.part()
         except BaseException:
+            await export.close()
             self.release()
             raise
         return _Exported(export, first, headers, self)
@@ -106,23 +112,45 @@ class Export:
         self._encoder = encoder(query.look.of, query.look.schema(self._schema))
         self._compressor = None if coding == IDENTITY else compressor(coding)
         self._cursor = ground.snapshot.batch.cursor()
+        self._windows = self._states()
         self._parts = self._read()
 
     async def part(self) -> bytes | None:
         """The next bytes; None behind the last. Raises ProblemError."""
-        pool: Pool = self._service.exports
-        return await pool.run(lambda: next(self._parts, None), self._cursor.interrupt)
+        return await anext(self._parts, None)
 
-    def _read(self) -> Iterator[bytes]:
+    async def close(self) -> None:
+        """End what is being read ahead."""
+        await self._parts.aclose()
+
+    async def _read(self) -> AsyncGenerator[bytes]:
+        ahead = asyncio.create_task(self._next_window())
         try:
-            for states in self._states():
-                yield self._packed(self._encoder.add(self._table(states)))
-            rest = self._packed(self._encoder.end())
-            yield rest + (self._compressor.end() if self._compressor else b"")
+            while (states := await ahead) is not None:
+                ahead = asyncio.create_task(self._next_window())
+                for at in range(0, states.num_rows, PART_ROWS):
+                    yield await self._run(partial(self._encoded, states.slice(at, PART_ROWS)))
+            yield await self._run(self._end)
+        finally:
+            await _dismiss(ahead)
+
+    async def _next_window(self) -> pa.Table | None:
+        try:
+            return await self._run(lambda: next(self._windows, None), self._cursor.interrupt)
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(self._ground.snapshot.version) from error
         except OUT_OF_MEMORY as error:
             raise out_of_memory() from error
+
+    async def _run(self, call: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:
+        return await self._service.exports.run(call, interrupt)
+
+    def _encoded(self, states: pa.Table) -> bytes:
+        return self._packed(self._encoder.add(self._table(states)))
+
+    def _end(self) -> bytes:
+        rest = self._packed(self._encoder.end())
+        return rest + (self._compressor.end() if self._compressor else b"")
 
     def _packed(self, data: bytes) -> bytes:
         return self._compressor.add(data) if self._compressor else data
@@ -143,15 +171,16 @@ class Export:
             if states.num_rows:
                 yield states
             low = want.high
-            bars = max(1, min(4 * bars, bars * PART_ROWS // max(1, states.num_rows)))
+            bars = max(1, min(4 * bars, bars * WINDOW_ROWS // max(1, states.num_rows)))
 
     def _window(self, low: int, high: int) -> Range:
         """The window, or a smaller one where it was chosen in a sparse range and holds too many rows."""
         query = self._query
         want = Range(self._source.view, query.venue, query.symbols, query.interval, low, high)
         batch = self._source.batch
-        while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * PART_ROWS:
-            if batch.range_rows(want, self._cursor) <= 4 * PART_ROWS:
+        while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * WINDOW_ROWS:
+            count = partial(batch.range_rows, want, self._cursor)
+            if whole(self._service.inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
                 break
             want = want._replace(high=low + bars // 4 * query.interval.us)
         return want
@@ -200,33 +229,45 @@ def _rows(ends: Ends, key: tuple[str, ...], want: Range) -> Iterator[Row]:
 
 
 class _Exported(StreamingResponse):
-    """Sends an export, reading one part ahead."""
+    """Sends an export, encoding one part ahead."""
 
     def __init__(self, export: Export, first: bytes | None, headers: dict[str, str], exporter: Exporter) -> None:
-        super().__init__(self._parts(export, first), 200, headers)
+        self._export = export
         self._exporter = exporter
+        self._sent = self._parts(first)
+        super().__init__(self._sent, 200, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._exporter.release()
+            try:
+                await self._sent.aclose()
+                await self._export.close()
+            finally:
+                self._exporter.release()
 
-    @staticmethod
-    async def _parts(export: Export, part: bytes | None) -> AsyncIterator[bytes]:
+    async def _parts(self, part: bytes | None) -> AsyncGenerator[bytes]:
         ahead: asyncio.Task[bytes | None] | None = None
         try:
             while part is not None:
-                ahead = asyncio.create_task(export.part())
+                ahead = asyncio.create_task(self._export.part())
                 yield part
                 part = await ahead
         except ProblemError as error:  # a document of its own would stand in the middle of the stream
             raise ExportCutError(f"An export was cut: {error.detail}") from error
         finally:
             if ahead is not None:
-                ahead.cancel()
-                await asyncio.wait({ahead})
+                await _dismiss(ahead)
+
+
+async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
+    """Nobody waits for it any more, nor for what it raises."""
+    ahead.cancel()
+    await asyncio.wait({ahead})
+    if not ahead.cancelled():
+        ahead.exception()
 
 
 def _etag(query: BarsQuery, ground: Ground, source: Source, coding: str) -> str:
