@@ -20,6 +20,9 @@ def page(document: dict[str, Any]) -> str:
             for method, facts in methods.items():
                 if tag["name"] in facts["tags"]:
                     parts.append(operation(document, path, method, facts))
+    parts.append("## Headers of answers\n\n| header | meaning |\n| --- | --- |\n")
+    given = document["components"]["headers"].items()
+    parts[-1] += "\n".join(f"| `{name}` | {cell(header['description'])} |" for name, header in given) + "\n"
     parts.append("## Problems\n\n| status | kind | such as |\n| --- | --- | --- |\n")
     parts[-1] += "\n".join(problem_rows(document)) + "\n"
     return "\n".join(parts)

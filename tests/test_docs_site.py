@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from docs import build, http_reference
+from serving.openapi.headers import HEADERS
 from serving.openapi.problems import responses
 from tests.live_service import LiveService
 from tests.serving_world import World
@@ -75,7 +76,7 @@ def test_every_link_between_pages_leads_somewhere(pages: Path) -> None:
     assert followed > 30
 
 
-def test_the_http_reference_names_every_route_parameter_and_problem() -> None:
+def test_the_http_reference_names_every_route_parameter_header_and_problem() -> None:
     document = build.openapi()
     page = http_reference.page(document)
     for path, methods in document["paths"].items():
@@ -88,6 +89,8 @@ def test_the_http_reference_names_every_route_parameter_and_problem() -> None:
         for content in response["content"].values():
             for kind in content["examples"]:
                 assert f"`{kind}`" in page
+    for name in HEADERS:
+        assert f"| `{name}` |" in page
 
 
 def test_the_site_asks_no_other_host() -> None:

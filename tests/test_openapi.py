@@ -12,16 +12,22 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from docs.http_reference import resolved
+from serving.edge import ANSWER_HEADERS
+from serving.guard.guard import GuardOptions
 from serving.openapi.document import PARAMETERS
 from serving.openapi.problems import responses
 from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
+from serving.service import ServingOptions
 from slackwater.client.sse import Message, Parser
+from slackwater.rate import Rate
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
 SERVING = Path(__file__).parent.parent / "serving"
 BTC = "venue=x&symbol=BTC"
 RANGE = f"start={NOON}&end={NOON + 600 * SECOND}"
+
+NOT_DECLARED = {"content-type", "content-length", "content-encoding"} | {name.decode() for name, _ in ANSWER_HEADERS}
 
 # A request for every operation, and more for what changes an answer's form.
 ASKED = [
@@ -140,22 +146,64 @@ def test_a_real_answer_fits_what_is_said_of_it(world: World, document: dict[str,
         assert name in response.headers or not resolved(document, header)["required"], name
 
 
+def undeclared(document: dict[str, Any], path: str, response: httpx.Response) -> set[str]:
+    given = resolved(document, document["paths"][path]["get"]["responses"][str(response.status_code)])
+    return {name.lower() for name in response.headers} - {name.lower() for name in given["headers"]} - NOT_DECLARED
+
+
+@pytest.mark.parametrize(("path", "rest"), ASKED, ids="".join)
+def test_an_answer_has_no_header_that_is_not_declared(
+    world: World, document: dict[str, Any], path: str, rest: str
+) -> None:
+    asked = path.replace("{version}", rest) if "{" in path else path + rest
+    responses = [world.get(asked)]
+    if "etag" in responses[0].headers:
+        responses.append(world.get(asked, {"If-None-Match": responses[0].headers["etag"]}))
+    if path.rpartition("/")[2] in {"bars", "trades", "instruments", "restatements"}:
+        responses.append(world.get(asked, {"Accept": "text/csv"}))
+    if path == "/v1/bars":
+        responses.append(world.get(f"{asked}&limit=all&format=csv"))
+    for response in responses:
+        assert not undeclared(document, path, response), response.status_code
+
+
+def test_nor_have_the_metrics(world: World, document: dict[str, Any]) -> None:
+    assert not undeclared(document, "/metrics", world.get("/metrics"))
+
+
+def test_nor_has_one_whose_rate_is_limited_or_that_needs_a_key(tmp_path: Path, document: dict[str, Any]) -> None:
+    world = World(tmp_path)
+    cut_in_a_minute(world)
+    try:
+        for guard in (GuardOptions(rate=Rate(2, 60)), GuardOptions(require_key=True)):
+            world.serve(ServingOptions(poll_s=0.0, guard=guard))
+            world.step()
+            world.step()
+            answers = [world.get(f"/v1/bars?{BTC}") for _ in range(3)]
+            assert {answer.status_code for answer in answers} == ({401} if guard.require_key else {200, 429})
+            for answer in answers:
+                assert not undeclared(document, "/v1/bars", answer)
+    finally:
+        world.close()
+
+
 def test_real_events_fit_what_is_said_of_them(world: World, document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/stream/bars"]["get"]["responses"]["200"]["content"]["text/event-stream"]
     kinds = {one["properties"]["event"]["const"]: one for one in resolved(document, content["schema"])["oneOf"]}
     with LiveService(world) as live:
         for query in (BTC, "venue=x&symbol=BTC,ETHER&interval=1s,1m&times=iso"):
-            message = first_message(f"{live.url}/v1/stream/bars?{query}")
+            message = first_message(document, f"{live.url}/v1/stream/bars?{query}")
             event = {"event": message.event, "id": message.id, "data": message.data}
             validator(document, content["schema"]).validate(event)
             data = kinds[message.event]["properties"]["data"]["contentSchema"]
             validator(document, data).validate(json.loads(message.data))
 
 
-def first_message(url: str) -> Message:
-    """The first event of a stream."""
+def first_message(document: dict[str, Any], url: str) -> Message:
+    """The first event of a stream, whose headers are all declared."""
     parser = Parser()
     with httpx.stream("GET", url) as response:
+        assert not undeclared(document, "/v1/stream/bars", response) - {"date", "server", "transfer-encoding"}
         return next(message for piece in response.iter_bytes() for message in parser.feed(piece))
 
 

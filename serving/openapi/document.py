@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from event_log.event import SYMBOL, VENUE
 from serving.formats.media import FORMATS, Format
-from serving.openapi import problems
+from serving.openapi import headers, problems
 from serving.openapi import schemas as models
 from serving.parameters import LATEST_US, MOST_SYMBOLS
 from serving.stream.place import TOKEN
@@ -115,19 +115,6 @@ _POSTED = {"RolledBack", "SqlResult"}
 _OF_VIEW = (404, 409, 410, 422, 504)
 _OF_STREAM = (422,)
 
-_HEADERS: dict[str, dict[str, Any]] = {
-    "ETag": {"description": "Strong; send it back in `If-None-Match`.", "required": True, "schema": {"type": "string"}},
-    "Link": {
-        "description": 'Where the next page is, with `rel="next"`; not with the last one.',
-        "required": False,
-        "schema": {"type": "string"},
-    },
-    "Slackwater-Lag-Records": {
-        "description": "Records of the asked partitions beyond `applied`; outside the ETag; not with as_of.",
-        "required": False,
-        "schema": {"type": "integer", "minimum": 0},
-    },
-}
 _TAGS = (
     ("data", "Bars, trades and what was restated."),
     ("versions", "The published versions of the batch views, and the proofs of their hand-offs."),
@@ -171,7 +158,7 @@ def complete(document: dict[str, Any], views: Sequence[View]) -> dict[str, Any]:
         components["schemas"][f"{row}Events"] = models.events_schema(view, row)
         components["schemas"][f"{row}Page"] = models.page_schema(view.name, row, example)
     components["responses"] = problems.responses()
-    components["headers"] = _HEADERS
+    components["headers"] = headers.HEADERS
     components["securitySchemes"] = {"key": _SECURITY}
     document["tags"] = [{"name": name, "description": text} for name, text in _TAGS]
     document["servers"] = [{"url": "/"}]
@@ -215,22 +202,37 @@ def _parameter(path: str, given: dict[str, Any], views: list[str]) -> dict[str, 
 def _responses(given: dict[str, Any], operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {"200": {**given, "content": _content(operation)}}
     problems_of = set(operation.problems)
-    if operation.media == JSON and not operation.is_open and operation.answer not in _POSTED:
-        found["200"]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(operation)}
+    of_all = headers.ALWAYS if operation.is_open else (*headers.ALWAYS, *headers.LIMITED)
+    own = headers.refer((*of_all, *_own_headers(operation)))
+    found["200"]["headers"] = own
+    if _is_cached(operation):
         problems_of |= {406}
-        found["304"] = {"description": "The client has it: `If-None-Match` names its ETag."}
+        found["304"] = {"description": "The client has it: `If-None-Match` names its ETag.", "headers": own}
     also = operation.also or {}
     for status, model in also.items():
-        found[str(status)] = {"description": "The answer is no.", "content": _json(model)}
+        no = {"description": "The answer is no.", "content": _json(model)}
+        found[str(status)] = {**no, "headers": headers.refer(of_all)}
     guarded = (500,) if operation.is_open else _GUARDED
     for status in sorted({*problems_of, *guarded} - also.keys()):
         found[str(status)] = {"$ref": f"#/components/responses/{problems.component(status)}"}
     return dict(sorted(found.items()))
 
 
-def _headers(operation: Operation) -> list[str]:
-    paged = operation.answer.endswith("Page")
-    return ["ETag", "Link", "Slackwater-Lag-Records"] if paged else ["ETag"]
+def _is_cached(operation: Operation) -> bool:
+    return operation.media == JSON and not operation.is_open and operation.answer not in _POSTED
+
+
+def _own_headers(operation: Operation) -> tuple[str, ...]:
+    """Headers that answers of this operation have, and not every other's."""
+    if operation.media == STREAM:
+        return ("X-Accel-Buffering",)
+    if operation.answer == "SqlResult":
+        return (headers.LAG,)
+    if not _is_cached(operation):
+        return ()
+    facts = headers.FACTS if operation.is_table else ()
+    paged = ("Link", headers.LAG) if operation.answer.endswith("Page") else ()
+    return (*headers.CACHED, *facts, *paged)
 
 
 def _content(operation: Operation) -> dict[str, Any]:

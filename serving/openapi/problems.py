@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serving.openapi.headers import ALWAYS, LIMITED, refer
 from serving.problems import MEDIA_TYPE, URN
 
 PROBLEM: dict[str, Any] = {
@@ -29,6 +30,7 @@ PROBLEM: dict[str, Any] = {
 }
 
 # Status -> name of the component, title, whether it says when to come again, and its kinds with a detail each.
+_OF_KEYS = (401, 403)
 _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
     400: (
         "BadRequest",
@@ -151,15 +153,10 @@ def _response(status: int, title: str, again: bool, kinds: dict[str, str]) -> di
         for kind, detail in kinds.items()
     }
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
-    found: dict[str, Any] = {"description": f"{title}: {', '.join(f'`{kind}`' for kind in kinds)}.", "content": content}
-    if again:
-        found["headers"] = {
-            "Retry-After": {
-                "description": "Seconds until another try makes sense.",
-                "schema": {"type": "integer", "minimum": 0},
-            }
-        }
-    return found
+    text = f"{title}: {', '.join(f'`{kind}`' for kind in kinds)}."
+    more = (*(("Retry-After",) if again else ()), *(("WWW-Authenticate",) if status in _OF_KEYS else ()))
+    own = refer((*ALWAYS, *LIMITED, *more))
+    return {"description": text, "content": content, "headers": own}
 
 
 def _more(kind: str, detail: str) -> dict[str, Any]:
