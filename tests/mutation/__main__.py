@@ -6,9 +6,11 @@
 
 cosmic-ray (https://cosmic-ray.readthedocs.io) makes the mutants, in the files themselves, and puts each back: do not
 edit meanwhile. It ends with 1 where fewer than LEAST of a module's mutants are killed, and prints the survivors.
+Annotations of local variables are left alone: Python never evaluates them, so no test can notice.
 """
 
 import argparse
+import ast
 import os
 import random
 import shlex
@@ -85,6 +87,7 @@ def run(name: str, folder: Path, pytest: str, most: int, seed: int) -> tuple[int
     if subprocess.run(shlex.split(pytest + tests), check=False).returncode:
         sys.exit(f"error: without any mutant the tests of {name} fail:\n{(folder / 'socket.log').read_text('utf-8')}")
     _tool("cosmic-ray", "init", str(config), str(session), "--force")
+    _leave(session, _evaluated(session, Path(path)))
     if most:
         _draw(session, most, seed)
     _tool("cosmic-ray", "exec", str(config), str(session))
@@ -98,17 +101,35 @@ def run(name: str, folder: Path, pytest: str, most: int, seed: int) -> tuple[int
     )
 
 
+def _jobs(session: Path) -> list[tuple[str, tuple[int, int]]]:
+    """The mutants of a session in a fixed order, and where each begins."""
+    with sqlite3.connect(session) as found:
+        rows = found.execute(
+            "SELECT job_id, start_pos_row, start_pos_col FROM mutation_specs "
+            "ORDER BY start_pos_row, start_pos_col, operator_name, occurrence"
+        )
+        return [(job, (row, column)) for job, row, column in rows]
+
+
+def _evaluated(session: Path, path: Path) -> set[str]:
+    """The mutants that do not lie in the annotation of a local variable."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    of_locals = [each.annotation for of in functions for each in ast.walk(of) if isinstance(each, ast.AnnAssign)]
+    spans = [((each.lineno, each.col_offset), (each.end_lineno, each.end_col_offset)) for each in of_locals]
+    return {job for job, at in _jobs(session) if not any(begin <= at < end for begin, end in spans)}
+
+
 def _draw(session: Path, most: int, seed: int) -> None:
     """Leave so many of a session's mutants."""
+    jobs = [job for job, _ in _jobs(session)]
+    _leave(session, set(random.Random(seed).sample(jobs, min(most, len(jobs)))))
+
+
+def _leave(session: Path, kept: set[str]) -> None:
+    """Leave these of a session's mutants alone in it."""
+    gone = [(job,) for job, _ in _jobs(session) if job not in kept]
     with sqlite3.connect(session) as found:
-        jobs = [
-            job
-            for (job,) in found.execute(
-                "SELECT job_id FROM mutation_specs ORDER BY start_pos_row, start_pos_col, operator_name, occurrence"
-            )
-        ]
-        kept = set(random.Random(seed).sample(jobs, min(most, len(jobs))))
-        gone = [(job,) for job in jobs if job not in kept]
         for table in ("mutation_specs", "work_items"):
             found.executemany(f"DELETE FROM {table} WHERE job_id = ?", gone)
 
