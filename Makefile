@@ -42,7 +42,7 @@ demo: .venv/run.stamp web ## Start everything on this machine, stream trades, pr
 test: .venv/dev.stamp web ## Run the tests, with a real broker
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-crash: .venv/dev.stamp web ## Kill everything: at every step, at random moments, and the log itself (half an hour)
+crash: .venv/dev.stamp web ## Kill everything: at every step, at random moments, and the log itself (an hour)
 	.venv/bin/pytest -m crash
 	.venv/bin/python -m tests.crash $(ARGS)
 
