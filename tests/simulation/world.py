@@ -402,6 +402,7 @@ class World:
             self.programs = [program for program in self.programs if program.running]
             for program in self.programs:
                 program.advance(40)
+                self._take_versions()  # the next program may retire and remove one already
             self.log.network()
             self.clock.turn(0.3)
             self.check()
