@@ -114,8 +114,11 @@ class SimFiles(LocalFiles):
             self._locks.pop(path, None)
 
     def _keep(self, path: Path) -> None:
+        """The file is synced, and its folder: so is every rename in that, also of a program that was killed before."""
         self._durable.add(path)
-        self._before.pop(path, None)
+        for renamed in [each for each in self._before if each.parent == path.parent]:
+            self._durable.add(renamed)
+            del self._before[renamed]
 
     def power_cut(self) -> None:
         """Every program is dead already; what was not durable is gone, torn or, by luck, there, or as it was before."""
