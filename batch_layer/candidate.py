@@ -24,7 +24,7 @@ from versions.handoff import handoff_path, write_handoff
 from versions.manifest import Manifest, ViewFile
 from versions.proof import Proof, Span
 from versions.store import VersionStore, empty_manifest
-from views.definitions import beside
+from views.definitions import beside, source_of
 from views.view import View
 
 
@@ -46,6 +46,7 @@ class CandidateRun:
 
         Raises:
             NoCandidateError: nothing is published.
+            StreamError: a view is of another stream.
             DefinitionError: of each view there is one definition only.
             TopicRecreatedError, PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
             ProofFailedError: what was computed is not what the archive holds.
@@ -64,7 +65,7 @@ class CandidateRun:
             lease.release()
 
     def _run(self, run_id: str, current: Manifest) -> Manifest:
-        topic = self.names.source(self.views[0].source)
+        topic = self.names.source(source_of(self.views))
         topic_id = self.log.topic_id(topic)
         if current.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topic_id)

@@ -26,7 +26,7 @@ from versions.restating import Restating
 from versions.rollback import files_of
 from versions.store import VersionStore
 from views.beyond import Cut
-from views.definitions import in_force
+from views.definitions import in_force, source_of
 from views.view import View
 
 POLL_S = 0.25
@@ -103,7 +103,7 @@ class Promotion:
 
     def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
         """Until the candidate's cells reach what the served version's reached at the first look."""
-        topic = self._names.source(views[0].source)
+        topic = self._names.source(source_of(views))
         topic_id = self._log.topic_id(topic)
         if manifest.topics.get(topic) != topic_id:
             raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")

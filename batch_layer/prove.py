@@ -23,7 +23,7 @@ from versions.errors import DamagedFileError
 from versions.manifest import ArchiveFile, Manifest, ViewFile
 from versions.proof import Outcome, Proof, Span
 from versions.store import VersionStore
-from views.definitions import in_force
+from views.definitions import in_force, source_of
 from views.interval import PUBLISHED_INTERVALS
 from views.view import View
 
@@ -64,6 +64,7 @@ class Prover:
         clock: Clock,
         kept: list[Differing] | None = None,
     ) -> None:
+        source_of(views)
         self._kept = kept
         self._log = log
         self._names = names

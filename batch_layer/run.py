@@ -40,7 +40,7 @@ from versions.lineage import refuted
 from versions.manifest import Duplicates, Instrument, Manifest, Mark, ViewFile
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
-from views.definitions import in_force
+from views.definitions import in_force, source_of
 from views.interval import PUBLISHED_INTERVALS
 from views.session import connect, files_sql
 from views.sql import bounds_sql
@@ -87,6 +87,7 @@ class BatchRun:
         """Make and publish the next version.
 
         Raises:
+            StreamError: a view is of another stream; nothing was marked.
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
@@ -110,7 +111,7 @@ class BatchRun:
             lease.release()
 
     def _run(self, run_id: str, current: Manifest | None) -> Manifest:
-        topic = self.names.source(self.views[0].source)
+        topic = self.names.source(source_of(self.views))
         topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
         parent = self._parent(topic, topics, current)
         views = in_force(self.views, parent.definitions)

@@ -13,6 +13,7 @@ from event_log.errors import LogError, TopicRecreatedError
 from event_log.log import Log, read_range
 from event_log.names import TopicNames
 from views.beyond import Beyond, Cut
+from views.definitions import source_of
 from views.events import EVENT_SCHEMA
 from views.rows import Row
 from views.session import Summariser
@@ -20,7 +21,7 @@ from views.view import View
 
 
 class LookBeyond:
-    """See `views.beyond.Look`; the views are of one source."""
+    """See `views.beyond.Look`."""
 
     def __init__(self, log: Log, names: TopicNames) -> None:
         self._log = log
@@ -38,7 +39,7 @@ class LookBeyond:
             return Beyond(cut.at, {}, str(error))
 
     def _look(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Beyond:
-        topic = self._names.source(views[0].source)
+        topic = self._names.source(source_of(views))
         topic_id = self._log.topic_id(topic)
         if cut.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)

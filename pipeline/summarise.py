@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline import coders
 from pipeline.segment import Block, Segment, States
+from views.definitions import source_of
 from views.session import LARGE_SEGMENT, Summariser
 from views.view import View
 
@@ -17,10 +18,15 @@ __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 
 class Summarise(beam.PTransform):
-    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order."""
+    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order.
+
+    Raises:
+        StreamError: a view is of another stream than the segments'.
+    """
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         super().__init__()
+        source_of(views)
         self._views = views
         self._threads = threads
 

@@ -35,7 +35,7 @@ from serving.versions_watch import VersionsWatch
 from slackwater.request import REQUEST
 from versions.inspector import Inspector
 from versions.store import VersionStore
-from views.definitions import names_of
+from views.definitions import names_of, source_of
 from views.view import View
 
 
@@ -70,7 +70,11 @@ class Readiness(NamedTuple):
 
 
 class Service:
-    """Everything that answers are made from. `views` are all definitions; the version says which are in force."""
+    """Everything that answers are made from. `views` are all definitions; the version says which are in force.
+
+    Raises:
+        StreamError: a view is of another stream.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Service:
         clock: Clock | None = None,
         options: ServingOptions | None = None,
     ) -> None:
+        source_of(views)
         self.options = options or ServingOptions()
         self.clock = clock or SystemClock()
         self.log = log

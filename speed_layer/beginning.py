@@ -14,6 +14,7 @@ from event_log.log import Log
 from event_log.names import TopicNames
 from versions.retention import smallest_cut, smallest_delta_start
 from versions.store import VersionStore
+from views.definitions import source_of
 from views.view import View
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def beginnings(
     log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Iterable[int]
 ) -> dict[int, int]:
     """Partition -> the offset at which a worker of `views` begins to read."""
-    topic = names.source(views[0].source)
+    topic = names.source(source_of(views))
     topic_id = log.topic_id(topic)
     floor = retained(log, store, topic, topic_id, names.deltas)
     chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})

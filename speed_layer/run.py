@@ -19,6 +19,7 @@ from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
 from speed_layer.source import ReadLog, Share, SourceSettings
 from speed_layer.stopping import STOP
+from views.definitions import source_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
 
 def all_partitions(log: Log, settings: SourceSettings) -> Share:
     """One share that owns every partition there is now."""
-    return Share(tuple(sorted(log.bounds(settings.names.source(settings.views[0].source)))))
+    return Share(tuple(sorted(log.bounds(settings.names.source(source_of(settings.views))))))
 
 
 def run_once(settings: SourceSettings, share: Share | None = None) -> None:

@@ -17,7 +17,7 @@ from event_log.names import TopicNames
 from pipeline.segment import States
 from slackwater.faults import reach
 from speed_layer.figures import FIGURES
-from views.definitions import view_of
+from views.definitions import source_of, view_of
 from views.view import View
 
 GROUP = "slackwater-speed"
@@ -50,7 +50,7 @@ class PublishDeltas(beam.DoFn):
         """Open the producer, and a consumer of the group whose offsets are committed."""
         log = self._open_log()
         self._writer = log.writer()
-        self._group = log.reader(self._names.source(self._views[0].source), {}, GROUP)
+        self._group = log.reader(self._names.source(source_of(self._views)), {}, GROUP)
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}

@@ -23,6 +23,7 @@ from speed_layer.stopping import STOP
 from speed_layer.watchdog import STALL_S
 from speed_layer.worker import Worker
 from versions.store import VersionStore
+from views.definitions import source_of
 from views.view import View
 
 POLL_S = 0.25
@@ -40,6 +41,9 @@ class SourceSettings:
     """Where to read; how long a slice and a pipeline last, and how long a partition may make no progress, in seconds.
 
     `open_log` is called on the worker.
+
+    Raises:
+        StreamError: a view is of another stream.
     """
 
     open_log: Callable[[], Log]
@@ -49,6 +53,9 @@ class SourceSettings:
     slice_s: float = 10.0
     pipeline_s: float = 3600.0
     stall_s: float = STALL_S
+
+    def __post_init__(self) -> None:
+        source_of(self.views)
 
 
 class _Turns(OffsetRestrictionTracker):

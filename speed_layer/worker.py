@@ -18,6 +18,7 @@ from speed_layer.figures import FIGURES
 from speed_layer.tiling import Piece, Tiler
 from speed_layer.watchdog import STALL_S, Watchdog
 from versions.store import VersionStore
+from views.definitions import source_of
 from views.view import View
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Worker:
     ) -> None:
         self._clock = clock
         self._log = log
-        self._topic = names.source(views[0].source)
+        self._topic = names.source(source_of(views))
         self._topic_id = log.topic_id(self._topic)
         bounds = log.bounds(self._topic)
         self._count = len(bounds)

@@ -5,9 +5,10 @@ by the definitions that a version holds. So a version goes on with its own defin
 another definition, takes its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from views.errors import DefinitionError, UnknownViewError
+from views.errors import DefinitionError, StreamError, UnknownViewError
+from views.events import STREAM
 from views.view import View
 
 
@@ -15,8 +16,10 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
     """The views, then the candidates: what a program of both is given.
 
     Raises:
-        DefinitionError: a name stands twice, or a candidate is no other definition of a view of its source and key.
+        DefinitionError: a name stands twice, or a candidate is no other definition of a view of its key.
+        StreamError: one is of another stream than there is.
     """
+    source_of((*views, *candidates))
     for group in (views, candidates):
         names = [view.name for view in group]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -29,10 +32,22 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
             raise DefinitionError(f"The candidate {candidate.name!r} has no view beside it.", hint)
         if beside == candidate:
             raise DefinitionError(f"The candidate {candidate.name!r} is the view itself: {candidate.definition}.")
-        if (beside.source, beside.key) != (candidate.source, candidate.key):
+        if beside.key != candidate.key:
             hint = "Then its rows are others: register it as a view of another name."
-            raise DefinitionError(f"The candidate {candidate.name!r} has another source or key.", hint)
+            raise DefinitionError(f"The candidate {candidate.name!r} has another key.", hint)
     return (*views, *candidates)
+
+
+def source_of(views: Iterable[View]) -> str:
+    """The stream that all of these views are fed: whoever feeds views asks here, before anything is computed.
+
+    Raises:
+        StreamError: one is of another stream.
+    """
+    for view in views:
+        if view.source != STREAM:
+            raise StreamError(view.name, view.source, STREAM)
+    return STREAM
 
 
 def defaults(views: tuple[View, ...]) -> tuple[View, ...]:

@@ -23,6 +23,9 @@ MAX_LINES = 64
 EVENT_FORMAT = 1
 """Raised when the meaning of an event's bytes changes, so that every definition's hash changes with it."""
 
+STREAM = "trades"
+"""The one stream: its topic, without the prefix, holds the events of this schema, and every view is fed it."""
+
 EVENT_SCHEMA = pa.schema(
     [
         pa.field("venue", pa.string(), nullable=False),

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from views.answers import Answer
 from views.errors import DefinitionError
-from views.events import BASE_US, EVENT_FORMAT, EVENT_SCHEMA, GRID, MAX_LINES
+from views.events import BASE_US, EVENT_FORMAT, EVENT_SCHEMA, GRID, MAX_LINES, STREAM
 from views.measures import Measure, StateColumn
 
 INSTRUMENT = ("venue", "symbol")
@@ -31,7 +31,7 @@ class View:
         measures: name -> measure; together they are the state.
         answers: name -> answer column, in the order in which an answer prints them.
         key: key columns of the event; the first two are venue and symbol.
-        source: the topic, without its prefix, that holds the events.
+        source: the stream, the topic without its prefix, that holds the events (`views.definitions.source_of`).
 
     Raises:
         DefinitionError: a name is no identifier, stands twice or is a key column's; there is no measure; the key does
@@ -42,7 +42,7 @@ class View:
     measures: Mapping[str, Measure]
     answers: Mapping[str, Answer]
     key: tuple[str, ...] = INSTRUMENT
-    source: str = "trades"
+    source: str = STREAM
 
     def __post_init__(self) -> None:
         names = [self.name, *self.measures, *self.answers]
