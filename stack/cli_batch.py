@@ -275,7 +275,7 @@ def report_version(manifest: Manifest, as_json: bool) -> None:
             console.print(
                 f"version {manifest.version} is a candidate beside version {manifest.parent}, over the same "
                 f"{manifest.counts['events']:,} events; `slackwater batch diff {manifest.parent} {manifest.version}` "
-                f"says what it changes, `slackwater batch promote {manifest.version}` serves it"
+                f"says what it changes, `slackwater batch promote {manifest.version} --reason TEXT` serves it"
             )
             return
         steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())
