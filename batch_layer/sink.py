@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.coders import Tables, TablesCoder
 from pipeline.segment import States
 from slackwater.faults import reach
+from versions.files import gone_if_it_fails
 from views.definitions import view_of
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.session import connect
@@ -109,10 +110,11 @@ def _copy(con: duckdb.DuckDBPyConnection, select: str, view: View, path: Path) -
     temporary = path.with_suffix(".tmp")
     order = ", ".join([*view.key, "start"])
     target = str(temporary).replace("'", "''")
-    reach("compute.write")
-    con.execute(
-        f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO '{target}' "
-        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
-    )
-    reach("compute.rename")
-    temporary.replace(path)
+    with gone_if_it_fails(temporary):
+        reach("compute.write")
+        con.execute(
+            f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO '{target}' "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+        )
+        reach("compute.rename")
+        temporary.replace(path)

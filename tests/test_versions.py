@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from slackwater.faults import VARIABLE, arm
 from versions.errors import (
     DamagedFileError,
     HandoffError,
@@ -478,3 +481,52 @@ def test_a_forced_version_can_be_read_and_is_not_among_the_whole(store: VersionS
     assert store.current() == store.manifest(2)
     assert [m.version for m in store.readable()] == [2, 1]
     assert [m.version for m in store.whole()] == [1]
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """The disk takes four more bytes of each file: a real limit of this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_a_full_disk_did_not_take_does_not_stay(store: VersionStore) -> None:
+    one = replace(MANIFEST, version=store.reserve(), parent=0)
+    store.publish(one)
+    two = replace(one, version=store.reserve(), parent=1)
+    there = sorted(store.home.rglob("*"))
+    writes: list[Callable[[], object]] = [
+        lambda: store.files.create(store.folder / "1" / "new.json", b"twelve bytes"),
+        lambda: store.files.replace(store.folder / "1" / "other.json", b"twelve bytes"),
+        lambda: store.retire(1, 5),
+        lambda: store.lease("mine", [1]),
+        lambda: store.publish(two),
+    ]
+    for write in writes:
+        with no_room(), pytest.raises(OSError, match="File too large"):
+            write()
+        assert [path for path in sorted(store.home.rglob("*")) if path not in there and path.name != "leases"] == []
+    store.publish(two)
+    assert store.pointer().version == 2
+
+
+@pytest.mark.parametrize("kind", ["enospc", "eio"])
+@pytest.mark.parametrize("point", ["publish.write", "publish.rename"])
+def test_a_publication_that_fails_at_a_step_leaves_no_file_beside(store: VersionStore, point: str, kind: str) -> None:
+    one = replace(MANIFEST, version=store.reserve(), parent=0)
+    store.publish(one)
+    two = replace(one, version=store.reserve(), parent=1)
+    arm({VARIABLE: f"{point}:{kind}"})
+    try:
+        with pytest.raises(OSError, match=f"fault point {point}"):
+            store.publish(two)
+    finally:
+        arm({})
+    assert [path.name for path in store.home.rglob("*.tmp")] == []
+    assert store.pointer().version == 1
+    store.publish(replace(two, version=store.reserve()))
+    assert store.pointer().version == 3

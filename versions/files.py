@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -99,24 +99,24 @@ class LocalFiles:
 
     def create(self, path: Path, data: bytes) -> None:
         """See `Files.create`."""
-        with path.open("xb") as file:
+        with path.open("xb") as file, gone_if_it_fails(path):
             file.write(data)
             reach("publish.write")
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+            _sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, private: bool = False) -> None:
         """See `Files.replace`."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, gone_if_it_fails(temporary):
             if private:
                 os.fchmod(file.fileno(), 0o600)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        reach("publish.rename")
-        temporary.replace(path)
+            reach("publish.rename")
+            temporary.replace(path)
         _sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
@@ -141,10 +141,15 @@ class LocalFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent.with_name(f"{path.name}.tmp")  # beside the folder: in it, every file is held or dead
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-        temporary.rename(path)
+        try:
+            with gone_if_it_fails(temporary):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+                temporary.rename(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return LocalHold(path, descriptor)
 
     def held(self, path: Path) -> bool:
@@ -203,6 +208,22 @@ class LocalHold:
         """See `Hold.release`."""
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+@contextmanager
+def gone_if_it_fails(path: Path) -> Iterator[None]:
+    """A file that could not be written whole, on a full disk or a bad one, does not stay."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what failed before is what is told
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:  # a disk that has room for a part takes that part
+        data = data[os.write(descriptor, data) :]
 
 
 def _sync_folder(folder: Path) -> None:
