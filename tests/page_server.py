@@ -69,7 +69,7 @@ class Market:
         for _ in range(count):
             if not late_us:
                 self.now_us += self._random.randrange(1, 2 * step_us)
-            self._prices[symbol] *= 1 + self._random.gauss(0, 4e-5)
+            self._prices[symbol] = self._prices.get(symbol, 61_234.5) * (1 + self._random.gauss(0, 4e-5))
             self._ids += 1
             trade = {
                 "venue": VENUE,

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ expect.set_options(timeout=30_000)  # a deadline, not a pace: what is waited for
 
 LIMIT = 500
 PHONE = {"width": 360, "height": 740}
+LONG_NAME = "1000000MOGUSDT_PERP-260327"
 BTC = "#venue=binance&symbol=BTCUSDT&interval=5s"
 
 # Two of the page's modules by themselves: what they make of bars, and of a histogram that grew.
@@ -91,6 +93,19 @@ FAULTS = """() => {
     ...aims.filter((id) => !document.getElementById(id)).map((id) => `points at nothing: ${id}`),
     ...(document.querySelectorAll("h1").length === 1 && document.documentElement.lang ? [] : ["no title or language"]),
   ];
+}"""
+
+# Texts of the page that are wider or higher than the box that holds them, or that end beyond the window's edge.
+CUT_OFF = """(status) => {
+  if (status) document.getElementById("status").textContent = status;
+  const shown = (e) => e.checkVisibility() && e.clientWidth > 1;
+  const cut = (e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight || outside(e);
+  const outside = (e) => {
+    const [own, card] = [e.getBoundingClientRect(), e.closest(".card, header").getBoundingClientRect()];
+    return own.right > card.right || own.left < card.left || own.bottom > card.bottom;
+  };
+  const held = [...document.querySelectorAll("#readout, #readout > span > span, #instrument, #status, .last, .legend")];
+  return held.filter(shown).filter(cut).map((e) => e.id || e.textContent);
 }"""
 
 WIDTHS = "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -384,6 +399,54 @@ def test_an_instrument_is_found_by_typing(visit: Open) -> None:
     seen.shows(state="live", symbol="ETHUSDT", trades=20)
 
 
+def test_after_a_search_single_keys_work_again(visit: Open) -> None:
+    seen = visit()
+    seen.shows(state="live", symbol="BTCUSDT")
+    field = seen.page.get_by_role("combobox", name="Instrument")
+    for leave in ("Enter", "Escape", "click"):
+        before = (seen.data("symbol"), field.input_value())
+        seen.page.locator("#chart").focus()
+        seen.page.keyboard.press("/")
+        field.fill("eth")
+        if leave == "click":
+            seen.page.get_by_role("option").click()
+        else:
+            seen.page.keyboard.press(leave)
+        expect(seen.page.locator("#chart")).to_be_focused()
+        wanted = before if leave == "Escape" else ("ETHUSDT", "ETHUSDT · binance")
+        for key, interval in (("4", "1m"), ("2", "5s")):
+            seen.page.keyboard.press(key)
+            seen.shows(state="live", interval=interval, symbol=wanted[0])
+        expect(field).to_have_value(wanted[1])
+    field.click()
+    seen.page.keyboard.press("Escape")
+    expect(field).not_to_be_focused()
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 800), (390, 844)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_neither_a_name_nor_the_line_of_a_bar_is_cut_off(size: tuple[int, int], visit: Open, tmp_path: Path) -> None:
+    market = Market(tmp_path, time.time_ns() // 1000 - 600 * SECOND_US)
+    market.trade(400, LONG_NAME, step_us=60_000)
+    market.publish()
+    market.trade(400, LONG_NAME, step_us=1)
+    market.trade(1, LONG_NAME, late_us=10 * SECOND_US)
+    with PageServer(market) as server:
+        width, height = size
+        seen = visit(
+            f"#venue={VENUE}&symbol={LONG_NAME}&interval=1m", server, viewport={"width": width, "height": height}
+        )
+        seen.shows(state="live", trades=801, bothBars=re.compile("[1-9]"))
+        expect(seen.page.get_by_role("combobox", name="Instrument")).to_have_value(f"{LONG_NAME} · {VENUE}")
+        seen.page.locator("#chart").focus()
+        for _ in range(3):
+            assert seen.page.evaluate(CUT_OFF) == []
+            seen.page.keyboard.press("ArrowLeft")
+        assert seen.page.evaluate(CUT_OFF, "No trade since 2021-01-01, with a fault") == []
+        assert seen.page.evaluate(WIDTHS) == [width, width]
+    market.close()
+
+
 def test_it_is_used_by_the_keyboard_alone(visit: Open, server: PageServer) -> None:
     seen = visit()
     seen.shows(state="live", **settled(server))
@@ -466,6 +529,24 @@ def test_without_a_trade_it_waits_for_the_first(visit: Open, tmp_path: Path) -> 
         market.trade(30)
         seen.shows(state="live", trades=30, version=0, batchBars=0, seam="")
         expect(seen.page.locator("#message")).to_be_hidden()
+    market.close()
+
+
+@pytest.mark.parametrize("ago_s", [3 * 365 * 86_400, 2 * 3600], ids=["three years", "two hours"])
+def test_an_instrument_without_trades_for_long_is_not_called_live(ago_s: int, visit: Open, tmp_path: Path) -> None:
+    market = Market(tmp_path, time.time_ns() // 1000 - ago_s * SECOND_US)
+    market.trade(30)
+    with PageServer(market) as server:
+        seen = visit(at=server)
+        seen.shows(state="live", quiet="true", trades=30)
+        end = datetime.fromtimestamp((answer(server)["bars"][-1]["start"] / SECOND_US) + 5, UTC)
+        today = end.date() == datetime.now(UTC).date()
+        text = f"{end:%H:%M:%S}" if today else f"{end:%Y-%m-%d}"
+        expect(seen.page.get_by_role("status").first).to_have_text(f"No trade since {text}")
+        market.now_us = time.time_ns() // 1000
+        market.trade(1, step_us=1)
+        seen.shows(quiet="false", trades=31)
+        expect(seen.page.get_by_role("status").first).to_have_text("Live")
     market.close()
 
 

@@ -5,8 +5,9 @@
 //     render   at most once a frame
 //
 // `document.body.dataset` says what is shown, for tests and styles: state (waiting, live, offline, locked), follows
-// (stream, polling), venue, symbol, interval, version, bars, trades, batchBars, bothBars, speedBars, corrected, fault, seam
-// (start of the newest bar with a batch part), first, last, lag, complete, refused, renders (how often was drawn).
+// (stream, polling), venue, symbol, interval, version, bars, trades, batchBars, bothBars, speedBars, corrected, fault, quiet
+// (no trade for an hour), seam (start of the newest bar with a batch part), first, last, lag, complete, refused, renders (how
+// often was drawn).
 
 import { Problem, Unreachable, barsPath, get, getText } from "./api.js";
 import { PriceChart } from "./chart.js";
@@ -14,7 +15,7 @@ import { byId, say } from "./dom.js";
 import { addDoor, showDoor } from "./door.js";
 import { Figures } from "./figures.js";
 import { Follower } from "./follow.js";
-import { digitsOf } from "./format.js";
+import { digitsOf, moment, timeOfDay } from "./format.js";
 import { noteVersion, showHandoffs, showRestatements } from "./handoffs.js";
 import { showBanner, showLayers } from "./layers.js";
 import { clearAnswer, showAnswer, showFigures, showLast, showMessage, showReadout, spoken } from "./panel.js";
@@ -32,6 +33,7 @@ const SURVEY_MS = 2000;
 const SELDOM = 4; // surveys between two looks at what changes seldom
 const AGAIN_MS = { first: 250, most: 8000 };
 const TOLD_VERSIONS = 6;
+const QUIET_MS = 3_600_000; // an instrument without a trade for an hour is not called live
 
 const data = document.body.dataset;
 const page = { asked: askedByAddress(), instruments: new Map(), health: null, away: null, surveys: 0, figures: new Figures() };
@@ -265,7 +267,10 @@ function render(change) {
   }
   showMessage(null);
   if (page.away === null && page.live) {
-    const [text, title] = page.live;
+    const [live, title] = page.live;
+    const quiet = quietSince(bars.at(-1).start);
+    const text = quiet === null ? live : `No trade since ${quiet}`;
+    data.quiet = quiet !== null;
     describe("live", data.fault === "true" ? `${text}, with a fault` : text, title);
   }
   showLast(bars, page.digits);
@@ -274,6 +279,13 @@ function render(change) {
   const parts = `${count.batch} from batch, ${count.both} from both, ${count.speed} from speed`;
   const label = `${bars.length} bars of ${asked.interval} of ${asked.symbol}: ${parts}. The arrow keys read them.`;
   byId("chart").setAttribute("aria-label", label);
+}
+
+/** Since when there has been no trade: a day, or today's time; null where the newest bar is not long ago. */
+function quietSince(start, nowMs = Date.now()) {
+  const end = start + INTERVALS_S[page.asked.interval] * 1e6;
+  if (nowMs - end / 1000 < QUIET_MS) return null;
+  return moment(end - 1).slice(0, 10) === moment(nowMs * 1000).slice(0, 10) ? timeOfDay(end) : moment(end - 1).slice(0, 10);
 }
 
 function showBannerNow() {

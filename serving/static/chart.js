@@ -36,7 +36,7 @@ export class PriceChart {
     this._chart = createChart(element, {
       autoSize: true,
       layout: { attributionLogo: false, fontSize: 11 }, // the page's foot names TradingView and links to it
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.09, bottom: 0.24 } },
+      rightPriceScale: { borderVisible: false, entireTextOnly: true, scaleMargins: { top: 0.09, bottom: 0.24 } },
       timeScale: { borderVisible: false, timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 1.5 },
       crosshair: { mode: CrosshairMode.Normal },
       handleScroll: { vertTouchDrag: false },

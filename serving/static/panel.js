@@ -53,16 +53,18 @@ export function showLast(bars, digits) {
   byId("change").className = percent < 0 ? "falls" : "rises";
 }
 
-/** One bar in words: the one under the pointer, else the newest. */
+/** One bar in words: the one under the pointer, else the newest. Its prices stay together, and so does the rest. */
 export function showReadout(bar, digits, unit) {
   const facts = factsOf(bar, digits, unit);
-  byId("readout").replaceChildren(
-    ...facts.map(([name, text, mood = ""]) => {
-      const fact = element("span", text, mood);
-      if (name) fact.prepend(element("i", name), " ");
-      return fact;
-    }),
-  );
+  const rest = facts.findIndex(([name]) => name === "VWAP");
+  const groups = [facts.slice(0, rest), facts.slice(rest)];
+  byId("readout").replaceChildren(...groups.map((group) => element("span", "", "", ...group.map(factLine))));
+}
+
+function factLine([name, text, mood = ""]) {
+  const fact = element("span", text, mood);
+  if (name) fact.prepend(element("i", name), " ");
+  return fact;
 }
 
 /** One bar for who hears the page. */
@@ -87,7 +89,7 @@ function factsOf(bar, digits, unit) {
     ["Sum", signed(bar.cumulative)],
     ["Trades", `${whole(bar.trades)} (${bar.part === "both" ? both : bar.part})`],
   ];
-  if (bar.correction !== undefined) facts.splice(1, 0, ["Corrected", bar.correction, "fair"]);
+  if (bar.correction !== undefined) facts.push(["Corrected", bar.correction, "fair"]);
   return facts;
 }
 

@@ -14,7 +14,11 @@ export class Picker {
     this._found = [];
     this._at = -1;
     this._picked = null;
-    this._input.addEventListener("focus", () => this._input.select());
+    this._from = null;
+    this._input.addEventListener("focus", ({ relatedTarget }) => {
+      this._from = relatedTarget;
+      this._input.select();
+    });
     this._input.addEventListener("click", () => this._open(""));
     this._input.addEventListener("input", () => this._open(this._input.value));
     this._input.addEventListener("keydown", (event) => this._key(event));
@@ -41,6 +45,8 @@ export class Picker {
 
   _rest() {
     this._input.value = this._picked === null ? "" : `${this._picked.symbol} · ${this._picked.venue}`;
+    this._input.parentElement.dataset.name = this._input.value; // the style sheet makes the field as wide as this
+    this._input.title = this._input.value;
   }
 
   _open(text) {
@@ -93,7 +99,7 @@ export class Picker {
       ArrowDown: () => step(1),
       ArrowUp: () => step(this._at < 0 ? 0 : -1),
       Enter: () => !this._list.hidden && this._pick(this._at),
-      Escape: () => (this._close(), this._input.select()),
+      Escape: () => this._leave(),
     }[event.key];
     if (does === undefined) return;
     event.preventDefault();
@@ -104,8 +110,15 @@ export class Picker {
     const found = this._found[index];
     if (found === undefined) return;
     this._picked = { venue: found.venue, symbol: found.symbol };
-    this._close();
+    this._leave();
     this._onPick(this._picked);
+  }
+
+  /** Give the focus back to where it came from: what is typed from now on is no search, single keys work again. */
+  _leave() {
+    this._close();
+    if (this._from?.isConnected) this._from.focus();
+    else this._input.blur();
   }
 
   _isPicked({ venue, symbol }) {
