@@ -36,8 +36,9 @@ from slackwater.errors import SlackwaterError
 from slackwater.faults import reach
 from slackwater.tracing import TRACES
 from versions.handoff import handoff_path, write_handoff
+from versions.instruments import Instrument, Instruments
 from versions.lineage import refuted
-from versions.manifest import Duplicates, Instrument, Manifest, Mark, ViewFile
+from versions.manifest import Duplicates, Manifest, Mark, ViewFile
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 from views.definitions import in_force, source_of
@@ -278,7 +279,7 @@ def view_files(
     )
 
 
-def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple[Instrument, ...]:
+def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> Instruments:
     """The instruments in the files of a view, with their bounds."""
     base = PUBLISHED_INTERVALS[0].text
     found: list[Instrument] = []
@@ -288,4 +289,4 @@ def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> tuple
                 select = bounds_sql(files_sql([str(home / file.file.path)]))
                 for venue, symbol, first, last, _ in con.execute(select).fetchall():
                     found.append(Instrument(venue, symbol, file.shard, first, last))
-    return tuple(sorted(found, key=lambda i: (i.venue, i.symbol)))
+    return Instruments(found)

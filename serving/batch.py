@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from versions.inspector import Inspector
-from versions.manifest import Instrument, Manifest, StoredFile
+from versions.manifest import Manifest, StoredFile
 from views.interval import Interval, coarsest_published
 from views.rows import Row, rows_of
 from views.session import connect, files_sql
@@ -68,10 +68,7 @@ class BatchReader:
 
     def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str = READ_MEMORY) -> None:
         self.version = manifest.version
-        self.instruments: dict[tuple[str, str], tuple[Instrument, ...]] = {}
-        for found in manifest.instruments:
-            name = found.venue, found.symbol
-            self.instruments[name] = (*self.instruments.get(name, ()), found)
+        self.instruments = manifest.instruments
         self._home = home
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
         for file in manifest.views:
@@ -80,7 +77,7 @@ class BatchReader:
 
     def nothing(self, want: Want) -> bool:
         """Whether it is plain without reading that there are no such bars."""
-        known = self.instruments.get((want.venue, want.symbol), ())
+        known = self.instruments.of(want.venue, want.symbol)
         return not any(
             want.interval.floor(found.last_start) >= want.low
             and (want.high is None or want.interval.floor(found.first_start) < want.high)
@@ -101,12 +98,12 @@ class BatchReader:
 
     def _stored(self, view: View, venue: str, symbols: Iterable[str], interval: Interval) -> list[StoredFile]:
         level = coarsest_published(interval).text
-        shards = sorted({each.partition for s in symbols for each in self.instruments.get((venue, s), ())})
+        shards = sorted({each.partition for s in symbols for each in self.instruments.of(venue, s)})
         return [file for shard in shards for file in self._files.get((view.name, level, shard), ())]
 
     def bounds(self, want: Want) -> tuple[int, int]:
         """[low, high), both bar starts: what is asked, without what lies before the first event or behind the last."""
-        known = self.instruments.get((want.venue, want.symbol), ())
+        known = self.instruments.of(want.venue, want.symbol)
         if not known:
             return want.low, want.low
         low = max(want.low, want.interval.floor(min(found.first_start for found in known)))

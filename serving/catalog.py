@@ -1,7 +1,7 @@
 """What there is: instruments and versions."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from serving.spans import Place, spans
 from serving.units import quantity_unit
 from versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from versions.handoff import latest_proof
+from versions.instruments import NO_INSTRUMENTS
 from versions.manifest import Manifest
 from versions.moves import Move
 from versions.proof import Proof
@@ -101,7 +102,7 @@ class CatalogRoutes:
         return reply(request, orjson.dumps({"versions": found, "served": served, "rollbacks": moves}))
 
     async def version(self, request: Request) -> Response:
-        """One version's manifest, without the files of trade ids."""
+        """One version's manifest, without the files of trade ids; of its instruments, how many entries there are."""
         read_parameters((), request.query_params.multi_items())
         text = request.path_params["version"]
         missing = ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
@@ -141,7 +142,8 @@ def move_json(move: Move) -> dict[str, Any]:
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
-    facts = asdict(manifest)
+    facts = asdict(replace(manifest, ids=(), instruments=NO_INSTRUMENTS))
     del facts["ids"]
+    facts["instruments"] = len(manifest.instruments)
     facts["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
     return facts

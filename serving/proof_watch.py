@@ -12,6 +12,7 @@ from event_log.clock import Clock
 from serving.snapshot import Snapshot
 from serving.versions_watch import VersionsWatch
 from versions.handoff import latest_proof
+from versions.instruments import NO_INSTRUMENTS
 from versions.lineage import refuted
 from versions.manifest import Manifest
 from versions.proof import Proof
@@ -59,7 +60,7 @@ class ProofWatch:
         """A manifest without its lists of files: a lineage is long, and they are not needed."""
         if version not in self._kept:
             found = self._store.manifest(version)
-            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments=())
+            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments=NO_INSTRUMENTS)
         return self._kept[version]
 
     @staticmethod

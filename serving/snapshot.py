@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.batch import BatchReader
+from versions.instruments import Instrument
 from versions.ledger import Entry
-from versions.manifest import Instrument, Manifest
+from versions.manifest import Manifest
 from views.view import View
 
 
@@ -43,7 +44,7 @@ class Snapshot:
 
     def instruments(self, venue: str, symbol: str) -> tuple[Instrument, ...]:
         """What the version knows of an instrument: an entry for each partition that holds it."""
-        return self.batch.instruments.get((venue, symbol), ())
+        return self.batch.instruments.of(venue, symbol)
 
 
 def snapshot_key(manifest: Manifest, topic_id: str, cut: Mapping[int, int]) -> str:

@@ -15,7 +15,7 @@ from serving.pool import Pool
 from serving.problems import out_of_memory, unreadable
 from serving.row_cache import RowCache
 from versions.errors import DamagedFileError
-from versions.manifest import Instrument
+from versions.instruments import Instrument
 from views.interval import CLOSED_AFTER_US, Interval
 from views.merge import State
 from views.rows import Row

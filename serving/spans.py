@@ -21,8 +21,7 @@ def spans(snapshot: Snapshot, hot: HotStore, view: View, ends: Mapping[int, Ends
     """Place -> the first and the last base start below `ends`, in order of place. `ends` may be empty."""
     found = {
         Place(known.venue, known.symbol, known.partition): (known.first_start, known.last_start)
-        for entries in snapshot.batch.instruments.values()
-        for known in entries
+        for known in snapshot.batch.instruments
     }
     for (venue, symbol, *_), partitions in hot.instruments(view).items() if ends else ():
         for partition in partitions & ends.keys():

@@ -31,7 +31,8 @@ from serving.app import create_app
 from serving.service import Service, ServingOptions
 from stack.oracle import Oracle
 from versions.id_runs import IdRuns, write_runs
-from versions.manifest import ArchiveFile, Instrument, Manifest, Mark, StoredFile, ViewFile
+from versions.instruments import Instrument, Instruments
+from versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
 from versions.proof import Proof
 from versions.store import VersionStore
 from views.bars import BARS
@@ -209,7 +210,7 @@ class World:
                 "archive": tuple(archive),
                 "ids": self._ids(version, runs),
                 "views": tuple(views),
-                "instruments": tuple(instruments),
+                "instruments": Instruments(instruments),
                 "proof": Proof("equal", ""),
                 "timings_ms": {},
                 **changes,

@@ -84,7 +84,7 @@ def dense(low: int, high: int | None, limit: int) -> Want:
 @pytest.mark.parametrize("view", [BARS, SIDES], ids=["bars", "sides"])
 def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader, view: View, most_rows: int) -> None:
     cache, random = RowCache(world.service.inspector, most_rows), Random(2)
-    known = batch.instruments["x", "BTC"]
+    known = batch.instruments.of("x", "BTC")
     first, last = min(each.first_start for each in known), max(each.last_start for each in known)
     found = 0
     for _ in range(60):

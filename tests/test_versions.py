@@ -21,11 +21,11 @@ from versions.errors import (
 )
 from versions.files import LocalFiles
 from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
+from versions.instruments import Instrument, Instruments
 from versions.manifest import (
     FORMAT,
     ArchiveFile,
     Duplicates,
-    Instrument,
     Manifest,
     Mark,
     StoredFile,
@@ -51,7 +51,7 @@ MANIFEST = Manifest(
     archive=(ArchiveFile(FILE, "run", 0, 2, 10), ArchiveFile(FILE, "history", 1, None, None)),
     ids=(FILE,),
     views=(ViewFile(FILE, "bars", "1s", 0), ViewFile(FILE, "bars", "1m", 0)),
-    instruments=(Instrument("v", "S", 0, 5, 6),),
+    instruments=Instruments([Instrument("v", "S", 0, 5, 6)]),
     proof=Proof("unproven", "speed \u201cbehind\u201d"),
     timings_ms={"mark": 1},
     duplicates=(Duplicates("v", "S", 2),),

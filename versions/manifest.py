@@ -6,13 +6,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from versions.errors import ManifestError
+from versions.instruments import NO_INSTRUMENTS, Instruments
 from versions.proof import Proof, proof_from
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,6 @@ class ViewFile:
 
 
 @dataclass(frozen=True)
-class Instrument:
-    """What a version knows of an instrument: its partition, and the starts of its first and last base bar."""
-
-    venue: str
-    symbol: str
-    partition: int
-    first_start: int
-    last_start: int
-
-
-@dataclass(frozen=True)
 class Duplicates:
     """How many events of an instrument's batch view have an id that an event before them has."""
 
@@ -107,7 +97,7 @@ class Manifest:
     archive: tuple[ArchiveFile, ...]
     ids: tuple[StoredFile, ...]
     views: tuple[ViewFile, ...]
-    instruments: tuple[Instrument, ...]
+    instruments: Instruments
     proof: Proof
     timings_ms: Mapping[str, int]
     duplicates: tuple[Duplicates, ...] = ()
@@ -136,10 +126,11 @@ class Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's file."""
-    body = {"format": FORMAT, **asdict(manifest)}
+    body = {"format": FORMAT, **asdict(replace(manifest, instruments=NO_INSTRUMENTS))}
     body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
+    body["instruments"] = manifest.instruments.facts()
     document = {"manifest": body, "sha256": digest(body)}
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return json.dumps(document).encode() + b"\n"  # with an indent Python's slow encoder would write it
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -160,13 +151,13 @@ def decode_manifest(data: bytes) -> Manifest:
         body["archive"] = tuple(_with_file(ArchiveFile, entry) for entry in body["archive"])
         body["views"] = tuple(_with_file(ViewFile, entry) for entry in body["views"])
         body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
-        body["instruments"] = tuple(Instrument(**entry) for entry in body["instruments"])
+        body["instruments"] = Instruments.from_facts(body["instruments"])
         body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
         body["restatements"] = tuple(map(ledger_from, body.get("restatements", ())))
         body.setdefault("candidate", False)
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
 
 

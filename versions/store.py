@@ -28,6 +28,7 @@ from versions.errors import (
     RetiredVersionError,
 )
 from versions.files import Files, Hold, LocalFiles
+from versions.instruments import NO_INSTRUMENTS
 from versions.leases import Leases
 from versions.manifest import Manifest, Mark, StoredFile, decode_manifest, encode_manifest
 from versions.moves import NOTHING_TOLD, Move, Moves, Told, withdrawn
@@ -400,7 +401,7 @@ def empty_manifest(topics: dict[str, str], cut: dict[int, int]) -> Manifest:
         archive=(),
         ids=(),
         views=(),
-        instruments=(),
+        instruments=NO_INSTRUMENTS,
         proof=Proof("equal", "nothing in batch"),
         timings_ms={},
     )

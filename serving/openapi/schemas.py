@@ -5,6 +5,7 @@ holds real answers against this document. Not here: problems (`serving.openapi.p
 (`serving.openapi.document`).
 """
 
+from dataclasses import fields, make_dataclass
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
@@ -265,8 +266,10 @@ EXPLANATION: Schema = {
 
 
 def manifest_schemas() -> dict[str, Schema]:
-    """The models of one version's manifest, made from its dataclasses; the files of trade ids are not given."""
-    found = TypeAdapter(Manifest).json_schema(ref_template="#/components/schemas/Manifest{model}", mode="serialization")
+    """The models of one version's manifest, made from its dataclasses; see `serving.catalog` for what is not given."""
+    given = [(each.name, int if each.name == "instruments" else each.type) for each in fields(Manifest)]
+    model: TypeAdapter[Any] = TypeAdapter(make_dataclass("Manifest", given))
+    found = model.json_schema(ref_template="#/components/schemas/Manifest{model}", mode="serialization")
     parts = {f"Manifest{name}": part for name, part in found.pop("$defs").items()}
     del found["properties"]["ids"]
     found["required"] = list(found["properties"])

@@ -1,0 +1,156 @@
+"""The instruments of a version, in order of venue, symbol and partition: columns, since there may be very many.
+
+    venues      x        y            each venue once, and where its symbols begin
+    symbols     A  B  B  A  C         found by bisection
+    partition   0  0  1  1  0         arrays of integers
+
+An instrument costs the text of its symbol and some thirty bytes. Not here: who finds them (`batch_layer.run`).
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from sys import intern
+from typing import Any, overload
+
+import pyarrow as pa
+
+Name = tuple[str, str]
+"""Venue and symbol."""
+
+_COLUMNS = ("partition", "first_start", "last_start")
+SCHEMA = pa.schema([*((name, pa.string()) for name in ("venue", "symbol")), *((name, pa.int64()) for name in _COLUMNS)])
+"""Of all entries as a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What a version knows of an instrument: its partition, and the starts of its first and last base bar."""
+
+    venue: str
+    symbol: str
+    partition: int
+    first_start: int
+    last_start: int
+
+
+class Instruments(Sequence[Instrument]):
+    """Immutable. An instrument that lives in several partitions has an entry for each."""
+
+    __slots__ = ("_columns", "_starts", "_symbols", "_venues")
+
+    def __init__(self, found: Iterable[Instrument] = ()) -> None:
+        known = sorted(found, key=lambda each: (each.venue, each.symbol, each.partition))
+        counts: dict[str, int] = {}
+        for each in known:
+            counts[each.venue] = counts.get(each.venue, 0) + 1
+        self._set(counts, [each.symbol for each in known], [[getattr(each, c) for each in known] for c in _COLUMNS])
+
+    def _set(self, counts: Mapping[str, int], symbols: Sequence[str], columns: Sequence[Sequence[int]]) -> None:
+        self._venues = list(counts)
+        self._starts = list(accumulate(counts.values(), initial=0))
+        self._symbols = [*map(intern, symbols)]  # the hot store has the same texts
+        self._columns = tuple(array("q", column) for column in columns)
+
+    def of(self, venue: str, symbol: str) -> tuple[Instrument, ...]:
+        """An entry for each partition that holds the instrument."""
+        low, high = self.within(venue)
+        at = bisect_left(self._symbols, symbol, low, high)
+        found = []
+        while at < high and self._symbols[at] == symbol:
+            found.append(self._entry(venue, at))
+            at += 1
+        return tuple(found)
+
+    def within(self, venue: str) -> tuple[int, int]:
+        """Where the entries of a venue are: [low, high)."""
+        at = bisect_left(self._venues, venue)
+        if at == len(self._venues) or self._venues[at] != venue:
+            return 0, 0
+        return self._starts[at], self._starts[at + 1]
+
+    def behind(self, venue: str, symbol: str, partition: int) -> int:
+        """Where the first entry is whose venue, symbol and partition come after these."""
+        at = bisect_left(self._venues, venue)
+        if at == len(self._venues) or self._venues[at] != venue:
+            return self._starts[at]
+        low, high = self._starts[at], self._starts[at + 1]
+        at = bisect_left(self._symbols, symbol, low, high)
+        while at < high and self._symbols[at] == symbol and self._columns[0][at] <= partition:
+            at += 1
+        return at
+
+    def symbol_at(self, at: int) -> str:
+        """The symbol of the entry at an index, which is in range."""
+        return self._symbols[at]
+
+    def span(self, venue: str, symbol: str) -> tuple[int, int] | None:
+        """The first and the last base start of an instrument in any partition; None where it is not known."""
+        found = self.of(venue, symbol)
+        if not found:
+            return None
+        return min(each.first_start for each in found), max(each.last_start for each in found)
+
+    def table(self) -> pa.Table:
+        """A row an entry, a column a field."""
+        return pa.table([pa.array(column, SCHEMA.field(name).type) for name, column in self._fields().items()], SCHEMA)
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON: `from_facts` makes the same of it."""
+        counts = [high - low for low, high in zip(self._starts, self._starts[1:], strict=False)]
+        columns = {name: list(column) for name, column in zip(_COLUMNS, self._columns, strict=True)}
+        return {"venues": dict(zip(self._venues, counts, strict=True)), "symbol": self._symbols, **columns}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Instruments":
+        """The instruments of a JSON object. Raises KeyError, TypeError or ValueError if it is none."""
+        found = cls()
+        columns = [facts[name] for name in _COLUMNS]
+        found._set(facts["venues"], facts["symbol"], columns)
+        if {found._starts[-1], *map(len, columns)} != {len(found._symbols)}:
+            raise ValueError("columns of different lengths")
+        if list(facts["venues"]) != sorted(facts["venues"]):
+            raise ValueError("venues out of order")
+        return found
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+    @overload
+    def __getitem__(self, at: int) -> Instrument: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Instrument]: ...
+
+    def __getitem__(self, at: int | slice) -> Instrument | Sequence[Instrument]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        return self._entry(self._venues[bisect_right(self._starts, place) - 1], place)
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return map(Instrument, *self._fields().values())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Instruments):
+            return NotImplemented
+        return self.facts() == other.facts()
+
+    def __repr__(self) -> str:
+        return f"Instruments({len(self)})"
+
+    def _fields(self) -> dict[str, Sequence[Any]]:
+        bounds = zip(self._venues, self._starts, self._starts[1:], strict=False)
+        venues = [venue for venue, low, high in bounds for _ in range(high - low)]
+        return {"venue": venues, "symbol": self._symbols, **dict(zip(_COLUMNS, self._columns, strict=True))}
+
+    def _entry(self, venue: str, at: int) -> Instrument:
+        partition, first, last = (column[at] for column in self._columns)
+        return Instrument(venue, self._symbols[at], partition, first, last)
+
+
+NO_INSTRUMENTS = Instruments()
