@@ -2,17 +2,20 @@
 
 The log is read in slices of bounded size, partition by partition; what one slice leaves to the next is the newest time
 of each instrument. Across partitions there is no order: an instrument that moved begins in its new one with what its
-parent version knew of it.
+parent version knew of it. What the parent knows is looked up for the instruments of the epoch alone: there may be very
+many others.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from versions.instruments import Instruments, Name
 from versions.manifest import ArchiveFile, Manifest
 from views.compare import count_sql
 from views.interval import PUBLISHED_INTERVALS, Interval
@@ -23,6 +26,7 @@ from views.restate import (
     first_places_sql,
     imported_places_sql,
     late_places_sql,
+    newest_sql,
 )
 from views.session import files_sql
 
@@ -31,27 +35,31 @@ SLICE_ROWS = 1_000_000
 
 
 class Lateness:
-    """The late trades of one epoch. It leaves the tables `newest`, as it is at the cut, and `places` in the session."""
+    """The late trades of one epoch. It leaves the table `places` in the session, and `newest` where it is asked for."""
 
     def __init__(
         self, con: duckdb.DuckDBPyConnection, home: Path, parent: Manifest, epoch: Sequence[ArchiveFile]
     ) -> None:
         self._con = con
         self._home = home
+        self._parent = parent
         for interval in PUBLISHED_INTERVALS:
             con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.text} ({PLACE_COLUMNS})")
-        known = _widest([((i.venue, i.symbol), (i.first_start, i.last_start)) for i in parent.instruments])
-        found = [*known.items()]
+        self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
-            newest = dict(known)
+            self._found.append(_Newest(parent.instruments))
             for entry in epoch:
                 if entry.partition == partition:
-                    self._read(entry, newest)
-            found += newest.items()
-        con.execute(f"CREATE OR REPLACE TEMP TABLE newest ({NEWEST_COLUMNS})")
-        rows = [[*instrument, *times] for instrument, times in _widest(found).items()]
-        if rows:
-            con.executemany("INSERT INTO newest VALUES (?, ?, ?, ?)", rows)
+                    self._read(entry, self._found[-1])
+
+    def make_newest(self) -> None:
+        """Make the table `newest`, as it is at the cut, of every instrument."""
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE known ({NEWEST_COLUMNS})")
+        for table in (self._parent.instruments.table(), *(found.table() for found in self._found)):
+            self._con.register("given", table)
+            self._con.execute("INSERT INTO known SELECT venue, symbol, first_start, last_start FROM given")
+            self._con.unregister("given")
+        self._make("newest", newest_sql("known"))
 
     def places(self, interval: Interval) -> int:
         """Put the bars of an interval that late trades changed into `places`; how many there are."""
@@ -59,7 +67,7 @@ class Lateness:
         return self._count("places")
 
     def imported_places(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
-        """Put the closed bars that imported history lies in into `places`; how many there are."""
+        """Put the closed bars that imported history lies in into `places`; how many there are. It needs `newest`."""
         files = files_sql(str(self._home / entry.file.path) for entry in imported)
         self._make("places", imported_places_sql(files, "newest", interval))
         return self._count("places")
@@ -81,13 +89,29 @@ class Lateness:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
 
 
-def _widest(found: Sequence[tuple[tuple[str, str], tuple[int, int]]]) -> Newest:
-    """One entry an instrument, wherever it lived."""
-    widest: Newest = {}
-    for instrument, (first, newest) in found:
-        low, high = widest.get(instrument, (first, newest))
-        widest[instrument] = min(low, first), max(high, newest)
-    return widest
+class _Newest(dict[Name, tuple[int, int]]):
+    """What is read of a partition, on top of what its parent version knows; `views.late.Newest`."""
+
+    def __init__(self, known: Instruments) -> None:
+        super().__init__()
+        self._known = known
+
+    def get(self, name: Name, default: Any = None) -> Any:
+        """See dict."""
+        found = super().get(name)
+        return (self._known.span(*name) or default) if found is None else found
+
+    def table(self) -> pa.Table:
+        """The instruments that were read."""
+        columns = [*zip(*((*name, *times) for name, times in self.items()), strict=True)] or [()] * 4
+        return pa.table(
+            {
+                "venue": pa.array(columns[0], pa.string()),
+                "symbol": pa.array(columns[1], pa.string()),
+                "first_start": pa.array(columns[2], pa.int64()),
+                "last_start": pa.array(columns[3], pa.int64()),
+            }
+        )
 
 
 def _slices(path: Path) -> Iterator[pa.Table]:

@@ -79,6 +79,8 @@ def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple
 def _ledger(store: VersionStore, views: Sequence[View], change: Change) -> Ledger | None:
     with connect() as con:
         lateness = Lateness(con, store.home, change.parent, change.epoch)
+        if change.imported or change.differing:
+            lateness.make_newest()
         found = _Restated(con, store, change)
         parent = change.parent
         known = [view for view in views if not parent.version or parent.definitions.get(view.name) == view.definition]

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.archive import Epoch
 from batch_layer.errors import RestatementError
+from batch_layer.lateness import Lateness
 from pipeline.segment import Segment
 from tests.beam_world import T0_US, World, memory_world
 from tests.draws import events_table
@@ -30,11 +32,14 @@ from tests.simulation.light import compute_with, session
 from tests.simulation.light_proof import LightComparison
 from versions.archive_file import archive_path, archive_table, open_writer
 from versions.id_runs import IdRuns, write_runs
+from versions.instruments import Instrument, Instruments
 from versions.manifest import ArchiveFile, Manifest
 from versions.restatement import RESTATEMENT_SCHEMA
 from views.answers import Column
 from views.bars import BARS
+from views.interval import PUBLISHED_INTERVALS
 from views.measures import Count, Max
+from views.session import connect
 from views.view import View
 
 SIDES = View(
@@ -240,6 +245,38 @@ def test_slices_of_any_size_find_the_same(tmp_path: Path, monkeypatch: pytest.Mo
             story.draw()
         story.batch()
     assert story.check() > 20
+
+
+def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
+    story.trade("A", 10)
+    story.trade("B", 10)
+    parent = story.batch()
+    story.trade("B", 14)
+    late = story.trade("B", 10)
+    child = story.batch()
+    known = _Counting([*parent.instruments, *(Instrument("v", f"S{n}", 0, T0_US, T0_US) for n in range(100))])
+    with connect() as con:
+        epoch = [entry for entry in child.archive if entry not in parent.archive]
+        lateness = Lateness(con, story.world.home, replace(parent, instruments=known), epoch)
+        assert lateness.places(PUBLISHED_INTERVALS[0]) == 1
+        assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
+    assert known.asked == [("v", "B")]
+
+
+class _Counting(Instruments):
+    """Instruments that know which were asked for; as a whole they are not given."""
+
+    asked: list[tuple[str, str]]
+
+    def span(self, venue: str, symbol: str) -> tuple[int, int] | None:
+        self.asked = [*getattr(self, "asked", ()), (venue, symbol)]
+        return super().span(venue, symbol)
+
+    def table(self) -> pa.Table:
+        raise AssertionError("every instrument was asked for")
+
+    def __iter__(self) -> Iterator[Instrument]:
+        raise AssertionError("every instrument was asked for")
 
 
 def test_a_parent_whose_files_are_damaged_is_made_again_of_its_archive(story: Story) -> None:

@@ -75,9 +75,9 @@ class RestatedBetween:
         """The newest time of each instrument, to the second, which is all that closing a bar asks for."""
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE known ({NEWEST_COLUMNS})")
         for manifest in (self._before, self._after):
-            rows = [[i.venue, i.symbol, i.first_start, i.last_start] for i in manifest.instruments]
-            if rows:
-                self._con.executemany("INSERT INTO known VALUES (?, ?, ?, ?)", rows)
+            self._con.register("given", manifest.instruments.table())
+            self._con.execute("INSERT INTO known SELECT venue, symbol, first_start, last_start FROM given")
+            self._con.unregister("given")
         for view in dict.fromkeys(view for pair in pairs for view in pair):
             self._con.register(_beyond(view), table_of(view, self._beyond.rows.get(view, ())))
             self._con.execute(f"INSERT INTO known SELECT venue, symbol, start, start FROM {_beyond(view)}")
