@@ -7,23 +7,27 @@ scripts' digits, and `float` takes `nan`.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from event_log.event import SYMBOL, VENUE
+from event_log.event import EARLIEST_US, SYMBOL, VENUE
 from serving.problems import parameter_problem
 from views.errors import IntervalError
 from views.interval import Interval, parse_interval
 
+FIRST_US = parse_interval("1w").floor(EARLIEST_US)
+"""The first time that a number can mean: where the longest bar of the first possible trade starts, 2008-12-29."""
 LATEST_US = 253_402_300_800_000_000  # the year 10000, behind which ISO 8601 has no text
 MOST_SYMBOLS = 64
-MOST_VERSIONS = 2**31
+MOST_VERSIONS = FIRST_US // 1_000_000
+"""Numbers of versions are below; so no time in seconds is taken for one."""
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 # A plus sign in a query string is a space.
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+ ]00:00))?")
 _VENUE = re.compile(VENUE)
 _SYMBOL = re.compile(SYMBOL)
+_TAKES = "give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}")
 
 
@@ -129,9 +133,14 @@ def flag(text: str) -> bool:
 
 
 def time_us(text: str) -> int:
-    """Reads a time: whole microseconds since the epoch, or ISO 8601 in UTC."""
-    if _WHOLE.fullmatch(text) and int(text) < LATEST_US:
-        return int(text)
+    """Reads a time: whole microseconds since the epoch, from FIRST_US on, or ISO 8601 in UTC, from 1970 on.
+
+    A number in another unit would name a time that nobody means, and be answered with all of history, or nothing.
+    """
+    if _WHOLE.fullmatch(text):
+        if FIRST_US <= int(text) < LATEST_US:
+            return int(text)
+        raise ValueRefusedError(_other_unit(int(text)))
     if _ISO.fullmatch(text):
         try:
             at = datetime.fromisoformat(text[:10] + "T00:00Z" if len(text) == 10 else text.replace(" ", "+"))
@@ -140,11 +149,22 @@ def time_us(text: str) -> int:
         since = at - datetime.fromisoformat("1970-01-01T00:00Z")
         if since.days >= 0:
             return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    raise ValueRefusedError("give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z")
+    raise ValueRefusedError(_TAKES)
+
+
+def _other_unit(value: int) -> str:
+    """What a number that is no time in microseconds looks like: the ranges of the units lie apart."""
+    meant = {"seconds": value * 1_000_000, "milliseconds": value * 1_000, "nanoseconds": value // 1_000}
+    for unit, us in meant.items():
+        if FIRST_US <= us < LATEST_US:
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+            return f"it looks like {unit}; in microseconds it is {us}, {at:%Y-%m-%dT%H:%M:%SZ}"
+    where = "before 2009, when there were no trades" if value < FIRST_US else "behind the year 9999"
+    return f"as microseconds since 1970 it is {where}; {_TAKES}"
 
 
 def point(text: str) -> Point:
-    """Reads a version's number, or a time; no number of a version is as large as any time of this century."""
+    """Reads a version's number, or a time."""
     if _WHOLE.fullmatch(text) and int(text) < MOST_VERSIONS:
         return Point(int(text), True)
     try:

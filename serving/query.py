@@ -36,7 +36,11 @@ _NO_FILL = "this view declares no value for bars without events"
 
 _VENUE = Parameter("venue", "The venue.", venue, required=True)
 _SYMBOL = Parameter("symbol", "The symbol; several with commas between.", symbols, required=True)
-_START = Parameter("start", "First time, inclusive: ISO 8601 UTC or microseconds since the epoch.", time_us)
+_START = Parameter(
+    "start",
+    "First time, inclusive: ISO 8601 UTC or microseconds since the epoch; a number in another unit is refused.",
+    time_us,
+)
 _END = Parameter("end", "End time, exclusive.", time_us)
 _LIMIT = Parameter(
     "limit",

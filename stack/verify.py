@@ -26,6 +26,7 @@ from views.answers import decimal_text
 from views.events import PRICE_SCALE
 from views.interval import NAMED_INTERVALS, Interval
 
+EVER = "1970-01-01"
 PAGE = 10_000
 FIRST_DIFFERENCES = 10
 
@@ -91,10 +92,10 @@ class Client:
     def answer(self, venue: str, symbol: str, interval: Interval) -> tuple[Answer, list[str]]:
         """All bars of an instrument, every page at the same positions; and what the service refused."""
         query: dict[str, object] = {"venue": venue, "symbol": symbol, "interval": interval.text}
-        page = self.get("/v1/bars", **query, start=0, limit=PAGE)
+        page = self.get("/v1/bars", **query, start=EVER, limit=PAGE)
         about, bars = page["answer"], page["bars"]
         while page["next"] is not None:
-            page = self.get("/v1/bars", **query, start=0, limit=PAGE, cursor=page["next"])
+            page = self.get("/v1/bars", **query, start=EVER, limit=PAGE, cursor=page["next"])
             bars += page["bars"]
         refusal = [f"{venue}:{symbol}: {about['refusal']}"] if about.get("refusal") else []
         ((partition, applied),) = about["applied"].items()

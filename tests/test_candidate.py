@@ -72,7 +72,7 @@ class House:
             service.step()
         assert not service.readiness().reasons
         for symbol in SYMBOLS:
-            found = self.get(f"/v1/bars?venue=v&symbol={symbol}&interval=1s&start=0&limit=10000{query}")
+            found = self.get(f"/v1/bars?venue=v&symbol={symbol}&interval=1s&start=1970-01-01&limit=10000{query}")
             about = found["answer"]
             assert (about["definition"], about["version"], about["complete"]) == (view.definition, version, True)
             applied = offsets(about["applied"])

@@ -48,6 +48,14 @@ def test_every_command_has_help_with_examples_and_json(path: tuple[str, ...]) ->
     assert any("--json" in option.opts for option in COMMANDS[path].params)
 
 
+def test_a_time_in_another_unit_is_refused_and_told_in_microseconds(tmp_path: Path) -> None:
+    asked = ["--home", str(tmp_path), "batch", "restatements", "--since"]
+    shown = CliRunner().invoke(main, [*asked, "1769851800"])
+    assert shown.exit_code == 2
+    assert "it looks like seconds; in microseconds it is 1769851800000000" in " ".join(shown.output.split())
+    assert CliRunner().invoke(main, [*asked, "1769851800000000"]).exit_code == 0
+
+
 def test_every_setting_is_an_option() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     for setting in SETTINGS:

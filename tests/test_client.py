@@ -103,6 +103,18 @@ def test_times_are_datetimes_text_or_microseconds(live: LiveService, make: Make,
     assert list(bars) == served(live, f"start={NOON + MINUTE}&end={NOON + 5 * MINUTE}")
 
 
+def test_a_datetime_before_the_first_trade_is_no_number_in_another_unit(live: LiveService, make: Make) -> None:
+    everything = make(live.url)("bars", "x", "BTC", start=datetime(1970, 1, 1, tzinfo=UTC))
+    assert list(everything) == served(live, "start=1970-01-01&limit=10000")
+    assert len(everything) > 0
+
+
+def test_seconds_are_refused_with_the_microseconds_that_were_meant(live: LiveService, make: Make) -> None:
+    for name in ("start", "end"):
+        with pytest.raises(BadRequestError, match=f"{name}: .* seconds; in microseconds it is {NOON}"):
+            make(live.url)("bars", "x", "BTC", **{"start": NOON - MINUTE, name: NOON // SECOND})
+
+
 def test_a_time_without_a_zone_is_refused_since_it_could_mean_any(live: LiveService, make: Make) -> None:
     with pytest.raises(ArgumentError, match="zone"):
         make(live.url)("bars", "x", "BTC", start=datetime(2025, 10, 6))  # noqa: DTZ001 - this is what is refused

@@ -92,7 +92,7 @@ def batch_alone(house: House, fact: str, bars: dict[tuple[str, str], list[dict[s
     cut = served(house).cut
     with Client(house.url) as client:
         for (venue, symbol), wanted in bars.items():
-            found = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start=0, limit=10_000)
+            found = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start="1970-01-01", limit=10_000)
             assert found["bars"] == wanted
             assert fact in found["answer"]["refusal"]
             assert {int(p): at for p, at in found["answer"]["applied"].items()}.items() <= cut.items()
@@ -310,7 +310,9 @@ def moved_differ(house: House) -> list[tuple[str, str]]:
     oracle, differ = house.world.oracle(house.world.ends, [MINUTE]), []
     with Client(house.url) as client:
         for venue, symbol in oracle.instruments:
-            bars = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start=0, limit=10_000)["bars"]
+            bars = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start="1970-01-01", limit=10_000)[
+                "bars"
+            ]
             if [bar | {"closed": None} for bar in bars] != [
                 bar | {"closed": None} for bar in oracle.bars(venue, symbol, MINUTE.us)
             ]:

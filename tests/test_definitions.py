@@ -153,7 +153,7 @@ def expected(world: World, definition: str, applied: Mapping[int, int], symbol: 
 
 def check(world: World, view: View, symbol: str, query: str = "") -> dict[str, Any]:
     """The whole answer is of the definition `view`; the document."""
-    found = world.bars(f"symbol={symbol}&interval=1s&start=0{query}")
+    found = world.bars(f"symbol={symbol}&interval=1s&start=1970-01-01{query}")
     about = found["answer"]
     assert about["definition"] == view.definition
     bars = {bar["start"]: {name: bar[name] for name in BARS.answers} for bar in found["bars"]}
@@ -201,7 +201,7 @@ def test_a_cursor_goes_on_in_its_definition(tmp_path: Path) -> None:
     publish(world, BARS, cut, "a")
     world.step()
     whole = check(world, BARS, "AB")["bars"]
-    query = "symbol=AB&interval=1s&start=0&limit=2"
+    query = "symbol=AB&interval=1s&start=1970-01-01&limit=2"
     page = world.bars(query)
     publish(world, SWAPPED, cut, "a")
     world.step()

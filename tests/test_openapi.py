@@ -14,9 +14,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from docs.http_reference import resolved
 from serving.edge import ANSWER_HEADERS
 from serving.guard.guard import GuardOptions
-from serving.openapi.document import PARAMETERS
+from serving.openapi.document import OF_ROUTE, PARAMETERS
 from serving.openapi.problems import responses
-from serving.parameters import ValueRefusedError, interval, symbols, time_us, venue
+from serving.parameters import ValueRefusedError, interval, point, symbols, time_us, venue
 from serving.service import ServingOptions
 from slackwater.client.sse import Message, Parser
 from slackwater.rate import Rate
@@ -230,7 +230,8 @@ def test_every_kind_of_problem_in_the_code_is_in_the_document() -> None:
 
 
 _TEXTS = """
-x X é binance_spot BTCUSDT A,B A, A,,B 1m 7m 90m 1440m 24h 86400s 1w 2w 01m 0 1 01 -1 1e3 253402300799999999
+x X é binance_spot BTCUSDT A,B A, A,,B 1m 7m 90m 1440m 24h 86400s 1w 2w 01m 0 1 01 -1 1e3 1230508799999999
+1230508799 1230508800 1230508800000000 1769851800 1769851800000 1769851800000000000 253402300799999999
 253402300800000000 2025-10-06 2025-02-29 2024-02-29 2000-02-29 2100-02-29 1969-12-31 1970-01-01 1972-02-29 0000-01-01
 2025-04-31 2025-04-30 2025-01-31 2025-10-06T12 2025-10-06T12:00Z 2025-10-06T25:00Z 2025-10-06T12:00
 2025-10-06T12:00:00.1234567Z 2025-10-06T12:00:00+00:00 2025-10-06T12:00:00+02:00 9999-12-31T23:59:59.999999Z
@@ -239,11 +240,12 @@ TEXTS = ["", "a" * 33, ",".join("A" * 65), *_TEXTS.split()]
 
 
 @pytest.mark.parametrize(
-    ("name", "read"), [("venue", venue), ("symbol", symbols), ("interval", interval), ("start", time_us)]
+    ("name", "read"),
+    [("venue", venue), ("symbol", symbols), ("interval", interval), ("start", time_us), ("since", point)],
 )
 def test_a_schema_takes_what_the_parameter_takes(name: str, read: Any) -> None:
     """Symbols that stand twice are the one thing that the schema cannot say."""
-    schema = Draft202012Validator(PARAMETERS[name])
+    schema = Draft202012Validator(PARAMETERS.get(name) or OF_ROUTE["/v1/restatements", name])
     for text in TEXTS:
         number = [int(text)] if re.fullmatch("0|[1-9][0-9]*", text) else []
         takes = any(schema.is_valid(value) for value in (text, *number))

@@ -193,14 +193,16 @@ def test_what_the_pointer_cannot_go_to_is_refused_and_nothing_moves(world: World
 
 
 def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_is_gone(world: World) -> None:
-    pages = world.bars("symbol=BTC&interval=1m&limit=1&start=0")
+    pages = world.bars("symbol=BTC&interval=1m&limit=1&start=1970-01-01")
     assert world.get("/v1/bars?venue=x&symbol=BTC&interval=1m&as_of=1").status_code == 200
     version(world)
     done = expire(world.log, NAMES, world.store, world.clock, keep=1)
     assert done.kept == (4, 3)  # 3 is served until the server looks at the pointer
     assert done.retired == (2, 1)
     assert served(world) == 3
-    assert world.bars(f"symbol=BTC&interval=1m&limit=1&start=0&cursor={pages['next']}")["answer"]["version"] == 3
+    assert (
+        world.bars(f"symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")["answer"]["version"] == 3
+    )
     for number in (1, 2):
         answer = world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1m&as_of={number}")
         assert (answer.status_code, answer.json()["type"]) == (410, "urn:slackwater:problem:version-retired")
@@ -211,7 +213,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
         version(world)
         world.step()
     expire(world.log, NAMES, world.store, world.clock, keep=1)
-    gone = world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1m&limit=1&start=0&cursor={pages['next']}")
+    gone = world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")
     assert (gone.status_code, gone.json()["type"]) == (410, "urn:slackwater:problem:cursor-gone")
     assert served(world) == 8
     world.service.stop()

@@ -73,7 +73,7 @@ def test_the_layers_alone_are_the_two_sides_of_the_cut(world: World) -> None:
 
 def test_several_symbols_come_in_order_of_start_then_symbol(world: World) -> None:
     filled(world).step()
-    found = world.bars("symbol=ETHX,BTC&interval=1s&start=0&limit=10000")["bars"]
+    found = world.bars("symbol=ETHX,BTC&interval=1s&start=1970-01-01&limit=10000")["bars"]
     assert [(bar["start"], bar["symbol"]) for bar in found] == sorted((bar["start"], bar["symbol"]) for bar in found)
     for symbol in ("BTC", "ETHX"):
         alone = [{k: v for k, v in bar.items() if k != "symbol"} for bar in found if bar["symbol"] == symbol]

@@ -121,7 +121,7 @@ BARS = [
     "symbol=BTC&interval=1m",
     "symbol=BTC&interval=1h&layer=batch",
     "symbol=BTC&interval=5s&layer=speed",
-    "symbol=BTC,ETHX&interval=15s&start=0",
+    "symbol=BTC,ETHX&interval=15s&start=1970-01-01",
     f"symbol=BTC&interval=1m&start={NOON}&limit=4&fill=previous",
     "symbol=BTC&interval=1d&as_of=1",
 ]
@@ -181,7 +181,7 @@ def test_an_export_is_all_pages(world: World, monkeypatch: pytest.MonkeyPatch, o
     monkeypatch.setattr(export, "WINDOW_ROWS", 6)
     monkeypatch.setattr(export, "PART_ROWS", 4)
     monkeypatch.setattr(export, "ROWS_PER_LOCK", 3)
-    expected = world.bars(f"{query}&limit=10000" + ("" if "start" in query else "&start=0"))
+    expected = world.bars(f"{query}&limit=10000" + ("" if "start" in query else "&start=1970-01-01"))
     response = world.get(f"/v1/bars?venue=x&{query}&limit=all&format={of}")
     assert response.status_code == 200, response.text
     assert same(of, rows_of(response), with_instrument(expected["bars"]))
@@ -280,7 +280,7 @@ def test_accept_chooses_the_format(world: World, accept: str | None, of: str | N
         ("limit=all&format=json", "limit"),
         ("limit=all&format=csv&fill=previous", "fill"),
         ("limit=all&format=csv&explain=true", "explain"),
-        ("limit=all&format=csv&start=0&cursor=abc", "cursor"),
+        ("limit=all&format=csv&start=1970-01-01&cursor=abc", "cursor"),
         ("explain=true&format=csv", "explain"),
         ("numbers=double", "numbers"),
         ("limit=ALL", "limit"),

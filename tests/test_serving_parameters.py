@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.parameters import FIRST_US, LATEST_US
 from tests.profiles import examples
-from tests.serving_world import World
+from tests.serving_world import NOON, World
 
 GOOD = {"venue": "x", "symbol": "BTC"}
 
@@ -33,6 +34,11 @@ BAD = [
     ("limit", "9" * 5000),
     ("start", "nan"),
     ("start", "-1"),
+    ("start", "0"),
+    ("start", "1230508799999999"),
+    ("start", "1769851800"),
+    ("start", "1769851800000"),
+    ("start", "1769851800000000000"),
     ("start", "1e9"),
     ("start", "1.5"),
     ("start", ""),
@@ -98,7 +104,7 @@ def problem(world: World, url: str, status: int = 422) -> dict[str, object]:
 
 @pytest.mark.parametrize(("name", "value"), BAD, ids=[f"{name}={value[:20]!r}" for name, value in BAD])
 def test_a_bad_parameter_is_named(world: World, name: str, value: str) -> None:
-    values = {**GOOD, "start": "0", **{name: value}} if name in {"cursor", "end"} else {**GOOD, name: value}
+    values = {**GOOD, "start": "2009-01-03", **{name: value}} if name in {"cursor", "end"} else {**GOOD, name: value}
     errors = problem(world, f"/v1/bars?{urlencode(values)}")["errors"]
     assert isinstance(errors, list)
     assert [error["parameter"] for error in errors] == [name]
@@ -106,7 +112,7 @@ def test_a_bad_parameter_is_named(world: World, name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", ["venue", "symbol", "limit", "start", "layer", "explain"])
 def test_a_repeated_parameter_is_refused_even_if_equal(world: World, name: str) -> None:
-    value = {**GOOD, "limit": "5", "start": "1", "layer": "batch", "explain": "true"}[name]
+    value = {**GOOD, "limit": "5", "start": "2009-01-03", "layer": "batch", "explain": "true"}[name]
     query = urlencode([*({**GOOD, name: value}).items(), (name, value)])
     assert "more than once" in str(problem(world, f"/v1/bars?{query}")["detail"])
 
@@ -116,10 +122,53 @@ def test_what_is_missing_is_named(world: World, query: str) -> None:
     assert "is missing" in str(problem(world, f"/v1/bars?{query}")["detail"])
 
 
-@pytest.mark.parametrize("ends", ["start=5&end=5", "start=6&end=5", "start=2025-01-02&end=2025-01-01"])
+@pytest.mark.parametrize(
+    "ends", [f"start={NOON}&end={NOON}", f"start={NOON + 1}&end={NOON}", "start=2025-01-02&end=2025-01-01"]
+)
 def test_a_reversed_or_empty_range_is_refused(world: World, ends: str) -> None:
     assert "half-open" in str(problem(world, f"/v1/bars?{urlencode(GOOD)}&{ends}")["detail"])
     assert "half-open" in str(problem(world, f"/v1/trades?{urlencode(GOOD)}&{ends}")["detail"])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("1769851800", "looks like seconds; in microseconds it is 1769851800000000, 2026-01-31T09:30:00Z"),
+        ("1769851800123", "looks like milliseconds; in microseconds it is 1769851800123000, 2026-01-31T09:30:00Z"),
+        ("1769851800123456789", "looks like nanoseconds; in microseconds it is 1769851800123456, 2026-01-31T09:30:00Z"),
+        ("0", "as microseconds since 1970 it is before 2009, when there were no trades; give microseconds"),
+        ("1000000000000000", "before 2009"),
+        ("900000000000000000", "behind the year 9999"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("route", "name"),
+    [
+        *(("bars", name) for name in ("start", "end")),
+        *(("trades", name) for name in ("start", "end")),
+        *(("restatements", name) for name in ("since", "until")),
+    ],
+)
+def test_a_number_in_another_unit_is_refused_and_told_in_microseconds(
+    world: World, route: str, name: str, value: str, told: str
+) -> None:
+    if route == "restatements" and value == "0":  # a version's number
+        assert world.get(f"/v1/restatements?{name}=1").status_code == 200
+        return
+    good = {} if route == "restatements" else GOOD
+    times = {"start": str(NOON), "end": str(NOON + 60_000_000)} if route == "trades" else {}
+    (error,) = problem(world, f"/v1/{route}?{urlencode({**good, **times, name: value})}")["errors"]  # type: ignore[misc]
+    assert error["parameter"] == name
+    assert told in error["detail"]
+
+
+def test_what_an_answer_gives_as_a_time_can_be_asked_for(world: World) -> None:
+    first_week = FIRST_US  # of a trade on 2009-01-03, the first day that an event can have
+    for start in (first_week, NOON, LATEST_US - 1):
+        assert world.get(f"/v1/bars?{urlencode({**GOOD, 'start': start, 'interval': '1w'})}").status_code == 200
+    everything = world.bars("symbol=BTC&start=1970-01-01")["bars"]
+    assert everything == world.bars(f"symbol=BTC&start={first_week}")["bars"]
+    assert everything
 
 
 def test_speed_alone_cannot_be_asked_of_a_version(world: World) -> None:
@@ -128,7 +177,7 @@ def test_speed_alone_cannot_be_asked_of_a_version(world: World) -> None:
 
 def test_trades_need_a_range_and_one_symbol(world: World) -> None:
     assert "start: is missing; end: is missing" in str(problem(world, f"/v1/trades?{urlencode(GOOD)}")["detail"])
-    problem(world, "/v1/trades?venue=x&symbol=A,B&start=1&end=2")
+    problem(world, "/v1/trades?venue=x&symbol=A,B&start=2025-01-01&end=2025-01-02")
 
 
 def test_an_unknown_instrument_or_version_is_404(world: World) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from event_log.chain import Chain
 from serving.batch import BatchReader, Want, windows
 from serving.fold import Fold
+from serving.parameters import FIRST_US
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, offsets
 from views.bars import BARS
@@ -60,7 +61,7 @@ def check(world: World, random: Random) -> None:
     """One random question, answered in pages, against the oracle at the applied positions."""
     symbol, interval = random.choice(SYMBOLS), random.choice(NAMED_INTERVALS)
     layer = random.choice(["merged", "merged", "batch"])
-    start = random.choice([None, 0, NOON, NOON + random.randrange(4000) * SECOND])
+    start = random.choice([None, FIRST_US, NOON, NOON + random.randrange(4000) * SECOND])
     end = random.choice([None, (start or NOON) + random.randrange(1, 300_000) * SECOND + random.randrange(3)])
     limit = random.choice([1, 3, 50, 10_000])
     query = f"symbol={symbol}&interval={interval.text}&layer={layer}&limit={limit}"

@@ -70,7 +70,7 @@ def fresh(tmp_path: Path) -> Iterator[World]:
 
 def served(world: World, symbol: str, interval: str) -> list[dict[str, Any]]:
     """The bars of `/v1/bars`, with the instrument."""
-    bars = world.bars(f"symbol={symbol}&interval={interval}&start=0&limit=10000")["bars"]
+    bars = world.bars(f"symbol={symbol}&interval={interval}&start=1970-01-01&limit=10000")["bars"]
     return [{"venue": "x", "symbol": symbol, **bar} for bar in bars]
 
 

@@ -301,7 +301,7 @@ def test_there_are_only_so_many_streams(world: World) -> None:
         ("symbol=BTC&limit=1001", "limit"),
         ("symbol=BTC&limit=-1", "limit"),
         ("symbol=BTC&times=unix", "times"),
-        ("symbol=BTC&start=0", "start"),
+        ("symbol=BTC&start=1970-01-01", "start"),
         ("symbol=BTC&symbol=ETH", "symbol"),
         ("symbol=BTC&last_event_id=1", "last_event_id"),
         ("symbol=" + ",".join(f"S{i}" for i in range(33)) + "&interval=1s,1m", "interval"),

@@ -14,7 +14,7 @@ from event_log.event import SYMBOL, VENUE
 from serving.formats.media import FORMATS, Format
 from serving.openapi import headers, problems
 from serving.openapi import schemas as models
-from serving.parameters import LATEST_US, MOST_SYMBOLS
+from serving.parameters import FIRST_US, LATEST_US, MOST_SYMBOLS, MOST_VERSIONS
 from serving.stream.place import TOKEN
 from serving.stream.query import MOST_INTERVALS
 from views.interval import DAY_US
@@ -42,11 +42,12 @@ def _intervals() -> list[str]:
 
 _TIME: dict[str, Any] = {
     "anyOf": [
-        {"type": "integer", "minimum": 0, "maximum": LATEST_US - 1},
+        {"type": "integer", "minimum": FIRST_US, "maximum": LATEST_US - 1},
         {"type": "string", "pattern": _ISO},
     ],
     "examples": ["2026-01-31T09:30:00Z", 1769851800000000],
 }
+_POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]]}
 _SYMBOLS = {
     "type": "string",
     "pattern": f"^{SYMBOL}(?:,{SYMBOL}){{0,{MOST_SYMBOLS - 1}}}$",
@@ -73,8 +74,8 @@ OF_ROUTE: dict[tuple[str, str], dict[str, Any]] = {
         "examples": ["1m", "1s,1m"],
     },
     ("/v1/stream", "last_event_id"): {"type": "string", "pattern": f"^{TOKEN.pattern}$"},
-    ("/v1/restatements", "since"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [7]},
-    ("/v1/restatements", "until"): {"anyOf": [{"type": "integer", "minimum": 0}, _TIME["anyOf"][1]], "examples": [9]},
+    ("/v1/restatements", "since"): {**_POINT, "examples": [7]},
+    ("/v1/restatements", "until"): {**_POINT, "examples": [9]},
 }
 _VERSION = {
     "name": "version",

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from slackwater.client.errors import ArgumentError
 
 Time = datetime | str | int
-"""Text goes to the service as it is, which takes ISO 8601 in UTC and says what it does not take."""
+"""Text and numbers go to the service as they are: it takes ISO 8601 in UTC or microseconds, and says what it does not
+take, and of a number in another unit, what was meant."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def time_text(value: Time, name: str) -> str:
@@ -20,7 +20,7 @@ def time_text(value: Time, name: str) -> str:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ArgumentError(f"{name} is {value!r}, without a zone.", "Say which: datetime(..., tzinfo=UTC).")
-        return str((value - EPOCH) // _MICROSECOND)
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
     raise ArgumentError(f"{name} is {value!r}.", "Give a datetime with a zone, ISO 8601 text, or whole microseconds.")

@@ -143,7 +143,7 @@ class Cut:
             yield instrument, Answer(bars, at, at)
 
     async def _ask(self, venue: str, symbol: str) -> dict[str, Any]:
-        query = {"venue": venue, "symbol": symbol, "interval": INTERVAL.text, "start": "0", "limit": "10000"}
+        query = {"venue": venue, "symbol": symbol, "interval": INTERVAL.text, "start": "1970-01-01", "limit": "10000"}
         response = await self._http.get("/v1/bars", params=query)
         if response.status_code == httpx.codes.NOT_FOUND:  # no trade of it was applied yet
             return {}

@@ -30,7 +30,7 @@ def ask(
     world: "World", service: Service, symbol: str, interval: Interval, view: Any, more: str, gone: bool = False
 ) -> Any:
     """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
-    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=0&limit=10000&{more}"
+    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
     coroutine = BarsRoute(service, view.name).answer(request)
     try:
