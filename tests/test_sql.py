@@ -24,6 +24,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.problems import ProblemError
+from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses
@@ -266,6 +267,20 @@ SELECT pg_get_viewdef(1)
 SELECT json_serialize_plan('SELECT * FROM read_parquet(''{file}'')')
 SELECT write_log('x')
 SELECT nextval('x')
+SELECT version()
+SELECT system.main.version()
+SELECT 'x'.version()
+SELECT version() OVER ()
+SELECT list_transform([1], lambda x: version())
+DESCRIBE SELECT version()
+SELECT * FROM pragma_version()
+SELECT * FROM pragma_platform()
+SELECT pg_sleep(5)
+SELECT count(*) FROM bars_1m WHERE sleep_ms(5000) IS NULL
+SELECT current_query()
+SELECT pg_postmaster_start_time()
+SELECT stats(symbol) FROM bars_1m
+SELECT sum(x.sleep_ms()) OVER () FROM (SELECT 1 AS x)
 SELECT (SELECT current_setting('allowed_paths')) FROM bars_1m
 SELECT 1 WHERE 1 IN (SELECT 1 FROM duckdb_settings())
 SHOW DATABASES
@@ -357,6 +372,38 @@ def test_the_third_wall_stands_alone(world: World) -> None:
     assert _everything(world.store.home) == before
 
 
+NOT_CALLED = re.compile(
+    r"__.*|(icu_)?collate_.*|.*sort_key|pg_.*|has_.*_privilege|inet_.*|.*_description|st_(crs|setcrs|intersects_extent|as.*|geom.*)"
+    r"|current_(catalog|connection_id|database|query|query_id|role|schema|schemas|setting|transaction_id|user)"
+    r"|session_user|user|version|sleep_ms|write_log|getvariable|nextval|currval|setval|setseed|stats|vector_type"
+    r"|in_search_path|json_serialize_.*|json_deserialize_sql|json_copy_.*|json_transform.*|txid_current|get_block_size"
+    r"|hive_partition_component|map_to_pg_oid|format_pg_type|format_type|parse_duckdb_log_message|cast_to_type"
+    r"|can_cast_implicitly|replace_type|make_type|get_type|invoke|to_aggregate_state|combine|combine_aggr|finalize"
+    r"|bitstring_byte_comparable|timetz_byte_comparable|vertex_extract|index_key|remap_struct|normalized_interval"
+    r"|unpivot_list|equi_width_bins|is_histogram_other_bin|generate_subscripts|constant_or_null|variant_.*"
+)
+"""What tells of the database or changes it, what waits, and what is not for people."""
+
+
+def test_every_function_of_this_duckdb_is_allowed_or_left_out_on_purpose(database: Here) -> None:
+    """A new DuckDB brings new ones: look at what each does, then put it into `functions.ALLOWED` or above."""
+    kinds = "('scalar', 'aggregate', 'macro', 'window')"
+    sql = f"SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type IN {kinds}"
+    names = {name for (name,) in database.con.execute(sql).fetchall()}
+    words = {name for name in names if re.fullmatch("[a-z_][a-z0-9_]*", name)}
+    comparisons = {"=", "!=", "<", "<=", "<=>", ">", ">=", "is distinct from", "is not distinct from"}
+    assert {name for name in words if NOT_CALLED.fullmatch(name)} == words - ALLOWED
+    assert ALLOWED - words == {"unnest"}, "this DuckDB does not have them"
+    assert names - words - comparisons <= OPERATORS
+
+
+def test_a_function_that_cannot_be_called_is_named_with_one_that_can(database: Here) -> None:
+    outcome, _ = database.ask("SELECT symbol, vesion() FROM bars_1m")
+    assert (outcome.kind, outcome.column) == ("refused", 16)
+    assert outcome.detail.startswith("The function vesion cannot be called here.")
+    assert database.ask("SELECT medan(close) FROM bars_1m")[0].detail.endswith("Is median meant?")
+
+
 def _everything(folder: Path) -> dict[str, str]:
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()
@@ -377,6 +424,15 @@ def _everything(folder: Path) -> dict[str, str]:
         "SELECT * FROM bars_1m a ASOF JOIN bars_1h b ON a.symbol = b.symbol AND a.start >= b.start",
         "VALUES (1), (2)",
         "TABLE instruments;",
+        "SELECT 5!, -(3), 2 ^ 2, 2 ** 2, 7 // 2, 7 % 2, 'a' || 'b', 'a' LIKE 'x', 'a' NOT ILIKE 'x!%' ESCAPE '!'",
+        "SELECT 'a' SIMILAR TO 'x', 'a' GLOB 'x', 'a' ^@ 'x', '{}'->>'x', @(-1), ~1, 1 & 2, 1 | 2, xor(1, 2)",
+        "SELECT extract(year FROM now()), position('a' IN 'b'), substring('a' FROM 1 FOR 2), trim(BOTH FROM 'a')",
+        "SELECT [1, 2][1], {'a': 1}.a, MAP {'a': 1}['a'], (1, 2), [x + 1 FOR x IN [1, 2] IF x > 1], 'a' COLLATE nocase",
+        "SELECT list_transform([1], lambda x: x + 1), coalesce(NULL, 1), ifnull(NULL, 1), CASE WHEN true THEN 1 END",
+        "SELECT current_timestamp, current_date, localtimestamp, INTERVAL (trades) HOURS FROM bars_1m",
+        "SELECT quantile_cont(close, 0.5), first(close ORDER BY start), arg_max(close, start) FROM bars_1m",
+        "SELECT sum(volume) FILTER (closed), weighted_avg(close, volume), corr(open, close) FROM bars_1m",
+        "SELECT row_number() OVER (), sum(volume) OVER (ORDER BY start ROWS 3 PRECEDING) FROM bars_1m",
         "SHOW TABLES",
         "DESCRIBE bars_1m",
         "SUMMARIZE bars_1m",

@@ -2,30 +2,27 @@
 
     text -> DuckDB's own parser -> its syntax tree -> every node is looked at
 
-The tree is judged by what is allowed: kinds of queries, kinds of relations, tables by name, functions that are
-relations. DuckDB 2.0 parses `WITH x AS (INSERT ...) SELECT ...` as a SELECT and `FROM 'file.parquet'` as a table, so
-that neither the kind of the statement nor a list of what is forbidden would do. This is the first wall and the one
-with the clear messages; behind it stand the settings (`serving.sql.program`) and the limits of the process.
+The tree is judged by what is allowed: kinds of queries, kinds of relations, tables by name, functions by name
+(`serving.sql.functions`). DuckDB 2.0 parses `WITH x AS (INSERT ...) SELECT ...` as a SELECT and `FROM 'file.parquet'`
+as a table, so that neither the kind of the statement nor a list of what is forbidden would do. This is the first wall
+and the one with the clear messages; behind it stand the settings (`serving.sql.program`) and the limits of the process.
 """
 
 import re
 from collections.abc import Iterator, Set
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import duckdb
 import orjson
 
+from serving.sql.functions import ALLOWED, OPERATORS
 from slackwater.errors import SlackwaterError
 
 _QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _RELATIONS = {"BASE_TABLE", "EMPTY", "EXPRESSION_LIST", "JOIN", "PIVOT", "SHOW_REF", "SUBQUERY", "TABLE_FUNCTION"}
 _TABLE_FUNCTIONS = {"generate_series", "range", "unnest"}
-_TELLING = {
-    *("current_setting", "getvariable", "json_serialize_plan", "pg_get_viewdef", "write_log"),
-    *("currval", "nextval", "setval"),
-}
-"""Functions of a row that tell or change something of the database."""
-
+_CALLS = {"FUNCTION", "WINDOW"}
 _OWN = {(), ("main",), ("memory",), ("memory", "main")}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _NOWHERE = 2**64 - 1
@@ -131,8 +128,9 @@ def _fault(node: dict[str, Any], tables: Set[str], ours: Set[str]) -> str:
 def _function_fault(node: dict[str, Any], kind: str) -> str:
     if kind == "TABLE_FUNCTION" and (name := _function(node["function"])) not in _TABLE_FUNCTIONS:
         return f"{name} cannot be read from. There are {_listed(_TABLE_FUNCTIONS)}."
-    if node.get("class") == "FUNCTION" and _function(node) in _TELLING:
-        return f"The function {_function(node)} cannot be called here."
+    if node.get("class") in _CALLS and (name := _function(node)) not in ALLOWED | OPERATORS:
+        close = get_close_matches(name, ALLOWED, 1)
+        return f"The function {name[:80]} cannot be called here.{f' Is {close[0]} meant?' if close else ''}"
     if node.get("class") == "PARAMETER":
         return "A query has no parameters here: write the values."
     return ""
