@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from event_log.names import TopicNames
 from serving.admin import ROLLBACK_BODY, AdminRoutes
 from serving.bars import BarsRoute
 from serving.catalog import CatalogRoutes
+from serving.cors import Cors
 from serving.direct import Direct, DirectRoute
 from serving.edge import Edge
 from serving.guard.guard import Guard
@@ -119,7 +119,7 @@ def create_app(
 def _allow(app: FastAPI, origins: tuple[str, ...]) -> None:
     """Let pages of other origins read answers. Outside the edge, since a preflight carries no key."""
     app.add_middleware(
-        CORSMiddleware,
+        Cors,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-ID"],

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 STATIC = Path(__file__).parent / "static"
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
@@ -25,14 +26,31 @@ _PLAIN = """<!doctype html>
 """
 
 
+_HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
+
+
+def _whole(scope: Scope) -> Scope:
+    """The request without `Range`, which a server may ignore (RFC 9110, 14.2): Starlette refuses bad ones in text."""
+    return {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
+
+
 class Assets(StaticFiles):
     """The page's files. They are asked for anew by their ETag, so that those of two releases are never mixed."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `StaticFiles`."""
+        await super().__call__(_whole(scope), receive, send)
 
     def file_response(self, *args: Any, **more: Any) -> Response:
         """See `StaticFiles`."""
         response = super().file_response(*args, **more)
-        response.headers["Cache-Control"] = "no-cache"
+        response.headers.update(_HEADERS)
         return response
+
+
+class _Page(FileResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_whole(scope), receive, send)
 
 
 class PageRoutes:
@@ -46,7 +64,7 @@ class PageRoutes:
         """The page."""
         page = self._static / "index.html"
         if page.is_file():
-            return FileResponse(page, headers={"Cache-Control": "no-cache"})
+            return _Page(page, headers=_HEADERS)
         links = "".join(
             f'<li><a href="{path}">{path}</a></li>' for path in ("/docs", "/health/ready", "/v1/instruments")
         )

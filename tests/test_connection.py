@@ -101,6 +101,13 @@ def test_requests_one_after_the_other_are_answered_on_one_connection(one: socket
     assert "server" not in first[1]
 
 
+def test_a_key_is_no_key_however_long_until_the_head_is_too_large(one: socket.socket) -> None:
+    wrong = ask(one, BARS, "Authorization: Bearer nonsense")
+    assert wrong[0] == 401
+    assert ask(one, BARS, f"Authorization: Bearer {'a' * 30_000}")[2] == wrong[2]
+    assert problem(ask(one, BARS, f"Authorization: Bearer {'a' * 1_000_000}")) == (431, "headers-too-large")
+
+
 def test_requests_sent_together_are_answered_in_their_order(one: socket.socket) -> None:
     heads = (f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for path in ("/health/live",))
     kept = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in (BARS, "/nothing"))

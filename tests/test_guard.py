@@ -361,7 +361,11 @@ def test_no_other_origin_reads_anything_unless_it_is_listed(world: World) -> Non
     refused = world.get(BARS, {"Origin": origin})  # a page must be able to read why
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
     assert "access-control-allow-origin" not in world.get(BARS, {**bearer(text), "Origin": "https://x.com"}).headers
-    assert world.get(BARS, {**ask, "Origin": "https://x.com"}, "OPTIONS").status_code == 400
+    for other in ({"Origin": "https://x.com"}, {"Access-Control-Request-Method": "DELETE"}):
+        answer = world.get(BARS, {**ask, **other}, "OPTIONS")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert answer.json()["detail"].startswith("Disallowed CORS")
+        assert answer.headers.get("access-control-allow-origin") == (None if "Origin" in other else origin)
 
 
 def test_every_answer_carries_the_headers_that_keep_browsers_careful(world: World) -> None:

@@ -1,8 +1,10 @@
 """The other routes: instruments, versions, trades, pages, metrics, and what every answer carries."""
 
 import json
+import platform
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,47 @@ def test_pages_and_documents_need_no_other_host(world: World) -> None:
         "explain",
         "fill",
     } <= names
+
+
+@pytest.mark.parametrize("asked", ["bytes=a-b", "x", "bytes=9999999999-", "lines=1-2", "bytes=0-5", "bytes=5-1"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/static/app.js", "/openapi.json"])
+def test_a_range_is_ignored_whatever_it_is(world: World, path: str, asked: str) -> None:
+    whole, ranged = world.get(path), world.request("GET", path, [("Range", asked)])
+    assert (ranged.status_code, ranged.content) == (200, whole.content)
+    assert ranged.headers.get("accept-ranges", "none") == "none"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/static/app.js", "/static/nothing.js", "/static/", "/static/%00", "/static"]
+)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "PUT", "DELETE", "TRACE"])
+def test_every_refusal_of_a_page_is_a_problem(world: World, path: str, method: str) -> None:
+    for of, statuses in ((method, {404, 405}), ("GET", {200, 404})):
+        found = world.get(path, method=of)
+        assert found.status_code in statuses
+        if found.status_code != 200:
+            assert found.headers["content-type"] == "application/problem+json"
+            assert found.json()["status"] == found.status_code
+
+
+def test_no_answer_names_a_version_of_other_software(world: World) -> None:
+    names = (
+        "duckdb",
+        "pyarrow",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "orjson",
+        "kafka-python",
+        "httptools",
+        "apache-beam",
+    )
+    versions = [version(name) for name in names] + [platform.python_version()]
+    paths = ["/", "/docs", "/nothing", "/openapi.json", "/metrics", "/health/ready", "/v1/versions", "/v1/instruments"]
+    for path in [*paths, "/v1/bars?venue=x&symbol=BTC&format=arrow", "/v1/bars?venue=x&symbol=BTC", "/v1/bars?a"]:
+        answer = world.get(path)
+        text = f"{answer.headers} {answer.content.decode('latin-1')}"
+        assert not [each for each in versions if re.search(rf"(?<![0-9.]){re.escape(each)}(?![0-9.])", text)], path
 
 
 def test_every_answer_has_the_headers_of_the_edge_and_is_counted(world: World) -> None:
