@@ -13,6 +13,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ ENDPOINTS = (
 )
 _DOWNLOADS_AT_ONCE = 4
 _DOWNLOAD_TIMEOUT_S = 30
+_TOLD_EVERY_S = 3.0
 
 Progress = Callable[[str], None]
 
@@ -97,13 +99,17 @@ def format_lock(artifacts: Iterable[Artifact]) -> str:
     return head + "".join(f"{each.coordinates} sha256:{each.sha256}\n" for each in sorted(artifacts))
 
 
-def ensure(folder: Path, repository: str = "", on_progress: Progress | None = None) -> tuple[Path, ...]:
+def ensure(
+    folder: Path, repository: str = "", on_progress: Progress | None = None, now_s: Callable[[], float] = time.monotonic
+) -> tuple[Path, ...]:
     """The locked jars in `folder`, checked; those that are missing are fetched first. Safe for many callers at once.
 
     Args:
         folder: where the jars lie; made when it is missing. A jar in it that the lock does not name is not used.
         repository: the address of a Maven repository; empty: Maven Central.
-        on_progress: called with a line of text, only when something is fetched, from the caller's thread.
+        on_progress: called with a line of text, only when something is fetched, from the caller's thread: at the
+            beginning, every few seconds, and at the end.
+        now_s: a clock that only goes forward.
 
     Raises:
         ArtifactLockError: the lock cannot be read.
@@ -116,7 +122,7 @@ def ensure(folder: Path, repository: str = "", on_progress: Progress | None = No
     for artifact in present:
         _check(folder / artifact.name, artifact.sha256)
     if missing:
-        _fetch(missing, folder, repository, on_progress or (lambda line: None))
+        _fetch(missing, folder, repository, on_progress or (lambda line: None), now_s)
     return tuple(folder / artifact.name for artifact in artifacts)
 
 
@@ -131,7 +137,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetch(missing: list[Artifact], folder: Path, repository: str, on_progress: Progress) -> None:
+def _fetch(
+    missing: list[Artifact], folder: Path, repository: str, on_progress: Progress, now_s: Callable[[], float]
+) -> None:
     on_progress(f"Downloading Apache Kafka {KAFKA_VERSION} ({len(missing)} jars, about 44 MB, once)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,11 +150,13 @@ def _fetch(missing: list[Artifact], folder: Path, repository: str, on_progress: 
     with staging, ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         maven = _maven(Path(staging.name), repository)
         running = {pool.submit(_fetch_one, maven, artifact, folder): artifact for artifact in missing}
-        size = 0
+        size, told_s = 0, now_s()
         try:
             for done, future in enumerate(as_completed(running), 1):
                 size += future.result()
-                on_progress(f"Downloaded {done} of {len(missing)} jars, {size / 1e6:.0f} MB")
+                if done == len(missing) or now_s() - told_s >= _TOLD_EVERY_S:
+                    on_progress(f"Downloaded {done} of {len(missing)} jars, {size / 1e6:.0f} MB")
+                    told_s = now_s()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

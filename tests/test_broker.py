@@ -1,7 +1,9 @@
 """The broker from pip alone: starts, answers, keeps its data, refuses with clear errors, leaves nothing behind."""
 
 import gc
+import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -319,6 +321,15 @@ def test_only_locked_jars_are_given_to_java(jars: Path) -> None:
     assert [path.name for path in paths] == [artifact.name for artifact in broker_artifacts.locked()]
 
 
+def _publish(artifact: broker_artifacts.Artifact, jars: Path, repository: Path) -> Path:
+    """Move a jar to where a repository has it; returns where it was."""
+    group, name, version = artifact.coordinates.split(":")
+    folder = repository / group.replace(".", "/") / name / version
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.move(jars / artifact.name, folder / artifact.name)
+    return jars / artifact.name
+
+
 def test_a_missing_jar_is_fetched_from_the_repository_and_checked(tmp_path: Path, jars: Path) -> None:
     # A Maven repository is files under group/artifact/version: one on loopback, first with a wrong jar, then the right.
     artifact = next(each for each in broker_artifacts.locked() if each.name.startswith("slf4j-simple"))
@@ -347,10 +358,20 @@ def test_a_missing_jar_is_fetched_from_the_repository_and_checked(tmp_path: Path
             served.write_bytes(right)
             lines: list[str] = []
             broker_artifacts.ensure(jars, repository, lines.append)
+            several = [_publish(each, jars, tmp_path / "repository") for each in broker_artifacts.locked()[:5]]
+            quick: list[str] = []
+            broker_artifacts.ensure(jars, repository, quick.append, now_s=lambda: 7.0)
+            for jar in several:
+                jar.unlink()
+            slow: list[str] = []
+            broker_artifacts.ensure(jars, repository, slow.append, now_s=itertools.count(0, 2).__next__)
         finally:
             server.kill()
     assert (jars / artifact.name).read_bytes() == right
     assert lines[-1] == "Downloaded 1 of 1 jars, 0 MB"
+    told = [re.search(r"(\d+) of 5 jars", line) for line in (*quick, *slow)]
+    assert [int(found[1]) for found in told if found] == [5, 2, 4, 5], "every few seconds, and at the end"
+    assert (len(quick), len(slow)) == (2, 4)
     assert not [path for path in jars.iterdir() if path.name.startswith(".")]
 
 
