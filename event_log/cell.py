@@ -7,6 +7,7 @@ as they are (sums have up to 38 digits), in one canonical form: any worker at an
 
 import json
 from dataclasses import dataclass
+from sys import intern
 from typing import NamedTuple
 
 from event_log.errors import CodecError
@@ -100,7 +101,7 @@ def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
     width = len(view.key)
     try:
         found = json.loads(value or b"")
-        rows = tuple(Row(tuple(r[:width]), r[width], tuple(r[width + 1 :])) for r in found["rows"])
+        rows = tuple(Row(tuple(map(intern, r[:width])), r[width], tuple(r[width + 1 :])) for r in found["rows"])
         cell = Cell(lane, found["start"], found["upto"], rows)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error

@@ -4,14 +4,19 @@ An end is a fold, the number of settled cells below it, and the cell that was th
 change, so the same end gives the same rows for ever.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
 from event_log.cell import Cell
-from serving.fold import Fold, Instrument, Key
+from serving.directory import Instrument
+from serving.fold import Fold, Key
 from views.interval import Interval
 from views.merge import State, merger
 from views.rows import Row
+
+AT_ONCE = 256
+"""Instruments that are looked up while the feed and other answers wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +49,26 @@ class Ends:
 
     def span(self, instrument: Instrument) -> tuple[int, int] | None:
         """The oldest and newest base start of an instrument."""
-        newest = self.newest(instrument)
-        if newest is None:
-            return None
-        oldest = newest
-        for key in self.keys(instrument):
+        return self.spans([instrument]).get(instrument)
+
+    def spans(self, instruments: Iterable[Instrument]) -> dict[Instrument, tuple[int, int]]:
+        """The oldest and newest base start of each of these instruments that has one."""
+        found: dict[Instrument, tuple[int, int]] = {}
+        wanted = list(dict.fromkeys(instruments))
+        for at in range(0, len(wanted), AT_ONCE):
             with self.lock:
-                first = self.fold.oldest(key, self.count)
-            starts = [row.start for row in self._tip_rows() if row.key == key]
-            oldest = min([oldest, *starts, *(() if first is None else (first,))])
-        return oldest, newest
+                for instrument in wanted[at : at + AT_ONCE]:
+                    first = self.fold.oldest(instrument, self.count)
+                    last = self.fold.newest(instrument, self.count)
+                    if first is not None and last is not None:
+                        found[instrument] = first, last
+        asked = set(wanted)
+        for row in self._tip_rows():
+            instrument = row.key[:2]
+            if instrument in asked:
+                first, last = found.get(instrument, (row.start, row.start))
+                found[instrument] = min(first, row.start), max(last, row.start)
+        return found
 
     def bars(
         self, key: Key, interval: Interval, low: int, high: int | None, limit: int, newest_first: bool

@@ -4,26 +4,25 @@
     cells     [0,256) [256,512)              settled: each has a successor, so it cannot grow; folded once
     tip                         [512,530)    may still grow; never folded, merged on top of a read
 
-Besides the folded states it keeps where each came from (which cell gave which state to which start). So the answer of
-any earlier end of the chain can be given again, and a bar can be taken apart into its deltas.
-
-    parts[key][start] = [(0, state), (1, state)]     the numbers of the settled cells that touched this start
+Besides the folded states it keeps where each came from (which cell gave which state to which start, `serving.series`).
+So the answer of any earlier end of the chain can be given again, and a bar can be taken apart into its deltas.
 
 Not thread safe: the hot store holds one lock over it.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import reduce
 
 from event_log.cell import Cell, Lane
 from event_log.chain import Chain
+from serving.directory import Instrument
 from serving.series import Series
-from views.interval import PUBLISHED_INTERVALS, Interval, coarsest_published
+from views.interval import Interval, coarsest_published
 from views.merge import State, merger
-from views.view import View
+from views.view import INSTRUMENT, View
 
 Key = tuple[str, ...]
-Instrument = tuple[str, ...]
-_BASE = PUBLISHED_INTERVALS[0]
 
 
 class Fold:
@@ -37,10 +36,8 @@ class Fold:
         self.tip: Cell | None = None
         self._chain = chain
         self._merge = merger(view)
-        self._levels: dict[int, dict[Key, Series]] = {interval.us: {} for interval in PUBLISHED_INTERVALS}
-        self._parts: dict[Key, dict[int, list[tuple[int, State]]]] = {}
-        self._keys: dict[Instrument, dict[Key, None]] = {}
-        self._newest: dict[Instrument, list[tuple[int, int]]] = {}
+        self._series: dict[Key, Series] = {}
+        self._keys: dict[Instrument, list[Key]] | None = {} if len(view.key) > len(INSTRUMENT) else None
         self._advance()
 
     @property
@@ -67,38 +64,28 @@ class Fold:
         count = bisect_left(self.cells, end + 1, key=lambda cell: cell.upto)
         return count, self.cells[count - 1].upto if count else self.cut
 
-    def keys(self, instrument: Instrument) -> list[Key]:
+    def keys(self, instrument: Instrument) -> Sequence[Key]:
         """The settled keys of an instrument."""
-        return list(self._keys.get(instrument, ()))
-
-    def instruments(self) -> list[Instrument]:
-        """The settled instruments."""
-        return list(self._keys)
+        if self._keys is not None:
+            return tuple(self._keys.get(instrument, ()))
+        return (instrument,) if instrument in self._series else ()
 
     def newest(self, instrument: Instrument, count: int) -> int | None:
         """The newest base start of an instrument among the first `count` cells."""
-        steps = self._newest.get(instrument, ())
-        at = bisect_left(steps, count, key=lambda step: step[0])
-        return steps[at - 1][1] if at else None
+        found = [self._series[key].newest(count) for key in self.keys(instrument)]
+        return max((start for start in found if start is not None), default=None)
 
-    def oldest(self, key: Key, count: int) -> int | None:
-        """The oldest base start of a key among the first `count` cells."""
-        series = self._levels[_BASE.us].get(key)
-        of_parts = self._parts.get(key, {})
-        return next((start for start in series.starts if of_parts[start][0][0] < count), None) if series else None
+    def oldest(self, instrument: Instrument, count: int) -> int | None:
+        """The oldest base start of an instrument among the first `count` cells."""
+        found = [self._series[key].oldest(count) for key in self.keys(instrument)]
+        return min((start for start in found if start is not None), default=None)
 
     def bars(
         self, key: Key, count: int, interval: Interval, low: int, high: int | None, limit: int, newest_first: bool
     ) -> dict[int, State]:
         """Bar start -> state of the first `count` cells: the first (or last) `limit` bars of [low, high)."""
-        whole = count == len(self.cells)
-        level = coarsest_published(interval) if whole else _BASE
-        series = self._levels[level.us].get(key)
         bars: dict[int, State] = {}
-        for start in series.between(low, high, newest_first) if series else ():
-            state = series.states[start] if whole else self._state_upto(key, start, count)  # type: ignore[union-attr]
-            if state is None:
-                continue
+        for start, state in self._states(key, count, interval, low, high, newest_first):
             bar = interval.floor(start)
             known = bars.get(bar)
             if known is None and len(bars) == limit:
@@ -108,20 +95,27 @@ class Fold:
 
     def parts(self, key: Key, count: int, low: int, high: int) -> list[tuple[Cell, State]]:
         """What each of the first `count` cells gave to the starts in [low, high), in the chain's order."""
-        series = self._levels[_BASE.us].get(key)
+        series = self._series.get(key)
         found: dict[int, State] = {}
-        for start in series.between(low, high, False) if series else ():
-            for number, state in self._parts[key][start]:
+        for _, given in series.given(low, high) if series else ():
+            for number, state in given:
                 if number < count:
                     found[number] = self._merge(found[number], state) if number in found else state
         return [(self.cells[number], found[number]) for number in sorted(found)]
 
-    def _state_upto(self, key: Key, start: int, count: int) -> State | None:
-        total: State | None = None
-        for number, state in self._parts[key][start]:
-            if number < count:
-                total = state if total is None else self._merge(total, state)
-        return total
+    def _states(
+        self, key: Key, count: int, interval: Interval, low: int, high: int | None, newest_first: bool
+    ) -> Iterator[tuple[int, State]]:
+        series = self._series.get(key)
+        if series is None:
+            return
+        if count == len(self.cells):
+            yield from series.states(coarsest_published(interval), low, high, newest_first)
+            return
+        for start, given in series.given(low, high, newest_first):
+            states = [state for number, state in given if number < count]
+            if states:
+                yield start, reduce(self._merge, states)
 
     def _advance(self) -> None:
         """Take the newest tip, settle every cell that has a successor."""
@@ -135,14 +129,10 @@ class Fold:
         number = len(self.cells)
         self.cells.append(cell)
         for key, start, state in cell.rows:
-            instrument = key[:2]
-            self._keys.setdefault(instrument, {})[key] = None
-            steps = self._newest.setdefault(instrument, [])
-            if not steps or start > steps[-1][1]:
-                steps.append((number, start))
-            self._parts.setdefault(key, {}).setdefault(start, []).append((number, state))
-            for interval in PUBLISHED_INTERVALS:
-                level = self._levels[interval.us]
-                if key not in level:
-                    level[key] = Series()
-                level[key].add(interval.floor(start), state, self._merge)
+            known = self._series.get(key)
+            if known is not None:
+                known.add(number, start, state, self._merge)
+                continue
+            self._series[key] = Series(number, start, state)
+            if self._keys is not None:
+                self._keys.setdefault(key[: len(INSTRUMENT)], []).append(key)

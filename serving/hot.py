@@ -4,6 +4,7 @@ The feed puts cells, the watch of versions swaps cuts, requests take ends. One l
 request took is read later without a race, since an end does not move (`serving.ends`).
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
@@ -12,8 +13,9 @@ from typing import NamedTuple
 from event_log.cell import Cell, Lane, lane_of
 from event_log.chain import Chain
 from event_log.errors import CellConflictError
+from serving.directory import Directory, Instrument
 from serving.ends import Ends
-from serving.fold import Fold, Instrument
+from serving.fold import Fold
 from views.view import View
 
 KEPT_SNAPSHOTS = 4
@@ -48,7 +50,7 @@ class HotStore:
         self._topic_id = ""
         self._chains: dict[Lane, Chain] = {}
         self._folds: OrderedDict[str, dict[tuple[str, int], Fold]] = OrderedDict()
-        self._holders: dict[tuple[View, Instrument], set[int]] = {}
+        self._directories: dict[View, Directory] = {}
         self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
 
     @property
@@ -141,14 +143,18 @@ class HotStore:
             found = {p: self._end_at(folds[view, p], upto, complete) for p, upto in uptos.items()}
         return {p: end for p, end in found.items() if end is not None} if None not in found.values() else None
 
-    def partitions_of(self, view: View, instrument: Instrument) -> set[int]:
+    def partitions_of(self, view: View, instrument: Instrument) -> frozenset[int]:
         """The partitions that hold cells of an instrument."""
-        return set(self._holders.get((view, instrument), ()))
+        directory = self._directories.get(view)
+        return frozenset() if directory is None else directory.of(instrument)
 
-    def instruments(self, view: View) -> dict[Instrument, set[int]]:
-        """Every instrument of a view's cells, with its partitions."""
+    def instruments(
+        self, view: View, low: Instrument = (), high: Instrument | None = None, most: int = sys.maxsize
+    ) -> dict[Instrument, frozenset[int]]:
+        """The first `most` instruments of a view's cells in [low, high), in order, each with its partitions."""
         with self._lock:
-            return {instrument: set(where) for (of, instrument), where in self._holders.items() if of == view}
+            directory = self._directories.get(view)
+            return {} if directory is None else directory.page(low, high, most)
 
     def applied(self, view: str) -> dict[int, int]:
         """Partition -> the chain's end now, of the snapshot that is served."""
@@ -187,10 +193,9 @@ class HotStore:
             return
         if not changed:
             return
+        directory = self._directories.setdefault(view, Directory())
         for row in cell.rows:
-            holders = self._holders.setdefault((view, row.key[:2]), set())
-            if lane.partition not in holders:
-                holders.add(lane.partition)
+            if directory.put(row.key[:2], lane.partition):
                 self.spread += 1
         name = lane.view, lane.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1
@@ -227,7 +232,7 @@ class HotStore:
         self._topic_id = topic_id
         self._chains.clear()
         self._folds.clear()
-        self._holders.clear()
+        self._directories.clear()
         self._tips.clear()
         self.floor.clear()
         self.conflicts.clear()

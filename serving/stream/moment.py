@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from serving.directory import Instrument
 from serving.ends import Ends
-from serving.fold import Instrument
 from serving.ground import Ground
 from serving.hot import HotStore
 from serving.problems import not_serving
