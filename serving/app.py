@@ -24,6 +24,7 @@ from serving.edge import Edge
 from serving.guard.guard import Guard
 from serving.handoff import HANDOFF_SCHEMA, HandoffRoute
 from serving.health import HealthRoutes
+from serving.instruments import InstrumentsRoute
 from serving.observed import Observed
 from serving.openapi.document import install
 from serving.pages import STATIC, Assets, PageRoutes
@@ -144,8 +145,8 @@ def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
     _get(
         app,
         "/v1/instruments",
-        catalog.instruments,
-        "Instruments, with the unit of their quantities and the duplicates in the batch view.",
+        InstrumentsRoute(service).answer,
+        "Instruments in order of venue and symbol, with the unit of their quantities and their duplicates.",
         INSTRUMENTS_PARAMETERS,
     )
     _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)

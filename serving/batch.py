@@ -69,6 +69,7 @@ class BatchReader:
     def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str = READ_MEMORY) -> None:
         self.version = manifest.version
         self.instruments = manifest.instruments
+        self.duplicates = {(each.venue, each.symbol): each.events for each in manifest.duplicates}
         self._home = home
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
         for file in manifest.views:

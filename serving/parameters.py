@@ -19,6 +19,7 @@ FIRST_US = parse_interval("1w").floor(EARLIEST_US)
 """The first time that a number can mean: where the longest bar of the first possible trade starts, 2008-12-29."""
 LATEST_US = 253_402_300_800_000_000  # the year 10000, behind which ISO 8601 has no text
 MOST_SYMBOLS = 64
+MOST_WORDS_TEXT = 100
 MOST_VERSIONS = FIRST_US // 1_000_000
 """Numbers of versions are below; so no time in seconds is taken for one."""
 
@@ -201,6 +202,20 @@ def symbols(text: str) -> tuple[str, ...]:
     if len(set(found)) != len(found) or len(found) > MOST_SYMBOLS:
         raise ValueRefusedError(f"give each symbol once, at most {MOST_SYMBOLS}")
     return tuple(sorted(found))
+
+
+def symbol_prefix(text: str) -> str:
+    """Reads how a symbol begins."""
+    if not _SYMBOL.fullmatch(f"{text}0"):  # what ends in the middle of "/" and the like begins a symbol, too
+        raise ValueRefusedError(f"give how a symbol begins; a symbol is {SYMBOL}")
+    return text
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Reads words with spaces between, as small letters."""
+    if len(text) > MOST_WORDS_TEXT:
+        raise ValueRefusedError(f"give at most {MOST_WORDS_TEXT} letters")
+    return tuple(text.lower().split())
 
 
 def token(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from serving.formats.media import BY_NAME, FORMATS, JSON
+from serving.listing import Wanted
 from serving.look import Look
 from serving.parameters import (
     Parameter,
@@ -15,6 +16,7 @@ from serving.parameters import (
     one_of,
     point,
     read_parameters,
+    symbol_prefix,
     symbols,
     text,
     time_us,
@@ -22,6 +24,7 @@ from serving.parameters import (
     venue,
     whole,
     whole_or_all,
+    words,
 )
 from serving.problems import ProblemError, parameter_problem
 from versions.restatement import CAUSES
@@ -151,7 +154,17 @@ RESTATEMENTS_PARAMETERS: tuple[Parameter, ...] = (
     *_LOOKS,
 )
 
-INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (_TIMES, _FORMAT)
+INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("venue", "The venue. Default: all.", venue),
+    Parameter("symbol", "The symbol; several with commas between. Default: all.", symbols),
+    Parameter("prefix", "How the symbol begins.", symbol_prefix),
+    Parameter("q", "Words, each of which stands in the symbol or the venue, in large or small letters.", words),
+    Parameter("active_since", "Those with a trade in this second or later.", time_us),
+    _LIMIT,
+    _CURSOR,
+    _TIMES,
+    _FORMAT,
+)
 
 
 @dataclass(frozen=True)
@@ -228,6 +241,21 @@ class RestatementsQuery:
         return fingerprint(("restatements", facts))
 
 
+@dataclass(frozen=True)
+class InstrumentsQuery:
+    """A question for instruments; `wanted` leaves out what the cursor says."""
+
+    wanted: Wanted
+    limit: int
+    cursor: str | None
+    look: Look
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        return fingerprint(("instruments", *self.wanted.facts, self.limit))
+
+
 def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
     """The question of a query string; `fills` says whether the view can fill.
 
@@ -265,9 +293,21 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
     )
 
 
-def instruments_look(items: Iterable[tuple[str, str]]) -> Look:
-    """How instruments are asked for. Raises ProblemError, 422."""
-    return _look({"numbers": None, **read_parameters(INSTRUMENTS_PARAMETERS, items)})
+def instruments_query(items: Iterable[tuple[str, str]]) -> InstrumentsQuery:
+    """The question of a query string.
+
+    Raises:
+        ProblemError: 422.
+    """
+    found = read_parameters(INSTRUMENTS_PARAMETERS, items)
+    wanted = Wanted(
+        venue=found["venue"],
+        symbols=frozenset(found["symbol"] or ()),
+        prefix=found["prefix"] or "",
+        words=found["q"] or (),
+        active_since=found["active_since"],
+    )
+    return InstrumentsQuery(wanted, found["limit"], found["cursor"], _look({"numbers": None, **found}))
 
 
 def cannot_fill() -> ProblemError:

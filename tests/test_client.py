@@ -256,6 +256,23 @@ def test_what_there_is(live: LiveService, make: Make) -> None:
     assert len(asker("restatements")) == 0
 
 
+def test_instruments_come_from_all_pages(mine: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 2)
+    for number in range(5):
+        mine.world.trade(f"S{number}", at_s=number, venue="y", partition=0)
+    mine.world.emit()
+    mine.world.step()
+    asker = make(mine.url)
+    assert [each.symbol for each in asker("instruments", "y")] == ["S0", "S1", "S2", "S3", "S4"]
+    assert [each.symbol for each in asker("instruments", symbol=["S4", "S1"])] == ["S1", "S4"]
+    assert [each.symbol for each in asker("instruments", q="y s3")] == ["S3"]
+    assert [each.symbol for each in asker("instruments", "y", prefix="S", active_since=NOON + 3 * SECOND)] == [
+        "S3",
+        "S4",
+    ]
+    assert asker("instruments", "none") == ()
+
+
 def test_readiness_is_an_answer_even_where_it_is_no(live: LiveService, mine: LiveService, make: Make) -> None:
     assert make(live.url)("ready")
     mine.world.log.down = True

@@ -30,13 +30,9 @@ def test_instruments_are_in_order_and_found_by_name(seed: int) -> None:
         assert instruments.of(venue, symbol) == here
         bounds = (min(e.first_start for e in here), max(e.last_start for e in here)) if here else None
         assert instruments.span(venue, symbol) == bounds
-        for partition in range(-1, 4):
-            place = (venue, symbol, partition)
-            behind = [e for e in ordered if (e.venue, e.symbol, e.partition) <= place]
-            assert instruments.behind(*place) == len(behind)
-    for venue in ("x", "y", "yy", "none"):
-        low, high = instruments.within(venue)
-        assert ordered[low:high] == [each for each in ordered if each.venue == venue]
+        assert instruments.place(venue, symbol) == len([e for e in ordered if (e.venue, e.symbol) < (venue, symbol)])
+    first, last = sorted(Random(seed).sample(range(len(given)), 2))
+    assert [*instruments.entries(first, last)] == ordered[first:last]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -46,6 +46,8 @@ ASKED = [
     ("/v1/trades", f"?{BTC}"),
     ("/v1/instruments", ""),
     ("/v1/instruments", "?times=iso"),
+    ("/v1/instruments", "?limit=1&venue=x"),
+    ("/v1/instruments", "?prefix=BT&q=b&active_since=2025-01-01"),
     ("/v1/instruments", "?a=1"),
     ("/v1/restatements", ""),
     ("/v1/restatements", "?since=x"),

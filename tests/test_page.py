@@ -550,6 +550,33 @@ def test_an_instrument_without_trades_for_long_is_not_called_live(ago_s: int, vi
     market.close()
 
 
+def test_an_instrument_beyond_the_first_page_is_found_by_typing(visit: Open, tmp_path: Path) -> None:
+    """There are more instruments than the page asks for: what is typed is searched for in the service."""
+    market = Market(tmp_path, time.time_ns() // 1000 - 3600 * SECOND_US)
+    market.trade(20, "BTCUSDT")
+    market.trade(20, "ETHUSDT")
+    for number in range(600):
+        market.trade(1, f"AA{number:03}", step_us=1000)
+    with PageServer(market) as server:
+        seen = visit(at=server)
+        seen.shows(state="live", symbol="BTCUSDT")
+        field, options = seen.page.get_by_role("combobox", name="Instrument"), seen.page.get_by_role("option")
+        field.click()
+        expect(options).to_have_count(60)
+        expect(seen.page.get_by_text("and more: type to find them")).to_be_visible()
+        field.fill("aa59")
+        expect(options).to_have_count(10)
+        field.fill("nothing such")
+        expect(seen.page.get_by_text("Nothing fits")).to_be_visible()
+        field.fill("ethusdt")
+        expect(options).to_have_text(["ETHUSDTbinance"])
+        seen.page.keyboard.press("Enter")
+        seen.shows(state="live", symbol="ETHUSDT", trades=20)
+        expect(field).to_have_value("ETHUSDT · binance")
+        assert seen.complaints == []
+    market.close()
+
+
 def test_a_log_that_does_not_fit_leaves_batch_alone_and_says_so(visit: Open, tmp_path: Path) -> None:
     market = Market(tmp_path, time.time_ns() // 1000 - 3600 * SECOND_US)
     market.trade(200)

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 from sys import intern
 from typing import Any, overload
 
@@ -56,35 +56,23 @@ class Instruments(Sequence[Instrument]):
 
     def of(self, venue: str, symbol: str) -> tuple[Instrument, ...]:
         """An entry for each partition that holds the instrument."""
-        low, high = self.within(venue)
-        at = bisect_left(self._symbols, symbol, low, high)
-        found = []
-        while at < high and self._symbols[at] == symbol:
-            found.append(self._entry(venue, at))
-            at += 1
-        return tuple(found)
+        return tuple(self.entries(self.place(venue, symbol), self.place(venue, behind(symbol))))
 
-    def within(self, venue: str) -> tuple[int, int]:
-        """Where the entries of a venue are: [low, high)."""
-        at = bisect_left(self._venues, venue)
-        if at == len(self._venues) or self._venues[at] != venue:
-            return 0, 0
-        return self._starts[at], self._starts[at + 1]
-
-    def behind(self, venue: str, symbol: str, partition: int) -> int:
-        """Where the first entry is whose venue, symbol and partition come after these."""
+    def place(self, venue: str, symbol: str) -> int:
+        """The index of the first entry at or behind a venue and symbol."""
         at = bisect_left(self._venues, venue)
         if at == len(self._venues) or self._venues[at] != venue:
             return self._starts[at]
-        low, high = self._starts[at], self._starts[at + 1]
-        at = bisect_left(self._symbols, symbol, low, high)
-        while at < high and self._symbols[at] == symbol and self._columns[0][at] <= partition:
-            at += 1
-        return at
+        return bisect_left(self._symbols, symbol, self._starts[at], self._starts[at + 1])
 
-    def symbol_at(self, at: int) -> str:
-        """The symbol of the entry at an index, which is in range."""
-        return self._symbols[at]
+    def entries(self, first: int, last: int) -> Iterator[Instrument]:
+        """The entries at the indexes [first, last), which are in range."""
+        at = bisect_right(self._starts, first) - 1
+        while first < last:
+            stop = min(last, self._starts[at + 1])
+            symbols, (partitions, firsts, lasts) = self._symbols[first:stop], self._slices(first, stop)
+            yield from map(Instrument, repeat(self._venues[at]), symbols, partitions, firsts, lasts)
+            first, at = stop, at + 1
 
     def span(self, venue: str, symbol: str) -> tuple[int, int] | None:
         """The first and the last base start of an instrument in any partition; None where it is not known."""
@@ -126,12 +114,12 @@ class Instruments(Sequence[Instrument]):
 
     def __getitem__(self, at: int | slice) -> Instrument | Sequence[Instrument]:
         if isinstance(at, slice):
-            return [self[each] for each in range(*at.indices(len(self)))]
+            return list(self)[at]
         place = range(len(self))[at]
-        return self._entry(self._venues[bisect_right(self._starts, place) - 1], place)
+        return next(self.entries(place, place + 1))
 
     def __iter__(self) -> Iterator[Instrument]:
-        return map(Instrument, *self._fields().values())
+        return self.entries(0, len(self))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -143,14 +131,18 @@ class Instruments(Sequence[Instrument]):
     def __repr__(self) -> str:
         return f"Instruments({len(self)})"
 
+    def _slices(self, first: int, stop: int) -> list["array[int]"]:
+        return [column[first:stop] for column in self._columns]
+
     def _fields(self) -> dict[str, Sequence[Any]]:
         bounds = zip(self._venues, self._starts, self._starts[1:], strict=False)
         venues = [venue for venue, low, high in bounds for _ in range(high - low)]
         return {"venue": venues, "symbol": self._symbols, **dict(zip(_COLUMNS, self._columns, strict=True))}
 
-    def _entry(self, venue: str, at: int) -> Instrument:
-        partition, first, last = (column[at] for column in self._columns)
-        return Instrument(venue, self._symbols[at], partition, first, last)
+
+def behind(symbol: str) -> str:
+    """The next text after a symbol: what is below it is the symbol or comes before it."""
+    return symbol + "\0"
 
 
 NO_INSTRUMENTS = Instruments()

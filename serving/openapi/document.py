@@ -100,7 +100,7 @@ class Operation:
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("/v1/instruments", "get"): Operation("data", "Instruments", (422,), is_table=True),
+    ("/v1/instruments", "get"): Operation("data", "Instruments", (422, 504), is_table=True),
     ("/v1/trades", "get"): Operation("data", "TradesPage", (404, 410, 422, 504), is_table=True),
     ("/v1/restatements", "get"): Operation("data", "Restatements", (410, 422, 504), is_table=True),
     ("/v1/versions", "get"): Operation("versions", "Versions", (422, 504)),
@@ -231,9 +231,9 @@ def _own_headers(operation: Operation) -> tuple[str, ...]:
         return (headers.LAG,)
     if not _is_cached(operation):
         return ()
-    facts = headers.FACTS if operation.is_table else ()
-    paged = ("Link", headers.LAG) if operation.answer.endswith("Page") else ()
-    return (*headers.CACHED, *facts, *paged)
+    table = (*headers.FACTS, "Link") if operation.is_table else ()
+    lag = (headers.LAG,) if operation.answer.endswith("Page") else ()
+    return (*headers.CACHED, *table, *lag)
 
 
 def _content(operation: Operation) -> dict[str, Any]:

@@ -339,7 +339,11 @@ def schemas() -> dict[str, Schema]:
         "TradesPage": page_schema("trades", "Trade", TRADES_EXAMPLE),
         "Instrument": INSTRUMENT,
         "Instruments": closed_object(
-            {"instruments": {"type": "array", "items": {"$ref": "#/components/schemas/Instrument"}}, "version": COUNT}
+            {
+                "instruments": {"type": "array", "items": {"$ref": "#/components/schemas/Instrument"}},
+                "next": CURSOR,
+                "version": COUNT,
+            }
         ),
         "Restatements": RESTATEMENTS_SCHEMA,
         "Proof": PROOF,

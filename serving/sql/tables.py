@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from serving.ends import Ends
 from serving.ground import Ground
+from serving.listing import Wanted, listed, newest
 from serving.problems import not_serving
 from serving.service import Service
 from serving.snapshot import Snapshot
-from serving.spans import newest, spans
 from serving.units import quantity_unit
 from versions.manifest import StoredFile
 from views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS, Interval
@@ -114,8 +114,8 @@ def _answers_sql(view: View, interval: Interval, name: str, paths: list[str]) ->
 
 def _instruments(service: Service, moment: Moment, view: View) -> dict[str, pa.Table]:
     """The instruments as `/v1/instruments` gives them, and the newest second of each, which says what is closed."""
-    found = spans(moment.snapshot, service.hot, view, moment.ends.get(view.name, {}))
-    duplicates = {(each.venue, each.symbol): each.events for each in moment.snapshot.manifest.duplicates}
+    found = listed(moment.snapshot, service.hot, view, moment.ends.get(view.name, {}), Wanted())
+    duplicates = moment.snapshot.batch.duplicates
     instruments = pa.table(
         {
             "venue": pa.array([place.venue for place in found], pa.string()),

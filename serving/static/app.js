@@ -36,9 +36,9 @@ const TOLD_VERSIONS = 6;
 const QUIET_MS = 3_600_000; // an instrument without a trade for an hour is not called live
 
 const data = document.body.dataset;
-const page = { asked: askedByAddress(), instruments: new Map(), health: null, away: null, surveys: 0, figures: new Figures() };
+const page = { asked: askedByAddress(), instruments: new Map(), whole: true, health: null, away: null, surveys: 0, figures: new Figures() };
 const chart = new PriceChart(byId("chart"), { onHover: hover, onOlder: loadOlder });
-const picker = new Picker(ask);
+const picker = new Picker(ask, findInstruments);
 const follower = new Follower({ handle, tell, limit: LIMIT });
 begin();
 
@@ -74,7 +74,7 @@ function begin() {
 function showControls() {
   const { venue, symbol, interval } = page.asked;
   for (const radio of byId("intervals").querySelectorAll("input")) radio.checked = radio.value === interval;
-  picker.show([...page.instruments.values()], venue === null ? null : { venue, symbol });
+  picker.show([...page.instruments.values()], venue === null ? null : { venue, symbol }, page.whole);
 }
 
 // ---------------------------------------------------------------- what comes
@@ -341,10 +341,10 @@ async function lookAtFigures() {
 }
 
 async function surveySeldom() {
-  const [versions, instruments] = await Promise.allSettled([get("v1/versions"), get("v1/instruments"), lookAtRestated()]);
+  const [versions, instruments] = await Promise.allSettled([get("v1/versions"), lookAtInstruments(), lookAtRestated()]);
   if (versions.status === "fulfilled") page.published = versions.value.data;
   if (page.published) showHandoffs(page.published.versions, page.published.served);
-  if (instruments.status === "fulfilled") takeInstruments(instruments.value.data.instruments);
+  if (instruments.status === "fulfilled") takeInstruments(instruments.value);
   else if (page.asked.venue === null) tell(...failure(instruments.reason)); // else `follow` says what is wrong
 }
 
@@ -365,9 +365,34 @@ async function lookAtRestated() {
   draw(null);
 }
 
+/** The first page of instruments, and the one that is shown; the others are found by typing (`findInstruments`). */
+async function lookAtInstruments() {
+  const { instruments, next } = (await get("v1/instruments")).data;
+  page.whole = next === null;
+  const { venue, symbol } = page.asked;
+  if (page.whole || venue === null || instruments.some((each) => each.venue === venue && each.symbol === symbol)) {
+    return instruments;
+  }
+  const shown = await get(`v1/instruments?${new URLSearchParams({ venue, symbol })}`);
+  return [...instruments, ...shown.data.instruments];
+}
+
+/** The first `count` instruments with these words in their names, wherever they stand in the list. */
+async function findInstruments(words, count) {
+  const { data } = await get(`v1/instruments?${new URLSearchParams({ q: words.slice(0, 100), limit: count })}`);
+  const found = named(data.instruments);
+  for (const [name, each] of found) page.instruments.set(name, each);
+  return [...found.values()];
+}
+
+function named(instruments) {
+  return new Map(
+    instruments.map(({ venue, symbol, quantity_unit: unit }) => [`${venue} ${symbol}`, { venue, symbol, unit }]),
+  );
+}
+
 function takeInstruments(instruments) {
-  const found = instruments.map(({ venue, symbol, quantity_unit: unit }) => [`${venue} ${symbol}`, { venue, symbol, unit }]);
-  page.instruments = new Map(found);
+  page.instruments = named(instruments);
   if (page.asked.venue === null && instruments.length > 0) {
     const first = instruments.find((each) => each.quantity_unit === "base") ?? instruments[0];
     ask({ venue: first.venue, symbol: first.symbol });

@@ -5,11 +5,17 @@ import { byId, element } from "./dom.js";
 const SHOWN = 60;
 
 export class Picker {
-  /** `onPick` gets { venue, symbol }. */
-  constructor(onPick) {
+  /**
+   * `onPick` gets { venue, symbol }. `search(words, count)` promises the first instruments that fit, in the service: it
+   * is asked where `show` did not give all there are.
+   */
+  constructor(onPick, search) {
     this._input = byId("instrument");
     this._list = byId("instruments");
     this._onPick = onPick;
+    this._search = search;
+    this._searches = 0;
+    this._whole = true;
     this._all = [];
     this._found = [];
     this._at = -1;
@@ -30,9 +36,10 @@ export class Picker {
     });
   }
 
-  /** What there is: [{ venue, symbol, unit }], and which of it is shown. */
-  show(instruments, picked) {
+  /** What there is: [{ venue, symbol, unit }], which of it is shown, and whether that is all there is. */
+  show(instruments, picked, whole) {
     this._all = instruments;
+    this._whole = whole;
     this._picked = picked;
     this._input.disabled = instruments.length === 0 && picked === null;
     if (document.activeElement !== this._input) this._rest();
@@ -52,7 +59,21 @@ export class Picker {
   _open(text) {
     const words = text.toLowerCase().split(/[\s·]+/).filter(Boolean);
     const fits = ({ venue, symbol }) => words.every((word) => `${symbol} ${venue}`.toLowerCase().includes(word));
-    this._found = this._all.filter(fits);
+    this._offer(text, this._all.filter(fits));
+    this._searches += 1;
+    if (!this._whole) void this._ask(text, words.join(" "), this._searches);
+  }
+
+  /** Offer what the service finds, unless something else was typed or picked meanwhile. */
+  async _ask(text, words, search) {
+    const found = await this._search(words, SHOWN + 1).catch((error) => error);
+    if (search !== this._searches || this._list.hidden) return;
+    if (found instanceof Error) this._list.append(element("li", `Not all was searched: ${found.message}`, "none"));
+    else this._offer(text, found);
+  }
+
+  _offer(text, found) {
+    this._found = found;
     const current = this._found.findIndex((each) => this._isPicked(each));
     this._at = Math.min(text === "" ? current : 0, this._found.length - 1);
     const lines = this._found.slice(0, SHOWN).map((each, index) => {
@@ -64,7 +85,7 @@ export class Picker {
     });
     if (lines.length === 0) lines.push(element("li", "Nothing fits", "none"));
     const more = this._found.length - SHOWN;
-    if (more > 0) lines.push(element("li", `and ${more} more: type to find them`, "none"));
+    if (more > 0) lines.push(element("li", `and ${this._whole ? `${more} ` : ""}more: type to find them`, "none"));
     this._list.replaceChildren(...lines);
     this._list.hidden = false;
     this._input.setAttribute("aria-expanded", "true");

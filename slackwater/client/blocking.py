@@ -88,9 +88,28 @@ class Client:
         """The trades of one symbol in [start, end), all or the first `limit`, each with its place in the log."""
         return self._carry_out(questions.trades(self._retry, venue, symbol, start, end, limit))
 
-    def instruments(self) -> tuple[Instrument, ...]:
-        """Every instrument with a trade; one that lies in several partitions is named once for each."""
-        return self._carry_out(questions.instruments(self._retry))
+    def instruments(
+        self,
+        venue: str | None = None,
+        symbol: Names | None = None,
+        *,
+        prefix: str | None = None,
+        q: str | None = None,
+        active_since: Time | None = None,
+    ) -> tuple[Instrument, ...]:
+        """Every wanted instrument with a trade, however many pages they take; all, if nothing is said.
+
+        They come in order of venue, symbol and partition. One that lies in several partitions is named once for each;
+        one that is new while the pages are read may be missing.
+
+        Args:
+            venue: Of this venue.
+            symbol: One, or several.
+            prefix: How the symbol begins.
+            q: Words, each of which stands in the symbol or the venue, in large or small letters.
+            active_since: With a trade in this second or later.
+        """
+        return self._carry_out(questions.instruments(self._retry, venue, symbol, prefix, q, active_since))
 
     def versions(self) -> Versions:
         """The published versions of the batch views, newest first, and which one is served."""

@@ -69,6 +69,26 @@ def pages(request: Send, name: str, retry: Retry, most: int | None = None) -> "C
     return parts, first.answer
 
 
+def listed(request: Send, name: str, retry: Retry) -> Call[list[Mapping[str, Any]]]:
+    """All items of a document's member `name`, whose pages are each of their own moment.
+
+    Raises:
+        ProblemError, ConnectionFailedError, ProtocolError: see `pages`.
+    """
+    items: list[Mapping[str, Any]] = []
+    asked: Send | None = request
+    while asked is not None:
+        found = document((yield from exchange(asked, retry)))
+        try:
+            items += found[name]
+            following = found["next"]
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"The answer has no {name} with their next page: {error!r}.") from error
+        more = (("cursor", following),)
+        asked = None if following is None else replace(request, params=(*request.params, *more))
+    return items
+
+
 def _page(request: Send, name: str, retry: Retry) -> Call[Page]:
     reply = yield from exchange(request, retry)
     if reply.headers.get("content-type", "").startswith(ARROW):

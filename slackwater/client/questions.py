@@ -13,7 +13,7 @@ from slackwater.client.errors import ArgumentError, ProtocolError
 from slackwater.client.exchange import document, exchange
 from slackwater.client.follow import MEDIA_TYPE, Follow, follow
 from slackwater.client.http import Call, Send
-from slackwater.client.pages import ARROW, MOST_ROWS, pages, takes_arrow
+from slackwater.client.pages import ARROW, MOST_ROWS, listed, pages, takes_arrow
 from slackwater.client.restatements import Restatements
 from slackwater.client.retry import Retry
 from slackwater.client.times import Time, time_text
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from slackwater.client.pages import Part
 
 T = TypeVar("T")
+U = TypeVar("U")
 Headers = tuple[tuple[str, str], ...]
 _AS_ARROW: Headers = (("Accept", ARROW),)
 Names = str | Iterable[str]
@@ -89,9 +90,22 @@ def restatements(
     return Restatements(parts, answer)
 
 
-def instruments(retry: Retry) -> Call[tuple[Instrument, ...]]:
+def instruments(
+    retry: Retry,
+    venue: str | None,
+    symbol: Names | None,
+    prefix: str | None,
+    q: str | None,
+    active_since: Time | None,
+) -> Call[tuple[Instrument, ...]]:
     """See `Client.instruments`."""
-    return (yield from _asked("/v1/instruments", retry, lambda found: tuple(map(Instrument.of, found["instruments"]))))
+    wanted = {
+        **{"venue": venue, "symbol": None if symbol is None else names(symbol, "symbol"), "prefix": prefix, "q": q},
+        "active_since": None if active_since is None else time_text(active_since, "active_since"),
+    }
+    request = Send("/v1/instruments", _params({**wanted, "limit": MOST_ROWS}))
+    items = yield from listed(request, "instruments", retry)
+    return _read(items, lambda found: tuple(map(Instrument.of, found)), request.path)
 
 
 def versions(retry: Retry) -> Call[Versions]:
@@ -146,7 +160,7 @@ def _asked(path: str, retry: Retry, make: Callable[[Mapping[str, Any]], T]) -> C
     return _read(document((yield from exchange(Send(path), retry))), make, path)
 
 
-def _read(found: Mapping[str, Any], make: Callable[[Mapping[str, Any]], T], path: str) -> T:
+def _read(found: U, make: Callable[[U], T], path: str) -> T:
     try:
         return make(found)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
