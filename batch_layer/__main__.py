@@ -1,6 +1,6 @@
 """The batch layer as a plain Beam program.
 
-    python -m batch_layer --runner=... [Beam options]                    one batch run, from the marks to a version
+    python -m batch_layer --runner=... [Beam options]                    one batch run, if anything is new
     python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet trades, no broker
 
 Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`.
@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from batch_layer.compute import run_pipeline, written
 from batch_layer.errors import InputError
+from batch_layer.look import Idle
 from batch_layer.run import BatchRun
 from batch_layer.segments import input_segments
 from event_log.clock import SystemClock
@@ -40,7 +41,7 @@ class BatchOptions(PipelineOptions):
 
 
 def main(arguments: list[str]) -> int:
-    """Run; 0 if a version was published or the views were written."""
+    """Run; 0 if a version was published, nothing was new, or the views were written."""
     try:
         arm(os.environ)
         settings = from_environ(os.environ)
@@ -59,13 +60,14 @@ def main(arguments: list[str]) -> int:
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
-        manifest = run.run()
+        made = run.run_if_new()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(
-        f"version {manifest.version}: {manifest.counts['events']} events, cut {manifest.cut}, {manifest.proof.outcome}"
-    )
+    if isinstance(made, Idle):
+        print(made)
+    else:
+        print(f"version {made.version}: {made.counts['events']} events, cut {made.cut}, {made.proof.outcome}")
     return 0
 
 

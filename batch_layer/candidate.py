@@ -13,8 +13,9 @@ from typing import Any
 
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.errors import NoCandidateError, ProofFailedError
+from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
-from batch_layer.run import instruments_of, new_run_id, view_files
+from batch_layer.run import new_run_id
 from batch_layer.segments import archive_segments
 from event_log.clock import Clock
 from event_log.errors import TopicRecreatedError

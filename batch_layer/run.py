@@ -1,5 +1,7 @@
 """One batch run: read and check the parent, mark, archive, compute, prove, restate, publish.
 
+A run that finds nothing new does none of this (`batch_layer.look`).
+
 A run that dies anywhere, or whose proof fails, leaves the old version served and can be run again; it starts over
 with new marks.
 """
@@ -11,17 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
+from typing import Any, TypeVar
 
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
 from batch_layer.comparison import Differing
-from batch_layer.compute import Compute, run_pipeline, written
+from batch_layer.compute import Compute, run_pipeline
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
 from batch_layer.expire import expire
+from batch_layer.files import instruments_of, view_files
+from batch_layer.look import Idle, waits
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.restate import Change, restate
@@ -31,25 +32,23 @@ from event_log.errors import TopicRecreatedError
 from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
-from pipeline.segment import Segment
 from slackwater.errors import SlackwaterError
 from slackwater.faults import reach
 from slackwater.tracing import TRACES
 from versions.handoff import handoff_path, write_handoff
-from versions.instruments import Instrument, Instruments
+from versions.idle import note_idle
+from versions.inspector import Inspector
 from versions.lineage import refuted
-from versions.manifest import Duplicates, Manifest, Mark, ViewFile
+from versions.manifest import Duplicates, Manifest, Mark
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 from views.definitions import in_force, source_of
-from views.interval import PUBLISHED_INTERVALS
-from views.session import connect, files_sql
-from views.sql import bounds_sql
 from views.view import View
 
 logger = logging.getLogger(__name__)
 
 Steps = Callable[[str], None]
+Made = TypeVar("Made", Manifest, "Manifest | Idle")
 
 
 def new_run_id() -> str:
@@ -65,7 +64,8 @@ class BatchRun:
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
-    layer; `forced` publishes even what it refutes. `keep` versions stay when it has published; None expires nothing.
+    layer; `forced` publishes even what it refutes. `keep` versions stay at the end; None expires nothing. An
+    `inspector` that is kept from run to run spares those with nothing to do from reading files again.
     """
 
     log: Log
@@ -81,11 +81,12 @@ class BatchRun:
     proof_deadline_s: float = 0.0
     forced: Forced | None = None
     keep: int | None = None
+    inspector: Inspector | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
 
     def run(self) -> Manifest:
-        """Make and publish the next version.
+        """Make and publish the next version, even if nothing is new.
 
         Raises:
             StreamError: a view is of another stream; nothing was marked.
@@ -96,24 +97,49 @@ class BatchRun:
             ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
             LostRaceError: another run published first.
         """
+        return self._leased(self._run)
+
+    def run_if_new(self) -> Manifest | Idle:
+        """Make and publish the next version, unless nothing waits for one (`batch_layer.look`).
+
+        What was published unproven is tried again, and what may go expires, either way. Raises what `run` raises.
+        """
+        if self.forced is not None or self.extra.files:
+            return self.run()
+        return self._leased(self._run_if_new)
+
+    def _leased(self, body: Callable[[str, Manifest | None], Made]) -> Made:
         run_id = self.new_run_id()
         with TRACES.span("slackwater.batch", {"slackwater.run_id": run_id}) as span:
-            manifest = self._leased(run_id)
-            span.set({"slackwater.version": manifest.version, "slackwater.proof": manifest.proof.outcome})
-            self._expire(manifest)
-        return manifest
+            # From before the marks to the end, nothing that this run stands on is retired or removed.
+            current, lease = self.store.lease_current(run_id, {run_id, *(file.epoch for file in self.extra.files)})
+            try:
+                made = body(run_id, current)
+            finally:
+                lease.release()
+            span.set({"slackwater.version": made.version})
+            if isinstance(made, Manifest):
+                span.set({"slackwater.proof": made.proof.outcome})
+            self._expire(made.version)
+        return made
 
-    def _leased(self, run_id: str) -> Manifest:
-        # From before the marks to the end, nothing that this run stands on is retired or removed.
-        current, lease = self.store.lease_current(run_id, {run_id, *(file.epoch for file in self.extra.files)})
-        try:
+    def _run_if_new(self, run_id: str, current: Manifest | None) -> Manifest | Idle:
+        topic, topics = self._topics()
+        parent = self._parent(topic, topics, current)
+        check_parent(self.log, topic, parent)
+        if reason := waits(self.log, topic, parent, self.views, self.inspector or Inspector(self.store)):
+            logger.debug("a run is due: %s", reason)
             return self._run(run_id, current)
-        finally:
-            lease.release()
+        self._prove_open(parent, topic, topics)
+        note_idle(self.store, parent.version, self.clock.now_us())
+        return Idle(parent.version)
+
+    def _topics(self) -> tuple[str, dict[str, str]]:
+        topic = self.names.source(source_of(self.views))
+        return topic, {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
 
     def _run(self, run_id: str, current: Manifest | None) -> Manifest:
-        topic = self.names.source(source_of(self.views))
-        topics = {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
+        topic, topics = self._topics()
         parent = self._parent(topic, topics, current)
         views = in_force(self.views, parent.definitions)
         with self._step("check"):
@@ -199,14 +225,14 @@ class BatchRun:
             reach("publish.after")
         return manifest
 
-    def _expire(self, manifest: Manifest) -> None:
+    def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""
         if self.keep is None:
             return
         try:
             done = expire(self.log, self.names, self.store, self.clock, self.keep)
         except (SlackwaterError, OSError) as error:
-            logger.warning("version %d is published; expiry after it failed: %s", manifest.version, error)
+            logger.warning("version %d stands; expiry after it failed: %s", version, error)
             return
         if done.waiting:
             logger.warning("expiry removed no files and no deltas: %s", done.waiting)
@@ -219,13 +245,8 @@ class BatchRun:
         return current
 
     def _prove(self, claim: Claim, version: int, run_id: str, topic: str, topics: Mapping[str, str]) -> Proof:
-        prover = Prover(self.log, self.names, self.store, self.views, self.clock)
+        wrong = self._prove_open(claim.parent, topic, topics)
         kept = None if self.forced is None else self.differing
-        for _ in prove_later(prover, self.store, topic, topics, islice(open_versions(self.store), RETRIED)):
-            pass  # what comes of it is written down and logged
-        wrong = refuted(self.store, claim.parent)
-        if wrong is not None and self.forced is None:
-            raise ParentRefutedError(*wrong)
         proof = Prover(self.log, self.names, self.store, self.views, self.clock, kept).prove(
             claim, self.proof_deadline_s
         )
@@ -237,6 +258,16 @@ class BatchRun:
             raise ProofFailedError(version, claim.parent.version, proof, handoff_path(self.store, version))
         logger.error("Version %d is published by force: %s %s", version, proof.reason, proof.first[:1])
         return replace(proof, forced=self.forced)
+
+    def _prove_open(self, parent: Manifest, topic: str, topics: Mapping[str, str]) -> tuple[int, Proof] | None:
+        """Try what is unproven again; what was found wrong below, if this run is forced to stand on it all the same."""
+        prover = Prover(self.log, self.names, self.store, self.views, self.clock)
+        for _ in prove_later(prover, self.store, topic, topics, islice(open_versions(self.store), RETRIED)):
+            pass  # what comes of it is written down and logged
+        wrong = refuted(self.store, parent)
+        if wrong is not None and self.forced is None:
+            raise ParentRefutedError(*wrong)
+        return wrong
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -267,26 +298,3 @@ def _counts(parent: Manifest, duplicates: Sequence[Duplicates], *epochs: Epoch) 
         "new_events": sum(epoch.events for epoch in epochs),
         "duplicates": sum(found.events for found in duplicates),
     }
-
-
-def view_files(
-    store: VersionStore, segments: Sequence[Segment], views: tuple[View, ...], folder: Path
-) -> tuple[ViewFile, ...]:
-    """Every file that the pipeline wrote, made durable."""
-    return tuple(
-        ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
-        for view, interval, shard, path in written(segments, views, folder)
-    )
-
-
-def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> Instruments:
-    """The instruments in the files of a view, with their bounds."""
-    base = PUBLISHED_INTERVALS[0].text
-    found: list[Instrument] = []
-    with connect() as con:
-        for file in files:
-            if (file.view, file.interval) == (view.name, base):
-                select = bounds_sql(files_sql([str(home / file.file.path)]))
-                for venue, symbol, first, last, _ in con.execute(select).fetchall():
-                    found.append(Instrument(venue, symbol, file.shard, first, last))
-    return Instruments(found)

@@ -4,7 +4,7 @@ Offsets are half-open everywhere: [start, upto). Times of records are the log's 
 Not here: Kafka (`event_log.kafka_log`), the bytes' meaning (`event_log.decode`, `event_log.delta`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from event_log.errors import LogUnreachableError, PositionLostError
@@ -137,7 +137,9 @@ class Log(Protocol):
         """The partition that the log's own partitioner gives `key`."""
 
 
-def read_range(log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[int, int]) -> Iterator[Slice]:
+def read_range(
+    log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[int, int]
+) -> Generator[Slice, None, None]:
     """Every slice of [starts[p], uptos[p]), each cut at uptos[p]; returns when all are read.
 
     Raises:

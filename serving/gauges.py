@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from serving.snapshot import Snapshot
+from versions.idle import last_idle_us
 from versions.ledger import Entry
 from versions.manifest import Manifest
 from versions.proof import Proof
@@ -71,9 +72,15 @@ class ServiceGauges(Collector):
     def _batch(self, snapshot: Snapshot) -> Iterator[Metric]:
         service, manifest = self._service, snapshot.manifest
         yield GaugeMetricFamily("slackwater_version", "Version that is served.", snapshot.version)
+        now_us, ended_us = service.clock.now_us(), last_idle_us(service.store) or 0
         if snapshot.version:
-            age = (service.clock.now_us() - manifest.created_us) / 1e6
+            ended_us = max(ended_us, manifest.created_us)
+            age = (now_us - manifest.created_us) / 1e6
             yield GaugeMetricFamily("slackwater_batch_age_seconds", "Age of the batch view.", age)
+        if ended_us:
+            text = "Since a batch run ended that published the version, or found nothing new."
+            yield GaugeMetricFamily("slackwater_batch_run_age_seconds", text, (now_us - ended_us) / 1e6)
+        if snapshot.version:
             yield from _proof(service.proofs.proof(snapshot))
             yield _steps(manifest)
         for name, text, count in (

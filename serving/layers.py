@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from versions.idle import last_idle_us
 from views.events import GRID
 
 if TYPE_CHECKING:
@@ -120,7 +121,12 @@ class Layers:
             return Layer("down", service.proofs.alarm or f"Version {snapshot.version} is different, and forced.")
         if proof.outcome != "equal":
             return Layer("degraded", f"Version {snapshot.version} is {proof.outcome}. {proof.reason}".strip())
-        return Layer("up", f"Version {snapshot.version}, proven equal.")
+        idle_us, now_us = last_idle_us(service.store) or 0, service.clock.now_us()
+        idle = f"; a run found nothing new {max(0, now_us - idle_us) // 1_000_000} s ago"
+        return Layer(
+            "up",
+            f"Version {snapshot.version}, proven equal{idle if idle_us > snapshot.manifest.created_us else ''}.",
+        )
 
     def _serving(self) -> Layer:
         found = self._service.readiness()

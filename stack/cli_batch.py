@@ -4,7 +4,7 @@ import logging
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -20,10 +20,14 @@ from stack.context import CLOCK, Context, pass_context, stop_on_signals, user_na
 from stack.output import console, emit, examples, json_option
 from versions.files import holding
 from versions.handoff import latest_proof
+from versions.inspector import Inspector
 from versions.manifest import Manifest
 from versions.proof import Forced, Proof
 from versions.retention import states
 from views.registry import DEFINITIONS
+
+if TYPE_CHECKING:  # a command that makes no version imports no Beam
+    from batch_layer.look import Idle
 
 logger = logging.getLogger(__name__)
 
@@ -39,38 +43,47 @@ def batch() -> None:
         "slackwater batch run",
         "slackwater batch run --every 30",
         'slackwater batch run --force "bad delta 17"',
+        "slackwater batch run --always",
         "slackwater batch run --candidate",
     ),
 )
 @click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
 @click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
+@click.option("--always", is_flag=True, help="Make a version even if nothing is new.")
 @click.option(
     "--candidate", is_flag=True, help="Build the registered candidates over the served version's cut; serve nothing."
 )
 @json_option
 @pass_context
-def run_command(context: Context, every: int | None, force: str | None, candidate: bool, as_json: bool) -> None:
-    """Mark, archive, compute, prove, publish: one new version.
+def run_command(
+    context: Context, every: int | None, force: str | None, always: bool, candidate: bool, as_json: bool
+) -> None:
+    """Mark, archive, compute, prove, publish: one new version, if anything is new.
+
+    Where the log holds nothing but marks since the served version, nothing is written to it and nothing published: it
+    says so, and that version stands. Partitions and definitions that are new, a damaged file and a forced version make
+    a run, too.
 
     A run that dies, or whose proof fails, leaves the old version served. With --candidate nothing is marked or served:
     the views are built in their other definitions beside the served version, to be compared and promoted.
     """
     if candidate:
-        if every is not None or force is not None:
+        if every is not None or force is not None or always:
             raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")
         report_version(_candidate(context), as_json)
         return
     if force is not None and (every is not None or not force.strip()):
         raise click.UsageError("--force is for one run, and says why.")
     if every is None:
-        report_version(_run(context, force), as_json)
+        report_run(_run(context, force, always), as_json)
         return
+    inspector = Inspector(context.store)
     stop = threading.Event()
     stop_on_signals(stop)
     while not stop.is_set():
         began = CLOCK.elapsed_s()
         try:
-            report_version(_run(context), as_json)
+            report_run(_run(context, None, always, inspector), as_json)
         except SlackwaterError as error:
             logger.error("%s", error)
         except OSError as error:
@@ -246,10 +259,12 @@ def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, 
     }
 
 
-def _run(context: Context, force: str | None = None) -> Manifest:
+def _run(
+    context: Context, force: str | None = None, always: bool = False, inspector: Inspector | None = None
+) -> "Manifest | Idle":
     from batch_layer.run import BatchRun
 
-    return BatchRun(
+    run = BatchRun(
         context.log,
         context.names,
         context.store,
@@ -258,13 +273,27 @@ def _run(context: Context, force: str | None = None) -> Manifest:
         proof_deadline_s=context.settings.proof_seconds,
         keep=context.settings.keep_versions,
         forced=None if force is None else Forced(user_name(), force.strip()),
-    ).run()
+        inspector=inspector,
+    )
+    return run.run() if always else run.run_if_new()
 
 
 def _candidate(context: Context) -> Manifest:
     from batch_layer.candidate import CandidateRun
 
     return CandidateRun(context.log, context.names, context.store, DEFINITIONS, CLOCK).run()
+
+
+def report_run(made: "Manifest | Idle", as_json: bool) -> None:
+    """Say what a run did."""
+    if isinstance(made, Manifest):
+        report_version(made, as_json)
+    else:
+        emit(
+            as_json,
+            {"version": made.version, "published": False, "reason": str(made)},
+            lambda: console.print(str(made)),
+        )
 
 
 def report_version(manifest: Manifest, as_json: bool) -> None:
@@ -286,4 +315,4 @@ def report_version(manifest: Manifest, as_json: bool) -> None:
         if manifest.proof.reason:
             console.print(f"  {manifest.proof.reason}", markup=False)
 
-    emit(as_json, manifest_facts(manifest), show)
+    emit(as_json, {**manifest_facts(manifest), "published": not manifest.candidate}, show)

@@ -4,7 +4,7 @@ Each looks at what the service does, not at whether its process is there, which 
 
     speed     the deltas of every partition reach where the event log ended when the look began
     serving   /health/ready answers 200
-    batch     the newest version is younger than three intervals and a minute
+    batch     a run published, or found nothing new, within three intervals and a minute
     ingest    an event is appended while the check looks; a batch run's marks do not count
 
 Not here: who calls this (docker-compose.yml), the service's own readiness (`serving.service`), what a person is told
@@ -29,6 +29,7 @@ from slackwater.errors import SlackwaterError
 from slackwater.settings import from_environ
 from stack.context import Context
 from stack.rest import trusted
+from versions.idle import last_idle_us
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
 
@@ -38,7 +39,7 @@ WAIT_S = 8.0
 POLL_S = 0.25
 HTTP_S = 5.0
 INTERVALS, SLACK_S = 3, 60
-"""A version's age is at most so many batch intervals and so many seconds."""
+"""The last run that ended well is at most so many batch intervals and so many seconds ago."""
 
 
 def speed(log: Log, names: TopicNames, clock: Clock) -> str:
@@ -76,11 +77,12 @@ def batch(store: VersionStore, every_s: int, clock: Clock) -> str:
     Raises:
         PointerError, ManifestError: what is published cannot be read.
     """
-    current = store.current()
-    if current is None:
+    current, idle_us = store.current(), last_idle_us(store)
+    if current is None and idle_us is None:
         return "No version is published yet."
-    age_s, limit_s = (clock.now_us() - current.created_us) // 1_000_000, INTERVALS * every_s + SLACK_S
-    return "" if age_s <= limit_s else f"Version {current.version} is {age_s} s old; {limit_s} s are allowed."
+    ended_us = max(idle_us or 0, current.created_us if current is not None else 0)
+    age_s, limit_s = (clock.now_us() - ended_us) // 1_000_000, INTERVALS * every_s + SLACK_S
+    return "" if age_s <= limit_s else f"The last run that ended well was {age_s} s ago; {limit_s} s are allowed."
 
 
 def ingest(log: Log, names: TopicNames, clock: Clock) -> str:

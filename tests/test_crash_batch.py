@@ -90,7 +90,7 @@ def succeeds(house: House) -> None:
     """The answers hold, and the next run publishes the next version."""
     house.verify(to_the_end=False)
     served = current(house)
-    assert house.run("batch", "run").code == 0
+    assert house.run("batch", "run", "--always").code == 0
     manifest = current(house)
     assert manifest.parent == served.version
     check(house, manifest)
@@ -120,7 +120,7 @@ def test_runs_that_repeat_survive_a_bad_and_a_full_disk_there(point: str, house:
     served = current(house)
     feed(house)
     faults = f"{point}:eio{after(point)},{point}:enospc{after(point)}"
-    with house.running("batch", "run", "--every", "1", fault=faults) as runs:
+    with house.running("batch", "run", "--every", "1", "--always", fault=faults) as runs:
         until(lambda: published(runs))
     said = [
         runs.text.index(f"{what} (fault point {point})") for what in ("Input/output error", "No space left on device")

@@ -12,6 +12,7 @@ from event_log.mark import MARK_HEADER
 from event_log.memory_log import MemoryLog
 from event_log.names import TopicNames
 from stack import health
+from versions.idle import note_idle
 from versions.store import VersionStore, empty_manifest
 from views.registry import VIEWS
 
@@ -97,7 +98,23 @@ def test_batch_is_healthy_while_its_version_is_young(tmp_path: Path) -> None:
     clock.seconds = 150.0
     assert health.batch(store, 30, clock) == ""
     clock.seconds = 151.0
-    assert health.batch(store, 30, clock) == "Version 1 is 151 s old; 150 s are allowed."
+    assert health.batch(store, 30, clock) == "The last run that ended well was 151 s ago; 150 s are allowed."
+
+
+def test_batch_is_healthy_while_runs_find_nothing_new(tmp_path: Path) -> None:
+    store, clock = VersionStore(tmp_path), Clock()
+    (tmp_path / "versions").mkdir()
+    note_idle(store, 0, START_US)
+    assert health.batch(store, 30, clock) == ""
+    store.publish(replace(empty_manifest({}, {}), version=store.reserve(), created_us=START_US))
+    clock.seconds = 100_000.0
+    note_idle(store, 1, clock.now_us())
+    clock.seconds += 150.0
+    assert health.batch(store, 30, clock) == ""
+    clock.seconds += 1.0
+    assert "The last run that ended well was 151 s ago" in health.batch(store, 30, clock)
+    (tmp_path / "versions" / "idle.json").write_text("torn")
+    assert "The last run that ended well was 100151 s ago" in health.batch(store, 30, clock)
 
 
 def test_serving_is_not_healthy_without_an_answer() -> None:

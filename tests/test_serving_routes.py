@@ -173,6 +173,7 @@ def test_every_answer_has_the_headers_of_the_edge_and_is_counted(world: World) -
         "applied_offset",
         "version",
         "batch_age_seconds",
+        "batch_run_age_seconds",
         "deltas_total",
         "cell_conflicts_total",
     ):

@@ -240,7 +240,7 @@ def light() -> Iterator[None]:
         patch.setattr("serving.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.as_of.BatchReader", LightReader)
         patch.setattr("serving.batch.sandbox", lambda *_: session())
-        patch.setattr("batch_layer.run.connect", session)
+        patch.setattr("batch_layer.files.connect", session)
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.run.restate", lambda *_: ())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batch_layer.candidate import CandidateRun
 from batch_layer.errors import ExpiryError, NoCandidateError, PromotionError
 from batch_layer.expire import expire
+from batch_layer.look import Idle
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from event_log.errors import AppendError, LogError
@@ -70,9 +71,10 @@ def new_run(world: "World") -> BatchRun:
 
 
 def batch(world: "World") -> None:
-    """batch_layer: one run."""
+    """batch_layer: one run, if anything is new."""
+    run = new_run(world)
     try:
-        manifest = new_run(world).run()
+        made = run.run() if world.always else run.run_if_new()
     except LostRaceError:
         world.trace.count("races lost")
     except AppendError:
@@ -80,9 +82,13 @@ def batch(world: "World") -> None:
     except SlackwaterError as error:
         raise AssertionError(f"a batch run was refused: {error}") from error
     else:
-        world.note(f"  published {manifest.version}")
+        if isinstance(made, Idle):
+            world.note(f"  {made}")
+            world.trace.count("runs with nothing to do")
+            return
+        world.note(f"  published {made.version}")
         world.trace.count("versions")
-        world.trace.count(f"proofs {manifest.proof.outcome}")
+        world.trace.count(f"proofs {made.proof.outcome}")
 
 
 def candidate(world: "World") -> None:

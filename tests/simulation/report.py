@@ -33,6 +33,7 @@ LEAST_PER_SEED = {
     "answers of the other definition": 0.25,  # a few seeds bring all of them
     "rollbacks": 0.15,
     "rollbacks refused": 1.0,
+    "runs with nothing to do": 0.5,
     "proofs equal": 1.0,
     "proofs unproven": 0.5,
     "races lost": 0.5,

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, expire, prove, run, segments
+from batch_layer import archive, expire, look, prove, run, segments
 from event_log import cell, chain
 from ingest import duplicates
 from serving import feed, hot, log_checks, versions_watch
@@ -251,6 +251,12 @@ SWITCHES = (
         19,
         "a tail that was seen to go is not forgotten",
         (Edit(versions_watch.VersionsWatch, "_look", "found.bounds[p].end < at.end", "False"),),
+    ),
+    Switch(
+        0,
+        "a run with nothing new publishes nothing",
+        (Edit(look, "waits", 'return ""', 'return "a run is always due"'),),
+        seeds=5,
     ),
     Switch(
         0,

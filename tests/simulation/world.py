@@ -81,6 +81,7 @@ class World:
         self.inbox: list[list[bytes]] = []
         self.taken = 0
         self.proof_deadline_s = 0.0
+        self.always = False  # runs publish even if nothing is new
         self.haste = 1.0
         self.step_number = 0
         self._ids: defaultdict[str, int] = defaultdict(int)
@@ -375,7 +376,7 @@ class World:
             program.pace = 1.0
         self._until(lambda: not self._batches() and self.taken == len(self.inbox), "the programs did not come to rest")
         self.until_whole()
-        before, self.proof_deadline_s = max(self.manifests), 10.0  # numbers only grow
+        before, self.proof_deadline_s, self.always = max(self.manifests), 10.0, True  # numbers only grow
         self._until(lambda: self.pointed > before, "no new version could be published", self._keep_running)
         proof = self.manifests[self.pointed].proof
         assert proof.outcome == "equal", f"with every program running, a hand-off is not proven: {proof.reason}"
@@ -385,7 +386,18 @@ class World:
                 for view in self.views:
                     checks.check_answer(self, service, symbol, self.random.choice(INTERVALS), view)
         checks.check_door(self)
+        self._stays_idle()
         self.trace.count("seeds settled")
+
+    def _stays_idle(self) -> None:
+        """Runs with nothing to do take no number, append nothing and move nothing."""
+        self.always = False
+        self._until(lambda: not self._batches(), "a run did not end")
+        trades = self.log.topics[self.names.trades]
+        before = [part.end for part in trades], self.store.numbers(), self.pointed
+        run = self.start("batch", mains.batch)
+        self._until(lambda: not run.running, "a run with nothing to do did not end")
+        assert ([part.end for part in trades], self.store.numbers(), self.pointed) == before, "an idle run left traces"
 
     def until_whole(self) -> None:
         """A server that starts now comes to give whole answers, after a compaction."""

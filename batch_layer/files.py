@@ -1,0 +1,39 @@
+"""The files of a version once the pipeline wrote them: made durable, and which instruments are in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from batch_layer.compute import written
+from pipeline.segment import Segment
+from versions.instruments import Instrument, Instruments
+from versions.manifest import ViewFile
+from versions.store import VersionStore
+from views.interval import PUBLISHED_INTERVALS
+from views.session import connect, files_sql
+from views.sql import bounds_sql
+from views.view import View
+
+
+def view_files(
+    store: VersionStore, segments: Sequence[Segment], views: tuple[View, ...], folder: Path
+) -> tuple[ViewFile, ...]:
+    """Every file that the pipeline wrote, made durable."""
+    return tuple(
+        ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
+        for view, interval, shard, path in written(segments, views, folder)
+    )
+
+
+def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> Instruments:
+    """The instruments in the files of a view, with their bounds."""
+    base = PUBLISHED_INTERVALS[0].text
+    found: list[Instrument] = []
+    with connect() as con:
+        for file in files:
+            if (file.view, file.interval) == (view.name, base):
+                select = bounds_sql(files_sql([str(home / file.file.path)]))
+                for venue, symbol, first, last, _ in con.execute(select).fetchall():
+                    found.append(Instrument(venue, symbol, file.shard, first, last))
+    return Instruments(found)
