@@ -31,8 +31,8 @@ class Whole(NamedTuple):
 class DeadLetter(NamedTuple):
     """One refusal: `source` is a file or a topic with its id, `position` the place in it, `time_us` when it happened.
 
-    `reason` is a `Reason`, or `conflict` for an id that was taken with other content. `value` is the original, or its
-    beginning if `whole` says what all of it is.
+    `reason` is a `Reason`, `CONFLICT` or `TOO_MANY_INSTRUMENTS`. `value` is the original, or its beginning if `whole`
+    says what all of it is.
     """
 
     source: str
@@ -47,6 +47,9 @@ class DeadLetter(NamedTuple):
 
 CONFLICT = "conflict"
 """The reason of an event whose id is taken by an event with other content: the first wins."""
+
+TOO_MANY_INSTRUMENTS = "too-many-instruments"
+"""The reason of an event of a new instrument where as many are known as there may be."""
 
 
 def send(writer: Writer, topic: str, letter: DeadLetter) -> Ack:

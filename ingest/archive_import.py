@@ -60,11 +60,13 @@ def import_history(
     on_progress: Progress = lambda done, total: None,
     epoch: str | None = None,
     roll_rows: int = ROLL_ROWS,
+    most_instruments: int = 0,
 ) -> ImportedEpoch:
     """Validate a source and write what is new into the master dataset; `instruments` maps each to its partition.
 
     `lock` is held from before this until the epoch is published. An id that the archive, the log or this source has
-    already is a duplicate or, with another content, a dead letter.
+    already is a duplicate or, with another content, a dead letter; so is an event of a new instrument where
+    `most_instruments` are known (0: never).
 
     Raises:
         SourceError, MappingError, LogError, VersionError: nothing is left behind.
@@ -73,7 +75,7 @@ def import_history(
         raise ValueError(f"the lock is that of topic {lock.topic_id}")
     epoch = epoch or new_epoch()
     folder = store.home / "archive" / epoch
-    filtered = DuplicateFilter(log, names.trades, store, clock)
+    filtered = DuplicateFilter(log, names.trades, store, clock, most_instruments=most_instruments)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
     tally = Tally()

@@ -4,7 +4,7 @@ Ids come from the id files and stay in memory; contents stay on disk and are rea
 again asks for one. Not here: what is known since the cut (`ingest.digests`), who asks (`ingest.known`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -33,6 +33,11 @@ class RunIndex:
             if at == len(names) or names[at] != names[start]:
                 self._runs[names[start]] = (firsts[start:at], lasts[start:at])
                 start = at
+
+    @property
+    def instruments(self) -> Collection[Instrument]:
+        """The instruments that have a run."""
+        return self._runs.keys()
 
     def contains(self, instrument: Instrument, ids: Any) -> Any:
         """Which of `ids` are in a run."""

@@ -56,8 +56,11 @@ class Door:
         clock: Clock,
         lock: IngestLock,
         max_in_flight: int = MAX_IN_FLIGHT,
+        most_instruments: int = 0,
     ) -> None:
         """Read what is known and open a producer. `lock` is the topic's, held by the caller until after `close`.
+
+        Events of new instruments are refused where `most_instruments` are known; 0: never.
 
         Raises:
             LogError, VersionError, LogGapError: what is known cannot be read.
@@ -71,7 +74,7 @@ class Door:
         self.late = LateCount()
         self._packer = Packer()
         self._flying: deque[_Flight] = deque()
-        self.filter = DuplicateFilter(log, names.trades, store, clock, self._drain)
+        self.filter = DuplicateFilter(log, names.trades, store, clock, self._drain, most_instruments)
         self._writer = log.writer(LINGER_S)
 
     def accept(self, chunk: Chunk) -> None:
@@ -162,7 +165,12 @@ class Door:
 
 @contextmanager
 def open_door(
-    log: Log, names: TopicNames, store: VersionStore, clock: Clock, max_in_flight: int = MAX_IN_FLIGHT
+    log: Log,
+    names: TopicNames,
+    store: VersionStore,
+    clock: Clock,
+    max_in_flight: int = MAX_IN_FLIGHT,
+    most_instruments: int = 0,
 ) -> Iterator[Door]:
     """Hold the lock of the trades topic under the store's home and open its door; closed at the end of the block.
 
@@ -170,7 +178,7 @@ def open_door(
         IngestRunningError: another ingest holds it.
     """
     with hold(store.home, log.topic_id(names.trades)) as lock:
-        door = Door(log, names, store, clock, lock, max_in_flight)
+        door = Door(log, names, store, clock, lock, max_in_flight, most_instruments)
         try:
             yield door
         finally:

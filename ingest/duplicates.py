@@ -43,6 +43,7 @@ class DuplicateFilter:
         store: VersionStore,
         clock: Clock,
         before_move: Callable[[], None] = lambda: None,
+        most_instruments: int = 0,
     ) -> None:
         """Read what is known. `before_move` is called before a generation ends: what it took must be on its way.
 
@@ -57,7 +58,7 @@ class DuplicateFilter:
         self._clock = clock
         self._before_move = before_move
         self._partitions = len(log.bounds(topic))
-        self.known = Known(self.partition_of, Inspector(store))
+        self.known = Known(self.partition_of, Inspector(store), most_instruments)
         self._pointer, manifest = store.pointer_and_manifest()
         self._looked_s = clock.elapsed_s()
         self._runs = IdRuns()

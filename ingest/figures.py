@@ -36,6 +36,8 @@ class DoorFigures(Collector):
         for reason, count in {**done.refused, CONFLICT: done.conflicts}.items():
             letters.add_metric([reason], count)
         yield letters
+        text = "Instruments that are known: of the archive, of the log since the cut, and new ones."
+        yield GaugeMetricFamily("slackwater_ingest_instruments", text, len(self._door.filter.known.instruments))
         text = "Records sent to the log and not acknowledged yet."
         yield GaugeMetricFamily("slackwater_ingest_unacknowledged_records", text, self._door.unacknowledged)
 

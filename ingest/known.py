@@ -1,7 +1,8 @@
 """Which events are known: the exact filter, as one value in memory, without a log and without a clock.
 
 An event is NEW, a DUPLICATE (its id is known with the same content) or a CONFLICT (with another content; the first
-wins). Three places know ids; the first two know contents too:
+wins). It is BEYOND if its instrument is new and as many are known as there may be. Three places know ids; the first two
+know contents too:
 
     generations   what was taken since they were opened: id -> digest            16 bytes an id
     archive       what a version holds: runs of ids; contents are read on demand  small where ids are dense
@@ -23,7 +24,7 @@ from versions.id_runs import IdRuns, Instrument
 from versions.inspector import Inspector
 from versions.manifest import StoredFile
 
-NEW, DUPLICATE, CONFLICT = 0, 1, 2
+NEW, DUPLICATE, CONFLICT, BEYOND = 0, 1, 2, 3
 
 
 class Generation:
@@ -60,13 +61,20 @@ class Generation:
 
 
 class Known:
-    """All ids that are known. `partition_of` gives the partition of an instrument; `inspector` knows whole files."""
+    """All ids that are known. `partition_of` gives the partition of an instrument; `inspector` knows whole files.
 
-    def __init__(self, partition_of: Callable[[Instrument], int], inspector: Inspector) -> None:
+    `most_instruments` is how many there may be, 0 for any number; those that are known go on, however many they are.
+    """
+
+    def __init__(
+        self, partition_of: Callable[[Instrument], int], inspector: Inspector, most_instruments: int = 0
+    ) -> None:
         self._partition_of = partition_of
         self._inspector = inspector
         self._index = RunIndex(IdRuns())
         self._contents = Contents([], inspector)
+        self._most_instruments = most_instruments
+        self.instruments: set[Instrument] = set()
         self.generations = [Generation()]
 
     def __len__(self) -> int:
@@ -87,6 +95,7 @@ class Known:
         """Stand on this archive from now on: its ids, and its (partition, file) pairs."""
         self._contents.close()
         self._index, self._contents = RunIndex(runs), Contents(files, self._inspector)
+        self.instruments = set(self._index.instruments).union(*(each.digests for each in self.generations))
 
     def drop(self, covered: Callable[[Generation], bool]) -> None:
         """Forget the generations that the archive covers; the one that takes new ids stays."""
@@ -103,12 +112,17 @@ class Known:
         verdicts = np.zeros(events.num_rows, np.int8)
         ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
         fresh: list[tuple[Instrument, Any]] = []
-        for instrument, rows in by_instrument(events):
+        groups = list(by_instrument(events))
+        beyond = self._beyond(groups)
+        for instrument, rows in groups:
+            if instrument in beyond:
+                verdicts[rows] = BEYOND
+                continue
             verdicts[rows] = self._judge(instrument, ids[rows], digests[rows])
             fresh.append((instrument, rows[verdicts[rows] == NEW]))
         for instrument, rows in fresh:
             if len(rows):
-                self.generation.add(instrument, ids[rows], digests[rows])
+                self._add(instrument, ids[rows], digests[rows])
         return verdicts
 
     def learn(self, events: pa.Table) -> None:
@@ -119,11 +133,23 @@ class Known:
             rest = rows[~(found | self._index.contains(instrument, ids[rows]))]
             once, first = np.unique(ids[rest], return_index=True)
             if len(once):
-                self.generation.add(instrument, once, digests[rest][first])
+                self._add(instrument, once, digests[rest][first])
 
     def close(self) -> None:
         """Release what the archive holds."""
         self._contents.close()
+
+    def _add(self, instrument: Instrument, ids: Any, digests: Any) -> None:
+        self.generation.add(instrument, ids, digests)
+        self.instruments.add(instrument)
+
+    def _beyond(self, groups: Iterable[tuple[Instrument, Any]]) -> set[Instrument]:
+        """The new instruments for which there is no room: of several, those whose first events come last."""
+        if not self._most_instruments:
+            return set()
+        new = sorted((int(rows[0]), instrument) for instrument, rows in groups if instrument not in self.instruments)
+        room = max(0, self._most_instruments - len(self.instruments))
+        return {instrument for _, instrument in new[room:]}
 
     def _judge(self, instrument: Instrument, ids: Any, digests: Any) -> Any:
         found, known = self._find(instrument, ids)

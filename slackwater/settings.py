@@ -45,6 +45,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_ACCESS_LOG", "0", "0 or 1", "1: the REST service logs every request."),
     Setting("SLACKWATER_SLOW_MS", "1000", "milliseconds", "Requests that take longer are logged; 0: none."),
     Setting("SLACKWATER_KEEP_VERSIONS", "24", "versions", "Newest versions that stay when a batch run has published."),
+    Setting("SLACKWATER_MAX_INSTRUMENTS", "0", "instruments", "Known at most; trades of new ones are refused; 0: any."),
     Setting("SLACKWATER_REQUIRE_KEY", "auto", "word", "auto (off loopback), always, or insecure-never."),
     Setting("SLACKWATER_PUBLISHED_HOST", "", "address", "Where a container publishes the service; empty: its host."),
     Setting(
@@ -87,6 +88,7 @@ class Settings:
     access_log: int = 0
     slow_ms: int = 1000
     keep_versions: int = 24
+    max_instruments: int = 0
     require_key: str = "auto"
     published_host: str = ""
     allowed_hosts: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         access_log=_whole(values, "SLACKWATER_ACCESS_LOG", 0, 1),
         slow_ms=_whole(values, "SLACKWATER_SLOW_MS", 0, 3_600_000),
         keep_versions=_whole(values, "SLACKWATER_KEEP_VERSIONS", 1, 100_000),
+        max_instruments=_whole(values, "SLACKWATER_MAX_INSTRUMENTS", 0, 100_000_000),
         require_key=_word(values, "SLACKWATER_REQUIRE_KEY", REQUIRE_KEY),
         published_host=values["SLACKWATER_PUBLISHED_HOST"],
         allowed_hosts=_list(values, "SLACKWATER_ALLOWED_HOSTS", _HOST, "names without a port"),

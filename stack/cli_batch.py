@@ -213,7 +213,18 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
             holding(context.store.lease(epoch, epochs=[epoch])),
         ):
             with progress_bar(as_json) as progress:
-                done = import_history(source, context.store, context.log, context.names, CLOCK, lock, progress, epoch)
+                most = context.settings.max_instruments
+                done = import_history(
+                    source,
+                    context.store,
+                    context.log,
+                    context.names,
+                    CLOCK,
+                    lock,
+                    progress,
+                    epoch,
+                    most_instruments=most,
+                )
             facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)

@@ -72,7 +72,8 @@ def ingest(
     stop = threading.Event()
     stop_on_signals(stop)
     factor = parse_speed(speed)
-    with open_door(context.log, context.names, context.store, CLOCK) as door:
+    most = context.settings.max_instruments
+    with open_door(context.log, context.names, context.store, CLOCK, most_instruments=most) as door:
         source = open_sample() if file is None else open_input(file, **options)
         if live:
             source = Live(make_loop(source), CLOCK)

@@ -46,6 +46,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.access_log,
         settings.slow_ms,
         settings.keep_versions,
+        settings.max_instruments,
         settings.require_key,
         settings.published_host,
         ",".join(settings.allowed_hosts),
