@@ -15,12 +15,12 @@ from typing import NamedTuple
 from event_log.clock import Clock
 from event_log.log import Ack, Log
 from event_log.names import TopicNames
+from event_log.rows import event_lines
 from ingest.chunk import Chunk
 from ingest.duplicates import DuplicateFilter
 from ingest.groups import by_instrument
 from ingest.known import Generation
 from ingest.late import LateCount
-from ingest.lines import event_lines
 from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
 from ingest.summary import Summary, Tally

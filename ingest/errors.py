@@ -7,15 +7,12 @@ SlackwaterError
       FormatError             a file is not of the type it is said to be, or of none that is known
       UnreadableFileError     a file is damaged
       EmptySourceError        a file holds no events
-    MappingError              columns cannot be mapped to the fields of an event
-      UnknownFieldError       an event has no such field
-      MissingColumnError      a file has no such column
-      ColumnTypeError         a column's type cannot hold the field
-      TimeUnitError           a unit of time is missing, or given where time is no number
     IngestRunningError        another process holds the door                          (retriable)
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
+
+Columns that cannot be mapped to the fields of an event are a MappingError of `event_log.errors`.
 """
 
 from collections.abc import Iterable
@@ -58,38 +55,6 @@ class EmptySourceError(SourceError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} holds no events.")
-
-
-class MappingError(IngestError):
-    """Columns cannot be mapped to the fields of an event."""
-
-
-class UnknownFieldError(MappingError):
-    """An event has no such field."""
-
-    def __init__(self, field: str, fields: Iterable[str]) -> None:
-        super().__init__(f"An event has no field {field!r}.", f"Its fields are {', '.join(fields)}.")
-
-
-class MissingColumnError(MappingError):
-    """A file has no such column."""
-
-    def __init__(self, name: str, field: str, column: str, columns: Iterable[str]) -> None:
-        super().__init__(
-            f"{name!r} has no column {column!r} for the field {field!r}.",
-            f"Its columns are {', '.join(columns)}; map one with --map {field}=<column>.",
-        )
-
-
-class ColumnTypeError(MappingError):
-    """A column's type cannot hold the field."""
-
-    def __init__(self, field: str, column: str, found: object, allowed: str) -> None:
-        super().__init__(f"Column {column!r} is of type {found}, which is no {field}.", f"It must hold {allowed}.")
-
-
-class TimeUnitError(MappingError):
-    """A unit of time is missing, or given where time is no number."""
 
 
 class IngestRunningError(IngestError):

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from event_log.digests import Digests, content_digests
 from ingest.archived import Contents, RunIndex
-from ingest.digests import Digests, content_digests
 from ingest.groups import by_instrument
 from versions.id_runs import IdRuns, Instrument
 from versions.inspector import Inspector

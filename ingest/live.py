@@ -20,9 +20,9 @@ import pyarrow as pa
 from event_log.clock import Clock
 from event_log.decode import decode_lines
 from event_log.event import MAX_ID
+from event_log.rows import event_lines
 from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
 from ingest.groups import by_instrument
-from ingest.lines import event_lines
 from ingest.sources import Source
 
 SECOND_US = 1_000_000

@@ -6,8 +6,8 @@ See `ingest/sample/README.md` for where they come from.
 import hashlib
 from pathlib import Path
 
+from event_log.mapping import SAMPLE_LAYOUT
 from ingest.errors import UnreadableFileError
-from ingest.mapping import SAMPLE_LAYOUT
 from ingest.parquet_rows import ParquetRows, open_parquet
 
 FOLDER = Path(__file__).parent / "sample"

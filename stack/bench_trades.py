@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from event_log.log import Log
+from event_log.rows import event_lines
 from ingest.groups import by_instrument
-from ingest.lines import event_lines
 from ingest.live import Loop, make_loop, pass_at
 from ingest.sample_data import open_sample
 from versions.id_runs import Instrument

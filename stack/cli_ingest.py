@@ -10,11 +10,11 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from event_log.mapping import Layout, parse_map, parse_time_unit
 from event_log.topics import create_topics, missing_topics
 from ingest.door import open_door
 from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
-from ingest.mapping import Layout, parse_map, parse_time_unit
 from ingest.replay import Replay, parse_speed
 from ingest.run import ingest as run_ingest
 from ingest.sample_data import open_sample

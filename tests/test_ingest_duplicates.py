@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_log.decode import events_table
+from event_log.digests import Digests, content_digests
 from event_log.errors import TopicRecreatedError
 from event_log.event import Event
 from event_log.memory_log import MemoryLog
 from ingest.chunk import of_lines
-from ingest.digests import Digests, content_digests
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import ArchiveGapError, LogGapError
 from ingest.known import CONFLICT, DUPLICATE, NEW, Known

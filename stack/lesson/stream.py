@@ -16,7 +16,7 @@ import pyarrow as pa
 from event_log.decode import decode_lines
 from event_log.event import MAX_ID
 from event_log.memory_log import MemoryLog
-from ingest.lines import event_lines
+from event_log.rows import event_lines
 from ingest.sample_data import open_sample
 from stack.lesson.cases import Case
 from views.bars import BARS

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.errors import ColumnTypeError
-from ingest.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
+from event_log.errors import ColumnTypeError
+from event_log.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
 
 _PLAIN = r"\A[ !#-\[\]-~]*\z"  # what a JSON string holds as it stands
 _INTEGER = r"\A-?(?:0|[1-9][0-9]*)\z"

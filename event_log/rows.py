@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.mapping import FIELDS
+from event_log.mapping import FIELDS
 from views.answers import decimal_text
 from views.events import PRICE_SCALE
 

@@ -5,14 +5,14 @@
     --map side=!buyer_is_maker      a column of true and false; true means that the taker sold (not buy)
     --map side=taker_buys           the same without `!`: true means that the taker bought
 
-A field without a mapping is in the column of its own name. Not here: how values become text (`ingest.columns`).
+A field without a mapping is in the column of its own name. Not here: how values become text (`event_log.columns`).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ingest.errors import MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
+from event_log.errors import MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
 from views.events import EVENT_SCHEMA
 
 FIELDS: tuple[str, ...] = tuple(EVENT_SCHEMA.names)
