@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 
-from serving.look import TIME_TYPE
+from serving.ids import id_names, ids_json
+from serving.look import ID_FIELD, TIME_TYPE
 from views.finished import finished_schema
 from views.merge import State, finisher
 from views.rows import Row
@@ -38,11 +39,12 @@ Bar = Row | Gap
 
 class Form(NamedTuple):
     """How bars are written: with their symbol, where several were asked for, their times as text or integers, and their
-    decimals as doubles or text."""
+    decimals as doubles or text. `text_ids`: ids all as text, or those that are too large for JSON; None: integers."""
 
     several: bool
     iso: bool
     floats: bool = False
+    text_ids: bool | None = False
 
 
 def time_json(time_us: int, iso: bool) -> int | str:
@@ -60,6 +62,8 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
     if form.floats:  # what is text is a decimal
         answers = {name: float(value) if isinstance(value, str) else value for name, value in answers.items()}
+    if form.text_ids is not None:
+        answers = ids_json(view, answers, form.text_ids)
     return {**head, "start": time_json(bar.start, form.iso), **answers}
 
 
@@ -74,6 +78,7 @@ def bars_schema(view: View) -> pa.Schema:
     finished = finished_schema(view)
     keys = [finished.field(name) for name in view.key]
     answers = [finished.field(name).with_nullable(True) for name in view.answers]
+    answers = [each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in answers]
     closed = pa.field("closed", pa.bool_(), nullable=False)
     return pa.schema([*keys, pa.field("start", TIME_TYPE, nullable=False), *answers, closed])
 

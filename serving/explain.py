@@ -3,6 +3,7 @@
 from typing import Any
 
 from serving.answer import Bar, Gap
+from serving.ids import ids_json
 from serving.problems import ProblemError
 from serving.source import Source
 from views.interval import Interval
@@ -12,14 +13,18 @@ from views.rows import Row
 MOST_PARTS = 20_000
 
 
-async def explained(source: Source, interval: Interval, bars: list[Bar]) -> list[dict[str, Any]]:
+async def explained(source: Source, interval: Interval, bars: list[Bar], text_ids: bool) -> list[dict[str, Any]]:
     """For each bar `{"explain": {"batch": ..., "deltas": [...], "merged": ...}}`.
 
     Raises:
         ProblemError: 422 if there are too many parts to list.
     """
     batch = await _batch_parts(source, interval, bars)
-    finish = finisher(source.view)
+    finished = finisher(source.view)
+
+    def finish(state: State) -> dict[str, Any]:
+        return ids_json(source.view, finished(state), text_ids)
+
     found = []
     parts = 0
     for bar in bars:

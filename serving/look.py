@@ -1,25 +1,28 @@
-"""How a table is asked for: its format, how times are written, how decimals are given."""
+"""How a table is asked for: its format, how times are written, how decimals and ids are given."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
 
-from serving.formats.media import JSON, Format, choose_format
+from serving.formats.media import JSON, NDJSON, Format, choose_format
 
 TIME_TYPE = pa.timestamp("us", "UTC")
+ID_FIELD = {"slackwater": "id"}
+"""Metadata of a column of ids."""
 
 
 @dataclass(frozen=True)
 class Look:
     """`format` is None until `Accept` has chosen it. `iso`: times as text; Arrow and Parquet have a type for them.
 
-    `floats`: decimals as the nearest doubles.
+    `floats`: decimals as the nearest doubles. `text_ids`: ids as text in JSON; other formats have integers.
     """
 
     format: Format | None
     iso: bool
     floats: bool
+    text_ids: bool = False
 
     def chosen(self, accept: str | None) -> "Look":
         """The same, with a format. Raises ProblemError, 406."""
@@ -40,8 +43,12 @@ class Look:
 
     def schema(self, typed: pa.Schema) -> pa.Schema:
         """The schema in which a table of `typed` is given; its metadata stay."""
-        fields = [pa.field(each.name, self.type_of(each.type), each.nullable) for each in typed]
+        fields = [pa.field(each.name, self._type_of_field(each), each.nullable) for each in typed]
         return pa.schema(fields, typed.metadata)
+
+    def _type_of_field(self, field: pa.Field) -> pa.DataType:
+        is_id = field.metadata is not None and b"slackwater" in field.metadata
+        return pa.string() if is_id and self.text_ids and self.of is NDJSON else self.type_of(field.type)
 
     def number(self, text: str) -> str | float:
         """A decimal, as JSON gives it."""

@@ -80,7 +80,14 @@ _NUMBERS = Parameter(
     "exact",
     schema={"enum": ["exact", "float"]},
 )
-_LOOKS = (_TIMES, _FORMAT, _NUMBERS)
+IDS = Parameter(
+    "ids",
+    "How trade ids are given in JSON: as numbers up to 2^53 - 1 and as text beyond, or all as text.",
+    one_of("auto", "text"),
+    "auto",
+    schema={"enum": ["auto", "text"]},
+)
+_LOOKS = (_TIMES, _FORMAT, _NUMBERS, IDS)
 
 BARS_PARAMETERS: tuple[Parameter, ...] = (
     _VENUE,
@@ -307,7 +314,7 @@ def instruments_query(items: Iterable[tuple[str, str]]) -> InstrumentsQuery:
         words=found["q"] or (),
         active_since=found["active_since"],
     )
-    return InstrumentsQuery(wanted, found["limit"], found["cursor"], _look({"numbers": None, **found}))
+    return InstrumentsQuery(wanted, found["limit"], found["cursor"], _look({"numbers": None, "ids": None, **found}))
 
 
 def cannot_fill() -> ProblemError:
@@ -369,7 +376,7 @@ def fingerprint(facts: object) -> str:
 
 def _look(found: Mapping[str, Any]) -> Look:
     chosen = BY_NAME[found["format"]] if found["format"] else None
-    return Look(chosen, found["times"] == "iso", found["numbers"] == "float")
+    return Look(chosen, found["times"] == "iso", found["numbers"] == "float", found["ids"] == "text")
 
 
 def _range_errors(found: dict[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from serving.answer import time_json
 from serving.batch import UNREADABLE, sandbox
 from serving.cursor import Cursor, decode_cursor
+from serving.ids import ids_json
 from serving.look import TIME_TYPE, Look
 from serving.page import Page, page_reply
 from serving.problems import gone, unreadable
@@ -117,16 +118,16 @@ class RestatementsRoute:
             "created": time_json(created_us, iso),
             "start": start,
             **{name: row[name] for name in ("cause", "partition", "offset", "trades")},
-            **{side: _bar({**key, "start": start}, row[side], look) for side in ("before", "after")},
+            **{side: _bar(view, {**key, "start": start}, row[side], look) for side in ("before", "after")},
         }
 
 
-def _bar(head: Mapping[str, Any], answers: str | None, look: Look) -> dict[str, Any] | None:
+def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, look: Look) -> dict[str, Any] | None:
     """A bar as the view's own route gives it."""
     if answers is None:
         return None
     found = {name: look.number(a) if isinstance(a, str) else a for name, a in orjson.loads(answers).items()}
-    return {**head, **found, "closed": True}
+    return {**head, **(found if view is None else ids_json(view, found, look.text_ids)), "closed": True}
 
 
 def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:

@@ -17,9 +17,11 @@ from serving.answer import document, time_json
 from serving.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
 from serving.batch import OUT_OF_MEMORY, UNREADABLE, whole
 from serving.cursor import Cursor, decode_cursor
+from serving.formats.media import JSON
 from serving.ground import Ground, Grounds
+from serving.ids import exact_json
 from serving.log_trades import log_trades, runs_of
-from serving.look import TIME_TYPE, Look
+from serving.look import ID_FIELD, TIME_TYPE, Look
 from serving.page import Page, page_reply
 from serving.problems import ProblemError, gone, out_of_memory, unreadable
 from serving.query import TradesQuery, trades_query
@@ -37,7 +39,7 @@ LONG_PAGE = 1_000
 _DECIMAL = pa.decimal128(18, PRICE_SCALE)
 SCHEMA = pa.schema(
     [
-        pa.field("trade_id", pa.int64(), nullable=False),
+        pa.field("trade_id", pa.int64(), nullable=False, metadata=ID_FIELD),
         pa.field("time", TIME_TYPE, nullable=False),
         pa.field("price", _DECIMAL, nullable=False),
         pa.field("quantity", _DECIMAL, nullable=False),
@@ -140,7 +142,7 @@ def _items(trades: Iterable[Trade], look: Look) -> list[dict[str, Any]]:
 def _trade_item(trade: Trade, look: Look, iso: bool) -> dict[str, Any]:
     imported = trade.offset == NO_PLACE
     return {
-        "trade_id": trade.trade_id,
+        "trade_id": exact_json(trade.trade_id, look.text_ids) if look.of is JSON else trade.trade_id,
         "time": time_json(trade.time, iso),
         "price": look.number(decimal_text(trade.price, PRICE_SCALE)),
         "quantity": look.number(decimal_text(trade.quantity, PRICE_SCALE)),

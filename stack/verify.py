@@ -217,7 +217,7 @@ def _compare(answer: Answer, oracle: Oracle, proof: Proof) -> None:
     proof.intervals.add(answer.interval.text)
     expected = oracle.bars(answer.venue, answer.symbol, answer.interval.us, answer.start, answer.end)
     wanted: dict[Any, Any] = {bar["start"]: bar for bar in expected}
-    served = {bar["start"]: bar for bar in answer.bars}
+    served = {bar["start"]: _with_numbers(bar) for bar in answer.bars}
     proof.bars += len(wanted.keys() | served.keys())
     if len(served) != len(answer.bars) or sorted(served) != [bar["start"] for bar in answer.bars]:
         proof.differ += 1
@@ -232,6 +232,11 @@ def _compare(answer: Answer, oracle: Oracle, proof: Proof) -> None:
             a, b = (ours or {}).get(name), (theirs or {}).get(name)
             if a != b and len(proof.differences) < FIRST_DIFFERENCES:
                 proof.differences.append(_difference(answer, start, name, a, b))
+
+
+def _with_numbers(bar: dict[str, Any]) -> dict[str, Any]:
+    """A bar whose ids are numbers, also where JSON has them as text, beyond 2^53."""
+    return {name: int(value) if name.endswith("_trade_id") else value for name, value in bar.items()}
 
 
 def _difference(answer: Answer, start: object, name: str, expected: object, served: object) -> dict[str, Any]:

@@ -273,7 +273,7 @@ async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
 def _etag(query: BarsQuery, ground: Ground, source: Source, coding: str) -> str:
     """Of what the bytes are made from: they are the same every time."""
     newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
-    look = query.look.of.name, query.look.iso, query.look.floats
+    look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
     facts = (query.fingerprint(ground.view.definition), look, ground.snapshot.key, newest, __version__)
     digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(ground.about()), digest_size=16).hexdigest()
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'

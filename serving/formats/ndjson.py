@@ -8,9 +8,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from serving.ids import LARGEST_EXACT
+
 
 def json_lines(table: pa.Table) -> bytes:
-    """An object a row, with the table's columns: text, integers, doubles and truth values, null among them."""
+    """An object a row, with the table's columns: text, integers, doubles and truth values, null among them.
+
+    Integers that a double would not hold are text (`serving.ids`).
+    """
     if not table.num_rows:
         return b""
     parts: list[pa.Array | pa.Scalar] = []
@@ -33,7 +38,16 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
         texts = _dumped(column)  # Arrow writes 1.0 as 1
     else:
         texts = column.cast(pa.string())
+        if pa.types.is_integer(column.type):
+            texts = _quoted(texts, pc.or_(pc.greater(column, LARGEST_EXACT), pc.less(column, -LARGEST_EXACT)))
     return pc.fill_null(texts, "null").cast(pa.large_string())
+
+
+def _quoted(texts: pa.ChunkedArray, far: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pc.any(far).as_py():
+        return texts
+    quote = pa.scalar('"', pa.string())
+    return pc.if_else(far, pc.binary_join_element_wise(quote, texts, quote, pa.scalar("", pa.string())), texts)
 
 
 def _escaped(texts: pa.Array) -> bool:

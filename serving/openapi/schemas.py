@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from serving.handoff import HANDOFF_SCHEMA
+from serving.ids import LARGEST_EXACT, id_names
 from serving.layers import State as LayerState
 from serving.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.sql.schema import SQL_SCHEMA
@@ -31,6 +32,13 @@ DECIMAL: Schema = {
     "description": "Exact, as text, without exponent and without trailing zeros; or, by `numbers=float`, a number.",
 }
 INTEGER: Schema = {"type": "integer"}
+ID: Schema = {
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "maximum": LARGEST_EXACT,
+    "pattern": "^[0-9]+$",
+    "description": "A number up to 2^53 - 1, text beyond; text always by `ids=text`.",
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
@@ -88,7 +96,7 @@ def row_schema(view: View) -> Schema:
 def _answer_schema(view: View, name: str) -> Schema:
     answer = view.answers[name]
     scale = next((c.scale for c in view.columns if c.name == answer.column), 0) if isinstance(answer, Column) else 8
-    plain = dict(DECIMAL if scale else INTEGER)
+    plain = dict(DECIMAL if scale else ID if name in id_names(view) else INTEGER)
     if answer.gap is None:  # null in a bar that `fill` made
         plain["type"] = [*([plain["type"]] if isinstance(plain["type"], str) else plain["type"]), "null"]
     return plain
@@ -152,7 +160,7 @@ ANSWER = closed_object(
 
 TRADE = closed_object(
     {
-        "trade_id": COUNT,
+        "trade_id": ID,
         "time": TIME,
         "price": DECIMAL,
         "quantity": DECIMAL,

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.guard.auth import authorized
+from serving.ids import exact_json
 from serving.problems import ProblemError, parameter_problem, unreadable
 from serving.reply import LAG_HEADER
 from serving.service import Service
@@ -179,7 +180,7 @@ def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values as JSON has them: decimals as text, times in microseconds."""
+    """A column's values as JSON has them: decimals and integers beyond 2^53 as text, times in microseconds."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     values = column.to_pylist()
@@ -187,6 +188,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return [None if value is None else _decimal_text(value) for value in values]
     if pa.types.is_floating(column.type):
         return [value if value is None or math.isfinite(value) else str(value) for value in values]
+    if pa.types.is_integer(column.type):
+        return [exact_json(value) for value in values]
     return list(values)
 
 

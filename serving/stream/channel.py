@@ -35,6 +35,7 @@ class Asked(NamedTuple):
     symbols: tuple[str, ...]
     interval: Interval
     iso: bool
+    text_ids: bool
 
 
 class Channel:
@@ -101,7 +102,7 @@ class Channel:
         """The data of an event with these bars."""
         bars.sort(key=lambda each: place_of(each.row))
         asked, view = self.asked, moment.view
-        items = b",".join(_encoded(view, asked.iso, each) for each in bars)
+        items = b",".join(_encoded(view, asked, each) for each in bars)
         about = orjson.dumps(moment.about(self.partitions(moment)))
         name = view.name.encode()
         return b'{"interval":"%b","%b":[%b],"answer":%b}' % (asked.interval.text.encode(), name, items, about)
@@ -126,12 +127,12 @@ def partitions_of(moment: Moment, hot: HotStore, instruments: Iterable[tuple[str
     return found
 
 
-def _encoded(view: View, iso: bool, changed: Changed) -> bytes:
+def _encoded(view: View, asked: Asked, changed: Changed) -> bytes:
     at = revision_of(view)
     assert at is not None  # noqa: S101 - only views that count are streamed
     row, closed, correction = changed
     return b'%b,"closed":%b,"revision":%d%b}' % (
-        bar_encoder(view, Form(True, iso))(*row),
+        bar_encoder(view, Form(True, asked.iso, text_ids=asked.text_ids))(*row),
         b"true" if closed else b"false",
         2 * row.state[at] + closed,
         b',"correction":true' if correction else b"",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from serving.parameters import Parameter, ValueRefusedError, interval, one_of, read_parameters, symbols, venue, whole
 from serving.problems import parameter_problem
-from serving.query import fingerprint
+from serving.query import IDS, fingerprint
 from serving.stream.place import TOKEN
 from views.interval import Interval, parse_interval
 
@@ -53,6 +53,7 @@ STREAM_PARAMETERS: tuple[Parameter, ...] = (
         "us",
         schema={"enum": ["us", "iso"]},
     ),
+    IDS,
     Parameter(
         "last_event_id",
         "Go on behind the event of this id; the header `Last-Event-ID` says the same and counts more.",
@@ -70,12 +71,13 @@ class StreamQuery:
     intervals: tuple[Interval, ...]
     limit: int
     iso: bool
+    text_ids: bool
     after: str | None
 
     @property
     def fingerprint(self) -> str:
         """What the ids of this stream are bound to."""
-        return fingerprint((self.venue, self.symbols, [each.us for each in self.intervals], self.iso))
+        return fingerprint((self.venue, self.symbols, [each.us for each in self.intervals], self.iso, self.text_ids))
 
 
 def stream_query(items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamQuery:
@@ -99,4 +101,5 @@ def stream_query(items: Iterable[tuple[str, str]], last_event_id: str | None) ->
     if series * found["limit"] > MOST_BARS_OF_ALL:
         detail = f"of each of {series} series are too many; at most {MOST_BARS_OF_ALL} bars in all"
         raise parameter_problem([{"parameter": "limit", "detail": detail}])
-    return StreamQuery(found["venue"], found["symbol"], lengths, found["limit"], found["times"] == "iso", after)
+    iso, text_ids = found["times"] == "iso", found["ids"] == "text"
+    return StreamQuery(found["venue"], found["symbol"], lengths, found["limit"], iso, text_ids, after)

@@ -302,4 +302,4 @@ class ViewStream:
 
 def _asked(query: StreamQuery) -> Iterator[Asked]:
     for interval in query.intervals:
-        yield Asked(query.venue, query.symbols, interval, query.iso)
+        yield Asked(query.venue, query.symbols, interval, query.iso, query.text_ids)
