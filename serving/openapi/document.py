@@ -58,6 +58,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "symbol": _SYMBOLS,
     "interval": {"enum": _intervals(), "default": "1m", "examples": ["1m", "4h"]},
     "start": _TIME,
+    "active_since": {**_TIME, "examples": ["2026-01-31T09:30:00Z"]},
     "end": {**_TIME, "examples": ["2026-01-31T16:00:00Z", 1769875200000000]},
     "cursor": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"},
     "layer": {"enum": ["merged", "batch", "speed"], "default": "merged"},
