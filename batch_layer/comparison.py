@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from event_log.cell import Lane
-from versions.manifest import ArchiveFile, ViewFile
+from versions.manifest import ArchiveFile, StoredFile, ViewFile
 from versions.proof import Difference
 from views.compare import at_sql, count_sql, differing_sql, explain, first_sql, grown_sql, repeated_sql, states_sql
 from views.interval import PUBLISHED_INTERVALS, Interval
@@ -87,7 +87,7 @@ class Comparison:
         self._flush(lane, view)
         more = states_sql(view, self._tables[lane][0])
         if imported:
-            more += f" UNION ALL {summarise_sql(view, self._files([entry.file.path for entry in imported]))}"
+            more += f" UNION ALL {summarise_sql(view, self._files(entry.file for entry in imported))}"
         self._make("more", merge_sql(view, f"({more})"))  # read twice
         self._make("before", self._states(view, parent))
         self._make("expected", grown_sql(view, "before", "more"))
@@ -156,12 +156,12 @@ class Comparison:
 
     def _states(self, view: View, files: Sequence[ViewFile]) -> str:
         if files:
-            return states_sql(view, self._files([file.file.path for file in files]))
+            return states_sql(view, self._files(file.file for file in files))
         self._con.register("nothing", view.state_schema.empty_table())
         return "SELECT * FROM nothing"
 
-    def _files(self, paths: Iterable[str]) -> str:
-        return files_sql(str(self._home / path) for path in paths)
+    def _files(self, files: Iterable[StoredFile]) -> str:
+        return files_sql(file.checked(self._home) for file in files)
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")

@@ -98,9 +98,9 @@ def _views(manifest: Manifest, views: tuple[View, ...]) -> dict[str, View]:
 def _finish(
     con: duckdb.DuckDBPyConnection, store: VersionStore, side: str, view: View, manifest: Manifest, interval: Interval
 ) -> None:
-    paths = [str(store.home / file.file.path) for file in manifest.files_of(view.name, interval.text)]
+    names = [file.file.checked(store.home) for file in manifest.files_of(view.name, interval.text)]
     con.register("nothing", view.state_schema.empty_table())
-    source = files_sql(paths) if paths else "nothing"
+    source = files_sql(names) if names else "nothing"
     con.execute(f"CREATE OR REPLACE TEMP TABLE {side} AS {finished_sql(view, source, interval)}")
 
 

@@ -33,7 +33,7 @@ def find_duplicates(home: Path, archive: Sequence[ArchiveFile], ids: Sequence[St
 
 
 def _relation(home: Path, files: Iterable[StoredFile]) -> str:
-    return files_sql([str(home / file.path) for file in files])
+    return files_sql(file.checked(home) for file in files)
 
 
 def _numbers(con: duckdb.DuckDBPyConnection, select: str) -> dict[Instrument, int]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from versions.instruments import Instruments, Name
 from versions.manifest import ArchiveFile, Manifest
+from views.checked import open_checked
 from views.compare import count_sql
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.late import Newest, find_late
@@ -68,12 +69,12 @@ class Lateness:
 
     def imported_places(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
         """Put the closed bars that imported history lies in into `places`; how many there are. It needs `newest`."""
-        files = files_sql(str(self._home / entry.file.path) for entry in imported)
+        files = files_sql(entry.file.checked(self._home) for entry in imported)
         self._make("places", imported_places_sql(files, "newest", interval))
         return self._count("places")
 
     def _read(self, entry: ArchiveFile, newest: Newest) -> None:
-        for events in _slices(self._home / entry.file.path):
+        for events in _slices(entry.file.checked(self._home)):
             late = find_late(events, newest, PUBLISHED_INTERVALS[0])
             if late.num_rows:
                 self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
@@ -114,10 +115,10 @@ class _Newest(dict[Name, tuple[int, int]]):
         )
 
 
-def _slices(path: Path) -> Iterator[pa.Table]:
+def _slices(name: str) -> Iterator[pa.Table]:
     """A file in the order of its offsets, in slices of whole records."""
     names = ("venue", "symbol")
-    with pq.ParquetFile(path, read_dictionary=names) as file:
+    with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=names) as file:
         rest = None
         for batch in file.iter_batches(SLICE_ROWS, columns=[*names, "offset", "time"]):
             events = pa.Table.from_batches([batch])

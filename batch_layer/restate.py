@@ -173,7 +173,7 @@ class _Restated:
             raise RestatementError(self._change.version, view.name, interval.text, len(wrong), wrong[0])
 
     def _files(self, entries: Sequence[ArchiveFile] | Sequence[ViewFile]) -> str:
-        return files_sql(str(self._store.home / entry.file.path) for entry in entries)
+        return files_sql(entry.file.checked(self._store.home) for entry in entries)
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")

@@ -30,7 +30,7 @@ def archive_segments(home: Path, topic_id: str, archive: Iterable[ArchiveFile]) 
             start = min((entry.start for entry in group if entry.start is not None), default=0)
             upto = max((entry.upto for entry in group if entry.upto is not None), default=0)
             slot = Slot(topic_id, partition, start, upto, sealed=True, shard=partition)
-            segments.append(Segment(slot, None, tuple(str(home / entry.file.path) for entry in group)))
+            segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in group)))
     return segments
 
 

@@ -16,6 +16,7 @@ from ingest.errors import ArchiveGapError
 from versions.id_runs import IdRuns, Instrument
 from versions.inspector import Inspector
 from versions.manifest import StoredFile
+from views.checked import damage_in
 from views.events import EVENT_SCHEMA
 from views.session import connect, files_sql
 
@@ -87,20 +88,24 @@ class Contents:
         if not files:
             return np.zeros(0, np.int64), np.zeros(0, np.uint64)
         self._inspector.check(files)
-        paths = [str(self._inspector.path(file)) for file in files]
+        names = [self._inspector.name(file) for file in files]
         if self._con is None:
             self._con = connect(threads=1, memory_limit="512MB")
         self._con.register("wanted", pa.table({"trade_id": np.unique(ids)}))
         columns = ", ".join(EVENT_SCHEMA.names)
         # The bounds let row groups be passed over by their statistics.
         query = (
-            f"SELECT {columns} FROM {files_sql(paths)} SEMI JOIN wanted USING (trade_id) "
+            f"SELECT {columns} FROM {files_sql(names)} SEMI JOIN wanted USING (trade_id) "
             "WHERE venue = ? AND symbol = ? AND trade_id BETWEEN ? AND ?"
         )
         try:
             found = self._con.sql(query, params=[*instrument, int(ids.min()), int(ids.max())]).to_arrow_table()
         except duckdb.IOException as error:
             raise OSError(str(error)) from error
+        except duckdb.Error as error:
+            if damage_in(error) is None:
+                raise
+            raise OSError(": ".join(damage_in(error) or ())) from error
         finally:
             self._con.unregister("wanted")
         return found.column("trade_id").to_numpy(), content_digests(found.cast(EVENT_SCHEMA))

@@ -136,7 +136,7 @@ class DuplicateFilter:
             self._runs, self._read = IdRuns(), set()
         fresh = [file for file in manifest.ids if file not in self._read]
         self._store.check(fresh)
-        read_runs([self._store.home / file.path for file in fresh], into=self._runs)
+        read_runs([file.checked(self._store.home) for file in fresh], into=self._runs)
         self._read |= set(fresh)
         self._cut = manifest.cut
         self._files = [(file.partition, file.file) for file in manifest.archive]

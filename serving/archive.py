@@ -12,6 +12,7 @@ import duckdb
 from event_log.event import decimal_units
 from serving.batch import sandbox
 from versions.manifest import ArchiveFile, Manifest
+from views.checked import OnDamage
 from views.session import files_sql
 
 NO_PLACE = -1
@@ -69,10 +70,11 @@ _SELECT = """
 class ArchiveReader:
     """The archive of one version. Thread safe."""
 
-    def __init__(self, home: Path, manifest: Manifest, threads: int = 1) -> None:
+    def __init__(self, home: Path, manifest: Manifest, threads: int = 1, on_damage: OnDamage | None = None) -> None:
         self._home = home
         self._files = manifest.archive
-        self._con = sandbox((str(home / entry.file.path) for entry in manifest.archive), threads)
+        names = (entry.file.checked(home) for entry in manifest.archive)
+        self._con = sandbox(names, threads, on_damage=on_damage)
 
     def files(self, partitions: Iterable[int]) -> list[ArchiveFile]:
         """The files of some partitions."""
@@ -87,7 +89,7 @@ class ArchiveReader:
         """The trades of `want` in these files, in order."""
         if not files:
             return []
-        paths = (str(self._home / entry.file.path) for entry in files)
+        paths = (entry.file.checked(self._home) for entry in files)
         values = [want.venue, want.symbol, want.start, want.end, *want.after, want.limit]
         rows = cursor.execute(_SELECT.format(files=files_sql(paths)), values).fetchall()
         return [trade(*row) for row in rows]

@@ -8,6 +8,7 @@ from serving.problems import ProblemError, retired
 from serving.snapshot import Snapshot, snapshot_key
 from serving.versions_watch import VersionsWatch
 from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
+from versions.inspector import Inspector
 from versions.store import VersionStore
 from views.definitions import in_force
 from views.view import View
@@ -18,11 +19,14 @@ KEPT_VERSIONS = 4
 class AsOf:
     """Snapshots of published versions, each with its batch view alone. Thread safe; `snapshot` blocks."""
 
-    def __init__(self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, topic: str) -> None:
+    def __init__(
+        self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, topic: str, inspector: Inspector
+    ) -> None:
         self._store = store
         self._views = views
         self._watch = watch
         self._topic = topic
+        self._inspector = inspector
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()
         self._lock = Lock()
 
@@ -50,7 +54,7 @@ class AsOf:
         except (ManifestError, DamagedFileError) as error:
             raise ProblemError(503, "version-damaged", f"Version {version} is not whole.") from error
         topic_id = manifest.topics.get(self._topic, "")
-        batch = BatchReader(self._store.home, manifest)
+        batch = BatchReader(self._store.home, manifest, on_damage=self._inspector.suspect)
         key = snapshot_key(manifest, topic_id, manifest.cut)
         views = {view.name: view for view in in_force(self._views, manifest.definitions)}
         found = Snapshot(key, manifest, manifest.cut, topic_id, batch, views, chain=False)

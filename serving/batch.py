@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from versions.errors import DamagedFileError
 from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
+from views.checked import OnDamage, damage_in
 from views.interval import Interval, coarsest_published
 from views.rows import Row, rows_of
 from views.session import connect, files_sql
@@ -66,7 +68,14 @@ class Range(NamedTuple):
 class BatchReader:
     """The batch views of one version. Thread safe: each read has a cursor of its own."""
 
-    def __init__(self, home: Path, manifest: Manifest, threads: int = 1, memory_limit: str = READ_MEMORY) -> None:
+    def __init__(
+        self,
+        home: Path,
+        manifest: Manifest,
+        threads: int = 1,
+        memory_limit: str = READ_MEMORY,
+        on_damage: OnDamage | None = None,
+    ) -> None:
         self.version = manifest.version
         self.instruments = manifest.instruments
         self.duplicates = {(each.venue, each.symbol): each.events for each in manifest.duplicates}
@@ -74,7 +83,7 @@ class BatchReader:
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
         for file in manifest.views:
             self._files.setdefault((file.view, file.interval, file.shard), []).append(file.file)
-        self._con = sandbox((str(home / file.file.path) for file in manifest.views), threads, memory_limit)
+        self._con = sandbox((file.file.checked(home) for file in manifest.views), threads, memory_limit, on_damage)
 
     def nothing(self, want: Want) -> bool:
         """Whether it is plain without reading that there are no such bars."""
@@ -114,7 +123,7 @@ class BatchReader:
     def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
         """The bars, in order of start and key. A part of `searched` microseconds is known to hold too few."""
         level = coarsest_published(want.interval)
-        paths = [str(self._home / file.path) for file in self.files(want)]
+        paths = [file.checked(self._home) for file in self.files(want)]
         if not paths:
             return []
         rows: list[Row] = []
@@ -133,7 +142,7 @@ class BatchReader:
         `speed` is a table of states at the range's interval, within the range; it may be empty.
         """
         columns = ", ".join(want.view.state_schema.names)
-        paths = [str(self._home / file.path) for file in self.range_files(want)]
+        paths = [file.checked(self._home) for file in self.range_files(want)]
         sources, values = [], []
         if paths:
             marks = ", ".join("?" * len(want.symbols))
@@ -157,7 +166,7 @@ class BatchReader:
 
     def range_rows(self, want: Range, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
-        paths = [str(self._home / file.path) for file in self.range_files(want)]
+        paths = [file.checked(self._home) for file in self.range_files(want)]
         if not paths:
             return 0
         marks = ", ".join("?" * len(want.symbols))
@@ -174,15 +183,23 @@ class BatchReader:
 def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], _T]) -> _T:
     """What `read` gives, if these files are whole before it and after.
 
+    Bytes that changed in silence fail the read itself (`views.checked`); the inspector is told, so it knows then.
+
     Raises:
         DamagedFileError: one is not; whatever was read is not used.
     """
     files = list(files)
     inspector.check(files)
     try:
-        return read()
-    finally:
+        found = read()
+    except duckdb.Error as error:
         inspector.check(files)  # what DuckDB raises of a file that was damaged meanwhile may be any of its errors
+        damage = damage_in(error)
+        if damage is not None:  # and is whole again
+            raise DamagedFileError(Path(damage[0]), "the bytes that were written", damage[1]) from error
+        raise
+    inspector.check(files)
+    return found
 
 
 def whole_bars(
@@ -200,10 +217,12 @@ def whole_range(inspector: Inspector, batch: BatchReader, want: Range, cursor: d
     return sorted(rows, key=lambda row: (row.start, row.key)) if len(want.view.key) > 2 else rows
 
 
-def sandbox(paths: Iterable[str], threads: int, memory_limit: str = READ_MEMORY) -> duckdb.DuckDBPyConnection:
-    """A database that may open exactly these files."""
-    con = connect(threads, memory_limit)
-    con.execute("SET allowed_paths = ?", [list(paths)])
+def sandbox(
+    names: Iterable[str], threads: int, memory_limit: str = READ_MEMORY, on_damage: OnDamage | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A database that may open exactly the files of these names, `StoredFile.checked`."""
+    con = connect(threads, memory_limit, on_damage)
+    con.execute("SET allowed_paths = ?", [list(names)])
     con.execute("SET parquet_metadata_cache = true")  # no file is ever replaced in place
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from serving.answer import time_json
 from serving.batch import UNREADABLE, sandbox
+from serving.batch import whole as whole_files
 from serving.cursor import Cursor, decode_cursor
 from serving.ids import ids_json
 from serving.look import TIME_TYPE, Look
@@ -96,14 +97,17 @@ class RestatementsRoute:
     ) -> list[Row]:
         """One row more than asked for, if there is one. The files are whole before they are read and after."""
         files = [entry.ledger.file for entry in entries]
-        paths = [str(self._service.store.home / file.path) for file in files]
+        paths = [file.checked(self._service.store.home) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
         select, values = _select(paths, early, query, cursor)
+        inspector = self._service.inspector
+
+        def read() -> list[tuple[Any, ...]]:
+            with sandbox(paths, 1, on_damage=inspector.suspect) as con:
+                return con.execute(select, values).fetchall()
+
         try:
-            self._service.inspector.check(files)
-            with sandbox(paths, 1) as con:
-                found = con.execute(select, values).fetchall()
-            self._service.inspector.check(files)
+            found = whole_files(inspector, files, read)
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(manifest.version) from error
         return [dict(zip(_COLUMNS, row, strict=True)) for row in found]

@@ -108,7 +108,7 @@ class Service:
         self.rows = BatchRows(self.pool, self.row_cache)
         self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
         self.feed.changed = self.watch.changed = self.hub.wake
-        self.as_of = AsOf(store, views, self.watch, names.trades)
+        self.as_of = AsOf(store, views, self.watch, names.trades, self.inspector)
         self.layers = Layers(self)
         self.keys = KeyRing(store.home, self.clock)
         self.admission = Admission(self.options.limits.requests, self.metrics.registry)

@@ -127,7 +127,8 @@ class TradesRoute:
             raise out_of_memory() from error
 
     def _open(self, snapshot: Snapshot) -> ArchiveReader:
-        reader = ArchiveReader(self._service.store.home, snapshot.manifest)
+        suspect = self._service.inspector.suspect
+        reader = ArchiveReader(self._service.store.home, snapshot.manifest, on_damage=suspect)
         with self._lock:
             while len(self._readers) >= KEPT_READERS:
                 self._readers.popitem(last=False)

@@ -6,6 +6,7 @@ Not here: what the commands do; they are in `stack.cli_*`, and their work is don
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,6 +83,14 @@ def run() -> None:
         sys.exit(130)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
+    except Exception as error:
+        from versions.errors import DamagedFileError
+        from views.checked import damage_in
+
+        damage = damage_in(error)
+        if damage is None:
+            raise
+        sys.exit(_failed(DamagedFileError(Path(damage[0]), "the bytes that were written", damage[1])))
 
 
 def _failed(error: SlackwaterError) -> int:

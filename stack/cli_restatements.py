@@ -15,6 +15,7 @@ from stack.output import console, emit, examples, json_option
 from versions.ledger import Entry, ledger_of
 from versions.restatement import CAUSES
 from versions.store import VersionStore
+from views.checked import open_checked
 
 
 class _Since(click.ParamType[Point]):
@@ -73,12 +74,13 @@ def restatements_command(context: Context, since: Point, cause: str | None, as_j
 def _rows(store: VersionStore, entry: Entry) -> Iterator[dict[str, Any]]:
     ledger = entry.ledger
     store.check([ledger.file])
-    for batch in pq.ParquetFile(store.home / ledger.file.path).iter_batches():
-        for row in batch.to_pylist():
-            if row["cause"] not in entry.counts:
-                continue
-            sides = {side: row[side] and orjson.loads(row[side]) for side in ("before", "after")}
-            yield {**row, "created_us": ledger.created_us, **sides}
+    with open_checked(ledger.file.checked(store.home)) as file:
+        for batch in pq.ParquetFile(file).iter_batches():
+            for row in batch.to_pylist():
+                if row["cause"] not in entry.counts:
+                    continue
+                sides = {side: row[side] and orjson.loads(row[side]) for side in ("before", "after")}
+                yield {**row, "created_us": ledger.created_us, **sides}
 
 
 def _columns(row: dict[str, Any]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from serving.service import ServingOptions
 from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question, answer, sandbox
 from serving.sql.routes import plain_rows
-from serving.sql.tables import Moment, tables_of, take_moment
+from serving.sql.tables import HERE, Moment, tables_of, take_moment
 from tests.serving_world import World
 
 
@@ -42,7 +42,7 @@ class Here:
     def __init__(self, world: World) -> None:
         self.moment: Moment = take_moment(world.service)
         tables = tables_of(world.service, self.moment)
-        files = [file.path for file in tables.files]
+        files = [file.checked(HERE) for file in tables.files]
         self.question = Question("", 10_000, files, {}, tables.setup, tables.names, 10.0, 512 * 1024 * 1024)
         self.con: duckdb.DuckDBPyConnection = sandbox(self.question, tables.given)
 

@@ -177,7 +177,7 @@ def test_the_scrub_finds_what_the_file_system_does_not_tell(
     file = {
         "view": view_file(manifest),
         "archive": manifest.archive[0].file,
-        "manifest": StoredFile(manifest_path, 0, "", 0),
+        "manifest": StoredFile(manifest_path, 0, "", 0, "16."),
     }[kind]
     flip(world, file)
     rounds = world.service.scrub.rounds

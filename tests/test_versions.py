@@ -37,7 +37,7 @@ from versions.pointer import NOTHING, Pointer, encode_pointer
 from versions.proof import Difference, Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 
-FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3)
+FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3, "16.AAAAAA")
 MANIFEST = Manifest(
     version=7,
     parent=5,

@@ -13,7 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from crc32c import crc32c
+
 from slackwater.faults import reach
+from views.checked import shift_for, sums_text
 
 SETTLED_NS = 100_000_000
 """A file system counts a file's changes in steps of some milliseconds; two changes within one step look like one."""
@@ -27,6 +30,14 @@ class Stamp(NamedTuple):
 
     identity: tuple[int, ...]
     settled: bool
+
+
+class Seal(NamedTuple):
+    """What a file's bytes are: its size, the SHA-256 of all of them, and the checksums of its blocks."""
+
+    size: int
+    sha256: str
+    sums: str
 
 
 class Hold(Protocol):
@@ -80,6 +91,9 @@ class Files(Protocol):
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
         """A file's size and SHA-256. Raises OSError."""
+
+    def seal(self, path: Path) -> Seal:
+        """What a file is known by from now on, all of one reading. Raises OSError."""
 
     def stamp(self, path: Path) -> Stamp:
         """A file's stamp, without reading it. Raises OSError."""
@@ -181,6 +195,17 @@ class LocalFiles:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
+
+    def seal(self, path: Path) -> Seal:
+        """See `Files.seal`."""
+        digest, blocks = hashlib.sha256(), []
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            shift = shift_for(size)
+            while block := file.read(1 << shift):
+                digest.update(block)
+                blocks.append(crc32c(block))
+        return Seal(size, digest.hexdigest(), sums_text(shift, blocks))
 
     def stamp(self, path: Path) -> Stamp:
         """See `Files.stamp`. The time of change, not that of writing: nobody can set it back."""

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from views.checked import open_checked
+
 RUNS_SCHEMA = pa.schema([("venue", pa.string()), ("symbol", pa.string()), ("first", pa.int64()), ("last", pa.int64())])
 
 Instrument = tuple[str, str]
@@ -76,11 +78,12 @@ def write_runs(runs: IdRuns, path: Path) -> int:
     return int(table.num_rows)
 
 
-def read_runs(paths: Iterable[Path], into: IdRuns | None = None) -> IdRuns:
-    """The union of run files, and of what `into` holds, which grows."""
+def read_runs(names: Iterable[str | Path], into: IdRuns | None = None) -> IdRuns:
+    """The union of run files, and of what `into` holds, which grows. `names` are paths, or names with checksums."""
     runs = IdRuns() if into is None else into
-    for path in paths:
-        table = pq.read_table(path, schema=RUNS_SCHEMA)
+    for name in names:
+        with open_checked(str(name)) as file:
+            table = pq.read_table(file, schema=RUNS_SCHEMA)
         for venue, symbol, first, last in zip(*(table.column(i).to_pylist() for i in range(4)), strict=True):
             runs.add((venue, symbol), first, last)
     return runs

@@ -12,6 +12,7 @@ from versions.errors import DamagedFileError
 from versions.files import Stamp
 from versions.manifest import StoredFile
 from versions.store import VersionStore
+from views.checked import DamagedBytesError
 
 Fingerprint = tuple[int, str]
 
@@ -39,6 +40,19 @@ class Inspector:
             path = self.path(file)
             self._judge(path, file, self._look(path, anyway=False))
 
+    def suspect(self, error: DamagedBytesError) -> None:
+        """Take a file for damaged from now on: a block of it was when it was read. `reread` or a write may heal it."""
+        path = Path(error.path)
+        try:
+            stamp = self._store.files.stamp(path)
+        except OSError:
+            stamp = None
+        with self._lock:
+            known = self._found.get(path)
+            self._found[path] = stamp, error
+            if known is None or not isinstance(known[1], OSError):
+                self.revision += 1
+
     def reread(self, file: StoredFile) -> None:
         """Read a file again, whatever is known of it. Raises DamagedFileError."""
         path = self.path(file)
@@ -56,6 +70,10 @@ class Inspector:
     def path(self, file: StoredFile) -> Path:
         """Where a file is."""
         return self._store.home / file.path
+
+    def name(self, file: StoredFile) -> str:
+        """The name by which a file is read."""
+        return file.checked(self._store.home)
 
     def _look(self, path: Path, anyway: bool) -> Fingerprint | OSError:
         known = self._found.get(path)

@@ -7,13 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from versions.errors import ManifestError
 from versions.instruments import NO_INSTRUMENTS, Instruments
 from versions.proof import Proof, proof_from
+from views.checked import checked_name
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,20 @@ class Mark:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that a version stands on. `path` is relative to the home folder, `rows` its number of rows."""
+    """A file that a version stands on. `path` is relative to the home folder, `rows` its number of rows.
+
+    `sums` are the checksums of its blocks (`views.checked`); they are compared when a block is read.
+    """
 
     path: str
     size: int
     sha256: str
     rows: int
+    sums: str
+
+    def checked(self, home: Path) -> str:
+        """The name by which it is read."""
+        return checked_name(home / self.path, self.size, self.sums)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import duckdb
 
 from versions.errors import DamagedFileError
-from versions.manifest import Manifest
+from versions.manifest import Manifest, StoredFile
 from versions.restatement import Cause
 from versions.store import VersionStore
 from views.beyond import Beyond
@@ -86,9 +86,9 @@ class RestatedBetween:
     def _answers(self, view: View, interval: Interval, own: Manifest, other: Manifest) -> str:
         """The closed bars of one side."""
         parts = [states_sql(view, _beyond(view))]
-        files = [entry.file.path for entry in own.files_of(view.name, interval.text)]
+        files = [entry.file for entry in own.files_of(view.name, interval.text)]
         if own.version in self._damaged:
-            parts.append(summarise_sql(view, self._files(entry.file.path for entry in own.archive)))
+            parts.append(summarise_sql(view, self._files(entry.file for entry in own.archive)))
         elif files:
             parts.append(states_sql(view, self._files(files)))
         further = [
@@ -98,7 +98,7 @@ class RestatedBetween:
         ]
         if further:
             self._store.check(further)
-            events = from_offsets_sql(self._files(file.path for file in further), own.cut)
+            events = from_offsets_sql(self._files(further), own.cut)
             parts.append(summarise_sql(view, f"({events})"))
         states = merge_sql(view, f"({' UNION ALL '.join(parts)})", interval)
         answers = f"({answers_sql(view, f'({states})')})"
@@ -113,8 +113,8 @@ class RestatedBetween:
             return True
         return False
 
-    def _files(self, paths: Iterable[str]) -> str:
-        return files_sql(str(self._store.home / path) for path in paths)
+    def _files(self, files: Iterable[StoredFile]) -> str:
+        return files_sql(file.checked(self._store.home) for file in files)
 
 
 def _beyond(view: View) -> str:

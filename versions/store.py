@@ -241,10 +241,10 @@ class VersionStore:
                 return number
 
     def stored(self, path: Path, rows: int) -> StoredFile:
-        """Make a file durable and take its fingerprint."""
+        """Make a file durable and take its checksums."""
         self.files.sync(path)
-        size, sha256 = self.files.fingerprint(path)
-        return StoredFile(path.relative_to(self.home).as_posix(), size, sha256, rows)
+        seal = self.files.seal(path)
+        return StoredFile(path.relative_to(self.home).as_posix(), seal.size, seal.sha256, rows, seal.sums)
 
     def check(self, files: Iterable[StoredFile]) -> None:
         """Compare files with what a manifest says of them.

@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from views.checked import PROTOCOL, CheckedFiles, OnDamage
 from views.events import EVENT_SCHEMA
 from views.rows import Row, table_of
 from views.sql import summarise_sql
@@ -21,12 +22,16 @@ from views.view import View
 _PATTERN = re.compile(r"[*?\[]")
 
 
-def connect(threads: int = 0, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    threads: int = 0, memory_limit: str | None = None, on_damage: OnDamage | None = None
+) -> duckdb.DuckDBPyConnection:
     """A new in-memory database; `threads` 0 means one a core.
 
-    Nothing is downloaded, and the row order of inputs is not kept, which saves memory.
+    Nothing is downloaded, and the row order of inputs is not kept, which saves memory. `on_damage` is told of a file
+    with a name of `views.checked` whose bytes changed; the statement that reads it fails.
     """
     con = duckdb.connect()
+    con.register_filesystem(CheckedFiles(on_damage))
     con.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     con.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints as JSON
     con.execute("SET preserve_insertion_order = false")
@@ -38,8 +43,12 @@ def connect(threads: int = 0, memory_limit: str | None = None) -> duckdb.DuckDBP
 
 
 def files_sql(paths: Iterable[str]) -> str:
-    """`read_parquet` over exactly these files, in SQL: no path is a pattern, and no folder's name is a column."""
-    quoted = ", ".join("'" + _PATTERN.sub(r"[\g<0>]", path).replace("'", "''") + "'" for path in paths)
+    """`read_parquet` over exactly these files, in SQL: no path is a pattern, and no folder's name is a column.
+
+    A name of `views.checked` is read through its checksums.
+    """
+    names = (path if path.startswith(f"{PROTOCOL}://") else _PATTERN.sub(r"[\g<0>]", path) for path in paths)
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
     return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 

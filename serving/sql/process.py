@@ -18,7 +18,7 @@ from serving.problems import ProblemError
 from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question
 from serving.sql.spare import Spare
-from serving.sql.tables import Tables
+from serving.sql.tables import HERE, Tables
 
 _LOG = logging.getLogger("slackwater.sql")
 
@@ -52,7 +52,7 @@ class SqlProcesses:
         question = Question(
             sql=sql,
             limit=limit,
-            files=[file.path for file in tables.files],
+            files=[file.checked(HERE) for file in tables.files],
             given={name: len(data) for name, data in given.items()},
             setup=tables.setup,
             tables=tables.names,

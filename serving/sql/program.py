@@ -32,6 +32,7 @@ import pyarrow as pa
 
 from serving.sql.check import Place, QueryRefusedError, check
 from serving.sql.landlock import read_only
+from views.checked import CheckedFiles, damage_in, path_of
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
 """Of a result as Arrow holds it."""
@@ -54,7 +55,7 @@ class Question:
     Attributes:
         sql: the query.
         limit: rows at most.
-        files: what may be opened, relative to the folder in which the process runs.
+        files: what may be opened, by names of `views.checked`, relative to the folder in which the process runs.
         given: name -> bytes of each table that follows, in order.
         setup: statements that make tables and views of them, run before the query is read.
         tables: what the query may name.
@@ -79,7 +80,8 @@ class Outcome:
     """What came of it: the columns' names and DuckDB's types, or `kind` and `detail` of what went wrong.
 
     `kind` is empty, `refused` (not a query that may be asked), `failed` (DuckDB's own error), `memory`, `size` (of
-    the result) or `files` (they cannot be read). `line` and `column` count from 1; 0: unknown.
+    the result) or `files` (they cannot be read; `damaged` is the path of one whose bytes are not those that were
+    written). `line` and `column` count from 1; 0: unknown.
     """
 
     columns: Sequence[tuple[str, str]] = field(default_factory=tuple)
@@ -88,6 +90,7 @@ class Outcome:
     detail: str = ""
     line: int = 0
     column: int = 0
+    damaged: str = ""
 
 
 def main() -> None:
@@ -110,10 +113,17 @@ def main() -> None:
 
 def _answered(question: Question, given: Mapping[str, pa.Table]) -> tuple[Outcome, pa.Table | None]:
     try:
-        read_only(question.files)  # before DuckDB starts a thread: it holds for this one and those to come
+        read_only(
+            map(path_of, question.files)
+        )  # before DuckDB starts a thread: it holds for this one and those to come
     except OSError as error:
         return Outcome(kind="files", detail=str(error)), None
-    con = sandbox(question, given)
+    try:
+        con = sandbox(question, given)  # the views' columns are those of the files' footers
+    except duckdb.Error as error:
+        if not _is_of_files(error):
+            raise
+        return _unread(error), None
     bound_memory(question.memory)
     return answer(con, question)
 
@@ -137,6 +147,7 @@ def bound_memory(size: int) -> None:
 def sandbox(question: Question, given: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
     """A database in memory that holds what was given, may open the question's files, and can be set to nothing else."""
     con = duckdb.connect()
+    con.register_filesystem(CheckedFiles())
     for setting, value in {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -176,10 +187,20 @@ def answer(con: duckdb.DuckDBPyConnection, question: Question) -> tuple[Outcome,
         return Outcome(kind="memory", detail=f"The query needs more than {question.memory >> 20} MB."), None
     except duckdb.PermissionException:
         return Outcome(kind="refused", detail="The query can read the tables of this service and nothing else."), None
-    except duckdb.IOException as error:
-        return Outcome(kind="files", detail=str(error)[:_MOST_MESSAGE]), None
     except duckdb.Error as error:
-        return _failed(con, question.sql, str(error)), None
+        return (_unread(error) if _is_of_files(error) else _failed(con, question.sql, str(error))), None
+
+
+def _is_of_files(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.IOException) or damage_in(error) is not None
+
+
+def _unread(error: duckdb.Error) -> Outcome:
+    damage = damage_in(error)
+    if damage is None:
+        return Outcome(kind="files", detail=str(error)[:_MOST_MESSAGE])
+    path, fact = damage
+    return Outcome(kind="files", detail=f"{path}: {fact}", damaged=path)
 
 
 def _taken(columns: list[tuple[str, str]], batches: Iterable[pa.RecordBatch], limit: int) -> tuple[Outcome, Any]:

@@ -33,6 +33,7 @@ from serving.sql.program import Outcome
 from serving.sql.schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
 from serving.sql.tables import Moment, Tables, tables_of, take_moment
 from versions.errors import DamagedFileError
+from views.checked import DamagedBytesError
 
 _LOG = logging.getLogger("slackwater.sql")
 
@@ -107,6 +108,9 @@ class SqlRoute:
         tables = tables_of(self._service, moment)
         self._check(moment, tables)
         outcome, table = self._processes.ask(query.sql, query.limit, tables)
+        if outcome.damaged:
+            path = self._service.store.home / outcome.damaged
+            self._service.inspector.suspect(DamagedBytesError(str(path), outcome.detail))
         self._check(moment, tables)
         return moment, outcome, table
 

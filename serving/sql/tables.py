@@ -10,6 +10,7 @@ A view reads the files when it is asked, and only what is asked of them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ from views.rows import Row, table_of
 from views.session import files_sql
 from views.sql import gather_sql, merge_sql, values_sql
 from views.view import View
+
+HERE = Path()
+"""The home folder, as the process of a query sees it: it runs there."""
 
 _TRIES = 3
 _AT_ONCE = 4_096  # rows that are taken out of a chain under its lock
@@ -93,9 +97,7 @@ def tables_of(service: Service, moment: Moment) -> Tables:
         given[f"given_{view.name}"] = table_of(view, _rows(service, view, moment.ends.get(view.name, {})))
         for interval in PUBLISHED_INTERVALS:
             name = f"{view.name}_{interval.text}"
-            here = [
-                each.file.path for each in manifest.views if (each.view, each.interval) == (view.name, interval.text)
-            ]
+            here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE moment.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
             setup.append(f"CREATE VIEW {name} AS {_answers_sql(view, interval, name, here)}")
             names.append(name)

@@ -31,6 +31,7 @@ from versions.manifest import StoredFile
 from versions.moves import NOTHING_TOLD
 from views.answers import Column
 from views.bars import BARS
+from views.checked import path_of
 from views.events import EVENT_SCHEMA
 from views.interval import PUBLISHED_INTERVALS, Interval
 from views.measures import Count, Last, Max, Min
@@ -154,7 +155,7 @@ def compute_with(pause: Callable[[str], None]) -> Any:
             shards: dict[int, list[Row]] = {}
             for segment in segments:
                 pause(f"compute {view.name} {segment.slot.shard}")
-                for path in segment.paths:
+                for path in map(path_of, segment.paths):
                     size = Path(path).stat().st_size
                     shards.setdefault(segment.slot.shard, []).extend(rows_of_events(path, size, view, views))
             for shard, rows in shards.items():
