@@ -7,7 +7,7 @@ Not here: which cells join (`event_log.chain`), and the thread (`serving.thread`
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 from event_log.cell import Cell, decode_cell, decode_lane
@@ -43,14 +43,19 @@ class Feed:
         self._reader: Reader | None = None
         self._positions: dict[int, int] = {}
         self._goal: dict[int, int] | None = None
+        self._lacking: frozenset[int] | None = None
         self._lock = Lock()
         self._starts: Mapping[int, int] | None = None
 
     @property
     def caught_up(self) -> bool:
         """Whether it has read everything that was there when it was started."""
-        goal = self._goal
-        return goal is not None and all(self._positions.get(p, 0) >= end for p, end in goal.items())
+        return self._lacking == frozenset()
+
+    def unread(self, partitions: Iterable[int]) -> bool:
+        """Whether it has not read all that was there in these partitions when it was started; for any thread."""
+        lacking = self._lacking
+        return lacking is None or not lacking.isdisjoint(partitions)
 
     @property
     def behind(self) -> int:
@@ -67,7 +72,7 @@ class Feed:
         """Read again from `starts`; partitions that are not named, from their first delta."""
         with self._lock:
             self._starts = dict(starts)
-            self._goal = None  # not caught up from this moment on
+            self._goal = self._lacking = None  # not caught up from this moment on
 
     def step(self) -> None:
         """Read once and put what was read. Does nothing before the first `restart`."""
@@ -83,10 +88,13 @@ class Feed:
             bounds = self._reader.bounds()
             for partition in error.lost:
                 self._seek(partition, bounds[partition])
+            self._look_what_lacks()
             return
         for found in slices:
             self._put(found.records)
             self._positions[found.partition] = found.upto
+        if self._lacking is None or self._lacking:
+            self._look_what_lacks()
         if slices or starts is not None:
             self.changed()
 
@@ -111,6 +119,12 @@ class Feed:
         if self._latency is not None:
             self._latency.forget()
         self._goal = {p: b.end for p, b in bounds.items()}
+
+    def _look_what_lacks(self) -> None:
+        """Behind the cells themselves: whoever sees nothing lack sees all of them."""
+        with self._lock:
+            if self._goal is not None:
+                self._lacking = frozenset(p for p, end in self._goal.items() if self._positions.get(p, 0) < end)
 
     def _seek(self, partition: int, bounds: Bounds) -> None:
         _LOG.warning("Deltas of partition %d were removed; reading from offset %d.", partition, bounds.start)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from serving.answer import partitions_json
+from serving.completeness import APART, FIRST_PAGE, REFUSED
 from serving.cursor import Cursor
 from serving.ends import Ends
 from serving.merge import Place
@@ -35,6 +36,7 @@ class Stamp(NamedTuple):
     revision: int
     view: str
     partitions: frozenset[int]
+    lacking: str | None = None
 
     def holds(self, service: "Service") -> bool:
         """Whether nothing has changed since."""
@@ -43,6 +45,7 @@ class Stamp(NamedTuple):
             service.watch.snapshot is self.snapshot
             and hot.spread == self.spread
             and hot.revision(self.view, self.partitions) == self.revision
+            and (not self.partitions or service.completeness.lacking(self.partitions) == self.lacking)
         )
 
 
@@ -50,7 +53,8 @@ class Stamp(NamedTuple):
 class Ground:
     """What one answer stands on. `view` is the one in force; `partitions` hold the asked instruments.
 
-    `complete` is false where a cell beyond the ends was known, or where the chain was asked for and may not be used.
+    `incomplete` is why deltas may be missing: a cell beyond the ends was known, what the delta topic holds was not, or
+    the chain was asked for and may not be used; None where nothing is.
     `stamp` tells when the same question has another answer; None where it is not to be kept.
     """
 
@@ -59,7 +63,7 @@ class Ground:
     layer: str
     partitions: frozenset[int]
     ends: Mapping[int, Ends]
-    complete: bool = True
+    incomplete: str | None = None
     stamp: Stamp | None = None
 
     @property
@@ -79,12 +83,19 @@ class Ground:
             "definition": self.view.definition,
             "cut": partitions_json(self.cut),
             "applied": partitions_json(self.applied),
-            "complete": self.complete,
+            "complete": self.incomplete is None,
             "layer": self.layer,
         }
+        if self.incomplete is not None:
+            about["reason"] = self.incomplete
         if self.snapshot.refusals:
             about["refusal"] = " ".join(self.snapshot.refusals)
         return about
+
+
+def apart(ends: Mapping[int, Ends]) -> str | None:
+    """That a cell beyond one of these ends was known; None if none was."""
+    return None if all(end.complete for end in ends.values()) else APART
 
 
 class Grounds:
@@ -113,13 +124,13 @@ class Grounds:
             if not snapshot.chain:
                 if layer == "speed":
                     raise not_serving(" ".join(snapshot.refusals))
-                return Ground(snapshot, view, "batch", partitions, {}, complete=False, stamp=still)
+                return self._given(Ground(snapshot, view, "batch", partitions, {}, REFUSED, still))
+            lacking = self._service.completeness.lacking(partitions)  # before the ends: they can only be later
             revision = self._service.hot.revision(self._name, partitions)
             ends = self._service.hot.ends(snapshot.key, self._name, partitions)
             if ends is not None:
-                complete = all(end.complete for end in ends.values())
-                stamp = still._replace(revision=revision, partitions=partitions)
-                return Ground(snapshot, view, layer, partitions, ends, complete, stamp)
+                stamp = still._replace(revision=revision, partitions=partitions, lacking=lacking)
+                return self._given(Ground(snapshot, view, layer, partitions, ends, lacking or apart(ends), stamp))
         raise not_serving("Versions change faster than they can be read.")
 
     async def as_of(self, version: int, venue: str, symbols: tuple[str, ...]) -> Ground:
@@ -156,7 +167,12 @@ class Grounds:
         """The cursor behind `after`; what it stands on is kept for a while."""
         self._service.hot.remember(ground.ends.values())
         uptos = {p: ends.upto for p, ends in ground.ends.items()}
-        return Cursor(ground.snapshot.version, ground.snapshot.key, uptos, ground.complete, after)
+        return Cursor(ground.snapshot.version, ground.snapshot.key, uptos, ground.incomplete is None, after)
+
+    def _given(self, ground: Ground) -> Ground:
+        if ground.incomplete is not None and self._service.options.incomplete == "refuse":
+            raise not_serving(ground.incomplete)
+        return ground
 
     def _snapshot(self, cursor: Cursor | None) -> Snapshot:
         snapshot = self._service.snapshot() if cursor is None else self._service.watch.kept(cursor.pin)
@@ -168,13 +184,14 @@ class Grounds:
 
     def _pinned(self, snapshot: Snapshot, layer: str, partitions: frozenset[int], cursor: Cursor) -> Ground:
         view = snapshot.views[self._name]
+        incomplete = None if cursor.complete else FIRST_PAGE
         if not cursor.ends:  # its first page had no chain to use
-            return Ground(snapshot, view, "batch", partitions, {}, cursor.complete)
+            return Ground(snapshot, view, "batch", partitions, {}, incomplete)
         recalled = self._service.hot.recall(snapshot.key, self._name, cursor.ends, cursor.complete)
         ends = recalled if snapshot.chain else None
         if ends is None:
             raise gone("The cells that this cursor stands on are not kept any more.")
-        return Ground(snapshot, view, layer, frozenset(ends), ends, cursor.complete)
+        return Ground(snapshot, view, layer, frozenset(ends), ends, incomplete)
 
     def _partitions(self, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool) -> frozenset[int]:
         found: set[int] = set()
@@ -186,6 +203,8 @@ class Grounds:
             if not where:
                 unknown.append(symbol)
             found |= where
+        if unknown and hot and (unread := self._service.completeness.unread(snapshot.cut)):
+            raise not_serving(f"It is not known yet whether there is {venue}:{unknown[0]}. {unread}")
         if unknown:
             raise unknown_instrument(venue, unknown)
         return frozenset(found)

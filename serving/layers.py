@@ -82,10 +82,8 @@ class Layers:
 
     def _log(self) -> Layer:
         watch = self._service.watch
-        if watch.log_error:
-            return Layer("down", watch.log_error)
-        if stale_s := watch.stale_s():
-            return Layer("down", f"The log was last seen {stale_s:.0f} s ago.")
+        if unseen := watch.log_watch.unseen():
+            return Layer("down", " ".join(filter(None, (unseen, watch.log_watch.error))))
         facts = watch.log_watch.facts
         if facts is None:
             return Layer("degraded", "The log was not read yet.")

@@ -1,13 +1,23 @@
 """The watch of the log: the id of the topic of events and its retained offsets, looked at about once a second.
 
 Both are asked over connections that stay open. The id is asked less often, and at once where the log's end went back.
+It remembers when the log was seen last, and which ends were lost: cells over what is gone may still come out of the
+delta topic.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 from event_log.clock import Clock
+from event_log.errors import LogError, TopicMissingError
 from event_log.log import Bounds, Log, Reader, TopicWatch
+from serving.answer import time_json
+
+LOOK_EVERY_S = 1.0
+
+UNSEEN_S = 3.0
+"""A log that was not seen for so long does not answer: looks are a second apart, and each takes milliseconds."""
 
 ID_EVERY_S = 5.0
 
@@ -26,35 +36,53 @@ class LogFacts:
 
 
 class LogWatch:
-    """Looks at one topic. Belongs to one thread; `facts` may be read by any."""
+    """Looks at one topic. Any thread may look, one at a time; the attributes may be read by all.
+
+    `facts` are those of the last look that saw the log, `error` is why a look after it did not, and `lost` are
+    partition -> an end that the log had, and lost.
+    """
 
     def __init__(self, log: Log, topic: str, clock: Clock) -> None:
         self.facts: LogFacts | None = None
+        self.error: str | None = None
+        self.lost: dict[int, int] = {}
         self.topic = topic
         self._log = log
         self._clock = clock
+        self._lock = Lock()
         self._reader: Reader | None = None
         self._watch: TopicWatch | None = None
         self._id_at = float("-inf")
+        self._looked_s = float("-inf")
+        self._seen_s = clock.elapsed_s()
+        self._seen_us = clock.now_us()
 
-    def look(self) -> LogFacts:
-        """The facts now.
+    def look(self) -> LogFacts | None:
+        """The facts now; those known before if the log does not answer, None if the topic is missing.
 
-        Raises:
-            LogUnreachableError, TopicMissingError
+        Waits for a look of another thread. Why there is no answer, `error` says.
         """
+        with self._lock:
+            return self._look()
+
+    def pulse(self) -> None:
+        """Look if nobody does, and nobody did for a while: whoever looks otherwise may be busy with files."""
+        if self._clock.elapsed_s() - self._looked_s < 1.5 * LOOK_EVERY_S or not self._lock.acquire(blocking=False):
+            return
         try:
-            now = self._clock.elapsed_s()
-            if self._reader is None or self.facts is None or now - self._id_at >= ID_EVERY_S:
-                return self._look_whole(now)
-            bounds = self._reader.bounds()
-            if any(bounds[p].end < known.end for p, known in self.facts.bounds.items()):
-                return self._look_whole(now)
-        except Exception:
-            self.close()
-            raise
-        self.facts = LogFacts(self.facts.topic_id, bounds)
-        return self.facts
+            self._look()
+        finally:
+            self._lock.release()
+
+    def unseen(self) -> str | None:
+        """Since when the log has not been seen, for people; None while it is seen. The text stays until it is again."""
+        if self.error is None and self._clock.elapsed_s() - self._seen_s <= UNSEEN_S:
+            return None
+        return f"The log has not been seen since {time_json(self._seen_us, iso=True)}."
+
+    def unseen_s(self) -> float:
+        """For how many seconds; 0 while it is seen."""
+        return 0.0 if self.unseen() is None else self._clock.elapsed_s() - self._seen_s
 
     def close(self) -> None:
         """Release the connections."""
@@ -63,7 +91,37 @@ class LogWatch:
                 held.close()
         self._reader = self._watch = None
 
-    def _look_whole(self, now: float) -> LogFacts:
+    def _look(self) -> LogFacts | None:
+        now_s, now_us, known = self._clock.elapsed_s(), self._clock.now_us(), self.facts
+        self._looked_s = now_s
+        try:
+            found = self._ask(now_s)
+        except LogError as error:
+            self.error = str(error)
+            return None if isinstance(error, TopicMissingError) else known
+        if known is None or known.topic_id != found.topic_id:
+            self.lost.clear()
+        else:
+            self.lost |= {
+                p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end
+            }
+        self._seen_s, self._seen_us, self.error = now_s, now_us, None
+        return found
+
+    def _ask(self, now_s: float) -> LogFacts:
+        try:
+            if self._reader is None or self.facts is None or now_s - self._id_at >= ID_EVERY_S:
+                return self._ask_whole(now_s)
+            bounds = self._reader.bounds()
+            if any(bounds[p].end < known.end for p, known in self.facts.bounds.items()):
+                return self._ask_whole(now_s)
+        except Exception:
+            self.close()
+            raise
+        self.facts = LogFacts(self.facts.topic_id, bounds)
+        return self.facts
+
+    def _ask_whole(self, now_s: float) -> LogFacts:
         if self._watch is None:
             self._watch = self._log.watch(self.topic)
         identity = self._watch.look()
@@ -74,6 +132,6 @@ class LogWatch:
             self._reader = self._log.reader(self.topic, {p: b.end for p, b in bounds.items()})
         else:
             bounds = self._reader.bounds()
-        self._id_at = now
+        self._id_at = now_s
         self.facts = LogFacts(identity.topic_id, bounds)
         return self.facts

@@ -51,7 +51,12 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     streams = StreamOptions(most=settings.max_streams)
     sql = SqlOptions() if settings.sql else None
     options = options or ServingOptions(
-        guard=guard_options(settings), limits=limits, observed=observed, streams=streams, sql=sql
+        guard=guard_options(settings),
+        limits=limits,
+        observed=observed,
+        streams=streams,
+        sql=sql,
+        incomplete="refuse" if settings.incomplete == "refuse" else "answer",
     )
     _warn(settings)
     app = create_app(log, names, VersionStore(settings.home), views, options=options)

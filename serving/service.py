@@ -4,12 +4,13 @@
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from event_log.clock import Clock, SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
 from serving.as_of import AsOf
+from serving.completeness import Completeness
 from serving.draining import Draining
 from serving.feed import Feed
 from serving.guard.admission import Admission
@@ -19,6 +20,7 @@ from serving.guard.limits import Limits
 from serving.hot import HotStore
 from serving.latency import Latency
 from serving.layers import Layers
+from serving.log_watch import LogWatch
 from serving.metrics import Metrics
 from serving.observed import ObservedOptions
 from serving.pool import Pool
@@ -38,12 +40,15 @@ from versions.store import VersionStore
 from views.definitions import names_of, source_of
 from views.view import View
 
+Incomplete = Literal["answer", "refuse"]
+
 
 @dataclass(frozen=True)
 class ServingOptions:
     """How much the service takes for itself. Times in seconds; a scrub of 0 bytes a second reads nothing again.
 
-    Without `sql` there is no `POST /v1/sql`.
+    Without `sql` there is no `POST /v1/sql`. `incomplete` says what becomes of an answer that may miss deltas: it is
+    given and says so, or it is refused with 503.
     """
 
     workers: int = 2
@@ -60,6 +65,7 @@ class ServingOptions:
     observed: ObservedOptions = field(default_factory=ObservedOptions)
     limits: Limits = field(default_factory=Limits)
     sql: SqlOptions | None = None
+    incomplete: Incomplete = "answer"
 
 
 class Readiness(NamedTuple):
@@ -98,15 +104,20 @@ class Service:
         self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s, latency)
         self.inspector = Inspector(store)
         self.row_cache = RowCache(self.inspector, self.options.kept_rows)
+        self.log_watch = LogWatch(log, names.trades, self.clock)
+        self.completeness = Completeness(self.feed, self.log_watch)
         self.watch = VersionsWatch(
-            log, names.trades, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
+            log, self.log_watch, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
         self.exports = Pool(2, 2 * self.options.exports, self.options.deadline_s)  # each reads while it encodes
         self.rows = BatchRows(self.pool, self.row_cache)
-        self.hub = Hub(names_of(views), self.hot, self.watch, self.feed, self.rows, self.clock, self.options.streams)
+        self.hub = Hub(
+            *(names_of(views), self.hot, self.watch, self.feed, self.completeness, self.rows, self.clock),
+            self.options.streams,
+        )
         self.feed.changed = self.watch.changed = self.hub.wake
         self.as_of = AsOf(store, views, self.watch, names.trades, self.inspector)
         self.layers = Layers(self)
@@ -120,6 +131,7 @@ class Service:
         """What the threads do, once."""
         self.scrub.step()
         self.watch.step()
+        self.log_watch.pulse()
         self.proofs.step()
         self.feed.step()
         self.layers.step()
@@ -128,6 +140,7 @@ class Service:
         """Start the threads."""
         self._threads = [
             Steps("slackwater-versions", self.watch.step, self.options.watch_every_s),
+            Steps("slackwater-log", self.log_watch.pulse, self.options.watch_every_s),
             Steps("slackwater-proofs", self.proofs.step, self.options.watch_every_s),
             Steps("slackwater-layers", self.layers.step, self.options.watch_every_s),
             Steps("slackwater-scrub", self.scrub.step, self.options.watch_every_s),
@@ -153,7 +166,7 @@ class Service:
         """
         found = self.watch.snapshot
         if found is None:
-            raise not_serving(self.watch.error or self.watch.log_error or "The service is starting.")
+            raise not_serving(self.watch.error or self.log_watch.error or "The service is starting.")
         request = REQUEST.get()
         if request is not None:
             request.version = found.version
@@ -168,10 +181,9 @@ class Service:
             reasons.append(self.watch.error or "No version is loaded yet.")
         else:
             reasons += snapshot.refused_views.values()
-        if self.watch.log_error and self.watch.log_error not in reasons:
-            reasons.append(self.watch.log_error)
-        elif stale_s := self.watch.stale_s():
-            reasons.append(f"The log was last seen {stale_s:.0f} s ago.")
+        if unseen := self.log_watch.unseen():
+            error = self.log_watch.error
+            reasons.append(unseen if error is None or error in reasons else f"{unseen} {error}")
         if not self.feed.caught_up:
             reasons.append(f"The delta topic is not read yet: {self.feed.behind} deltas to go.")
         if self.proofs.alarm:

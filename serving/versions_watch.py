@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from event_log.clock import Clock
-from event_log.errors import LogError, TopicMissingError
+from event_log.errors import LogError
 from event_log.log import Log
 from serving.batch import BatchReader
 from serving.candidates import Candidates, Choice, NothingWholeError
@@ -21,7 +21,7 @@ from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
 from serving.leases import ServedLeases
 from serving.log_checks import cut_reasons, lost_ends, mark_reasons
-from serving.log_watch import LogFacts, LogWatch
+from serving.log_watch import LOOK_EVERY_S, LogFacts, LogWatch
 from serving.row_cache import RowCache
 from serving.snapshot import Snapshot, snapshot_key
 from versions.errors import RecordError, VersionError
@@ -35,22 +35,20 @@ from views.view import View
 
 _LOG = logging.getLogger("slackwater.serving")
 
-LOOK_EVERY_S = 1.0
-STALE_LOOK_S = 10.0
 RETRY_EVERY_S = 10.0
 
 
 class VersionsWatch:
     """Keeps `snapshot` current. `step` belongs to one thread, about ten times a second.
 
-    `log_error` and `error` say why the log, or a version, cannot be had now; None where they can. `changed` is called
-    after a step that put another snapshot.
+    `error` says why a version cannot be had now; None where it can. `changed` is called after a step that put another
+    snapshot.
     """
 
     def __init__(
         self,
         log: Log,
-        topic: str,
+        log_watch: LogWatch,
         store: VersionStore,
         views: tuple[View, ...],
         hot: HotStore,
@@ -60,13 +58,12 @@ class VersionsWatch:
         inspector: Inspector,
     ) -> None:
         self.snapshot: Snapshot | None = None
-        self.log_error: str | None = None
         self.error: str | None = None
         self.changed: Callable[[], None] = _nobody
-        self.log_watch = LogWatch(log, topic, clock)
+        self.log_watch = log_watch
         self.candidates = Candidates(store, views, inspector)
         self._log = log
-        self._topic = topic
+        self._topic = log_watch.topic
         self._store = store
         self._views = views
         self._hot = hot
@@ -78,9 +75,8 @@ class VersionsWatch:
         self._state: object = None
         self._pointed: object = None
         self._looked_at = float("-inf")
-        self._saw_at = clock.elapsed_s()
         self._retry_at = float("inf")
-        self._lost: dict[int, int] = {}
+        self._lost: Mapping[int, int] = {}
         self._said: tuple[str, ...] = ()
         self._kept: dict[str, Snapshot] = {}
 
@@ -92,7 +88,9 @@ class VersionsWatch:
         due = moved or now - self._looked_at >= LOOK_EVERY_S
         applied = self._hot.furthest()  # before the log's end is read, which can only be later
         facts = self._look(now) if due else self.log_watch.facts
-        if due and facts is not None and self.log_error is None:  # an end that was read before `applied` says nothing
+        if (
+            due and facts is not None and self.log_watch.error is None
+        ):  # an end that was read before `applied` says nothing
             self._compare(facts, applied)
         if due:
             self.candidates.look()
@@ -114,11 +112,6 @@ class VersionsWatch:
         if self.snapshot is not None:
             self.snapshot.batch.close()
 
-    def stale_s(self) -> float:
-        """How long ago the log was seen last, where that is too long; 0 where it is not."""
-        since = self._clock.elapsed_s() - self._saw_at
-        return since if since > STALE_LOOK_S else 0.0
-
     def kept(self, key: str) -> Snapshot | None:
         """A snapshot that is or was served lately, for cursors."""
         return self._kept.get(key)
@@ -131,23 +124,11 @@ class VersionsWatch:
 
     def _look(self, now: float) -> LogFacts | None:
         self._looked_at = now
-        known = self.log_watch.facts
-        try:
-            found = self.log_watch.look()
-        except LogError as error:
-            self.log_error = str(error)
-            return None if isinstance(error, TopicMissingError) else known
-        self.log_error = None
-        self._saw_at = now
-        if known is None or known.topic_id != found.topic_id:
-            self._lost.clear()
-            return found
-        # Cells over what is gone may still come out of the delta topic, also after a swap that forgot what was applied.
-        lost = {p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end}
-        if lost:
-            self._lost.update(lost)
+        facts = self.log_watch.look()
+        if self.log_watch.lost != self._lost:
+            self._lost = dict(self.log_watch.lost)
             self._state = None
-        return found
+        return facts
 
     def _pointer(self) -> Pointer | str:
         try:
@@ -161,7 +142,7 @@ class VersionsWatch:
         if snapshot is None or not snapshot.chain or snapshot.topic_id != facts.topic_id:
             return
         lost = lost_ends(applied, facts.bounds)
-        self._lost.update(lost)
+        self.log_watch.lost |= lost
         if lost or any(facts.bounds[p].start > at for p, at in snapshot.cut.items() if p in facts.bounds):
             self._state = None
 
@@ -203,7 +184,9 @@ class VersionsWatch:
         manifest = choice.manifest
         if manifest is None:
             if facts is None:
-                raise NothingWholeError("Nothing was published, and the log cannot be read.", self.log_error or "")
+                raise NothingWholeError(
+                    "Nothing was published, and the log cannot be read.", self.log_watch.error or ""
+                )
             manifest = empty_manifest({self._topic: facts.topic_id}, facts.starts)
         reasons = self._reasons(manifest, facts)
         topic_id = manifest.topics.get(self._topic, "") if reasons or facts is None else facts.topic_id
@@ -232,9 +215,9 @@ class VersionsWatch:
 
     def _reasons(self, manifest: Manifest, facts: LogFacts | None) -> list[str]:
         if facts is None:
-            return [self.log_error or "The log was not read yet."]
+            return [self.log_watch.error or "The log was not read yet."]
         reasons = cut_reasons(manifest, self._topic, facts) or mark_reasons(manifest, self._topic, self._log)
-        lost = {p: at for p, at in self._lost.items() if manifest.cut.get(p, 0) < at}
+        lost = {p: at for p, at in self.log_watch.lost.items() if manifest.cut.get(p, 0) < at}
         return reasons + [f"The log lost its tail below {at} in partition {p}." for p, at in lost.items()]
 
     def _batch(self, manifest: Manifest) -> BatchReader:

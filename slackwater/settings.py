@@ -58,6 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_MAX_CONNECTIONS", "4000", "connections", "Open at once; more are refused."),
     Setting("SLACKWATER_MAX_STREAMS", "2000", "streams", "Open at once; more are refused."),
     Setting("SLACKWATER_DRAIN_SECONDS", "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers."),
+    Setting("SLACKWATER_INCOMPLETE", "answer", "word", "An answer that may miss deltas: answer and say so, or refuse."),
     Setting("SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP."),
     Setting("SLACKWATER_TLS_KEY", "", "file", "PEM private key of the certificate."),
     Setting("SLACKWATER_SQL", "0", "0 or 1", "1: `POST /v1/sql` answers keys of the scope admin."),
@@ -99,6 +100,7 @@ class Settings:
     max_connections: int = 4000
     max_streams: int = 2000
     drain_seconds: int = 0
+    incomplete: str = "answer"
     tls_cert: str = ""
     tls_key: str = ""
     key_file: str = ""
@@ -161,6 +163,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         max_connections=_whole(values, "SLACKWATER_MAX_CONNECTIONS", 1, 1_000_000),
         max_streams=_whole(values, "SLACKWATER_MAX_STREAMS", 0, 1_000_000),
         drain_seconds=_whole(values, "SLACKWATER_DRAIN_SECONDS", 0, 3_600),
+        incomplete=_word(values, "SLACKWATER_INCOMPLETE", ("answer", "refuse")),
         tls_cert=_both(values, "SLACKWATER_TLS_CERT", "SLACKWATER_TLS_KEY"),
         tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
         key_file=values["SLACKWATER_KEY_FILE"],

@@ -57,6 +57,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.max_connections,
         settings.max_streams,
         settings.drain_seconds,
+        settings.incomplete,
         settings.tls_cert,
         settings.tls_key,
         settings.sql,

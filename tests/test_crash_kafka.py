@@ -166,9 +166,16 @@ def test_a_broker_that_stands_still_for_20_seconds_costs_time_alone(own: Broker,
             batch = house.start("batch", "run")
             ends = time.monotonic() + PAUSE_S
             with Client(house.url) as client:
+                known, *_ = client.get("/v1/instruments")["instruments"]
+                asked = {"venue": known["venue"], "symbol": known["symbol"], "limit": 1}
+                said = []
                 while time.monotonic() < ends:
-                    assert client.get("/v1/instruments")["instruments"]
+                    said.append(client.get("/v1/bars", **asked)["answer"])
                     time.sleep(0.5)  # the pause itself is what is tested
+            silent = [about["reason"] for about in said if not about["complete"]]
+            assert len(silent) > len(said) / 2 and len(set(silent)) == 1, said
+            assert silent[0].startswith("The log has not been seen since ")
+            assert silent[0] in reasons(house)
         finally:
             os.kill(own.pid, signal.SIGCONT)
         ended = door.wait()

@@ -37,6 +37,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         {"type": "integer", "minimum": 0},
     ),
     "Slackwater-Layer": _header("The same as for `Slackwater-Applied`.", {"enum": ["merged", "batch", "speed"]}),
+    "Slackwater-Reason": _header("The same; only where it is not complete.", _TEXT),
     "Slackwater-Refusal": _header("The same; only where a newer version was refused.", _TEXT),
     "Slackwater-Version": _header("The same.", {"type": "integer", "minimum": 0}),
     "Vary": _header("Which request headers the form of the answer depends on.", _TEXT),
@@ -49,7 +50,8 @@ ALWAYS = ("Cache-Control", "X-Request-ID")
 LIMITED = ("RateLimit", "RateLimit-Policy")
 CACHED = ("ETag", "Vary")
 FACTS = tuple(
-    f"Slackwater-{name}" for name in ("Applied", "Complete", "Cut", "Definition", "Layer", "Refusal", "Version")
+    f"Slackwater-{name}"
+    for name in ("Applied", "Complete", "Cut", "Definition", "Layer", "Reason", "Refusal", "Version")
 )
 LAG = "Slackwater-Lag-Records"
 

@@ -111,7 +111,7 @@ def events_schema(view: View, row: str) -> Schema:
     del bar["properties"]["explain"]
     several = {"type": "array", "items": bar}
     bars = closed_object({"interval": TEXT, "bars": several, "answer": {"$ref": "#/components/schemas/Answer"}})
-    beat = closed_object({"applied": OFFSETS, "lag": COUNT, "version": COUNT, "complete": FLAG})
+    beat = closed_object({"applied": OFFSETS, "lag": COUNT, "version": COUNT, "complete": FLAG}, {"reason": TEXT})
     data: dict[str, Schema] = {
         "snapshot": bars,
         view.name: bars,
@@ -148,11 +148,12 @@ ANSWER = closed_object(
         "version": {**COUNT, "description": "The version of the batch views; 0: none was published."},
         "cut": {**OFFSETS, "description": "Batch is what lies below, of the partitions of the asked instruments."},
         "applied": {**OFFSETS, "description": "The speed layer's part ends here."},
-        "complete": {**FLAG, "description": "False where a later part of the log is known and cannot be joined yet."},
+        "complete": {**FLAG, "description": "False where deltas may be missing; `reason` says why."},
         "layer": {"enum": ["merged", "batch", "speed"]},
     },
     {
         "definition": {**TEXT, "description": "The hash of the view's definition."},
+        "reason": {**TEXT, "description": "Why it is not complete; only where it is not."},
         "refusal": {**TEXT, "description": "Why it answers from less than the newest."},
     },
     description="What an answer stands on.",

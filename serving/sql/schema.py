@@ -58,6 +58,7 @@ SQL_SCHEMA: dict[str, Any] = {
                 "cut": _OFFSETS,
                 "applied": _OFFSETS,
                 "complete": {"type": "boolean"},
+                "reason": {"type": "string", "description": "Why it is not complete; only where it is not."},
                 "layer": {"enum": ["merged", "batch"]},
                 "refusal": {"type": "string", "description": "Why this is not what the pointer asks for."},
             },

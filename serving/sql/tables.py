@@ -15,8 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from serving.completeness import REFUSED
 from serving.ends import Ends
-from serving.ground import Ground
+from serving.ground import Ground, apart
 from serving.listing import Wanted, listed, newest
 from serving.problems import not_serving
 from serving.service import Service
@@ -38,18 +39,23 @@ _AT_ONCE = 4_096  # rows that are taken out of a chain under its lock
 
 @dataclass(frozen=True)
 class Moment:
-    """One version and, by view, its chains' ends: in all views the same positions. `ends` is empty without chains."""
+    """One version and, by view, its chains' ends: in all views the same positions. `ends` is empty without chains.
+
+    `lacking` is why deltas may be missing from them.
+    """
 
     snapshot: Snapshot
     ends: Mapping[str, Mapping[int, Ends]]
+    lacking: str | None = None
 
     def about(self) -> dict[str, Any]:
         """What an answer says of itself."""
         views = tuple(self.snapshot.views.values())
         ends = self.ends.get(views[0].name, {})
-        complete = bool(ends) and all(end.complete for of in self.ends.values() for end in of.values())
+        apart_at = next(filter(None, map(apart, self.ends.values())), None)
+        incomplete = (self.lacking or apart_at) if ends else REFUSED
         layer = "merged" if ends else "batch"
-        about = Ground(self.snapshot, views[0], layer, frozenset(self.snapshot.cut), ends, complete).about()
+        about = Ground(self.snapshot, views[0], layer, frozenset(self.snapshot.cut), ends, incomplete).about()
         del about["definition"]
         return {**about, "definitions": {view.name: view.definition for view in views}}
 
@@ -75,11 +81,19 @@ def take_moment(service: Service) -> Moment:
         if snapshot.refused_views:
             raise not_serving(" ".join(snapshot.refused_views.values()))
         if not snapshot.chain:
-            return Moment(snapshot, {})
+            return _given(service, Moment(snapshot, {}))
+        lacking = service.completeness.lacking(snapshot.cut)  # before the ends: they can only be later
         ends = service.hot.moment(snapshot.key)
         if ends is not None:
-            return Moment(snapshot, ends)
+            return _given(service, Moment(snapshot, ends, lacking))
     raise not_serving("Versions change faster than they can be read.")
+
+
+def _given(service: Service, moment: Moment) -> Moment:
+    reason: str | None = moment.about().get("reason")
+    if reason is not None and service.options.incomplete == "refuse":
+        raise not_serving(reason)
+    return moment
 
 
 def tables_of(service: Service, moment: Moment) -> Tables:

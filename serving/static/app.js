@@ -83,7 +83,7 @@ function handle(name, found) {
   if (name === "snapshot") takeSnapshot(found);
   else if (name === "bars") takeBars(found);
   else if (name === "version") takeAnswer(found);
-  else if (name === "heartbeat") takeAnswer({ applied: found.applied, complete: found.complete, version: found.version }, found.lag);
+  else if (name === "heartbeat") takeAnswer({ applied: found.applied, complete: found.complete, reason: found.reason, version: found.version }, found.lag);
 }
 
 function takeSnapshot({ bars, answer, polled = false }) {

@@ -12,6 +12,7 @@ export function showAnswer(answer, lag, bars) {
   say("version", `v${answer.version}`);
   say("complete", answer.complete ? "yes" : "no");
   byId("complete").className = answer.complete ? "" : "fair";
+  byId("complete").title = answer.reason ?? "";
   say("bars", whole(bars.length));
   say("trades", whole(bars.reduce((sum, bar) => sum + bar.trades, 0)));
   say("definition", answer.definition.slice(0, 12));

@@ -9,6 +9,7 @@ import asyncio
 
 import orjson
 
+from serving.completeness import UNREAD
 from serving.problems import ProblemError
 from serving.stream.channel import Channel
 from serving.stream.moment import Moment
@@ -88,7 +89,8 @@ class Client:
     def heartbeat(self, moment: Moment, lag: int, current: bool) -> bytes:
         """That nothing changed, or that what did is not there yet (not `current`)."""
         about = moment.about(self.partitions(moment))
-        told = {"applied": about["applied"], "lag": lag, "version": about["version"], "complete": about["complete"]}
+        told = {"applied": about["applied"], "lag": lag}
+        told |= {name: about[name] for name in ("version", "complete", "reason") if name in about}
         if current:
             return self._events([(b"heartbeat", orjson.dumps(told))], moment)
         return self._event(b"heartbeat", orjson.dumps(told))
@@ -96,7 +98,8 @@ class Client:
     def waiting(self, version: int, lag: int) -> bytes:
         """That the service is still reading what it answers from."""
         return self._event(
-            b"heartbeat", orjson.dumps({"applied": {}, "lag": lag, "version": version, "complete": False})
+            b"heartbeat",
+            orjson.dumps({"applied": {}, "lag": lag, "version": version, "complete": False, "reason": UNREAD}),
         )
 
     def partitions(self, moment: Moment) -> set[int]:
@@ -114,7 +117,7 @@ class Client:
 
     def _version(self, moment: Moment) -> bytes:
         about = moment.about(self.partitions(moment))
-        told = ("version", "definition", "cut", "applied", "complete", "layer", "refusal")
+        told = ("version", "definition", "cut", "applied", "complete", "reason", "layer", "refusal")
         return orjson.dumps({name: about[name] for name in told if name in about})
 
 

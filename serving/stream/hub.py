@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from event_log.clock import Clock
+from serving.completeness import Completeness
 from serving.feed import Feed
 from serving.hot import HotStore
 from serving.problems import ProblemError
@@ -54,13 +55,14 @@ class Hub:
         hot: HotStore,
         watch: VersionsWatch,
         feed: Feed,
+        completeness: Completeness,
         rows: BatchRows,
         clock: Clock,
         options: StreamOptions | None = None,
     ) -> None:
         self.options = options or StreamOptions()
         self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
-        self._views = {name: ViewStream(name, hot, watch, feed, rows, self.wake) for name in names}
+        self._views = {name: ViewStream(name, hot, watch, feed, completeness, rows, self.wake) for name in names}
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._called = False

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from serving.completeness import REFUSED, Completeness
 from serving.directory import Instrument
 from serving.ends import Ends
-from serving.ground import Ground
+from serving.ground import Ground, apart
 from serving.hot import HotStore
 from serving.problems import not_serving
 from serving.snapshot import Snapshot
@@ -29,6 +30,7 @@ class Moment:
     snapshot: Snapshot
     view: View
     ends: Mapping[int, Ends]
+    completeness: Completeness
 
     @cached_property
     def applied(self) -> dict[int, int]:
@@ -41,12 +43,13 @@ class Moment:
         return Place(self.snapshot.key, self.applied).encode() if self.ends else NOWHERE
 
     def ground(self, partitions: Iterable[int]) -> Ground:
-        """What an answer from these partitions stands on."""
+        """What an answer from these partitions stands on, and whether anything is known to be missing now."""
         held = frozenset(partitions)
         if not self.snapshot.chain:
-            return Ground(self.snapshot, self.view, "batch", held, {}, complete=False)
+            return Ground(self.snapshot, self.view, "batch", held, {}, REFUSED)
         ends = {p: of for p, of in self.ends.items() if p in held}
-        return Ground(self.snapshot, self.view, "merged", held, ends, all(of.complete for of in ends.values()))
+        lacking = self.completeness.lacking(held)
+        return Ground(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
 
     def about(self, partitions: Iterable[int]) -> dict[str, Any]:
         """What an answer says of itself."""
@@ -85,7 +88,7 @@ class Moment:
         return new.manifest.parent == old.version and proof.outcome == "equal" and not proof.imported
 
 
-def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str) -> Moment | None:
+def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str, completeness: Completeness) -> Moment | None:
     """The moment that is now; None if the snapshot is being swapped away.
 
     Raises:
@@ -97,9 +100,9 @@ def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str) -> Moment |
         raise not_serving(snapshot.refused_views[name])
     view = snapshot.views[name]
     if not snapshot.chain:
-        return Moment(snapshot, view, {})
+        return Moment(snapshot, view, {}, completeness)
     ends = hot.ends(snapshot.key, name, snapshot.cut)
-    return None if ends is None else Moment(snapshot, view, ends)
+    return None if ends is None else Moment(snapshot, view, ends, completeness)
 
 
 def changed_rows(old: Ends, new: Ends) -> Iterator[Row]:

@@ -10,9 +10,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
+from serving.completeness import Completeness
 from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
 from serving.problems import ProblemError
+from serving.snapshot import Snapshot
 from serving.source import BatchRows
 from serving.stream.channel import Asked, Channel
 from serving.stream.client import Client
@@ -47,6 +49,7 @@ class ViewStream:
         hot: HotStore,
         watch: VersionsWatch,
         feed: Feed,
+        completeness: Completeness,
         rows: BatchRows,
         wake: Callable[[], None],
     ) -> None:
@@ -56,6 +59,7 @@ class ViewStream:
         self._hot = hot
         self._watch = watch
         self._feed = feed
+        self._completeness = completeness
         self._rows = rows
         self._wake = wake
         self._series: dict[tuple[tuple[str, str], int], Series] = {}
@@ -111,10 +115,11 @@ class ViewStream:
 
     def turn(self) -> list[Client]:
         """Go on to the moment that is now; the clients for whom there is something."""
-        if not self.clients or self._is_starting():
+        snapshot = self._watch.snapshot  # once: whether it is read is asked of the one that the moment is taken of
+        if not self.clients or self._is_starting(snapshot):
             return []
         try:
-            moment = take_moment(self._hot, self._watch.snapshot, self._name)
+            moment = take_moment(self._hot, snapshot, self._name, self._completeness)
         except ProblemError as problem:
             self.fail(problem)
             return []
@@ -149,9 +154,8 @@ class ViewStream:
                 return client.resume(version, parts, moment) or self._heartbeat(client, moment, True, due=True)
         return client.next(moment) or self._heartbeat(client, moment, current=True)
 
-    def _is_starting(self) -> bool:
+    def _is_starting(self, snapshot: Snapshot | None) -> bool:
         """Whether the chain is used, but not read yet: what it would give now is older than what clients had."""
-        snapshot = self._watch.snapshot
         return snapshot is not None and snapshot.chain and not self._feed.caught_up
 
     def _starting(self, client: Client) -> bytes:

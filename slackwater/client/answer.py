@@ -11,9 +11,10 @@ LAG_HEADER = "slackwater-lag-records"
 class Answer:
     """`cut` and `applied` are offsets by partition: batch lies below the cut, the speed layer's part ends at applied.
 
-    `complete` is false where a later part of the log is known and cannot be joined yet. `lag` is the number of records
-    that the log had beyond `applied`; None where the service did not say. `refusal` says why it answers from less than
-    the newest.
+    `complete` is false where deltas may be missing from it, and `reason` says why: the service has just started, the
+    log does not answer, or a later part of it is known and cannot be joined yet. `lag` is the number of records that
+    the log had beyond `applied`; None where the service did not say. `refusal` says why it answers from less than the
+    newest.
     """
 
     version: int
@@ -24,6 +25,7 @@ class Answer:
     layer: str = ""
     lag: int | None = None
     refusal: str = ""
+    reason: str = ""
 
     @classmethod
     def of(cls, document: Mapping[str, Any], lag: str | None = None) -> "Answer":
@@ -37,6 +39,7 @@ class Answer:
             layer=str(document.get("layer", "")),
             lag=None if lag is None else int(lag),
             refusal=str(document.get("refusal", "")),
+            reason=str(document.get("reason", "")),
         )
 
     def stands_with(self, other: "Answer") -> bool:

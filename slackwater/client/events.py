@@ -51,13 +51,14 @@ class VersionChange:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """How far the service is."""
+    """How far the service is. `reason` says why deltas may be missing, where it is not `complete`."""
 
     version: int
     applied: Mapping[int, int]
     lag: int | None
     complete: bool
     id: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,6 @@ def _event(message: Message, found: Mapping[str, Any], symbol: str) -> Event:
             return VersionChange(found["version"], offsets(found["cut"]), offsets(found["applied"]), message.id)
         case "heartbeat":
             applied, complete = offsets(found["applied"]), bool(found["complete"])
-            return Heartbeat(found["version"], applied, found.get("lag"), complete, message.id)
+            return Heartbeat(found["version"], applied, found.get("lag"), complete, message.id, found.get("reason", ""))
         case _:
             return Ending(problem(int(found["status"]), found))
