@@ -66,6 +66,7 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
             versions=len(up.store.whole()),
             restarts=feeder.restarts,
             refused=Counter(reader.refused),
+            told=reader.told,
         )
     finally:
         up.stop()

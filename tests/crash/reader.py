@@ -1,12 +1,15 @@
 """The reader: asks for merged answers all the time and keeps them for the oracle; and looks whether answers lag.
 
-It asks only a service that says it is ready, as a load balancer would. What it can see at once it holds at once: a
-partition's `applied`, and the version, never go back.
+It asks whatever the service says of its readiness, and at once where that says no: a service that starts is where
+answers went back. What it can see at once it holds at once: a partition's `applied`, the version and the instruments
+that were known once go back only in an answer that says so, by `complete: false` and a reason.
 """
 
 import random
 import threading
 import time
+from collections import Counter
+from typing import Any
 
 from event_log.errors import LogError
 from event_log.log import Reader as LogReader
@@ -18,13 +21,15 @@ from versions.manifest import ArchiveFile
 from views.interval import NAMED_INTERVALS
 
 ASK_S = 0.1
+HASTE_S = 0.005
 LOOK_S = 0.5
 WINDOW_US = 120_000_000
 
 
 class Reader:
     """Two threads. `level` are moments (monotonic) at which answers stood where the log had ended a look before;
-    `ready` are moments at which the service was ready, `log_seen` those at which the log answered."""
+    `ready` are moments at which the service was ready, `log_seen` those at which the log answered. `backwards` are
+    answers that went back in silence, `told` counts those that said so, by their reasons."""
 
     def __init__(self, up: Up, feeder: Feeder, seed: int) -> None:
         self.answers: list[Answer] = []
@@ -34,12 +39,14 @@ class Reader:
         self.level: list[float] = []
         self.ready: list[float] = []
         self.log_seen: list[float] = []
+        self.told: Counter[str] = Counter()
         self.away = 0
         self._up = up
         self._feeder = feeder
         self._random = random.Random(seed)
         self._applied: dict[int, int] = {}
         self._version = 0
+        self._seen: set[str] = set()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._ask_all, self._look_all)]
         for thread in self._threads:
@@ -53,13 +60,21 @@ class Reader:
 
     def _ask_all(self) -> None:
         with Client(self._up.url, timeout_s=15.0) as client:
-            while not self._stop.wait(ASK_S):
+            haste = False
+            while not self._stop.wait(HASTE_S if haste else ASK_S):
+                haste = not self._is_ready(client)
                 try:
-                    if client.get("/health/ready")["ready"]:
-                        self.ready.append(time.monotonic())
-                        self._ask(client)
+                    self._ask(client)
                 except ServiceError:
                     self.away += 1
+
+    def _is_ready(self, client: Client) -> bool:
+        try:
+            client.get("/health/ready")
+        except ServiceError:
+            return False
+        self.ready.append(time.monotonic())
+        return True
 
     def _ask(self, client: Client) -> None:
         symbol = f"S{self._random.randrange(SYMBOLS)}"
@@ -67,23 +82,40 @@ class Reader:
         start = interval.floor(max(0, self._feeder.time_us - WINDOW_US))
         end = self._feeder.time_us + WINDOW_US
         query = {"venue": "soak", "symbol": symbol, "interval": interval.text, "start": start, "end": end}
-        page = client.get("/v1/bars", **query, limit=10_000)
+        try:
+            page = client.get("/v1/bars", **query, limit=10_000)
+        except ServiceError as error:
+            if "unknown-instrument" in str(error) and symbol in self._seen:
+                self.backwards.append(f"{symbol} is unknown again")
+            raise
+        self._seen.add(symbol)
         about = page["answer"]
+        self._hold(about)
         if about["version"] not in self.archives:  # it may be retired before its answers are compared
             self.archives[about["version"]] = self._up.store.manifest(about["version"]).archive
         if about.get("refusal"):
             self.refused.append(about["refusal"])
         for text, at in about["applied"].items():
-            partition = int(text)
-            if at < self._applied.get(partition, 0):
-                self.backwards.append(f"partition {partition}: {self._applied[partition]} -> {at}")
-            self._applied[partition] = at
             self.answers.append(
-                Answer("soak", symbol, interval, about["version"], partition, at, page["bars"], start, end)
+                Answer("soak", symbol, interval, about["version"], int(text), at, page["bars"], start, end)
             )
+
+    def _hold(self, about: dict[str, Any]) -> None:
+        """What an answer stands on against all answers before it."""
+        back = [
+            f"partition {p}: {self._applied[int(p)]} -> {at}"
+            for p, at in about["applied"].items()
+            if at < self._applied.get(int(p), 0)
+        ]
         if about["version"] < self._version:
-            self.backwards.append(f"version {self._version} -> {about['version']}")
-        self._version = about["version"]
+            back.append(f"version {self._version} -> {about['version']}")
+        if back and about["complete"]:
+            self.backwards += back
+        elif back:
+            self.told[about["reason"].partition(" since ")[0]] += 1
+        self._version = max(self._version, about["version"])
+        for p, at in about["applied"].items():
+            self._applied[int(p)] = max(at, self._applied.get(int(p), 0))
 
     def _look_all(self) -> None:
         reader: LogReader | None = None

@@ -28,6 +28,7 @@ class Found:
     versions: int
     restarts: int
     refused: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
@@ -45,6 +46,7 @@ class Found:
             "lost": self.lost,
             "doubled": self.doubled,
             "went_back": len(self.backwards),
+            "went_back_and_said_so": self.told.total(),
             "versions": self.versions,
             "answers_checked": self.during.answers + self.after.answers,
             "bars_checked": self.during.bars + self.after.bars,
@@ -74,7 +76,8 @@ class Found:
         )
         console.print(
             f"lost {self.lost}, doubled {self.doubled}, wrong bars {facts['bars_that_differ']}, "
-            f"went back {len(self.backwards)}: {'holds' if self.holds else 'DOES NOT HOLD'}"
+            f"went back in silence {len(self.backwards)}, and said so {self.told.total()}: "
+            f"{'holds' if self.holds else 'DOES NOT HOLD'}"
         )
         for text in [
             *self.backwards[:5],
@@ -82,6 +85,8 @@ class Found:
             *map(str, self.after.differences[:5]),
         ]:
             console.print(f"  {text}")
+        for text, times in self.told.most_common(5):
+            console.print(f"  went back, saying {times} times: {text}")
         for text, times in self.refused.most_common(5):
             console.print(f"  said {times} times: {text}")
 

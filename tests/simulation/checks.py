@@ -1,6 +1,7 @@
 """What must hold, after every step and at the end. Each check compares with the raw records, by plain integers."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -71,6 +72,8 @@ def check_answer(
     assert found[view.name] == expected, (
         f"{symbol} {interval.text} of {view.name} at {about}:\n  found    {found['bars']}\n  expected {expected}"
     )
+    if about["complete"] and not alone:
+        check_told(world, service, definition, view.name, {branches[p]: (p, at) for p, at in applied.items()})
     world.trace.count("answers")
     world.trace.count("answers of the other definition", definition == TURNED.definition)
     if not alone and any(applied[p] > at > branches[p].start for p, at in cut.items()):
@@ -78,6 +81,35 @@ def check_answer(
     if not about["complete"]:
         world.trace.count("answers not complete")
     return found
+
+
+def check_told(
+    world: "World", service: Service, definition: str, name: str, applied: Mapping[Branch, tuple[int, int]]
+) -> None:
+    """A server that calls its answer complete is not behind what any answer stood on before the server was made.
+
+    What that answer stood on was in the delta topic then. A log that lost its tail is another branch, and a version
+    that was rolled back from takes its cut with it. Open cells are left out: a stale worker's may overwrite one, and it
+    is written again within a second.
+    """
+    floors, snapshot = world.floors[service], service.watch.snapshot
+    for branch, (p, at) in applied.items():
+        floor, version = floors.get((definition, branch), (0, 0))
+        stands = snapshot is not None and descends(world, snapshot.version, version)
+        assert at >= floor or not stands, f"an answer that calls itself complete went back from {floor} to {at}"
+        ends = (service.hot.ends(snapshot.key, name, [p]) or {}).get(p) if snapshot is not None else None
+        if snapshot is not None and ends is not None and ends.upto == at:
+            sealed = ends.tip.start if ends.tip is not None else at
+            known = world.told.get((definition, branch), (0, 0))
+            world.told[definition, branch] = max((sealed, snapshot.version), known)
+    world.trace.count("complete answers of a server that came later", bool(floors))
+
+
+def descends(world: "World", version: int, ancestor: int) -> bool:
+    """Whether a version was made from another one, or is it."""
+    while version > ancestor:
+        version = world.manifest_of(version).parent
+    return version == ancestor
 
 
 def check_as_of(world: "World", service: Service, symbol: str, interval: Interval, view: Any) -> None:

@@ -146,6 +146,7 @@ def new_service(world: "World") -> Service:
     service = Service(world.log, world.names, world.store, world.views, world.clock, ServingOptions(poll_s=0.0))
     service.pool = InlinePool()  # type: ignore[assignment]
     service.rows = BatchRows(service.pool, service.row_cache)
+    world.floors[service] = dict(world.told)
     return service
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from batch_layer import archive, expire, look, prove, run, segments
 from event_log import cell, chain
 from ingest import duplicates
-from serving import feed, hot, log_checks, versions_watch
+from serving import feed, hot, log_checks, log_watch
 from speed_layer import beginning, sink, tiling, worker
 from versions import leases, retention, store
 from views import view
@@ -250,7 +250,12 @@ SWITCHES = (
     Switch(
         19,
         "a tail that was seen to go is not forgotten",
-        (Edit(versions_watch.VersionsWatch, "_look", "found.bounds[p].end < at.end", "False"),),
+        (Edit(log_watch.LogWatch, "_look", "found.bounds[p].end < at.end", "False"),),
+    ),
+    Switch(
+        0,
+        "what is not read yet is not called complete",
+        (Edit(feed.Feed, "unread", "lacking is None or not lacking.isdisjoint(partitions)", "False"),),
     ),
     Switch(
         0,

@@ -337,6 +337,23 @@ def cells_that_come_after_their_records_were_lost_and_others_took_their_place_ar
 
 
 @case(0)
+def a_server_that_starts_does_not_call_less_complete() -> None:
+    stage = Stage()
+    stage.trades(0, 2)
+    stage.batch()
+    stage.trades(0, 3)
+    stage.worker().step()
+    stage.right(stage.server())
+    late = mains.new_service(stage.world)
+    late.watch.step()
+    (answer, *_) = stage.right(late)
+    assert answer["applied"] == answer["cut"]
+    stage.look(late)
+    (answer, *_) = stage.right(late)
+    assert answer["complete"]
+
+
+@case(0)
 def a_stale_open_cell_takes_nothing_from_a_server() -> None:
     stage = Stage()
     stage.trades(0, 1)

@@ -15,7 +15,7 @@ from tests.simulation import calamity, checks, mains
 from tests.simulation.disk import SimFiles
 from tests.simulation.hands import NOON_US, SimClock
 from tests.simulation.light import TURNED, VIEWS
-from tests.simulation.log import SimLog
+from tests.simulation.log import Branch, SimLog
 from tests.simulation.programs import Program, Scheduler, Trace
 from tests.simulation.truth import Truth
 from versions.manifest import Manifest, decode_manifest
@@ -77,6 +77,8 @@ class World:
         self.pointed = 0
         self.promoted: set[int] = set()
         self.reached: dict[Service, tuple[str, dict[str, dict[int, int]]]] = {}
+        self.told: dict[tuple[str, Branch], tuple[int, int]] = {}
+        self.floors: dict[Service, dict[tuple[str, Branch], tuple[int, int]]] = {}
         self.places: dict[str, list[tuple[int, int, int]]] = {}
         self.inbox: list[list[bytes]] = []
         self.taken = 0
