@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.answer import time_json
+from serving.completeness import REFUSED
 from serving.cursor import Cursor, decode_cursor
+from serving.ground import apart
 from serving.listing import Place, Spans, listed
 from serving.look import TIME_TYPE, Look
 from serving.page import Page, page_reply
@@ -63,27 +65,33 @@ class InstrumentsRoute:
         return reply.response(asked, request.method == "HEAD")
 
     def _reply(self, query: InstrumentsQuery, after: Place | None, look: Look, asked: Asked, scope: Any) -> Reply:
-        snapshot, found = self._listed(query, after)
+        snapshot, found, incomplete = self._listed(query, after)
         following = None
         if len(found) > query.limit:
             found = dict(list(found.items())[: query.limit])
             place = next(reversed(found))
             following = Cursor(snapshot.version, "", {}, True, tuple(place)).encode(query.fingerprint)
         items = _items(snapshot, found, look)
-        about = {"version": snapshot.version}
+        about: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
+        if incomplete is not None:
+            about["reason"] = incomplete
         document = {"instruments": items, "next": following, **about}
         page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), about, following)
         return page_reply(page, look, asked, scope)
 
-    def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Snapshot, Spans]:
-        """One place more than the page holds, if there is one."""
+    def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Snapshot, Spans, str | None]:
+        """One place more than the page holds, if there is one; and why instruments may be missing."""
         wanted = replace(query.wanted, after=after)
         hot, name = self._service.hot, self._service.views[0].name
         for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
             snapshot = self._service.snapshot()
+            incomplete = self._service.completeness.lacking(snapshot.cut) if snapshot.chain else REFUSED
+            if incomplete is not None and self._service.options.incomplete == "refuse":
+                raise not_serving(incomplete)
             ends = hot.ends(snapshot.key, name, snapshot.cut) if snapshot.chain else {}
             if ends is not None:
-                return snapshot, listed(snapshot, hot, snapshot.views[name], ends, wanted, query.limit + 1)
+                found = listed(snapshot, hot, snapshot.views[name], ends, wanted, query.limit + 1)
+                return snapshot, found, incomplete or apart(ends)
         raise not_serving("Versions change faster than they can be read.")
 
 

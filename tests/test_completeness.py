@@ -109,6 +109,18 @@ def test_what_is_not_known_yet_is_not_called_unknown(world: World) -> None:
     assert "No event of x:NEVER is known" in world.bars("symbol=NEVER", expect=404)["detail"]
 
 
+def test_a_list_of_instruments_says_that_some_may_be_missing(world: World) -> None:
+    def asked() -> tuple[set[str], bool, str]:
+        found = world.get("/v1/instruments").json()
+        return {each["symbol"] for each in found["instruments"]}, found["complete"], found.get("reason", "")
+
+    started(world)
+    assert asked() == ({"BTC", "DOGE"}, False, UNREAD)
+    assert world.get("/v1/instruments?format=csv").headers["Slackwater-Reason"] == UNREAD
+    world.service.feed.step()
+    assert asked() == ({"BTC", "DOGE", "LATER"}, True, "")
+
+
 def test_by_a_setting_an_answer_that_may_miss_deltas_is_refused(world: World) -> None:
     started(world, incomplete="refuse")
     refused = world.get(f"/v1/bars?venue=x&{BTC}")

@@ -352,7 +352,9 @@ def schemas() -> dict[str, Schema]:
                 "instruments": {"type": "array", "items": {"$ref": "#/components/schemas/Instrument"}},
                 "next": CURSOR,
                 "version": COUNT,
-            }
+                "complete": {**FLAG, "description": "False where instruments may be missing; `reason` says why."},
+            },
+            {"reason": {**TEXT, "description": "Why it is not complete; only where it is not."}},
         ),
         "Restatements": RESTATEMENTS_SCHEMA,
         "Proof": PROOF,
