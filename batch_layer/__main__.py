@@ -3,7 +3,8 @@
     python -m batch_layer --runner=... [Beam options]                    one batch run, if anything is new
     python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet trades, no broker
 
-Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`.
+Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`. Rows of `--input` are
+checked as those of `slackwater archive import` are; where one is refused the exit code is 1 unless `--allow-refused`.
 """
 
 import os
@@ -13,12 +14,13 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from batch_layer.compute import run_pipeline, written
-from batch_layer.errors import InputError
+from batch_layer.compute import written
+from batch_layer.errors import InputError, RefusedRowsError
+from batch_layer.input import find_input, views_of_input
 from batch_layer.look import Idle
 from batch_layer.run import BatchRun
-from batch_layer.segments import input_segments
 from event_log.clock import SystemClock
+from event_log.event import AHEAD_US
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from pipeline.options import read_options
@@ -30,14 +32,17 @@ from slackwater.tracing import TRACES
 from versions.store import VersionStore
 from views.registry import DEFINITIONS, VIEWS
 
+_ALLOW = "End with 0 also where rows of --input were refused; they never count."
+
 
 class BatchOptions(PipelineOptions):
-    """The two options of its own; all others are Beam's."""
+    """The options of its own; all others are Beam's."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
         parser.add_argument("--input", help="Parquet files of trades, a glob; then no broker is used.")
         parser.add_argument("--output", help="Folder that the views of --input are written to.")
+        parser.add_argument("--allow_refused", "--allow-refused", action="store_true", help=_ALLOW)
 
 
 def main(arguments: list[str]) -> int:
@@ -52,11 +57,7 @@ def main(arguments: list[str]) -> int:
         if (own.input is None) != (own.output is None):
             raise InputError("--input and --output go together.")
         if own.input is not None:
-            segments, folder = input_segments(own.input), Path(own.output).absolute()
-            run_pipeline(segments, VIEWS, folder, options, finished=True)
-            for view, interval, _, path in written(segments, VIEWS, folder):
-                print(f"{view.name} {interval.text}: {path}")
-            return 0
+            return _views_of(own.input, Path(own.output).absolute(), own.allow_refused, options)
         log, store = KafkaLog(settings.servers), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
@@ -68,6 +69,18 @@ def main(arguments: list[str]) -> int:
         print(made)
     else:
         print(f"version {made.version}: {made.counts['events']} events, cut {made.cut}, {made.proof.outcome}")
+    return 0
+
+
+def _views_of(pattern: str, folder: Path, allow_refused: bool, options: Any) -> int:
+    """The views of files; says where they are on stdout, and on stderr what became of the rows."""
+    done = views_of_input(find_input(pattern), VIEWS, folder, SystemClock().now_us() + AHEAD_US, options)
+    if done.accepted:
+        for view, interval, _, path in written([0], VIEWS, folder):
+            print(f"{view.name} {interval.text}: {path}")
+    print(done.text, file=sys.stderr)
+    if done.refused and not allow_refused:
+        raise RefusedRowsError(sum(done.refused.values()), folder / "refused.jsonl")
     return 0
 
 

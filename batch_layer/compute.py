@@ -1,6 +1,6 @@
 """Computes views: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard, on any Beam runner."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,15 @@ def build(
     Raises:
         DefinitionError: two views have one name, and so would have the same files.
     """
+    add_views(pipeline | "Segments of the archive" >> beam.Create(segments, reshuffle=False), views, folder, finished)
+
+
+def add_views(segments: Any, views: tuple[View, ...], folder: Path, finished: bool = False) -> None:
+    """From a PCollection of segments to the files of the views. Raises DefinitionError, as `build`."""
     if len(names_of(views)) < len(views):
         raise DefinitionError(f"Two definitions of one view cannot be written to one folder, {folder}.")
     _ = (
-        pipeline
-        | "Segments of the archive" >> beam.Create(segments, reshuffle=False)
+        segments
         | "Summarise" >> Summarise(views, threads=0)
         | "By view and shard" >> beam.Map(keyed, views)
         | "Merge" >> beam.CombinePerKey(MergeStates())
@@ -46,9 +50,13 @@ def run_pipeline(
     views: tuple[View, ...],
     folder: Path,
     options: PipelineOptions | None = None,
-    finished: bool = False,
 ) -> None:
-    """Run it to its end: in process, or on the runner that `options` names.
+    """Run it to its end: in process, or on the runner that `options` names. Raises ComputeError."""
+    run_to_end(lambda pipeline: build(pipeline, segments, views, folder), options)
+
+
+def run_to_end(fill: Callable[[Any], None], options: PipelineOptions | None = None) -> None:
+    """Run what `fill` puts into a pipeline.
 
     Raises:
         ComputeError: it failed. Runners raise what a step raised in types of their own.
@@ -57,23 +65,20 @@ def run_pipeline(
     # Named by hand: Beam's default runner would look for another one on the network first.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
-    build(pipeline, segments, views, folder, finished)
+    fill(pipeline)
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:
         raise ComputeError(f"The pipeline failed: {error}.", "What is served is whole; run it again.") from error
 
 
-def written(
-    segments: Sequence[Segment], views: tuple[View, ...], folder: Path
-) -> list[tuple[View, Interval, int, Path]]:
-    """Every file that the pipeline had to write: each segment has events, so each shard has bars.
+def written(shards: Iterable[int], views: tuple[View, ...], folder: Path) -> list[tuple[View, Interval, int, Path]]:
+    """Every file that the pipeline had to write: each shard has events, and so bars.
 
     Raises:
         ComputeError: one is missing.
     """
-    shards = sorted({segment.slot.shard for segment in segments})
-    found = []
+    found, shards = [], sorted(shards)
     for view in views:
         for interval in PUBLISHED_INTERVALS:
             for shard in shards:

@@ -13,6 +13,7 @@ SlackwaterError
     ExpiryError         nobody can tell what is still needed
     RestatementError    a version's closed bars are not what the parent and the new trades give
     InputError          Parquet files that are no trades
+    RefusedRowsError    Parquet files hold rows that are no trades
 """
 
 from pathlib import Path
@@ -105,3 +106,13 @@ class DiffError(BatchError):
 
 class InputError(BatchError):
     """Parquet files that are no trades, or none at all."""
+
+
+class RefusedRowsError(BatchError):
+    """Parquet files hold rows that are no trades. The views of the others are written."""
+
+    def __init__(self, rows: int, path: Path) -> None:
+        super().__init__(
+            f"{rows:,} rows were refused: {path} says which and why. The views hold the others.",
+            "Mend them, or leave them out on purpose with --allow-refused.",
+        )

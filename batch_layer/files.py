@@ -22,7 +22,7 @@ def view_files(
     """Every file that the pipeline wrote, made durable."""
     return tuple(
         ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
-        for view, interval, shard, path in written(segments, views, folder)
+        for view, interval, shard, path in written({segment.slot.shard for segment in segments}, views, folder)
     )
 
 

@@ -48,6 +48,9 @@ class DeadLetter(NamedTuple):
 CONFLICT = "conflict"
 """The reason of an event whose id is taken by an event with other content: the first wins."""
 
+TAKEN = "the id was taken by an event with another time, price, quantity or side"
+"""What a letter of that reason says."""
+
 TOO_MANY_INSTRUMENTS = "too-many-instruments"
 """The reason of an event of a new instrument where as many are known as there may be."""
 

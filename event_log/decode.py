@@ -133,7 +133,7 @@ def decode_lines(lines: Sequence[bytes], latest_us: Any) -> tuple[pa.Table, Any,
         return _strict(lines, np.arange(len(lines)), latest_us)
     chosen = lines if len(candidates) == len(lines) else joined([lines[i] for i in candidates])
     fast = _canonical(chosen.data)
-    good = _within_bounds(fast, latest_us[candidates])
+    good = within_bounds(fast, latest_us[candidates])
     symbols = fast.column("symbol")
     if any(".." in symbol or "//" in symbol for symbol in symbols.unique().to_pylist()):  # a block has few of them
         good &= _plain_symbols(symbols)
@@ -190,7 +190,8 @@ def _canonical(block: bytes) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=EVENT_SCHEMA)
 
 
-def _within_bounds(events: pa.Table, latest_us: Any) -> Any:
+def within_bounds(events: pa.Table, latest_us: Any) -> Any:
+    """Which events have a time, price and quantity within every bound, as booleans; no column holds a null."""
     time = events.column("time").to_numpy()
     price, quantity = events.column("price"), events.column("quantity")
     checks = [

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from event_log.clock import Clock
 from event_log.dead_letter import CONFLICT as CONFLICT_REASON
-from event_log.dead_letter import TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
+from event_log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
 from event_log.decode import decode_lines
 from event_log.event import AHEAD_US
 from event_log.log import Writer
@@ -22,7 +22,6 @@ from ingest.summary import Tally
 from slackwater.faults import reach
 
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
-_TAKEN = "the id was taken by an event with another time, price, quantity or side"
 
 
 def judge_chunk(
@@ -42,7 +41,7 @@ def judge_chunk(
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = kept[verdicts == CONFLICT].tolist()
     reach("ingest.judge")
-    faults |= {i: Fault(CONFLICT_REASON, _TAKEN) for i in conflicts}
+    faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
     faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in kept[verdicts == BEYOND].tolist()}
     acks = [
         send(writer, topic, _letter(chunk.source, chunk.position(i), faults[i], now_us, chunk.original(i)))
