@@ -66,6 +66,11 @@ class Wanted:
         """The conditions, without where a page begins."""
         return self.venue, sorted(self.symbols), self.prefix, self.words, self.active_since
 
+    @property
+    def picks(self) -> bool:
+        """Whether some in the range may not be wanted."""
+        return bool(self.symbols or self.prefix or self.words or self.active_since is not None)
+
     def names(self, found: Iterable[Name]) -> list[Name]:
         """Those that are wanted."""
         if not (self.symbols or self.prefix or self.words):
@@ -89,10 +94,11 @@ def listed(
 ) -> Spans:
     """The first `most` places that are wanted, in order, with their spans below `ends`, which may be empty."""
     low, high = wanted.range
+    portion = PORTION if most is None or wanted.picks else min(PORTION, most)
     found: Spans = {}
     while most is None or len(found) < most:
-        known, known_to = _of_version(snapshot.batch.instruments, low, high)
-        there, there_to = _of_chains(hot, view, low, high) if ends else ({}, high)
+        known, known_to = _of_version(snapshot.batch.instruments, low, high, portion)
+        there, there_to = _of_chains(hot, view, low, high, portion) if ends else ({}, high)
         upto = min(known_to, there_to)
         spans = {place: span for place, span in known.items() if place[:2] < upto}
         spans = _within(wanted, spans)
@@ -113,22 +119,24 @@ def newest(of: Spans) -> dict[Name, int]:
     return found
 
 
-def _of_version(known: Instruments, low: Name, high: Name) -> tuple[Spans, Name]:
+def _of_version(known: Instruments, low: Name, high: Name, portion: int) -> tuple[Spans, Name]:
     """A portion of a version's places in [low, high), and the name up to which it is whole."""
     first, last = known.place(*low), known.place(*high)
     upto = high
-    if last - first > PORTION:
-        venue, symbol = (each := known[first + PORTION]).venue, each.symbol
-        upto = venue, behind(symbol)
+    if last - first > portion:
+        cut = known[first + portion]
+        upto = cut.venue, behind(cut.symbol)
         last = known.place(*upto)
     entries = known.entries(first, last)
     return {Place(e.venue, e.symbol, e.partition): (e.first_start, e.last_start) for e in entries}, upto
 
 
-def _of_chains(hot: HotStore, view: View, low: Name, high: Name) -> tuple[dict[Name, frozenset[int]], Name]:
+def _of_chains(
+    hot: HotStore, view: View, low: Name, high: Name, portion: int
+) -> tuple[dict[Name, frozenset[int]], Name]:
     """A portion of the chains' names in [low, high), and the name up to which it is whole."""
-    found = {(venue, symbol): p for (venue, symbol), p in hot.instruments(view, low, high, PORTION).items()}
-    if len(found) < PORTION:
+    found = {(venue, symbol): p for (venue, symbol), p in hot.instruments(view, low, high, portion).items()}
+    if len(found) < portion:
         return found, high
     venue, symbol = next(reversed(found))
     return found, (venue, behind(symbol))

@@ -14,6 +14,7 @@ import psutil
 from stack.bench_batch import measure_batch
 from stack.bench_export import EXPORT_BARS, measure_export
 from stack.bench_house import House
+from stack.bench_instruments import INSTRUMENTS_SHAPE, InstrumentsShape, measure_instruments
 from stack.bench_latency import SPANS, Spans, measure_latency
 from stack.bench_overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
 from stack.bench_serving import SERVING_SPANS, ServingSpans, measure_serving
@@ -38,6 +39,7 @@ class Plan:
     export_bars: int = EXPORT_BARS
     overload: OverloadSpans = OVERLOAD_SPANS
     streams: StreamSpans = STREAM_SPANS
+    instruments: InstrumentsShape = INSTRUMENTS_SHAPE
 
 
 PLAN = Plan()
@@ -59,6 +61,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "export": lambda house: measure_export(house, source, plan.export_bars),
         "overload": lambda house: measure_overload(house, source, plan.overload),
         "stream": lambda house: measure_stream(house, source, plan.streams),
+        "instruments": lambda house: measure_instruments(house, plan.instruments),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.bench_export import export_lines
+from stack.bench_instruments import instruments_lines
 from stack.bench_serving import serving_lines
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -40,6 +41,8 @@ def figures(results: Results) -> list[Line]:
         lines += _overload(results["overload"])
     if "stream" in results:
         lines += _stream(results["stream"])
+    if "instruments" in results:
+        lines += instruments_lines(results["instruments"])
     return lines
 
 

@@ -12,7 +12,7 @@ from stack.verify import Client, Proof
 from stack.verify import verify as run_verify
 from views.interval import NAMED_INTERVALS, parse_interval
 
-BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "overload")
+BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "overload", "instruments")
 
 
 @click.command(

@@ -22,6 +22,7 @@ from event_log.log import Record
 from stack import bench_table
 from stack.bench import Plan, run_bench
 from stack.bench_export import export_lines, spread
+from stack.bench_instruments import InstrumentsShape, instruments_lines
 from stack.bench_latency import Spans
 from stack.bench_overload import OverloadSpans
 from stack.bench_serving import ServingSpans, serving_lines
@@ -39,6 +40,7 @@ TINY = Plan(
     packed_trades=20_000,
     spans=Spans(warm_s=1.0, span_s=2.0),
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
+    instruments=InstrumentsShape(number=700, late=10, lists=2),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -228,3 +230,16 @@ def test_an_export_is_measured_over_as_many_bars_as_were_asked_for() -> None:
     assert found["bars"] >= 5_000 and found["rows_per_s"] > 0 and found["first_ms"] > 0
     ((what, _, _),) = export_lines(found)
     assert f"{found['bars']:,} bars" in what
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_many_instruments_are_measured_in_memory_listing_and_restatements() -> None:
+    found = run_bench(("instruments",), 0, quiet=True, plan=TINY)["instruments"]
+    assert found["instruments"] == 700
+    assert found["restated"] == 3 * found["late"]  # a bar of each published interval
+    assert set(found["memory_mb"]) == {"empty", "chains", "both", "batch", "listed", "swapped"}
+    for walk in found["list"].values():
+        assert walk["pages"] == 2 and 0 < walk["page_bytes"] < walk["bytes"]
+        assert set(walk["page_ms"]) == set(walk["all_ms"]) == set(walk["others_ms"]) == PERCENTILES
+    assert len(instruments_lines(found)) == 8
