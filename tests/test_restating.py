@@ -60,7 +60,7 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
-    for module in ("batch_layer.restate", "batch_layer.run", "batch_layer.comparison", "batch_layer.duplicates"):
+    for module in ("batch_layer.restate", "batch_layer.comparison", "batch_layer.duplicates"):
         monkeypatch.setattr(f"{module}.connect", session)
     monkeypatch.setattr("versions.restating.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here

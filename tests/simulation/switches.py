@@ -99,7 +99,7 @@ SWITCHES = (
             Edit(
                 segments,
                 "archive_segments",
-                "tuple(str(home / entry.file.path) for entry in group)",
+                "tuple(entry.file.checked(home) for entry in group)",
                 "tuple(sorted(map(str, home.glob(f'archive/*/p{partition}-*.parquet'))))",
             ),
         ),
