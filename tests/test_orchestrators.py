@@ -21,6 +21,8 @@ def test_an_example_compiles_knows_the_exit_code_and_stands_on_exact_versions(na
     text = (FOLDER / name / "slackwater_batch.py").read_text(encoding="utf-8")
     compile(text, name, "exec")
     assert f"TRY_AGAIN = {StorageError('full').exit_code}\n" in text
+    # A run with nothing to do has no proof: the example asks before it reads one.
+    assert text.index('facts["published"]') < text.index('facts["proof"]')
     pins = (FOLDER / name / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert all(re.fullmatch(r"[a-z0-9.\[\]_-]+==[0-9][^ ]*(?: ; .+)?", pin) for pin in pins)
     version = next(pin for pin in pins if re.match(f"(apache-)?{name}==", pin)).partition("==")[2].split()[0]

@@ -21,7 +21,7 @@ TRY_AGAIN = 75
 
 @task(retries=5, retry_delay=timedelta(seconds=30), execution_timeout=timedelta(hours=1))
 def run_batch() -> dict[str, Any]:
-    """One batch run; the version that it published, with its proof."""
+    """One batch run; the version that it published, with its proof, or the one that stands since nothing was new."""
     program = os.environ.get("SLACKWATER_PROGRAM", "slackwater")
     command = [program, "--log-format", "json", "batch", "run", "--json"]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # its log goes to the task's
@@ -30,7 +30,10 @@ def run_batch() -> dict[str, Any]:
     if run.returncode:
         raise AirflowFailException(f"The batch run ended with {run.returncode}; its log says why.")
     facts: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return {"version": facts["version"], "proof": facts["proof"]["outcome"], "events": facts["counts"]["events"]}
+    if not facts["published"]:
+        return {"version": facts["version"], "published": False}
+    proof, events = facts["proof"]["outcome"], facts["counts"]["events"]
+    return {"version": facts["version"], "published": True, "proof": proof, "events": events}
 
 
 @dag(

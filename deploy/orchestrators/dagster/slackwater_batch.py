@@ -19,7 +19,7 @@ TRIES, WAIT_S = 5, 30
 
 @dg.op(pool="slackwater_batch")
 def run_batch(context: dg.OpExecutionContext) -> None:
-    """One batch run; the version that it published and its proof are metadata of the output."""
+    """One batch run; metadata of the output: the version that it published and its proof, or the one that stands."""
     program = os.environ.get("SLACKWATER_PROGRAM", "slackwater")
     command = [program, "--log-format", "json", "batch", "run", "--json"]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # its log goes to the op's
@@ -28,7 +28,10 @@ def run_batch(context: dg.OpExecutionContext) -> None:
     if run.returncode:
         raise dg.Failure(f"The batch run ended with {run.returncode}; its log says why.", allow_retries=False)
     facts = json.loads(run.stdout.splitlines()[-1])
-    context.add_output_metadata({"version": facts["version"], "proof": facts["proof"]["outcome"]})
+    if not facts["published"]:
+        context.add_output_metadata({"version": facts["version"], "published": False})
+        return
+    context.add_output_metadata({"version": facts["version"], "published": True, "proof": facts["proof"]["outcome"]})
 
 
 @dg.job(tags={"dagster/max_runtime": "7200"})
