@@ -66,6 +66,7 @@ function begin() {
   chart.clear(INTERVALS_S[asked.interval] < 60);
   clearAnswer();
   showMessage("Loading");
+  data.quiet = false;
   describe("waiting", "Loading");
   showControls();
   if (asked.venue !== null) follower.follow(asked);
