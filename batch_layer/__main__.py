@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
             raise InputError("--input and --output go together.")
         if own.input is not None:
             return _views_of(own.input, Path(own.output).absolute(), own.allow_refused, options)
-        log, store = KafkaLog(settings.servers), VersionStore(settings.home)
+        log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
         run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         made = run.run_if_new()

@@ -3,6 +3,8 @@
 SlackwaterError
   LogError
     LogUnreachableError     no broker answers                                   (retriable)
+    LogRefusedError         a broker and we do not accept each other
+    AccessRefusedError      a broker knows us, and does not allow this
     TopicMissingError       a topic does not exist
     TopicMismatchError      a topic exists with another shape than the settings ask for
     TopicRecreatedError     a topic has another id than the one that was written down
@@ -10,6 +12,7 @@ SlackwaterError
     DeletionRefusedError    the log does not remove these records
     AppendError             a record was not acknowledged                       (retriable)
       RecordTooLargeError   a record is larger than its topic takes
+      AppendRefusedError    a broker does not allow us to append to a topic
     CodecError              bytes that are no delta
     CellConflictError       two cells over one slice differ
   MappingError              columns cannot be mapped to the fields of an event
@@ -38,6 +41,25 @@ class LogUnreachableError(LogError):
         super().__init__(
             f"No Kafka broker answers at {servers} ({cause}).",
             "Start one with `slackwater up`, or set KAFKA_BOOTSTRAP_SERVERS.",
+        )
+
+
+class LogRefusedError(LogError):
+    """A broker is there, and its certificate, our credentials or the protocol do not do. No secret is in it."""
+
+    def __init__(self, server: str, reason: str, hint: str) -> None:
+        super().__init__(f"The Kafka broker at {server} cannot be used: {reason}.", hint)
+        self.server = server
+        self.reason = reason
+
+
+class AccessRefusedError(LogError):
+    """A broker knows who we are and does not allow what was asked: its access list lacks an entry."""
+
+    def __init__(self, servers: str, who: str, cause: object) -> None:
+        super().__init__(
+            f"Kafka at {servers} does not allow this to us ({who}): {cause}.",
+            "`slackwater topics acls` says what each process needs.",
         )
 
 
@@ -92,6 +114,18 @@ class RecordTooLargeError(AppendError):
         )
         self.size = size
         self.limit = limit
+
+
+class AppendRefusedError(AppendError):
+    """A broker does not allow us to append to a topic. The writer ends; nothing is tried again."""
+
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, topic: str, partition: int, key: bytes | None) -> None:
+        super().__init__(
+            f"The record {key!r:.120} was refused: Kafka does not allow us to write to {topic}[{partition}].",
+            "`slackwater topics acls` says what each process needs.",
+        )
 
 
 class CodecError(LogError):

@@ -4,7 +4,6 @@ The client's defaults lose data (auto commit, silent resets), so each is set by 
 raised, never reset: only the caller knows what a hole means to it.
 """
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,19 +12,24 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
+    AuthorizationError,
+    ClusterAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     LogTruncationError,
     OffsetOutOfRangeError,
     PolicyViolationError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 from kafka.partitioner.default import murmur2
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from event_log.errors import (
+    AccessRefusedError,
     AppendError,
+    AppendRefusedError,
     DeletionRefusedError,
     LogUnreachableError,
     PositionLostError,
@@ -33,7 +37,10 @@ from event_log.errors import (
     TopicMissingError,
 )
 from event_log.kafka_batches import read_batches_of
+from event_log.kafka_client import client_arguments
+from event_log.kafka_greeting import Greeting, greet, listens
 from event_log.log import Bounds, Headers, Identity, Record, Slice
+from slackwater.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 GATHER_BYTES = 64 * 1024
 """What a broker that gathers records does not wait any longer at."""
@@ -57,38 +64,71 @@ OVERHEAD_BYTES = 1024
 RETRY_MS = 10
 """Between two tries of a reader, and between a new client's first two looks at the cluster, which are no failure."""
 
-PROBE_S = 3.0
-"""How long a server may take to accept a connection."""
 
+class _Reach:
+    """Where the cluster is and who we are there; turns what the client raises into what it means."""
 
-@contextmanager
-def _reachable(servers: str) -> Iterator[None]:
-    # A client whose bootstrap fails waits 30 s and leaves a thread and its sockets behind, so look at the port first.
-    _probe(servers)
-    try:
-        yield
-    except (KafkaConnectionError, KafkaTimeoutError) as error:
-        raise LogUnreachableError(servers, error) from error
+    def __init__(self, servers: str, security: KafkaSecurity) -> None:
+        self._servers = servers
+        self._security = security
+
+    @contextmanager
+    def new(self) -> Iterator[None]:
+        """A client is made inside. One that is not let in would wait 30 s and leave a thread and its sockets behind."""
+        greet(self._servers, self._security)
+        with self.meant():
+            yield
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """A client that is open is asked inside."""
+        listens(self._servers)
+        with self.meant():
+            yield
+
+    @contextmanager
+    def meant(self) -> Iterator[None]:
+        """What is raised inside becomes an error of ours."""
+        try:
+            yield
+        except AuthorizationError as error:
+            raise AccessRefusedError(self._servers, self._security.named, _refused(error)) from error
+        except (KafkaConnectionError, KafkaTimeoutError) as error:
+            greet(self._servers, self._security)  # a client that is not let in any more says only that time is over
+            raise LogUnreachableError(self._servers, error) from error
 
 
 class KafkaLog:
-    """A Kafka cluster, named by its bootstrap servers. Cheap to make; connections are opened by each call."""
+    """A Kafka cluster, named by its bootstrap servers. Cheap to make; connections are opened by each call.
 
-    def __init__(self, servers: str) -> None:
+    It may be pickled, and no secret is in that (`slackwater.secret`).
+
+    Raises:
+        LogUnreachableError, LogRefusedError, AccessRefusedError: by every call that asks the cluster.
+    """
+
+    def __init__(self, servers: str, security: KafkaSecurity = PLAIN_TEXT) -> None:
         self.servers = servers
+        self.security = security
+        self._reach = _Reach(servers, security)
 
     def _client(self) -> dict[str, Any]:
         return {
             "bootstrap_servers": [server.strip() for server in self.servers.split(",")],
+            **client_arguments(self.security),
             "client_id": "slackwater",
             # By default the wait between two tries grows to 30 s: a broker would be back long before its clients.
             "reconnect_backoff_max_ms": 1000,
         }
 
+    def greeting(self) -> Greeting:
+        """What the first server shows that lets us in."""
+        return greet(self.servers, self.security)
+
     @contextmanager
     def admin(self) -> Iterator[Any]:
         """An admin client, closed at the end."""
-        with _reachable(self.servers):
+        with self._reach.new():
             admin = KafkaAdminClient(**self._client())
             try:
                 yield admin
@@ -102,16 +142,17 @@ class KafkaLog:
 
     def watch(self, topic: str) -> "KafkaWatch":
         """See `Log.watch`."""
-        with _reachable(self.servers):
-            return KafkaWatch(KafkaAdminClient(**self._client()), self.servers, topic)
+        with self._reach.new():
+            return KafkaWatch(KafkaAdminClient(**self._client()), self._reach, topic)
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
         """See `Log.bounds`."""
-        with _reachable(self.servers):
+        with self._reach.new():
             consumer = self._consumer(None)
             try:
                 partitions = consumer.partitions_for_topic(topic)
                 if not partitions:
+                    self.topic_id(topic)  # says so where it is there, and we may not see it
                     raise TopicMissingError(topic)
                 return _bounds(consumer, [TopicPartition(topic, p) for p in sorted(partitions)])
             finally:
@@ -121,12 +162,12 @@ class KafkaLog:
         self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
     ) -> "KafkaReader":
         """See `Log.reader`."""
-        with _reachable(self.servers):
-            return KafkaReader(self._consumer(group), topic, starts, gather_s)
+        with self._reach.new():
+            return KafkaReader(self._consumer(group), topic, starts, gather_s, self._reach)
 
     def writer(self, linger_s: float = 0.0) -> "KafkaWriter":
         """See `Log.writer`."""
-        with _reachable(self.servers):
+        with self._reach.new():
             producer = KafkaProducer(
                 **self._client(),
                 acks="all",
@@ -143,6 +184,8 @@ class KafkaLog:
         """The largest record that a topic takes, before compression."""
         with self.admin() as admin:
             found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+            if "max.message.bytes" not in found["topic"][topic]:  # who may not see it is given nothing, and no error
+                raise TopicAuthorizationFailedError(f"the configs of {topic}")
         limit = int(found["topic"][topic]["max.message.bytes"]["value"])
         return min(limit, MAX_REQUEST_BYTES) - OVERHEAD_BYTES
 
@@ -187,14 +230,14 @@ class KafkaLog:
 class KafkaWatch:
     """See `TopicWatch`. To connect costs 100 ms of Python, to ask over an open connection 2 ms."""
 
-    def __init__(self, admin: Any, servers: str, topic: str) -> None:
+    def __init__(self, admin: Any, reach: _Reach, topic: str) -> None:
         self._admin = admin
-        self._servers = servers
+        self._reach = reach
         self._topic = topic
 
     def look(self) -> Identity:
         """See `TopicWatch.look`."""
-        with _reachable(self._servers):
+        with self._reach.open():
             return _identity(self._admin, self._topic)
 
     def close(self) -> None:
@@ -205,8 +248,9 @@ class KafkaWatch:
 class KafkaReader:
     """See `Reader`. A position moves over control records and gaps; the slice covers them."""
 
-    def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float) -> None:
+    def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float, reach: _Reach) -> None:
         read_batches_of(consumer)
+        self._reach = reach
         self._gather_s = gather_s
         self._found_s = time.monotonic()
         self._consumer = consumer
@@ -219,7 +263,8 @@ class KafkaReader:
     def poll(self, timeout_s: float) -> list[Slice]:
         """See `Reader.poll`."""
         try:
-            found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
+            with self._reach.meant():
+                found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             lost = error.args[0] if error.args and isinstance(error.args[0], dict) else self._partitions
             raise PositionLostError(self._topic, {tp.partition: at for tp, at in lost.items()}) from error
@@ -253,7 +298,7 @@ class KafkaReader:
 
     def bounds(self) -> dict[int, Bounds]:
         """See `Reader.bounds`."""
-        with _reachable(",".join(self._consumer.config["bootstrap_servers"])):
+        with self._reach.open():
             return _bounds(self._consumer, list(self._partitions))
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
@@ -295,6 +340,8 @@ class KafkaAck:
     def error(self, cause: BaseException) -> AppendError:
         """What to raise if the log did not take the record."""
         topic, partition, key = self._place
+        if _is_forbidden(cause):
+            return AppendRefusedError(topic, partition, key)
         return AppendError(f"The record {key!r:.120} of {topic}[{partition}] was not acknowledged: {cause!r}.")
 
 
@@ -329,6 +376,8 @@ class KafkaWriter:
         except ValueError as error:  # a partition that this producer has not heard of yet
             raise AppendError(f"Partition {partition} of {topic!r} is not known: {error}.") from error
         except KafkaError as error:
+            if _is_forbidden(error):
+                raise AppendRefusedError(topic, partition, key) from error
             raise AppendError(f"A record for {topic!r} was not taken: {error!r}.") from error
         ack = KafkaAck(future, topic, partition, key)
         future.add_errback(lambda cause: self._failed.append(ack.error(cause)))
@@ -359,22 +408,23 @@ class KafkaWriter:
 
 def _identity(admin: Any, topic: str) -> Identity:
     for found in admin.describe_topics([topic]):
+        if found["error_code"] == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(topic)
         if found["name"] == topic and not found["error_code"]:
             return Identity(str(found["topic_id"]), len(found["partitions"]))
     raise TopicMissingError(topic)
 
 
-def _probe(servers: str) -> None:
-    failed: Exception | None = None
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S).close()
-        except (OSError, ValueError) as error:
-            failed = error
-        else:
-            return
-    raise LogUnreachableError(servers, failed)
+def _is_forbidden(error: BaseException) -> bool:
+    """Whether we may not append. Who may append to no topic at all gets no producer id: the client says it in words."""
+    return isinstance(error, AuthorizationError) or ClusterAuthorizationFailedError.__name__ in str(error)
+
+
+def _refused(error: Any) -> str:
+    """What Kafka does not allow, and to what where the client says so; it may quote a whole request instead."""
+    about = error.args[0] if error.args else ""
+    topics = ", ".join(sorted(about)) if isinstance(about, set | frozenset) else str(about)
+    return f"{error.message} {topics}" if topics and not topics.startswith("Request") else str(error.message)
 
 
 def _record(found: Any) -> Record:

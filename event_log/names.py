@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SPEED_GROUP = "slackwater-speed"
+"""The group under which the speed layer commits where it is, for tools that show lag."""
+
 
 @dataclass(frozen=True)
 class TopicNames:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka.admin import ConfigResource, NewTopic
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from event_log.errors import TopicMismatchError, TopicMissingError
 from event_log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
@@ -98,4 +98,6 @@ def _wrong(admin: Any, name: str, config: Mapping[str, str]) -> dict[str, str]:
         found = admin.describe_configs([ConfigResource("TOPIC", name)], config_filter="all")["topic"][name]
     except UnknownTopicOrPartitionError as error:
         raise TopicMissingError(name) from error
+    if not config.keys() <= found.keys():  # who may not see them is given none, and no error
+        raise TopicAuthorizationFailedError(f"the configs of {name}")
     return {key: found[key]["value"] for key, value in config.items() if found[key]["value"] != value}

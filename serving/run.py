@@ -45,7 +45,7 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     """Serve until the process is told to stop (SIGINT, SIGTERM)."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
-    log, names = KafkaLog(settings.servers), TopicNames(settings.prefix)
+    log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
     streams = StreamOptions(most=settings.max_streams)

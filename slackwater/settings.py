@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from slackwater.errors import SettingError
+from slackwater.kafka_security import PLAIN_TEXT, KafkaSecurity, kafka_security
 from slackwater.rate import Rate, parse_rate
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
@@ -19,17 +20,32 @@ _NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its environment variable, default (as text), unit and help."""
+    """One setting: its environment variable, default (as text), unit and help; a secret one is no option."""
 
     name: str
     default: str
     unit: str
     help: str
+    secret: bool = False
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_HOME", ".slackwater", "folder", "Holds archive/, versions/, broker/ and logs/."),
     Setting("KAFKA_BOOTSTRAP_SERVERS", "", "host:port,...", "Kafka to use; empty: `slackwater up` starts one."),
+    Setting("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "word", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
+    Setting("KAFKA_SSL_CAFILE", "", "file", "PEM certificates that Kafka's are verified with; empty: the system's."),
+    Setting("KAFKA_SSL_CERTFILE", "", "file", "PEM certificate that is shown to Kafka."),
+    Setting("KAFKA_SSL_KEYFILE", "", "file", "PEM private key of it; empty: it is in the same file."),
+    Setting("KAFKA_SSL_KEY_PASSWORD", "", "secret", "Password of the private key.", secret=True),
+    Setting(
+        "KAFKA_SSL_KEY_PASSWORD_FILE", "", "file", "Holds that password; or the variable KAFKA_SSL_KEY_PASSWORD does."
+    ),
+    Setting("KAFKA_SSL_CHECK_HOSTNAME", "1", "0 or 1", "0: Kafka's certificate may be for another name."),
+    Setting("KAFKA_SASL_MECHANISM", "", "word", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM."),
+    Setting("KAFKA_SASL_USERNAME", "", "name", "User of PLAIN and SCRAM."),
+    Setting("KAFKA_SASL_PASSWORD", "", "secret", "The user's password.", secret=True),
+    Setting("KAFKA_SASL_PASSWORD_FILE", "", "file", "Holds that password; or the variable KAFKA_SASL_PASSWORD does."),
+    Setting("KAFKA_SASL_TOKEN_PROVIDER", "", "module:name", "Callable that gives the tokens of OAUTHBEARER."),
     Setting("SLACKWATER_PREFIX", "slackwater", "name", "The topics are <prefix>.trades, .deltas and .dead-letters."),
     Setting("SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created."),
     Setting("SLACKWATER_REPLICATION", "1", "replicas", "Replication factor of topics that are created."),
@@ -105,6 +121,7 @@ class Settings:
     tls_key: str = ""
     key_file: str = ""
     sql: int = 0
+    kafka: KafkaSecurity = PLAIN_TEXT
 
     @property
     def keys_required(self) -> bool:
@@ -123,8 +140,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` gives, the defaults elsewhere.
 
     Raises:
-        SettingError: a number is not a number or out of range, a word is none of those there are, or the prefix is no
-            topic name.
+        SettingError: a number is not a number or out of range, a word is none of those there are, the prefix is no
+            topic name, or settings contradict each other.
     """
     values = {setting.name: environ.get(setting.name) or setting.default for setting in SETTINGS}
     prefix = values["SLACKWATER_PREFIX"]
@@ -168,6 +185,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
         key_file=values["SLACKWATER_KEY_FILE"],
         sql=_whole(values, "SLACKWATER_SQL", 0, 1),
+        kafka=kafka_security(values),
     )
 
 

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         set_up_logging(settings.log_format)
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         source = SourceSettings(
-            functools.partial(KafkaLog, settings.servers),
+            functools.partial(KafkaLog, settings.servers, settings.kafka),
             TopicNames(settings.prefix),
             settings.home,
             DEFINITIONS,

@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from event_log.errors import LogError
+from event_log.errors import AccessRefusedError, LogError, LogRefusedError
 from event_log.log import Log
 from pipeline.summarise import Summarise
 from speed_layer.figures import FIGURES
@@ -53,13 +53,19 @@ def run_once(settings: SourceSettings, share: Share | None = None) -> None:
 def run(
     settings: SourceSettings, share: Share | None = None, on_restart: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends."""
+    """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends.
+
+    Raises:
+        LogRefusedError, AccessRefusedError: by the first; a broker that lets us in today may be back tomorrow.
+    """
     failures = restarts = 0
     while not STOP.is_set():
         try:
             run_once(settings, share)
             failures = 0
         except Exception as error:  # Beam wraps what a DoFn raises in types of its own
+            if isinstance(error, LogRefusedError | AccessRefusedError) and not restarts:
+                raise
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
             failures += 1
             FIGURES.count("pipelines_failed")

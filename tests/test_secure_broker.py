@@ -1,0 +1,410 @@
+"""A real broker that asks who comes: every way in, every refusal, and every process with its own rights and no others.
+
+operator creates topics --> ingest --> speed, batch --> serve --> operator verifies
+each by SASL_SSL as its own user, with what `event_log.acls` allows it and nothing else
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import httpx
+import pytest
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
+
+from event_log.acls import PROCESSES, allowed
+from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError
+from event_log.kafka_log import KafkaLog
+from event_log.names import SPEED_GROUP, TopicNames
+from event_log.topics import create_topics
+from serving.app import create_app
+from slackwater.errors import SettingError
+from slackwater.settings import from_environ
+from stack.broker import free_port
+from stack.context import Context
+from stack.doctor import examine
+from tests.secure_broker import KEY_PASSWORD, Authority, SecureBroker, secure_broker, token
+from versions.store import VersionStore
+from views.registry import DEFINITIONS
+
+pytestmark = pytest.mark.broker
+
+NAMES, PATH = TopicNames("secured"), TopicNames("path")
+"""Topics that anybody writes anything to, and those of the whole path."""
+
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+WAIT_S = 60
+NOON = 1_759_752_000_000_000
+
+
+def expired() -> str:
+    return token(valid_s=-100)
+
+
+def of_ingest() -> str:
+    return token("ingest")
+
+
+def kafka_acls(names: TopicNames) -> list[ACL]:
+    """The list of `event_log.acls` as the admin client takes it."""
+    found = []
+    for entry in allowed(names):
+        pattern = ResourcePattern(ResourceType[entry.kind.upper()], entry.name, ACLResourcePatternType.LITERAL)
+        for name in entry.operations:
+            operation = ACLOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()]
+            found.append(ACL(f"User:{entry.process}", "*", operation, ACLPermissionType.ALLOW, pattern))
+    return found
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    with secure_broker(tmp_path_factory.mktemp("secured")) as running:
+        admin = running.admin()
+        assert not admin.create_acls(kafka_acls(NAMES) + kafka_acls(PATH))["failed"]
+        admin.close()
+        create_topics(log_of(running.environ("operator")), NAMES, 1)
+        yield running
+
+
+def environment(secured: SecureBroker, user: str, home: Path, **more: str) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "SLACKWATER_"))}
+    own = {"SLACKWATER_HOME": str(home), "SLACKWATER_PREFIX": PATH.prefix, "SLACKWATER_PARTITIONS": "1"}
+    return {**clean, **own, **secured.environ(user), **more}
+
+
+def program(secured: SecureBroker, user: str, home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`slackwater <words>` as a process of `user`; whatever it says, it never says its password."""
+    environ = environment(secured, user, home, **more)
+    command = [sys.executable, "-m", "stack", *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert f"{user}-secret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def log_of(environ: dict[str, str]) -> KafkaLog:
+    settings = from_environ(environ)
+    return KafkaLog(settings.servers, settings.kafka)
+
+
+def by_token(secured: SecureBroker, provider: str) -> dict[str, str]:
+    base = secured.environ("ingest", "OAUTHBEARER")
+    for name in ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE"):
+        del base[name]
+    return {**base, "KAFKA_SASL_TOKEN_PROVIDER": f"{__name__}:{provider}"}
+
+
+def by_certificate(secured: SecureBroker, cert: Path, key: Path, password: str = "") -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": secured.ssl,
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(secured.authority.file),
+        "KAFKA_SSL_CERTFILE": str(cert),
+        "KAFKA_SSL_KEYFILE": str(key),
+        **({"KAFKA_SSL_KEY_PASSWORD": password} if password else {}),
+    }
+
+
+def in_the_clear(secured: SecureBroker) -> dict[str, str]:
+    found = secured.environ("ingest", "PLAIN") | {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_plaintext}
+    del found["KAFKA_SSL_CAFILE"]
+    return found | {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
+
+
+WAYS: dict[str, Callable[[SecureBroker], dict[str, str]]] = {
+    **{name: lambda secured, name=name: secured.environ("ingest", name) for name in MECHANISMS},  # type: ignore[misc]
+    "OAUTHBEARER": lambda secured: by_token(secured, "of_ingest"),
+    "SSL": lambda secured: by_certificate(secured, *secured.authority.issue("ingest")),
+    "SSL, key with a password": lambda secured: by_certificate(
+        secured, *secured.authority.issue("ingest", password=KEY_PASSWORD), KEY_PASSWORD
+    ),
+    "SASL_PLAINTEXT": in_the_clear,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_writes_and_reads(secured: SecureBroker, way: str) -> None:
+    log = log_of(WAYS[way](secured))
+    assert log.greeting().subject == ("" if way == "SASL_PLAINTEXT" else "commonName=broker")
+    with closing(log.writer()) as writer:
+        at = writer.append(NAMES.dead_letters, 0, None, way.encode()).offset()
+        at_trades = writer.append(NAMES.trades, 0, None, b"").offset()
+    with closing(log.reader(NAMES.trades, {0: at_trades})) as reader:
+        assert at >= 0
+        deadline = time.monotonic() + WAIT_S
+        while not (found := reader.poll(0.5)):
+            assert time.monotonic() < deadline
+        assert found[0].start == at_trades
+
+
+def changed(environ: dict[str, str], **more: str) -> dict[str, str]:
+    return {name: value for name, value in {**environ, **more}.items() if value}
+
+
+def with_another_authority(secured: SecureBroker) -> Authority:
+    return Authority(secured.authority.file.parent, "another authority")
+
+
+REFUSALS: dict[str, tuple[Callable[[SecureBroker], dict[str, str]], str]] = {
+    **{
+        f"wrong password, {name}": (
+            lambda secured, name=name: changed(  # type: ignore[misc]
+                secured.environ("ingest", name), KAFKA_SASL_PASSWORD_FILE="", KAFKA_SASL_PASSWORD="wrong"
+            ),
+            f"does not accept the user 'ingest' ({name})",
+        )
+        for name in MECHANISMS
+    },
+    "no such user": (
+        lambda secured: changed(secured.environ("ingest"), KAFKA_SASL_USERNAME="nobody"),
+        "does not accept the user 'nobody'",
+    ),
+    "expired token": (lambda secured: by_token(secured, "expired"), "does not accept our token (OAUTHBEARER)"),
+    "mechanism that is not offered": (
+        lambda secured: changed(in_the_clear(secured), KAFKA_SASL_MECHANISM="SCRAM-SHA-512"),
+        "does not offer SCRAM-SHA-512, but PLAIN",
+    ),
+    "unknown authority": (
+        lambda secured: changed(secured.environ("ingest"), KAFKA_SSL_CAFILE=str(with_another_authority(secured).file)),
+        "its certificate does not verify: unable to get local issuer certificate",
+    ),
+    "another host name": (
+        lambda secured: changed(
+            secured.environ("ingest"), KAFKA_BOOTSTRAP_SERVERS=secured.sasl_ssl.replace("localhost", "127.0.0.1")
+        ),
+        "not valid for '127.0.0.1'",
+    ),
+    "plaintext to a TLS port": (lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_ssl}, "it speaks TLS"),
+    "plaintext to a SASL port": (
+        lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_plaintext},
+        "closed the connection instead of answering PLAINTEXT",
+    ),
+    "TLS to a plaintext port": (
+        lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.plaintext, "KAFKA_SECURITY_PROTOCOL": "SSL"},
+        "does not speak TLS as we do",
+    ),
+    "TLS without SASL": (
+        lambda secured: {
+            "KAFKA_BOOTSTRAP_SERVERS": secured.sasl_ssl,
+            "KAFKA_SECURITY_PROTOCOL": "SSL",
+            "KAFKA_SSL_CAFILE": str(secured.authority.file),
+        },
+        "closed the connection instead of answering SSL",
+    ),
+    "no certificate of ours": (
+        lambda secured: changed(secured.environ("ingest"), KAFKA_BOOTSTRAP_SERVERS=secured.ssl),
+        "that we show no certificate",
+    ),
+    "a certificate of another authority": (
+        lambda secured: by_certificate(secured, *with_another_authority(secured).issue("foreign")),
+        "does not accept the certificate that we show",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_names_the_server_and_the_reason_at_once_and_is_not_tried_again(
+    secured: SecureBroker, case: str
+) -> None:
+    environ, reason = REFUSALS[case]
+    log = log_of(environ(secured))
+    server = log.servers
+    for ask in (lambda: log.bounds(NAMES.trades), lambda: log.topic_id(NAMES.trades), log.writer):
+        with pytest.raises(LogRefusedError) as caught:
+            ask()
+        assert f"The Kafka broker at {server} cannot be used: " in str(caught.value)
+        assert reason in str(caught.value)
+        assert caught.value.hint
+        assert not caught.value.retriable
+
+
+def test_a_certificate_for_another_name_is_taken_where_the_settings_say_so(secured: SecureBroker) -> None:
+    by_address = secured.sasl_ssl.replace("localhost", "127.0.0.1")
+    log = log_of({**secured.environ("ingest"), "KAFKA_BOOTSTRAP_SERVERS": by_address, "KAFKA_SSL_CHECK_HOSTNAME": "0"})
+    assert log.greeting().server == by_address
+    assert list(log.bounds(NAMES.trades)) == [0]
+
+
+def test_a_key_without_its_password_is_refused_and_nobody_is_asked_for_it(secured: SecureBroker) -> None:
+    cert, key = secured.authority.issue("locked", password=KEY_PASSWORD)
+    for password in ("", "wrong"):
+        with pytest.raises(SettingError, match="KAFKA_SSL_CERTFILE and its key cannot be used"):
+            log_of(by_certificate(secured, cert, key, password)).greeting()
+
+
+def test_of_several_servers_one_that_lets_us_in_is_enough(secured: SecureBroker) -> None:
+    closed = f"localhost:{free_port()}"
+    environ = secured.environ("ingest")
+    assert log_of({**environ, "KAFKA_BOOTSTRAP_SERVERS": f"{closed}, {secured.sasl_ssl}"}).greeting().tls
+    wrong = changed(environ, KAFKA_SASL_USERNAME="nobody", KAFKA_BOOTSTRAP_SERVERS=f"{secured.sasl_ssl},{closed}")
+    with pytest.raises(LogRefusedError, match="nobody"):
+        log_of(wrong).greeting()
+
+
+def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureBroker, tmp_path: Path) -> None:
+    wrong = changed(secured.environ("serve"), KAFKA_SASL_PASSWORD_FILE="", KAFKA_SASL_PASSWORD="wrong")
+    app = create_app(log_of(wrong), NAMES, VersionStore(tmp_path), DEFINITIONS)
+    service = app.state.service
+    try:
+        service.watch.step()
+        service.layers.step()
+        found = service.readiness()
+        assert not found.ready
+        assert any("does not accept the user 'serve' (SCRAM-SHA-512)" in reason for reason in found.reasons)
+        assert "does not accept the user 'serve'" in service.layers.facts()["log"]["text"]
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize("words", [("speed", "run"), ("batch", "run")], ids=" ".join)
+def test_a_process_that_is_not_let_in_ends_with_one_clear_error(
+    secured: SecureBroker, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    more = {"KAFKA_SASL_PASSWORD_FILE": "", "KAFKA_SASL_PASSWORD": "wrong"}
+    done = program(secured, "stranger", tmp_path, *words, **more)
+    assert done.returncode == 1, "another try will not do"
+    assert "does not accept the user 'stranger' (SCRAM-SHA-512)" in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_the_doctor_shows_the_way_in_and_its_certificate_and_no_secret(secured: SecureBroker, tmp_path: Path) -> None:
+    def findings(environ: dict[str, str]) -> dict[str, tuple[str, str, str]]:
+        context = Context(
+            from_environ({**environ, "SLACKWATER_HOME": str(tmp_path), "SLACKWATER_PREFIX": NAMES.prefix})
+        )
+        found = {one.what: (one.verdict, one.found, one.advice) for one in examine(context)}
+        assert "secret" not in str(found)
+        return found
+
+    well = findings(secured.environ("operator"))
+    verdict, told, _ = well["Kafka's security"]
+    assert verdict == "ok"
+    for part in ("SASL_SSL, SCRAM-SHA-512, user 'operator'", "TLSv1.3", "commonName=broker", secured.sasl_ssl):
+        assert part in told
+    assert re.search(r"until 20\d\d-\d\d-\d\d$", told)
+    assert well["Kafka"] == ("ok", f"answers at {secured.sasl_ssl}, the topics' configs are right", "")
+    clear = findings(in_the_clear(secured))  # of the user ingest, which may not see configs
+    assert clear["Kafka's security"][0] == "note"
+    assert "the configs of" in clear["Kafka"][1]
+    wrong = changed(secured.environ("operator"), KAFKA_SASL_USERNAME="nobody")
+    assert findings(wrong)["Kafka"][0] == "bad"
+    assert "does not accept the user 'nobody'" in findings(wrong)["Kafka"][1]
+
+
+# ------------------------------------------------------------------------------------ what each process may and may not
+
+
+def may_write(process: str) -> set[str]:
+    return {entry.name for entry in allowed(NAMES) if entry.process == process and "Write" in entry.operations}
+
+
+@pytest.mark.parametrize("process", [*PROCESSES, "stranger"])
+def test_a_process_may_write_where_the_list_says_and_nowhere_else(secured: SecureBroker, process: str) -> None:
+    log = log_of(secured.environ(process))
+    for topic in (NAMES.trades, NAMES.deltas, NAMES.dead_letters):
+        writer = log.writer()
+        try:
+            if topic in may_write(process):
+                assert writer.append(topic, 0, b"key", b"value").offset() >= 0
+            else:
+                with pytest.raises(AppendRefusedError, match=re.escape(topic)) as caught:
+                    writer.append(topic, 0, b"key", b"value").offset()
+                assert not caught.value.retriable
+        finally:
+            writer._producer.close(timeout=0)
+
+
+def test_what_is_not_in_the_list_is_refused_by_name(secured: SecureBroker) -> None:
+    users = "stranger", "serve", "speed", "ingest"
+    stranger, serve, speed, ingest = (log_of(secured.environ(user)) for user in users)
+    forbidden: dict[str, Callable[[], object]] = {
+        "read bounds": lambda: stranger.bounds(NAMES.trades),
+        "read an id": lambda: stranger.topic_id(NAMES.deltas),
+        "read records": lambda: ingest.reader(NAMES.dead_letters, {0: 0}).poll(5.0),
+        "remove events": lambda: speed.delete_before(NAMES.trades, {0: 1}),
+        "remove deltas": lambda: serve.delete_before(NAMES.deltas, {0: 1}),
+        "read configs": lambda: serve.max_record_bytes(NAMES.deltas),
+    }
+    for what, ask in forbidden.items():
+        with pytest.raises(AccessRefusedError, match="does not allow this to us") as caught:
+            pytest.fail(f"{what}: {ask()!r} was allowed")
+        assert "slackwater topics acls" in caught.value.hint
+        assert isinstance(caught.value, LogError)
+
+
+def trades(count: int) -> str:
+    lines = (
+        {
+            "venue": "v",
+            "symbol": "A",
+            "trade_id": n,
+            "time": NOON + n * 1_000_000,
+            "price": "1.5",
+            "quantity": "2",
+            "side": "buy",
+        }
+        for n in range(count)
+    )
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_path_runs_with_each_process_as_its_own_user(secured: SecureBroker, tmp_path: Path) -> None:
+    home, port = tmp_path / "home", str(free_port())
+    events = tmp_path / "trades.jsonl"
+    events.write_text(
+        trades(20) + "no trade\n" + "x" * 100_000 + "\n", encoding="utf-8"
+    )  # the latter asks for a config
+
+    def run(user: str, *words: str) -> subprocess.CompletedProcess[str]:
+        done = program(secured, user, home, *words, SLACKWATER_PORT=port, SLACKWATER_KEEP_VERSIONS="1")
+        assert done.returncode == 0, f"{user} {words}: {done.stdout} {done.stderr}"
+        return done
+
+    run("operator", "topics", "create")
+    assert json.loads(run("ingest", "ingest", str(events), "--json").stdout)["accepted"] == 20
+    with ExitStack() as exits:
+        for user, words in (("speed", ("speed", "run")), ("serve", ("serve",))):
+            log = exits.enter_context((tmp_path / user).open("wb"))
+            environ = environment(secured, user, home, SLACKWATER_PORT=port)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "stack", *words], env=environ, stdout=log, stderr=subprocess.STDOUT
+            )
+            exits.callback(process.wait, 60)
+            exits.callback(process.terminate)
+        assert "proof: equal" in run("batch", "batch", "run").stdout
+        events.write_text(trades(30), encoding="utf-8")
+        assert json.loads(run("ingest", "ingest", str(events), "--json").stdout)["accepted"] == 10
+        assert "proof: equal" in run("batch", "batch", "run").stdout
+        deadline = time.monotonic() + WAIT_S
+        while not ready(port):
+            assert time.monotonic() < deadline, (tmp_path / "serve").read_text(encoding="utf-8")
+        proven = json.loads(run("operator", "verify", "--json").stdout)
+    assert (proven["holds"], proven["trades"]) == (True, 30)
+    for user in ("speed", "serve"):
+        said = (tmp_path / user).read_text(encoding="utf-8")
+        assert "ERROR" not in said
+        assert f"{user}-secret" not in said
+    admin = secured.admin()
+    assert admin.list_group_offsets(SPEED_GROUP), "the speed layer commits where it is"
+    admin.close()
+
+
+def ready(port: str) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
