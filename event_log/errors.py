@@ -13,6 +13,9 @@ SlackwaterError
     AppendError             a record was not acknowledged                       (retriable)
       RecordTooLargeError   a record is larger than its topic takes
       AppendRefusedError    a broker does not allow us to append to a topic
+    CodecMissingError       the package of a codec that a log's batches may have is not there
+    UnreadableError         a batch cannot be read: damaged, or in a codec whose package is missing
+    HiddenRecordsError      an open transaction hides the records that are asked for      (retriable)
     CodecError              bytes that are no delta
     CellConflictError       two cells over one slice differ
   MappingError              columns cannot be mapped to the fields of an event
@@ -126,6 +129,47 @@ class AppendRefusedError(AppendError):
             f"The record {key!r:.120} was refused: Kafka does not allow us to write to {topic}[{partition}].",
             "`slackwater topics acls` says what each process needs.",
         )
+
+
+class CodecMissingError(LogError):
+    """The package of a codec is not there, or does not work: a batch in it could not be read."""
+
+    def __init__(self, codec: str, package: str, wrong: str) -> None:
+        super().__init__(
+            f"Batches in the codec {codec} could not be read, which needs the package {package}: {wrong}.",
+            "Install `slackwater` again, with all that it depends on.",
+        )
+        self.codec = codec
+        self.package = package
+
+
+class UnreadableError(LogError):
+    """The batch at `offset` cannot be read, and what lies behind it neither."""
+
+    def __init__(self, topic: str, partition: int, offset: int, reason: str) -> None:
+        super().__init__(
+            f"{topic}[{partition}] cannot be read from offset {offset} on: {reason}.",
+            "`slackwater doctor` looks at every partition; docs/operations.md says what to do.",
+        )
+        self.partition = partition
+        self.offset = offset
+        self.reason = reason
+
+
+class HiddenRecordsError(LogError):
+    """An open transaction hides `records` records from `offset` on; it ends some time."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, topic: str, partition: int, offset: int, records: int) -> None:
+        super().__init__(
+            f"An open transaction of a foreign writer hides {records:,} records of {topic}[{partition}] "
+            f"from offset {offset} on.",
+            "They can be read when it commits or aborts; docs/operations.md says how to end it.",
+        )
+        self.partition = partition
+        self.offset = offset
+        self.records = records
 
 
 class CodecError(LogError):

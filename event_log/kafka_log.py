@@ -26,6 +26,7 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from event_log.compression import check_codecs
 from event_log.errors import (
     AccessRefusedError,
     AppendError,
@@ -209,6 +210,7 @@ class KafkaLog:
         return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
     def _consumer(self, group: str | None) -> Any:
+        check_codecs()
         consumer = KafkaConsumer(
             **self._client(),
             retry_backoff_ms=RETRY_MS,

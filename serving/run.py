@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from event_log.compression import check_codecs
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from serving.app import create_app
@@ -42,9 +43,14 @@ def guard_options(settings: Settings) -> GuardOptions:
 
 
 def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: ServingOptions | None = None) -> None:
-    """Serve until the process is told to stop (SIGINT, SIGTERM)."""
+    """Serve until the process is told to stop (SIGINT, SIGTERM).
+
+    Raises:
+        CodecMissingError: batches in some codec could not be read.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
+    check_codecs()
     log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)

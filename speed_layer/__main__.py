@@ -15,6 +15,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from event_log.compression import check_codecs
 from event_log.kafka_log import KafkaLog
 from event_log.names import TopicNames
 from pipeline.options import read_options
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
         arm(os.environ)
         settings = from_environ(os.environ)
         set_up_logging(settings.log_format)
+        check_codecs()
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         source = SourceSettings(
             functools.partial(KafkaLog, settings.servers, settings.kafka),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from event_log.compression import check_codecs
 from ingest.archive_import import import_history, new_epoch
 from ingest.lock import hold
 from slackwater.errors import SlackwaterError, StorageError
@@ -67,6 +68,7 @@ def run_command(
     A run that dies, or whose proof fails, leaves the old version served. With --candidate nothing is marked or served:
     the views are built in their other definitions beside the served version, to be compared and promoted.
     """
+    check_codecs()
     if candidate:
         if every is not None or force is not None or always:
             raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")

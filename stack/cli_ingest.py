@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from event_log.acls import allowed, commands
+from event_log.compression import check_codecs
 from event_log.mapping import Layout, parse_map, parse_time_unit
 from event_log.topics import create_topics, missing_topics
 from ingest.door import open_door
@@ -70,6 +71,7 @@ def ingest(
         raise click.UsageError("--live goes with --preset sample.")
     if live and speed != "max":
         raise click.UsageError("--live keeps real time; leave --speed out.")
+    check_codecs()
     stop = threading.Event()
     stop_on_signals(stop)
     factor = parse_speed(speed)

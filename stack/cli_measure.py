@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from event_log.compression import check_codecs
 from stack.context import Context, pass_context
 from stack.output import console, emit, examples, json_option
 from stack.rest import session
@@ -36,6 +37,7 @@ def verify(
 
     Exit code 0 if all bars are equal; 1, and the first differences, if any is not.
     """
+    check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
         proof = run_verify(

