@@ -53,7 +53,7 @@ def check_parent(log: Log, topic: str, parent: Manifest) -> None:
     for mark in parent.marks:
         if mark.partition not in bounds:
             raise TailLostError(topic, parent.version, f"partition {mark.partition} is gone")
-        start, end = bounds[mark.partition]
+        start, end, _ = bounds[mark.partition]
         if not start <= mark.offset <= end:
             where = f"partition {mark.partition} holds [{start}, {end}), the cut is {mark.offset}"
             raise TailLostError(topic, parent.version, where)

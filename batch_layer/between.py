@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from batch_layer.joined import Joined
 from event_log.cell import Lane, decode_cell, decode_key
 from event_log.clock import Clock
-from event_log.errors import CodecError, PositionLostError
+from event_log.errors import CodecError, PositionLostError, UnreadableError
 from event_log.log import Log, Reader, Record
 from views.rows import Row
 from views.view import View
@@ -20,7 +20,7 @@ Fold = Callable[[Lane, list[Row]], None]
 
 
 class Between:
-    """The chains of some lanes. `bad` says of the first delta of theirs that does not decode why."""
+    """The chains of some lanes. `bad` says of the first delta that does not decode, or cannot be read, why."""
 
     def __init__(self, lanes: Mapping[Lane, tuple[View, Joined]], fold: Fold) -> None:
         self.lanes = lanes
@@ -45,15 +45,15 @@ class Between:
         reader = log.reader(topic, self._positions)
         try:
             while True:
-                whole = all(at >= bounds[p].end for p, at in self._positions.items())
+                whole = all(at >= bounds[p].end or p in reader.unread for p, at in self._positions.items())
                 left_s = deadline - clock.elapsed_s()
                 if whole and (left_s <= 0 or self.joined):
                     return
-                self._poll(reader, clock, min(POLL_S, left_s) if whole else POLL_S)
+                self._poll(reader, topic, clock, min(POLL_S, left_s) if whole else POLL_S)
         finally:
             reader.close()
 
-    def _poll(self, reader: Reader, clock: Clock, wait_s: float) -> None:
+    def _poll(self, reader: Reader, topic: str, clock: Clock, wait_s: float) -> None:
         began = clock.elapsed_s()
         try:
             slices = reader.poll(wait_s)
@@ -63,6 +63,8 @@ class Between:
                 self._positions[p] = bounds[p].start
                 reader.seek(p, bounds[p].start)
             return
+        for stuck in reader.unread.values():
+            self.bad = self.bad or str(UnreadableError(topic, *stuck))
         for found in slices:
             self._put(found.records)
             self._positions[found.partition] = found.upto

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from event_log.cell import decode_cell, decode_lane, lane_of
 from event_log.chain import Chain
-from event_log.errors import CellConflictError, CodecError
-from event_log.log import Log, read_range
+from event_log.errors import CellConflictError, CodecError, UnreadableError
+from event_log.log import Log, Unread, read_range
 from event_log.names import TopicNames
 from views.beyond import Cut
 from views.view import View
@@ -20,8 +20,12 @@ def read_chains(
     """Partition -> a chain for each view, of everything in the delta topic from `starts` to its end now."""
     lanes = {lane_of(view, topic_id, p): view for view in views for p in starts}
     chains = {lane: Chain() for lane in lanes}
+
+    def unread(stuck: Unread) -> None:
+        logger.error("%s", UnreadableError(names.deltas, *stuck))  # as for a hole, see below
+
     ends = {p: bounds.end for p, bounds in log.bounds(names.deltas).items() if p in starts}
-    for found in read_range(log, names.deltas, {p: starts[p] for p in ends}, ends):
+    for found in read_range(log, names.deltas, {p: starts[p] for p in ends}, ends, unread):
         for record in found.records:
             try:
                 lane = decode_lane(record.key)

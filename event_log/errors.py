@@ -137,7 +137,7 @@ class CodecMissingError(LogError):
     def __init__(self, codec: str, package: str, wrong: str) -> None:
         super().__init__(
             f"Batches in the codec {codec} could not be read, which needs the package {package}: {wrong}.",
-            "Install `slackwater` again, with all that it depends on.",
+            f"Install {package}, or `slackwater` again with all that it depends on.",
         )
         self.codec = codec
         self.package = package

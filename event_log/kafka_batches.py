@@ -5,37 +5,63 @@ with a trade. Here one loop reads a batch of the format that brokers have sent s
 (https://kafka.apache.org/documentation/#record). Everything else stays with kafka-python: the connection, the fetch,
 checksums, decompression, transactions, positions, and batches of older formats.
 
-One thing differs on purpose: a header's name that is not UTF-8 is shown with `\\xff` for the bytes that do not decode.
-The protocol says that names are UTF-8 and brokers do not check it; kafka-python raises at every poll, so one record of
-a foreign writer would stop every reader of its partition for good.
+Two things differ on purpose. A batch that cannot be read (a damaged one, or one in a codec whose package is missing)
+ends its partition there, and the caller is told: kafka-python raises out of the poll of all partitions, for good. And a
+header's name that is not UTF-8 is shown with `\\xff` for the bytes that do not decode. The protocol says that names are
+UTF-8 and brokers do not check it; kafka-python raises at every poll, so one record of a foreign writer would stop every
+reader of its partition for good.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
+from kafka.structs import TopicPartition
 
+from event_log.compression import CODECS
 from event_log.log import Record
+
+Stopped = Callable[[TopicPartition, int, str], None]
 
 _CURRENT = 2
 _LOG_APPEND_TIME = 1
 
 
-def read_batches_of(consumer: Any) -> None:
-    """Let `consumer` give `Record`; of batches of an older format it gives kafka-python's own records."""
-    consumer._fetcher.PartitionRecords = _PartitionRecords
+def read_batches_of(consumer: Any, stopped: Stopped) -> None:
+    """Let `consumer` give `Record`; of batches of an older format it gives kafka-python's own records.
+
+    `stopped` is called in a poll, with a partition, the offset from which on it cannot be read, and why. The position
+    stays there; whoever is told pauses the partition, or it is fetched again at once.
+    """
+
+    def make(*arguments: Any, **more: Any) -> _PartitionRecords:
+        return _PartitionRecords(stopped, *arguments, **more)
+
+    consumer._fetcher.PartitionRecords = make
 
 
 class _PartitionRecords(Fetcher.PartitionRecords):
+    def __init__(self, stopped: Stopped, *arguments: Any, **more: Any) -> None:
+        self._stopped = stopped
+        super().__init__(*arguments, **more)
+
     def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
+        try:
+            yield from self._unpack(tp, records, *deserializers)
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises of bytes that are not its own
+            told = error.args[0] if isinstance(error, KafkaError) and error.args else repr(error)
+            self._stopped(tp, self.next_fetch_offset, str(told).rstrip("."))
+            self.drain()
+
+    def _unpack(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
         batch = records.next_batch()
         while batch is not None:
             if batch.magic != _CURRENT:
                 yield from super()._unpack_records(tp, _Rest(batch, records), *deserializers)
                 return
             if self.check_crcs and not batch.validate_crc():
-                raise CorruptRecordError(f"The batch of {tp} at offset {batch.base_offset} failed its checksum.")
+                raise CorruptRecordError(f"the batch at offset {batch.base_offset} fails its checksum")
             self.leader_epoch = batch.leader_epoch
             if self._holds_records(batch):
                 for record in records_of(batch):
@@ -75,7 +101,7 @@ def records_of(batch: Any) -> list[Record]:
     Raises:
         CorruptRecordError: its bytes are no records.
     """
-    iter(batch)  # decompresses
+    _decompress(batch)
     data, at = bytes(batch._buffer), batch._pos
     base, first_ms, count = batch.base_offset, batch.first_timestamp, batch.records_count
     append_ms = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
@@ -118,8 +144,21 @@ def records_of(batch: Any) -> list[Record]:
         if at != len(data):
             raise ValueError(f"{len(data) - at} bytes follow the last record")
     except (ValueError, IndexError) as error:
-        raise CorruptRecordError(f"The batch at offset {base} cannot be read: {error}.") from error
+        raise CorruptRecordError(f"the batch at offset {base} holds no records: {error}") from error
     return found
+
+
+def _decompress(batch: Any) -> None:
+    codec = CODECS.get(batch.compression_type)
+    try:
+        iter(batch)
+    except UnsupportedCodecError as error:
+        needs = f"whose package {codec.package} is missing" if codec else "that nobody knows"
+        name = codec.name if codec else batch.compression_type
+        raise CorruptRecordError(f"the batch at offset {batch.base_offset} is in the codec {name}, {needs}") from error
+    except Exception as error:
+        name = codec.name if codec else batch.compression_type
+        raise CorruptRecordError(f"the batch at offset {batch.base_offset} is no {name}: {error!r}") from error
 
 
 def _headers(data: bytes, at: int) -> tuple[list[tuple[str, bytes]], int]:

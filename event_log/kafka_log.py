@@ -24,6 +24,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 from kafka.partitioner.default import murmur2
+from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from event_log.compression import check_codecs
@@ -40,7 +41,7 @@ from event_log.errors import (
 from event_log.kafka_batches import read_batches_of
 from event_log.kafka_client import client_arguments
 from event_log.kafka_greeting import Greeting, greet, listens
-from event_log.log import Bounds, Headers, Identity, Record, Slice
+from event_log.log import Bounds, Headers, Identity, Record, Slice, Unread
 from slackwater.kafka_security import PLAIN_TEXT, KafkaSecurity
 
 GATHER_BYTES = 64 * 1024
@@ -64,6 +65,9 @@ OVERHEAD_BYTES = 1024
 
 RETRY_MS = 10
 """Between two tries of a reader, and between a new client's first two looks at the cluster, which are no failure."""
+
+UNREAD_S = 5.0
+"""Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
 
 
 class _Reach:
@@ -251,7 +255,9 @@ class KafkaReader:
     """See `Reader`. A position moves over control records and gaps; the slice covers them."""
 
     def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float, reach: _Reach) -> None:
-        read_batches_of(consumer)
+        read_batches_of(consumer, self._stopped)
+        self._unread: dict[int, Unread] = {}
+        self._paused_s: dict[TopicPartition, float] = {}
         self._reach = reach
         self._gather_s = gather_s
         self._found_s = time.monotonic()
@@ -264,6 +270,7 @@ class KafkaReader:
 
     def poll(self, timeout_s: float) -> list[Slice]:
         """See `Reader.poll`."""
+        self._try_again()
         try:
             with self._reach.meant():
                 found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
@@ -279,7 +286,27 @@ class KafkaReader:
                 records = [_record(one) for one in found.get(partition, ())]
                 slices.append(Slice(partition.partition, start, upto, records))
                 self._partitions[partition] = upto
+                stuck = self._unread.get(partition.partition)
+                if stuck is not None and stuck.offset < upto:
+                    del self._unread[partition.partition]
         return slices
+
+    @property
+    def unread(self) -> Mapping[int, Unread]:
+        """See `Reader.unread`."""
+        return self._unread
+
+    def _stopped(self, at: TopicPartition, offset: int, reason: str) -> None:
+        """A partition stands before a batch that cannot be read: the others go on, it is tried again after a while."""
+        self._unread[at.partition] = Unread(at.partition, offset, reason)
+        self._paused_s[at] = time.monotonic() + UNREAD_S
+        self._consumer.pause(at)
+
+    def _try_again(self) -> None:
+        now = time.monotonic()
+        for at in [at for at, until_s in self._paused_s.items() if until_s <= now]:
+            del self._paused_s[at]
+            self._consumer.resume(at)
 
     def _gather(self, found: bool) -> None:
         """Let the next requests gather records while some come, and wait for the first one else."""
@@ -297,6 +324,9 @@ class KafkaReader:
         at = TopicPartition(self._topic, partition)
         self._consumer.seek(at, offset)
         self._partitions[at] = offset
+        self._unread.pop(partition, None)
+        if self._paused_s.pop(at, None) is not None:
+            self._consumer.resume(at)
 
     def bounds(self) -> dict[int, Bounds]:
         """See `Reader.bounds`."""
@@ -436,5 +466,18 @@ def _record(found: Any) -> Record:
 
 
 def _bounds(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:
-    starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-    return {at.partition: Bounds(starts[at], ends[at]) for at in partitions}
+    starts = consumer.beginning_offsets(partitions)
+    highs = _high_watermarks(consumer, partitions)  # before the ends: what comes in between is not hidden
+    ends = consumer.end_offsets(partitions)
+    return {at.partition: Bounds(starts[at], ends[at], max(0, highs[at] - ends[at])) for at in partitions}
+
+
+def _high_watermarks(consumer: Any, partitions: list[TopicPartition]) -> Any:
+    """Where the log ends for one that reads uncommitted records, too. kafka-python asks as its consumer reads."""
+    fetcher = consumer._fetcher
+    committed = fetcher._isolation_level
+    fetcher._isolation_level = IsolationLevel.READ_UNCOMMITTED
+    try:
+        return consumer.end_offsets(partitions)
+    finally:
+        fetcher._isolation_level = committed

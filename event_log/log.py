@@ -4,12 +4,15 @@ Offsets are half-open everywhere: [start, upto). Times of records are the log's 
 Not here: Kafka (`event_log.kafka_log`), the bytes' meaning (`event_log.decode`, `event_log.delta`).
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from event_log.errors import LogUnreachableError, PositionLostError
+from event_log.errors import HiddenRecordsError, LogUnreachableError, PositionLostError, UnreadableError
 
 Headers = Sequence[tuple[str, bytes]]
+
+HIDDEN_POLLS = 10
+"""Polls of a second that may find nothing but what an open transaction hides, before a range is given up."""
 
 
 class Record(NamedTuple):
@@ -32,10 +35,28 @@ class Slice(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The retained offsets of a partition."""
+    """The retained offsets of a partition: [start, end) can be read.
+
+    An open transaction hides what lies behind its first record, also what others append: `hidden` offsets from `end`
+    on. `end` is Kafka's last stable offset, `high` its high watermark.
+    """
 
     start: int
     end: int
+    hidden: int = 0
+
+    @property
+    def high(self) -> int:
+        """Where the log ends, what is hidden included."""
+        return self.end + self.hidden
+
+
+class Unread(NamedTuple):
+    """A partition that cannot be read from `offset` on, and why: its next batch is damaged, or in a missing codec."""
+
+    partition: int
+    offset: int
+    reason: str
 
 
 class Ack(Protocol):
@@ -62,7 +83,15 @@ class Writer(Protocol):
 
 
 class Reader(Protocol):
-    """Reads some partitions of one topic, in order, from given positions on. Not thread safe."""
+    """Reads some partitions of one topic, in order, from given positions on. Not thread safe.
+
+    A partition whose next batch cannot be read does not stop the others: it is in `unread` until it was read, and is
+    tried again by `poll` after a while.
+    """
+
+    @property
+    def unread(self) -> Mapping[int, Unread]:
+        """The partitions that stand before a batch that cannot be read. Grows and shrinks by `poll` and `seek`."""
 
     def poll(self, timeout_s: float) -> list[Slice]:
         """What is there now, a slice for each partition whose position moved; waits up to `timeout_s` for the first.
@@ -138,26 +167,33 @@ class Log(Protocol):
 
 
 def read_range(
-    log: Log, topic: str, starts: Mapping[int, int], uptos: Mapping[int, int]
+    log: Log,
+    topic: str,
+    starts: Mapping[int, int],
+    uptos: Mapping[int, int],
+    unread: Callable[[Unread], None] | None = None,
 ) -> Generator[Slice, None, None]:
     """Every slice of [starts[p], uptos[p]), each cut at uptos[p]; returns when all are read.
 
+    `unread` is told of a partition that cannot be read, and the others are read all the same; without it that raises.
+
     Raises:
         PositionLostError: the log does not hold a range.
+        UnreadableError: a batch of it cannot be read.
+        HiddenRecordsError: a transaction that stays open hides some of it.
     """
     todo = {p: start for p, start in starts.items() if start < uptos[p]}
     if not todo:
         return
-    reader = log.reader(topic, todo)
+    reader, assigned, idle = log.reader(topic, todo), len(todo), 0
     try:
         while todo:
-            slices = reader.poll(1.0)
-            if not slices:
-                _still_there(reader, topic, todo, uptos)
-            for found in slices:
+            idle += 1
+            for found in reader.poll(1.0):
                 upto = uptos[found.partition]
                 if found.partition not in todo or found.start >= upto:
                     continue
+                idle = 0
                 records = found.records
                 if found.upto > upto:
                     records = [record for record in records if record.offset < upto]
@@ -165,16 +201,31 @@ def read_range(
                 todo[found.partition] = found.upto
                 if found.upto >= upto:
                     del todo[found.partition]
+            for stuck in [one for p, one in reader.unread.items() if p in todo]:
+                if unread is None:
+                    raise UnreadableError(topic, *stuck)
+                unread(stuck)
+                del todo[stuck.partition]
+            if idle and todo:
+                _still_there(reader, topic, todo, uptos, idle > HIDDEN_POLLS)
+            if idle > 1 and assigned > len(todo):  # what goes on in the others would end each wait at once
+                reader.close()
+                reader, assigned, idle = log.reader(topic, todo), len(todo), 0
     finally:
         reader.close()
 
 
-def _still_there(reader: Reader, topic: str, todo: Mapping[int, int], uptos: Mapping[int, int]) -> None:
-    """Whether what is still to be read will come: a log that lost its tail meanwhile would be waited for in vain."""
+def _still_there(
+    reader: Reader, topic: str, todo: Mapping[int, int], uptos: Mapping[int, int], impatient: bool
+) -> None:
+    """Look whether what is still to be read will come: it could be waited for in vain."""
     try:
-        ends = {p: found.end for p, found in reader.bounds().items()}
+        bounds = reader.bounds()
     except LogUnreachableError:
         return  # it is waited for
-    lost = {p: at for p, at in todo.items() if ends[p] < uptos[p]}
+    lost = {p: at for p, at in todo.items() if bounds[p].high < uptos[p]}
     if lost:
         raise PositionLostError(topic, lost)
+    hidden = [p for p in todo if bounds[p].end < uptos[p]]
+    if hidden and impatient:
+        raise HiddenRecordsError(topic, hidden[0], bounds[hidden[0]].end, bounds[hidden[0]].hidden)

@@ -5,21 +5,36 @@ simulation and in `slackwater lesson`. One thread, nothing durable, every append
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from event_log.errors import DeletionRefusedError, PositionLostError, TopicMissingError
 from event_log.kafka_log import KafkaLog
-from event_log.log import Bounds, Headers, Identity, Record, Slice
+from event_log.log import Bounds, Headers, Identity, Record, Slice, Unread
 
 
 @dataclass
 class Partition:
-    """Records by offset; `end` counts offsets that hold no record, too."""
+    """Records by offset; `end` counts offsets that hold no record, too.
+
+    `unstable` is the first offset of an open transaction, and `broken` that of a batch that cannot be read, with why.
+    """
 
     start: int = 0
     end: int = 0
     records: dict[int, Record] = field(default_factory=dict)
+    unstable: int | None = None
+    broken: tuple[int, str] | None = None
+
+    @property
+    def stable(self) -> int:
+        """The last stable offset: what lies below can be read."""
+        return self.end if self.unstable is None else self.unstable
+
+    @property
+    def readable(self) -> int:
+        """Where a reader comes to."""
+        return self.stable if self.broken is None else min(self.stable, self.broken[0])
 
 
 class MemoryLog:
@@ -49,7 +64,7 @@ class MemoryLog:
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
         """See `Log.bounds`."""
-        return {p: Bounds(part.start, part.end) for p, part in enumerate(self._known(topic))}
+        return {p: Bounds(part.start, part.stable, part.end - part.stable) for p, part in enumerate(self._known(topic))}
 
     def reader(
         self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
@@ -89,11 +104,28 @@ class MemoryLog:
         """Offsets that hold no record, as transactions leave them."""
         self._known(topic)[partition].end += offsets
 
+    def open_transaction(self, topic: str, partition: int) -> None:
+        """A foreign writer's transaction begins at the log's end: what is appended from now on is hidden."""
+        part = self._known(topic)[partition]
+        part.unstable = part.end
+
+    def end_transaction(self, topic: str, partition: int, aborted: Collection[int] = ()) -> None:
+        """It commits, or aborts its own records, those at `aborted`; its marker takes one offset."""
+        part = self._known(topic)[partition]
+        part.records = {at: record for at, record in part.records.items() if at not in aborted}
+        part.end += 1
+        part.unstable = None
+
+    def damage(self, topic: str, partition: int, offset: int | None, reason: str = "damaged") -> None:
+        """From `offset` on nothing can be read; None mends it."""
+        self._known(topic)[partition].broken = None if offset is None else (offset, reason)
+
     def truncate(self, topic: str, partition: int, end: int) -> None:
         """Lose the tail."""
         part = self._known(topic)[partition]
         part.records = {at: record for at, record in part.records.items() if at < end}
         part.end = end
+        part.unstable = None if part.unstable is None or part.unstable >= end else part.unstable
 
     def delete_below(self, topic: str, partition: int, start: int) -> None:
         """Kafka's DeleteRecords."""
@@ -164,6 +196,12 @@ class MemoryReader:
         self._positions = dict(starts)
         self._group = group
 
+    @property
+    def unread(self) -> Mapping[int, Unread]:
+        parts = self._log.topics[self._topic]
+        broken = {p: parts[p].broken for p in self._positions}
+        return {p: Unread(p, *of) for p, of in broken.items() if of is not None and self._positions[p] >= of[0]}
+
     def poll(self, timeout_s: float) -> list[Slice]:
         del timeout_s
         found = []
@@ -171,7 +209,7 @@ class MemoryReader:
             part = self._log.topics[self._topic][p]
             if not part.start <= at <= part.end:
                 raise PositionLostError(self._topic, {p: at})
-            upto = part.end if self.limit is None else min(part.end, at + self.limit)
+            upto = part.readable if self.limit is None else min(part.readable, at + self.limit)
             if upto > at:
                 found.append(Slice(p, at, upto, [part.records[i] for i in range(at, upto) if i in part.records]))
                 self._positions[p] = upto

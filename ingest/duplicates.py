@@ -147,7 +147,7 @@ class DuplicateFilter:
         starts = {p: cut.get(p, there.start) for p, there in bounds.items()}
         for p, start in starts.items():
             if not bounds[p].start <= start <= bounds[p].end:
-                raise LogGapError(self._topic, p, start, *bounds[p])
+                raise LogGapError(self._topic, p, start, bounds[p].start, bounds[p].end)
         uptos = {p: there.end for p, there in bounds.items()}
         for piece in read_range(self._log, self._topic, starts, uptos):
             self.known.learn(decode(piece.records).table)

@@ -12,7 +12,7 @@ from threading import Lock
 
 from event_log.cell import Cell, decode_cell, decode_lane
 from event_log.errors import CodecError, PositionLostError
-from event_log.log import Bounds, Log, Reader, Record
+from event_log.log import Bounds, Log, Reader, Record, Unread
 from serving.hot import HotStore
 from serving.latency import Delivered, Latency
 
@@ -61,6 +61,12 @@ class Feed:
     def behind(self) -> int:
         """Deltas between the positions and where the topic ended at the start."""
         return sum(max(0, end - self._positions.get(p, 0)) for p, end in (self._goal or {}).items())
+
+    @property
+    def unreadable(self) -> dict[int, Unread]:
+        """The delta partitions that cannot be read on."""
+        reader = self._reader
+        return {} if reader is None else dict(reader.unread)
 
     @property
     def partitions(self) -> set[int]:

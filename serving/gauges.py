@@ -3,7 +3,7 @@
 Not here: what is counted as it happens (`serving.metrics`, `serving.latency`). docs/metrics.md says what each means.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -68,6 +68,30 @@ class ServiceGauges(Collector):
                 lag.add_metric([name, str(partition)], service.watch.lag({partition: at}))
         yield applied
         yield lag
+        yield from self._log()
+
+    def _log(self) -> Iterator[Metric]:
+        service, now = self._service, self._service.clock.elapsed_s()
+        facts = service.watch.log_watch.facts
+        if facts is None:
+            return
+        bounds, hidden = facts.bounds, facts.hidden
+        looks: tuple[tuple[str, str, Callable[[int], float]], ...] = (
+            ("stable_offset", "What can be read ends here.", lambda p: bounds[p].end),
+            ("high_watermark_offset", "The log ends here.", lambda p: bounds[p].high),
+            ("hidden_records", "Records that an open transaction hides.", lambda p: bounds[p].hidden),
+            (
+                "stable_age_seconds",
+                "How long the stable offset has stood below the high watermark.",
+                lambda p: now - hidden[p].since_s if p in hidden else 0.0,
+            ),
+            ("unreadable", "1 if a batch cannot be read.", lambda p: int(p in service.probe.unread)),
+        )
+        for name, text, of in looks:
+            gauge = GaugeMetricFamily(f"slackwater_log_{name}", text, labels=["partition"])
+            for p in sorted(bounds):
+                gauge.add_metric([str(p)], of(p))
+            yield gauge
 
     def _batch(self, snapshot: Snapshot) -> Iterator[Metric]:
         service, manifest = self._service, snapshot.manifest

@@ -87,6 +87,8 @@ class Layers:
         facts = watch.log_watch.facts
         if facts is None:
             return Layer("degraded", "The log was not read yet.")
+        if reasons := self._service.probe.reasons():
+            return Layer("degraded", " ".join(reasons))
         records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
         return Layer("up", f"{records:,} records kept.")
 
@@ -99,11 +101,12 @@ class Layers:
         if not service.feed.caught_up:
             return Layer("degraded", f"{service.feed.behind:,} deltas are still to be read.")
         applied = service.hot.furthest()
-        lag = service.watch.lag(applied)
+        hidden = service.probe.hidden_records()
+        lag = max(0, service.watch.lag(applied) - hidden)
         silent_s = service.clock.elapsed_s() - self._heard_s
         waits = lag == 0 and all(at % GRID == 0 for at in applied.values())  # no cell is open: nothing is to be said
         if silent_s < SILENT_S or waits:
-            return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
+            return _heard(lag, hidden)
         if lag:
             return Layer("down", f"It is not heard; {lag:,} records of the log are not applied.", self._heard_us)
         return Layer("degraded", "It is not heard; nothing is missing yet.", self._heard_us)
@@ -129,3 +132,10 @@ class Layers:
     def _serving(self) -> Layer:
         found = self._service.readiness()
         return Layer("up", "Ready.") if found.ready else Layer("degraded", " ".join(found.reasons))
+
+
+def _heard(lag: int, hidden: int) -> Layer:
+    if not hidden:
+        return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
+    told = f"{lag:,} to apply." if lag else "Everything that can be read is applied."
+    return Layer("degraded", f"{told} An open transaction hides {hidden:,} records.")

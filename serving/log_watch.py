@@ -6,8 +6,9 @@ delta topic.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import NamedTuple
 
 from event_log.clock import Clock
 from event_log.errors import LogError, TopicMissingError
@@ -22,12 +23,21 @@ UNSEEN_S = 3.0
 ID_EVERY_S = 5.0
 
 
+class Hidden(NamedTuple):
+    """Records that an open transaction hides from `offset` on. `since_s` is when that was first seen, elapsed time."""
+
+    offset: int
+    records: int
+    since_s: float
+
+
 @dataclass(frozen=True)
 class LogFacts:
-    """The log as it was at one look."""
+    """The log as it was at one look. `hidden` has the partitions whose stable offset is below their high watermark."""
 
     topic_id: str
     bounds: Mapping[int, Bounds]
+    hidden: Mapping[int, Hidden] = field(default_factory=dict)
 
     @property
     def starts(self) -> dict[int, int]:
@@ -118,8 +128,7 @@ class LogWatch:
         except Exception:
             self.close()
             raise
-        self.facts = LogFacts(self.facts.topic_id, bounds)
-        return self.facts
+        return self._found(self.facts.topic_id, bounds, now_s)
 
     def _ask_whole(self, now_s: float) -> LogFacts:
         if self._watch is None:
@@ -133,5 +142,14 @@ class LogWatch:
         else:
             bounds = self._reader.bounds()
         self._id_at = now_s
-        self.facts = LogFacts(identity.topic_id, bounds)
+        return self._found(identity.topic_id, bounds, now_s)
+
+    def _found(self, topic_id: str, bounds: Mapping[int, Bounds], now_s: float) -> LogFacts:
+        known = self.facts.hidden if self.facts is not None and self.facts.topic_id == topic_id else {}
+        hidden = {}
+        for p, at in bounds.items():
+            if at.hidden:
+                since_s = known[p].since_s if p in known and known[p].offset == at.end else now_s
+                hidden[p] = Hidden(at.end, at.hidden, since_s)
+        self.facts = LogFacts(topic_id, bounds, hidden)
         return self.facts

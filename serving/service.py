@@ -20,6 +20,7 @@ from serving.guard.limits import Limits
 from serving.hot import HotStore
 from serving.latency import Latency
 from serving.layers import Layers
+from serving.log_probe import LogProbe
 from serving.log_watch import LogWatch
 from serving.metrics import Metrics
 from serving.observed import ObservedOptions
@@ -109,6 +110,7 @@ class Service:
         self.watch = VersionsWatch(
             log, self.log_watch, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
+        self.probe = LogProbe(log, self.watch, self.hot, self.feed, names.deltas, self.clock)
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
@@ -134,6 +136,7 @@ class Service:
         self.log_watch.pulse()
         self.proofs.step()
         self.feed.step()
+        self.probe.step()
         self.layers.step()
 
     def start(self) -> None:
@@ -143,6 +146,7 @@ class Service:
             Steps("slackwater-log", self.log_watch.pulse, self.options.watch_every_s),
             Steps("slackwater-proofs", self.proofs.step, self.options.watch_every_s),
             Steps("slackwater-layers", self.layers.step, self.options.watch_every_s),
+            Steps("slackwater-log-probe", self.probe.step, self.options.watch_every_s),
             Steps("slackwater-scrub", self.scrub.step, self.options.watch_every_s),
             Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
         ]
@@ -186,6 +190,7 @@ class Service:
             reasons.append(unseen if error is None or error in reasons else f"{unseen} {error}")
         if not self.feed.caught_up:
             reasons.append(f"The delta topic is not read yet: {self.feed.behind} deltas to go.")
+        reasons += self.probe.reasons()
         if self.proofs.alarm:
             reasons.append(self.proofs.alarm)
         reasons += [thread.error for thread in self._threads if thread.error]

@@ -117,10 +117,10 @@ class VersionsWatch:
         return self._kept.get(key)
 
     def lag(self, applied: Mapping[int, int]) -> int:
-        """Records between what is applied and the log's end at the last look."""
+        """Records between what is applied and the log's high watermark at the last look, hidden ones among them."""
         facts = self.log_watch.facts
         bounds = facts.bounds if facts else {}
-        return sum(max(0, bounds[p].end - at) for p, at in applied.items() if p in bounds)
+        return sum(max(0, bounds[p].high - at) for p, at in applied.items() if p in bounds)
 
     def _look(self, now: float) -> LogFacts | None:
         self._looked_at = now

@@ -27,6 +27,7 @@ class Figures(Collector):
         self._counts = dict.fromkeys(_NAMES, 0)
         self._positions: dict[int, int] = {}
         self._lags: dict[int, int] = {}
+        self._unread: dict[int, bool] = {}
 
     def count(self, name: str, more: int = 1) -> None:
         """Add to a counter."""
@@ -48,6 +49,11 @@ class Figures(Collector):
         with self._lock:
             self._lags.update(lags)
 
+    def unread(self, unread: Mapping[int, bool]) -> None:
+        """Say of each partition whether its next batch cannot be read."""
+        with self._lock:
+            self._unread.update(unread)
+
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are looked up when asked for."""
         return []
@@ -57,11 +63,15 @@ class Figures(Collector):
         for name, count in self.counts().items():
             yield CounterMetricFamily(f"slackwater_speed_{name}", _NAMES[name], count)
         with self._lock:
-            positions, lags = dict(self._positions), dict(self._lags)
+            positions, lags, unread = dict(self._positions), dict(self._lags), dict(self._unread)
         position = GaugeMetricFamily("slackwater_speed_position_offset", "Read up to here.", labels=["partition"])
         for partition, upto in sorted(positions.items()):
             position.add_metric([str(partition)], upto)
         yield position
+        stuck = GaugeMetricFamily("slackwater_speed_unreadable", "1 if it cannot be read on.", labels=["partition"])
+        for partition, is_stuck in sorted(unread.items()):
+            stuck.add_metric([str(partition)], int(is_stuck))
+        yield stuck
         text = "Records of the event log not read, at the last look at its end."
         lag = GaugeMetricFamily("slackwater_speed_lag_records", text, labels=["partition"])
         for partition, records in sorted(lags.items()):

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from event_log.clock import Clock
-from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError
-from event_log.log import Bounds, Log
+from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
+from event_log.log import Bounds, Log, Unread
 from event_log.names import TopicNames
 from pipeline.segment import Block, Segment, Slot
 from slackwater.faults import reach
@@ -36,6 +36,8 @@ IDENTITY_S = 5.0
 
 class Worker:
     """Reads `partitions` of the views' source topic. A reader that leaves one lying for `stall_s` is made again.
+
+    A partition whose next batch cannot be read waits for it, is said so once, and stops none of the others.
 
     Raises:
         PositionLostError: the log's tail was lost below what was read.
@@ -70,8 +72,10 @@ class Worker:
                 self._reset(p, bounds[p].start)
         logger.info("begins at %s", self._positions)
         self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
+        FIGURES.unread(dict.fromkeys(self._positions, False))
         self._watch = log.watch(self._topic)
         self._watchdog = Watchdog(stall_s)
+        self._unread: dict[int, Unread] = {}
         self._beat = self._identified = clock.elapsed_s()
         self.half_done = False
 
@@ -102,11 +106,12 @@ class Worker:
             self._positions[found.partition] = found.upto
             FIGURES.read_to(found.partition, found.upto)
             yield from self._open(found.partition)
+        self._look_at_unread()
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
             bounds = self._reader.bounds()
-            FIGURES.lags({p: found.end - self._positions[p] for p, found in bounds.items()})
+            FIGURES.lags({p: found.high - self._positions[p] for p, found in bounds.items()})
             yield from self._again(bounds)
             self._guard(bounds, now)
         if now - self._identified >= IDENTITY_S:
@@ -124,14 +129,29 @@ class Worker:
             yield self._segment(partition, piece)
 
     def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
-        for p, (_, end) in bounds.items():
+        for p, found in bounds.items():
+            end = found.end
             if end < self._positions[p]:
                 raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {end}")
-            if end == self._positions[p]:
+            if end == self._positions[p] or p in self._unread:
                 yield from self._open(p)
 
+    def _look_at_unread(self) -> None:
+        """Say once which partitions cannot be read, and when one can again. The others go on."""
+        unread = dict(self._reader.unread)
+        if unread == self._unread:
+            return
+        for p, stuck in unread.items():
+            if self._unread.get(p) != stuck:
+                logger.error("%s", UnreadableError(self._topic, *stuck))
+        for p in self._unread.keys() - unread.keys():
+            logger.info("%s[%d] can be read again", self._topic, p)
+        self._unread = unread
+        FIGURES.unread({p: p in unread for p in self._positions})
+
     def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
-        late = self._watchdog.look(self._positions, bounds, now_s)
+        reading = {p: at for p, at in self._positions.items() if p not in self._unread}
+        late = self._watchdog.look(reading, bounds, now_s)
         if late:
             stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
             logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)

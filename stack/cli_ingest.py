@@ -116,7 +116,7 @@ def list_topics(context: Context, as_json: bool) -> None:
     names, log = context.names, context.log
     missing = missing_topics(log, names)
     found = {
-        name: {"id": log.topic_id(name), "bounds": {p: list(b) for p, b in log.bounds(name).items()}}
+        name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
         for name in (names.trades, names.deltas, names.dead_letters)
         if name not in missing
     }

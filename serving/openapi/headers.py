@@ -33,7 +33,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Slackwater-Cut": _header("The same.", _OFFSETS),
     "Slackwater-Definition": _header("The same.", _TEXT),
     "Slackwater-Lag-Records": _header(
-        "Records of the asked partitions beyond `applied`; outside the ETag; not with as_of.",
+        "Records of the asked partitions between `applied` and the high watermark; outside the ETag; not with as_of.",
         {"type": "integer", "minimum": 0},
     ),
     "Slackwater-Layer": _header("The same as for `Slackwater-Applied`.", {"enum": ["merged", "batch", "speed"]}),

@@ -83,7 +83,7 @@ class Cut:
             p = arrival.trade.partition
             self._partitions[arrival.trade.instrument] = p
             self._arrived[p] += 1
-        for p, (_, end) in self._log.bounds(NAMES.trades).items():
+        for p, (_, end, _) in self._log.bounds(NAMES.trades).items():
             self._ends[p].append(end)
             self._counts[p].append(self._arrived[p])
 

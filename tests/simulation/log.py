@@ -249,7 +249,7 @@ class SimReader(MemoryReader):
         found = []
         for p, at in self._positions.items():
             most = random.choice(self._sim.sizes)
-            upto = min(parts[p].end, at + most)
+            upto = min(parts[p].readable, at + most)
             if upto > at:
                 records = parts[p].records
                 found.append(Slice(p, at, upto, [records[i] for i in range(at, upto) if i in records]))

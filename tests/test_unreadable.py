@@ -1,0 +1,333 @@
+"""A partition whose next batch cannot be read waits alone: the others go on, and everybody who is asked says so.
+
+partition 0    a b [snappy c d] e        read to 2; `unread` says 2 and why; nothing behind it is seen
+partition 1    x y z                     read to its end all the same
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+from kafka.errors import UnsupportedCodecError
+from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from prometheus_client import generate_latest
+
+from batch_layer.between import Between
+from event_log import kafka_log
+from event_log.compression import CODECS
+from event_log.errors import UnreadableError
+from event_log.kafka_log import KafkaReader
+from event_log.log import Reader, Slice, Unread, read_range
+from event_log.memory_log import MemoryLog
+from event_log.names import TopicNames
+from serving.log_probe import STANDS_S
+from slackwater.exposition import process_registry
+from speed_layer.figures import FIGURES
+from tests.beam_world import World, kafka_world, settle, speed_running
+from tests.hand import HandClock
+from tests.serving_world import NAMES as SERVED
+from tests.serving_world import World as ServingWorld
+from tests.speed_in_memory import Speed
+
+
+@pytest.fixture
+def world(broker: str, tmp_path: Path) -> Iterator[World]:
+    with kafka_world(broker, tmp_path / "home") as found:
+        yield found
+
+
+def foreign(world: World, broker: str, codec: str, partition: int, count: int) -> list[int]:
+    """Append trades in one batch of `codec`, as a foreign writer may; their offsets."""
+    producer: Any = KafkaProducer(bootstrap_servers=broker, compression_type=codec, linger_ms=200)
+    with closing(producer):
+        sent = [
+            producer.send(world.names.trades, world.line("BTCUSDT", bad=False), partition=partition)
+            for _ in range(count)
+        ]
+        producer.flush()
+        return [one.get(timeout=30).offset for one in sent]
+
+
+def taken(reader: Reader, until: Callable[[], bool]) -> list[Slice]:
+    """Everything that is polled until `until` holds."""
+    found: list[Slice] = []
+
+    def polled() -> bool:
+        found.extend(reader.poll(0.1))
+        return until()
+
+    settle(polled)
+    return found
+
+
+@pytest.fixture
+def no_snappy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
+    """Takes the package of snappy away from readers that exist, and gives it back."""
+
+    had = DefaultRecordBatch._assert_has_codec
+
+    def refuse(batch: Any, codec: int) -> None:
+        if codec == DefaultRecordBatch.CODEC_SNAPPY:
+            raise UnsupportedCodecError("Libraries for snappy compression codec not found")
+        had(batch, codec)
+
+    def missing(gone: bool) -> None:
+        monkeypatch.setattr(DefaultRecordBatch, "_assert_has_codec", refuse if gone else had)
+
+    monkeypatch.setattr(kafka_log, "UNREAD_S", 0.3)
+    yield missing
+
+
+# -------------------------------------------------------------------------------------------------------------- the log
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("codec", [codec.name for codec in CODECS.values()])
+def test_batches_of_every_codec_are_read(world: World, broker: str, codec: str) -> None:
+    offsets = foreign(world, broker, codec, 1, 20)
+    assert offsets == list(range(20))
+    found = [record for _, record in world.records(world.names.trades)]
+    assert [record.offset for record in found] == offsets and all(record.value for record in found)
+
+
+@pytest.mark.broker
+def test_a_batch_that_cannot_be_read_stops_its_partition_alone_and_is_tried_again(
+    world: World, broker: str, no_snappy: Callable[[bool], None]
+) -> None:
+    world.append(0, b"a").offset()
+    world.append(0, b"b").offset()
+    foreign(world, broker, "snappy", 0, 20)
+    no_snappy(True)
+    with closing(world.log.reader(world.names.trades, {0: 0, 1: 0})) as reader:
+        found = taken(reader, lambda: 0 in reader.unread)
+        assert reader.unread == {
+            0: Unread(0, 2, "the batch at offset 2 is in the codec snappy, whose package python-snappy is missing")
+        }
+        for value in (b"x", b"y"):  # the other partition goes on, through several tries of this one
+            at = world.append(1, value).offset()
+            found += taken(reader, lambda at=at: reader._partitions[_at(reader, 1)] > at)  # type: ignore[misc,attr-defined]
+        assert 0 in reader.unread
+        assert sorted((s.partition, r.value) for s in found for r in s.records) == [
+            (0, b"a"),
+            (0, b"b"),
+            (1, b"x"),
+            (1, b"y"),
+        ]
+        no_snappy(False)
+        again = taken(reader, lambda: not reader.unread)
+        assert [r.offset for s in again for r in s.records if s.partition == 0] == list(range(2, 22))
+
+
+def _at(reader: Reader, partition: int) -> Any:
+    assert isinstance(reader, KafkaReader)
+    return next(at for at in reader._partitions if at.partition == partition)
+
+
+@pytest.mark.broker
+def test_it_is_not_fetched_again_and_again(
+    world: World, broker: str, no_snappy: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign(world, broker, "snappy", 0, 3)
+    no_snappy(True)
+    monkeypatch.setattr(kafka_log, "UNREAD_S", 3600.0)
+    tries: list[Any] = []
+    with closing(world.log.reader(world.names.trades, {0: 0, 1: 0})) as reader:
+        assert isinstance(reader, KafkaReader)
+        stopped = reader._stopped
+        monkeypatch.setattr(reader, "_stopped", lambda *found: (tries.append(found), stopped(*found)))
+        taken(reader, lambda: 0 in reader.unread)
+        for value in range(5):
+            world.append(1, b"%d" % value).offset()
+            taken(reader, lambda value=value: reader._partitions[_at(reader, 1)] > value)  # type: ignore[misc,attr-defined]
+        assert reader.poll(0.2) == [] and len(reader.unread) == 1
+        reader.seek(0, 3)
+        assert reader.unread == {}
+
+
+def built(codec: int) -> bytearray:
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=codec, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 20,
+    )  # fmt: skip
+    for at in range(9):
+        builder.append(at, 1_000, b"key", b"value" * 20, [])
+    return bytearray(builder.build())
+
+
+@pytest.mark.parametrize("codec", [0, *CODECS])
+@pytest.mark.parametrize("check", [True, False])
+def test_any_damage_is_told_and_raises_nothing(codec: int, check: bool) -> None:
+    import random
+
+    from kafka.record import MemoryRecords
+    from kafka.structs import TopicPartition
+
+    from event_log.kafka_batches import _PartitionRecords
+
+    at, r = TopicPartition("t", 0), random.Random(codec)
+    stopped: list[Any] = []
+    for _ in range(300):
+        whole, torn = built(codec), built(codec)
+        for _ in range(r.randrange(1, 4)):
+            torn[r.randrange(DefaultRecordBatch.HEADER_STRUCT.size, len(torn))] ^= 1 << r.randrange(8)
+        torn[0:8] = (9).to_bytes(8, "big")
+        stopped.clear()
+        records = _PartitionRecords(
+            lambda *found: stopped.append(found), 0, at, MemoryRecords(bytes(whole + torn)), check_crcs=check
+        )
+        values = [one.offset for one in records.take()]
+        assert values[:9] == list(range(9))
+        if stopped or check:
+            ((where, offset, reason),) = stopped
+            assert (where, offset, values) == (at, 9, list(range(9)))
+            assert "batch at offset 9" in reason
+            assert not records  # nothing of it is left that a next poll would stumble over
+
+
+def test_a_range_ends_in_an_error_that_says_where_or_tells_and_reads_the_others() -> None:
+    log = MemoryLog()
+    log.create("t", 2)
+    for value in (b"a", b"b", b"c"):
+        log.append("t", 0, None, value)
+        log.append("t", 1, None, value)
+    log.damage("t", 0, 1, "no codec")
+    with pytest.raises(UnreadableError, match=r"^t\[0\] cannot be read from offset 1 on: no codec\. "):
+        list(read_range(log, "t", {0: 0, 1: 0}, {0: 3, 1: 3}))
+    told: list[Unread] = []
+    found = list(read_range(log, "t", {0: 0, 1: 0}, {0: 3, 1: 3}, told.append))
+    assert told == [Unread(0, 1, "no codec")]
+    assert [(s.partition, s.start, s.upto) for s in found] == [(0, 0, 1), (1, 0, 3)]
+    assert [s.upto for s in read_range(log, "t", {0: 0}, {0: 1})] == [1], "what lies below is read"
+
+
+# ------------------------------------------------------------------------------------------------------ the speed layer
+
+
+@pytest.mark.broker
+def test_the_speed_layer_goes_on_with_the_other_partitions_and_comes_back(
+    world: World, broker: str, no_snappy: Callable[[bool], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.produce(20)
+    no_snappy(True)
+    failed = FIGURES.counts()["pipelines_failed"]
+    with speed_running(world.source(slice_s=0.3)), caplog.at_level(logging.ERROR):
+        settle(world.reached)
+        (at, *_) = foreign(world, broker, "snappy", 0, 20)
+        world.produce(60)  # behind it in partition 0, and in partition 1
+
+        def others() -> bool:
+            applied = world.chain(world.floors())[1]
+            return applied == {0: at, 1: world.ends[1]}
+
+        settle(others)
+        settle(lambda: 'slackwater_speed_unreadable{partition="0"} 1.0' in page())
+        assert FIGURES.counts()["pipelines_failed"] == failed
+        no_snappy(False)
+        settle(world.reached)
+        settle(lambda: 'slackwater_speed_unreadable{partition="0"} 0.0' in page())
+    world.check_chain()
+    said = [r.message for r in caplog.records if "cannot be read" in r.message]
+    assert len(said) == 1 and f"[0] cannot be read from offset {at} on" in said[0]
+
+
+def page() -> str:
+    registry = process_registry()
+    registry.register(FIGURES)
+    return generate_latest(registry).decode()
+
+
+def test_a_delta_partition_that_cannot_be_read_does_not_keep_a_worker_from_beginning(tmp_path: Path) -> None:
+    world = ServingWorld(tmp_path)
+    for symbol in ("AB", "ABC"):
+        for _ in range(3):
+            world.trade(symbol)
+    world.emit()
+    world.log.damage(SERVED.deltas, 0, 0)
+    speed = Speed(world.log, SERVED, world.store, world.views)
+    speed.step()
+    speed.close()
+    deltas = world.log.topics[SERVED.deltas]
+    assert [len(part.records) > 1 for part in deltas] == [True, True], "the cells are made again"
+    world.close()
+
+
+# ------------------------------------------------------------------------------------------------------ the batch layer
+
+
+@pytest.mark.broker
+def test_a_batch_run_ends_in_an_error_that_says_where_and_publishes_nothing(
+    world: World, broker: str, no_snappy: Callable[[bool], None]
+) -> None:
+    world.produce(20)
+    (at, *_) = foreign(world, broker, "snappy", 0, 20)
+    no_snappy(True)
+    with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
+        world.batch()
+    assert world.store.current() is None
+    no_snappy(False)
+    world.check(world.batch(), moved=True)
+
+
+def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:
+    log, names = MemoryLog(), TopicNames("t")
+    log.create(names.deltas, 1)
+    log.append(names.deltas, 0, b"k", b"v")
+    log.damage(names.deltas, 0, 0, "damaged")
+    from batch_layer.joined import Joined
+    from event_log.cell import Lane
+    from views.bars import BARS
+
+    lanes = {Lane("bars", "d", "id", 0): (BARS, Joined(0, 5))}
+    between = Between(lanes, lambda _lane, _rows: None)
+    between.read(log, names.deltas, {}, HandClock(), 1.0)
+    assert between.bad.startswith("t.deltas[0] cannot be read from offset 0 on: damaged.")
+
+
+# ------------------------------------------------------------------------------------------------- who is asked says so
+
+
+def test_the_service_says_which_partition_cannot_be_read_and_why(tmp_path: Path) -> None:
+    world = ServingWorld(tmp_path)
+    for symbol in ("AB", "ABC"):
+        world.trade(symbol)
+    world.emit()
+    world.step()
+    assert world.get("/health/ready").status_code == 200
+    at = world.trade("AB")
+    world.trade("ABC")
+    world.log.damage(SERVED.trades, 0, at, "the codec snappy, whose package is missing")
+    world.emit(upto={0: at, 1: at + 1})
+    world.step()
+    assert world.get("/health/ready").status_code == 200, "a moment without progress says nothing"
+    for _ in range(3):
+        world.step(STANDS_S)
+    ready = world.get("/health/ready")
+    assert ready.status_code == 503
+    reason = f"slackwater.trades[0] cannot be read from offset {at} on: the codec snappy, whose package is missing."
+    assert reason in ready.json()["reasons"]
+    assert ready.json()["layers"]["log"]["text"] == reason
+    metrics = world.get("/metrics").text
+    assert 'slackwater_log_unreadable{partition="0"} 1.0' in metrics
+    assert 'slackwater_log_unreadable{partition="1"} 0.0' in metrics
+    world.log.damage(SERVED.trades, 0, None)
+    world.emit()
+    world.step()
+    assert world.get("/health/ready").status_code == 200
+    world.close()
+
+
+def test_deltas_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
+    world = ServingWorld(tmp_path)
+    world.trade("AB")
+    world.emit()
+    world.log.damage(SERVED.deltas, 0, 0, "damaged")
+    world.step()
+    world.step()
+    ready = world.get("/health/ready")
+    assert ready.status_code == 503
+    assert "slackwater.deltas[0] cannot be read from offset 0 on: damaged." in ready.json()["reasons"]
+    world.close()
