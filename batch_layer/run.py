@@ -27,6 +27,7 @@ from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.restate import Change, restate
 from batch_layer.segments import archive_segments
+from batch_layer.stable import await_stable
 from event_log.clock import Clock
 from event_log.errors import TopicRecreatedError
 from event_log.log import Log
@@ -64,8 +65,9 @@ class BatchRun:
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
-    layer; `forced` publishes even what it refutes. `keep` versions stay at the end; None expires nothing. An
-    `inspector` that is kept from run to run spares those with nothing to do from reading files again.
+    layer, the marks up to `stable_wait_s` for transactions of others to end; `forced` publishes even what is refuted.
+    `keep` versions stay at the end; None expires nothing. An `inspector` that is kept from run to run spares those with
+    nothing to do from reading files again.
     """
 
     log: Log
@@ -79,6 +81,7 @@ class BatchRun:
     compute: Compute = run_pipeline
     new_run_id: Callable[[], str] = new_run_id
     proof_deadline_s: float = 0.0
+    stable_wait_s: float = 10.0
     forced: Forced | None = None
     keep: int | None = None
     inspector: Inspector | None = None
@@ -91,6 +94,8 @@ class BatchRun:
         Raises:
             StreamError: a view is of another stream; nothing was marked.
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
+            HiddenRecordsError: a transaction of a foreign writer stays open; nothing was published.
+            UnreadableError: a batch of the log cannot be read; nothing was published.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
             RestatementError: its closed bars are not the parent's with what came since; nothing was published.
@@ -149,7 +154,8 @@ class BatchRun:
         try:
             with self._step("mark"):
                 check_parent(self.log, topic, parent)
-                start = {p: parent.cut.get(p, bounds.start) for p, bounds in self.log.bounds(topic).items()}
+                bounds = await_stable(self.log, topic, self.clock, self.stable_wait_s)
+                start = {p: parent.cut.get(p, at.start) for p, at in bounds.items()}
                 delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items() if p in start}
                 reach("mark.before")
                 cut = append_marks(writer, topic, start, run_id)
