@@ -9,7 +9,7 @@ from event_log.compression import check_codecs
 from stack.context import Context, pass_context
 from stack.output import console, emit, examples, json_option
 from stack.rest import session
-from stack.verify import Client, Proof
+from stack.verify import WAIT_S, Client, Proof
 from stack.verify import verify as run_verify
 from views.interval import NAMED_INTERVALS, parse_interval
 
@@ -23,6 +23,7 @@ BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "over
 @click.option("--venue", help="Only this venue.")
 @click.option("--symbol", help="Only this symbol.")
 @click.option("--url", help="The service to ask. Default: the one of the settings.")
+@click.option("--wait", "wait_s", default=WAIT_S, show_default=True, type=click.FloatRange(0), metavar="SECONDS")
 @json_option
 @pass_context
 def verify(
@@ -31,11 +32,13 @@ def verify(
     venue: str | None,
     symbol: str | None,
     url: str | None,
+    wait_s: float,
     as_json: bool,
 ) -> None:
     """Recompute every bar with an independent oracle and compare it with what the service answers.
 
-    Exit code 0 if all bars are equal; 1, and the first differences, if any is not.
+    Exit code 0 if all bars are equal and stand on every event that the log held at the start; 1, and the first
+    differences, if any is not. Answers get --wait seconds to come so far.
     """
     check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
@@ -47,6 +50,7 @@ def verify(
             context.store,
             chosen,
             lambda v, s: venue in {None, v} and symbol in {None, s},
+            wait_s,
         )
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:
@@ -67,6 +71,7 @@ def proof_facts(proof: Proof) -> dict[str, Any]:
         "seconds": round(proof.seconds, 3),
         "differences": proof.differences,
         "refusals": proof.refusals,
+        "beyond": proof.beyond,
     }
 
 
@@ -82,6 +87,8 @@ def show_proof(proof: Proof) -> None:
         console.print("  There was nothing to compare.")
     for refusal in proof.refusals:
         console.print(f"  refused: {refusal}", markup=False)
+    for missing in proof.beyond:
+        console.print(f"  not in any answer: {missing}", markup=False)
     for difference in proof.differences:
         console.print(
             "  {instrument} {interval} start {start}: {field} is {served}, the oracle has {expected} "

@@ -15,11 +15,13 @@ import httpx
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from event_log.errors import UnreadableError
 from event_log.log import Log, read_range
 from event_log.mark import mark_of
 from event_log.names import TopicNames
 from stack.errors import ServiceError
 from stack.oracle import Oracle
+from stack.standing import Standing, Wanted
 from versions.manifest import ArchiveFile
 from versions.store import VersionStore
 from views.answers import decimal_text
@@ -28,6 +30,11 @@ from views.interval import NAMED_INTERVALS, Interval
 
 EVER = "1970-01-01"
 PAGE = 10_000
+
+WAIT_S = 10.0
+"""How long answers may take to stand on what the log holds; the speed layer takes milliseconds."""
+
+AGAIN_S = 0.5
 FIRST_DIFFERENCES = 10
 
 
@@ -48,7 +55,11 @@ class Answer:
 
 @dataclass
 class Proof:
-    """What was compared. It holds if something was, nothing differs, and nothing was refused."""
+    """What was compared.
+
+    It holds if something was, nothing differs, nothing was refused, and nothing is `beyond`: what the log holds that no
+    answer stands on.
+    """
 
     answers: int = 0
     bars: int = 0
@@ -61,11 +72,12 @@ class Proof:
     intervals: set[str] = field(default_factory=set)
     differences: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
-        """Whether every bar is equal."""
-        return self.bars > 0 and self.differ == 0 and not self.refusals
+        """Whether every bar is equal, and all events are in them."""
+        return self.bars > 0 and self.differ == 0 and not self.refusals and not self.beyond
 
 
 class Client:
@@ -122,11 +134,28 @@ def verify(
     names: TopicNames,
     store: VersionStore,
     intervals: Sequence[Interval] = NAMED_INTERVALS,
-    wanted: Callable[[str, str], bool] = lambda _venue, _symbol: True,
+    wanted: Wanted = lambda _venue, _symbol: True,
+    wait_s: float = WAIT_S,
 ) -> Proof:
-    """Ask for every bar of the wanted instruments at `intervals`, and compare."""
-    proof = Proof()
+    """Ask for every bar of the wanted instruments at `intervals`, and compare.
+
+    Answers that do not stand on all that the log held when this began are asked for again, for up to `wait_s` seconds.
+    """
     began = time.monotonic()
+    standing = Standing(log, names.trades, wanted)
+    while True:
+        proof = Proof()
+        answers = _ask(client, intervals, wanted, proof)
+        proof.beyond = standing.beyond(_least(answers))
+        if not proof.beyond or time.monotonic() - began >= wait_s:
+            break
+        time.sleep(AGAIN_S)
+    compare(answers, log, names, store, proof)
+    proof.seconds = time.monotonic() - began
+    return proof
+
+
+def _ask(client: Client, intervals: Sequence[Interval], wanted: Wanted, proof: Proof) -> list[Answer]:
     answers = []
     for instrument in client.instruments():
         venue, symbol = instrument["venue"], instrument["symbol"]
@@ -135,9 +164,15 @@ def verify(
                 answer, refusals = client.answer(venue, symbol, interval)
                 answers.append(answer)
                 proof.refusals += refusals
-    compare(answers, log, names, store, proof)
-    proof.seconds = time.monotonic() - began
-    return proof
+    return answers
+
+
+def _least(answers: Iterable[Answer]) -> dict[int, int]:
+    """Partition -> how far its answers stand, the one that stands on least."""
+    found: dict[int, int] = {}
+    for answer in answers:
+        found[answer.partition] = min(answer.applied, found.get(answer.partition, answer.applied))
+    return found
 
 
 def compare(
@@ -170,10 +205,14 @@ def compare(
             oracle.event(*event)
         waiting = sorted(group, key=lambda answer: answer.applied)
         newest = waiting[-1].version
-        for offset, apply in _records(log, names, store, partition, waiting[-1].applied, newest, oracle):
-            while waiting and waiting[0].applied <= offset:
-                _compare(waiting.pop(0), oracle, proof)
-            apply()
+        try:
+            for offset, apply in _records(log, names, store, partition, waiting[-1].applied, newest, oracle):
+                while waiting and waiting[0].applied <= offset:
+                    _compare(waiting.pop(0), oracle, proof)
+                apply()
+        except UnreadableError as error:
+            proof.refusals.append(f"{len(waiting)} answers were not compared: {error.fact}")
+            continue
         for answer in waiting:
             _compare(answer, oracle, proof)
         proof.trades += oracle.events

@@ -107,8 +107,11 @@ class House:
             if to_the_end:
                 ends = self.world.ends
                 until(lambda: self.at_the_end(client, ends))
-            proof = verify(client, self.world.log, self.world.names, self.world.store, PUBLISHED_INTERVALS[:2])
-        assert proof.holds, (proof.differences, proof.refusals)
+            log, names, store = self.world.log, self.world.names, self.world.store
+            proof = verify(client, log, names, store, PUBLISHED_INTERVALS[:2], wait_s=10.0 if to_the_end else 0.0)
+        if not to_the_end:
+            proof.beyond.clear()
+        assert proof.holds, (proof.differences, proof.refusals, proof.beyond)
         return proof
 
 

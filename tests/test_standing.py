@@ -1,0 +1,118 @@
+"""`slackwater verify` fails where the log holds events that no answer stands on, whatever keeps them from it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from event_log.mark import MARK_HEADER
+from stack import verify as verify_module
+from stack.cli_measure import proof_facts
+from stack.verify import Client, Proof, verify
+from tests.serving_world import NAMES, World
+from views.interval import parse_interval
+
+
+class Asked:
+    """The service of a world as `Client` asks it; `before` is called before each list of instruments."""
+
+    def __init__(self, world: World, before: Callable[[], None] = lambda: None) -> None:
+        self._world = world
+        self._before = before
+
+    def get(self, path: str, params: dict[str, str]) -> httpx.Response:
+        if path == "/v1/instruments":
+            self._before()
+        return self._world.get(f"{path}?{urlencode(params)}")
+
+
+def proof(world: World, before: Callable[[], None] = lambda: None, wait_s: float = 0.0, symbol: str = "") -> Proof:
+    client = Client("http://test", http=Asked(world, before))  # type: ignore[arg-type]
+    intervals = [parse_interval("1m")]
+    return verify(client, world.log, NAMES, world.store, intervals, lambda _, s: not symbol or s == symbol, wait_s)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A trade of AB in partition 0 and of ABC in 1, both answered."""
+    world = World(tmp_path, partitions=3)
+    for partition, symbol in enumerate(("AB", "ABC")):
+        world.trade(symbol, partition=partition)
+    world.emit()
+    world.step()
+    yield world
+    world.close()
+
+
+def test_it_holds_where_every_event_is_in_an_answer_and_what_follows_is_none(world: World) -> None:
+    assert proof(world).holds
+    world.log.append(NAMES.trades, 0, None, b"", [(MARK_HEADER, b"run")])
+    world.log.append(NAMES.trades, 1, None, b"nonsense")
+    world.log.append(NAMES.trades, 2, None, b"")
+    found = proof(world)
+    assert found.holds and found.beyond == []
+
+
+def test_events_that_no_answer_stands_on_are_a_failure(world: World) -> None:
+    world.trade("AB", partition=0)
+    world.trade("AC", partition=0)
+    found = proof(world)
+    assert not found.holds and found.differ == 0
+    assert found.beyond == [
+        "slackwater.trades[0] holds 2 events in [1, 3) of x:AB, x:AC: no answer stands on them.",
+    ]
+    assert proof_facts(found)["holds"] is False and proof_facts(found)["beyond"] == found.beyond
+
+
+def test_so_are_those_of_a_partition_that_no_answer_knows(world: World) -> None:
+    for symbol in ("A", "B", "C", "D", "E"):
+        world.trade(symbol, partition=2)
+    assert proof(world).beyond == [
+        "slackwater.trades[2] holds 5 events in [0, 5) of x:A, x:B, x:C and 2 more: no answer knows the partition.",
+    ]
+
+
+def test_and_those_that_cannot_be_read_or_are_hidden(world: World) -> None:
+    world.log.damage(NAMES.trades, 0, world.trade("AB", partition=0), "the codec snappy is missing")
+    world.log.open_transaction(NAMES.trades, 1)
+    world.trade("ABC", partition=1)
+    found = proof(world)
+    assert not found.holds
+    assert found.beyond == [
+        "slackwater.trades[0] cannot be read from offset 1 on: the codec snappy is missing.",
+        "An open transaction of a foreign writer hides 1 records of slackwater.trades[1] from offset 1 on.",
+    ]
+
+
+def test_what_an_answer_stands_on_and_the_oracle_cannot_read_is_not_compared_and_said(world: World) -> None:
+    world.log.damage(NAMES.trades, 0, 0, "damaged")
+    found = proof(world)
+    assert not found.holds and found.differ == 0
+    assert found.refusals == [
+        "1 answers were not compared: slackwater.trades[0] cannot be read from offset 0 on: damaged."
+    ]
+    assert found.instruments == {"x:ABC"}
+
+
+def test_answers_that_come_in_time_are_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_module, "AGAIN_S", 0.0)
+    world.trade("AB", partition=0)
+    asked = 0
+
+    def before() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            world.emit()
+            world.step()
+
+    assert proof(world, before, wait_s=60.0).holds
+    assert asked == 3
+
+
+def test_events_of_instruments_that_are_not_asked_for_are_no_failure(world: World) -> None:
+    world.trade("AC", partition=0)
+    assert proof(world, symbol="AB").holds
+    assert not proof(world, symbol="AC").holds
