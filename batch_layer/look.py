@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from event_log.log import Log, read_range
+from event_log.log import Bounds, Log, read_range
 from event_log.mark import mark_of
 from versions.errors import DamagedFileError
 from versions.inspector import Inspector
@@ -49,15 +49,21 @@ def waits(log: Log, topic: str, parent: Manifest, views: tuple[View, ...], inspe
             return f"Version {parent.version} holds other definitions."
         if added := sorted(set(bounds) - set(parent.cut)):
             return f"Partitions {added} are new."
-    starts = {p: max(parent.cut.get(p, 0), found.start) for p, found in bounds.items()}
-    found = _first_record(log, topic, starts, {p: found.end for p, found in bounds.items()})
-    if found is not None:
-        return f"The log holds a record at offset {found[1]} of partition {found[0]}."
+    if new := _new(log, topic, parent, bounds):
+        return new
     try:
         inspector.check([*parent.dataset, *(entry.file for entry in parent.views)])
     except DamagedFileError as error:
         return str(error)
     return ""
+
+
+def _new(log: Log, topic: str, parent: Manifest, bounds: Mapping[int, Bounds]) -> str:
+    if hidden := sorted(p for p, found in bounds.items() if found.hidden):
+        return f"An open transaction hides records of partitions {hidden}."  # a run waits for its end, or says so
+    starts = {p: max(parent.cut.get(p, 0), found.start) for p, found in bounds.items()}
+    first = _first_record(log, topic, starts, {p: found.end for p, found in bounds.items()})
+    return "" if first is None else f"The log holds a record at offset {first[1]} of partition {first[0]}."
 
 
 def _first_record(log: Log, topic: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> tuple[int, int] | None:

@@ -204,6 +204,18 @@ def test_marks_that_a_transaction_hid_meanwhile_are_not_waited_for_without_end(
     assert world.store.current() is None
 
 
+def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:
+    world = memory_world(tmp_path)
+    assert isinstance(world.log, MemoryLog)
+    world.log.open_transaction("t.trades", 1)
+    world.log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
+    run = BatchRun(world.log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    with pytest.raises(HiddenRecordsError):
+        run.run_if_new()
+    world.log.end_transaction("t.trades", 1)
+    assert run.run_if_new().version == 1
+
+
 @pytest.mark.broker
 def test_the_program_ends_with_the_code_that_means_later(world: World, broker: str) -> None:
     world.produce(5)
