@@ -14,7 +14,7 @@ from typing import NamedTuple
 from serving.ends import Ends
 from serving.hot import HotStore
 from serving.snapshot import Snapshot
-from versions.instruments import Instruments, behind
+from versions.instruments import Instrument, Instruments, behind
 from views.view import View
 
 Name = tuple[str, str]
@@ -69,24 +69,28 @@ class Wanted:
     @property
     def picks(self) -> bool:
         """Whether some in the range may not be wanted."""
-        return bool(self.symbols or self.prefix or self.words or self.active_since is not None)
+        return self.by_name or self.active_since is not None
+
+    @property
+    def by_name(self) -> bool:
+        """Whether some names in the range may not be wanted."""
+        return bool(self.symbols or self.prefix or self.words)
 
     def names(self, found: Iterable[Name]) -> list[Name]:
         """Those that are wanted."""
-        if not (self.symbols or self.prefix or self.words):
-            return list(found)
-        return [name for name in found if self._fits(*name)]
+        return [name for name in found if self.fits(*name)] if self.by_name else list(found)
+
+    def fits(self, venue: str, symbol: str) -> bool:
+        """Whether a name in the range is wanted."""
+        if (self.symbols and symbol not in self.symbols) or not symbol.startswith(self.prefix):
+            return False
+        text = f"{symbol} {venue}".lower() if self.words else ""
+        return all(word in text for word in self.words)
 
     def place(self, place: Place, span: tuple[int, int]) -> bool:
         """Whether a place of a name that is wanted is wanted."""
         is_late = self.active_since is None or span[1] >= self.active_since
         return is_late and (self.after is None or place > self.after)
-
-    def _fits(self, venue: str, symbol: str) -> bool:
-        if (self.symbols and symbol not in self.symbols) or not symbol.startswith(self.prefix):
-            return False
-        text = f"{symbol} {venue}".lower() if self.words else ""
-        return all(word in text for word in self.words)
 
 
 def listed(
@@ -97,14 +101,14 @@ def listed(
     portion = PORTION if most is None or wanted.picks else min(PORTION, most)
     found: Spans = {}
     while most is None or len(found) < most:
-        known, known_to = _of_version(snapshot.batch.instruments, low, high, portion)
+        known, known_to = _of_version(snapshot.batch.instruments, wanted, low, high, portion)
         there, there_to = _of_chains(hot, view, low, high, portion) if ends else ({}, high)
         upto = min(known_to, there_to)
-        spans = {place: span for place, span in known.items() if place[:2] < upto}
-        spans = _within(wanted, spans)
-        names = [name for name in there if name < upto]
-        _add_chains(spans, {name: there[name] for name in wanted.names(names)}, ends)
-        found |= {place: spans[place] for place in sorted(spans) if wanted.place(place, spans[place])}
+        spans = known if upto == known_to else {place: span for place, span in known.items() if place[:2] < upto}
+        names = wanted.names(name for name in there if name < upto)
+        _add_chains(spans, {name: there[name] for name in names}, ends)
+        here = [place for place, span in spans.items() if wanted.place(place, span)]
+        found |= {place: spans[place] for place in sorted(here)}
         if upto == high:
             break
         low = upto
@@ -119,15 +123,17 @@ def newest(of: Spans) -> dict[Name, int]:
     return found
 
 
-def _of_version(known: Instruments, low: Name, high: Name, portion: int) -> tuple[Spans, Name]:
-    """A portion of a version's places in [low, high), and the name up to which it is whole."""
+def _of_version(known: Instruments, wanted: Wanted, low: Name, high: Name, portion: int) -> tuple[Spans, Name]:
+    """A portion of a version's places in [low, high) that may be wanted, and the name up to which it is whole."""
     first, last = known.place(*low), known.place(*high)
     upto = high
     if last - first > portion:
         cut = known[first + portion]
         upto = cut.venue, behind(cut.symbol)
         last = known.place(*upto)
-    entries = known.entries(first, last)
+    entries: Iterable[Instrument] = known.entries(first, last)
+    if wanted.by_name:
+        entries = [each for each in entries if wanted.fits(each.venue, each.symbol)]
     return {Place(e.venue, e.symbol, e.partition): (e.first_start, e.last_start) for e in entries}, upto
 
 
@@ -140,11 +146,6 @@ def _of_chains(
         return found, high
     venue, symbol = next(reversed(found))
     return found, (venue, behind(symbol))
-
-
-def _within(wanted: Wanted, spans: Spans) -> Spans:
-    names = set(wanted.names({place[:2] for place in spans}))
-    return {place: span for place, span in spans.items() if place[:2] in names}
 
 
 def _add_chains(spans: Spans, names: Mapping[Name, frozenset[int]], ends: Mapping[int, Ends]) -> None:

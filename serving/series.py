@@ -70,11 +70,15 @@ class Series:
 
     def newest(self, count: int) -> int | None:
         """The newest start that one of the first `count` cells gave."""
+        if self._parts[-1][1] < count:
+            return self._starts[-1]
         pairs = zip(reversed(self._starts), reversed(self._parts), strict=True)
         return next((start for start, of in pairs if of[1] < count), None)
 
     def oldest(self, count: int) -> int | None:
         """The oldest start that one of the first `count` cells gave."""
+        if self._parts[0][1] < count:
+            return self._starts[0]
         pairs = zip(self._starts, self._parts, strict=True)
         return next((start for start, of in pairs if of[1] < count), None)
 
