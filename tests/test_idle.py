@@ -20,11 +20,11 @@ from event_log.clock import SystemClock
 from event_log.mark import MARK_HEADER
 from event_log.memory_log import MemoryLog, Partition
 from stack.cli import main
-from tests.beam_world import World, memory_world
+from tests.beam_world import World, kafka_world, memory_world
 from tests.serving_world import NAMES
 from tests.serving_world import World as Served
 from tests.test_definitions import SWAPPED, TAPE
-from versions.handoff import write_handoff
+from versions.handoff import latest_proof, write_handoff
 from versions.idle import last_idle_us, note_idle
 from versions.inspector import Inspector
 from versions.manifest import Manifest
@@ -157,6 +157,32 @@ def test_an_idle_run_tries_open_proofs_again_and_refuses_a_version_that_is_refut
     write_handoff(world.store, 1, first.run_id, Proof("different", "a test"))
     with pytest.raises(ParentRefutedError):
         run(world).run_if_new()
+
+
+def test_an_idle_run_completes_the_proof_of_what_was_unproven(tmp_path: Path) -> None:
+    world = Served(tmp_path)
+    world.trade()
+    first = BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run_if_new()
+    assert isinstance(first, Manifest)
+    assert first.proof.outcome == "unproven"
+    world.emit()
+    assert BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run_if_new() == Idle(1)
+    assert latest_proof(world.store, first).outcome == "equal"
+    world.close()
+
+
+@pytest.mark.broker
+def test_on_a_real_broker_an_idle_run_reads_no_more_than_the_marks(broker: str, tmp_path: Path) -> None:
+    with kafka_world(broker, tmp_path / "home") as world:
+        assert run(world).run_if_new() == Idle(0)
+        world.produce(300)
+        assert version(run(world).run_if_new()) == 1
+        ends = world.ends
+        for _ in range(3):
+            assert run(world).run_if_new() == Idle(1)
+        assert world.ends == ends
+        world.append(0, b"junk").offset()
+        assert version(run(world).run_if_new()) == 2
 
 
 def test_an_idle_run_still_sees_that_the_log_lost_its_tail(world: World) -> None:
