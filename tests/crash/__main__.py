@@ -43,7 +43,7 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
             until(up.ready, SETTLE_S)
             ended = time.monotonic()
             until(lambda: any(moment > ended + 1 for moment in reader.level), SETTLE_S)
-            until(lambda: up.moment("batch", " published: ", ended) is not None, SETTLE_S)
+            until(lambda: up.run_ended(ended) is not None, SETTLE_S)
         finally:
             reader.stop()
             feeder.stop()

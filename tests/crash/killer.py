@@ -59,6 +59,6 @@ def _back(name: str, at: float, up: Up, reader: Reader) -> float | None:
     if name == "speed":
         return up.moment("speed", "begins at", at)
     if name == "batch":
-        return up.moment("batch", " published: ", at)
+        return up.run_ended(at)
     seen = reader.ready if name == "serving" else reader.log_seen
     return next((moment for moment in seen if moment > at + 0.2), None)

@@ -80,6 +80,11 @@ class Up:
         """When a service first said `text` after a moment."""
         return next((at for at, who, line in list(self.said) if at > after_s and who == name and text in line), None)
 
+    def run_ended(self, after_s: float) -> float | None:
+        """When a batch run first ended well after a moment: it published, or nothing was new."""
+        ends = [self.moment("batch", text, after_s) for text in (" published: ", "nothing is new")]
+        return min((at for at in ends if at is not None), default=None)
+
     def stop(self) -> None:
         """SIGTERM: it stops its services and the broker."""
         self._process.terminate()
