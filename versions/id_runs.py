@@ -52,10 +52,14 @@ class IdRuns:
         symbols = events.column("symbol").combine_chunks().dictionary_encode()
         code = venues.indices.to_numpy().astype(np.int64) * len(symbols.dictionary) + symbols.indices.to_numpy()
         ids = events.column("trade_id").to_numpy()
-        for value in np.unique(code):
-            venue, symbol = divmod(int(value), len(symbols.dictionary))
+        # One look at each event, however many instruments there are; what fits 16 bits is sorted by radix.
+        there, number = np.unique(code, return_inverse=True)
+        order = np.argsort(number.astype(np.uint16) if len(there) < 1 << 16 else number, kind="stable")
+        ends = np.cumsum(np.bincount(number))
+        for value, start, end in zip(there.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+            venue, symbol = divmod(value, len(symbols.dictionary))
             instrument = (venues.dictionary[venue].as_py(), symbols.dictionary[symbol].as_py())
-            for first, last in zip(*_runs(ids[code == value]), strict=True):
+            for first, last in zip(*_runs(ids[order[start:end]]), strict=True):
                 self.add(instrument, first, last)
 
     def table(self) -> pa.Table:
@@ -90,7 +94,9 @@ def read_runs(names: Iterable[str | Path], into: IdRuns | None = None) -> IdRuns
 
 
 def _runs(ids: Any) -> tuple[list[int], list[int]]:
-    if len(ids) > 1 and not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all else
+    if len(ids) == 1:
+        return ids.tolist(), ids.tolist()
+    if not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all else
         ids = np.unique(ids)
     breaks = np.flatnonzero(np.diff(ids) != 1)
     return ids[np.r_[0, breaks + 1]].tolist(), ids[np.r_[breaks, len(ids) - 1]].tolist()
