@@ -40,7 +40,10 @@ FIRST_DIFFERENCES = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the service, its pages joined."""
+    """One answer of the service, its pages joined.
+
+    An instrument lies in one partition, unless a foreign writer chose others: `others` are these, with what is applied.
+    """
 
     venue: str
     symbol: str
@@ -51,6 +54,12 @@ class Answer:
     bars: list[dict[str, Any]]
     start: int | None = None
     end: int | None = None
+    others: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """(partition, applied) of each partition that it stands on."""
+        return (self.partition, self.applied), *self.others
 
 
 @dataclass
@@ -118,8 +127,9 @@ class Client:
             page = self.get("/v1/bars", **query, start=EVER, limit=PAGE, cursor=page["next"])
             bars += page["bars"]
         refusal = [f"{venue}:{symbol}: {about['refusal']}"] if about.get("refusal") else []
-        ((partition, applied),) = about["applied"].items()
-        return Answer(venue, symbol, interval, about["version"], int(partition), applied, bars), refusal
+        (partition, applied), *others = sorted((int(p), at) for p, at in about["applied"].items())
+        answer = Answer(venue, symbol, interval, about["version"], partition, applied, bars, others=tuple(others))
+        return answer, refusal
 
     def __enter__(self) -> "Client":
         return self
@@ -171,7 +181,8 @@ def _least(answers: Iterable[Answer]) -> dict[int, int]:
     """Partition -> how far its answers stand, the one that stands on least."""
     found: dict[int, int] = {}
     for answer in answers:
-        found[answer.partition] = min(answer.applied, found.get(answer.partition, answer.applied))
+        for partition, applied in answer.ends:
+            found[partition] = min(applied, found.get(partition, applied))
     return found
 
 
@@ -191,13 +202,20 @@ def compare(
         RetiredVersionError: an answer stands on a version that was retired, and there is no `archives`.
     """
     groups: dict[tuple[int, tuple[ArchiveFile, ...]], list[Answer]] = defaultdict(list)
+    spread: dict[tuple[tuple[tuple[int, int], ...], tuple[ArchiveFile, ...]], list[Answer]] = defaultdict(list)
     for answer in answers:
         if archives is not None:
             archive = archives[answer.version]
         else:
             archive = store.manifest(answer.version).archive if answer.version else ()
-        imported = tuple(f for f in archive if f.start is None and f.partition == answer.partition)
-        groups[answer.partition, imported].append(answer)
+        held = {p for p, _ in answer.ends}
+        imported = tuple(f for f in archive if f.start is None and f.partition in held)
+        if answer.others:
+            spread[answer.ends, imported].append(answer)
+        else:
+            groups[answer.partition, imported].append(answer)
+    for (ends, imported), group in spread.items():
+        _compare_over(ends, imported, group, log, names, store, proof)
     for (partition, imported), group in groups.items():
         intervals = sorted({answer.interval.us for answer in group})
         oracle = Oracle(intervals)
@@ -216,6 +234,32 @@ def compare(
         for answer in waiting:
             _compare(answer, oracle, proof)
         proof.trades += oracle.events
+
+
+def _compare_over(
+    ends: Iterable[tuple[int, int]],
+    imported: Iterable[ArchiveFile],
+    group: Sequence[Answer],
+    log: Log,
+    names: TopicNames,
+    store: VersionStore,
+    proof: Proof,
+) -> None:
+    """Compare answers that stand on several partitions, with an oracle that has seen each up to its end."""
+    oracle = Oracle(sorted({answer.interval.us for answer in group}))
+    for event in _archived(store, imported):
+        oracle.event(*event)
+    newest = max(answer.version for answer in group)
+    try:
+        for partition, applied in ends:
+            for _, apply in _records(log, names, store, partition, applied, newest, oracle):
+                apply()
+    except UnreadableError as error:
+        proof.refusals.append(f"{len(group)} answers were not compared: {error.fact}")
+        return
+    for answer in group:
+        _compare(answer, oracle, proof)
+    proof.trades += oracle.events
 
 
 def _records(

@@ -96,6 +96,19 @@ def test_what_an_answer_stands_on_and_the_oracle_cannot_read_is_not_compared_and
     assert found.instruments == {"x:ABC"}
 
 
+def test_an_instrument_in_two_partitions_is_compared_over_both(world: World) -> None:
+    for at_s, partition in ((0.0, 2), (61.0, 0), (90.0, 2)):  # the writer is a foreign one
+        world.trade("AB", at_s=at_s, partition=partition)
+    world.emit()
+    world.step()
+    found = proof(world)
+    assert found.holds and found.instruments == {"x:AB", "x:ABC"}, (found.differences, found.beyond)
+    world.trade("AB", partition=2)
+    assert proof(world).beyond == [
+        "slackwater.trades[2] holds 1 events in [2, 3) of x:AB: no answer stands on them.",
+    ]
+
+
 def test_answers_that_come_in_time_are_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_module, "AGAIN_S", 0.0)
     world.trade("AB", partition=0)
