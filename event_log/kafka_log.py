@@ -20,8 +20,10 @@ from kafka.errors import (
     LogTruncationError,
     OffsetOutOfRangeError,
     PolicyViolationError,
+    SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
 )
 from kafka.partitioner.default import murmur2
 from kafka.protocol.consumer import IsolationLevel
@@ -98,8 +100,13 @@ class _Reach:
             yield
         except AuthorizationError as error:
             raise AccessRefusedError(self._servers, self._security.named, _refused(error)) from error
-        except (KafkaConnectionError, KafkaTimeoutError) as error:
-            greet(self._servers, self._security)  # a client that is not let in any more says only that time is over
+        except (
+            KafkaConnectionError,
+            KafkaTimeoutError,
+            SaslAuthenticationFailedError,
+            UnsupportedSaslMechanismError,
+        ) as error:
+            greet(self._servers, self._security)  # a client that is not let in any more may say only that time is over
             raise LogUnreachableError(self._servers, error) from error
 
 

@@ -25,10 +25,15 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
-from kafka.errors import TransactionalIdAuthorizationFailedError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    TransactionalIdAuthorizationFailedError,
+)
 
 from event_log.acls import PROCESSES, allowed
-from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError
+from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError, LogUnreachableError
 from event_log.kafka_client import client_arguments
 from event_log.kafka_log import KafkaLog
 from event_log.names import SPEED_GROUP, TopicNames
@@ -270,6 +275,22 @@ def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureB
         assert "does not accept the user 'serve'" in service.layers.facts()["log"]["text"]
     finally:
         service.stop()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KafkaTimeoutError(), KafkaConnectionError(), SaslAuthenticationFailedError()],
+    ids=lambda e: type(e).__name__,
+)
+def test_an_open_client_that_is_not_let_in_any_more_says_why(secured: SecureBroker, error: Exception) -> None:
+    """As after a restart of the broker: its client says one of these."""
+    right = secured.environ("serve")
+    wrong = changed(right, KAFKA_SASL_PASSWORD_FILE="", KAFKA_SASL_PASSWORD="wrong")
+    with pytest.raises(LogRefusedError, match="does not accept the user 'serve'"), log_of(wrong)._reach.meant():
+        raise error
+    with pytest.raises(LogUnreachableError) as caught, log_of(right)._reach.meant():
+        raise error
+    assert caught.value.retriable, "it is let in now, so another try may do"
 
 
 @pytest.mark.parametrize("words", [("speed", "run"), ("batch", "run")], ids=" ".join)
