@@ -1,13 +1,13 @@
 """Why a partition of the log stands still for the service: it cannot be read on, or a transaction hides the rest.
 
     applied 7 7 7 7 of 9    for STANDS_S   -> read it from 7 on: a batch that cannot be read is found by its reader
-    stable offset 9 of 12   for STANDS_S   -> an open transaction hides 3 records
+    stable offset 9 of 12   for STANDS_S   -> an open transaction hides 3 records; the same of the delta topic
 
 The speed layer meets such a batch first, in a process of its own that may run elsewhere; so the service looks for
 itself, and only where nothing moves. Not here: what readiness makes of it (`serving.service`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from event_log.clock import Clock
 from event_log.errors import HiddenRecordsError, LogError, UnreadableError
@@ -31,6 +31,7 @@ class LogProbe:
 
     def __init__(self, log: Log, watch: VersionsWatch, hot: HotStore, feed: Feed, deltas: str, clock: Clock) -> None:
         self.unread: Mapping[int, Unread] = {}
+        self._hidden_deltas: list[str] = []
         self._log = log
         self._watch = watch
         self._hot = hot
@@ -52,9 +53,12 @@ class LogProbe:
         stuck = {p: at for p, (at, since_s) in self._stands.items() if now - since_s >= STANDS_S}
         if self.unread.keys() - stuck.keys():
             self.unread = {p: found for p, found in self.unread.items() if p in stuck}
+        if not stuck:
+            self._hidden_deltas = []
         if stuck and now >= self._next_s:
             self._next_s = now + AGAIN_S
             self.unread = self._read(stuck)
+            self._hidden_deltas = self._hidden(stuck)
 
     def reasons(self) -> list[str]:
         """What cannot be read and what is hidden, each in a sentence."""
@@ -66,7 +70,7 @@ class LogProbe:
             if now - hidden.since_s >= STANDS_S:
                 fact = HiddenRecordsError(topic, p, hidden.offset, hidden.records).fact
                 found.append(f"{fact[:-1]}, for {now - hidden.since_s:.0f} s.")
-        return found
+        return found + self._hidden_deltas
 
     def hidden_records(self) -> int:
         """Records that open transactions hide, as of the last look at the log."""
@@ -86,3 +90,11 @@ class LogProbe:
                 reader.close()
         except LogError:
             return self.unread  # the watch of the log says so
+
+    def _hidden(self, stuck: Iterable[int]) -> list[str]:
+        try:
+            bounds = self._log.bounds(self._deltas)
+        except LogError:
+            return []
+        hidden = [(p, bounds[p]) for p in stuck if p in bounds and bounds[p].hidden]
+        return [HiddenRecordsError(self._deltas, p, at.end, at.hidden).fact for p, at in hidden]

@@ -294,6 +294,26 @@ def test_the_service_counts_its_lag_to_the_high_watermark_and_says_what_hides_it
     world.close()
 
 
+def test_a_transaction_in_the_delta_topic_is_named_where_answers_stand_still(tmp_path: Path) -> None:
+    world = ServingWorld(tmp_path)
+    world.trade("AB")
+    world.emit()
+    world.step()
+    world.log.open_transaction(SERVED.deltas, 0)
+    world.trade("AB")
+    world.emit()
+    for _ in range(3):
+        world.step(STANDS_S)
+    assert world.get("/health/ready").json()["reasons"] == [
+        "An open transaction of a foreign writer hides 1 records of slackwater.deltas[0] from offset 1 on."
+    ]
+    world.log.end_transaction(SERVED.deltas, 0)
+    world.step()
+    world.step()
+    assert world.get("/health/ready").status_code == 200
+    world.close()
+
+
 def test_a_writer_that_commits_again_and_again_is_no_reason(tmp_path: Path) -> None:
     world = ServingWorld(tmp_path)
     world.trade("AB")
