@@ -41,6 +41,7 @@ LONGEST = (
     "test_speed",
     "test_restatements",
     "test_page",
+    "test_secure_broker",
     "test_crash_ingest",
     "test_cli",
     "test_batch_run",

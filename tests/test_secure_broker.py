@@ -94,9 +94,9 @@ def environment(secured: SecureBroker, user: str, home: Path, **more: str) -> di
 
 
 def program(secured: SecureBroker, user: str, home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`slackwater <words>` as a process of `user`; whatever it says, it never says its password."""
+    """`python -m <words>` as a process of `user`; whatever it says, it never says its password."""
     environ = environment(secured, user, home, **more)
-    command = [sys.executable, "-m", "stack", *words]
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert f"{user}-secret" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
@@ -293,7 +293,7 @@ def test_an_open_client_that_is_not_let_in_any_more_says_why(secured: SecureBrok
     assert caught.value.retriable, "it is let in now, so another try may do"
 
 
-@pytest.mark.parametrize("words", [("speed", "run"), ("batch", "run")], ids=" ".join)
+@pytest.mark.parametrize("words", [("stack", "speed", "run"), ("batch_layer",)], ids=" ".join)
 def test_a_process_that_is_not_let_in_ends_with_one_clear_error(
     secured: SecureBroker, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
@@ -414,18 +414,18 @@ def test_the_whole_path_runs_with_each_process_as_its_own_user(secured: SecureBr
     )  # the latter asks for a config
 
     def run(user: str, *words: str) -> subprocess.CompletedProcess[str]:
-        done = program(secured, user, home, *words, SLACKWATER_PORT=port)
+        done = program(secured, user, home, "stack", *words, SLACKWATER_PORT=port)
         assert done.returncode == 0, f"{user} {words}: {done.stdout} {done.stderr}"
         return done
 
     run("operator", "topics", "create")
     assert json.loads(run("ingest", "ingest", str(events), "--json").stdout)["accepted"] == 20
     with ExitStack() as exits:
-        for user, words in (("speed", ("speed", "run")), ("serve", ("serve",))):
+        for user, words in (("speed", ("speed_layer",)), ("serve", ("stack", "serve"))):
             log = exits.enter_context((tmp_path / user).open("wb"))
             environ = environment(secured, user, home, SLACKWATER_PORT=port)
             process = subprocess.Popen(
-                [sys.executable, "-m", "stack", *words], env=environ, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "-m", *words], env=environ, stdout=log, stderr=subprocess.STDOUT
             )
             exits.callback(process.wait, 60)
             exits.callback(process.terminate)
