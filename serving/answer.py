@@ -4,23 +4,24 @@ A bar's bytes depend on its key, start and state alone (but for `closed`), so th
 that did not change since the last request is not finished again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
 
+from serving.encoded import EncodedBars
 from serving.ids import id_names, ids_json
 from serving.look import ID_FIELD, TIME_TYPE
 from views.finished import finished_schema
-from views.merge import State, finisher
+from views.merge import finisher
 from views.rows import Row
 from views.view import View
 
-KEPT_BARS = 65_536
-"""Encoded bars that are kept per view and form of answer."""
+ENCODED = EncodedBars()
+"""Bars that were encoded lately, of all views and forms of answer."""
 
 _CLOSED, _OPEN = b',"closed":true}', b',"closed":false}'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,24 +85,29 @@ def bars_schema(view: View) -> pa.Schema:
 
 
 @cache
-def bar_encoder(view: View, form: Form) -> Callable[[tuple[str, ...], int, State], bytes]:
-    """(key, start, state) -> the bytes of `bar_fields` without the closing brace."""
+def bar_encoder(view: View, form: Form) -> Callable[[Sequence[Row]], list[bytes]]:
+    """Rows -> the bytes of their `bar_fields` without the closing brace."""
 
-    @lru_cache(KEPT_BARS)
-    def encode(key: tuple[str, ...], start: int, state: State) -> bytes:
-        return orjson.dumps(bar_fields(view, form, Row(key, start, state)))[:-1]
+    def encode(row: Row) -> bytes:
+        return orjson.dumps(bar_fields(view, form, row))[:-1]
 
-    return encode
+    return lambda rows: ENCODED.of((view.definition, form), rows, encode)
 
 
 def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], more: list[dict[str, Any]]) -> bytes:
     """A JSON array of bars. `more` holds further fields of each bar; it may be empty."""
     encode = bar_encoder(view, form)
-    starts = [orjson.dumps(bar_fields(view, form, bar))[:-1] if type(bar) is Gap else encode(*bar) for bar in bars]
+    rows = iter(encode([bar for bar in bars if isinstance(bar, Row)]))
+    starts = [next(rows) if isinstance(bar, Row) else _gap(view, form, bar) for bar in bars]
     tails = [_CLOSED if shut else _OPEN for shut in closed]
     if more:
         tails = [tail[:-1] + b"," + orjson.dumps(each)[1:] for tail, each in zip(tails, more, strict=True)]
     return b"[" + b",".join([start + tail for start, tail in zip(starts, tails, strict=True)]) + b"]"
+
+
+def _gap(view: View, form: Form, gap: Gap) -> bytes:
+    found: bytes = orjson.dumps(bar_fields(view, form, gap))[:-1]
+    return found
 
 
 def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:

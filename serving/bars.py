@@ -32,6 +32,7 @@ from serving.query import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_q
 from serving.reply import Asked, asked_headers, lag_header
 from serving.service import Service
 from serving.source import Source
+from views.definitions import names_of
 from views.view import View
 
 LONG_PAGE = 1_000
@@ -46,7 +47,8 @@ class BarsRoute:
         self._views = tuple(view for view in service.views if view.name == name)
         self._grounds = Grounds(service, name)
         self._fills = any(map(fills, self._views))
-        self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes)
+        self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes // len(names_of(service.views)))
+        service.kept.append(self._kept)
         self._exporter = Exporter(service)
 
     async def answer(self, request: Request) -> Response:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.answer import ENCODED
+from serving.hot import KEPT_TIP_BYTES
 from serving.snapshot import Snapshot
 from versions.idle import last_idle_us
 from versions.ledger import Entry
@@ -52,11 +54,27 @@ class ServiceGauges(Collector):
         asked.add_metric(["miss"], service.row_cache.misses)
         yield asked
         yield GaugeMetricFamily("slackwater_row_cache_rows", "Batch rows kept.", service.row_cache.rows)
+        yield from self._caches()
         yield GaugeMetricFamily("slackwater_streams", "Streams that are open.", service.hub.streams)
         ended = CounterMetricFamily("slackwater_streams_ended", "Streams that ended.", labels=["reason"])
         for reason, count in sorted(service.hub.ended.items()):
             ended.add_metric([reason], count)
         yield ended
+
+    def _caches(self) -> Iterator[Metric]:
+        service = self._service
+        held = GaugeMetricFamily("slackwater_cache_bytes", "Memory of what is kept, about.", labels=["cache"])
+        most = GaugeMetricFamily("slackwater_cache_limit_bytes", "The bound on it.", labels=["cache"])
+        for name, size, bound in (
+            ("rows", service.row_cache.bytes, service.row_cache.most_bytes),
+            ("replies", sum(kept.bytes for kept in service.kept), service.options.kept_bytes),
+            ("encoded", ENCODED.size, ENCODED.most_bytes),
+            ("cursors", service.hot.tip_bytes, KEPT_TIP_BYTES),
+        ):
+            held.add_metric([name], size)
+            most.add_metric([name], bound)
+        yield held
+        yield most
 
     def _positions(self) -> Iterator[Metric]:
         service, labels = self._service, ["view", "partition"]

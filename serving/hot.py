@@ -16,6 +16,7 @@ from event_log.errors import CellConflictError
 from serving.directory import Directory, Instrument
 from serving.ends import Ends
 from serving.fold import Fold
+from serving.weight import ENTRY_BYTES, rows_bytes
 from views.view import View
 
 KEPT_SNAPSHOTS = 4
@@ -23,6 +24,9 @@ KEPT_SNAPSHOTS = 4
 
 KEPT_TIPS = 4096
 """Open cells that cursors stand on."""
+
+KEPT_TIP_BYTES = 32 * 1024 * 1024
+"""What these cells may take in memory, about."""
 
 KEPT_CONFLICTS = 100
 
@@ -52,6 +56,7 @@ class HotStore:
         self._folds: OrderedDict[str, dict[tuple[str, int], Fold]] = OrderedDict()
         self._directories: dict[View, Directory] = {}
         self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
+        self.tip_bytes = 0
 
     @property
     def topic_id(self) -> str:
@@ -129,10 +134,14 @@ class HotStore:
         with self._lock:
             for tip in (end.tip for end in ends):
                 if tip is not None:
-                    self._tips[tip.lane, tip.start, tip.upto] = tip
-                    self._tips.move_to_end((tip.lane, tip.start, tip.upto))
-            while len(self._tips) > KEPT_TIPS:
-                self._tips.popitem(last=False)
+                    place = tip.lane, tip.start, tip.upto
+                    if place not in self._tips:
+                        self.tip_bytes += _tip_bytes(tip)
+                    self._tips[place] = tip
+                    self._tips.move_to_end(place)
+            while len(self._tips) > KEPT_TIPS or self.tip_bytes > KEPT_TIP_BYTES:
+                _, dropped = self._tips.popitem(last=False)
+                self.tip_bytes -= _tip_bytes(dropped)
 
     def recall(self, snapshot: str, view: str, uptos: Mapping[int, int], complete: bool) -> dict[int, Ends] | None:
         """The ends at `uptos` again; None if what they stand on is gone."""
@@ -244,3 +253,7 @@ def _common_end(folds: Collection[Fold]) -> int:
     while (lower := min(upto if upto == fold.end else fold.count_at(upto)[1] for fold in folds)) < upto:
         upto = lower
     return upto
+
+
+def _tip_bytes(tip: Cell) -> int:
+    return ENTRY_BYTES + rows_bytes(tip.rows)

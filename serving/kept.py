@@ -18,8 +18,11 @@ from serving.reply import Reply
 _Q = TypeVar("_Q")
 
 KEPT_BYTES = 64 * 1024 * 1024
-_ENTRY_BYTES = 1_000
-"""What an entry takes besides its bytes, about."""
+_ENTRY_BYTES = 4_000
+"""What an entry takes besides its bytes and its question's text, about: the question as read, stamp and headers."""
+
+_TEXTS = 3
+"""The question's text is the key, and its parts stand in the question as read, as wider text where it is not ASCII."""
 
 
 @dataclass(slots=True)
@@ -41,23 +44,19 @@ class Asking(Generic[_Q]):
     """A question that was asked, and its newest reply."""
 
     question: _Q
-    kept: KeptReply | None = None
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        return _ENTRY_BYTES + (len(self.kept.reply.body) if self.kept else 0)
+    kept: KeptReply
+    size: int
 
 
 Key = tuple[bytes, str | None, str | None]
 
 
 class KeptReplies(Generic[_Q]):
-    """What was asked of one route. Thread safe."""
+    """What was asked of one route. Thread safe. `bytes` is what they take, about."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self.bytes = 0
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._asked: OrderedDict[Key, Asking[_Q]] = OrderedDict()
         self._lock = Lock()
 
@@ -71,15 +70,16 @@ class KeptReplies(Generic[_Q]):
 
     def put(self, key: Key, question: _Q, kept: KeptReply) -> None:
         """Keep a reply instead of the one before; one that is too large for all the others is not kept."""
-        found = Asking(question, kept)
+        texts = sum(len(part) for part in key if part is not None)
+        found = Asking(question, kept, _ENTRY_BYTES + _TEXTS * texts + len(kept.reply.body))
         with self._lock:
             before = self._asked.pop(key, None)
             self.bytes -= before.size if before else 0
-            if found.size > self._most_bytes // 8:
+            if found.size > self.most_bytes // 8:
                 return
             self._asked[key] = found
             self.bytes += found.size
-            while self.bytes > self._most_bytes:
+            while self.bytes > self.most_bytes:
                 _, dropped = self._asked.popitem(last=False)
                 self.bytes -= dropped.size
 

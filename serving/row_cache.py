@@ -18,10 +18,13 @@ from typing import NamedTuple
 import duckdb
 
 from serving.batch import BatchReader, Range, Want, whole_bars, whole_range, windows
+from serving.weight import ENTRY_BYTES, rows_bytes
 from versions.inspector import Inspector
 from views.interval import Interval
 from views.rows import Row
 from views.view import View
+
+KEPT_ROW_BYTES = 96 * 1024 * 1024
 
 BLOCK_BARS = 256
 MOST_BLOCKS = 64
@@ -50,11 +53,12 @@ class Block(NamedTuple):
 
 
 class RowCache:
-    """Rows of versions, at most `most_rows` of them in all. Thread safe."""
+    """Rows of versions, at most `most_bytes` of them in all. Thread safe. `bytes` is what they take, about."""
 
-    def __init__(self, inspector: Inspector, most_rows: int = 200_000) -> None:
+    def __init__(self, inspector: Inspector, most_bytes: int = KEPT_ROW_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self.bytes = 0
         self._inspector = inspector
-        self._most_rows = most_rows
         self._rows = 0
         self.hits = 0
         self.misses = 0
@@ -104,7 +108,7 @@ class RowCache:
 
     @property
     def rows(self) -> int:
-        """How many rows are kept; an entry without rows counts as one."""
+        """How many rows are kept."""
         return self._rows
 
     def recent(self, version: int) -> list[Want]:
@@ -143,10 +147,12 @@ class RowCache:
             if (version, of) in self._kept:
                 return
             self._kept[version, of] = rows  # nobody changes them
-            self._rows += len(rows) + 1
-            while self._rows > self._most_rows:
+            self._rows += len(rows)
+            self.bytes += ENTRY_BYTES + rows_bytes(rows)
+            while self.bytes > self.most_bytes:
                 _, dropped = self._kept.popitem(last=False)
-                self._rows -= len(dropped) + 1
+                self._rows -= len(dropped)
+                self.bytes -= ENTRY_BYTES + rows_bytes(dropped)
 
 
 def _spans(batch: BatchReader, want: Want) -> Iterator[tuple[int, int, bool]]:

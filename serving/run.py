@@ -22,6 +22,7 @@ from serving.server import Server
 from serving.service import Service, ServingOptions
 from serving.sql.options import SqlOptions
 from serving.stream.hub import StreamOptions
+from slackwater.heap import give_back
 from slackwater.settings import Settings
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
@@ -50,6 +51,7 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
+    give_back()
     check_codecs()
     log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)

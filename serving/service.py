@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from event_log.clock import Clock, SystemClock
 from event_log.log import Log
@@ -18,6 +18,7 @@ from serving.guard.guard import GuardOptions
 from serving.guard.keyring import KeyRing
 from serving.guard.limits import Limits
 from serving.hot import HotStore
+from serving.kept import KEPT_BYTES, KeptReplies
 from serving.latency import Latency
 from serving.layers import Layers
 from serving.log_probe import LogProbe
@@ -27,7 +28,7 @@ from serving.observed import ObservedOptions
 from serving.pool import Pool
 from serving.problems import not_serving
 from serving.proof_watch import ProofWatch
-from serving.row_cache import RowCache
+from serving.row_cache import KEPT_ROW_BYTES, RowCache
 from serving.scrub import Scrub
 from serving.snapshot import Snapshot
 from serving.source import BatchRows
@@ -55,8 +56,8 @@ class ServingOptions:
     workers: int = 2
     waiting: int = 64
     deadline_s: float = 10.0
-    kept_rows: int = 200_000
-    kept_bytes: int = 64 * 1024 * 1024
+    kept_row_bytes: int = KEPT_ROW_BYTES
+    kept_bytes: int = KEPT_BYTES
     exports: int = 4
     poll_s: float = 0.2
     watch_every_s: float = 0.1
@@ -104,7 +105,8 @@ class Service:
         latency = Latency(self.metrics.registry, self.clock)
         self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s, latency)
         self.inspector = Inspector(store)
-        self.row_cache = RowCache(self.inspector, self.options.kept_rows)
+        self.row_cache = RowCache(self.inspector, self.options.kept_row_bytes)
+        self.kept: list[KeptReplies[Any]] = []  # of each route that keeps some
         self.log_watch = LogWatch(log, names.trades, self.clock)
         self.completeness = Completeness(self.feed, self.log_watch)
         self.watch = VersionsWatch(

@@ -7,7 +7,7 @@ import pytest
 
 import serving.row_cache
 from serving.batch import BatchReader, Range, Want
-from serving.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
+from serving.row_cache import BLOCK_BARS, KEPT_ROW_BYTES, MOST_BLOCKS, RowCache
 from tests.serving_world import NOON, SECOND, World
 from views.answers import Column
 from views.bars import BARS
@@ -80,10 +80,10 @@ def dense(low: int, high: int | None, limit: int) -> Want:
     return Want(BARS, "x", "DENSE", SECONDS, low, high, limit, False)
 
 
-@pytest.mark.parametrize("most_rows", [200_000, 700], ids=["all kept", "much thrown away"])
+@pytest.mark.parametrize("most_bytes", [KEPT_ROW_BYTES, 500_000], ids=["all kept", "much thrown away"])
 @pytest.mark.parametrize("view", [BARS, SIDES], ids=["bars", "sides"])
-def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader, view: View, most_rows: int) -> None:
-    cache, random = RowCache(world.service.inspector, most_rows), Random(2)
+def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader, view: View, most_bytes: int) -> None:
+    cache, random = RowCache(world.service.inspector, most_bytes), Random(2)
     known = batch.instruments.of("x", "BTC")
     first, last = min(each.first_start for each in known), max(each.last_start for each in known)
     found = 0
@@ -100,7 +100,7 @@ def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader
             expected = batch.bars(want, cursor)
         assert ask(cache, batch, want) == expected
         assert ask(cache, batch, want) == expected
-        assert cache.rows <= most_rows
+        assert cache.bytes <= most_bytes
         found += len(expected)
     assert found > 2_000 and cache.hits > 40 and cache.misses > 10
 

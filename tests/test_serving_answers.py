@@ -291,7 +291,7 @@ def test_a_cursor_outlives_a_restart_where_its_ends_are_borders_of_cells(world: 
 
 
 def test_files_that_were_expired_under_a_cursor_are_410(world: World) -> None:
-    world.serve(ServingOptions(poll_s=0.0, kept_rows=0))  # else the rows that it needs are kept
+    world.serve(ServingOptions(poll_s=0.0, kept_row_bytes=0))  # else the rows that it needs are kept
     cut_in_a_minute(world)
     query = f"symbol=BTC&start={NOON}&limit=2"
     old = world.bars(query)["next"]

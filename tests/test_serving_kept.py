@@ -199,19 +199,19 @@ def test_the_lag_is_told_anew_with_kept_bytes(world: World) -> None:
 
 def test_kept_bytes_are_bounded_and_the_least_recently_asked_go_first() -> None:
     stamp: Any = None
-    kept: KeptReplies[str] = KeptReplies(100_000)
+    kept: KeptReplies[str] = KeptReplies(200_000)
     for number in range(30):
         body = bytes([number]) * 4_000
         kept.put((b"%d" % number, None, None), str(number), KeptReply(encode(body), stamp, None, ()))
         assert kept.get((b"0", None, None)) is not None
-        assert kept.bytes <= 100_000
+        assert kept.bytes <= 200_000
     assert kept.get((b"1", None, None)) is None
     assert kept.get((b"29", None, None)) is not None
     kept.put((b"29", None, None), "29", KeptReply(encode(b"x" * 50_000), stamp, None, ()))
     assert kept.get((b"29", None, None)) is None, "one that would drive out the others"
     for number in range(30):
         kept.put((b"%d" % number, None, None), "", KeptReply(encode(b""), stamp, None, ()))
-    assert (kept.bytes, len(kept)) == (30 * 1_000, 30)
+    assert (kept.bytes, len(kept)) == (30 * 4_000 + 3 * (10 + 2 * 20), 30)
 
 
 def test_nothing_is_kept_where_nothing_may_be(world: World) -> None:

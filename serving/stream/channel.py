@@ -132,7 +132,7 @@ def _encoded(view: View, asked: Asked, changed: Changed) -> bytes:
     assert at is not None  # noqa: S101 - only views that count are streamed
     row, closed, correction = changed
     return b'%b,"closed":%b,"revision":%d%b}' % (
-        bar_encoder(view, Form(True, asked.iso, text_ids=asked.text_ids))(*row),
+        bar_encoder(view, Form(True, asked.iso, text_ids=asked.text_ids))([row])[0],
         b"true" if closed else b"false",
         2 * row.state[at] + closed,
         b',"correction":true' if correction else b"",
