@@ -199,7 +199,7 @@ SWITCHES = (
     Switch(
         14,
         "the open delta is written again",
-        (Edit(worker.Worker, "_again", "if end == self._positions[p]:", "if False:"),),
+        (Edit(worker.Worker, "_again", "if end == self._positions[p] or p in self._unread:", "if False:"),),
     ),
     Switch(
         15,
