@@ -41,6 +41,9 @@ _TLS_RECORD = (20, 21, 22, 23)
 """The first byte of what a server sends that speaks TLS; an answer of Kafka's begins with the 0 of its length."""
 
 
+_CLOSED = (EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
+
+
 @dataclass(frozen=True)
 class Greeting:
     """What a server showed that let us in. Without TLS there is no certificate: texts are empty, `expires` is None."""
@@ -69,7 +72,7 @@ def greet(servers: str, security: KafkaSecurity) -> Greeting:
 
     Raises:
         LogRefusedError: a server was there, and it and we do not accept each other.
-        LogUnreachableError: none was there, or none answered.
+        LogUnreachableError: none was there, or none answered; a server that closes the connection may be ending.
         SettingError: a file, a secret or a token that is needed cannot be had.
     """
     arguments = client_arguments(security)
@@ -127,9 +130,12 @@ def _encrypted(plain: socket.socket, host: str, server: str, arguments: dict[str
         raise LogRefusedError(
             server, f"its certificate does not verify: {error.verify_message.rstrip('.')}", hint
         ) from error
-    except (ssl.SSLError, ConnectionResetError) as error:
+    except _CLOSED as error:
         plain.close()
-        reason = f"it does not speak TLS as we do ({getattr(error, 'reason', None) or error})"
+        raise _ClosedError(server, "our TLS") from error
+    except ssl.SSLError as error:
+        plain.close()
+        reason = f"it does not speak TLS as we do ({error.reason})"
         raise LogRefusedError(server, reason, "Does KAFKA_SECURITY_PROTOCOL fit this port?") from error
     except BaseException:
         plain.close()
@@ -142,18 +148,14 @@ def _understood(server: str, security: KafkaSecurity) -> Iterator[None]:
     try:
         yield
     except _SpeaksTlsError as error:
-        raise LogRefusedError(server, "it speaks TLS on this port", _fitting(security)) from error
+        hint = f"KAFKA_SECURITY_PROTOCOL is {security.protocol}; use SSL or SASL_SSL."
+        raise LogRefusedError(server, "it speaks TLS on this port", hint) from error
+    except _CLOSED as error:
+        raise _ClosedError(server, security.protocol) from error
     except ssl.SSLError as error:  # with TLS 1.3 a client learns here that its certificate is refused
         shown = "the certificate that we show" if security.cert_file else "that we show no certificate"
         hint = "KAFKA_SSL_CERTFILE names it."
         raise LogRefusedError(server, f"it does not accept {shown} ({error.reason})", hint) from error
-    except (EOFError, ConnectionResetError, BrokenPipeError) as error:
-        reason = f"it closed the connection instead of answering {security.protocol}"
-        raise LogRefusedError(server, reason, _fitting(security)) from error
-
-
-def _fitting(security: KafkaSecurity) -> str:
-    return f"KAFKA_SECURITY_PROTOCOL is {security.protocol}: does this port ask for TLS, SASL or both?"
 
 
 def _authenticate(talk: "_Talk", server: str, security: KafkaSecurity, mechanism: Any) -> None:
@@ -199,6 +201,16 @@ def _certificate(server: str, connection: ssl.SSLSocket) -> Greeting:
 
 class _SpeaksTlsError(Exception):
     """What came back is a record of TLS."""
+
+
+class _ClosedError(EOFError):
+    """The server closed the connection without an answer. One that ends does so too: another try may do."""
+
+    def __init__(self, server: str, to: str) -> None:
+        super().__init__(
+            f"{server} closed the connection instead of answering {to}: it is ending or starting, "
+            "or KAFKA_SECURITY_PROTOCOL does not fit its port"
+        )
 
 
 class _Talk:

@@ -159,9 +159,8 @@ def _cluster(context: Context) -> list[Finding]:
     settings = context.settings
     try:
         found = context.log.greeting()
-    except LogUnreachableError:
-        advice = "Start it, or mend KAFKA_BOOTSTRAP_SERVERS."
-        return [Finding("Kafka", "bad", f"no answer at {settings.servers}", advice)]
+    except LogUnreachableError as error:
+        return [Finding("Kafka", "bad", error.fact, "Start it, or mend KAFKA_BOOTSTRAP_SERVERS.")]
     except SlackwaterError as error:
         return [Finding("Kafka", "bad", error.fact, error.hint)]
     if settings.kafka.protocol == "PLAINTEXT":

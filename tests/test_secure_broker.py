@@ -196,22 +196,6 @@ REFUSALS: dict[str, tuple[Callable[[SecureBroker], dict[str, str]], str]] = {
         "not valid for '127.0.0.1'",
     ),
     "plaintext to a TLS port": (lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_ssl}, "it speaks TLS"),
-    "plaintext to a SASL port": (
-        lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_plaintext},
-        "closed the connection instead of answering PLAINTEXT",
-    ),
-    "TLS to a plaintext port": (
-        lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.plaintext, "KAFKA_SECURITY_PROTOCOL": "SSL"},
-        "does not speak TLS as we do",
-    ),
-    "TLS without SASL": (
-        lambda secured: {
-            "KAFKA_BOOTSTRAP_SERVERS": secured.sasl_ssl,
-            "KAFKA_SECURITY_PROTOCOL": "SSL",
-            "KAFKA_SSL_CAFILE": str(secured.authority.file),
-        },
-        "closed the connection instead of answering SSL",
-    ),
     "no certificate of ours": (
         lambda secured: changed(secured.environ("ingest"), KAFKA_BOOTSTRAP_SERVERS=secured.ssl),
         "that we show no certificate",
@@ -237,6 +221,29 @@ def test_a_refusal_names_the_server_and_the_reason_at_once_and_is_not_tried_agai
         assert reason in str(caught.value)
         assert caught.value.hint
         assert not caught.value.retriable
+
+
+CLOSED: dict[str, Callable[[SecureBroker], dict[str, str]]] = {
+    "PLAINTEXT": lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.sasl_plaintext},
+    "our TLS": lambda secured: {"KAFKA_BOOTSTRAP_SERVERS": secured.plaintext, "KAFKA_SECURITY_PROTOCOL": "SSL"},
+    "SSL": lambda secured: {
+        "KAFKA_BOOTSTRAP_SERVERS": secured.sasl_ssl,
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(secured.authority.file),
+    },
+}
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_a_port_that_closes_without_an_answer_may_be_a_broker_that_ends_or_the_wrong_protocol(
+    secured: SecureBroker, case: str
+) -> None:
+    log = log_of(CLOSED[case](secured))
+    with pytest.raises(LogUnreachableError) as caught:
+        log.bounds(NAMES.trades)
+    assert f"{log.servers} closed the connection instead of answering {case}" in str(caught.value)
+    assert "KAFKA_SECURITY_PROTOCOL does not fit its port" in str(caught.value)
+    assert caught.value.retriable
 
 
 def test_a_certificate_for_another_name_is_taken_where_the_settings_say_so(secured: SecureBroker) -> None:
