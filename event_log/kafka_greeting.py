@@ -31,8 +31,8 @@ from slackwater.kafka_security import KafkaSecurity
 CONNECT_S = 3.0
 """How long a server may take to accept a connection."""
 
-ANSWER_S = 10.0
-"""How long it may take for each answer."""
+ANSWER_S = 30.0
+"""How long it may take for each answer: as long as a client of kafka-python waits for its first one."""
 
 _SASL_HANDSHAKE, _SASL_AUTHENTICATE, _METADATA = 17, 36, 3
 _NO_TOPICS = struct.pack(">i", 0)
@@ -67,8 +67,8 @@ def listens(servers: str) -> None:
     raise LogUnreachableError(servers, failed)
 
 
-def greet(servers: str, security: KafkaSecurity) -> Greeting:
-    """The greeting of the first server that lets us in.
+def greet(servers: str, security: KafkaSecurity, answer_s: float = ANSWER_S) -> Greeting:
+    """The greeting of the first server that lets us in; each answer of it may take `answer_s`.
 
     Raises:
         LogRefusedError: a server was there, and it and we do not accept each other.
@@ -80,7 +80,7 @@ def greet(servers: str, security: KafkaSecurity) -> Greeting:
     failed: Exception | None = None
     for server in _each(servers):
         try:
-            return _greet(server, security, arguments)
+            return _greet(server, security, arguments, answer_s)
         except LogRefusedError as error:
             refused = error
         except (OSError, EOFError, ValueError, struct.error) as error:
@@ -102,10 +102,10 @@ def _place(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _greet(server: str, security: KafkaSecurity, arguments: dict[str, Any]) -> Greeting:
+def _greet(server: str, security: KafkaSecurity, arguments: dict[str, Any], answer_s: float) -> Greeting:
     host, _ = _place(server)
     plain = _connect(server)
-    plain.settimeout(ANSWER_S)
+    plain.settimeout(answer_s)
     with closing(_encrypted(plain, host, server, arguments) if security.tls else plain) as connection:
         found = _certificate(server, connection) if isinstance(connection, ssl.SSLSocket) else Greeting(server)
         talk = _Talk(connection)

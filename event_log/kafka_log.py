@@ -42,7 +42,7 @@ from event_log.errors import (
 )
 from event_log.kafka_batches import read_batches_of
 from event_log.kafka_client import client_arguments
-from event_log.kafka_greeting import Greeting, greet, listens
+from event_log.kafka_greeting import ANSWER_S, Greeting, greet, listens
 from event_log.log import Bounds, Headers, Identity, Record, Slice, Unread
 from slackwater.kafka_security import PLAIN_TEXT, KafkaSecurity
 
@@ -133,9 +133,9 @@ class KafkaLog:
             "reconnect_backoff_max_ms": 1000,
         }
 
-    def greeting(self) -> Greeting:
-        """What the first server shows that lets us in."""
-        return greet(self.servers, self.security)
+    def greeting(self, answer_s: float = ANSWER_S) -> Greeting:
+        """What the first server shows that lets us in; it may take `answer_s` for each of its answers."""
+        return greet(self.servers, self.security, answer_s)
 
     @contextmanager
     def admin(self) -> Iterator[Any]:

@@ -23,6 +23,9 @@ from versions.handoff import latest_proof
 
 Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
+ANSWER_S = 5.0
+"""How long Kafka may take for an answer here; programs wait longer."""
+
 CERTIFICATE_DAYS = 14
 """A certificate of Kafka that ends sooner is told."""
 
@@ -158,7 +161,7 @@ def _cluster(context: Context) -> list[Finding]:
     """A cluster that was named: how we are let in, then its topics."""
     settings = context.settings
     try:
-        found = context.log.greeting()
+        found = context.log.greeting(ANSWER_S)
     except LogUnreachableError as error:
         return [Finding("Kafka", "bad", error.fact, "Start it, or mend KAFKA_BOOTSTRAP_SERVERS.")]
     except SlackwaterError as error:
