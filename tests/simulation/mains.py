@@ -71,10 +71,11 @@ def new_run(world: "World") -> BatchRun:
 
 
 def batch(world: "World") -> None:
-    """batch_layer: one run, if anything is new."""
+    """batch_layer: one run; whether it makes a version even if nothing is new, the seed says."""
     run = new_run(world)
+    always = world.random.random() < 0.5 if world.always is None else world.always
     try:
-        made = run.run() if world.always else run.run_if_new()
+        made = run.run() if always else run.run_if_new()
     except LostRaceError:
         world.trace.count("races lost")
     except AppendError:

@@ -181,7 +181,7 @@ SWITCHES = (
         12,
         "deltas stay from the smallest delta_start of what is kept",
         (Edit(retention, "smallest_delta_start", "p: min(", "p: max("),),
-        seeds=200,
+        seeds=300,
     ),
     Switch(
         13,

@@ -83,7 +83,7 @@ class World:
         self.inbox: list[list[bytes]] = []
         self.taken = 0
         self.proof_deadline_s = 0.0
-        self.always = False  # runs publish even if nothing is new
+        self.always: bool | None = None  # whether runs publish even if nothing is new; None: now and then
         self.haste = 1.0
         self.step_number = 0
         self._ids: defaultdict[str, int] = defaultdict(int)
