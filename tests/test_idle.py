@@ -202,6 +202,15 @@ def test_an_idle_run_expires_what_a_smaller_number_of_versions_leaves(world: Wor
     assert [manifest.version for manifest in world.store.readable()] == [4, 3]
 
 
+def test_what_an_open_transaction_hides_is_not_called_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = world.log.bounds(world.names.trades)
+    hiding = {**bounds, 1: bounds[1]._replace(hidden=2)}
+    monkeypatch.setattr(world.log, "bounds", lambda _: hiding)
+    parent = empty_manifest({}, {0: 0, 1: 0})
+    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store))
+    assert found == "An open transaction hides records in partitions [1]."
+
+
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.produce(400)
     read: list[int] = []
