@@ -61,8 +61,6 @@ def waits(log: Log, topic: str, parent: Manifest, views: tuple[View, ...], inspe
 def _new(log: Log, topic: str, parent: Manifest, bounds: Mapping[int, Bounds]) -> str:
     if hidden := sorted(p for p, found in bounds.items() if found.hidden):
         return f"An open transaction hides records of partitions {hidden}."  # a run waits for its end, or says so
-    if hidden := sorted(p for p, found in bounds.items() if found.hidden):
-        return f"An open transaction hides records in partitions {hidden}."
     starts = {p: max(parent.cut.get(p, 0), found.start) for p, found in bounds.items()}
     first = _first_record(log, topic, starts, {p: found.end for p, found in bounds.items()})
     return "" if first is None else f"The log holds a record at offset {first[1]} of partition {first[0]}."

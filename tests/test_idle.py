@@ -208,7 +208,7 @@ def test_what_an_open_transaction_hides_is_not_called_nothing(world: World, monk
     monkeypatch.setattr(world.log, "bounds", lambda _: hiding)
     parent = empty_manifest({}, {0: 0, 1: 0})
     found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store))
-    assert found == "An open transaction hides records in partitions [1]."
+    assert found == "An open transaction hides records of partitions [1]."
 
 
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
