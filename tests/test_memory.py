@@ -1,7 +1,7 @@
 """What the service keeps in memory is bounded by bytes, and what many odd requests leave behind has an end.
 
 A process of its own serves a world; its resident size is what the kernel says of it. The bounds are made small, so that
-a few thousand requests fill them; `crash` marks the run with the service's own bounds and 50,000 requests.
+a few thousand requests fill them; `crash` marks the run of 50,000 requests, with larger ones.
 """
 
 import gc
