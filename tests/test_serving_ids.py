@@ -37,6 +37,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     found.publish()
     found.trade(1, late_us=5 * SECOND_US)
     found.publish()
+    found.now_us += 3 * SECOND_US  # bars without a trade, whatever the clock says
     found._ids = 2**63 - 6
     found.trade(5, step_us=SECOND_US)
     yield found

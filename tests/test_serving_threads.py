@@ -80,7 +80,7 @@ def test_a_slow_query_that_nobody_waits_for_any_more_ends() -> None:
 
 
 def test_a_read_that_takes_too_much_memory_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BatchReader.__init__, "__defaults__", (1, "10KB"))
+    monkeypatch.setattr(BatchReader.__init__, "__defaults__", (1, "10KB", None))
     world = World(tmp_path)
     for i in range(40):
         world.trade(at_s=i * 100)
