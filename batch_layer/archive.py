@@ -14,6 +14,7 @@ from batch_layer.errors import TailLostError
 from event_log import dead_letter
 from event_log.clock import Clock
 from event_log.decode import WHOLE_RECORD, Refused, decode
+from event_log.errors import HiddenRecordsError, UnreadableError
 from event_log.log import Ack, Log, Writer, read_range
 from event_log.mark import marks_at
 from event_log.names import TopicNames
@@ -78,7 +79,12 @@ class Archiver:
         self._run_id = run_id
 
     def archive(self, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]) -> Epoch:
-        """Read, decode and write the slice; returns when the files and the dead letters are durable."""
+        """Read, decode and write the slice; returns when the files and the dead letters are durable.
+
+        Raises:
+            HiddenRecordsError, UnreadableError: a partition cannot be read; nothing is left of the slice but letters,
+                which are the same when it is read again.
+        """
         files: dict[int, ArchiveWriter] = {}
         runs, refused, refused_in = IdRuns(), Counter[str](), Counter[int]()
         pending: list[Ack] = []
@@ -101,6 +107,11 @@ class Archiver:
                     reach("archive.write")
                     offset, index = decoded.table.column("offset"), decoded.table.column("index")
                     files[found.partition].write(archive_table(found.partition, decoded.table, offset, index))
+        except (HiddenRecordsError, UnreadableError):
+            for file in files.values():
+                file.close()
+                file.path.unlink()
+            raise
         finally:
             for file in files.values():
                 file.close()

@@ -7,11 +7,15 @@ Two dozen versions of nothing would push every older one out of what is kept. No
 and a run that is asked for by name, which always are one (`batch_layer.run`).
 """
 
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from event_log.log import Bounds, Log, read_range
+from batch_layer.held import Unread
+from batch_layer.stable import Stable
+from event_log.errors import UnreadableError
+from event_log.log import Log, read_range
+from event_log.log import Unread as Position
 from event_log.mark import mark_of
 from versions.errors import DamagedFileError
 from versions.inspector import Inspector
@@ -32,45 +36,58 @@ class Idle:
         return f"nothing is new since version {self.version}, which stands"
 
 
-def waits(log: Log, topic: str, parent: Manifest, views: tuple[View, ...], inspector: Inspector) -> str:
-    """What a run behind `parent` has to do, in words; empty if nothing.
+class Waiting(NamedTuple):
+    """Why a run is due, in words. `log`: for what the log holds, and for nothing else."""
 
-    The log is read up to the first record that is no mark. The parent's files are read only where the inspector does
-    not know them: a damaged one is made again by a run, or stops it.
+    text: str
+    log: bool = False
+
+
+def waits(
+    log: Log, topic: str, parent: Manifest, views: tuple[View, ...], inspector: Inspector, stable: Stable
+) -> Waiting | None:
+    """What a run behind `parent` has to do; None if nothing.
+
+    The log is read up to the first record that is no mark, as far as `stable` says that it can be. The parent's files
+    are read only where the inspector does not know them: a damaged one is made again by a run, or stops it.
 
     Raises:
         PositionLostError: the log does not hold what lies behind the parent's cut.
+        HiddenRecordsError, UnreadableError: what is new, if anything, cannot be read.
     """
-    bounds = log.bounds(topic)
     if parent.version:
         if parent.proof.forced is not None:
-            return f"Version {parent.version} was forced."
+            return Waiting(f"Version {parent.version} was forced.")
         if {view.name: view.definition for view in in_force(views, parent.definitions)} != parent.definitions:
-            return f"Version {parent.version} holds other definitions."
-        if added := sorted(set(bounds) - set(parent.cut)):
-            return f"Partitions {added} are new."
-    if new := _new(log, topic, parent, bounds):
-        return new
+            return Waiting(f"Version {parent.version} holds other definitions.")
+        if added := sorted(stable.bounds.keys() - parent.cut.keys() - stable.hidden.keys()):
+            return Waiting(f"Partitions {added} are new.", log=True)
+    unread: list[Unread] = list(stable.hidden.values())
+    if new := _new(log, topic, parent, stable, unread):
+        return Waiting(new, log=True)
     try:
         inspector.check([*parent.dataset, *(entry.file for entry in parent.views)])
     except DamagedFileError as error:
-        return str(error)
-    return ""
+        return Waiting(str(error))
+    if unread:
+        raise unread[0]
+    return None
 
 
-def _new(log: Log, topic: str, parent: Manifest, bounds: Mapping[int, Bounds]) -> str:
-    if hidden := sorted(p for p, found in bounds.items() if found.hidden):
-        return f"An open transaction hides records of partitions {hidden}."  # a run waits for its end, or says so
-    starts = {p: max(parent.cut.get(p, 0), found.start) for p, found in bounds.items()}
-    first = _first_record(log, topic, starts, {p: found.end for p, found in bounds.items()})
-    return "" if first is None else f"The log holds a record at offset {first[1]} of partition {first[0]}."
+def _new(log: Log, topic: str, parent: Manifest, stable: Stable, unread: list[Unread]) -> str:
+    """Where a record is that is no mark; `unread` takes down what cannot be read.
 
+    A partition that a transaction hides is held whole, so what can be read of it makes no run.
+    """
+    starts = {p: max(parent.cut.get(p, 0), at.start) for p, at in stable.bounds.items() if p not in stable.hidden}
+    uptos = {p: at.end for p, at in stable.bounds.items()}
 
-def _first_record(log: Log, topic: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> tuple[int, int] | None:
-    """(partition, offset) of a record that is no mark, None where there is none."""
-    with closing(read_range(log, topic, starts, ends)) as slices:
+    def note(one: Position) -> None:
+        unread.append(UnreadableError(topic, *one))
+
+    with closing(read_range(log, topic, starts, uptos, note)) as slices:
         for piece in slices:
             for record in piece.records:
                 if mark_of(record) is None:
-                    return piece.partition, record.offset
-    return None
+                    return f"The log holds a record at offset {record.offset} of partition {piece.partition}."
+    return ""

@@ -22,6 +22,7 @@ from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
 from batch_layer.expire import expire
 from batch_layer.files import instruments_of, view_files
+from batch_layer.held import Spans, spans_from
 from batch_layer.look import Idle, waits
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
@@ -29,7 +30,7 @@ from batch_layer.restate import Change, restate
 from batch_layer.segments import archive_segments
 from batch_layer.stable import await_stable
 from event_log.clock import Clock
-from event_log.errors import TopicRecreatedError
+from event_log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
 from event_log.log import Log
 from event_log.mark import append_marks
 from event_log.names import TopicNames
@@ -40,7 +41,7 @@ from versions.handoff import handoff_path, write_handoff
 from versions.idle import note_idle
 from versions.inspector import Inspector
 from versions.lineage import refuted
-from versions.manifest import Duplicates, Manifest, Mark
+from versions.manifest import Duplicates, Manifest
 from versions.proof import Forced, Proof, Span
 from versions.store import VersionStore, empty_manifest
 from views.definitions import in_force, source_of
@@ -94,8 +95,8 @@ class BatchRun:
         Raises:
             StreamError: a view is of another stream; nothing was marked.
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
-            HiddenRecordsError: a transaction of a foreign writer stays open; nothing was published.
-            UnreadableError: a batch of the log cannot be read; nothing was published.
+            HiddenRecordsError, UnreadableError: no partition, or none with something new, can be read; nothing was
+                published. One that cannot keeps its parent's cut else, and is named in the version.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
             RestatementError: its closed bars are not the parent's with what came since; nothing was published.
@@ -132,9 +133,11 @@ class BatchRun:
         topic, topics = self._topics()
         parent = self._parent(topic, topics, current)
         check_parent(self.log, topic, parent)
-        if reason := waits(self.log, topic, parent, self.views, self.inspector or Inspector(self.store)):
-            logger.debug("a run is due: %s", reason)
-            return self._run(run_id, current)
+        stable = await_stable(self.log, topic, self.clock, self.stable_wait_s)
+        waiting = waits(self.log, topic, parent, self.views, self.inspector or Inspector(self.store), stable)
+        if waiting is not None:
+            logger.debug("a run is due: %s", waiting.text)
+            return self._run(run_id, current, waiting.log)
         self._prove_open(parent, topic, topics)
         note_idle(self.store, parent.version, self.clock.now_us())
         return Idle(parent.version)
@@ -143,31 +146,15 @@ class BatchRun:
         topic = self.names.source(source_of(self.views))
         return topic, {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
 
-    def _run(self, run_id: str, current: Manifest | None) -> Manifest:
+    def _run(self, run_id: str, current: Manifest | None, for_log: bool = False) -> Manifest:
+        """`for_log`: nothing but what the log holds is a reason, so where that cannot be read nothing is published."""
         topic, topics = self._topics()
         parent = self._parent(topic, topics, current)
         views = in_force(self.views, parent.definitions)
         with self._step("check"):
             # A flipped bit mostly reads back without an error, and would be in every version from then on.
             self.store.check(parent.dataset)
-        writer = self.log.writer()
-        try:
-            with self._step("mark"):
-                check_parent(self.log, topic, parent)
-                bounds = await_stable(self.log, topic, self.clock, self.stable_wait_s)
-                start = {p: parent.cut.get(p, at.start) for p, at in bounds.items()}
-                delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items() if p in start}
-                reach("mark.before")
-                cut = append_marks(writer, topic, start, run_id)
-                reach("mark.after")
-                _check_cut(start, cut)
-            with self._step("archive"):
-                archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
-                reach("archive.before")
-                epoch = archiver.archive(topic, topics[topic], start, cut)
-                reach("archive.after")
-        finally:
-            writer.close()
+        spans, delta_ends, epoch = self._take(run_id, parent, topic, topics[topic], for_log)
         archive = (*parent.archive, *epoch.files, *self.extra.files)
         version = self.store.reserve()
         with self._step("compute"):
@@ -182,7 +169,7 @@ class BatchRun:
                 parent=parent,
                 topic_id=topics[topic],
                 delta_start=deltas_from(parent, self.names.deltas, topics[self.names.deltas]),
-                spans=_spans(start, cut, epoch),
+                spans=_spans(spans.start, spans.cut, epoch),
                 definitions={view.name: view.definition for view in views},
                 files=files,
                 imported=self.extra.files,
@@ -214,8 +201,8 @@ class BatchRun:
                 run_id=run_id,
                 created_us=created_us,
                 topics=topics,
-                marks=tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
-                delta_start=delta_start,
+                marks=spans.marks(run_id, parent),
+                delta_start=spans.delta_start(delta_ends, parent),
                 definitions={view.name: view.definition for view in views},
                 counts=_counts(parent, duplicates, epoch, self.extra),
                 archive=archive,
@@ -226,10 +213,36 @@ class BatchRun:
                 timings_ms=dict(self.timings_ms),
                 duplicates=duplicates,
                 restatements=(*parent.restatements, *restated),
+                held=spans.told(),
             )
             self.store.publish(manifest)
             reach("publish.after")
         return manifest
+
+    def _take(
+        self, run_id: str, parent: Manifest, topic: str, topic_id: str, for_log: bool
+    ) -> tuple[Spans, Mapping[int, int], Epoch]:
+        """Mark and archive what is new: the spans, the delta topic's ends before the marks, and the epoch."""
+        writer = self.log.writer()
+        try:
+            with self._step("mark"):
+                check_parent(self.log, topic, parent)
+                spans = spans_from(parent, *await_stable(self.log, topic, self.clock, self.stable_wait_s))
+                delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}
+                reach("mark.before")
+                spans.cut = append_marks(writer, topic, spans.start, run_id)
+                reach("mark.after")
+                _check_cut(spans.start, spans.cut)
+            with self._step("archive"):
+                archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
+                reach("archive.before")
+                epoch = _archive(archiver, topic, topic_id, spans)
+                reach("archive.after")
+                if for_log and not epoch.events and not epoch.refused and spans.cut.keys() <= parent.cut.keys():
+                    spans.refuse_held()
+        finally:
+            writer.close()
+        return spans, delta_ends, epoch
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""
@@ -282,6 +295,16 @@ class BatchRun:
         with TRACES.span(f"slackwater.batch.{name}"):
             yield
         self.timings_ms[name] = round((self.clock.elapsed_s() - began) * 1000)
+
+
+def _archive(archiver: Archiver, topic: str, topic_id: str, spans: Spans) -> Epoch:
+    """The epoch of what can be read; what cannot is held, and the rest begins anew, which nothing but faults costs."""
+    while True:
+        try:
+            return archiver.archive(topic, topic_id, spans.start, spans.cut)
+        except (HiddenRecordsError, UnreadableError) as error:
+            logger.error("partition %d stays at its cut: %s", error.partition, error)
+            spans.hold(error)
 
 
 def _spans(start: Mapping[int, int], cut: Mapping[int, int], epoch: Epoch) -> tuple[Span, ...]:

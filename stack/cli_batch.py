@@ -327,5 +327,7 @@ def report_version(manifest: Manifest, as_json: bool) -> None:
         )
         if manifest.proof.reason:
             console.print(f"  {manifest.proof.reason}", markup=False)
+        for held in manifest.held:
+            console.print(f"  Partition {held.partition} stays at its cut. {held.reason}", markup=False)
 
     emit(as_json, {**manifest_facts(manifest), "published": not manifest.candidate}, show)

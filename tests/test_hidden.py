@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaProducer
 
 from batch_layer.run import BatchRun
-from batch_layer.stable import await_stable
+from batch_layer.stable import Stable, await_stable
 from event_log.errors import HiddenRecordsError
 from event_log.log import Bounds, Log, read_range
 from event_log.memory_log import MemoryLog
@@ -25,6 +25,7 @@ from tests.beam_world import World, call, kafka_world, memory_world, settle, spe
 from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED
 from tests.serving_world import World as ServingWorld
+from versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
 from versions.store import VersionStore
 from views.bars import BARS
 
@@ -127,19 +128,67 @@ def test_a_range_is_given_up_also_while_the_other_partitions_go_on() -> None:
 # ------------------------------------------------------------------------------------------------------ the batch layer
 
 
-def test_no_mark_is_made_behind_an_open_transaction(tmp_path: Path) -> None:
+def test_no_mark_is_made_behind_an_open_transaction_and_the_other_partitions_go_on(tmp_path: Path) -> None:
     world = memory_world(tmp_path)
-    log, clock = world.log, HandClock()
+    log = world.log
+    assert isinstance(log, MemoryLog)
+    run = BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    world.produce(9)
+    first = run.run_if_new()
+    assert isinstance(first, Manifest) and set(first.cut) == {0, 1}
+    log.open_transaction("t.trades", 1)
+    log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
+    hidden = log.bounds("t.trades")[1].high
+    with pytest.raises(HiddenRecordsError, match=rf"hides 1 records of t.trades\[1\] from offset {hidden - 1} on"):
+        run.run_if_new()
+    for partition in (0, 1):
+        log.append("t.trades", partition, None, world.line("ETHUSDT", bad=False))
+    second = run.run_if_new()
+    assert isinstance(second, Manifest) and second.version == 2
+    assert log.bounds("t.trades")[1].high == hidden + 1, "no mark was appended there"
+    assert [(mark.run_id, mark.offset) for mark in second.marks if mark.partition == 1] == [
+        (first.run_id, first.cut[1])
+    ]
+    assert second.delta_start[1] == first.delta_start[1]
+    assert [(held.partition, "hides 2 records" in held.reason) for held in second.held] == [(1, True)]
+    assert second.cut[0] > first.cut[0]
+    world.check(second, moved=True)
+    assert decode_manifest(encode_manifest(second)) == second
+    with pytest.raises(HiddenRecordsError):  # nothing but what is hidden is new: no version of nothing
+        run.run_if_new()
+    log.end_transaction("t.trades", 1)
+    third = run.run_if_new()
+    assert isinstance(third, Manifest) and third.version == 3 and third.held == ()
+    world.check(third, moved=True)
+
+
+def test_a_partition_that_is_hidden_from_the_first_run_on_keeps_its_start(tmp_path: Path) -> None:
+    world = memory_world(tmp_path)
+    log = world.log
     assert isinstance(log, MemoryLog)
     world.produce(9)
     log.open_transaction("t.trades", 1)
     log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
-    ends = {p: at.high for p, at in log.bounds("t.trades").items()}
-    with pytest.raises(HiddenRecordsError, match=rf"hides 1 records of t.trades\[1\] from offset {ends[1] - 1} on"):
-        BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), clock).run()
-    assert {p: at.high for p, at in log.bounds("t.trades").items()} == ends, "nothing was appended"
+    run = BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    first = run.run()
+    assert [mark for mark in first.marks if mark.partition == 1] == [Mark(1, 0, None)], "version 0's, without a mark"
+    with pytest.raises(HiddenRecordsError):
+        run.run_if_new()
     log.end_transaction("t.trades", 1)
-    assert BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), clock).run().version == 1
+    second = run.run_if_new()
+    assert isinstance(second, Manifest) and set(second.cut) == {0, 1}
+    world.check(second, moved=True)
+
+
+def test_where_every_partition_is_hidden_nothing_is_marked(tmp_path: Path) -> None:
+    world = memory_world(tmp_path, partitions=1)
+    log = world.log
+    assert isinstance(log, MemoryLog)
+    log.open_transaction("t.trades", 0)
+    log.append("t.trades", 0, None, world.line("BTCUSDT", bad=False))
+    with pytest.raises(HiddenRecordsError):
+        BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock()).run()
+    assert log.bounds("t.trades")[0].high == 1
 
 
 def test_transactions_that_end_are_waited_for_and_those_that_begin_meanwhile_are_not() -> None:
@@ -155,26 +204,33 @@ def test_transactions_that_end_are_waited_for_and_those_that_begin_meanwhile_are
             log.open_transaction("t", 0)
             log.append("t", 0, None, b"y")
 
-    assert await_stable(log, "t", Clock(), 10.0)[0] == Bounds(0, 2, 1)
+    stable = await_stable(log, "t", Clock(), 10.0)
+    assert (stable.bounds[0], stable.hidden) == (Bounds(0, 2, 1), {})
 
 
 @pytest.mark.broker
 @pytest.mark.parametrize("aborted", [False, True])
-def test_a_batch_run_behind_an_open_transaction_ends_and_says_so_and_goes_on_when_it_ended(
+def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_ended(
     world: World, broker: str, aborted: bool
 ) -> None:
     world.produce(20)
+    first = world.batch()
     with foreign(world, broker) as producer:
         events = world.events
         send(world, producer, 0, 5)
-        with pytest.raises(HiddenRecordsError, match=r"hides 5 records of .*\[0\] from offset"):
-            world.batch(stable_wait_s=0.5)
+        world.append(1, world.line("ETHUSDT", bad=False)).offset()
+        second = world.batch(stable_wait_s=0.5)
+        assert [held.partition for held in second.held] == [0] and "hides 5 records" in second.held[0].reason
+        assert second.cut[0] == first.cut[0] and second.cut[1] > first.cut[1]
+        world.check(second, moved=True)
         if aborted:
             producer.abort_transaction()
             world.events = events
         else:
             producer.commit_transaction()
-    world.check(world.batch(), moved=True)
+    third = world.batch()
+    assert third.held == ()
+    world.check(third, moved=True)
 
 
 @pytest.mark.broker
@@ -184,24 +240,21 @@ def test_marks_that_a_transaction_hid_meanwhile_are_not_waited_for_without_end(
     monkeypatch.setattr("event_log.log.HIDDEN_POLLS", 1)
     world.produce(20)
     with foreign(world, broker) as producer:
-        marked: list[str] = []
-
-        def on_step(name: str) -> None:
-            marked.append(name)
 
         def stable(log: Log, topic: str, *_: Any) -> Any:
             bounds = log.bounds(topic)
             send(world, producer, 0, 5)  # between the look and the marks
-            return bounds
+            return Stable(bounds, {})
 
         monkeypatch.setattr("batch_layer.run.await_stable", stable)
-        with pytest.raises(
-            HiddenRecordsError, match=r"hides 6 records of .*\[0\] from offset"
-        ):  # the mark is the sixth
-            world.batch(on_step=on_step)
-        assert marked == ["check", "mark", "archive"]
+        manifest = world.batch()
+        assert [(held.partition, "hides 6 records" in held.reason) for held in manifest.held] == [
+            (0, True)
+        ]  # and a mark
+        world.check(manifest, moved=True)
         producer.abort_transaction()
-    assert world.store.current() is None
+    monkeypatch.undo()
+    world.check(world.batch(), moved=True)
 
 
 def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:
@@ -219,6 +272,7 @@ def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:
 @pytest.mark.broker
 def test_the_program_ends_with_the_code_that_means_later(world: World, broker: str) -> None:
     world.produce(5)
+    world.batch()
     with foreign(world, broker) as producer:
         send(world, producer, 0, 3)
         done: subprocess.CompletedProcess[str] = call("stack", "batch", "run", environ=world.environ())

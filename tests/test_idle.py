@@ -16,7 +16,9 @@ import stack.cli_batch as commands
 from batch_layer.errors import ParentRefutedError, TailLostError
 from batch_layer.look import Idle, waits
 from batch_layer.run import BatchRun
+from batch_layer.stable import Stable
 from event_log.clock import SystemClock
+from event_log.errors import HiddenRecordsError
 from event_log.mark import MARK_HEADER
 from event_log.memory_log import MemoryLog, Partition
 from stack.cli import main
@@ -202,13 +204,12 @@ def test_an_idle_run_expires_what_a_smaller_number_of_versions_leaves(world: Wor
     assert [manifest.version for manifest in world.store.readable()] == [4, 3]
 
 
-def test_what_an_open_transaction_hides_is_not_called_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_open_transaction_hides_is_not_called_nothing(world: World) -> None:
     bounds = world.log.bounds(world.names.trades)
-    hiding = {**bounds, 1: bounds[1]._replace(hidden=2)}
-    monkeypatch.setattr(world.log, "bounds", lambda _: hiding)
+    hidden = HiddenRecordsError(world.names.trades, 1, bounds[1].end, 2)
     parent = empty_manifest({}, {0: 0, 1: 0})
-    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store))
-    assert found == "An open transaction hides records of partitions [1]."
+    with pytest.raises(HiddenRecordsError):
+        waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), Stable(bounds, {1: hidden}))
 
 
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +231,9 @@ def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch
 
     monkeypatch.setattr(world.log, "__class__", Counting)
     parent = empty_manifest({}, {0: 0, 1: 0})
-    assert "offset 0" in waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store))
+    stable = Stable(world.log.bounds(world.names.trades), {})
+    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), stable)
+    assert found is not None and found.log and "offset 0" in found.text
     assert len(read) == 1
 
 

@@ -17,7 +17,11 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 from prometheus_client import generate_latest
 
 from batch_layer.between import Between
+from batch_layer.joined import Joined
+from batch_layer.run import BatchRun
 from event_log import kafka_log
+from event_log.cell import Lane
+from event_log.clock import SystemClock
 from event_log.compression import CODECS
 from event_log.errors import UnreadableError
 from event_log.kafka_log import KafkaReader
@@ -32,6 +36,8 @@ from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED
 from tests.serving_world import World as ServingWorld
 from tests.speed_in_memory import Speed
+from versions.manifest import Manifest
+from views.bars import BARS
 
 
 @pytest.fixture
@@ -259,17 +265,31 @@ def test_a_delta_partition_that_cannot_be_read_does_not_keep_a_worker_from_begin
 
 
 @pytest.mark.broker
-def test_a_batch_run_ends_in_an_error_that_says_where_and_publishes_nothing(
+def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_to_it(
     world: World, broker: str, no_snappy: Callable[[bool], None]
 ) -> None:
     world.produce(20)
+    first = world.batch()
+    world.append(0, world.line("BTCUSDT", bad=False)).offset()  # before what cannot be read: taken with it, later
     (at, *_) = foreign(world, broker, "snappy", 0, 20)
     no_snappy(True)
+    run = BatchRun(world.log, world.names, world.store, (BARS,), SystemClock(), proof_deadline_s=30.0)
     with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
-        world.batch()
-    assert world.store.current() is None
-    no_snappy(False)
-    world.check(world.batch(), moved=True)
+        run.run_if_new()
+    assert world.store.pointer().version == first.version, "nothing but what cannot be read was new"
+    with speed_running(world.source(slice_s=0.3)):
+        world.append(1, world.line("ETHUSDT", bad=False)).offset()
+        second = run.run_if_new()
+        assert isinstance(second, Manifest)
+        assert [(held.partition, "codec snappy" in held.reason) for held in second.held] == [(0, True)]
+        assert second.cut[0] == first.cut[0] and second.cut[1] > first.cut[1]
+        assert (second.proof.outcome, [span.partition for span in second.proof.spans]) == ("equal", [1])
+        no_snappy(False)
+        third = run.run_if_new()
+    assert isinstance(third, Manifest) and third.held == () and third.cut[0] > at
+    assert third.proof.outcome == "equal"
+    for manifest in (second, third):
+        world.check(manifest, moved=True)
 
 
 def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:
@@ -277,10 +297,6 @@ def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:
     log.create(names.deltas, 1)
     log.append(names.deltas, 0, b"k", b"v")
     log.damage(names.deltas, 0, 0, "damaged")
-    from batch_layer.joined import Joined
-    from event_log.cell import Lane
-    from views.bars import BARS
-
     lanes = {Lane("bars", "d", "id", 0): (BARS, Joined(0, 5))}
     between = Between(lanes, lambda _lane, _rows: None)
     between.read(log, names.deltas, {}, HandClock(), 1.0)

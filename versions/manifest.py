@@ -76,6 +76,14 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A partition that could not be marked or read: the version keeps its parent's mark there, if there is one."""
+
+    partition: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The restatements that came with one version, `versions.restatement`. `counts` maps a cause -> how many."""
 
@@ -92,6 +100,7 @@ class Manifest:
     `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
     marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive;
     `duplicates` names the instruments that have some; `restatements` are its own and those of its ancestors, in order.
+    `held` names partitions that stayed at the parent's cut.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
@@ -113,6 +122,7 @@ class Manifest:
     duplicates: tuple[Duplicates, ...] = ()
     restatements: tuple[Ledger, ...] = ()
     candidate: bool = False
+    held: tuple[Held, ...] = ()
 
     @property
     def dataset(self) -> list[StoredFile]:
@@ -165,6 +175,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
         body["restatements"] = tuple(map(ledger_from, body.get("restatements", ())))
         body.setdefault("candidate", False)
+        body["held"] = tuple(Held(**entry) for entry in body.get("held", ()))
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -76,16 +76,19 @@ class Switch:
         return f"{self.case}: {self.rule}"
 
 
-_PARENT_AGAIN = (
-    "parent = self._parent(topic, topics, self.store.current()); start = {p: parent.cut.get(p, 0) for p in start}"
-)
-_DELTA_START_AGAIN = "delta_start = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}"
+_CHECKED = "_check_cut(spans.start, spans.cut)"
+_PARENT_AGAIN = "parent = self._parent(topic, self._topics()[1], self.store.current())"
+_START_AGAIN = f"{_PARENT_AGAIN}; spans.start = {{p: parent.cut.get(p, 0) for p in spans.start}}"
+_DELTAS_AGAIN = "delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}"
 
 SWITCHES = (
     Switch(
         1,
         "the pointer is read once, before marking",
-        (Edit(run.BatchRun, "_run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_PARENT_AGAIN}"),),
+        (
+            Edit(run.BatchRun, "_take", _CHECKED, f"{_CHECKED}; {_START_AGAIN}"),
+            Edit(run.BatchRun, "_run", "archive = (*parent", f"{_PARENT_AGAIN}; archive = (*parent"),
+        ),
     ),
     Switch(
         2,
@@ -216,7 +219,7 @@ SWITCHES = (
     Switch(
         16,
         "delta_start is noted before the marks",
-        (Edit(run.BatchRun, "_run", "_check_cut(start, cut)", f"_check_cut(start, cut); {_DELTA_START_AGAIN}"),),
+        (Edit(run.BatchRun, "_take", _CHECKED, f"{_CHECKED}; {_DELTAS_AGAIN}"),),
     ),
     Switch(
         16,
