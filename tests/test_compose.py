@@ -25,6 +25,8 @@ from stack.services import services
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+SETTINGS_TABLE = "\n\n".join(part for part in PAGE.split("\n\n") if part.startswith("| variable "))
 PROGRAM = Path(sys.executable).with_name("slackwater")
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
@@ -36,6 +38,7 @@ Compose = dict[str, Any]
 OTHERWISE = {
     "SLACKWATER_HOME": ("/var/lib/slackwater", "the volume that the services share"),
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka:9092", "the broker is a service of the file; nothing starts one"),
+    "PYTHONPATH": ("/run/kafka", "no setting: the module of KAFKA_SASL_TOKEN_PROVIDER is a file of deploy/kafka"),
     "SLACKWATER_HOST": ("0.0.0.0", "a container's loopback reaches nobody; `ports` publishes on the host's"),
     "SLACKWATER_ALLOWED_HOSTS": ("serving", "the name by which the other containers know the service"),
     "SLACKWATER_SPEED_METRICS_PORT": ("9101", "Prometheus is another container, and the port is not published"),
@@ -45,6 +48,17 @@ OTHERWISE = {
         "127.0.0.1",
         "it is `ports` that says who reaches the service, and so who needs a key",
     ),
+}
+
+# Settings that a container is not given, and why. All others are: what stands in `.env` is never left out in silence.
+NOT_GIVEN = {
+    "KAFKA_SSL_KEY_PASSWORD": "`docker inspect` would show it; its file is given",
+    "KAFKA_SASL_PASSWORD": "`docker inspect` would show it; its file is given",
+    "SLACKWATER_BROKER_PORT": "no container starts a broker of its own",
+    "SLACKWATER_DRAIN_SECONDS": "it asks for a longer `stop_grace_period`, which the same override sets",
+    "SLACKWATER_TLS_CERT": "its file needs a volume, which the same override names",
+    "SLACKWATER_TLS_KEY": "its file needs a volume, which the same override names",
+    "SLACKWATER_KEY_FILE": "commands show it to a service; no service reads it",
 }
 
 # Services that look on: images of others, in a profile of their own. tests/test_monitoring.py is about their files.
@@ -132,7 +146,9 @@ def setting_problems(compose: Compose) -> list[str]:
         wanted = OTHERWISE.get(name, (DEFAULTS.get(name),))[0]
         if value != wanted:
             problems.append(f"{name} is {value!r}, not {wanted!r}")
-    return problems + [f"{name} is not set" for name in OTHERWISE if name not in environments[0]]
+    given = environments[0].keys()
+    problems += [f"{name} is given and left out" for name in given & NOT_GIVEN.keys()]
+    return problems + [f"{name} is not set" for name in {*DEFAULTS, *OTHERWISE} - given - NOT_GIVEN.keys()]
 
 
 def broker_problems(compose: Compose) -> list[str]:
@@ -196,6 +212,21 @@ def test_the_services_follow_the_settings() -> None:
         assert environ.items() <= service["environment"].items()
 
 
+def test_every_service_has_what_the_environment_says_of_a_setting() -> None:
+    own_tests = {"SLACKWATER_PORT", "KAFKA_BOOTSTRAP_SERVERS"}  # below: the one is published, the other has a default
+    for setting in SETTINGS:
+        if setting.name not in {*NOT_GIVEN, *OTHERWISE, *own_tests}:
+            for service in own(load({setting.name: "as .env says"})).values():
+                assert service["environment"][setting.name] == "as .env says", setting.name
+
+
+def test_the_documentation_names_every_setting_that_a_container_is_given_and_those_that_it_is_not() -> None:
+    for name in DEFAULTS.keys() - {*OTHERWISE, *NOT_GIVEN}:
+        assert f"`{name}`" in SETTINGS_TABLE or name.startswith("KAFKA_"), name
+    for name in NOT_GIVEN:
+        assert f"`{name}`" in PAGE.replace(SETTINGS_TABLE, ""), name
+
+
 def test_the_service_is_published_where_the_settings_say() -> None:
     ports = load({"SLACKWATER_HOST": "192.0.2.1", "SLACKWATER_PORT": "9000"})["services"]["serving"]["ports"]
     assert ports == ["192.0.2.1:9000:8000"]
@@ -255,6 +286,14 @@ PLANTED: dict[str, tuple[Callable[[Compose], object], str]] = {
     "another profile": (lambda c: _services(c)["ingest"].pop("profiles"), "ingest: profiles None"),
     "an unknown setting": (lambda c: _services(c)["topics"]["environment"].update(SLACKWATER_HOUSE="/"), "HOUSE is"),
     "another default": (lambda c: _services(c)["topics"]["environment"].update(SLACKWATER_PORT="80"), "PORT is '80'"),
+    "a setting less": (
+        lambda c: [s["environment"].pop("SLACKWATER_REPLICATION") for s in own(c).values()],
+        "is not set",
+    ),
+    "a secret in sight": (
+        lambda c: [s["environment"].update(KAFKA_SASL_PASSWORD="") for s in own(c).values()],
+        "KAFKA_SASL_PASSWORD is given and left out",
+    ),
     "its own settings": (
         lambda c: _services(c)["speed"].update(environment={}),
         "the services have different settings",
