@@ -137,8 +137,12 @@ class Worker:
                 yield from self._open(p)
 
     def _look_at_unread(self) -> None:
-        """Say once which partitions cannot be read, and when one can again. The others go on."""
-        unread = dict(self._reader.unread)
+        """Say once which partitions cannot be read, and when one can again. The others go on.
+
+        A reader that was made again does not know them: one stays unread until it was read past its offset.
+        """
+        stood = {p: stuck for p, stuck in self._unread.items() if self._positions[p] <= stuck.offset}
+        unread = {**stood, **self._reader.unread}
         if unread == self._unread:
             return
         for p, stuck in unread.items():

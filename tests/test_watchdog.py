@@ -21,7 +21,7 @@ from prometheus_client import generate_latest
 
 from event_log.event import Event, encode_event
 from event_log.kafka_log import KafkaLog, KafkaReader
-from event_log.log import Bounds, Headers, Slice
+from event_log.log import Bounds, Headers, Slice, Unread
 from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from event_log.names import TopicNames
 from slackwater.errors import SettingError
@@ -105,10 +105,11 @@ class StuckReader(MemoryReader):
 class StuckLog(MemoryLog):
     """The first reader gets stuck when the test says so; all that it opened are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[StuckReader] = StuckReader) -> None:
         super().__init__(T0 // 1000)
         self.create(NAMES.trades, 2)
         self.create(NAMES.deltas, 2)
+        self._kind = kind
         self.readers: list[StuckReader] = []
 
     def reader(
@@ -116,7 +117,7 @@ class StuckLog(MemoryLog):
     ) -> MemoryReader:
         if topic != NAMES.trades or not gather_s:
             return super().reader(topic, starts, group, gather_s)
-        self.readers.append(StuckReader(self, topic, starts, group))
+        self.readers.append(self._kind(self, topic, starts, group))
         return self.readers[-1]
 
 
@@ -152,6 +153,57 @@ def test_a_stuck_partition_is_reported_and_read_on_by_a_new_reader(
     turns(20)
     assert len(log.readers) == 2  # nothing to read is no lack of progress
     worker.close()
+
+
+class ForgetfulReader(StuckReader):
+    """A batch that cannot be read is met at the second poll, as Kafka's reader meets it once it is fetched."""
+
+    polls = 0
+
+    @property
+    def unread(self) -> Mapping[int, Unread]:
+        return super().unread if self.polls > 1 else {}
+
+    def poll(self, timeout_s: float) -> list[Slice]:
+        self.polls += 1
+        return super().poll(timeout_s)
+
+
+def test_a_reader_that_is_made_again_mends_no_partition_that_cannot_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, clock = StuckLog(ForgetfulReader), HandClock()
+    for p in (0, 1):
+        log.append(NAMES.trades, p, None, line(p))
+    log.damage(NAMES.trades, 0, 0)
+    shown = 'slackwater_speed_unreadable{partition="0"} 1.0'
+    worker = Worker(log, NAMES, VersionStore(tmp_path), (BARS,), [0, 1], clock, stall_s=4.5)
+
+    def turns(count: int) -> None:
+        for _ in range(count):
+            clock.sleep(1.0)
+            list(worker.step(0))
+            if log.readers[0].polls > 1:  # type: ignore[attr-defined]
+                assert (shown in _figures_page()) is (log.topics[NAMES.trades][0].broken is not None)
+
+    with caplog.at_level(logging.INFO):
+        turns(2)
+        log.readers[0].stuck = frozenset({1})
+        log.append(NAMES.trades, 1, None, line(2))
+        turns(10)
+        assert len(log.readers) == 2
+        assert len([one for one in caplog.messages if "cannot be read" in one]) == 1
+        assert "t.trades[0] can be read again" not in caplog.messages
+        log.damage(NAMES.trades, 0, None)
+        turns(1)
+    assert "t.trades[0] can be read again" in caplog.messages
+    worker.close()
+
+
+def _figures_page() -> str:
+    registry = process_registry()
+    registry.register(FIGURES)
+    return generate_latest(registry).decode()
 
 
 # -------------------------------------------------------------------------------------------------------- the sink
