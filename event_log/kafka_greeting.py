@@ -14,6 +14,7 @@ kafka-python's. Not here: the clients (`event_log.kafka_log`).
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,10 @@ CONNECT_S = 3.0
 """How long a server may take to accept a connection."""
 
 ANSWER_S = 30.0
-"""How long it may take for each answer: as long as a client of kafka-python waits for its first one."""
+"""How long its answers may take together: as long as a client of kafka-python waits for its first one."""
+
+QUICK_S = 3.0
+"""How long where several servers are named: one that hangs must not hold up every client of a cluster that works."""
 
 _SASL_HANDSHAKE, _SASL_AUTHENTICATE, _METADATA = 17, 36, 3
 _NO_TOPICS = struct.pack(">i", 0)
@@ -40,6 +44,8 @@ _LARGEST_ANSWER = 16 * 1024 * 1024
 _TLS_RECORD = (20, 21, 22, 23)
 """The first byte of what a server sends that speaks TLS; an answer of Kafka's begins with the 0 of its length."""
 
+_let_in: dict[str, str] = {}
+"""The servers of the settings -> the one of them that let this process in last."""
 
 _CLOSED = (EOFError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
 
@@ -52,6 +58,14 @@ class Greeting:
     tls: str = ""
     subject: str = ""
     expires: datetime | None = None
+
+
+def begin_with(servers: str) -> list[str]:
+    """The servers to make a client with: the one that let us in last, or all of them where none did.
+
+    A client of kafka-python begins with any one of those that it is given, and waits 30 s for one that hangs.
+    """
+    return [_let_in[servers]] if servers in _let_in else _each(servers)
 
 
 def listens(servers: str) -> None:
@@ -67,8 +81,11 @@ def listens(servers: str) -> None:
     raise LogUnreachableError(servers, failed)
 
 
-def greet(servers: str, security: KafkaSecurity, answer_s: float = ANSWER_S) -> Greeting:
-    """The greeting of the first server that lets us in; each answer of it may take `answer_s`.
+def greet(servers: str, security: KafkaSecurity, answer_s: float = ANSWER_S, quick_s: float = QUICK_S) -> Greeting:
+    """The greeting of a server that lets us in; the last one that did is asked first.
+
+    The answers of one may take `answer_s` together. Of several each has `quick_s` first, and only where none let us in
+    or refused us, those that were late are given the whole time.
 
     Raises:
         LogRefusedError: a server was there, and it and we do not accept each other.
@@ -76,20 +93,31 @@ def greet(servers: str, security: KafkaSecurity, answer_s: float = ANSWER_S) -> 
         SettingError: a file, a secret or a token that is needed cannot be had.
     """
     arguments = client_arguments(security)
+    asked = _each(servers)
     refused: LogRefusedError | None = None
     failed: Exception | None = None
-    for server in _each(servers):
-        try:
-            return _greet(server, security, arguments, answer_s)
-        except LogRefusedError as error:
-            refused = error
-        except (OSError, EOFError, ValueError, struct.error) as error:
-            failed = error
+    for wait_s in [answer_s] if len(asked) == 1 else [min(quick_s, answer_s), answer_s]:
+        late = []
+        for server in asked:
+            try:
+                found = _greet(server, security, arguments, wait_s)
+            except LogRefusedError as error:
+                refused = error
+            except _LateError as error:
+                late.append(server)
+                failed = error
+            except (OSError, EOFError, ValueError, struct.error) as error:
+                failed = error
+            else:
+                _let_in[servers] = server
+                return found
+        asked = [] if refused else late
     raise refused or LogUnreachableError(servers, failed)
 
 
 def _each(servers: str) -> list[str]:
-    return [server.strip() for server in servers.split(",")]
+    named = [server.strip() for server in servers.split(",")]
+    return sorted(named, key=lambda server: server != _let_in.get(servers))
 
 
 def _connect(server: str) -> socket.socket:
@@ -103,12 +131,24 @@ def _place(server: str) -> tuple[str, int]:
 
 
 def _greet(server: str, security: KafkaSecurity, arguments: dict[str, Any], answer_s: float) -> Greeting:
-    host, _ = _place(server)
     plain = _connect(server)
-    plain.settimeout(answer_s)
+    try:
+        return _let_us_in(plain, server, security, arguments, answer_s)
+    except TimeoutError as error:
+        raise _LateError(server, answer_s) from error
+    finally:
+        plain.close()
+
+
+def _let_us_in(
+    plain: socket.socket, server: str, security: KafkaSecurity, arguments: dict[str, Any], answer_s: float
+) -> Greeting:
+    host, _ = _place(server)
+    began_s = time.monotonic()
+    plain.settimeout(answer_s)  # of the TLS handshake as a whole
     with closing(_encrypted(plain, host, server, arguments) if security.tls else plain) as connection:
         found = _certificate(server, connection) if isinstance(connection, ssl.SSLSocket) else Greeting(server)
-        talk = _Talk(connection)
+        talk = _Talk(connection, answer_s - (time.monotonic() - began_s))
         with _understood(server, security):
             if security.sasl:
                 _authenticate(talk, server, security, get_sasl_mechanism(security.mechanism)(host=host, **arguments))
@@ -121,7 +161,6 @@ def _encrypted(plain: socket.socket, host: str, server: str, arguments: dict[str
     try:
         return context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        plain.close()
         hint = (
             "Name it as its certificate does in KAFKA_BOOTSTRAP_SERVERS."
             if "match" in error.verify_message or "mismatch" in error.verify_message
@@ -131,15 +170,10 @@ def _encrypted(plain: socket.socket, host: str, server: str, arguments: dict[str
             server, f"its certificate does not verify: {error.verify_message.rstrip('.')}", hint
         ) from error
     except _CLOSED as error:
-        plain.close()
         raise _ClosedError(server, "our TLS") from error
     except ssl.SSLError as error:
-        plain.close()
         reason = f"it does not speak TLS as we do ({error.reason})"
         raise LogRefusedError(server, reason, "Does KAFKA_SECURITY_PROTOCOL fit this port?") from error
-    except BaseException:
-        plain.close()
-        raise
 
 
 @contextmanager
@@ -213,37 +247,59 @@ class _ClosedError(EOFError):
         )
 
 
-class _Talk:
-    """Questions and answers over one connection."""
+class _LateError(TimeoutError):
+    """The server is there, and its answers did not come in time."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, server: str, answer_s: float) -> None:
+        super().__init__(f"{server} took the connection and did not answer in {answer_s:g} s")
+
+
+class _Talk:
+    """Questions and answers over one connection; `left_s` is what is left to the server for all of its answers."""
+
+    def __init__(self, connection: socket.socket, left_s: float) -> None:
         self._connection = connection
+        self._left_s = left_s
         self._asked = 0
 
     def ask(self, key: int, version: int, body: bytes) -> "_Answer":
         """One question. Raises OSError, EOFError, _SpeaksTlsError, ValueError."""
+        until_s = time.monotonic() + self._left_s
+        answer = self._ask(key, version, body, until_s)
+        self._left_s = until_s - time.monotonic()  # not less the time that our own token takes
+        return answer
+
+    def _ask(self, key: int, version: int, body: bytes, until_s: float) -> "_Answer":
         self._asked += 1
         request = struct.pack(">hhi", key, version, self._asked) + _text("slackwater") + body
+        self._wait_until(until_s)
         self._connection.sendall(struct.pack(">i", len(request)) + request)
-        head = self._read(1)
+        head = self._read(1, until_s)
         if head[0] in _TLS_RECORD:
             raise _SpeaksTlsError
-        (size,) = struct.unpack(">i", head + self._read(3))
+        (size,) = struct.unpack(">i", head + self._read(3, until_s))
         if not 4 <= size <= _LARGEST_ANSWER:
             raise ValueError(f"an answer of {size} bytes")
-        answer = _Answer(self._read(size))
+        answer = _Answer(self._read(size, until_s))
         if answer.int32() != self._asked:
             raise ValueError("the answer to another question")
         return answer
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int, until_s: float) -> bytes:
         data = bytearray()
         while len(data) < size:
+            self._wait_until(until_s)
             part = self._connection.recv(size - len(data))
             if not part:
                 raise EOFError("the server closed the connection")
             data += part
         return bytes(data)
+
+    def _wait_until(self, until_s: float) -> None:
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left_s)
 
 
 class _Answer:

@@ -42,7 +42,7 @@ from event_log.errors import (
 )
 from event_log.kafka_batches import read_batches_of
 from event_log.kafka_client import client_arguments
-from event_log.kafka_greeting import ANSWER_S, Greeting, greet, listens
+from event_log.kafka_greeting import ANSWER_S, Greeting, begin_with, greet, listens
 from event_log.log import Bounds, Headers, Identity, Record, Slice, Unread
 from slackwater.kafka_security import PLAIN_TEXT, KafkaSecurity
 
@@ -126,7 +126,7 @@ class KafkaLog:
 
     def _client(self) -> dict[str, Any]:
         return {
-            "bootstrap_servers": [server.strip() for server in self.servers.split(",")],
+            "bootstrap_servers": begin_with(self.servers),
             **client_arguments(self.security),
             "client_id": "slackwater",
             # By default the wait between two tries grows to 30 s: a broker would be back long before its clients.
@@ -134,7 +134,7 @@ class KafkaLog:
         }
 
     def greeting(self, answer_s: float = ANSWER_S) -> Greeting:
-        """What the first server shows that lets us in; it may take `answer_s` for each of its answers."""
+        """What the first server shows that lets us in; its answers may take `answer_s` together."""
         return greet(self.servers, self.security, answer_s)
 
     @contextmanager

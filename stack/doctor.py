@@ -24,7 +24,7 @@ from versions.handoff import latest_proof
 Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
 ANSWER_S = 5.0
-"""How long Kafka may take for an answer here; programs wait longer."""
+"""How long a server of Kafka may take to let us in here; programs wait longer."""
 
 CERTIFICATE_DAYS = 14
 """A certificate of Kafka that ends sooner is told."""

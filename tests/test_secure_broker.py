@@ -7,6 +7,7 @@ each by SASL_SSL as its own user, with what `event_log.acls` allows it and nothi
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -267,6 +268,19 @@ def test_of_several_servers_one_that_lets_us_in_is_enough(secured: SecureBroker)
     wrong = changed(environ, KAFKA_SASL_USERNAME="nobody", KAFKA_BOOTSTRAP_SERVERS=f"{secured.sasl_ssl},{closed}")
     with pytest.raises(LogRefusedError, match="nobody"):
         log_of(wrong).greeting()
+
+
+def test_a_server_that_hangs_holds_up_the_first_client_alone(secured: SecureBroker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        servers = f"127.0.0.1:{hangs.getsockname()[1]},{secured.sasl_ssl}"
+        log = log_of({**secured.environ("ingest"), "KAFKA_BOOTSTRAP_SERVERS": servers})
+        for _ in range(3):
+            assert list(log.bounds(NAMES.trades)) == [0]
+            log.writer().close()
+        hangs.setblocking(False)
+        hangs.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            hangs.accept()
 
 
 def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureBroker, tmp_path: Path) -> None:
