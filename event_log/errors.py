@@ -4,6 +4,8 @@ SlackwaterError
   LogError
     LogUnreachableError     no broker answers                                   (retriable)
     LogRefusedError         a broker and we do not accept each other
+    CredentialsError        what shows a broker who we are cannot be used; a SettingError as well
+      CredentialsAwayError  a secret's file or the provider of tokens gives none now    (retriable)
     AccessRefusedError      a broker knows us, and does not allow this
     TopicMissingError       a topic does not exist
     TopicMismatchError      a topic exists with another shape than the settings ask for
@@ -28,7 +30,7 @@ SlackwaterError
 from collections.abc import Iterable
 from typing import ClassVar
 
-from slackwater.errors import SlackwaterError
+from slackwater.errors import SettingError, SlackwaterError
 
 
 class LogError(SlackwaterError):
@@ -54,6 +56,16 @@ class LogRefusedError(LogError):
         super().__init__(f"The Kafka broker at {server} cannot be used: {reason}.", hint)
         self.server = server
         self.reason = reason
+
+
+class CredentialsError(LogError, SettingError):
+    """A certificate, a key or the provider of tokens cannot be used. A process that runs goes on without the log."""
+
+
+class CredentialsAwayError(CredentialsError):
+    """A secret's file, or the provider of tokens, gives none now; both may in a moment. No secret is in it."""
+
+    retriable: ClassVar[bool] = True
 
 
 class AccessRefusedError(LogError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from event_log.errors import CredentialsAwayError, CredentialsError
 from slackwater.errors import SettingError
 from slackwater.kafka_security import PASSWORD_MECHANISMS, KafkaSecurity
 
@@ -21,8 +22,18 @@ def client_arguments(security: KafkaSecurity) -> dict[str, Any]:
     """What a client of kafka-python is given beside its servers. Holds secrets: never logged.
 
     Raises:
-        SettingError: a file or a secret cannot be read, or the provider of tokens cannot be imported.
+        CredentialsError: a file cannot be used, or the provider of tokens cannot be imported.
+        CredentialsAwayError: a secret cannot be read now; when the process started it could.
     """
+    try:
+        return _arguments(security)
+    except CredentialsError:
+        raise
+    except SettingError as error:  # of a secret
+        raise CredentialsAwayError(error.fact, error.hint) from error
+
+
+def _arguments(security: KafkaSecurity) -> dict[str, Any]:
     found: dict[str, Any] = {"security_protocol": security.protocol}
     if security.tls:
         found["ssl_context"] = tls_context(security)
@@ -33,7 +44,7 @@ def client_arguments(security: KafkaSecurity) -> dict[str, Any]:
     if security.mechanism == "OAUTHBEARER":
         found["sasl_oauth_token_provider"] = _Tokens(security.token_provider)
     if security.mechanism == "AWS_MSK_IAM" and importlib.util.find_spec("botocore") is None:
-        raise SettingError("KAFKA_SASL_MECHANISM is AWS_MSK_IAM and botocore is not there.", "Install `botocore`.")
+        raise CredentialsError("KAFKA_SASL_MECHANISM is AWS_MSK_IAM and botocore is not there.", "Install `botocore`.")
     return found
 
 
@@ -51,7 +62,7 @@ def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
             )
         except (ssl.SSLError, OSError, ValueError) as error:
             files = " with ".join(file for file in (security.cert_file, security.key_file) if file)
-            raise SettingError(
+            raise CredentialsError(
                 f"KAFKA_SSL_CERTFILE and its key cannot be used ({files}): {_reason(error)}.",
                 "Is the key the certificate's, and KAFKA_SSL_KEY_PASSWORD_FILE its password?",
             ) from None  # of an error that might quote the key
@@ -62,7 +73,7 @@ def _own(ca_file: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
     except (ssl.SSLError, OSError) as error:
-        raise SettingError(f"KAFKA_SSL_CAFILE ({ca_file}) holds no PEM certificates: {_reason(error)}.") from error
+        raise CredentialsError(f"KAFKA_SSL_CAFILE ({ca_file}) holds no PEM certificates: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
@@ -79,19 +90,27 @@ class _Tokens(AbstractTokenProvider):
         try:
             found = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
-            raise SettingError(f"{_PROVIDER} is {name!r}: {error}.", "Use module:callable.") from error
+            raise CredentialsError(f"{_PROVIDER} is {name!r}: {error}.", "Use module:callable.") from error
+        except Exception as error:  # noqa: BLE001 - of a foreign module that may ask for something when it is imported
+            raise self._away(error) from None
         if isinstance(found, type) and issubclass(found, AbstractTokenProvider):
-            found = found().token  # the client's own hook
+            try:
+                found = found().token  # the client's own hook
+            except Exception as error:  # noqa: BLE001 - as above
+                raise self._away(error) from None
         if not callable(found):
-            raise SettingError(f"{_PROVIDER} is {name!r}, which cannot be called.", "Use module:callable.")
+            raise CredentialsError(f"{_PROVIDER} is {name!r}, which cannot be called.", "Use module:callable.")
         self._ask = found
 
     def token(self) -> str:
-        """A token that is valid now. Raises SettingError; what the provider says is only its cause."""
+        """A token that is valid now. Raises CredentialsError, without what the provider says."""
         try:
             found = self._ask()
         except Exception as error:  # noqa: BLE001 - whatever a foreign function raises; its text may hold a secret
-            raise SettingError(f"{_PROVIDER} {self._name!r} gave no token: it raised {type(error).__name__}.") from None
+            raise self._away(error) from None
         if not isinstance(found, str) or not found:
-            raise SettingError(f"{_PROVIDER} {self._name!r} gave {type(found).__name__}, not a token's text.")
+            raise CredentialsError(f"{_PROVIDER} {self._name!r} gave {type(found).__name__}, not a token's text.")
         return found
+
+    def _away(self, error: Exception) -> CredentialsAwayError:
+        return CredentialsAwayError(f"{_PROVIDER} {self._name!r} gave no token: it raised {type(error).__name__}.")

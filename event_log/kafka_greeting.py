@@ -24,9 +24,8 @@ from typing import Any
 from kafka.errors import for_code
 from kafka.net.sasl import get_sasl_mechanism
 
-from event_log.errors import LogRefusedError, LogUnreachableError
+from event_log.errors import CredentialsError, LogRefusedError, LogUnreachableError
 from event_log.kafka_client import client_arguments
-from slackwater.errors import SettingError
 from slackwater.kafka_security import KafkaSecurity
 
 CONNECT_S = 3.0
@@ -90,7 +89,7 @@ def greet(servers: str, security: KafkaSecurity, answer_s: float = ANSWER_S, qui
     Raises:
         LogRefusedError: a server was there, and it and we do not accept each other.
         LogUnreachableError: none was there, or none answered; a server that closes the connection may be ending.
-        SettingError: a file, a secret or a token that is needed cannot be had.
+        CredentialsError: a file, a secret or a token that is needed cannot be had.
     """
     arguments = client_arguments(security)
     asked = _each(servers)
@@ -212,7 +211,7 @@ def _authenticate(talk: "_Talk", server: str, security: KafkaSecurity, mechanism
 def _said(server: str, security: KafkaSecurity, step: Any, *challenge: bytes) -> Any:
     try:
         return step(*challenge)
-    except (SettingError, OSError):
+    except (CredentialsError, OSError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a mechanism raises; its text may hold what it was given
         raise _credentials(server, security, f"{security.mechanism} failed with {type(error).__name__}") from None

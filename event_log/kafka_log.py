@@ -116,7 +116,7 @@ class KafkaLog:
     It may be pickled, and no secret is in that (`slackwater.secret`).
 
     Raises:
-        LogUnreachableError, LogRefusedError, AccessRefusedError: by every call that asks the cluster.
+        LogUnreachableError, LogRefusedError, CredentialsError, AccessRefusedError: by every call that asks the cluster.
     """
 
     def __init__(self, servers: str, security: KafkaSecurity = PLAIN_TEXT) -> None:

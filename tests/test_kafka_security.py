@@ -8,11 +8,15 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import closing
+from os import EX_TEMPFAIL
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from event_log.errors import LogError
 from event_log.kafka_client import client_arguments
 from event_log.kafka_log import KafkaLog
 from slackwater.errors import SettingError
@@ -21,6 +25,7 @@ from slackwater.secret import Secret
 from slackwater.settings import SETTINGS, from_environ
 from stack.cli import main
 from stack.services import to_environ
+from tests.serving_world import World, cut_in_a_minute
 
 HIDDEN = "do-not-show-me"
 SERVERS = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:9096"}
@@ -175,6 +180,47 @@ def test_a_provider_that_gives_no_token_is_named_and_its_words_are_not_repeated(
     with pytest.raises(SettingError, match=why) as caught:
         client_arguments(settings.kafka)["sasl_oauth_token_provider"].token()
     assert HIDDEN not in str(caught.value)
+
+
+class BrokenProvider(AbstractTokenProvider):
+    def __init__(self) -> None:
+        raise OSError(f"the secret {HIDDEN} is not there yet")
+
+    def token(self) -> str:
+        return ""
+
+
+def test_what_fails_for_a_moment_is_an_error_of_the_log_and_another_try_may_do(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(HIDDEN, encoding="utf-8")
+    by_file = from_environ({**without(SASL, "KAFKA_SASL_PASSWORD"), "KAFKA_SASL_PASSWORD_FILE": str(file)})
+    file.write_text("", encoding="utf-8")
+    by_class = from_environ({**TOKENS, "KAFKA_SASL_TOKEN_PROVIDER": f"{__name__}:BrokenProvider"})
+    for settings, why in ((by_file, "is empty"), (by_class, "gave no token: it raised OSError")):
+        with pytest.raises(LogError, match=why) as caught:
+            KafkaLog(settings.servers, settings.kafka).bounds("any")
+        assert caught.value.retriable
+        assert caught.value.exit_code == EX_TEMPFAIL
+        assert HIDDEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("lacks", ["its secret", "its provider"])
+def test_a_service_whose_credentials_cannot_be_had_answers_from_the_batch_view(tmp_path: Path, lacks: str) -> None:
+    file = tmp_path / "password"
+    file.write_text(HIDDEN, encoding="utf-8")
+    settings = from_environ(
+        {**without(SASL, "KAFKA_SASL_PASSWORD"), "KAFKA_SASL_PASSWORD_FILE": str(file)}
+        if lacks == "its secret"
+        else {**TOKENS, "KAFKA_SASL_TOKEN_PROVIDER": "no_such_module:token"}
+    )
+    file.unlink()
+    with closing(World(tmp_path / "home")) as world:
+        cut_in_a_minute(world)
+        world.log = KafkaLog(settings.servers, settings.kafka)  # type: ignore[assignment]
+        world.serve()
+        world.service.watch.step()
+        assert world.bars("symbol=BTC")["bars"]
+        assert "KAFKA_SASL_" in world.get("/health/ready").text
 
 
 def test_files_that_are_no_certificates_are_refused_by_name(tmp_path: Path) -> None:

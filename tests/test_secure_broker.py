@@ -46,6 +46,7 @@ from stack.broker import free_port
 from stack.context import Context
 from stack.doctor import examine
 from tests.secure_broker import KEY_PASSWORD, Authority, SecureBroker, secure_broker, token
+from tests.serving_world import World, cut_in_a_minute
 from versions.store import VersionStore
 from views.registry import DEFINITIONS
 
@@ -65,6 +66,10 @@ def expired() -> str:
 
 def of_ingest() -> str:
     return token("ingest")
+
+
+def failing() -> str:
+    raise httpx.ConnectError("the identity provider is away")
 
 
 def kafka_acls(names: TopicNames) -> list[ACL]:
@@ -296,6 +301,32 @@ def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureB
         assert "does not accept the user 'serve'" in service.layers.facts()["log"]["text"]
     finally:
         service.stop()
+
+
+def test_a_service_whose_provider_of_tokens_fails_answers_from_the_batch_view(
+    secured: SecureBroker, tmp_path: Path
+) -> None:
+    with closing(World(tmp_path)) as world:
+        cut_in_a_minute(world)
+        world.log = log_of(by_token(secured, "failing"))  # type: ignore[assignment]
+        world.serve()
+        world.service.watch.step()
+        assert world.bars("symbol=BTC")["bars"]
+        ready = world.get("/health/ready")
+    assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert "gave no token: it raised ConnectError" in ready.text
+
+
+def test_a_batch_run_whose_provider_of_tokens_fails_may_be_tried_again(secured: SecureBroker, tmp_path: Path) -> None:
+    (tmp_path / "tokens.py").write_text("def token():\n    raise ConnectionError('away')\n", encoding="utf-8")
+    environ = {**by_token(secured, "failing"), "KAFKA_SASL_TOKEN_PROVIDER": "tokens:token"}
+    environ |= {"PYTHONPATH": str(tmp_path), "SLACKWATER_HOME": str(tmp_path / "home")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "SLACKWATER_"))}
+    command = [sys.executable, "-m", "batch_layer"]
+    done = subprocess.run(command, env=clean | environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == os.EX_TEMPFAIL, done.stderr
+    assert "gave no token: it raised ConnectionError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
