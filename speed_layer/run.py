@@ -12,11 +12,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from event_log.errors import AccessRefusedError, LogError, LogRefusedError
+from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError
 from event_log.log import Log
 from pipeline.summarise import Summarise
 from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
+from speed_layer.so_far import SO_FAR
 from speed_layer.source import ReadLog, Share, SourceSettings
 from speed_layer.stopping import STOP
 from views.definitions import source_of
@@ -56,15 +57,18 @@ def run(
     """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends.
 
     Raises:
-        LogRefusedError, AccessRefusedError: by the first; a broker that lets us in today may be back tomorrow.
+        LogRefusedError, AccessRefusedError: by the first, before it has read; a broker that lets us in today may be
+            back tomorrow.
+        AppendRefusedError: by one before which no delta was taken.
     """
     failures = restarts = 0
+    SO_FAR.read = SO_FAR.wrote = False
     while not STOP.is_set():
         try:
             run_once(settings, share)
             failures = 0
-        except Exception as error:  # Beam wraps what a DoFn raises in types of its own
-            if isinstance(error, LogRefusedError | AccessRefusedError) and not restarts:
+        except Exception as error:  # Beam wraps what a DoFn raises in types of its own, but for errors of the log
+            if _is_final(error, restarts):
                 raise
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
             failures += 1
@@ -75,3 +79,10 @@ def run(
                 break
         restarts += 1
         on_restart(restarts)
+
+
+def _is_final(error: Exception, restarts: int) -> bool:
+    """Whether we may not do this at all, as far as we know, so that another try will not do."""
+    if isinstance(error, AppendRefusedError):
+        return not SO_FAR.wrote
+    return isinstance(error, LogRefusedError | AccessRefusedError) and not restarts and not SO_FAR.read

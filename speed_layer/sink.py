@@ -17,6 +17,7 @@ from event_log.names import SPEED_GROUP, TopicNames
 from pipeline.segment import States
 from slackwater.faults import reach
 from speed_layer.figures import FIGURES
+from speed_layer.so_far import SO_FAR, as_it_is
 from views.definitions import source_of, view_of
 from views.view import View
 
@@ -47,9 +48,10 @@ class PublishDeltas(beam.DoFn):
 
     def setup(self) -> None:
         """Open the producer, and a consumer of the group whose offsets are committed."""
-        log = self._open_log()
-        self._writer = log.writer()
-        self._group = log.reader(self._names.source(source_of(self._views)), {}, SPEED_GROUP)
+        with as_it_is():
+            log = self._open_log()
+            self._writer = log.writer()
+            self._group = log.reader(self._names.source(source_of(self._views)), {}, SPEED_GROUP)
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}
@@ -57,6 +59,10 @@ class PublishDeltas(beam.DoFn):
 
     def process(self, states: States) -> None:
         """Send one delta."""
+        with as_it_is():
+            self._send(states)
+
+    def _send(self, states: States) -> None:
         view, slot = view_of(states.definition, self._views), states.slot
         lane = lane_of(view, slot.topic_id, slot.partition)
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
@@ -75,9 +81,10 @@ class PublishDeltas(beam.DoFn):
 
     def teardown(self) -> None:
         """Wait for what is under way."""
-        while self._sent:
-            self._settle(self._sent.popleft())
-        self._commit(wait=True)
+        with as_it_is():
+            while self._sent:
+                self._settle(self._sent.popleft())
+            self._commit(wait=True)
         self._writer.close()
         self._group.close()
 
@@ -88,6 +95,7 @@ class PublishDeltas(beam.DoFn):
         if not sent.ack.done():
             FIGURES.count("waits")
         sent.ack.offset()
+        SO_FAR.wrote = True
         self._sent_bytes -= sent.size
         reach("emit.landed")
         self._acknowledged[sent.partition] = sent.upto

@@ -19,6 +19,7 @@ from event_log.clock import SystemClock
 from event_log.log import Log
 from event_log.names import TopicNames
 from pipeline.segment import Block
+from speed_layer.so_far import SO_FAR, as_it_is
 from speed_layer.stopping import STOP
 from speed_layer.watchdog import STALL_S
 from speed_layer.worker import Worker
@@ -100,6 +101,10 @@ class ReadLog(beam.DoFn):
     @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]  # Beam's classes are Any
     def process(self, share: Share, tracker: Any = TURNS) -> Iterator[Block]:
         """One slice."""
+        with as_it_is():
+            yield from self._slice(share, tracker)
+
+    def _slice(self, share: Share, tracker: Any) -> Iterator[Block]:
         worker = self._worker(share)
         slice_end_s = self._clock.elapsed_s() + self._settings.slice_s
         turn = int(tracker.current_restriction().start)
@@ -107,6 +112,7 @@ class ReadLog(beam.DoFn):
             if not tracker.try_claim(turn):
                 return
             yield from worker.step(POLL_S)
+            SO_FAR.read = True
             turn += 1
             if self._clock.elapsed_s() >= slice_end_s:
                 tracker.defer_remainder()

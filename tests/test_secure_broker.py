@@ -345,6 +345,30 @@ def test_an_open_client_that_is_not_let_in_any_more_says_why(secured: SecureBrok
     assert caught.value.retriable, "it is let in now, so another try may do"
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("operation", ["Read", "Write"])
+def test_a_speed_layer_that_lacks_a_right_inside_its_pipeline_ends_with_one_clear_error(
+    secured: SecureBroker, tmp_path: Path, operation: str
+) -> None:
+    names, admin = TopicNames(f"lacks-{operation.lower()}"), secured.admin()
+    lacking = f"User:speed {names.deltas} {operation.upper()}"
+    acls = {
+        f"{acl.principal} {acl.resource_pattern.resource_name} {acl.operation.name}": acl for acl in kafka_acls(names)
+    }
+    acls.pop(lacking)
+    assert not admin.create_acls(list(acls.values()))["failed"]
+    admin.close()
+    create_topics(log_of(secured.environ("operator")), names, 1)
+    with closing(KafkaProducer(bootstrap_servers=secured.plaintext)) as stranger:
+        for topic in (names.trades, names.deltas):  # no trade is covered by a cell all the same, no delta is read
+            stranger.send(topic, b"none", b"none", partition=0).get(timeout=WAIT_S)
+    done = program(secured, "speed", tmp_path, "speed_layer", SLACKWATER_PREFIX=names.prefix)
+    assert done.returncode == 1, "another try will not do"
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert names.deltas in error and "slackwater topics acls" in error
+    assert "the pipeline ended" not in done.stderr
+
+
 @pytest.mark.parametrize("words", [("stack", "speed", "run"), ("batch_layer",)], ids=" ".join)
 def test_a_process_that_is_not_let_in_ends_with_one_clear_error(
     secured: SecureBroker, tmp_path: Path, words: tuple[str, ...]

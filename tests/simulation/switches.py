@@ -136,7 +136,7 @@ SWITCHES = (
         (
             Edit(
                 sink.PublishDeltas,
-                "process",
+                "_send",
                 'reach("emit.before")',
                 'if not cell.rows:\n        return\n    reach("emit.before")',
             ),
