@@ -85,7 +85,7 @@ def import_history(
         try:
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
-                    events = judge_chunk(chunk, filtered.known.judge, writer, names.dead_letters, clock, tally)
+                    events = judge_chunk(chunk, filtered.judge_standing, writer, names.dead_letters, clock, tally)
                     tally.accepted += events.num_rows
                     files.write(events)
                 on_progress(source.done, source.total)

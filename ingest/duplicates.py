@@ -4,21 +4,26 @@
     id files              |  read once, when the door opens     |  remembered when it is judged
                           C                                     end
 
+Where a partition cannot be read to its end, because a batch of it is damaged or an open transaction hides it, events of
+the instruments that live there cannot be judged: they are refused with that error until it can, and all others go on.
+
 It follows the pointer. When a version's cut passes everything a generation holds, the version's id files know it, and
 the generation is dropped. When the pointer goes back (a rollback), the log is read again from the older cut. Not
 here: the verdicts (`ingest.known`).
 """
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from event_log.clock import Clock
 from event_log.decode import decode
-from event_log.errors import TopicRecreatedError
-from event_log.log import Log, read_range
+from event_log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
+from event_log.log import Log, Slice, read_range
 from ingest.errors import LogGapError
+from ingest.groups import by_instrument
 from ingest.known import Generation, Known
 from versions.errors import DamagedFileError, VersionError
 from versions.id_runs import IdRuns, Instrument, read_runs
@@ -26,6 +31,10 @@ from versions.inspector import Inspector
 from versions.manifest import Manifest, StoredFile
 from versions.pointer import Pointer
 from versions.store import VersionStore
+
+logger = logging.getLogger(__name__)
+
+Unread = HiddenRecordsError | UnreadableError
 
 POINTER_SECONDS = 1.0
 """How often the pointer is looked at, at most."""
@@ -65,6 +74,8 @@ class DuplicateFilter:
         self._read: set[StoredFile] = set()
         self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
+        self._behind: dict[int, int] = {}
+        self._failed: dict[int, Unread] = {}
         self._stand_on(manifest)
         self._read_log(self._cut)
 
@@ -73,14 +84,26 @@ class DuplicateFilter:
         return self._log.partition_of(":".join(instrument).encode(), self._partitions)
 
     def judge(self, events: pa.Table) -> Any:
-        """See `Known.judge`. Looks at the pointer first, at most once a second."""
+        """See `Known.judge`. Looks at the pointer first, at most once a second.
+
+        Raises:
+            HiddenRecordsError, UnreadableError: what the log holds of an instrument cannot be known now.
+        """
         self.follow()
+        if self._behind:
+            self._need(events)
         for _ in range(LOOKUP_TRIES - 1):
             try:
                 return self.known.judge(events)
             except (DamagedFileError, OSError):  # an expired file, perhaps: the pointer has moved on
                 self._looked_s = float("-inf")
                 self.follow()
+        return self.known.judge(events)
+
+    def judge_standing(self, events: pa.Table) -> Any:
+        """The same on the version that it stands on now, wherever the pointer goes, and on the log as it was read."""
+        if self._failed:
+            self._refuse(self._partitions_of(events), self._failed)
         return self.known.judge(events)
 
     def follow(self) -> None:
@@ -148,8 +171,46 @@ class DuplicateFilter:
         for p, start in starts.items():
             if not bounds[p].start <= start <= bounds[p].end:
                 raise LogGapError(self._topic, p, start, bounds[p].start, bounds[p].end)
-        uptos = {p: there.end for p, there in bounds.items()}
-        for piece in read_range(self._log, self._topic, starts, uptos):
-            self.known.learn(decode(piece.records).table)
-        for p, upto in uptos.items():
-            self.known.generation.reach(p, upto - 1)
+        self._behind = starts
+        self._failed = self._read_on()
+        for error in self._failed.values():
+            logger.warning("events of instruments in partition %d cannot be taken: %s", error.partition, error)
+
+    def _need(self, events: pa.Table) -> None:
+        """Know what the log holds in the partitions of these events. Raises HiddenRecordsError, UnreadableError."""
+        wanted = self._partitions_of(events)
+        if not wanted.isdisjoint(self._behind):
+            self._failed = self._read_on()
+            self._refuse(wanted, self._failed)
+
+    def _partitions_of(self, events: pa.Table) -> set[int]:
+        return {self.partition_of(instrument) for instrument, _ in by_instrument(events)}
+
+    @staticmethod
+    def _refuse(wanted: set[int], failed: Mapping[int, Unread]) -> None:
+        for p in sorted(wanted & failed.keys()):
+            raise failed[p]
+
+    def _read_on(self) -> dict[int, Unread]:
+        """Learn what the log holds in the partitions that are behind; why some stay so.
+
+        To the high watermark: what an open transaction hides may be this writer's own.
+        """
+        uptos = {p: there.high for p, there in self._log.bounds(self._topic).items()}
+        failed: dict[int, Unread] = {}
+        while todo := {p: max(at, self._cut.get(p, 0)) for p, at in self._behind.items() if p not in failed}:
+            try:
+                for piece in read_range(self._log, self._topic, todo, uptos):
+                    self._learn(piece)
+            except (HiddenRecordsError, UnreadableError) as error:
+                failed[error.partition] = error
+                continue
+            for p in todo:
+                self.known.generation.reach(p, uptos[p] - 1)
+                del self._behind[p]
+        return failed
+
+    def _learn(self, piece: Slice) -> None:
+        self.known.learn(decode(piece.records).table)
+        self.known.generation.reach(piece.partition, piece.upto - 1)
+        self._behind[piece.partition] = piece.upto

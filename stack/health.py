@@ -90,7 +90,9 @@ def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
     ends = {p: bounds.end for p, bounds in log.bounds(names.trades).items()}
     if _watch(log, names.trades, ends, clock, lambda _, record: mark_of(record) is None):
         return ""
-    return f"No event was appended within {WAIT_S:g} s."
+    hidden = sum(bounds.hidden for bounds in log.bounds(names.trades).values())
+    told = f" An open transaction hides {hidden} records." if hidden else ""
+    return f"No event was appended within {WAIT_S:g} s.{told}"
 
 
 def _watch(log: Log, topic: str, starts: Mapping[int, int], clock: Clock, found: Callable[[int, Record], bool]) -> bool:

@@ -280,7 +280,7 @@ SWITCHES = (
     Switch(
         0,
         "the door knows what is in the log since the cut",
-        (Edit(duplicates.DuplicateFilter, "_read_log", "self.known.learn(decode(piece.records).table)", "pass"),),
+        (Edit(duplicates.DuplicateFilter, "_learn", "self.known.learn(decode(piece.records).table)", "pass"),),
         seeds=40,
     ),
 )
