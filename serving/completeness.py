@@ -15,17 +15,24 @@ from serving.feed import Feed
 from serving.log_watch import LogWatch
 
 UNREAD = "The delta topic is not read yet to where it ended when this server began to read it."
+STUCK = "A batch of the delta topic cannot be read; /health/ready says where."
+HIDDEN = "An open transaction hides deltas; /health/ready says where."
 APART = "A later part of the log is known and cannot be joined yet."
 REFUSED = "The speed layer's part may not be added; the refusal says why."
 FIRST_PAGE = "The first page of this cursor was not complete."
 
 
 class Completeness:
-    """Asked by every answer that takes from the chains, before it takes their ends. For any thread."""
+    """Asked by every answer that takes from the chains, before it takes their ends. For any thread.
+
+    `hidden` are delta partitions of which a transaction of a foreign writer hides the end; `serving.log_probe` finds
+    them.
+    """
 
     def __init__(self, feed: Feed, log_watch: LogWatch) -> None:
         self._feed = feed
         self._log_watch = log_watch
+        self.hidden: frozenset[int] = frozenset()
 
     def lacking(self, partitions: Iterable[int]) -> str | None:
         """Why answers from these partitions may miss deltas now; None where they do not.
@@ -34,6 +41,10 @@ class Completeness:
         """
         if self._feed.unread(partitions):
             return UNREAD
+        if not self._feed.stuck.isdisjoint(partitions):
+            return STUCK
+        if not self.hidden.isdisjoint(partitions):
+            return HIDDEN
         return self._log_watch.unseen()
 
     def unread(self, partitions: Iterable[int]) -> str | None:

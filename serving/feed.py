@@ -23,7 +23,7 @@ CELLS_PER_LOCK = 64
 
 
 class Feed:
-    """Reads deltas. `step` belongs to one thread; `restart` may be called by any.
+    """Reads deltas. `step` belongs to one thread; `restart` may be called by any. `stuck` partitions cannot be read on.
 
     `changed` is called after a step that read something.
     """
@@ -44,6 +44,7 @@ class Feed:
         self._positions: dict[int, int] = {}
         self._goal: dict[int, int] | None = None
         self._lacking: frozenset[int] | None = None
+        self.stuck: frozenset[int] = frozenset()
         self._lock = Lock()
         self._starts: Mapping[int, int] | None = None
 
@@ -99,6 +100,7 @@ class Feed:
         for found in slices:
             self._put(found.records)
             self._positions[found.partition] = found.upto
+        self.stuck = frozenset(self._reader.unread)
         if self._lacking is None or self._lacking:
             self._look_what_lacks()
         if slices or starts is not None:
@@ -109,6 +111,7 @@ class Feed:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        self.stuck = frozenset()
 
     def _open(self, starts: Mapping[int, int]) -> None:
         try:
@@ -121,10 +124,13 @@ class Feed:
             with self._lock:
                 self._starts = self._starts or starts
             raise
-        self._positions = at
         if self._latency is not None:
             self._latency.forget()
-        self._goal = {p: b.end for p, b in bounds.items()}
+        with self._lock:
+            self._positions = at
+            # To the high watermark: what an open transaction hides is there, and is not known.
+            again = self._starts is not None  # it was restarted meanwhile, and opens once more
+            self._goal, self._lacking = None if again else {p: b.high for p, b in bounds.items()}, None
 
     def _look_what_lacks(self) -> None:
         """Behind the cells themselves: whoever sees nothing lack sees all of them."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from event_log.clock import Clock
 from event_log.errors import HiddenRecordsError, LogError, UnreadableError
 from event_log.log import Log, Unread
+from serving.completeness import Completeness
 from serving.feed import Feed
 from serving.hot import HotStore
 from serving.versions_watch import VersionsWatch
@@ -29,9 +30,19 @@ POLL_S = 0.5
 class LogProbe:
     """Looks at what stands still. `step` belongs to one thread; the rest may be asked by any."""
 
-    def __init__(self, log: Log, watch: VersionsWatch, hot: HotStore, feed: Feed, deltas: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        watch: VersionsWatch,
+        hot: HotStore,
+        feed: Feed,
+        deltas: str,
+        clock: Clock,
+        completeness: Completeness,
+    ) -> None:
         self.unread: Mapping[int, Unread] = {}
-        self._hidden_deltas: list[str] = []
+        self._hidden_deltas: Mapping[int, HiddenRecordsError] = {}
+        self._completeness = completeness
         self._log = log
         self._watch = watch
         self._hot = hot
@@ -45,7 +56,12 @@ class LogProbe:
         """Look at the partitions with readable records of which none was applied for a while."""
         now = self._clock.elapsed_s()
         facts = self._watch.log_watch.facts
-        if facts is None or not self._feed.caught_up:
+        if facts is None:
+            return
+        if not self._feed.caught_up:  # it may be what a transaction hides that it waits for
+            if now >= self._next_s:
+                self._next_s = now + AGAIN_S
+                self._tell(self._hidden(facts.bounds))
             return
         applied = {p: at for p, at in self._hot.furthest().items() if p in facts.bounds and at < facts.bounds[p].end}
         known = self._stands
@@ -54,11 +70,11 @@ class LogProbe:
         if self.unread.keys() - stuck.keys():
             self.unread = {p: found for p, found in self.unread.items() if p in stuck}
         if not stuck:
-            self._hidden_deltas = []
+            self._tell({})
         if stuck and now >= self._next_s:
             self._next_s = now + AGAIN_S
             self.unread = self._read(stuck)
-            self._hidden_deltas = self._hidden(stuck)
+            self._tell(self._hidden(stuck))
 
     def reasons(self) -> list[str]:
         """What cannot be read and what is hidden, each in a sentence."""
@@ -70,7 +86,7 @@ class LogProbe:
             if now - hidden.since_s >= STANDS_S:
                 fact = HiddenRecordsError(topic, p, hidden.offset, hidden.records).fact
                 found.append(f"{fact[:-1]}, for {now - hidden.since_s:.0f} s.")
-        return found + self._hidden_deltas
+        return found + [error.fact for error in self._hidden_deltas.values()]
 
     def hidden_records(self) -> int:
         """Records that open transactions hide, as of the last look at the log."""
@@ -91,10 +107,14 @@ class LogProbe:
         except LogError:
             return self.unread  # the watch of the log says so
 
-    def _hidden(self, stuck: Iterable[int]) -> list[str]:
+    def _tell(self, hidden: Mapping[int, HiddenRecordsError]) -> None:
+        self._hidden_deltas = hidden
+        self._completeness.hidden = frozenset(hidden)
+
+    def _hidden(self, stuck: Iterable[int]) -> Mapping[int, HiddenRecordsError]:
         try:
             bounds = self._log.bounds(self._deltas)
         except LogError:
-            return []
-        hidden = [(p, bounds[p]) for p in stuck if p in bounds and bounds[p].hidden]
-        return [HiddenRecordsError(self._deltas, p, at.end, at.hidden).fact for p, at in hidden]
+            return {}
+        hidden = {p: bounds[p] for p in stuck if p in bounds and bounds[p].hidden}
+        return {p: HiddenRecordsError(self._deltas, p, at.end, at.hidden) for p, at in hidden.items()}

@@ -45,6 +45,13 @@ class LogFacts:
         return {p: bounds.start for p, bounds in self.bounds.items()}
 
 
+class Sight(NamedTuple):
+    """What one look gave: facts, and whether they are of this look or of one before it."""
+
+    facts: LogFacts | None
+    seen: bool
+
+
 class LogWatch:
     """Looks at one topic. Any thread may look, one at a time; the attributes may be read by all.
 
@@ -55,7 +62,7 @@ class LogWatch:
     def __init__(self, log: Log, topic: str, clock: Clock) -> None:
         self.facts: LogFacts | None = None
         self.error: str | None = None
-        self.lost: dict[int, int] = {}
+        self.lost: Mapping[int, int] = {}
         self.topic = topic
         self._log = log
         self._clock = clock
@@ -67,13 +74,19 @@ class LogWatch:
         self._seen_s = clock.elapsed_s()
         self._seen_us = clock.now_us()
 
-    def look(self) -> LogFacts | None:
-        """The facts now; those known before if the log does not answer, None if the topic is missing.
+    def look(self) -> Sight:
+        """The facts now; those known before if the log does not answer, none if the topic is missing.
 
         Waits for a look of another thread. Why there is no answer, `error` says.
         """
         with self._lock:
             return self._look()
+
+    def lose(self, lost: Mapping[int, int]) -> None:
+        """Remember ends that the log must have had."""
+        if lost:
+            with self._lock:
+                self.lost = {**self.lost, **lost}
 
     def pulse(self) -> None:
         """Look if nobody does, and nobody did for a while: whoever looks otherwise may be busy with files."""
@@ -101,22 +114,21 @@ class LogWatch:
                 held.close()
         self._reader = self._watch = None
 
-    def _look(self) -> LogFacts | None:
+    def _look(self) -> Sight:
         now_s, now_us, known = self._clock.elapsed_s(), self._clock.now_us(), self.facts
         self._looked_s = now_s
         try:
             found = self._ask(now_s)
         except LogError as error:
             self.error = str(error)
-            return None if isinstance(error, TopicMissingError) else known
+            return Sight(None if isinstance(error, TopicMissingError) else known, False)
         if known is None or known.topic_id != found.topic_id:
-            self.lost.clear()
+            self.lost = {}
         else:
-            self.lost |= {
-                p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end
-            }
+            lost = {p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end}
+            self.lost = {**self.lost, **lost}  # a new one: others read it without the lock
         self._seen_s, self._seen_us, self.error = now_s, now_us, None
-        return found
+        return Sight(found, True)
 
     def _ask(self, now_s: float) -> LogFacts:
         try:

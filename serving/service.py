@@ -112,7 +112,7 @@ class Service:
         self.watch = VersionsWatch(
             log, self.log_watch, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
-        self.probe = LogProbe(log, self.watch, self.hot, self.feed, names.deltas, self.clock)
+        self.probe = LogProbe(log, self.watch, self.hot, self.feed, names.deltas, self.clock, self.completeness)
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)

@@ -21,7 +21,7 @@ from serving.feed import Feed
 from serving.hot import KEPT_SNAPSHOTS, HotStore
 from serving.leases import ServedLeases
 from serving.log_checks import cut_reasons, lost_ends, mark_reasons
-from serving.log_watch import LOOK_EVERY_S, LogFacts, LogWatch
+from serving.log_watch import LOOK_EVERY_S, LogFacts, LogWatch, Sight
 from serving.row_cache import RowCache
 from serving.snapshot import Snapshot, snapshot_key
 from versions.errors import RecordError, VersionError
@@ -87,10 +87,8 @@ class VersionsWatch:
         moved = pointer != self._pointed  # a new cut must not be held against an end that was read before its marks
         due = moved or now - self._looked_at >= LOOK_EVERY_S
         applied = self._hot.furthest()  # before the log's end is read, which can only be later
-        facts = self._look(now) if due else self.log_watch.facts
-        if (
-            due and facts is not None and self.log_watch.error is None
-        ):  # an end that was read before `applied` says nothing
+        facts, seen = self._look(now) if due else (self.log_watch.facts, False)
+        if seen and facts is not None:  # an end that was read before `applied` says nothing
             self._compare(facts, applied)
         if due:
             self.candidates.look()
@@ -122,13 +120,13 @@ class VersionsWatch:
         bounds = facts.bounds if facts else {}
         return sum(max(0, bounds[p].high - at) for p, at in applied.items() if p in bounds)
 
-    def _look(self, now: float) -> LogFacts | None:
+    def _look(self, now: float) -> Sight:
         self._looked_at = now
-        facts = self.log_watch.look()
+        sight = self.log_watch.look()
         if self.log_watch.lost != self._lost:
-            self._lost = dict(self.log_watch.lost)
+            self._lost = self.log_watch.lost
             self._state = None
-        return facts
+        return sight
 
     def _pointer(self) -> Pointer | str:
         try:
@@ -142,7 +140,7 @@ class VersionsWatch:
         if snapshot is None or not snapshot.chain or snapshot.topic_id != facts.topic_id:
             return
         lost = lost_ends(applied, facts.bounds)
-        self.log_watch.lost |= lost
+        self.log_watch.lose(lost)
         if lost or any(facts.bounds[p].start > at for p, at in snapshot.cut.items() if p in facts.bounds):
             self._state = None
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from event_log.log import Bounds
 from event_log.memory_log import MemoryReader
-from serving.completeness import UNREAD
+from serving.completeness import STUCK, UNREAD
 from serving.log_watch import UNSEEN_S
 from serving.service import ServingOptions
 from tests.serving_world import World, offsets
@@ -119,6 +120,71 @@ def test_a_list_of_instruments_says_that_some_may_be_missing(world: World) -> No
     assert world.get("/v1/instruments?format=csv").headers["Slackwater-Reason"] == UNREAD
     world.service.feed.step()
     assert asked() == ({"BTC", "DOGE", "LATER"}, True, "")
+
+
+def test_a_delta_partition_that_cannot_be_read_on_is_in_its_answers_alone(world: World) -> None:
+    started(world)
+    world.step()
+    assert world.bars(BTC)["answer"]["complete"]
+    world.trade("BTC", at_s=60)
+    world.log.damage("slackwater.deltas", 1, world.log.bounds("slackwater.deltas")[1].end, "damaged")
+    world.emit()
+    world.step()
+    about = world.bars(BTC)["answer"]
+    assert (about["complete"], about["reason"]) == (False, STUCK)
+    assert world.bars(LONGER)["answer"]["complete"]
+    world.log.damage("slackwater.deltas", 1, None)
+    world.step()
+    assert world.bars(BTC)["answer"]["complete"]
+
+
+def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_topic(world: World) -> None:
+    world.log.open_transaction("slackwater.deltas", 1)
+    world.trade("BTC", at_s=60)
+    world.emit()
+    started(world)
+    world.step()
+    world.step()
+    about = world.bars(BTC)["answer"]
+    assert (about["complete"], about["reason"]) == (False, UNREAD)
+    assert "hides" in world.get("/health/ready").text
+    assert world.bars(LONGER)["answer"]["complete"]
+    world.log.end_transaction("slackwater.deltas", 1)
+    world.step()
+    about = world.bars(BTC)["answer"]
+    assert about["complete"]
+    assert offsets(about["applied"])[1] == world.log.bounds("slackwater.trades")[1].end
+
+
+def test_a_restart_while_the_feed_opens_is_read_before_anything_is_complete(world: World) -> None:
+    started(world, limit=1)
+    feed, bounds = world.service.feed, world.log.bounds
+
+    def meanwhile(topic: str) -> dict[int, Bounds]:
+        world.log.bounds = bounds  # type: ignore[method-assign]
+        feed.restart({})
+        return bounds(topic)
+
+    world.log.bounds = meanwhile  # type: ignore[method-assign]
+    for _ in range(2):  # opens once and, since it was restarted meanwhile, once more
+        feed.step()
+        assert feed.unread([1]) and not feed.caught_up
+    while feed.behind:
+        assert not feed.caught_up
+        feed.step()
+    assert world.bars(BTC)["answer"]["complete"]
+
+
+def test_a_look_that_failed_is_not_held_against_what_is_applied(world: World) -> None:
+    started(world)
+    world.step()
+    watch = world.service.log_watch
+    world.log.down = True
+    world.clock.sleep(2.0)
+    facts, seen = watch.look()
+    assert facts is not None and not seen
+    world.log.down = False
+    assert watch.look().seen and watch.lost == {}
 
 
 def test_by_a_setting_an_answer_that_may_miss_deltas_is_refused(world: World) -> None:
