@@ -7,6 +7,7 @@ Two dozen versions of nothing would push every older one out of what is kept. No
 and a run that is asked for by name, which always are one (`batch_layer.run`).
 """
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -44,12 +45,20 @@ class Waiting(NamedTuple):
 
 
 def waits(
-    log: Log, topic: str, parent: Manifest, views: tuple[View, ...], inspector: Inspector, stable: Stable
+    log: Log,
+    topic: str,
+    parent: Manifest,
+    views: tuple[View, ...],
+    inspector: Inspector,
+    stable: Stable,
+    stuck: dict[int, int],
 ) -> Waiting | None:
     """What a run behind `parent` has to do; None if nothing.
 
-    The log is read up to the first record that is no mark, as far as `stable` says that it can be. The parent's files
-    are read only where the inspector does not know them: a damaged one is made again by a run, or stops it.
+    The log is read up to the first record that is no mark, as far as `stable` says that it can be. `stuck` maps a
+    partition -> a batch that could not be read by a run before: where it still cannot, that partition makes no run,
+    whatever lies before it. The parent's files are read only where the inspector does not know them: a damaged one is
+    made again by a run, or stops it.
 
     Raises:
         PositionLostError: the log does not hold what lies behind the parent's cut.
@@ -62,7 +71,7 @@ def waits(
             return Waiting(f"Version {parent.version} holds other definitions.")
         if added := sorted(stable.bounds.keys() - parent.cut.keys() - stable.hidden.keys()):
             return Waiting(f"Partitions {added} are new.", log=True)
-    unread: list[Unread] = list(stable.hidden.values())
+    unread: list[Unread] = [*stable.hidden.values(), *_still_stuck(log, topic, parent, stable, stuck)]
     if new := _new(log, topic, parent, stable, unread):
         return Waiting(new, log=True)
     try:
@@ -74,12 +83,28 @@ def waits(
     return None
 
 
+def _still_stuck(
+    log: Log, topic: str, parent: Manifest, stable: Stable, stuck: dict[int, int]
+) -> Iterator[UnreadableError]:
+    """Those that cannot be read still; the others are forgotten."""
+    for p, at in list(stuck.items()):
+        del stuck[p]
+        if p in stable.bounds and max(parent.cut.get(p, 0), stable.bounds[p].start) <= at < stable.bounds[p].end:
+            try:
+                for _ in read_range(log, topic, {p: at}, {p: at + 1}):
+                    pass
+            except UnreadableError as error:
+                stuck[p] = error.offset
+                yield error
+
+
 def _new(log: Log, topic: str, parent: Manifest, stable: Stable, unread: list[Unread]) -> str:
     """Where a record is that is no mark; `unread` takes down what cannot be read.
 
-    A partition that a transaction hides is held whole, so what can be read of it makes no run.
+    A partition that is held whole makes no run by what can be read of it.
     """
-    starts = {p: max(parent.cut.get(p, 0), at.start) for p, at in stable.bounds.items() if p not in stable.hidden}
+    held = {error.partition for error in unread}
+    starts = {p: max(parent.cut.get(p, 0), at.start) for p, at in stable.bounds.items() if p not in held}
     uptos = {p: at.end for p, at in stable.bounds.items()}
 
     def note(one: Position) -> None:

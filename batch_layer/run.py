@@ -68,7 +68,8 @@ class BatchRun:
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
     layer, the marks up to `stable_wait_s` for transactions of others to end; `forced` publishes even what is refuted.
     `keep` versions stay at the end; None expires nothing. An `inspector` that is kept from run to run spares those with
-    nothing to do from reading files again.
+    nothing to do from reading files again, and `stuck` (partition -> a batch that could not be read) spares marks for
+    what a run before could not read.
     """
 
     log: Log
@@ -86,6 +87,7 @@ class BatchRun:
     forced: Forced | None = None
     keep: int | None = None
     inspector: Inspector | None = None
+    stuck: dict[int, int] = field(default_factory=dict)
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
 
@@ -134,7 +136,8 @@ class BatchRun:
         parent = self._parent(topic, topics, current)
         check_parent(self.log, topic, parent)
         stable = await_stable(self.log, topic, self.clock, self.stable_wait_s)
-        waiting = waits(self.log, topic, parent, self.views, self.inspector or Inspector(self.store), stable)
+        inspector = self.inspector or Inspector(self.store)
+        waiting = waits(self.log, topic, parent, self.views, inspector, stable, self.stuck)
         if waiting is not None:
             logger.debug("a run is due: %s", waiting.text)
             return self._run(run_id, current, waiting.log)
@@ -236,13 +239,24 @@ class BatchRun:
             with self._step("archive"):
                 archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
                 reach("archive.before")
-                epoch = _archive(archiver, topic, topic_id, spans)
+                epoch = self._archive(archiver, topic, topic_id, spans)
                 reach("archive.after")
                 if for_log and not epoch.events and not epoch.refused and spans.cut.keys() <= parent.cut.keys():
                     spans.refuse_held()
         finally:
             writer.close()
         return spans, delta_ends, epoch
+
+    def _archive(self, archiver: Archiver, topic: str, topic_id: str, spans: Spans) -> Epoch:
+        """The epoch of what can be read; what cannot is held, and the rest begins anew: only faults cost that."""
+        while True:
+            try:
+                return archiver.archive(topic, topic_id, spans.start, spans.cut)
+            except (HiddenRecordsError, UnreadableError) as error:
+                logger.error("partition %d stays at its cut: %s", error.partition, error)
+                if isinstance(error, UnreadableError):
+                    self.stuck[error.partition] = error.offset
+                spans.hold(error)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""
@@ -295,16 +309,6 @@ class BatchRun:
         with TRACES.span(f"slackwater.batch.{name}"):
             yield
         self.timings_ms[name] = round((self.clock.elapsed_s() - began) * 1000)
-
-
-def _archive(archiver: Archiver, topic: str, topic_id: str, spans: Spans) -> Epoch:
-    """The epoch of what can be read; what cannot is held, and the rest begins anew, which nothing but faults costs."""
-    while True:
-        try:
-            return archiver.archive(topic, topic_id, spans.start, spans.cut)
-        except (HiddenRecordsError, UnreadableError) as error:
-            logger.error("partition %d stays at its cut: %s", error.partition, error)
-            spans.hold(error)
 
 
 def _spans(start: Mapping[int, int], cut: Mapping[int, int], epoch: Epoch) -> tuple[Span, ...]:

@@ -79,13 +79,13 @@ def run_command(
     if every is None:
         report_run(_run(context, force, always), as_json)
         return
-    inspector = Inspector(context.store)
+    inspector, stuck = Inspector(context.store), dict[int, int]()
     stop = threading.Event()
     stop_on_signals(stop)
     while not stop.is_set():
         began = CLOCK.elapsed_s()
         try:
-            report_run(_run(context, None, always, inspector), as_json)
+            report_run(_run(context, None, always, inspector, stuck), as_json)
         except SlackwaterError as error:
             logger.error("%s", error)
         except OSError as error:
@@ -273,7 +273,11 @@ def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, 
 
 
 def _run(
-    context: Context, force: str | None = None, always: bool = False, inspector: Inspector | None = None
+    context: Context,
+    force: str | None = None,
+    always: bool = False,
+    inspector: Inspector | None = None,
+    stuck: dict[int, int] | None = None,
 ) -> "Manifest | Idle":
     from batch_layer.run import BatchRun
 
@@ -287,6 +291,7 @@ def _run(
         keep=context.settings.keep_versions,
         forced=None if force is None else Forced(user_name(), force.strip()),
         inspector=inspector,
+        stuck={} if stuck is None else stuck,
     )
     return run.run() if always else run.run_if_new()
 

@@ -209,7 +209,7 @@ def test_what_an_open_transaction_hides_is_not_called_nothing(world: World) -> N
     hidden = HiddenRecordsError(world.names.trades, 1, bounds[1].end, 2)
     parent = empty_manifest({}, {0: 0, 1: 0})
     with pytest.raises(HiddenRecordsError):
-        waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), Stable(bounds, {1: hidden}))
+        waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), Stable(bounds, {1: hidden}), {})
 
 
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch
     monkeypatch.setattr(world.log, "__class__", Counting)
     parent = empty_manifest({}, {0: 0, 1: 0})
     stable = Stable(world.log.bounds(world.names.trades), {})
-    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), stable)
+    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), stable, {})
     assert found is not None and found.log and "offset 0" in found.text
     assert len(read) == 1
 

@@ -277,6 +277,12 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
     with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
         run.run_if_new()
     assert world.store.pointer().version == first.version, "nothing but what cannot be read was new"
+    marked = {p: bounds.end for p, bounds in world.log.bounds(world.names.trades).items()}
+    for _ in range(2):
+        with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on"):
+            run.run_if_new()
+    ends = {p: bounds.end for p, bounds in world.log.bounds(world.names.trades).items()}
+    assert ends == marked, "what a run before could not read is not marked for again"
     with speed_running(world.source(slice_s=0.3)):
         world.append(1, world.line("ETHUSDT", bad=False)).offset()
         second = run.run_if_new()
