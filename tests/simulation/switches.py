@@ -263,7 +263,7 @@ SWITCHES = (
     Switch(
         0,
         "a run with nothing new publishes nothing",
-        (Edit(look, "waits", 'return ""', 'return "a run is always due"'),),
+        (Edit(look, "waits", "return None", 'return Waiting("A run is always due.")'),),
         seeds=5,
     ),
     Switch(

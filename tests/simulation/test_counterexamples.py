@@ -461,6 +461,12 @@ def test_without_its_rule_a_case_fails(switch: Switch) -> None:
     assert failed, f"nothing is wrong without the rule: {switch.rule}"
 
 
+@pytest.mark.parametrize("switch", SWITCHES, ids=str)
+def test_the_text_that_a_switch_changes_stands_in_the_code(switch: Switch) -> None:
+    with switch.off():
+        pass
+
+
 @pytest.mark.crash  # minutes: how many seeds it takes is luck
 @pytest.mark.parametrize("switch", [switch for switch in SWITCHES if switch.seeds], ids=str)
 def test_without_a_rule_the_random_simulation_fails(switch: Switch) -> None:
