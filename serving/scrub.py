@@ -1,8 +1,12 @@
 """The scrub: reads every file of the served version again, slowly and for ever, since bits on a disk flip in silence.
 
+What was refused is read again, too, also while nothing can be served: it may have been a fault of the reading.
+
 Not here: what follows when one is damaged (`serving.versions_watch`), and changes that the file system knows of, which
 show at once (`versions.inspector`).
 """
+
+from pathlib import Path
 
 from event_log.clock import Clock
 from serving.versions_watch import VersionsWatch
@@ -21,7 +25,7 @@ class Scrub:
         self._watch = watch
         self._clock = clock
         self._bytes_per_s = bytes_per_s
-        self._left: list[StoredFile] = []
+        self._left: list[StoredFile | Path] = []
         self._next_at = float("-inf")
 
     def step(self) -> None:
@@ -33,23 +37,28 @@ class Scrub:
             self._left = self._round()
         if not self._left:
             return
-        file = self._left.pop()
+        size = self._read(self._left.pop())
+        self.read_bytes += size
+        self._next_at = now + size / self._bytes_per_s
+        self.rounds += not self._left
+
+    def _read(self, file: StoredFile | Path) -> int:
+        if isinstance(file, Path):
+            return self._inspector.read_again(file)
         try:
             self._inspector.reread(file)
         except DamagedFileError:
-            self._left = [other for other in self._left if other.path != file.path]
-        self.read_bytes += file.size
-        self._next_at = now + file.size / self._bytes_per_s
-        self.rounds += not self._left
+            self._left = [other for other in self._left if isinstance(other, Path) or other.path != file.path]
+        return file.size
 
-    def _round(self) -> list[StoredFile]:
-        """The files of the version that is served, in the order of their last use: views are read last to first."""
+    def _round(self) -> list[StoredFile | Path]:
+        """The files of the version that is served, in the order of their last use: views are read last to first.
+
+        Before them the manifests and what was refused.
+        """
         snapshot = self._watch.snapshot
-        if snapshot is None:
-            return []
-        manifest = snapshot.manifest
-        files = [*manifest.dataset, *(entry.file for entry in manifest.views)]
-        # The manifests, and what was refused: it may have been a fault of the reading.
+        files: list[StoredFile] = []
+        if snapshot is not None:
+            files = [*snapshot.manifest.dataset, *(entry.file for entry in snapshot.manifest.views)]
         others = set(self._watch.candidates.watched) - {self._inspector.path(file) for file in files}
-        self._inspector.look(others, anyway=True)
-        return files
+        return [*files, *sorted(others)]

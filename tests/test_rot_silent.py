@@ -28,6 +28,7 @@ from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World
 from tests.sql_world import bearer, post
 from tests.test_rot import Silent, view_file
+from versions.errors import DamagedFileError
 from versions.manifest import Manifest, StoredFile
 from versions.store import VersionStore
 from views.checked import LEAST_SHIFT, MOST_BLOCKS, DamagedBytesError, checked_name, damage_in, open_checked, shift_for
@@ -273,3 +274,46 @@ def test_a_batch_run_and_every_command_name_the_damaged_file(
     said = "".join(capsys.readouterr())
     assert f"{path} is damaged" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("scrub_bytes_per_s", [0, 16_000_000])
+def test_one_bad_read_of_each_version_condemns_no_whole_file(world: World, scrub_bytes_per_s: int) -> None:
+    world.serve(ServingOptions(poll_s=0.0, scrub_bytes_per_s=scrub_bytes_per_s))
+    world.step()
+    for file in (stored for version in (1, 2) for stored in files(world.store.manifest(version))):
+        world.service.inspector.suspect(DamagedBytesError(str(world.store.home / file.path), "Too many open files"))
+    for _ in range(3):
+        world.step()
+    answer = ask(world, QUESTIONS[1])
+    assert (answer.status_code, answer.json()["answer"]["version"]) == (200, 2)
+    trades = ask(world, QUESTIONS[-1])
+    assert trades.status_code == 200, trades.text
+    assert world.get("/health/ready").json()["reasons"] == []
+
+
+def test_the_scrub_reads_again_what_was_refused_while_nothing_is_served(world: World) -> None:
+    world.serve(ServingOptions(poll_s=0.0))
+    world.step()
+    with ExitStack() as undo:
+        for version in (1, 2):
+            file = view_file(world.store.manifest(version), "1m")
+            flip(world.store.home / file.path, [99])
+            undo.callback(flip, world.store.home / file.path, [99])
+            with pytest.raises(DamagedFileError):
+                world.service.inspector.reread(file)
+        world.step()
+        assert ask(world, QUESTIONS[1]).status_code == 503
+        assert world.service.watch.snapshot is None
+        scrub = world.service.scrub
+        scrub._left = []
+        scrub._bytes_per_s = 1000
+        began, before = world.clock.elapsed_s(), scrub.read_bytes
+        for _ in range(60):
+            world.step()
+        largest = max(file.size for version in (1, 2) for file in files(world.store.manifest(version)))
+        assert 0 < scrub.read_bytes - before <= 1000 * (world.clock.elapsed_s() - began) + largest
+        assert world.service.watch.snapshot is None
+    scrub._bytes_per_s = 16_000_000
+    for _ in range(60):
+        world.step()
+    assert ask(world, QUESTIONS[1]).json()["answer"]["version"] == 2

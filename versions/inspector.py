@@ -41,15 +41,11 @@ class Inspector:
             self._judge(path, file, self._look(path, anyway=False))
 
     def suspect(self, error: DamagedBytesError) -> None:
-        """Take a file for damaged from now on: a block of it was when it was read. `reread` or a write may heal it."""
+        """Doubt a file: a read of it failed. The next look reads all of it, and its SHA-256 says what it is."""
         path = Path(error.path)
-        try:
-            stamp = self._store.files.stamp(path)
-        except OSError:
-            stamp = None
         with self._lock:
             known = self._found.get(path)
-            self._found[path] = stamp, error
+            self._found[path] = None, error  # with a stamp, one bad read would condemn a whole file for good
             if known is None or not isinstance(known[1], OSError):
                 self.revision += 1
 
@@ -58,10 +54,15 @@ class Inspector:
         path = self.path(file)
         self._judge(path, file, self._look(path, anyway=True))
 
-    def look(self, paths: Iterable[Path], anyway: bool = False) -> None:
-        """See whether files changed: those whose stamp did are read again; `anyway`, all are."""
+    def read_again(self, path: Path) -> int:
+        """Read a file again, whatever is known of it, and whether it changed: its size, 0 if it cannot be read."""
+        found = self._look(path, anyway=True)
+        return 0 if isinstance(found, OSError) else found[0]
+
+    def look(self, paths: Iterable[Path]) -> None:
+        """See whether files changed: those whose stamp did are read again."""
         for path in paths:
-            self._look(path, anyway)
+            self._look(path, anyway=False)
 
     def known_damage(self, files: Iterable[StoredFile]) -> list[StoredFile]:
         """The files that were found damaged and did not change since; nothing is read."""
