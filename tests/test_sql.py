@@ -28,6 +28,7 @@ from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses
+from serving.sql.program import Outcome
 from serving.sql.routes import sql_query
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
 from serving.sql.spare import Spare
@@ -686,3 +687,30 @@ def test_a_file_that_is_not_what_the_manifest_says_answers_nothing(fresh: World)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     answer = post(fresh, bearer(fresh), sql="SELECT * FROM bars_1m")
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:slackwater:problem:files-unreadable")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT error('DamagedBytesError: {file}: x')",
+        "SELECT CAST('DamagedBytesError: {file}: x' AS INT) FROM bars_1m",
+        "SELECT CAST('DamagedBytesError: /etc/passwd: x' AS INT)",
+    ],
+)
+def test_the_text_of_a_query_declares_no_file_damaged(fresh: World, sql: str) -> None:
+    with_sql(fresh)
+    file = fresh.store.manifest(1).views[0].file
+    revision = fresh.service.inspector.revision
+    answer = post(fresh, bearer(fresh), sql=sql.format(file=file.path))
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:slackwater:problem:sql-failed"), answer.text
+    assert fresh.service.inspector.revision == revision
+
+
+def test_only_a_file_of_the_tables_is_read_again_for_a_query(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the process says, which ran a stranger's query."""
+    with_sql(fresh)
+    said = Outcome(kind="files", detail="x", damaged="../elsewhere")
+    monkeypatch.setattr(SqlProcesses, "ask", lambda *_: (said, None))
+    revision = fresh.service.inspector.revision
+    assert post(fresh, bearer(fresh), sql="SELECT 1").status_code == 503
+    assert fresh.service.inspector.revision == revision

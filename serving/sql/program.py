@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from serving.sql.check import Place, QueryRefusedError, check
 from serving.sql.landlock import read_only
-from views.checked import CheckedFiles, damage_in, path_of
+from views.checked import CheckedFiles, DamagedBytesError, OnDamage, path_of
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
 """Of a result as Arrow holds it."""
@@ -118,14 +118,15 @@ def _answered(question: Question, given: Mapping[str, pa.Table]) -> tuple[Outcom
         )  # before DuckDB starts a thread: it holds for this one and those to come
     except OSError as error:
         return Outcome(kind="files", detail=str(error)), None
+    damages: list[DamagedBytesError] = []
     try:
-        con = sandbox(question, given)  # the views' columns are those of the files' footers
+        con = sandbox(question, given, damages.append)  # the views' columns are those of the files' footers
     except duckdb.Error as error:
-        if not _is_of_files(error):
-            raise
-        return _unread(error), None
+        if unread := _unread(error, damages):
+            return unread, None
+        raise
     bound_memory(question.memory)
-    return answer(con, question)
+    return answer(con, question, damages)
 
 
 def bound_time(seconds: float) -> None:
@@ -144,10 +145,12 @@ def bound_memory(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def sandbox(question: Question, given: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+def sandbox(
+    question: Question, given: Mapping[str, pa.Table], on_damage: OnDamage | None = None
+) -> duckdb.DuckDBPyConnection:
     """A database in memory that holds what was given, may open the question's files, and can be set to nothing else."""
     con = duckdb.connect()
-    con.register_filesystem(CheckedFiles())
+    con.register_filesystem(CheckedFiles(on_damage))
     for setting, value in {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -172,8 +175,10 @@ def sandbox(question: Question, given: Mapping[str, pa.Table]) -> duckdb.DuckDBP
     return con
 
 
-def answer(con: duckdb.DuckDBPyConnection, question: Question) -> tuple[Outcome, pa.Table | None]:
-    """Check and run the query: the outcome, and the result if there is one."""
+def answer(
+    con: duckdb.DuckDBPyConnection, question: Question, damages: Sequence[DamagedBytesError] = ()
+) -> tuple[Outcome, pa.Table | None]:
+    """Check and run the query: the outcome, and the result if there is one. `damages` is what the sandbox tells."""
     try:
         check(con, question.sql, set(question.tables))
         relation = con.sql(question.sql)
@@ -188,19 +193,16 @@ def answer(con: duckdb.DuckDBPyConnection, question: Question) -> tuple[Outcome,
     except duckdb.PermissionException:
         return Outcome(kind="refused", detail="The query can read the tables of this service and nothing else."), None
     except duckdb.Error as error:
-        return (_unread(error) if _is_of_files(error) else _failed(con, question.sql, str(error))), None
+        return _unread(error, damages) or _failed(con, question.sql, str(error)), None
 
 
-def _is_of_files(error: duckdb.Error) -> bool:
-    return isinstance(error, duckdb.IOException) or damage_in(error) is not None
-
-
-def _unread(error: duckdb.Error) -> Outcome:
-    damage = damage_in(error)
-    if damage is None:
+def _unread(error: duckdb.Error, damages: Sequence[DamagedBytesError]) -> Outcome | None:
+    """The outcome of an error that is the files'; its text says nothing of that, as a query can write any."""
+    if damages:
+        return Outcome(kind="files", detail=str(damages[0]), damaged=damages[0].path)
+    if isinstance(error, duckdb.IOException):
         return Outcome(kind="files", detail=str(error)[:_MOST_MESSAGE])
-    path, fact = damage
-    return Outcome(kind="files", detail=f"{path}: {fact}", damaged=path)
+    return None
 
 
 def _taken(columns: list[tuple[str, str]], batches: Iterable[pa.RecordBatch], limit: int) -> tuple[Outcome, Any]:

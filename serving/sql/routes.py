@@ -108,7 +108,7 @@ class SqlRoute:
         tables = tables_of(self._service, moment)
         self._check(moment, tables)
         outcome, table = self._processes.ask(query.sql, query.limit, tables)
-        if outcome.damaged:
+        if outcome.damaged in {file.path for file in tables.files}:
             path = self._service.store.home / outcome.damaged
             self._service.inspector.suspect(DamagedBytesError(str(path), outcome.detail))
         self._check(moment, tables)
