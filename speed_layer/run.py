@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError
+from event_log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
 from event_log.log import Log
 from pipeline.summarise import Summarise
 from speed_layer.figures import FIGURES
@@ -57,8 +57,8 @@ def run(
     """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends.
 
     Raises:
-        LogRefusedError, AccessRefusedError: by the first, before it has read; a broker that lets us in today may be
-            back tomorrow.
+        LogRefusedError, AccessRefusedError, CredentialsError: by the first, before it has read; a broker that
+            lets us in today may be back tomorrow.
         AppendRefusedError: by one before which no delta was taken.
     """
     failures = restarts = 0
@@ -85,4 +85,5 @@ def _is_final(error: Exception, restarts: int) -> bool:
     """Whether we may not do this at all, as far as we know, so that another try will not do."""
     if isinstance(error, AppendRefusedError):
         return not SO_FAR.wrote
-    return isinstance(error, LogRefusedError | AccessRefusedError) and not restarts and not SO_FAR.read
+    refused = isinstance(error, LogRefusedError | AccessRefusedError | CredentialsError) and not error.retriable
+    return refused and not restarts and not SO_FAR.read

@@ -223,6 +223,16 @@ def test_a_service_whose_credentials_cannot_be_had_answers_from_the_batch_view(t
         assert "KAFKA_SASL_" in world.get("/health/ready").text
 
 
+def test_the_speed_layer_ends_where_its_provider_of_tokens_is_not_there(tmp_path: Path) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "SLACKWATER_"))} | TOKENS
+    environ |= {"KAFKA_SASL_TOKEN_PROVIDER": "no_such_module:token", "SLACKWATER_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "speed_layer"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=40, check=False)
+    assert done.returncode == 1
+    assert "No module named 'no_such_module'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_files_that_are_no_certificates_are_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "no.pem"
     file.write_text("no certificate", encoding="utf-8")
