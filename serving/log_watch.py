@@ -103,10 +103,6 @@ class LogWatch:
             return None
         return f"The log has not been seen since {time_json(self._seen_us, iso=True)}."
 
-    def unseen_s(self) -> float:
-        """For how many seconds; 0 while it is seen."""
-        return 0.0 if self.unseen() is None else self._clock.elapsed_s() - self._seen_s
-
     def close(self) -> None:
         """Release the connections."""
         for held in (self._reader, self._watch):
