@@ -9,7 +9,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
 LOCKED = $(PIP) --require-hashes --no-deps -r
 UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 UV_RUN = $(UV) pyproject.toml --extra all --group pyproject.toml:build --group pyproject.toml:web
-WEB = $(wildcard serving/web/build.py serving/web/package.json serving/web/package-lock.json serving/web/.npmrc)
+WEB = $(wildcard serving/page/web/build.py serving/page/web/package.json serving/page/web/package-lock.json serving/page/web/.npmrc)
 
 USABLE = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 SEEN = import sys; v = sys.version_info[:2]; print("  found Python", sys.version.split()[0], "as", sys.executable + ",", \
@@ -92,7 +92,7 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 
 clean: ## Remove what make built: .venv, caches, the page's library; .slackwater (the data) stays
 	rm -rf .venv .venv-docs .venv-mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
-	rm -rf serving/static/vendor serving/web/node_modules
+	rm -rf serving/page/static/vendor serving/page/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A .venv whose Python is gone or out of range is made again.
@@ -103,7 +103,7 @@ clean: ## Remove what make built: .venv, caches, the page's library; .slackwater
 	  "$$python" -m venv --clear .venv; \
 	fi
 	@$(LOCKED) requirements.lock
-	@$(PIP) --no-build-isolation --no-deps --editable .
+	@$(PIP) --no-build-isolation --no-deps --editable . --editable client
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.lock
@@ -111,5 +111,5 @@ clean: ## Remove what make built: .venv, caches, the page's library; .slackwater
 	@touch $@
 
 .venv/web.stamp: $(WEB) | .venv/run.stamp
-	@if [ -f serving/web/build.py ]; then .venv/bin/python serving/web/build.py; fi
+	@if [ -f serving/page/web/build.py ]; then .venv/bin/python serving/page/web/build.py; fi
 	@touch $@

@@ -3,6 +3,6 @@
 Not here: what is computed (`views`, `pipeline`), what a version is (`versions`), who reads it (`serving`).
 """
 
-from pipeline.beam_import import quiet_import
+from slackwater.pipeline.beam_import import quiet_import
 
 quiet_import()

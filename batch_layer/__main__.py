@@ -19,18 +19,18 @@ from batch_layer.errors import InputError, RefusedRowsError
 from batch_layer.input import find_input, views_of_input
 from batch_layer.look import Idle
 from batch_layer.run import BatchRun
-from event_log.clock import SystemClock
-from event_log.event import AHEAD_US
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from pipeline.options import read_options
-from slackwater.errors import SlackwaterError
-from slackwater.faults import arm
-from slackwater.logs import set_up_logging
-from slackwater.settings import from_environ
-from slackwater.tracing import TRACES
-from versions.store import VersionStore
-from views.registry import DEFINITIONS, VIEWS
+from slackwater.core.clock import SystemClock
+from slackwater.core.errors import SlackwaterError
+from slackwater.core.faults import arm
+from slackwater.core.logs import set_up_logging
+from slackwater.core.settings import from_environ
+from slackwater.core.tracing import TRACES
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.options import read_options
+from slackwater.streams.event import AHEAD_US
+from slackwater.versions.store import VersionStore
+from slackwater.views.registry import DEFINITIONS, VIEWS
 
 _ALLOW = "End with 0 also where rows of --input were refused; they never count."
 

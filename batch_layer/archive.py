@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_layer.errors import TailLostError
-from event_log import dead_letter
-from event_log.clock import Clock
-from event_log.decode import WHOLE_RECORD, Refused, decode
-from event_log.errors import HiddenRecordsError, UnreadableError
-from event_log.log import Ack, Log, Writer, read_range
-from event_log.mark import marks_at
-from event_log.names import TopicNames
-from slackwater.faults import reach
-from versions.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
-from versions.id_runs import IdRuns, write_runs
-from versions.manifest import ArchiveFile, Manifest, StoredFile
-from versions.store import VersionStore
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log import dead_letter
+from slackwater.log.errors import HiddenRecordsError, UnreadableError
+from slackwater.log.events import WHOLE_RECORD, Refused, decode
+from slackwater.log.log import Ack, Log, Writer, read_range
+from slackwater.log.mark import marks_at
+from slackwater.log.names import TopicNames
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
+from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
+from slackwater.versions.store import VersionStore
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,13 @@ after that it goes on only while a chain is short of its cut, until the deadline
 from collections.abc import Callable, Mapping
 
 from batch_layer.joined import Joined
-from event_log.cell import Lane, decode_cell, decode_key
-from event_log.clock import Clock
-from event_log.errors import CodecError, PositionLostError, UnreadableError
-from event_log.log import Log, Reader, Record
-from views.rows import Row
-from views.view import View
+from slackwater.core.clock import Clock
+from slackwater.deltas.cell import Lane, decode_cell, decode_key
+from slackwater.deltas.errors import CodecError
+from slackwater.log.errors import PositionLostError, UnreadableError
+from slackwater.log.log import Log, Reader, Record
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 
 POLL_S = 0.25
 

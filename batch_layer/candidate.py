@@ -17,16 +17,16 @@ from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
 from batch_layer.run import new_run_id
 from batch_layer.segments import archive_segments
-from event_log.clock import Clock
-from event_log.errors import TopicRecreatedError
-from event_log.log import Log
-from event_log.names import TopicNames
-from versions.handoff import handoff_path, write_handoff
-from versions.manifest import Manifest, ViewFile
-from versions.proof import Proof, Span
-from versions.store import VersionStore, empty_manifest
-from views.definitions import beside, source_of
-from views.view import View
+from slackwater.core.clock import Clock
+from slackwater.log.errors import TopicRecreatedError
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.versions.handoff import handoff_path, write_handoff
+from slackwater.versions.manifest import Manifest, ViewFile
+from slackwater.versions.proof import Proof, Span
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.definitions import beside, source_of
+from slackwater.views.view import View
 
 
 @dataclass

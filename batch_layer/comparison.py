@@ -12,15 +12,24 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from event_log.cell import Lane
-from versions.manifest import ArchiveFile, StoredFile, ViewFile
-from versions.proof import Difference
-from views.compare import at_sql, count_sql, differing_sql, explain, first_sql, grown_sql, repeated_sql, states_sql
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.rows import Row, rows_of, table_of
-from views.session import connect, files_sql
-from views.sql import merge_sql, summarise_sql
-from views.view import View
+from slackwater.deltas.cell import Lane
+from slackwater.versions.manifest import ArchiveFile, StoredFile, ViewFile
+from slackwater.versions.proof import Difference
+from slackwater.views.compare import (
+    at_sql,
+    count_sql,
+    differing_sql,
+    explain,
+    first_sql,
+    grown_sql,
+    repeated_sql,
+    states_sql,
+)
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.view import View
 
 FIRST = 10
 """Differences that are told."""

@@ -10,12 +10,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer.errors import ComputeError
 from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
-from pipeline.segment import Segment
-from pipeline.summarise import Summarise
-from views.definitions import names_of
-from views.errors import DefinitionError
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.view import View
+from slackwater.pipeline.segment import Segment
+from slackwater.pipeline.summarise import Summarise
+from slackwater.views.definitions import names_of
+from slackwater.views.errors import DefinitionError
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.view import View
 
 Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
 """What makes the view files of a version under a folder."""

@@ -11,14 +11,14 @@ from typing import Any
 import duckdb
 
 from batch_layer.errors import DiffError
-from versions.manifest import Manifest
-from versions.store import VersionStore
-from views.compare import count_sql
-from views.definitions import in_force, names_of
-from views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.session import connect, files_sql
-from views.view import View
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.compare import count_sql
+from slackwater.views.definitions import in_force, names_of
+from slackwater.views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.session import connect, files_sql
+from slackwater.views.view import View
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _views(manifest: Manifest, views: tuple[View, ...]) -> dict[str, View]:
             raise DiffError(
                 f"Version {manifest.version} holds definition {definition} of {name}, which this program does not "
                 "have.",
-                "Register it in CANDIDATES of views/registry.py.",
+                "Register it in CANDIDATES of slackwater/views/registry.py.",
             )
     return {name: found[name] for name in manifest.definitions}
 

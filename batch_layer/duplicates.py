@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from versions.id_runs import Instrument
-from versions.manifest import ArchiveFile, Duplicates, StoredFile
-from views.session import connect, files_sql
-from views.sql import events_sql, ids_in_runs_sql
+from slackwater.store.id_runs import Instrument
+from slackwater.versions.manifest import ArchiveFile, Duplicates, StoredFile
+from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import events_sql, ids_in_runs_sql
 
 
 def find_duplicates(home: Path, archive: Sequence[ArchiveFile], ids: Sequence[StoredFile]) -> tuple[Duplicates, ...]:

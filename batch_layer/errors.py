@@ -19,8 +19,8 @@ SlackwaterError
 from pathlib import Path
 from typing import ClassVar
 
-from slackwater.errors import SlackwaterError
-from versions.proof import Proof
+from slackwater.core.errors import SlackwaterError
+from slackwater.versions.proof import Proof
 
 
 class BatchError(SlackwaterError):

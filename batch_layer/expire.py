@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_layer.errors import ExpiryError
-from event_log.clock import Clock
-from event_log.log import Log
-from event_log.names import TopicNames
-from slackwater.faults import reach
-from versions.garbage import garbage
-from versions.manifest import Manifest
-from versions.pointer import NOTHING
-from versions.retention import fallback, plan, smallest_delta_start, standing
-from versions.store import VersionStore
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.versions.garbage import garbage
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.pointer import NOTHING
+from slackwater.versions.retention import fallback, plan, smallest_delta_start, standing
+from slackwater.versions.store import VersionStore
 
 _TRIES = 5
 
@@ -41,7 +41,7 @@ class Expired:
 
 
 def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep: int, dry_run: bool = False) -> Expired:
-    """Keep the newest `keep` versions (at least 1), and what `versions.retention` adds to them.
+    """Keep the newest `keep` versions (at least 1), and what `slackwater.versions.retention` adds to them.
 
     Raises:
         PointerError, RecordError, ExpiryError: nobody can tell what is needed; nothing was removed.

@@ -6,14 +6,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from batch_layer.compute import written
-from pipeline.segment import Segment
-from versions.instruments import Instrument, Instruments
-from versions.manifest import ViewFile
-from versions.store import VersionStore
-from views.interval import PUBLISHED_INTERVALS
-from views.session import connect, files_sql
-from views.sql import bounds_sql
-from views.view import View
+from slackwater.pipeline.segment import Segment
+from slackwater.store.instruments import Instrument, Instruments
+from slackwater.versions.manifest import ViewFile
+from slackwater.versions.store import VersionStore
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import bounds_sql
+from slackwater.views.view import View
 
 
 def view_files(

@@ -10,9 +10,9 @@ One dead partition stops no other. A mark that lies in a held one is a cell's en
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from event_log.errors import HiddenRecordsError, UnreadableError
-from event_log.log import Bounds
-from versions.manifest import Held, Manifest, Mark
+from slackwater.log.errors import HiddenRecordsError, UnreadableError
+from slackwater.log.log import Bounds
+from slackwater.versions.manifest import Held, Manifest, Mark
 
 Unread = HiddenRecordsError | UnreadableError
 

@@ -30,14 +30,14 @@ import pyarrow.parquet as pq
 
 from batch_layer.compute import add_views, run_to_end
 from batch_layer.errors import InputError
-from event_log.checked import check_rows
-from event_log.dead_letter import CONFLICT, TAKEN
-from event_log.digests import content_digests
-from event_log.mapping import Layout, resolve
-from pipeline.segment import Segment, Slot
-from versions.files import gone_if_it_fails
-from views.events import EVENT_SCHEMA
-from views.view import View
+from slackwater.log.dead_letter import CONFLICT, TAKEN
+from slackwater.pipeline.segment import Segment, Slot
+from slackwater.store.files import gone_if_it_fails
+from slackwater.streams.digests import content_digests
+from slackwater.streams.judged_rows import check_rows
+from slackwater.streams.mapping import Layout, resolve
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.view import View
 
 BUCKET_ROWS = 2_000_000
 """Rows of a bucket, about: what Unite holds at once, some 60 bytes a row."""

@@ -10,10 +10,10 @@ over its slice is still noticed.
 
 import hashlib
 
-from event_log.cell import Cell, encode_value
-from event_log.chain import Chain
-from event_log.errors import CellConflictError
-from views.rows import Row
+from slackwater.deltas.cell import Cell, encode_value
+from slackwater.deltas.chain import Chain
+from slackwater.deltas.errors import CellConflictError
+from slackwater.views.rows import Row
 
 
 class Joined:

@@ -15,13 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from versions.instruments import Instruments, Name
-from versions.manifest import ArchiveFile, Manifest
-from views.checked import open_checked
-from views.compare import count_sql
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.late import Newest, find_late
-from views.restate import (
+from slackwater.core.checked_files import open_checked
+from slackwater.restatements.late import Newest, find_late
+from slackwater.restatements.restate import (
     NEWEST_COLUMNS,
     PLACE_COLUMNS,
     first_places_sql,
@@ -29,7 +25,11 @@ from views.restate import (
     late_places_sql,
     newest_sql,
 )
-from views.session import files_sql
+from slackwater.store.instruments import Instruments, Name
+from slackwater.versions.manifest import ArchiveFile, Manifest
+from slackwater.views.compare import count_sql
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.session import files_sql
 
 SLICE_ROWS = 1_000_000
 """About so many trades are looked at together."""
@@ -91,7 +91,7 @@ class Lateness:
 
 
 class _Newest(dict[Name, tuple[int, int]]):
-    """What is read of a partition, on top of what its parent version knows; `views.late.Newest`."""
+    """What is read of a partition, on top of what its parent version knows; `slackwater.restatements.late.Newest`."""
 
     def __init__(self, known: Instruments) -> None:
         super().__init__()

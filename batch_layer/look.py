@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 from batch_layer.held import Unread
 from batch_layer.stable import Stable
-from event_log.errors import UnreadableError
-from event_log.log import Log, read_range
-from event_log.log import Unread as Position
-from event_log.mark import mark_of
-from versions.errors import DamagedFileError
-from versions.inspector import Inspector
-from versions.manifest import Manifest
-from views.definitions import in_force
-from views.view import View
+from slackwater.log.errors import UnreadableError
+from slackwater.log.log import Log, read_range
+from slackwater.log.log import Unread as Position
+from slackwater.log.mark import mark_of
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import Manifest
+from slackwater.views.definitions import in_force
+from slackwater.views.view import View
 
 
 @dataclass(frozen=True)

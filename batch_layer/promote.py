@@ -5,29 +5,29 @@
     candidate W         [cells of definition 2 >      must reach where those of V reach
 
 Both have the same cut, so an answer stands on W (+) its own cells at once, and nothing is missing. What that changes
-of closed bars is written down first. A promotion is a move of the pointer in the ledger of `versions.moves`; rolling it
-back is `versions.rollback`.
+of closed bars is written down first. A promotion is a move of the pointer in the ledger of `slackwater.versions.moves`;
+rolling it back is `slackwater.versions.rollback`.
 """
 
 import uuid
 from collections.abc import Mapping
 
 from batch_layer.errors import PromotionError
-from event_log.beyond import LookBeyond
-from event_log.chains import chains_beyond
-from event_log.clock import Clock
-from event_log.log import Log
-from event_log.names import TopicNames
-from versions.errors import DamagedFileError, LostRaceError
-from versions.lineage import refuted
-from versions.manifest import Manifest
-from versions.moves import Move
-from versions.restating import Restating
-from versions.rollback import files_of
-from versions.store import VersionStore
-from views.beyond import Cut
-from views.definitions import in_force, source_of
-from views.view import View
+from slackwater.core.clock import Clock
+from slackwater.deltas.chains import chains_beyond
+from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.tail import Cut
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.restatements.restating import Restating
+from slackwater.versions.errors import DamagedFileError, LostRaceError
+from slackwater.versions.lineage import refuted
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.moves import Move
+from slackwater.versions.rollback import files_of
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import in_force, source_of
+from slackwater.views.view import View
 
 POLL_S = 0.25
 
@@ -88,7 +88,7 @@ class Promotion:
         if unknown:
             raise PromotionError(
                 f"Candidate {manifest.version} holds definitions that this program does not have: {unknown}.",
-                "Register them in views/registry.py, here, where it is served, and where the speed layer runs.",
+                "Register them in slackwater/views/registry.py, here, where it is served and where speed runs.",
             )
         return views
 

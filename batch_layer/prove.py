@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 from batch_layer.between import Between
 from batch_layer.comparison import Comparison, Differing
 from batch_layer.joined import Joined
-from event_log.cell import Lane, lane_of
-from event_log.clock import Clock
-from event_log.log import Log
-from event_log.names import TopicNames
-from versions.errors import DamagedFileError
-from versions.manifest import ArchiveFile, Manifest, ViewFile
-from versions.proof import Outcome, Proof, Span
-from versions.store import VersionStore
-from views.definitions import in_force, source_of
-from views.interval import PUBLISHED_INTERVALS
-from views.view import View
+from slackwater.core.clock import Clock
+from slackwater.deltas.cell import Lane, lane_of
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
+from slackwater.versions.proof import Outcome, Proof, Span
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import in_force, source_of
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.view import View
 
 TOLD = 3
 """Reasons that are told; of more there is the number."""

@@ -1,7 +1,7 @@
 """Proves versions that were published unproven, as soon as the speed layer's cells are there.
 
-It writes the outcome beside the manifest (`versions.handoff`). A version that turns out to be different stays served
-until somebody rolls back; that is an alarm, in the log here and in the service's readiness.
+It writes the outcome beside the manifest (`slackwater.versions.handoff`). A version that turns out to be different
+stays served until somebody rolls back; that is an alarm, in the log here and in the service's readiness.
 """
 
 import logging
@@ -11,11 +11,11 @@ from dataclasses import replace
 import duckdb
 
 from batch_layer.prove import Claim, Prover, deltas_from
-from versions.errors import DamagedFileError, ManifestError, NoSuchVersionError
-from versions.handoff import latest_proof, write_handoff
-from versions.manifest import Manifest
-from versions.proof import Proof
-from versions.store import VersionStore, empty_manifest
+from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError
+from slackwater.versions.handoff import latest_proof, write_handoff
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Proof
+from slackwater.versions.store import VersionStore, empty_manifest
 
 logger = logging.getLogger(__name__)
 

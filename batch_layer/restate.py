@@ -16,15 +16,9 @@ import duckdb
 from batch_layer.comparison import Differing
 from batch_layer.errors import ComputeError, RestatementError
 from batch_layer.lateness import Lateness
-from slackwater.faults import reach
-from versions.errors import DamagedFileError
-from versions.ledger_file import write_ledger
-from versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
-from versions.restatement import Cause
-from versions.store import VersionStore
-from views.compare import differing_sql, states_sql
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.restate import (
+from slackwater.core.faults import reach
+from slackwater.restatements.ledger_file import write_ledger
+from slackwater.restatements.restate import (
     NO_PLACES,
     added_sql,
     answers_sql,
@@ -35,9 +29,15 @@ from views.restate import (
     restated_sql,
     states_at_sql,
 )
-from views.session import connect, files_sql
-from views.sql import merge_sql, summarise_sql
-from views.view import View
+from slackwater.restatements.restatement import Cause
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
+from slackwater.versions.store import VersionStore
+from slackwater.views.compare import differing_sql, states_sql
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.view import View
 
 
 @dataclass(frozen=True)

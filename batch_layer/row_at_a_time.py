@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from views.bars import BARS
-from views.events import BASE_US, EVENT_SCHEMA, PRICE_SCALE, SUM_SCALE
-from views.merge import State, merger
-from views.rows import Row, table_of
+from slackwater.streams.schema import BASE_US, EVENT_SCHEMA, PRICE_SCALE, SUM_SCALE
+from slackwater.views.bars import BARS
+from slackwater.views.merge import State, merger
+from slackwater.views.rows import Row, table_of
 
 BarKey = tuple[str, str, int]
 

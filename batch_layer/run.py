@@ -29,23 +29,23 @@ from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.restate import Change, restate
 from batch_layer.segments import archive_segments
 from batch_layer.stable import await_stable
-from event_log.clock import Clock
-from event_log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
-from event_log.log import Log
-from event_log.mark import append_marks
-from event_log.names import TopicNames
-from slackwater.errors import SlackwaterError
-from slackwater.faults import reach
-from slackwater.tracing import TRACES
-from versions.handoff import handoff_path, write_handoff
-from versions.idle import note_idle
-from versions.inspector import Inspector
-from versions.lineage import refuted
-from versions.manifest import Duplicates, Manifest
-from versions.proof import Forced, Proof, Span
-from versions.store import VersionStore, empty_manifest
-from views.definitions import in_force, source_of
-from views.view import View
+from slackwater.core.clock import Clock
+from slackwater.core.errors import SlackwaterError
+from slackwater.core.faults import reach
+from slackwater.core.tracing import TRACES
+from slackwater.log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
+from slackwater.log.log import Log
+from slackwater.log.mark import append_marks
+from slackwater.log.names import TopicNames
+from slackwater.versions.handoff import handoff_path, write_handoff
+from slackwater.versions.idle import note_idle
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.lineage import refuted
+from slackwater.versions.manifest import Duplicates, Manifest
+from slackwater.versions.proof import Forced, Proof, Span
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.definitions import in_force, source_of
+from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ and every other runner has several segments to spread. Not here: any Parquet fil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.segment import Segment, Slot
-from versions.manifest import ArchiveFile
+from slackwater.pipeline.segment import Segment, Slot
+from slackwater.versions.manifest import ArchiveFile
 
 SEGMENT_ROWS = 16_000_000
 

@@ -12,15 +12,15 @@ import apache_beam as beam
 import duckdb
 import pyarrow as pa
 
-from pipeline.coders import Tables, TablesCoder
-from pipeline.segment import States
-from slackwater.faults import reach
-from versions.files import gone_if_it_fails
-from views.definitions import view_of
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.session import connect
-from views.sql import finish_sql, merge_sql
-from views.view import View
+from slackwater.core.faults import reach
+from slackwater.pipeline.coders import Tables, TablesCoder
+from slackwater.pipeline.segment import States
+from slackwater.store.files import gone_if_it_fails
+from slackwater.views.definitions import view_of
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.session import connect
+from slackwater.views.sql import finish_sql, merge_sql
+from slackwater.views.view import View
 
 ROW_GROUP_ROWS = 16_384
 """Small enough that a cold range of one instrument reads a few of them only."""

@@ -6,9 +6,9 @@ Where one stays open, its partition is left out of the run (`batch_layer.held`).
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from event_log.clock import Clock
-from event_log.errors import HiddenRecordsError
-from event_log.log import Bounds, Log
+from slackwater.core.clock import Clock
+from slackwater.log.errors import HiddenRecordsError
+from slackwater.log.log import Bounds, Log
 
 POLL_S = 0.25
 

@@ -98,10 +98,10 @@ def navigation(pages: Path) -> list[dict[str, list[str]]]:
 
 def openapi() -> dict[str, Any]:
     """The document of the service, which needs no log for it."""
-    from event_log.kafka_log import KafkaLog
-    from event_log.names import TopicNames
-    from serving.app import create_app
-    from versions.store import VersionStore
+    from serving.http.app import create_app
+    from slackwater.log.kafka_log import KafkaLog
+    from slackwater.log.names import TopicNames
+    from slackwater.versions.store import VersionStore
 
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(KafkaLog("127.0.0.1:1"), TopicNames("slackwater"), VersionStore(Path(folder)))

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from event_log.clock import Clock
-from event_log.log import Log
-from event_log.names import TopicNames
 from ingest.duplicates import DuplicateFilter
 from ingest.groups import by_instrument
 from ingest.lock import IngestLock
@@ -24,11 +21,14 @@ from ingest.run import Progress
 from ingest.sources import Source
 from ingest.summary import Summary, Tally
 from ingest.verdicts import judge_chunk
-from slackwater.faults import reach
-from versions.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
-from versions.id_runs import IdRuns, Instrument, write_runs
-from versions.manifest import ArchiveFile, StoredFile
-from versions.store import VersionStore
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
+from slackwater.store.id_runs import IdRuns, Instrument, write_runs
+from slackwater.versions.manifest import ArchiveFile, StoredFile
+from slackwater.versions.store import VersionStore
 
 ROLL_ROWS = 4 * 1024 * 1024
 """Rows after which the open files are closed."""

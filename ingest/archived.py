@@ -1,7 +1,7 @@
 """What the master dataset knows of trade ids: which there are (sorted runs), and the contents of those asked for.
 
 Ids come from the id files and stay in memory; contents stay on disk and are read by id, since only an id that comes
-again asks for one. Not here: what is known since the cut (`event_log.digests`), who asks (`ingest.known`).
+again asks for one. Not here: what is known since the cut (`slackwater.streams.digests`), who asks (`ingest.known`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,14 +11,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from event_log.digests import content_digests
 from ingest.errors import ArchiveGapError
-from versions.id_runs import IdRuns, Instrument
-from versions.inspector import Inspector
-from versions.manifest import StoredFile
-from views.checked import damage_in
-from views.events import EVENT_SCHEMA
-from views.session import connect, files_sql
+from slackwater.core.checked_files import damage_in
+from slackwater.store.id_runs import IdRuns, Instrument
+from slackwater.streams.digests import content_digests
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import StoredFile
+from slackwater.views.session import connect, files_sql
 
 
 class RunIndex:

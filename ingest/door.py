@@ -12,10 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from event_log.clock import Clock
-from event_log.log import Ack, Log
-from event_log.names import TopicNames
-from event_log.rows import event_lines
 from ingest.chunk import Chunk
 from ingest.duplicates import DuplicateFilter
 from ingest.groups import by_instrument
@@ -25,8 +21,12 @@ from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
 from ingest.summary import Summary, Tally
 from ingest.verdicts import judge_chunk
-from slackwater.faults import reach
-from versions.store import VersionStore
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.log import Ack, Log
+from slackwater.log.names import TopicNames
+from slackwater.streams.rows import event_lines
+from slackwater.versions.store import VersionStore
 
 MAX_IN_FLIGHT = 2000
 """Records on their way; a record has at most 64 lines of some 150 bytes, so about 20 MB."""

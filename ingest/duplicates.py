@@ -18,19 +18,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from event_log.clock import Clock
-from event_log.decode import decode
-from event_log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
-from event_log.log import Log, Slice, read_range
 from ingest.errors import LogGapError
 from ingest.groups import by_instrument
 from ingest.known import Generation, Known
-from versions.errors import DamagedFileError, VersionError
-from versions.id_runs import IdRuns, Instrument, read_runs
-from versions.inspector import Inspector
-from versions.manifest import Manifest, StoredFile
-from versions.pointer import Pointer
-from versions.store import VersionStore
+from slackwater.core.clock import Clock
+from slackwater.log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
+from slackwater.log.events import decode
+from slackwater.log.log import Log, Slice, read_range
+from slackwater.store.id_runs import IdRuns, Instrument, read_runs
+from slackwater.versions.errors import DamagedFileError, VersionError
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.pointer import Pointer
+from slackwater.versions.store import VersionStore
 
 logger = logging.getLogger(__name__)
 

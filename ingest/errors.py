@@ -12,13 +12,13 @@ SlackwaterError
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
 
-Columns that cannot be mapped to the fields of an event are a MappingError of `event_log.errors`.
+Columns that cannot be mapped to the fields of an event are a MappingError of `slackwater.log.errors`.
 """
 
 from collections.abc import Iterable
 from typing import ClassVar
 
-from slackwater.errors import SlackwaterError
+from slackwater.core.errors import SlackwaterError
 
 
 class IngestError(SlackwaterError):

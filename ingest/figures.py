@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from event_log.dead_letter import CONFLICT
 from ingest.door import Door
-from slackwater.exposition import process_registry, serve_metrics
-from slackwater.settings import Settings
+from slackwater.core.exposition import process_registry, serve_metrics
+from slackwater.core.settings import Settings
+from slackwater.log.dead_letter import CONFLICT
 
 
 class DoorFigures(Collector):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from versions.id_runs import Instrument
+from slackwater.store.id_runs import Instrument
 
 
 def by_instrument(events: pa.Table) -> Iterator[tuple[Instrument, Any]]:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from event_log.digests import Digests, content_digests
 from ingest.archived import Contents, RunIndex
 from ingest.groups import by_instrument
-from versions.id_runs import IdRuns, Instrument
-from versions.inspector import Inspector
-from versions.manifest import StoredFile
+from slackwater.store.id_runs import IdRuns, Instrument
+from slackwater.streams.digests import Digests, content_digests
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import StoredFile
 
 NEW, DUPLICATE, CONFLICT, BEYOND = 0, 1, 2, 3
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from versions.id_runs import Instrument
-from views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS
+from slackwater.store.id_runs import Instrument
+from slackwater.views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS
 
 _BASE = PUBLISHED_INTERVALS[0]
 _BEFORE = np.iinfo(np.int64).min

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from event_log.clock import Clock
-from event_log.decode import decode_lines
-from event_log.event import MAX_ID
-from event_log.rows import event_lines
 from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
 from ingest.groups import by_instrument
 from ingest.sources import Source
+from slackwater.core.clock import Clock
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.event import MAX_ID
+from slackwater.streams.rows import event_lines
 
 SECOND_US = 1_000_000
 SOURCE = "sample, live"

@@ -13,8 +13,8 @@ Time is an argument. Order within an instrument is kept; records of two instrume
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from versions.id_runs import Instrument
-from views.events import MAX_LINES
+from slackwater.store.id_runs import Instrument
+from slackwater.streams.schema import MAX_LINES
 
 LINGER_S = 0.002
 

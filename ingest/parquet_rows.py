@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from event_log.columns import check_types, is_number, quoted, tokens
-from event_log.mapping import Constant, FromColumn, Layout, resolve, unit_missing
-from event_log.rows import row_lines
 from ingest.chunk import CHUNK_LINES, Chunk
 from ingest.errors import EmptySourceError, UnreadableFileError
+from slackwater.streams.columns import check_types, is_number, quoted, tokens
+from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
+from slackwater.streams.rows import row_lines
 
 
 class ParquetRows:

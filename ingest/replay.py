@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from event_log.clock import Clock
-from event_log.decode import decode_lines
-from event_log.event import MAX_ID
 from ingest.chunk import CHUNK_LINES, Chunk, nothing
 from ingest.errors import SpeedError
 from ingest.sources import Source
+from slackwater.core.clock import Clock
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.event import MAX_ID
 
 MAX_LINES = 5_000_000
 """Lines that a replay puts in order; each is held in memory."""

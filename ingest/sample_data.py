@@ -6,9 +6,9 @@ See `ingest/sample/README.md` for where they come from.
 import hashlib
 from pathlib import Path
 
-from event_log.mapping import SAMPLE_LAYOUT
 from ingest.errors import UnreadableFileError
 from ingest.parquet_rows import ParquetRows, open_parquet
+from slackwater.streams.mapping import SAMPLE_LAYOUT
 
 FOLDER = Path(__file__).parent / "sample"
 NAME = "sample"

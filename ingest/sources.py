@@ -7,13 +7,13 @@ that comes with the program, `ingest.replay` and `ingest.live` turn a source int
 from pathlib import Path
 from typing import Protocol
 
-from event_log.errors import MappingError
-from event_log.mapping import Layout
 from ingest.chunk import Chunk
 from ingest.csv_rows import open_csv
 from ingest.errors import FileMissingError, FormatError
 from ingest.json_lines import JsonLines, open_json_lines
 from ingest.parquet_rows import open_parquet
+from slackwater.streams.errors import MappingError
+from slackwater.streams.mapping import Layout
 
 STDIN = "-"
 FORMATS: dict[str, tuple[str, ...]] = {

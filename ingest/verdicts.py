@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from event_log.clock import Clock
-from event_log.dead_letter import CONFLICT as CONFLICT_REASON
-from event_log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
-from event_log.decode import decode_lines
-from event_log.event import AHEAD_US
-from event_log.log import Writer
 from ingest.chunk import Chunk, Fault
 from ingest.known import BEYOND, CONFLICT, DUPLICATE, NEW
 from ingest.line_reader import LongLine
 from ingest.summary import Tally
-from slackwater.faults import reach
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.dead_letter import CONFLICT as CONFLICT_REASON
+from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
+from slackwater.log.log import Writer
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.event import AHEAD_US
 
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
 

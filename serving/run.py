@@ -9,24 +9,24 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from event_log.compression import check_codecs
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from serving.app import create_app
-from serving.connection import Door
-from serving.guard.guard import GuardOptions
-from serving.guard.keys import KeyStore
-from serving.guard.limits import Limits
-from serving.observed import ObservedOptions
-from serving.server import Server
+from serving.http.app import create_app
+from serving.http.connection import Door
+from serving.http.guard.guard import GuardOptions
+from serving.http.guard.limits import Limits
+from serving.http.observed import ObservedOptions
+from serving.http.server import Server
 from serving.service import Service, ServingOptions
 from serving.sql.options import SqlOptions
 from serving.stream.hub import StreamOptions
-from slackwater.heap import give_back
-from slackwater.settings import Settings
-from versions.store import VersionStore
-from views.registry import DEFINITIONS
-from views.view import View
+from slackwater.core.heap import give_back
+from slackwater.core.settings import Settings
+from slackwater.keys.keys import KeyStore
+from slackwater.log.compression import check_codecs
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.store import VersionStore
+from slackwater.views.registry import DEFINITIONS
+from slackwater.views.view import View
 
 _LOG = logging.getLogger("slackwater.serving")
 

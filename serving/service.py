@@ -6,41 +6,41 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from event_log.clock import Clock, SystemClock
-from event_log.log import Log
-from event_log.names import TopicNames
-from serving.as_of import AsOf
-from serving.completeness import Completeness
-from serving.draining import Draining
-from serving.feed import Feed
-from serving.guard.admission import Admission
-from serving.guard.guard import GuardOptions
-from serving.guard.keyring import KeyRing
-from serving.guard.limits import Limits
-from serving.hot import HotStore
-from serving.kept import KEPT_BYTES, KeptReplies
-from serving.latency import Latency
-from serving.layers import Layers
-from serving.log_probe import LogProbe
-from serving.log_watch import LogWatch
-from serving.metrics import Metrics
-from serving.observed import ObservedOptions
-from serving.pool import Pool
-from serving.problems import not_serving
-from serving.proof_watch import ProofWatch
-from serving.row_cache import KEPT_ROW_BYTES, RowCache
-from serving.scrub import Scrub
-from serving.snapshot import Snapshot
-from serving.source import BatchRows
+from serving.http.draining import Draining
+from serving.http.guard.admission import Admission
+from serving.http.guard.guard import GuardOptions
+from serving.http.guard.limits import Limits
+from serving.http.kept import KEPT_BYTES, KeptReplies
+from serving.http.observed import ObservedOptions
+from serving.http.problems import not_serving
+from serving.query.as_of import AsOf
+from serving.query.pool import Pool
 from serving.sql.options import SqlOptions
+from serving.status.layers import Layers
+from serving.status.metrics import Metrics
+from serving.store.hot import HotStore
+from serving.store.row_cache import KEPT_ROW_BYTES, RowCache
+from serving.store.snapshot import Snapshot
+from serving.store.source import BatchRows
 from serving.stream.hub import Hub, StreamOptions
-from serving.thread import Steps
-from serving.versions_watch import VersionsWatch
-from slackwater.request import REQUEST
-from versions.inspector import Inspector
-from versions.store import VersionStore
-from views.definitions import names_of, source_of
-from views.view import View
+from serving.watch.completeness import Completeness
+from serving.watch.feed import Feed
+from serving.watch.latency import Latency
+from serving.watch.log_probe import LogProbe
+from serving.watch.log_watch import LogWatch
+from serving.watch.proof_watch import ProofWatch
+from serving.watch.scrub import Scrub
+from serving.watch.thread import Steps
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.clock import Clock, SystemClock
+from slackwater.core.request import REQUEST
+from slackwater.keys.keyring import KeyRing
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import names_of, source_of
+from slackwater.views.view import View
 
 Incomplete = Literal["answer", "refuse"]
 

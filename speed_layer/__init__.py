@@ -3,6 +3,6 @@
 Not here: what is computed (`views`, `pipeline`), how deltas are merged into answers (`serving`).
 """
 
-from pipeline.beam_import import quiet_import
+from slackwater.pipeline.beam_import import quiet_import
 
 quiet_import()

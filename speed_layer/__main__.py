@@ -15,19 +15,19 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from event_log.compression import check_codecs
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from pipeline.options import read_options
-from slackwater.errors import SettingError, SlackwaterError
-from slackwater.faults import arm
-from slackwater.logs import set_up_logging
-from slackwater.settings import from_environ
+from slackwater.core.errors import SettingError, SlackwaterError
+from slackwater.core.faults import arm
+from slackwater.core.logs import set_up_logging
+from slackwater.core.settings import from_environ
+from slackwater.log.compression import check_codecs
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.options import read_options
+from slackwater.views.registry import DEFINITIONS
 from speed_layer.metrics import speed_metrics
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
-from views.registry import DEFINITIONS
 
 
 class SpeedOptions(PipelineOptions):

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from event_log.chains import read_chains
-from event_log.log import Log
-from event_log.names import TopicNames
-from versions.retention import smallest_cut, smallest_delta_start
-from versions.store import VersionStore
-from views.definitions import source_of
-from views.view import View
+from slackwater.deltas.chains import read_chains
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.versions.retention import smallest_cut, smallest_delta_start
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import source_of
+from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What this process of the speed layer did since it began, in numbers, for `/metrics` and for its last line.
 
 One object a process: workers and sinks are made again with each pipeline, and the counts go on. A `+=` under one
-lock, since a pipeline that ends and the next one may overlap. Not here: the page (`slackwater.exposition`).
+lock, since a pipeline that ends and the next one may overlap. Not here: the page (`slackwater.core.exposition`).
 """
 
 import threading

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from event_log.clock import Clock
+from slackwater.core.clock import Clock
 from speed_layer.run import all_partitions, run_once
 from speed_layer.source import SourceSettings
 

@@ -1,12 +1,12 @@
 """`/metrics` of this process, in Prometheus' text format; off unless a port is set.
 
-The figures are `speed_layer.figures`. The service's own are in `serving.metrics`.
+The figures are `speed_layer.figures`. The service's own are in `serving.status.metrics`.
 """
 
 from contextlib import AbstractContextManager
 
-from slackwater.exposition import process_registry, serve_metrics
-from slackwater.settings import Settings
+from slackwater.core.exposition import process_registry, serve_metrics
+from slackwater.core.settings import Settings
 from speed_layer.figures import FIGURES
 
 

@@ -12,15 +12,15 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from event_log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
-from event_log.log import Log
-from pipeline.summarise import Summarise
+from slackwater.log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
+from slackwater.log.log import Log
+from slackwater.pipeline.summarise import Summarise
+from slackwater.views.definitions import source_of
 from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
 from speed_layer.so_far import SO_FAR
 from speed_layer.source import ReadLog, Share, SourceSettings
 from speed_layer.stopping import STOP
-from views.definitions import source_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from event_log.cell import Cell, appended_headers, encode_key, encode_value, lane_of
-from event_log.clock import Clock, SystemClock
-from event_log.log import Ack, Log
-from event_log.names import SPEED_GROUP, TopicNames
-from pipeline.segment import States
-from slackwater.faults import reach
+from slackwater.core.clock import Clock, SystemClock
+from slackwater.core.faults import reach
+from slackwater.deltas.cell import Cell, appended_headers, encode_key, encode_value, lane_of
+from slackwater.log.log import Ack, Log
+from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.pipeline.segment import States
+from slackwater.views.definitions import source_of, view_of
+from slackwater.views.view import View
 from speed_layer.figures import FIGURES
 from speed_layer.so_far import SO_FAR, as_it_is
-from views.definitions import source_of, view_of
-from views.view import View
 
 MAX_IN_FLIGHT = 2000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024

@@ -6,7 +6,7 @@ One object a process, as STOP is. `run` decides by it whether another try may do
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from event_log.errors import LogError
+from slackwater.log.errors import LogError
 
 
 class SoFar:

@@ -15,17 +15,17 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.transforms.core import RestrictionProvider
 
-from event_log.clock import SystemClock
-from event_log.log import Log
-from event_log.names import TopicNames
-from pipeline.segment import Block
+from slackwater.core.clock import SystemClock
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.segment import Block
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import source_of
+from slackwater.views.view import View
 from speed_layer.so_far import SO_FAR, as_it_is
 from speed_layer.stopping import STOP
 from speed_layer.watchdog import STALL_S
 from speed_layer.worker import Worker
-from versions.store import VersionStore
-from views.definitions import source_of
-from views.view import View
 
 POLL_S = 0.25
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from event_log.decode import decode
-from event_log.log import Slice
-from event_log.mark import mark_of
-from views.events import EVENT_SCHEMA, GRID
+from slackwater.log.events import decode
+from slackwater.log.log import Slice
+from slackwater.log.mark import mark_of
+from slackwater.streams.schema import EVENT_SCHEMA, GRID
 
 _offset = attrgetter("offset")
 

@@ -6,7 +6,7 @@ and a reader that was not asked is not stuck.
 
 from collections.abc import Mapping
 
-from event_log.log import Bounds
+from slackwater.log.log import Bounds
 
 STALL_S = 10.0
 """How long a reader may leave records of a partition lying, by default. A poll takes milliseconds."""

@@ -7,19 +7,19 @@ one that a stale worker overwrote in the delta topic comes back.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from event_log.clock import Clock
-from event_log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
-from event_log.log import Bounds, Log, Unread
-from event_log.names import TopicNames
-from pipeline.segment import Block, Segment, Slot
-from slackwater.faults import reach
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
+from slackwater.log.log import Bounds, Log, Unread
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.segment import Block, Segment, Slot
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import source_of
+from slackwater.views.view import View
 from speed_layer.beginning import beginnings
 from speed_layer.figures import FIGURES
 from speed_layer.tiling import Piece, Tiler
 from speed_layer.watchdog import STALL_S, Watchdog
-from versions.store import VersionStore
-from views.definitions import source_of
-from views.view import View
 
 logger = logging.getLogger(__name__)
 

@@ -25,28 +25,28 @@ from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
 
 from batch_layer.run import BatchRun
-from event_log.chains import read_chains
-from event_log.clock import SystemClock
-from event_log.decode import decode
-from event_log.kafka_log import KafkaLog
-from event_log.log import Ack, Log, Record, read_range
-from event_log.mark import mark_of
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from event_log.topics import create_topics
+from slackwater.core.clock import SystemClock
+from slackwater.deltas.chains import read_chains
+from slackwater.log.events import decode
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Ack, Log, Record, read_range
+from slackwater.log.mark import mark_of
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.log.topics import create_topics
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.merge import State, finisher, merger
+from slackwater.views.rows import Row, rows_of
+from slackwater.views.session import Summariser
+from slackwater.views.view import View
 from speed_layer.run import run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
-from stack.oracle import Oracle
-from versions.manifest import Manifest
-from versions.store import VersionStore
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.merge import State, finisher, merger
-from views.rows import Row, rows_of
-from views.session import Summariser
-from views.view import View
+from verify.oracle import Oracle
 
 ROOT = Path(__file__).parents[1]
 T0_US = 1_723_161_240_000_000

@@ -22,14 +22,14 @@ import pyarrow as pa
 from batch_layer.compute import run_pipeline
 from batch_layer.files import instruments_of, view_files
 from batch_layer.segments import archive_segments
-from serving.batch import BatchReader, Range
-from versions.archive_file import archive_path, archive_table, open_writer
-from versions.files import LocalFiles
-from versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile
-from versions.store import VersionStore, empty_manifest
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.interval import parse_interval
+from serving.store.batch import BatchReader, Range
+from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.files import LocalFiles
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.bars import BARS
+from slackwater.views.interval import parse_interval
 
 NOON = 1_759_752_000_000_000
 SYMBOLS = [f"S{number}USDT" for number in range(6)]

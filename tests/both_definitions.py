@@ -5,16 +5,16 @@ A program of its own, `python -m tests.both_definitions speed run`: it is regist
 
 from dataclasses import replace
 
-import views.registry
-from views.bars import BARS
-from views.measures import Max, Min
+import slackwater.views.registry
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Max, Min
 
 SWAPPED = replace(BARS, measures={**BARS.measures, "high": Min("price"), "low": Max("price")})
 
-views.registry.CANDIDATES = (SWAPPED,)
-views.registry.DEFINITIONS = (*views.registry.VIEWS, SWAPPED)
+slackwater.views.registry.CANDIDATES = (SWAPPED,)
+slackwater.views.registry.DEFINITIONS = (*slackwater.views.registry.VIEWS, SWAPPED)
 
 if __name__ == "__main__":
-    from stack.cli import run
+    from ops.cli import run
 
     run()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
-from slackwater.client import AsyncClient, Client, Event, Retry
+from slackwater_client import AsyncClient, Client, Event, Retry
 
 Stop = Callable[[Event], object]
 

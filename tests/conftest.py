@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from stack.broker import Broker, BrokerSettings, free_port
+from ops.broker import Broker, BrokerSettings, free_port
 from tests.crash_kit import House, open_house
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -23,7 +23,7 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-STATIC = Path(__file__).parent.parent / "serving" / "static"
+STATIC = Path(__file__).parent.parent / "serving" / "page" / "static"
 VENDOR = ("lightweight-charts.js", "eventsource-parser/parse.js", "eventsource-parser/errors.js")
 
 

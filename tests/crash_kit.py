@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from slackwater.faults import VARIABLE
-from stack.broker import free_port
-from stack.errors import ServiceError
-from stack.verify import Client, verify
+from ops.broker import free_port
+from slackwater.core.faults import VARIABLE
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.beam_world import World, kafka_world
 from tests.forked import END_S, Ended, Program
-from views.interval import PUBLISHED_INTERVALS
+from verify.compare import Client, verify
+from verify.errors import ServiceError
 
 AGAIN = 75
 """The exit code of what may succeed when it is run again."""

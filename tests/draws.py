@@ -11,14 +11,14 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile before anything is drawn
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.answers import Ratio
+from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.measures import Count, First, Last, Max, Min, Sum
+from slackwater.views.merge import State
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 from tests.naive import A_MONDAY_US, DAY_US, SECOND_US, WEEK_US, Event
-from views.answers import Ratio
-from views.events import EVENT_SCHEMA
-from views.interval import Interval, parse_interval
-from views.measures import Count, First, Last, Max, Min, Sum
-from views.merge import State
-from views.rows import Row
-from views.view import View
 
 LARGEST_ID = 2**63 - 1
 LARGEST_PRICE = 10**18 - 1  # 9999999999.99999999

@@ -23,7 +23,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("stack.__main__", "stack.verify", "batch_layer.run", "speed_layer.run", "speed_layer.source", "serving.run")
+ROOMS = ("ops.__main__", "verify.compare", "batch_layer.run", "speed_layer.run", "speed_layer.source", "serving.run")
 PRELOADED = (*ROOMS, "tests.forked")
 
 FILE_BYTES = "CRASH_KIT_FILE_BYTES"
@@ -123,7 +123,7 @@ def _main(arguments: tuple[str, ...], environ: dict[str, str], log: str, errors:
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     if FILE_BYTES in environ:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(environ[FILE_BYTES]),) * 2)
-    from stack.cli import run
+    from ops.cli import run
 
     sys.argv = ["slackwater", *arguments]
     run()

@@ -1,6 +1,6 @@
 """What a worker needs besides a log, moved by the test's hand: a clock, and the one method it asks of a store."""
 
-from versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest
 
 
 class HandClock:

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from event_log.decode import decode
-from event_log.event import Event, encode_event
-from event_log.log import Log, Record, read_range
-from event_log.mark import append_marks
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
 from ingest.chunk import Chunk, of_lines
 from ingest.door import Door, open_door
 from ingest.summary import Summary
-from versions.archive_file import archive_path, archive_table, open_writer
-from versions.id_runs import IdRuns, write_runs
-from versions.manifest import ArchiveFile, Manifest
-from versions.store import VersionStore, empty_manifest
+from slackwater.log.events import decode
+from slackwater.log.log import Log, Record, read_range
+from slackwater.log.mark import append_marks
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.streams.event import Event, encode_event
+from slackwater.versions.manifest import ArchiveFile, Manifest
+from slackwater.versions.store import VersionStore, empty_manifest
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 NAMES = TopicNames("test")

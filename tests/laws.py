@@ -25,18 +25,18 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.interval import NAMED_INTERVALS, Interval
+from slackwater.views.measures import First, Last, Max, Min, Sum
+from slackwater.views.merge import State, finisher, merge_all, merger
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import Summariser, connect
+from slackwater.views.sql import finish_sql, merge_sql
+from slackwater.views.view import View
 from tests import naive
 from tests.draws import EARLIEST_US, INTERVALS, event_lists, events_table, finishable_rows, row_lists, states
 from tests.naive import Event
 from tests.profiles import examples
-from views.events import EVENT_SCHEMA
-from views.interval import NAMED_INTERVALS, Interval
-from views.measures import First, Last, Max, Min, Sum
-from views.merge import State, finisher, merge_all, merger
-from views.rows import Row, rows_of, table_of
-from views.session import Summariser, connect
-from views.sql import finish_sql, merge_sql
-from views.view import View
 
 Law = Callable[[], None]
 

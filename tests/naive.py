@@ -3,7 +3,7 @@
 It shares with `views` the declaration of a view and nothing else. What an expression means is said here once more, in
 Python (`VALUES`); a view with another expression needs another line, and the oracle says so.
 
-Not here: the oracle of the whole service, which reads the log's bytes (`stack.oracle`).
+Not here: the oracle of the whole service, which reads the log's bytes (`verify.oracle`).
 """
 
 from collections import defaultdict
@@ -12,9 +12,9 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from views.answers import Column
-from views.measures import Count, First, Last, Max, Measure, Min, Sum
-from views.view import View
+from slackwater.views.answers import Column
+from slackwater.views.measures import Count, First, Last, Max, Measure, Min, Sum
+from slackwater.views.view import View
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -37,7 +37,7 @@ class Event(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """One bar's state, comparable with `views.rows.Row`."""
+    """One bar's state, comparable with `slackwater.views.rows.Row`."""
 
     key: tuple[str, ...]
     start: int

@@ -7,8 +7,8 @@ of 2 s or more behind the bar's end. `before` is the bar before the first late r
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from slackwater.views.view import View
 from tests.naive import SECOND_US, Event, finish, floor, summarise
-from views.view import View
 
 INTERVALS = {"1s": SECOND_US, "1m": 60 * SECOND_US, "1h": 3600 * SECOND_US}
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import serving.gauges
-import serving.hot
-from serving.answer import ENCODED
+import serving.status.gauges
+import serving.store.hot
+from serving.query.answer import ENCODED
 from serving.service import ServingOptions
-from slackwater.heap import give_back
+from slackwater.core.heap import give_back
 from tests.fuzz.hooks import SYMBOL, VENUE
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World
@@ -115,7 +115,7 @@ def main() -> None:
         options = ServingOptions(poll_s=0.0, deadline_s=600.0)  # a busy machine is no reason for another answer
         if len(sys.argv) > 2:  # the bound of every cache, in MB
             most = int(sys.argv[2]) << 20
-            serving.hot.KEPT_TIP_BYTES = serving.gauges.KEPT_TIP_BYTES = ENCODED.most_bytes = most
+            serving.store.hot.KEPT_TIP_BYTES = serving.status.gauges.KEPT_TIP_BYTES = ENCODED.most_bytes = most
             options = replace(options, kept_row_bytes=most, kept_bytes=most)
         world.serve(options)
         fill(world, int(sys.argv[1]))

@@ -20,17 +20,17 @@ from typing import Any, Self
 import orjson
 
 from batch_layer.run import BatchRun
-from event_log.clock import SystemClock
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from serving.app import create_app
+from serving.http.app import create_app
+from serving.http.server import Server
 from serving.run import server_of
-from serving.server import Server
 from serving.service import ServingOptions
+from slackwater.core.clock import SystemClock
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.registry import DEFINITIONS
 from tests.speed_in_memory import Speed
-from versions.manifest import Manifest
-from versions.store import VersionStore
-from views.registry import DEFINITIONS
 
 NAMES = TopicNames("page")
 VENUE = "binance"

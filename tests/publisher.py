@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from slackwater.errors import SlackwaterError
-from versions.store import VersionStore, empty_manifest
+from slackwater.core.errors import SlackwaterError
+from slackwater.versions.store import VersionStore, empty_manifest
 
 
 def main(home: Path) -> None:

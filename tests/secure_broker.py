@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from event_log.acls import PROCESSES
-from stack.broker import Broker, BrokerSettings, free_port
+from ops.broker import Broker, BrokerSettings, free_port
+from slackwater.log.acls import PROCESSES
 
 KEY_PASSWORD = "of-the-key"
 USERS = (*PROCESSES, "stranger")

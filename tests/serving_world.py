@@ -6,7 +6,7 @@
     world.publish(...)         a version at a cut: real Parquet files, real manifest, real pointer
     world.get("/v1/bars?...")  a request to the real application, without threads
 
-The cells are made by `Summariser` from the log's own bytes; what answers must be is said by `stack.oracle`.
+The cells are made by `Summariser` from the log's own bytes; what answers must be is said by `verify.oracle`.
 """
 
 import asyncio
@@ -20,28 +20,28 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from event_log.cell import Cell, encode_key, encode_value, lane_of
-from event_log.decode import decode
-from event_log.errors import LogUnreachableError
-from event_log.log import Bounds, Record
-from event_log.mark import MARK_HEADER, mark_of
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.service import Service, ServingOptions
-from stack.oracle import Oracle
-from versions.id_runs import IdRuns, write_runs
-from versions.instruments import Instrument, Instruments
-from versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
-from versions.proof import Proof
-from versions.store import VersionStore
-from views.bars import BARS
-from views.events import EVENT_SCHEMA, GRID
-from views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS
-from views.rows import Row, rows_of, table_of
-from views.session import Summariser, connect
-from views.sql import bounds_sql, merge_sql
-from views.view import View
+from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.log.errors import LogUnreachableError
+from slackwater.log.events import decode
+from slackwater.log.log import Bounds, Record
+from slackwater.log.mark import MARK_HEADER, mark_of
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.store.instruments import Instrument, Instruments
+from slackwater.streams.schema import EVENT_SCHEMA, GRID
+from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
+from slackwater.versions.proof import Proof
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
+from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import Summariser, connect
+from slackwater.views.sql import bounds_sql, merge_sql
+from slackwater.views.view import View
+from verify.oracle import Oracle
 
 SECOND = 1_000_000
 NOON = 1_759_752_000 * SECOND  # 2025-10-06T12:00:00Z, a Monday

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from serving.guard.limits import Limits
+from serving.http.guard.limits import Limits
 from serving.run import server_of
 from serving.service import ServingOptions
 from tests.serving_world import World, cut_in_a_minute

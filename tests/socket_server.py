@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from serving.http.server import Server
 from serving.run import server_of
-from serving.server import Server
 
 DEADLINE_S = 60.0
 

@@ -1,15 +1,15 @@
 """A speed worker with its sink on a log in memory: the real tiling, summary, codec and sink, without a pipeline."""
 
-from event_log.clock import Clock
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from pipeline.segment import States
+from slackwater.core.clock import Clock
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.segment import States
+from slackwater.versions.store import VersionStore
+from slackwater.views.session import Summariser
+from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.hand import HandClock
-from versions.store import VersionStore
-from views.session import Summariser
-from views.view import View
 
 
 class Speed:

@@ -9,12 +9,12 @@ import duckdb
 import httpx
 import pyarrow as pa
 
-from serving.guard.keys import KeyStore, Scope
 from serving.service import ServingOptions
 from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question, answer, sandbox
 from serving.sql.routes import plain_rows
 from serving.sql.tables import HERE, Moment, tables_of, take_moment
+from slackwater.keys.keys import KeyStore, Scope
 from tests.serving_world import World
 
 

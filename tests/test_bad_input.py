@@ -14,17 +14,17 @@ from uuid import uuid4
 import pytest
 import uvicorn
 
-from event_log.clock import SystemClock
-from event_log.kafka_log import KafkaLog
-from event_log.log import read_range
-from event_log.names import TopicNames
-from event_log.topics import create_topics
-from serving.app import create_app
-from stack.broker import free_port
-from stack.verify import Client, verify
+from ops.broker import free_port
+from serving.http.app import create_app
+from slackwater.core.clock import SystemClock
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import read_range
+from slackwater.log.names import TopicNames
+from slackwater.log.topics import create_topics
+from slackwater.versions.store import VersionStore
+from slackwater.views.interval import parse_interval
 from tests.forked import call
-from versions.store import VersionStore
-from views.interval import parse_interval
+from verify.compare import Client, verify
 
 T0_US = 1_723_161_240_000_000
 GOOD = {"venue": "v", "symbol": "BTC", "time": T0_US, "price": "100.5", "quantity": "2", "side": "buy"}

@@ -7,17 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.__main__ import BatchOptions, main
-from event_log.decode import decode_lines
-from event_log.event import MAX_ID
 from ingest.sample_data import open_sample
-from pipeline.options import read_options
-from slackwater.errors import SettingError
-from stack.oracle import Oracle
+from slackwater.core.errors import SettingError
+from slackwater.pipeline.options import read_options
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.event import MAX_ID
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.rows import rows_of
 from tests.beam_world import call, oracle_bars
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.interval import PUBLISHED_INTERVALS
-from views.rows import rows_of
+from verify.oracle import Oracle
 
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 FILES = 3

@@ -21,11 +21,17 @@ from kafka import KafkaProducer
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
-from event_log.clock import SystemClock
-from event_log.dead_letter import MAX_VALUE_BYTES
-from event_log.errors import TopicRecreatedError
-from event_log.mark import marks_at
-from event_log.memory_log import MemoryLog
+from slackwater.core.clock import SystemClock
+from slackwater.log.dead_letter import MAX_VALUE_BYTES
+from slackwater.log.errors import TopicRecreatedError
+from slackwater.log.mark import marks_at
+from slackwater.log.memory_log import MemoryLog
+from slackwater.store.archive_file import ARCHIVE_SCHEMA
+from slackwater.store.files import LocalFiles
+from slackwater.versions.errors import LostRaceError, VersionError
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
 from tests.beam_world import (
     T0_US,
     World,
@@ -37,12 +43,6 @@ from tests.beam_world import (
     recreate_topics,
     settle,
 )
-from versions.archive_file import ARCHIVE_SCHEMA
-from versions.errors import LostRaceError, VersionError
-from versions.files import LocalFiles
-from versions.manifest import Manifest
-from versions.store import VersionStore
-from views.bars import BARS
 
 NO_EVENTS = {"events": 0, "refused": 0, "new_events": 0, "duplicates": 0}
 

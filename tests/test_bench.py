@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from event_log.decode import decode
-from event_log.kafka_log import KafkaLog
-from event_log.log import Record
-from stack import bench_table
-from stack.bench import Plan, run_bench
-from stack.bench_export import export_lines, spread
-from stack.bench_instruments import InstrumentsShape, instruments_lines
-from stack.bench_latency import Spans
-from stack.bench_overload import OverloadSpans
-from stack.bench_serving import ServingSpans, serving_lines
-from stack.bench_stream import StreamSpans
-from stack.bench_trades import Trades
-from views.events import MAX_LINES
+from bench import table as bench_table
+from bench.export import export_lines, spread
+from bench.instruments import InstrumentsShape, instruments_lines
+from bench.latency import Spans
+from bench.overload import OverloadSpans
+from bench.serving import ServingSpans, serving_lines
+from bench.stream import StreamSpans
+from bench.suite import Plan, run_bench
+from bench.trades import Trades
+from slackwater.log.events import decode
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Record
+from slackwater.streams.schema import MAX_LINES
 
 pytestmark = pytest.mark.timeout(1800)  # four parts are measured before the first test looks at them
 

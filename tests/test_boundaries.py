@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 from serving.service import ServingOptions
-from stack.oracle import Oracle
+from slackwater.views.interval import NAMED_INTERVALS, Interval, parse_interval
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World, offsets
-from views.interval import NAMED_INTERVALS, Interval, parse_interval
+from verify.oracle import Oracle
 
 QUESTIONS = 100 if PROFILE == "repeatable" else 10_000
 ROUND = 25

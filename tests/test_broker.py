@@ -20,12 +20,12 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
-from stack import broker_artifacts, java
-from stack.broker import Broker, BrokerSettings, free_port
-from stack.broker_artifacts import Artifact
-from stack.broker_config import HOST
-from stack.broker_probe import serves
-from stack.errors import (
+from ops import broker_artifacts, java
+from ops.broker import Broker, BrokerSettings, free_port
+from ops.broker_artifacts import Artifact
+from ops.broker_config import HOST
+from ops.broker_probe import serves
+from ops.errors import (
     ArtifactDownloadError,
     ArtifactLockError,
     ArtifactSumError,
@@ -35,7 +35,7 @@ from stack.errors import (
     JavaStartError,
     PortTakenError,
 )
-from stack.kept_broker import KeptBroker
+from ops.kept_broker import KeptBroker
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 
@@ -210,7 +210,7 @@ def test_not_ready_in_time_says_so_and_stops_what_was_started(tmp_path: Path) ->
 @pytest.mark.broker
 def test_it_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from stack.broker import Broker, BrokerSettings, free_port\n"
+        "import sys, time; from pathlib import Path; from ops.broker import Broker, BrokerSettings, free_port\n"
         "broker = Broker(BrokerSettings(Path(sys.argv[1]), free_port(), die_with_parent=True))\n"
         "broker.start(); print(broker.pid, flush=True); time.sleep(60)\n"
     )

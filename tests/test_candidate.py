@@ -17,21 +17,21 @@ from batch_layer.candidate import CandidateRun
 from batch_layer.errors import NoCandidateError, PromotionError, ProofFailedError
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.service import ServingOptions
+from slackwater.versions.errors import LostRaceError, RollbackError
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.moves import Move
+from slackwater.versions.retention import plan
+from slackwater.versions.rollback import rollback
+from slackwater.views.bars import BARS
+from slackwater.views.errors import DefinitionError
+from slackwater.views.view import View
 from tests.beam_world import SYMBOLS, memory_world
 from tests.serving_world import SECOND, FakeClock, offsets
 from tests.simulation.light import compute_with
 from tests.speed_in_memory import Speed
 from tests.test_definitions import SWAPPED
-from versions.errors import LostRaceError, RollbackError
-from versions.manifest import Manifest
-from versions.moves import Move
-from versions.retention import plan
-from versions.rollback import rollback
-from views.bars import BARS
-from views.errors import DefinitionError
-from views.view import View
 
 BOTH = (BARS, SWAPPED)
 LIGHT = compute_with(lambda _: None)  # the runs here are many; the real pipeline has its own test

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile
-from event_log.cell import Cell, Lane, decode_cell, decode_lane, encode_key, encode_value, lane_of
-from event_log.errors import CodecError
-from views.bars import BARS
-from views.rows import Row
+from slackwater.deltas.cell import Cell, Lane, decode_cell, decode_lane, encode_key, encode_value, lane_of
+from slackwater.deltas.errors import CodecError
+from slackwater.views.bars import BARS
+from slackwater.views.rows import Row
 
 LANE = lane_of(BARS, "lk2qkQfJRHuXo1fPjN0B3w", 3)
 WIDTH = len(BARS.columns)

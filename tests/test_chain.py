@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.cell import Cell, Lane
-from event_log.chain import Chain
-from event_log.errors import CellConflictError
+from slackwater.deltas.cell import Cell, Lane
+from slackwater.deltas.chain import Chain
+from slackwater.deltas.errors import CellConflictError
+from slackwater.views.rows import Row
 from tests.profiles import examples
-from views.rows import Row
 
 LANE = Lane("bars", "0123456789abcdef", "topic", 0)
 

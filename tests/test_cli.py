@@ -11,11 +11,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from slackwater.errors import SettingError
-from slackwater.settings import SETTINGS, from_environ
-from stack.broker import free_port
-from stack.cli import main
-from stack.services import services, to_environ
+from ops.broker import free_port
+from ops.cli import main
+from ops.services import services, to_environ
+from slackwater.core.errors import SettingError
+from slackwater.core.settings import SETTINGS, from_environ
 
 
 def commands(
@@ -23,7 +23,8 @@ def commands(
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that does something, with its words."""
     if isinstance(group, click.Group):
-        for name, command in group.commands.items():
+        for name in group.list_commands(click.Context(group)):
+            command = group.get_command(click.Context(group), name)
             yield from commands(command, (*path, name))
     else:
         yield path, group
@@ -35,7 +36,7 @@ COMMANDS = dict(commands())
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A real process of the program."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SLACKWATER_", "KAFKA_"))} | environ
-    command = [sys.executable, "-m", "stack", *arguments]
+    command = [sys.executable, "-m", "ops", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
@@ -131,6 +132,6 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
 def test_a_program_does_without_pandas_and_an_importer_of_its_rooms_does_not() -> None:
     pytest.importorskip("pandas")
     rooms = "import batch_layer.run, serving.run, speed_layer.run, pyarrow, sys; pyarrow.array([1])"
-    for first, there in (("import stack.__main__", False), ("import stack.cli", True)):
+    for first, there in (("import ops.__main__", False), ("import ops.cli", True)):
         text = f"{first}; {rooms}; assert ('pandas' in sys.modules) is {there}"
         subprocess.run([sys.executable, "-c", text], check=True, timeout=120, capture_output=True)

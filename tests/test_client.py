@@ -12,9 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-
-from serving.guard.keys import KeyStore
-from slackwater.client import (
+from slackwater_client import (
     ArgumentError,
     AsyncClient,
     BadRequestError,
@@ -29,6 +27,8 @@ from slackwater.client import (
     UnauthorizedError,
     UnavailableError,
 )
+
+from slackwater.keys.keys import KeyStore
 from tests.client_kit import KINDS, QUICK, Asker
 from tests.live_service import LiveService, Proxy
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
@@ -123,11 +123,11 @@ def test_a_time_without_a_zone_is_refused_since_it_could_mean_any(live: LiveServ
 @pytest.fixture(params=["json pages", "arrow pages", "one arrow stream"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
     """How many rows come; the limit to ask with, beyond all that there are."""
-    monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 3)  # several pages without thousands of bars
+    monkeypatch.setattr("slackwater_client.questions.MOST_ROWS", 3)  # several pages without thousands of bars
     if request.param == "json pages":
-        monkeypatch.setattr("slackwater.client.pages.find_spec", lambda _: None)  # pyarrow is not installed
+        monkeypatch.setattr("slackwater_client.pages.find_spec", lambda _: None)  # pyarrow is not installed
         return None
-    monkeypatch.setattr("slackwater.client.pages.MANY_ROWS", 0)
+    monkeypatch.setattr("slackwater_client.pages.MANY_ROWS", 0)
     return 100 if request.param == "arrow pages" else None
 
 
@@ -178,8 +178,8 @@ def test_pages_are_followed_at_one_moment_while_trades_arrive(mine: LiveService,
 def test_a_limit_is_of_all_pages_together(
     live: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 3)
-    monkeypatch.setattr("slackwater.client.pages.MANY_ROWS", 3)  # 4 and 100 are Arrow
+    monkeypatch.setattr("slackwater_client.questions.MOST_ROWS", 3)
+    monkeypatch.setattr("slackwater_client.pages.MANY_ROWS", 3)  # 4 and 100 are Arrow
     bars = make(live.url)("bars", "x", "BTC", interval="1s", start=NOON, limit=limit)
     assert list(bars) == served(live, f"interval=1s&start={NOON}&limit={limit}")
 
@@ -257,7 +257,7 @@ def test_what_there_is(live: LiveService, make: Make) -> None:
 
 
 def test_instruments_come_from_all_pages(mine: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 2)
+    monkeypatch.setattr("slackwater_client.questions.MOST_ROWS", 2)
     for number in range(5):
         mine.world.trade(f"S{number}", at_s=number, venue="y", partition=0)
     mine.world.emit()
@@ -301,7 +301,7 @@ def test_a_cursor_whose_ground_is_gone_is_said_and_not_papered_over(
 ) -> None:
     """The first page is the service's own; its cursor is of a version that never was."""
     with Proxy(live.port) as proxy:
-        monkeypatch.setattr("slackwater.client.questions.MOST_ROWS", 3)
+        monkeypatch.setattr("slackwater_client.questions.MOST_ROWS", 3)
         first = live.world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1s&start={NOON}&limit=3").json()
         gone = b'{"type":"urn:slackwater:problem:cursor-gone","status":410,"detail":"gone"}'
         page = str(first).replace("'", '"').replace("True", "true").replace("False", "false").encode()
@@ -414,8 +414,9 @@ def test_the_client_imports_no_room_and_the_package_imports_no_client() -> None:
     program = (
         "import sys, slackwater\n"
         "assert 'httpx' not in sys.modules\n"
-        "slackwater.Client\n"
-        "rooms = {'views', 'event_log', 'versions', 'pipeline', 'ingest', 'batch_layer', 'speed_layer', 'serving'}\n"
+        "del sys.modules['slackwater']\n"
+        "import slackwater_client\n"
+        "rooms = {'slackwater', 'ingest', 'batch_layer', 'speed_layer', 'serving', 'ops', 'verify'}\n"
         "heavy = {'pyarrow', 'pandas', 'polars', 'duckdb', 'kafka', 'orjson', 'numpy'}\n"
         "assert not (rooms | heavy) & {name.partition('.')[0] for name in sys.modules}\n"
     )

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from slackwater.client import (
+from slackwater_client import (
     BadRequestError,
     Changes,
     ConnectionFailedError,
@@ -23,9 +22,10 @@ from slackwater.client import (
     UnavailableError,
     VersionChange,
 )
-from slackwater.client.follow import Emit, follow
-from slackwater.client.http import Lost, Open, Opened, Pause, Piece, Reply, Send, Shut
-from slackwater.client.sse import Message, Parser
+from slackwater_client.follow import Emit, follow
+from slackwater_client.http import Lost, Open, Opened, Pause, Piece, Reply, Send, Shut
+from slackwater_client.sse import Message, Parser
+
 from tests.client_kit import KINDS, Asker
 from tests.live_service import LiveService, Proxy
 from tests.profiles import examples
@@ -58,7 +58,7 @@ def test_no_bytes_break_the_parser(pieces: list[bytes]) -> None:
 
 
 def test_a_message_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slackwater.client.sse.MOST_BYTES", 100)
+    monkeypatch.setattr("slackwater_client.sse.MOST_BYTES", 100)
     for endless in (b"data: " + b"x" * 200, b"data: x\n" * 40):
         with pytest.raises(ProtocolError):
             list(Parser().feed(endless))

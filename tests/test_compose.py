@@ -1,4 +1,4 @@
-"""docker-compose.yml: the Compose schema, its command lines, its health checks, and one system with `stack/`.
+"""docker-compose.yml: the Compose schema, its command lines, its health checks, and one system with `ops/`.
 
 No container engine is needed, and none runs here. Each check is a function that names what is wrong; it is applied to
 the file, where it finds nothing, and to a copy with a planted mistake, which it finds.
@@ -18,10 +18,10 @@ import jsonschema
 import pytest
 import yaml
 
-from slackwater.settings import SETTINGS, from_environ
-from stack.broker_config import JAVA_OPTIONS, properties
-from stack.health import CHECKS
-from stack.services import services
+from ops.broker_config import JAVA_OPTIONS, properties
+from ops.health import CHECKS
+from ops.services import services
+from slackwater.core.settings import SETTINGS, from_environ
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def reference_problems(compose: Compose) -> list[str]:
 
 
 def service_problems(compose: Compose, environ: Mapping[str, str]) -> list[str]:
-    """Where the services differ from those that `stack/` starts under the same settings."""
+    """Where the services differ from those that `ops/` starts under the same settings."""
     expected = {service.name: service for service in services(from_environ({**environ}))}
     found = own(compose)
     problems = [f"services {sorted(set(found) ^ {*expected, 'topics'})}"] if set(found) != {*expected, "topics"} else []
@@ -152,7 +152,7 @@ def setting_problems(compose: Compose) -> list[str]:
 
 
 def broker_problems(compose: Compose) -> list[str]:
-    """Where the broker's properties differ from those of `stack.broker_config`. Names as the image reads them."""
+    """Where the broker's properties differ from those of `ops.broker_config`. Names as the image reads them."""
     environment = compose["services"]["kafka"]["environment"]
     found = {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
@@ -182,7 +182,7 @@ def hardening_problems(compose: Compose) -> list[str]:
             problems.append(f"{name}: restart")
         problems += [f"{name}: {port}" for port in service.get("ports", []) if not port.startswith("127.0.0.1:")]
     for name in CHECKS:
-        if compose["services"][name]["healthcheck"]["test"] != ["CMD", "python", "-m", "stack.health", name]:
+        if compose["services"][name]["healthcheck"]["test"] != ["CMD", "python", "-m", "ops.health", name]:
             problems.append(f"{name}: another health check")
     return problems
 
@@ -265,7 +265,7 @@ def test_the_service_listens_on_its_port_whatever_is_published() -> None:
 def test_the_images_are_named_by_a_version() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert version is not None
-    kafka = re.search(r":kafka-server:(\S+) ", (ROOT / "stack" / "kafka.lock").read_text(encoding="utf-8"))
+    kafka = re.search(r":kafka-server:(\S+) ", (ROOT / "ops" / "kafka.lock").read_text(encoding="utf-8"))
     compose = load({})
     assert {service["image"] for service in own(compose).values()} == {f"slackwater:{version[1]}"}
     assert kafka is not None

@@ -19,8 +19,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stack.broker import free_port
-from stack.health import CHECKS
+from ops.broker import free_port
+from ops.health import CHECKS
 from tests.test_compose import PROGRAM, ROOT, load, own
 
 WAIT_S = 120

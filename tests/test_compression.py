@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from kafka import codec as client
 
-from event_log.compression import CODECS, check_codecs, missing_codecs
-from event_log.errors import CodecMissingError
-from stack.broker import free_port
+from ops.broker import free_port
+from slackwater.log.compression import CODECS, check_codecs, missing_codecs
+from slackwater.log.errors import CodecMissingError
 
 ROOT = Path(__file__).parents[1]
 MODULES = {"snappy": "snappy", "lz4": "lz4", "zstd": "zstandard"}
 PROGRAMS = (
-    ("stack", "speed", "run"),
-    ("stack", "batch", "run"),
-    ("stack", "serve"),
-    ("stack", "ingest", "--preset", "sample"),
-    ("stack", "verify"),
+    ("ops", "speed", "run"),
+    ("ops", "batch", "run"),
+    ("ops", "serve"),
+    ("ops", "ingest", "--preset", "sample"),
+    ("ops", "verify"),
     ("speed_layer",),
 )
 
@@ -79,11 +79,11 @@ def test_the_doctor_looks_at_each_codec(tmp_path: Path) -> None:
     port = str(free_port())
     settings = {"SLACKWATER_BROKER_PORT": port, "SLACKWATER_PORT": port}
     findings = {
-        f["what"]: f for f in json.loads(run(tmp_path, "stack", "doctor", "--json", **settings).stdout)["findings"]
+        f["what"]: f for f in json.loads(run(tmp_path, "ops", "doctor", "--json", **settings).stdout)["findings"]
     }
     assert findings["Codecs of the log"]["found"] == "gzip, snappy, lz4, zstd"
     hide(tmp_path, MODULES["zstd"])
-    done = run(tmp_path, "stack", "doctor", "--json", **settings)
+    done = run(tmp_path, "ops", "doctor", "--json", **settings)
     assert done.returncode == 1
     findings = {f["what"]: f for f in json.loads(done.stdout)["findings"]}
     assert "zstd needs zstandard" in findings["Codecs of the log"]["found"]

@@ -16,17 +16,17 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from serving.batch import whole
-from serving.candidates import Candidates
-from stack.oracle import Oracle
+from serving.store.batch import whole
+from serving.watch.candidates import Candidates
+from slackwater.versions.errors import DamagedFileError, PointerError, VersionError
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.pointer import Pointer
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World
-from versions.errors import DamagedFileError, PointerError, VersionError
-from versions.inspector import Inspector
-from versions.manifest import Manifest, StoredFile
-from versions.pointer import Pointer
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS
+from verify.oracle import Oracle
 
 KINDS = [*(interval.text for interval in PUBLISHED_INTERVALS), "archive", "ids", "manifest", "pointer"]
 MORE = 3 if PROFILE == "search" else 1

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from event_log.cell import Cell, encode_key, encode_value, lane_of
-from slackwater.faults import POINTS
+from slackwater.core.faults import POINTS
+from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.streams.schema import GRID
+from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
 from tests.beam_world import kafka_world
 from tests.crash_kit import AGAIN, House, until
 from tests.forked import Program
 from tests.test_batch_run import letters
-from versions.manifest import Manifest
-from views.bars import BARS
-from views.events import GRID
 
 pytestmark = pytest.mark.broker
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.hot import KEPT_SNAPSHOTS
-from slackwater.faults import POINTS
+from serving.store.hot import KEPT_SNAPSHOTS
+from slackwater.core.faults import POINTS
 from tests.crash_kit import AGAIN, House, open_house
 
 pytestmark = pytest.mark.broker

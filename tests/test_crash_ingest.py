@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from event_log.decode import decode
-from slackwater.faults import POINTS
+from slackwater.core.faults import POINTS
+from slackwater.log.events import decode
 from tests.beam_world import T0_US
 from tests.crash_kit import AGAIN, House
 from tests.test_batch_run import letters

@@ -23,16 +23,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ops.broker import Broker, BrokerSettings, free_port
+from slackwater.streams.schema import GRID
+from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from speed_layer.beginning import read_chains
-from stack.broker import Broker, BrokerSettings, free_port
-from stack.verify import Client
 from tests.beam_world import add_partitions, delete_records, recreate_topics
 from tests.crash_kit import AGAIN, House, open_house, until
 from tests.test_crash_ingest import TRADES, facts, taken, write
-from versions.manifest import Manifest
-from views.bars import BARS
-from views.events import GRID
-from views.interval import PUBLISHED_INTERVALS
+from verify.compare import Client
 
 pytestmark = [
     pytest.mark.broker,

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from slackwater.faults import POINTS, VARIABLE
-from stack.broker import free_port
+from ops.broker import free_port
+from slackwater.core.faults import POINTS, VARIABLE
+from slackwater.views.bars import BARS
 from tests.beam_world import SYMBOLS, World, call, kafka_world, program
 from tests.crash_kit import AGAIN, House, until
 from tests.test_definitions import SWAPPED
-from views.bars import BARS
 
 pytestmark = pytest.mark.broker
 

@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-from slackwater.faults import POINTS
+from slackwater.core.faults import POINTS
 from tests.crash_kit import House, until
 
 pytestmark = pytest.mark.broker

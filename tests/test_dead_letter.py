@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from event_log.dead_letter import MAX_HEADER_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES, DeadLetter, Whole, send
-from event_log.event import Reason
-from event_log.log import Record
-from event_log.memory_log import MemoryLog
+from slackwater.log.dead_letter import MAX_HEADER_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES, DeadLetter, Whole, send
+from slackwater.log.log import Record
+from slackwater.log.memory_log import MemoryLog
+from slackwater.streams.event import Reason
 
 
 def letter(value: bytes, **fields: object) -> DeadLetter:

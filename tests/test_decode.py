@@ -2,7 +2,7 @@
 
     bytes --decode--> events, refusals        fast where the block is large and the line canonical
       |---decode_event, line by line--> ...   the reference here
-      |---stack.oracle--> counts, bars        shares no code with either
+      |---verify.oracle--> counts, bars        shares no code with either
 
 Lines are made next to the canonical form, where a fast path goes wrong: fields at and beyond their bounds, other
 orders, white space, escapes, and then bytes changed, put in or taken out.
@@ -20,15 +20,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log import decode as module
-from event_log.decode import POSITIONED_SCHEMA, SMALL_BLOCK, WHOLE_RECORD, Decoded, Refused, decode, events_table
-from event_log.event import Event, Reason, RefusedError, count_lines, decode_event, encode_event
-from event_log.log import Record
-from event_log.mark import MARK_HEADER
-from stack.oracle import Oracle
+from slackwater.core.decimals import decimal_text
+from slackwater.log.events import POSITIONED_SCHEMA, WHOLE_RECORD, Decoded, Refused, decode
+from slackwater.log.log import Record
+from slackwater.log.mark import MARK_HEADER
+from slackwater.streams import decode as module
+from slackwater.streams.decode import SMALL_BLOCK, events_table
+from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decode_event, encode_event
+from slackwater.streams.schema import EVENT_SCHEMA
 from tests.profiles import examples
-from views.answers import decimal_text
-from views.events import EVENT_SCHEMA
+from verify.oracle import Oracle
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 NOW_MS = T0 // 1000

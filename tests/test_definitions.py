@@ -18,22 +18,22 @@ from batch_layer.candidate import CandidateRun
 from batch_layer.compute import build
 from batch_layer.prove import Prover
 from batch_layer.run import BatchRun
-from event_log.beyond import LookBeyond
-from event_log.cell import lane_of
-from event_log.chains import read_chains
-from pipeline.summarise import Summarise
-from serving.app import create_app
+from serving.http.app import create_app
+from slackwater.deltas.cell import lane_of
+from slackwater.deltas.chains import read_chains
+from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.tail import Cut
+from slackwater.pipeline.summarise import Summarise
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.definitions import beside, check_definitions, defaults, in_force, names_of, view_of
+from slackwater.views.errors import DefinitionError, StreamError, UnknownViewError
+from slackwater.views.measures import Count, Max, Min
+from slackwater.views.view import View
 from speed_layer.source import SourceSettings
 from speed_layer.worker import Worker
 from tests.serving_world import NAMES, SECOND, World, offsets
 from tests.speed_in_memory import Speed
-from views.answers import Column
-from views.bars import BARS
-from views.beyond import Cut
-from views.definitions import beside, check_definitions, defaults, in_force, names_of, view_of
-from views.errors import DefinitionError, StreamError, UnknownViewError
-from views.measures import Count, Max, Min
-from views.view import View
 
 SWAPPED = replace(BARS, measures={**BARS.measures, "high": Min("price"), "low": Max("price")})
 """Another definition, whose answers the oracle can give too: high and low change places."""

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 
 from batch_layer.diff import Diff, diff_versions
 from batch_layer.errors import DiffError
-from stack import cli_diff
-from stack.cli import main
+from ops import cli_diff
+from ops.cli import main
+from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.test_candidate import BOTH, House
 from tests.test_definitions import SWAPPED
-from versions.manifest import Manifest
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS
 
 
 @pytest.fixture

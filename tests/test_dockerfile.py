@@ -101,7 +101,11 @@ def test_the_file_passes_every_check() -> None:
         ("USER 10001:10001", "USER 0:0", "runs as ['0:0']"),
         ("WORKDIR /var", "COPY . .\nWORKDIR /var", "takes files past the stages: . ."),
         ("WORKDIR /var", "RUN python -m pip install x\nWORKDIR /var", "installs in the last stage"),
-        ("COPY serving/web serving/web", "COPY serving/site serving/web", "copies serving/site, which is not there"),
+        (
+            "COPY serving/page/web serving/page/web",
+            "COPY serving/site serving/page/web",
+            "copies serving/site, which is not there",
+        ),
         ("--require-hashes --no-deps --only-binary :all: -r deploy/build.lock", "hatchling", "not locked: hatchling"),
         ("-r /run.lock", "-r /other.lock", "not locked"),
         ("--only-binary :all: -r /run", "-r /run", "not locked"),

@@ -10,13 +10,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from serving.app import create_app
-from slackwater.settings import SETTINGS
-from stack.cli import main
+from ops.cli import main
+from serving.http.app import create_app
+from slackwater.core.settings import SETTINGS
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.store import VersionStore
 from tests.test_cli import COMMANDS
-from versions.store import VersionStore
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,8 +88,8 @@ def texts() -> dict[str, str]:
     """Where commands are shown: the pages, what is deployed, and the strings of the program itself."""
     shown = {*PAGES, ROOT / "docker-compose.yml", *(ROOT / "deploy").rglob("*.*")}
     found = {path: path.read_text(encoding="utf-8") for path in shown if path.is_file()}
-    for room in ("batch_layer", "event_log", "ingest", "serving", "slackwater", "speed_layer", "stack", "versions"):
-        for path in (ROOT / room).glob("*.py"):
+    for room in ("batch_layer", "ingest", "ops", "serving", "slackwater", "speed_layer", "verify"):
+        for path in (ROOT / room).rglob("*.py"):
             found[path] = "\n".join(strings(path.read_text(encoding="utf-8")))
     return {path.relative_to(ROOT).as_posix(): text for path, text in sorted(found.items()) if COMMAND.search(text)}
 

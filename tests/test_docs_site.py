@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from docs import build, http_reference
-from serving.openapi.headers import HEADERS
-from serving.openapi.problems import responses
+from serving.http.openapi.headers import HEADERS
+from serving.http.openapi.problems import responses
 from tests.live_service import LiveService
 from tests.serving_world import World
 

@@ -18,13 +18,13 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.broker import free_port
-from stack.errors import ServiceError
-from stack.verify import Answer, Client, Proof, compare
+from ops.broker import free_port
+from slackwater.views.bars import BARS
+from slackwater.views.interval import parse_interval
 from tests import forked
 from tests.beam_world import SYMBOLS, World, call, kafka_world, program
-from views.bars import BARS
-from views.interval import parse_interval
+from verify.compare import Answer, Client, Proof, compare
+from verify.errors import ServiceError
 
 pytestmark = pytest.mark.broker
 
@@ -40,9 +40,9 @@ def world(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield made
 
 
-def run(world: World, *words: str, module: str = "stack", code: int = 0) -> dict[str, Any]:
+def run(world: World, *words: str, module: str = "ops", code: int = 0) -> dict[str, Any]:
     """A command as a process; what it said."""
-    if module == "stack":
+    if module == "ops":
         done = forked.call(*words, "--json", environ=world.environ())
     else:
         done = call(module, *words, "--json", environ=world.environ())
@@ -109,7 +109,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
     environ = world.environ()
     url = f"http://127.0.0.1:{environ['SLACKWATER_PORT']}"
     world.produce(80)
-    with program(world, "stack", "speed", "run"), program(world, "stack", "serve"):
+    with program(world, "ops", "speed", "run"), program(world, "ops", "serve"):
         assert run(world, "batch", "run")["version"] == 1
         wait("version 1 is served", lambda: ready(url)[0] == 200)
 
@@ -188,7 +188,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
     assert {p: b.start for p, b in world.log.bounds(world.names.deltas).items()} == needed
     assert {b.start for b in world.log.bounds(world.names.trades).values()} == {0}
     world.check(world.store.manifest(5))
-    with program(world, "stack", "speed", "run"), program(world, "stack", "serve"):
+    with program(world, "ops", "speed", "run"), program(world, "ops", "serve"):
         wait("a new service is ready", lambda: ready(url)[0] == 200)
         with asking(url) as asker:
             wait("somebody asks", lambda: len(asker.answers) >= len(SYMBOLS))

@@ -23,12 +23,12 @@ import pytest
 from ingest.chunk import of_lines
 from ingest.door import Door, open_door
 from ingest.summary import Summary
-from serving.app import create_app
-from stack.oracle import Oracle
+from serving.http.app import create_app
+from slackwater.versions.manifest import Manifest
 from tests.beam_world import ROOT, World, kafka_world, settle, speed_running
 from tests.forked import call
 from tests.ingest_kit import letters
-from versions.manifest import Manifest
+from verify.oracle import Oracle
 
 pytestmark = pytest.mark.broker
 
@@ -205,7 +205,7 @@ def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house
     once.write_bytes(b"\n".join(lines))
     twice.write_bytes(b"\n".join([*lines, *lines, house.line(5, "7")]))
     with subprocess.Popen(
-        [sys.executable, "-m", "stack", "ingest", "-"], cwd=ROOT, env=house.world.environ(), stdin=subprocess.PIPE
+        [sys.executable, "-m", "ops", "ingest", "-"], cwd=ROOT, env=house.world.environ(), stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         try:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile
-from event_log.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
-from event_log.lines import joined, lines_of
+from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
+from slackwater.streams.lines import joined, lines_of
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 LATEST = T0 + 60_000_000

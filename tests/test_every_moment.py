@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from slackwater.settings import Settings
-from stack.broker import free_port
-from stack.context import Context
-from stack.up import Stack
-from stack.verify import Answer, Client, Proof, compare, verify
-from views.interval import parse_interval
+from ops.broker import free_port
+from ops.context import Context
+from ops.up import Stack
+from slackwater.core.settings import Settings
+from slackwater.views.interval import parse_interval
+from verify.compare import Answer, Client, Proof, compare, verify
 
 pytestmark = [pytest.mark.broker, pytest.mark.crash]
 

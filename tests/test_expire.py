@@ -18,18 +18,18 @@ import pytest
 
 from batch_layer.errors import ExpiryError
 from batch_layer.expire import Expired, expire
-from event_log.errors import DeletionRefusedError
-from event_log.mark import append_marks
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
+from slackwater.log.errors import DeletionRefusedError
+from slackwater.log.mark import append_marks
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.store.files import Hold, LocalFiles
+from slackwater.versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
+from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
+from slackwater.versions.proof import Proof
+from slackwater.versions.rollback import files_of, rollback
+from slackwater.versions.store import VersionStore
 from tests.hand import HandClock
 from tests.test_versions import MANIFEST
-from versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
-from versions.files import Hold, LocalFiles
-from versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
-from versions.proof import Proof
-from versions.rollback import files_of, rollback
-from versions.store import VersionStore
 
 NAMES = TopicNames("t")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from slackwater.errors import SettingError, StorageError
-from slackwater.faults import POINTS, VARIABLE, arm, reach
-from stack.cli import main
+from ops.cli import main
+from slackwater.core.errors import SettingError, StorageError
+from slackwater.core.faults import POINTS, VARIABLE, arm, reach
 from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
@@ -122,7 +122,7 @@ def test_an_order_that_means_nothing_ends_the_program_at_its_start(
 
 def test_a_kill_ends_the_real_process_where_it_stands() -> None:
     program = (
-        "import os; from slackwater.faults import arm, reach; arm(os.environ)\n"
+        "import os; from slackwater.core.faults import arm, reach; arm(os.environ)\n"
         "reach('emit.after'); print('passed', flush=True); reach('emit.after'); print('too far', flush=True)"
     )
     done = subprocess.run(

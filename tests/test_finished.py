@@ -5,18 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slackwater.core.decimals import decimal_text
+from slackwater.views.answers import RATIO_TYPE, ratio_units
+from slackwater.views.bars import BARS
+from slackwater.views.errors import ViewError
+from slackwater.views.finished import finish_table, finished_schema
+from slackwater.views.measures import SUM_TYPE
+from slackwater.views.merge import finisher
+from slackwater.views.ratios import ratios
+from slackwater.views.registry import VIEWS
+from slackwater.views.rows import Row, decimal_array, decimal_integers, table_of
+from slackwater.views.view import View
 from tests.draws import finishable_rows
 from tests.profiles import examples
-from views.answers import RATIO_TYPE, decimal_text, ratio_units
-from views.bars import BARS
-from views.errors import ViewError
-from views.finished import finish_table, finished_schema
-from views.measures import SUM_TYPE
-from views.merge import finisher
-from views.ratios import ratios
-from views.registry import VIEWS
-from views.rows import Row, decimal_array, decimal_integers, table_of
-from views.view import View
 
 _edges = [2**50, 2**53, 2**61, 2**63, 2**64, 10**29]
 # (divisor, quotient, rest in halves of a divisor): around ties and around the borders of what fits.

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from batch_layer.errors import ProofFailedError
-from event_log.acls import allowed, commands
-from event_log.cell import Cell, encode_key, encode_value
-from event_log.mark import MARK_HEADER
-from event_log.names import TopicNames
-from stack.oracle import DAY_US
+from slackwater.deltas.cell import Cell, encode_key, encode_value
+from slackwater.log.acls import allowed, commands
+from slackwater.log.mark import MARK_HEADER
+from slackwater.log.names import TopicNames
+from slackwater.streams.schema import GRID
+from slackwater.versions.proof import Forced
+from slackwater.views.bars import BARS
 from tests.serving_world import NAMES, NOON, World, cut_in_a_minute
 from tests.test_prove import Bench
-from versions.proof import Forced
-from views.bars import BARS
-from views.events import GRID
+from verify.oracle import DAY_US
 
 ROOT = Path(__file__).parents[1]
 

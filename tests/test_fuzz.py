@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.parameters import time_us
+from serving.query.parameters import time_us
 from tests.fuzz.hooks import contradicts
 from tests.fuzz.run import Target
 

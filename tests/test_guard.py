@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.guard.guard import GuardOptions
-from serving.guard.keyring import KeyRing
-from serving.guard.keys import KeyStore
-from serving.guard.rate_limit import RateLimiter
-from serving.observed import ObservedOptions
+from serving.http.guard.guard import GuardOptions
+from serving.http.guard.rate_limit import RateLimiter
+from serving.http.observed import ObservedOptions
 from serving.run import guard_options
 from serving.service import ServingOptions
-from slackwater.errors import SettingError
-from slackwater.rate import Rate, parse_rate
-from slackwater.settings import from_environ
+from slackwater.core.errors import SettingError
+from slackwater.core.rate import Rate, parse_rate
+from slackwater.core.settings import from_environ
+from slackwater.keys.keyring import KeyRing
+from slackwater.keys.keys import KeyStore
 from tests.serving_world import FakeClock, World, cut_in_a_minute
 
 BARS = "/v1/bars?venue=x&symbol=BTC&interval=1m"

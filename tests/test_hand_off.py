@@ -16,27 +16,27 @@ from typing import Any
 
 import pytest
 
-from event_log.cell import lane_of
-from event_log.chain import Chain
-from event_log.chains import read_chains
-from event_log.decode import decode
-from event_log.mark import append_marks
-from event_log.memory_log import MemoryLog, MemoryReader
-from event_log.names import TopicNames
-from pipeline.segment import States
+from slackwater.deltas.cell import lane_of
+from slackwater.deltas.chain import Chain
+from slackwater.deltas.chains import read_chains
+from slackwater.log.events import decode
+from slackwater.log.mark import append_marks
+from slackwater.log.memory_log import MemoryLog, MemoryReader
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.segment import States
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.manifest import Manifest, Mark
+from slackwater.versions.store import empty_manifest
+from slackwater.views.interval import NAMED_INTERVALS, Interval
+from slackwater.views.merge import State, finisher, merger
+from slackwater.views.registry import VIEWS
+from slackwater.views.rows import Row
+from slackwater.views.session import Summariser
 from speed_layer import tiling
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import HEARTBEAT_S, Worker
-from stack.oracle import Oracle
 from tests.hand import HandClock, Versions
-from versions.manifest import Manifest, Mark
-from versions.store import empty_manifest
-from views.events import EVENT_SCHEMA
-from views.interval import NAMED_INTERVALS, Interval
-from views.merge import State, finisher, merger
-from views.registry import VIEWS
-from views.rows import Row
-from views.session import Summariser
+from verify.oracle import Oracle
 
 BARS = VIEWS[0]
 NAMES = TopicNames("t")

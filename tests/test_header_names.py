@@ -1,6 +1,7 @@
 """A foreign record whose header has a name that is not UTF-8: it is read, covered, and judged by its value.
 
-The first test pins what the client does with it; when that changes, the promise in `event_log.kafka_batches` may go.
+The first test pins what the client does with it; when that changes, the promise in `slackwater.log.kafka_batches` may
+go.
 """
 
 import time
@@ -14,8 +15,8 @@ from kafka import KafkaProducer
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from event_log.kafka_batches import records_of
-from event_log.log import read_range
+from slackwater.log.kafka_batches import records_of
+from slackwater.log.log import read_range
 from tests.beam_world import SYMBOLS, World, kafka_world, settle, speed_running
 
 

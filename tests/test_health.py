@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from event_log.cell import Cell, encode_key, encode_value, lane_of
-from event_log.mark import MARK_HEADER
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from stack import health
-from versions.idle import note_idle
-from versions.store import VersionStore, empty_manifest
-from views.registry import VIEWS
+from ops import health
+from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.log.mark import MARK_HEADER
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.idle import note_idle
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.registry import VIEWS
 
 NAMES = TopicNames()
 MARK = [(MARK_HEADER, b"run")]
@@ -130,6 +130,6 @@ def test_the_exit_code_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_check_imports_no_beam() -> None:
-    script = "import sys, stack.health; sys.exit('apache_beam' in sys.modules)"
+    script = "import sys, ops.health; sys.exit('apache_beam' in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", script], cwd=root, timeout=120, check=False).returncode == 0

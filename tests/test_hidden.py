@@ -16,18 +16,18 @@ from kafka import KafkaProducer
 
 from batch_layer.run import BatchRun
 from batch_layer.stable import Stable, await_stable
-from event_log.errors import HiddenRecordsError
-from event_log.log import Bounds, Log, read_range
-from event_log.memory_log import MemoryLog
-from serving.log_probe import STANDS_S
-from stack.log_look import look_at_log
+from ops.log_look import look_at_log
+from serving.watch.log_probe import STANDS_S
+from slackwater.log.errors import HiddenRecordsError
+from slackwater.log.log import Bounds, Log, read_range
+from slackwater.log.memory_log import MemoryLog
+from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
 from tests.beam_world import World, call, kafka_world, memory_world, settle, speed_running
 from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED
 from tests.serving_world import World as ServingWorld
-from versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
-from versions.store import VersionStore
-from views.bars import BARS
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_en
 def test_marks_that_a_transaction_hid_meanwhile_are_not_waited_for_without_end(
     world: World, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("event_log.log.HIDDEN_POLLS", 1)
+    monkeypatch.setattr("slackwater.log.log.HIDDEN_POLLS", 1)
     world.produce(20)
     with foreign(world, broker) as producer:
 
@@ -275,7 +275,7 @@ def test_the_program_ends_with_the_code_that_means_later(world: World, broker: s
     world.batch()
     with foreign(world, broker) as producer:
         send(world, producer, 0, 3)
-        done: subprocess.CompletedProcess[str] = call("stack", "batch", "run", environ=world.environ())
+        done: subprocess.CompletedProcess[str] = call("ops", "batch", "run", environ=world.environ())
         producer.abort_transaction()
     assert done.returncode == 75, done.stderr
     assert "An open transaction of a foreign writer hides 3 records" in done.stderr
@@ -410,7 +410,7 @@ def test_the_doctor_tells_it(world: World, broker: str) -> None:
     import json
 
     def findings() -> dict[str, Any]:
-        done = call("stack", "doctor", "--json", environ=world.environ())
+        done = call("ops", "doctor", "--json", environ=world.environ())
         return {found["what"]: found for found in json.loads(done.stdout)["findings"]}
 
     world.produce(10)

@@ -6,12 +6,12 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.decode import events_table
-from event_log.event import Event
+from slackwater.store.id_runs import RUNS_SCHEMA, IdRuns, read_runs, write_runs
+from slackwater.streams.decode import events_table
+from slackwater.streams.event import Event
+from slackwater.views.session import connect
+from slackwater.views.sql import ids_in_runs_sql
 from tests import profiles
-from versions.id_runs import RUNS_SCHEMA, IdRuns, read_runs, write_runs
-from views.session import connect
-from views.sql import ids_in_runs_sql
 
 LARGEST = 2**63 - 1
 INSTRUMENTS = (("v", "A"), ("v", "B"), ("w", "A"))

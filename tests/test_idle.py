@@ -12,27 +12,27 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import stack.cli_batch as commands
+import ops.cli_batch as commands
 from batch_layer.errors import ParentRefutedError, TailLostError
 from batch_layer.look import Idle, waits
 from batch_layer.run import BatchRun
 from batch_layer.stable import Stable
-from event_log.clock import SystemClock
-from event_log.errors import HiddenRecordsError
-from event_log.mark import MARK_HEADER
-from event_log.memory_log import MemoryLog, Partition
-from stack.cli import main
+from ops.cli import main
+from slackwater.core.clock import SystemClock
+from slackwater.log.errors import HiddenRecordsError
+from slackwater.log.mark import MARK_HEADER
+from slackwater.log.memory_log import MemoryLog, Partition
+from slackwater.versions.handoff import latest_proof, write_handoff
+from slackwater.versions.idle import last_idle_us, note_idle
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Forced, Proof
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.bars import BARS
 from tests.beam_world import World, kafka_world, memory_world
 from tests.serving_world import NAMES
 from tests.serving_world import World as Served
 from tests.test_definitions import SWAPPED, TAPE
-from versions.handoff import latest_proof, write_handoff
-from versions.idle import last_idle_us, note_idle
-from versions.inspector import Inspector
-from versions.manifest import Manifest
-from versions.proof import Forced, Proof
-from versions.store import VersionStore, empty_manifest
-from views.bars import BARS
 
 
 @pytest.fixture

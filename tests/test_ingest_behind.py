@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from event_log.errors import HiddenRecordsError, UnreadableError
-from event_log.memory_log import MemoryLog
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
 from ingest.door import open_door
 from ingest.lock import hold
 from ingest.sources import open_source
+from slackwater.log.errors import HiddenRecordsError, UnreadableError
+from slackwater.log.memory_log import MemoryLog
 from tests.ingest_kit import NAMES, House, ids, line, memory_house
 
 BTC = [line(n) for n in (1, 2, 3)]

@@ -8,12 +8,6 @@ from typing import Any
 
 import pytest
 
-from event_log.clock import SystemClock
-from event_log.dead_letter import MAX_VALUE_BYTES
-from event_log.event import Event
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from event_log.topics import create_topics
 from ingest.chunk import of_lines
 from ingest.errors import IngestRunningError
 from ingest.packer import LINGER_S
@@ -22,9 +16,15 @@ from ingest.run import ingest
 from ingest.sample_data import open_sample
 from ingest.sources import open_source
 from ingest.summary import Summary
+from slackwater.core.clock import SystemClock
+from slackwater.log.dead_letter import MAX_VALUE_BYTES
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.log.topics import create_topics
+from slackwater.streams.event import Event
+from slackwater.streams.schema import MAX_LINES
+from slackwater.versions.store import VersionStore
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
-from versions.store import VersionStore
-from views.events import MAX_LINES
 
 pytestmark = pytest.mark.broker
 _numbers = itertools.count()

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from event_log.errors import AppendError, TopicMissingError
-from event_log.event import MAX_DEPTH
 from ingest.chunk import of_lines
 from ingest.door import open_door
 from ingest.errors import IngestRunningError
@@ -18,6 +16,8 @@ from ingest.lock import hold
 from ingest.run import ingest
 from ingest.sources import open_source
 from ingest.summary import Summary
+from slackwater.log.errors import AppendError, TopicMissingError
+from slackwater.streams.event import MAX_DEPTH
 from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
 IN_2100 = 4_102_444_800_000_000
@@ -174,7 +174,7 @@ class SlowAck:
 
 
 def test_records_on_their_way_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("event_log.memory_log.MemoryAck", SlowAck)
+    monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", SlowAck)
     monkeypatch.setattr(SlowAck, "waiting", 0)
     monkeypatch.setattr(SlowAck, "most", 0)
     with open_door(house.log, NAMES, house.store, house.clock, max_in_flight=10) as door:
@@ -195,6 +195,6 @@ def test_a_record_that_the_log_does_not_take_ends_the_ingest(house: House, monke
             raise AppendError("lost")
 
     with pytest.raises(AppendError), house.door() as door:
-        monkeypatch.setattr("event_log.memory_log.MemoryAck", LostAck)
+        monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", LostAck)
         door.accept(of_lines("test", [line()]))
         door.flush()

@@ -19,16 +19,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.decode import events_table
-from event_log.digests import Digests, content_digests
-from event_log.errors import TopicRecreatedError
-from event_log.event import Event
-from event_log.memory_log import MemoryLog
 from ingest.chunk import of_lines
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import ArchiveGapError, LogGapError
 from ingest.known import CONFLICT, DUPLICATE, NEW, Known
 from ingest.summary import Summary
+from slackwater.log.errors import TopicRecreatedError
+from slackwater.log.memory_log import MemoryLog
+from slackwater.streams.decode import events_table
+from slackwater.streams.digests import Digests, content_digests
+from slackwater.streams.event import Event
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.store import VersionStore
 from tests.ingest_kit import (
     NAMES,
     PARTITIONS,
@@ -45,9 +48,6 @@ from tests.ingest_kit import (
     rows,
 )
 from tests.profiles import examples
-from versions.errors import DamagedFileError
-from versions.inspector import Inspector
-from versions.store import VersionStore
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from ingest.lock import hold
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
 from ingest.summary import Summary
+from slackwater.store.archive_file import ARCHIVE_SCHEMA
+from slackwater.store.id_runs import read_runs
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
-from versions.archive_file import ARCHIVE_SCHEMA
-from versions.id_runs import read_runs
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.packer import LINGER_S, Packed, Packer
+from slackwater.streams.schema import MAX_LINES
 from tests.profiles import examples
-from views.events import MAX_LINES
 
 A, B = ("x", "A"), ("x", "B")
 

@@ -18,16 +18,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.decode import events_table
-from event_log.errors import ColumnTypeError, MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
-from event_log.event import MAX_ID, Event, RefusedError, decode_event, encode_event
-from event_log.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
-from event_log.rows import event_lines
 from ingest.chunk import BAD_ROW, LINE_TOO_LONG
 from ingest.errors import EmptySourceError, FileMissingError, FormatError, UnreadableFileError
 from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 from ingest.sample_data import FOLDER, open_sample
 from ingest.sources import open_source
+from slackwater.streams.decode import events_table
+from slackwater.streams.errors import (
+    ColumnTypeError,
+    MappingError,
+    MissingColumnError,
+    TimeUnitError,
+    UnknownFieldError,
+)
+from slackwater.streams.event import MAX_ID, Event, RefusedError, decode_event, encode_event
+from slackwater.streams.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
+from slackwater.streams.rows import event_lines
 from tests.ingest_kit import T0, all_lines, event, line, read_all
 from tests.profiles import examples
 

@@ -19,22 +19,22 @@ import pytest
 
 import batch_layer.input as batch_input
 from batch_layer.__main__ import main
-from event_log.checked import check_rows
-from event_log.columns import tokens
-from event_log.decode import decode_lines
-from event_log.mapping import FromColumn, Layout
-from event_log.rows import row_lines
 from ingest.archive_import import import_history
 from ingest.lock import hold
 from ingest.sources import open_source
-from stack.oracle import Oracle
+from slackwater.streams.columns import tokens
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.judged_rows import check_rows
+from slackwater.streams.mapping import FromColumn, Layout
+from slackwater.streams.rows import row_lines
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
+from slackwater.views.rows import rows_of
 from tests.beam_world import oracle_bars
 from tests.ingest_kit import NAMES, memory_house
 from tests.test_batch_program import IN_PROCESS
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.interval import PUBLISHED_INTERVALS, parse_interval
-from views.rows import rows_of
+from verify.oracle import Oracle
 
 T0 = 1_723_161_240_000_000
 LATEST = T0 + 86_400_000_000

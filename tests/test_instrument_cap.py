@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from event_log.dead_letter import TOO_MANY_INSTRUMENTS
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
 from ingest.door import Door, open_door
@@ -14,6 +13,7 @@ from ingest.figures import DoorFigures
 from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.summary import Summary
+from slackwater.log.dead_letter import TOO_MANY_INSTRUMENTS
 from tests.ingest_kit import NAMES, House, event, letters, lines_of, memory_house, reasons, rows
 
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from versions.instruments import SCHEMA, Instrument, Instruments
+from slackwater.store.instruments import SCHEMA, Instrument, Instruments
 
 
 def drawn(seed: int) -> list[Instrument]:

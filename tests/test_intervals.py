@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slackwater.views.errors import IntervalError
+from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, coarsest_published, parse_interval
 from tests import naive
 from tests.draws import EARLIEST_US
 from tests.naive import A_MONDAY_US, SECOND_US, WEEK_US
 from tests.profiles import examples
-from views.errors import IntervalError
-from views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, coarsest_published, parse_interval
 
 T0 = A_MONDAY_US
 

@@ -10,8 +10,8 @@ from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.structs import TopicPartition
 
-from event_log.kafka_batches import records_of
-from event_log.log import Record
+from slackwater.log.kafka_batches import records_of
+from slackwater.log.log import Record
 
 NONE, GZIP, LZ4 = 0, 1, 3
 

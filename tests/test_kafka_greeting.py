@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from event_log.errors import LogRefusedError, LogUnreachableError
-from event_log.kafka_greeting import begin_with, greet, listens
-from slackwater.kafka_security import PLAIN_TEXT
+from slackwater.core.kafka_security import PLAIN_TEXT
+from slackwater.log.errors import LogRefusedError, LogUnreachableError
+from slackwater.log.kafka_greeting import begin_with, greet, listens
 
 LONG_S, QUICK_S = 20.0, 0.2
 

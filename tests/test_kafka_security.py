@@ -16,15 +16,15 @@ import pytest
 from click.testing import CliRunner
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from event_log.errors import LogError
-from event_log.kafka_client import client_arguments
-from event_log.kafka_log import KafkaLog
-from slackwater.errors import SettingError
-from slackwater.kafka_security import PLAIN_TEXT
-from slackwater.secret import Secret
-from slackwater.settings import SETTINGS, from_environ
-from stack.cli import main
-from stack.services import to_environ
+from ops.cli import main
+from ops.services import to_environ
+from slackwater.core.errors import SettingError
+from slackwater.core.kafka_security import PLAIN_TEXT
+from slackwater.core.secret import Secret
+from slackwater.core.settings import SETTINGS, from_environ
+from slackwater.log.errors import LogError
+from slackwater.log.kafka_client import client_arguments
+from slackwater.log.kafka_log import KafkaLog
 from tests.serving_world import World, cut_in_a_minute
 
 HIDDEN = "do-not-show-me"
@@ -139,7 +139,7 @@ def test_no_error_and_no_log_of_a_failing_start_holds_the_secret() -> None:
     environ["KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
     for words in (["topics", "list"], ["doctor"]):
         done = subprocess.run(
-            [sys.executable, "-m", "stack", *words],
+            [sys.executable, "-m", "ops", *words],
             env=environ,
             capture_output=True,
             text=True,
@@ -244,7 +244,7 @@ def test_files_that_are_no_certificates_are_refused_by_name(tmp_path: Path) -> N
 
 def test_the_client_is_heard_from_errors_on_so_that_no_request_is_ever_logged() -> None:
     assert Secret("KAFKA_SASL_PASSWORD", "", HIDDEN) != Secret("KAFKA_SASL_PASSWORD", "", "other")
-    code = "from slackwater.logs import set_up_logging; import logging; set_up_logging('text', logging.DEBUG); "
+    code = "from slackwater.core.logs import set_up_logging; import logging; set_up_logging('text', logging.DEBUG); "
     code += "print(logging.getLogger('kafka.net.connection').getEffectiveLevel())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(found.stdout) >= logging.WARNING

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from serving.guard.keyring import KeyRing
-from serving.guard.keys import KeyRefusedError, KeyStore
-from stack.cli import main
+from ops.cli import main
+from slackwater.keys.keyring import KeyRing
+from slackwater.keys.keys import KeyRefusedError, KeyStore
+from slackwater.versions.errors import RecordError
 from tests.serving_world import FakeClock, World
-from versions.errors import RecordError
 
 BODY = b'{"reason": "wrong notional"}'
 

@@ -5,8 +5,8 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from views.interval import CLOSED_AFTER_US, parse_interval
-from views.late import LATE_SCHEMA, Newest, find_late
+from slackwater.restatements.late import LATE_SCHEMA, Newest, find_late
+from slackwater.views.interval import CLOSED_AFTER_US, parse_interval
 
 SECONDS = parse_interval("1s")
 BASE_US = 1_700_000_000_000_000

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from serving.layers import SILENT_S
+from serving.status.layers import SILENT_S
+from slackwater.streams.schema import GRID
 from tests.serving_world import NAMES, SECOND, World
-from views.events import GRID
 
 
 @pytest.fixture

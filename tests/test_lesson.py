@@ -15,17 +15,17 @@ from click.testing import CliRunner
 
 from batch_layer import prove
 from batch_layer.archive import Archiver
-from stack.cli import main
-from stack.lesson.cases import CASES, Case
-from stack.lesson.cut import quiet
-from stack.lesson.picture import picture
-from stack.lesson.play import Play
-from stack.lesson.run import SLACKWATER, Lesson, Size, run_lesson, settings
-from stack.lesson.schedule import make_schedule
-from stack.lesson.score import Answer, Judge, Score
-from stack.lesson.stream import INSTRUMENTS, make_stream
-from stack.lesson.table import facts, markdown, show
-from stack.lesson.truth import Truth
+from lesson.cases import CASES, Case
+from lesson.cut import quiet
+from lesson.picture import picture
+from lesson.play import Play
+from lesson.run import SLACKWATER, Lesson, Size, run_lesson, settings
+from lesson.schedule import make_schedule
+from lesson.score import Answer, Judge, Score
+from lesson.stream import INSTRUMENTS, make_stream
+from lesson.table import facts, markdown, show
+from lesson.truth import Truth
+from ops.cli import main
 from tests.simulation.switches import Edit
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -89,7 +89,7 @@ def test_every_entry_is_one_exact_version_with_hashes(lock: str) -> None:
 
 
 def test_the_web_lock_names_no_registry() -> None:
-    for lock in ROOT.glob("serving/web/package-lock.json"):
+    for lock in ROOT.glob("serving/page/web/package-lock.json"):
         packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
         locked = {name: package for name, package in packages.items() if name}
         assert all(package["integrity"].startswith("sha512-") for package in locked.values())

@@ -21,7 +21,7 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, NewTopic
 
-from event_log.errors import (
+from slackwater.log.errors import (
     AppendError,
     DeletionRefusedError,
     PositionLostError,
@@ -29,12 +29,12 @@ from event_log.errors import (
     TopicMismatchError,
     TopicMissingError,
 )
-from event_log.kafka_log import KafkaLog
-from event_log.log import Bounds, Reader, Record, Slice, read_range
-from event_log.mark import MARK_HEADER, append_marks, mark_of, marks_at
-from event_log.memory_log import MemoryLog, MemoryReader
-from event_log.names import TopicNames
-from event_log.topics import create_topics, missing_topics, wrong_configs
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Bounds, Reader, Record, Slice, read_range
+from slackwater.log.mark import MARK_HEADER, append_marks, mark_of, marks_at
+from slackwater.log.memory_log import MemoryLog, MemoryReader
+from slackwater.log.names import TopicNames
+from slackwater.log.topics import create_topics, missing_topics, wrong_configs
 
 
 @pytest.fixture
@@ -544,8 +544,8 @@ def test_a_reader_without_a_group_commits_nothing(log: KafkaLog, trades: str) ->
 # In a process of their own: a client of kafka-python that finds no broker leaves a thread and its sockets behind.
 ASK_A_CLOSED_PORT = """
 import json, socket, sys, threading, time
-from event_log.errors import LogUnreachableError
-from event_log.kafka_log import KafkaLog
+from slackwater.log.errors import LogUnreachableError
+from slackwater.log.kafka_log import KafkaLog
 
 class ImpatientLog(KafkaLog):
     def _client(self):

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from serving.observed import Observed, ObservedOptions
+from serving.http.observed import Observed, ObservedOptions
 from serving.service import ServingOptions
-from slackwater.errors import SettingError
-from slackwater.logs import JsonLines, TextLines, in_json, set_up_logging
-from slackwater.request import REQUEST, Request, request_id
-from slackwater.settings import from_environ
+from slackwater.core.errors import SettingError
+from slackwater.core.logs import JsonLines, TextLines, in_json, set_up_logging
+from slackwater.core.request import REQUEST, Request, request_id
+from slackwater.core.settings import from_environ
 from tests.serving_world import World, cut_in_a_minute
 
 KEY = "slackwater_3f9a0c41d2e7_" + "Ab1_-" * 8 + "xyz"
@@ -122,10 +122,10 @@ def test_what_fails_far_below_a_route_is_logged_with_the_request_and_no_other_is
     world: World, root: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
-        logging.getLogger("serving.batch").warning("in the pool")
+        logging.getLogger("serving.store.batch").warning("in the pool")
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr("serving.row_cache.whole_range", broken)
+    monkeypatch.setattr("serving.store.row_cache.whole_range", broken)
     answer = world.get("/v1/bars?venue=x&symbol=BTC&interval=15m", headers={"X-Request-Id": "q-8"})
     assert answer.status_code == 500 and answer.json()["request_id"] == "q-8"
     logging.getLogger("serving").warning("later")
@@ -189,7 +189,7 @@ def test_the_program_logs_an_error_as_json_where_that_is_asked_for(tmp_path: Pat
     command = [
         sys.executable,
         "-m",
-        "stack",
+        "ops",
         "--log-format",
         "json",
         "--home",

@@ -17,15 +17,15 @@ from typing import Any
 import psutil
 import pytest
 
-from event_log.cell import Cell
-from serving.encoded import EncodedBars
-from serving.ends import Ends
-from serving.weight import row_bytes, rows_bytes
-from slackwater.heap import give_back
+from serving.store.encoded import EncodedBars
+from serving.store.ends import Ends
+from serving.store.weight import row_bytes, rows_bytes
+from slackwater.core.heap import give_back
+from slackwater.deltas.cell import Cell
+from slackwater.views.bars import BARS
+from slackwater.views.rows import Row
 from tests.odd_requests import draw, fill, send
 from tests.serving_world import NOON, World
-from views.bars import BARS
-from views.rows import Row
 
 MB = 1 << 20
 
@@ -128,7 +128,7 @@ def test_encoded_bars_of_all_forms_have_one_bound_and_what_is_asked_again_stays(
 
 
 def test_cells_that_cursors_stand_on_are_bounded_by_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.hot.KEPT_TIP_BYTES", 50_000)
+    monkeypatch.setattr("serving.store.hot.KEPT_TIP_BYTES", 50_000)
     hot, snapshot = world.service.hot, world.service.watch.snapshot
     assert snapshot is not None
     (ends,) = [ends for ends in (hot.ends(snapshot.key, "bars", [p]) or {} for p in (1,)) for ends in ends.values()]
@@ -150,6 +150,6 @@ def world(tmp_path: Any) -> Iterator[World]:
 
 def test_the_heap_is_told_to_give_back() -> None:
     """In a process of its own: it stays so."""
-    code = "from slackwater.heap import give_back; print(give_back())"
+    code = "from slackwater.core.heap import give_back; print(give_back())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(give_back.__module__ == "slackwater.heap" and sys.platform == "linux")
+    assert done.stdout.strip() == str(give_back.__module__ == "slackwater.core.heap" and sys.platform == "linux")

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from event_log.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
-from event_log.memory_log import MemoryLog
 from ingest.chunk import of_lines
 from ingest.figures import DoorFigures
 from ingest.late import LateCount
-from serving.timings import BUCKETS, Timings
-from slackwater.exposition import process_registry
+from serving.status.timings import BUCKETS, Timings
+from slackwater.core.exposition import process_registry
+from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
+from slackwater.log.memory_log import MemoryLog
+from slackwater.versions.manifest import Duplicates
+from slackwater.versions.store import VersionStore
 from speed_layer.figures import FIGURES
 from tests.ingest_kit import NAMES as INGEST_NAMES
 from tests.ingest_kit import PARTITIONS, T0, House, line
 from tests.serving_world import NAMES, NOON, World, cut_in_a_minute
 from tests.speed_in_memory import Speed
-from versions.manifest import Duplicates
-from versions.store import VersionStore
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|([^|]*)\| [^|]+ \|$", re.MULTILINE)

@@ -10,16 +10,16 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from slackwater_client.sse import Message, Parser
 
 from docs.http_reference import resolved
-from serving.edge import ANSWER_HEADERS
-from serving.guard.guard import GuardOptions
-from serving.openapi.document import OF_ROUTE, PARAMETERS
-from serving.openapi.problems import responses
-from serving.parameters import ValueRefusedError, interval, point, symbols, time_us, venue
+from serving.http.edge import ANSWER_HEADERS
+from serving.http.guard.guard import GuardOptions
+from serving.http.openapi.document import OF_ROUTE, PARAMETERS
+from serving.http.openapi.problems import responses
+from serving.query.parameters import ValueRefusedError, interval, point, symbols, time_us, venue
 from serving.service import ServingOptions
-from slackwater.client.sse import Message, Parser
-from slackwater.rate import Rate
+from slackwater.core.rate import Rate
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import oracle as module
-from stack.oracle import Oracle
+from verify import oracle as module
+from verify.oracle import Oracle
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.errors import StorageError
+from slackwater.core.errors import StorageError
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy" / "orchestrators"

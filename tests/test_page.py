@@ -18,9 +18,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from serving.guard.guard import GuardOptions
-from serving.guard.keys import KeyStore
+from serving.http.guard.guard import GuardOptions
 from serving.service import ServingOptions
+from slackwater.keys.keys import KeyStore
 from tests.page_server import SECOND_US, VENUE, Market, PageServer
 
 pytestmark = pytest.mark.browser

@@ -14,17 +14,17 @@ from apache_beam.runners.common import DoFnSignature
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer import compute
-from event_log.decode import events_table
-from event_log.event import Event
-from pipeline import summarise
-from pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, TableCoder, Tables, TablesCoder
-from pipeline.segment import Block, Segment, Slot, States
-from pipeline.summarise import Summarise
+from slackwater.pipeline import summarise
+from slackwater.pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, TableCoder, Tables, TablesCoder
+from slackwater.pipeline.segment import Block, Segment, Slot, States
+from slackwater.pipeline.summarise import Summarise
+from slackwater.streams.decode import events_table
+from slackwater.streams.event import Event
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.bars import BARS
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import LARGE_SEGMENT, Summariser
 from speed_layer import run as speed_run
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.rows import Row, rows_of, table_of
-from views.session import LARGE_SEGMENT, Summariser
 
 T0_US = 1_723_161_240_000_000
 

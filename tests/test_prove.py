@@ -22,22 +22,22 @@ from batch_layer.errors import ParentRefutedError, ProofFailedError
 from batch_layer.prove import Prover
 from batch_layer.prove_later import open_versions, prove_later
 from batch_layer.run import BatchRun
-from event_log.cell import OPEN
-from event_log.clock import SystemClock
-from event_log.log import Record
-from event_log.memory_log import MemoryLog
+from slackwater.core.clock import SystemClock
+from slackwater.deltas.cell import OPEN
+from slackwater.log.log import Record
+from slackwater.log.memory_log import MemoryLog
+from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
+from slackwater.versions.manifest import ArchiveFile, Manifest, encode_manifest
+from slackwater.versions.pointer import Pointer, encode_pointer
+from slackwater.versions.proof import Forced, Proof
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
+from slackwater.views.view import View
 from tests.beam_world import memory_world
 from tests.hand import HandClock
 from tests.speed_in_memory import Speed
-from versions.archive_file import archive_path, archive_table, open_writer
-from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
-from versions.manifest import ArchiveFile, Manifest, encode_manifest
-from versions.pointer import Pointer, encode_pointer
-from versions.proof import Forced, Proof
-from versions.store import VersionStore
-from views.bars import BARS
-from views.events import EVENT_SCHEMA
-from views.view import View
 
 
 class Bench:

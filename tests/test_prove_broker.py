@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from batch_layer.errors import ProofFailedError
-from event_log.cell import OPEN
-from event_log.kafka_log import KafkaLog
-from event_log.log import Record
-from event_log.topics import create_topics
+from slackwater.deltas.cell import OPEN
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Record
+from slackwater.log.topics import create_topics
+from slackwater.versions.handoff import latest_proof, read_handoff
 from tests.beam_world import World, kafka_world, settle, speed_running
 from tests.forked import call
-from versions.handoff import latest_proof, read_handoff
 
 pytestmark = pytest.mark.broker
 

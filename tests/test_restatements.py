@@ -22,7 +22,18 @@ import pytest
 from batch_layer.archive import Epoch
 from batch_layer.errors import RestatementError
 from batch_layer.lateness import Lateness
-from pipeline.segment import Segment
+from slackwater.pipeline.segment import Segment
+from slackwater.restatements.restatement import RESTATEMENT_SCHEMA
+from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.store.instruments import Instrument, Instruments
+from slackwater.versions.manifest import ArchiveFile, Manifest
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.measures import Count, Max
+from slackwater.views.session import connect
+from slackwater.views.view import View
 from tests.beam_world import T0_US, World, memory_world
 from tests.draws import events_table
 from tests.naive import Event
@@ -30,17 +41,6 @@ from tests.naive_restatements import Placed, restatements
 from tests.profiles import PROFILE
 from tests.simulation.light import compute_with, session
 from tests.simulation.light_proof import LightComparison
-from versions.archive_file import archive_path, archive_table, open_writer
-from versions.id_runs import IdRuns, write_runs
-from versions.instruments import Instrument, Instruments
-from versions.manifest import ArchiveFile, Manifest
-from versions.restatement import RESTATEMENT_SCHEMA
-from views.answers import Column
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS
-from views.measures import Count, Max
-from views.session import connect
-from views.view import View
 
 SIDES = View(
     name="sides",

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.app import create_app
+from serving.http.app import create_app
 from tests.beam_world import T0_US, World, kafka_world, settle, speed_running
 from tests.forked import call
 

@@ -23,14 +23,25 @@ from click.testing import CliRunner
 from batch_layer.candidate import CandidateRun
 from batch_layer.expire import expire
 from batch_layer.promote import Promotion
-from event_log.beyond import LookBeyond
-from event_log.clock import SystemClock
-from event_log.errors import LogUnreachableError
-from event_log.memory_log import MemoryLog
-from serving.app import create_app
+from ops.cli import main
+from serving.http.app import create_app
 from serving.service import ServingOptions
-from slackwater.faults import POINTS, VARIABLE, arm
-from stack.cli import main
+from slackwater.core.clock import SystemClock
+from slackwater.core.faults import POINTS, VARIABLE, arm
+from slackwater.deltas.read_tail import LookBeyond
+from slackwater.log.errors import LogUnreachableError
+from slackwater.log.memory_log import MemoryLog
+from slackwater.restatements.restatement import LATE
+from slackwater.restatements.restating import Restating
+from slackwater.store.files import LocalFiles
+from slackwater.versions.errors import RecordError, RestatingError
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.moves import Move
+from slackwater.versions.rollback import rollback
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
+from slackwater.views.session import connect
+from slackwater.views.view import View
 from tests.beam_world import T0_US
 from tests.naive import Event
 from tests.naive_restatements import between
@@ -39,17 +50,6 @@ from tests.simulation.light_proof import LightComparison
 from tests.speed_in_memory import Speed
 from tests.test_definitions import SWAPPED
 from tests.test_restatements import COMPUTE, Story, epoch_of, parsed
-from versions.errors import RecordError, RestatingError
-from versions.files import LocalFiles
-from versions.manifest import Manifest, StoredFile
-from versions.moves import Move
-from versions.restatement import LATE
-from versions.restating import Restating
-from versions.rollback import rollback
-from versions.store import VersionStore
-from views.bars import BARS
-from views.session import connect
-from views.view import View
 
 BOTH = (BARS, SWAPPED)
 CASES = [seed if seed < 3 else pytest.param(seed, marks=pytest.mark.crash) for seed in range(20)]  # one takes seconds
@@ -62,7 +62,7 @@ def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
     for module in ("batch_layer.restate", "batch_layer.comparison", "batch_layer.duplicates"):
         monkeypatch.setattr(f"{module}.connect", session)
-    monkeypatch.setattr("versions.restating.connect", lambda *_: session())
+    monkeypatch.setattr("slackwater.restatements.restating.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
 
@@ -322,7 +322,7 @@ def damage(story: Moving, files: Sequence[StoredFile]) -> None:
 def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
     story: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("versions.restating.connect", connect)
+    monkeypatch.setattr("slackwater.restatements.restating.connect", connect)
     look = LookBeyond(story.world.log, story.world.names)
     with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
         rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "300KB"))

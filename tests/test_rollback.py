@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from batch_layer.expire import expire
-from stack.cli import main
+from ops.cli import main
+from slackwater.versions.errors import RecordError, RetiredVersionError, RollbackError
+from slackwater.versions.proof import Forced, Proof
+from slackwater.versions.rollback import rollback
+from slackwater.versions.store import VersionStore
 from tests.serving_world import NAMES, World
-from versions.errors import RecordError, RetiredVersionError, RollbackError
-from versions.proof import Forced, Proof
-from versions.rollback import rollback
-from versions.store import VersionStore
 
 
 @pytest.fixture

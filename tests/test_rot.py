@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from slackwater.store.files import SETTLED_NS, LocalFiles, Stamp
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.store import VersionStore
 from tests.serving_world import NOON, SECOND, World
-from versions.files import SETTLED_NS, LocalFiles, Stamp
-from versions.manifest import Manifest, StoredFile
-from versions.store import VersionStore
 
 TRADES = f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + 86_400 * SECOND}"
 

@@ -21,19 +21,27 @@ import pytest
 from batch_layer.compute import run_pipeline
 from batch_layer.errors import ComputeError
 from batch_layer.segments import archive_segments
+from ops import cli
 from serving.service import ServingOptions
 from serving.sql.options import SqlOptions
-from stack import cli
+from slackwater.core.checked_files import (
+    LEAST_SHIFT,
+    MOST_BLOCKS,
+    DamagedBytesError,
+    checked_name,
+    damage_in,
+    open_checked,
+    shift_for,
+)
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.store import VersionStore
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.session import connect, files_sql
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World
 from tests.sql_world import bearer, post
 from tests.test_rot import Silent, view_file
-from versions.errors import DamagedFileError
-from versions.manifest import Manifest, StoredFile
-from versions.store import VersionStore
-from views.checked import LEAST_SHIFT, MOST_BLOCKS, DamagedBytesError, checked_name, damage_in, open_checked, shift_for
-from views.interval import PUBLISHED_INTERVALS
-from views.session import connect, files_sql
 
 ROUNDS = 100 if PROFILE == "search" else 25
 BITS = 5

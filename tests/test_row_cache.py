@@ -5,16 +5,16 @@ from random import Random
 
 import pytest
 
-import serving.row_cache
-from serving.batch import BatchReader, Range, Want
-from serving.row_cache import BLOCK_BARS, KEPT_ROW_BYTES, MOST_BLOCKS, RowCache
+import serving.store.row_cache
+from serving.store.batch import BatchReader, Range, Want
+from serving.store.row_cache import BLOCK_BARS, KEPT_ROW_BYTES, MOST_BLOCKS, RowCache
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.interval import MONDAY_US, WEEK_US, parse_interval
+from slackwater.views.measures import Count
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 from tests.serving_world import NOON, SECOND, World
-from views.answers import Column
-from views.bars import BARS
-from views.interval import MONDAY_US, WEEK_US, parse_interval
-from views.measures import Count
-from views.rows import Row
-from views.view import View
 
 SIDES = View(
     "sides",
@@ -57,13 +57,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Range | Want]:
     """What is read from files."""
     found: list[Range | Want] = []
     for name in ("whole_range", "whole_bars"):
-        real = getattr(serving.row_cache, name)
+        real = getattr(serving.store.row_cache, name)
 
         def counted(*given: object, real: object = real) -> list[Row]:
             found.extend(each for each in given if isinstance(each, Range | Want))
             return real(*given)  # type: ignore[operator]
 
-        monkeypatch.setattr(serving.row_cache, name, counted)
+        monkeypatch.setattr(serving.store.row_cache, name, counted)
     return found
 
 

@@ -1,7 +1,7 @@
 """A real broker that asks who comes: every way in, every refusal, and every process with its own rights and no others.
 
 operator creates topics --> ingest --> speed, batch --> serve --> operator verifies
-each by SASL_SSL as its own user, with what `event_log.acls` allows it and nothing else
+each by SASL_SSL as its own user, with what `slackwater.log.acls` allows it and nothing else
 """
 
 import json
@@ -33,22 +33,22 @@ from kafka.errors import (
     TransactionalIdAuthorizationFailedError,
 )
 
-from event_log.acls import PROCESSES, allowed
-from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError, LogUnreachableError
-from event_log.kafka_client import client_arguments
-from event_log.kafka_log import KafkaLog
-from event_log.names import SPEED_GROUP, TopicNames
-from event_log.topics import create_topics
-from serving.app import create_app
-from slackwater.errors import SettingError
-from slackwater.settings import from_environ
-from stack.broker import free_port
-from stack.context import Context
-from stack.doctor import examine
+from ops.broker import free_port
+from ops.context import Context
+from ops.doctor import examine
+from serving.http.app import create_app
+from slackwater.core.errors import SettingError
+from slackwater.core.settings import from_environ
+from slackwater.log.acls import PROCESSES, allowed
+from slackwater.log.errors import AccessRefusedError, AppendRefusedError, LogError, LogRefusedError, LogUnreachableError
+from slackwater.log.kafka_client import client_arguments
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.log.topics import create_topics
+from slackwater.versions.store import VersionStore
+from slackwater.views.registry import DEFINITIONS
 from tests.secure_broker import KEY_PASSWORD, Authority, SecureBroker, secure_broker, token
 from tests.serving_world import World, cut_in_a_minute
-from versions.store import VersionStore
-from views.registry import DEFINITIONS
 
 pytestmark = pytest.mark.broker
 
@@ -73,7 +73,7 @@ def failing() -> str:
 
 
 def kafka_acls(names: TopicNames) -> list[ACL]:
-    """The list of `event_log.acls` as the admin client takes it."""
+    """The list of `slackwater.log.acls` as the admin client takes it."""
     found = []
     for entry in allowed(names):
         pattern = ResourcePattern(ResourceType[entry.kind.upper()], entry.name, ACLResourcePatternType.LITERAL)
@@ -369,7 +369,7 @@ def test_a_speed_layer_that_lacks_a_right_inside_its_pipeline_ends_with_one_clea
     assert "the pipeline ended" not in done.stderr
 
 
-@pytest.mark.parametrize("words", [("stack", "speed", "run"), ("batch_layer",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("ops", "speed", "run"), ("batch_layer",)], ids=" ".join)
 def test_a_process_that_is_not_let_in_ends_with_one_clear_error(
     secured: SecureBroker, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
@@ -490,14 +490,14 @@ def test_the_whole_path_runs_with_each_process_as_its_own_user(secured: SecureBr
     )  # the latter asks for a config
 
     def run(user: str, *words: str) -> subprocess.CompletedProcess[str]:
-        done = program(secured, user, home, "stack", *words, SLACKWATER_PORT=port)
+        done = program(secured, user, home, "ops", *words, SLACKWATER_PORT=port)
         assert done.returncode == 0, f"{user} {words}: {done.stdout} {done.stderr}"
         return done
 
     run("operator", "topics", "create")
     assert json.loads(run("ingest", "ingest", str(events), "--json").stdout)["accepted"] == 20
     with ExitStack() as exits:
-        for user, words in (("speed", ("speed_layer",)), ("serve", ("stack", "serve"))):
+        for user, words in (("speed", ("speed_layer",)), ("serve", ("ops", "serve"))):
             log = exits.enter_context((tmp_path / user).open("wb"))
             environ = environment(secured, user, home, SLACKWATER_PORT=port)
             process = subprocess.Popen(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from serving.directory import Directory
-from serving.series import LONG, Series
-from views.interval import PUBLISHED_INTERVALS, coarsest_published, parse_interval
+from serving.store.directory import Directory
+from serving.store.series import LONG, Series
+from slackwater.views.interval import PUBLISHED_INTERVALS, coarsest_published, parse_interval
 
 State = tuple[int, ...]
 SECOND = 1_000_000

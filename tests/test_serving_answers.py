@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from serving.service import ServingOptions
+from slackwater.core.decimals import decimal_text
+from slackwater.views.answers import Column, Ratio
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Count, Last, Max, Sum
+from slackwater.views.view import View
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
-from views.answers import Column, Ratio, decimal_text
-from views.bars import BARS
-from views.measures import Count, Last, Max, Sum
-from views.view import View
 
 MINUTE = 60 * SECOND
 

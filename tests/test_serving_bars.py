@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from slackwater.views.interval import parse_interval
 from tests.serving_world import NOON, SECOND, World, offsets
-from views.interval import parse_interval
 
 MINUTE = 60 * SECOND
 

@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from event_log.topics import create_topics
-from serving.app import create_app
+from ops.broker import free_port
+from serving.http.app import create_app
 from serving.service import ServingOptions
-from stack.broker import free_port
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.log.topics import create_topics
 from tests.serving_world import NAMES, NOON, SECOND, World
 
 MINUTE = 60 * SECOND
@@ -102,7 +102,7 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
 SERVE = """
 import os
 from serving.run import serve
-from slackwater.settings import from_environ
+from slackwater.core.settings import from_environ
 serve(from_environ(os.environ))
 """
 

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
-from serving.formats import export
-from serving.formats.export import ExportCutError
-from serving.formats.media import BY_NAME, FORMATS
-from serving.formats.ndjson import json_lines
-from serving.formats.table import decimals_text
-from serving.ids import exact_json
+from serving.http.formats import export
+from serving.http.formats.export import ExportCutError
+from serving.http.formats.media import BY_NAME, FORMATS
+from serving.http.formats.ndjson import json_lines
+from serving.http.formats.table import decimals_text
+from serving.query.ids import exact_json
 from serving.service import ServingOptions
 from tests.serving_world import NOON, SECOND, World
 

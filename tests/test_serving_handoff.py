@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from slackwater.versions.handoff import handoff_path, write_handoff
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Difference, Forced, Proof, Span
 from tests.serving_world import World
-from versions.handoff import handoff_path, write_handoff
-from versions.manifest import Manifest
-from versions.proof import Difference, Forced, Proof, Span
 
 SPANS = (Span(0, 0, 3, 2, 0, 1), Span(1, 0, 1, 0, 0, 1))
 EQUAL = Proof("equal", "", spans=SPANS, compared=9)

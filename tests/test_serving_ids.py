@@ -15,14 +15,14 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from slackwater_client import Client, Snapshot
 
-from serving.ids import LARGEST_EXACT
+from serving.query.ids import LARGEST_EXACT
 from serving.service import ServingOptions
 from serving.sql.routes import plain_rows
-from slackwater.client import Client, Snapshot
-from stack.verify import Client as Prover
-from stack.verify import verify
 from tests.page_server import NAMES, SECOND_US, VENUE, Market, PageServer
+from verify.compare import Client as Prover
+from verify.compare import verify
 
 FIRST = LARGEST_EXACT - 2
 IDS = ("first_trade_id", "last_trade_id")

@@ -67,7 +67,7 @@ def test_pages_hold_every_wanted_instrument_once_and_in_order(
     world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = Random(seed)
-    monkeypatch.setattr("serving.listing.PORTION", random.choice([1, 2, 5, 1024]))
+    monkeypatch.setattr("serving.store.listing.PORTION", random.choice([1, 2, 5, 1024]))
     everything = sorted((*place, *span) for place, span in fill(world, random).items())
     since = NOON + random.randrange(4000) * SECOND
     questions = {

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.bars import BarsRoute
-from serving.ends import Ends
-from serving.ground import Stamp
-from serving.kept import KeptReplies, KeptReply
-from serving.reply import Sent, encode
+from serving.http.kept import KeptReplies, KeptReply
+from serving.http.reply import Sent, encode
+from serving.http.routes.bars import BarsRoute
+from serving.query.basis import Stamp
 from serving.service import Service, ServingOptions
+from serving.store.ends import Ends
+from slackwater.views.bars import BARS
 from tests.profiles import examples
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
-from views.bars import BARS
 
 QUERIES = (
     "symbol=BTC&interval=1m&limit=3",
@@ -163,7 +163,7 @@ def test_a_cursor_of_a_kept_page_leads_on_however_many_were_given_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kept page is asked for again when the cell that its cursor stands on was about to be forgotten."""
-    monkeypatch.setattr("serving.hot.KEPT_TIPS", 2)
+    monkeypatch.setattr("serving.store.hot.KEPT_TIPS", 2)
     cut_in_a_minute(world)
     first = world.bars(f"symbol=BTC&start={NOON}&limit=1")
     hot, snapshot = world.service.hot, world.service.watch.snapshot

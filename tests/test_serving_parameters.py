@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.parameters import FIRST_US, LATEST_US
+from serving.query.parameters import FIRST_US, LATEST_US
 from tests.profiles import examples
 from tests.serving_world import NOON, World
 

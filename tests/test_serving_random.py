@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_log.chain import Chain
-from serving.batch import BatchReader, Want, windows
-from serving.fold import Fold
-from serving.parameters import FIRST_US
+from serving.query.parameters import FIRST_US
+from serving.store.batch import BatchReader, Want, windows
+from serving.store.fold import Fold
+from slackwater.deltas.chain import Chain
+from slackwater.views.bars import BARS
+from slackwater.views.interval import NAMED_INTERVALS, Interval
+from slackwater.views.merge import merge_all
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, offsets
-from views.bars import BARS
-from views.interval import NAMED_INTERVALS, Interval
-from views.merge import merge_all
 
 SYMBOLS = ("BTC", "ETHX", "SOL")
 

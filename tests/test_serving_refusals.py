@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from event_log.cell import encode_key, encode_value
+from slackwater.deltas.cell import encode_key, encode_value
+from slackwater.versions.errors import ManifestError
+from slackwater.versions.pointer import Pointer, encode_pointer
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Count
+from slackwater.views.view import View
 from tests.serving_world import NAMES, World
-from versions.errors import ManifestError
-from versions.pointer import Pointer, encode_pointer
-from views.answers import Column
-from views.bars import BARS
-from views.measures import Count
-from views.view import View
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.service import Service
+from slackwater.versions.rollback import rollback
+from slackwater.views.bars import BARS
 from tests.beam_world import T0_US
 from tests.test_restatements import SIDES, Story
-from versions.rollback import rollback
-from views.bars import BARS
 
 VIEWS = (BARS, SIDES)
 

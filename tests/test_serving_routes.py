@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from serving.app import create_app
-from slackwater.errors import SettingError
+from serving.http.app import create_app
+from slackwater.core.errors import SettingError
+from slackwater.versions.manifest import Duplicates
+from slackwater.views.answers import Column
+from slackwater.views.measures import Count
+from slackwater.views.view import View
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
-from versions.manifest import Duplicates
-from views.answers import Column
-from views.measures import Count
-from views.view import View
 
 MINUTE = 60 * SECOND
 

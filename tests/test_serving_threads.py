@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.batch import BatchReader, sandbox
-from serving.pool import Pool
-from serving.problems import ProblemError
+from serving.http.problems import ProblemError
+from serving.query.pool import Pool
 from serving.service import ServingOptions
-from serving.thread import Steps
+from serving.store.batch import BatchReader, sandbox
+from serving.watch.thread import Steps
 from tests.serving_world import World
 
 

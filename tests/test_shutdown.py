@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.guard.keys import KeyStore
+from slackwater.keys.keys import KeyStore
 from tests.socket_server import DEADLINE_S, answer, ask, connect, ended
 
 ROOT = Path(__file__).parents[1]

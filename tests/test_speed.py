@@ -15,14 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from event_log.cell import Cell, encode_key, encode_value, lane_of
-from event_log.errors import AppendError, PositionLostError, TopicMismatchError, TopicRecreatedError
-from event_log.kafka_log import KafkaLog
-from event_log.log import Headers, Record, Slice
-from event_log.mark import MARK_HEADER
-from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
-from event_log.names import SPEED_GROUP, TopicNames
-from pipeline.segment import Block, Slot, States
+from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.log.errors import AppendError, PositionLostError, TopicMismatchError, TopicRecreatedError
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Headers, Record, Slice
+from slackwater.log.mark import MARK_HEADER
+from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
+from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.pipeline.segment import Block, Slot, States
+from slackwater.versions.manifest import Manifest, Mark
+from slackwater.versions.store import empty_manifest
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Count
+from slackwater.views.view import View
 from speed_layer import sink as sink_module
 from speed_layer import tiling
 from speed_layer.beginning import beginnings, retained
@@ -34,12 +40,6 @@ from speed_layer.tiling import Piece, Tiler
 from speed_layer.worker import HEARTBEAT_S, IDENTITY_S, Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
-from versions.manifest import Manifest, Mark
-from versions.store import empty_manifest
-from views.answers import Column
-from views.bars import BARS
-from views.measures import Count
-from views.view import View
 
 NAMES = TopicNames("t")
 COUNTS = View("counts", {"trades": Count()}, {"trades": Column("trades")})
@@ -564,7 +564,7 @@ def test_two_workers_at_once_and_shares_of_partitions_do_no_harm(kafka: World) -
 @pytest.mark.broker
 def test_a_killed_process_loses_and_doubles_nothing(kafka: World) -> None:
     for turn in range(2):
-        with program(kafka, "stack", "speed", "run") as process:
+        with program(kafka, "ops", "speed", "run") as process:
             before = kafka.log.bounds(kafka.names.deltas)
             kafka.produce(400)
             settle(lambda before=before: kafka.log.bounds(kafka.names.deltas) != before)  # type: ignore[misc]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from event_log.errors import AccessRefusedError, AppendRefusedError, LogError, LogUnreachableError
-from event_log.event import Event, encode_event
-from event_log.log import Bounds, Headers
-from event_log.memory_log import MemoryAck, MemoryLog, MemoryWriter
-from event_log.names import TopicNames
+from slackwater.log.errors import AccessRefusedError, AppendRefusedError, LogError, LogUnreachableError
+from slackwater.log.log import Bounds, Headers
+from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryWriter
+from slackwater.log.names import TopicNames
+from slackwater.streams.event import Event, encode_event
+from slackwater.views.bars import BARS
 from speed_layer.figures import FIGURES
 from speed_layer.run import run
 from speed_layer.source import SourceSettings
 from speed_layer.stopping import STOP
-from views.bars import BARS
 
 NAMES = TopicNames("t")
 REFUSED = AppendRefusedError(NAMES.deltas, 0, b"k")

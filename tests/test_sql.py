@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from serving.problems import ProblemError
+from serving.http.problems import ProblemError
 from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.options import SqlOptions
@@ -33,13 +33,13 @@ from serving.sql.routes import sql_query
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
 from serving.sql.spare import Spare
 from serving.sql.tables import tables_of, take_moment
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute, offsets
 from tests.sql_world import Here, bearer, here, post, with_sql
 from tests.test_serving_random import deliver, grow
 from tests.test_toy_view import FLOW
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS
 
 INTERVALS = [interval.text for interval in PUBLISHED_INTERVALS]
 

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from event_log.mark import MARK_HEADER
-from stack import verify as verify_module
-from stack.cli_measure import proof_facts
-from stack.verify import Client, Proof, verify
+from ops.cli_verify import proof_facts
+from slackwater.log.mark import MARK_HEADER
+from slackwater.views.interval import parse_interval
 from tests.serving_world import NAMES, World
-from views.interval import parse_interval
+from verify import compare as verify_module
+from verify.compare import Client, Proof, verify
 
 
 class Asked:

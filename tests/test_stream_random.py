@@ -15,11 +15,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slackwater.versions.proof import Proof
 from tests.profiles import examples
 from tests.serving_world import World
 from tests.stream_kit import Listener, Picture, agrees, settle
 from tests.test_serving_random import SYMBOLS, deliver, grow
-from versions.proof import Proof
 
 INTERVALS = ("1s", "1m", "15m", "1d", "1w")
 

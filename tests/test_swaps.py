@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stack.swap_clients import Client, Clients
-from stack.swaps import Swaps, holds, run_swaps
+from bench.swap_clients import Client, Clients
+from bench.swaps import Swaps, holds, run_swaps
 
 pytestmark = pytest.mark.broker
 

@@ -13,14 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serving.guard.keys import KeyStore
-from serving.guard.limits import Limits
+from ops.context import Context
+from ops.health import serving
+from ops.rest import session, trusted
+from serving.http.guard.limits import Limits
 from serving.service import ServingOptions
-from slackwater.errors import SettingError
-from slackwater.settings import from_environ
-from stack.context import Context
-from stack.health import serving
-from stack.rest import session, trusted
+from slackwater.core.errors import SettingError
+from slackwater.core.settings import from_environ
+from slackwater.keys.keys import KeyStore
 from tests.serving_world import World
 from tests.socket_server import DEADLINE_S, answer, connect, ended, served
 

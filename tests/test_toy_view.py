@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.app import create_app
+from serving.http.app import create_app
+from slackwater.views.answers import Column, Ratio
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Count, First, Last, Max, Min, Sum
+from slackwater.views.view import View
 from tests.beam_world import SYMBOLS, T0_US, World, kafka_world, settle, speed_running
-from views.answers import Column, Ratio
-from views.bars import BARS
-from views.measures import Count, First, Last, Max, Min, Sum
-from views.view import View
 
 pytestmark = pytest.mark.broker
 

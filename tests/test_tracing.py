@@ -13,16 +13,16 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from batch_layer.errors import CutBehindError
 from batch_layer.run import BatchRun
-from event_log.clock import SystemClock
-from slackwater.errors import SettingError
-from slackwater.tracing import TRACES, Traces
+from slackwater.core.clock import SystemClock
+from slackwater.core.errors import SettingError
+from slackwater.core.tracing import TRACES, Traces
 from tests.serving_world import NAMES, World, cut_in_a_minute
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PROGRAM = """
 import sys
-from slackwater.tracing import TRACES
-from slackwater.logs import set_up_logging
+from slackwater.core.tracing import TRACES
+from slackwater.core.logs import set_up_logging
 set_up_logging()
 TRACES.start({environ!r}, "test")
 with TRACES.span("nothing") as span:

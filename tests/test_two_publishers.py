@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slackwater.errors import SlackwaterError
-from versions.store import VersionStore
+from slackwater.core.errors import SlackwaterError
+from slackwater.versions.store import VersionStore
 
 ROUNDS = 100
 PUBLISHERS = 2

@@ -19,25 +19,25 @@ from prometheus_client import generate_latest
 from batch_layer.between import Between
 from batch_layer.joined import Joined
 from batch_layer.run import BatchRun
-from event_log import kafka_log
-from event_log.cell import Lane
-from event_log.clock import SystemClock
-from event_log.compression import CODECS
-from event_log.errors import UnreadableError
-from event_log.kafka_log import KafkaReader
-from event_log.log import Reader, Slice, Unread, read_range
-from event_log.memory_log import MemoryLog
-from event_log.names import TopicNames
-from serving.log_probe import STANDS_S
-from slackwater.exposition import process_registry
+from serving.watch.log_probe import STANDS_S
+from slackwater.core.clock import SystemClock
+from slackwater.core.exposition import process_registry
+from slackwater.deltas.cell import Lane
+from slackwater.log import kafka_log
+from slackwater.log.compression import CODECS
+from slackwater.log.errors import UnreadableError
+from slackwater.log.kafka_log import KafkaReader
+from slackwater.log.log import Reader, Slice, Unread, read_range
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
 from speed_layer.figures import FIGURES
 from tests.beam_world import World, kafka_world, settle, speed_running
 from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED
 from tests.serving_world import World as ServingWorld
 from tests.speed_in_memory import Speed
-from versions.manifest import Manifest
-from views.bars import BARS
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_any_damage_is_told_and_raises_nothing(codec: int, check: bool) -> None:
     from kafka.record import MemoryRecords
     from kafka.structs import TopicPartition
 
-    from event_log.kafka_batches import _PartitionRecords
+    from slackwater.log.kafka_batches import _PartitionRecords
 
     at, r = TopicPartition("t", 0), random.Random(codec)
     stopped: list[Any] = []

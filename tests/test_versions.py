@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.faults import VARIABLE, arm
-from versions.errors import (
+from slackwater.core.faults import VARIABLE, arm
+from slackwater.store.files import LocalFiles
+from slackwater.store.instruments import Instrument, Instruments
+from slackwater.versions.errors import (
     DamagedFileError,
     HandoffError,
     LostRaceError,
@@ -19,10 +21,8 @@ from versions.errors import (
     NoSuchVersionError,
     PointerError,
 )
-from versions.files import LocalFiles
-from versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
-from versions.instruments import Instrument, Instruments
-from versions.manifest import (
+from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
+from slackwater.versions.manifest import (
     FORMAT,
     ArchiveFile,
     Duplicates,
@@ -33,9 +33,9 @@ from versions.manifest import (
     decode_manifest,
     encode_manifest,
 )
-from versions.pointer import NOTHING, Pointer, encode_pointer
-from versions.proof import Difference, Forced, Proof, Span
-from versions.store import VersionStore, empty_manifest
+from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
+from slackwater.versions.proof import Difference, Forced, Proof, Span
+from slackwater.versions.store import VersionStore, empty_manifest
 
 FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3, "16.AAAAAA")
 MANIFEST = Manifest(
@@ -140,7 +140,7 @@ def test_bytes_that_are_no_manifest_are_refused(data: bytes) -> None:
 
 
 def test_a_manifest_of_another_format_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("versions.manifest.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("slackwater.versions.manifest.FORMAT", FORMAT + 1)
     data = encode_manifest(MANIFEST)
     monkeypatch.undo()
     with pytest.raises(ManifestError, match=f"This program reads format {FORMAT}"):

@@ -8,16 +8,17 @@ import duckdb
 import pytest
 from hypothesis import Phase, settings
 
+from slackwater.core.decimals import decimal_text
+from slackwater.views import sql
+from slackwater.views.answers import Column, Finish1, Ratio
+from slackwater.views.bars import BARS
+from slackwater.views.interval import Interval
+from slackwater.views.measures import Count, First, Last, Max, Measure, Merge2, Min, StateColumn, Sum
+from slackwater.views.registry import VIEWS
+from slackwater.views.view import View
 from tests.draws import INTERVALS
 from tests.laws import Law, laws
 from tests.profiles import PROFILE
-from views import sql
-from views.answers import Column, Finish1, Ratio, decimal_text
-from views.bars import BARS
-from views.interval import Interval
-from views.measures import Count, First, Last, Max, Measure, Merge2, Min, StateColumn, Sum
-from views.registry import VIEWS
-from views.view import View
 
 # Each kind at least once, a key column more, sums below zero, an order by time, and an expression of its own.
 TOY = View(

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Last, Sum
+from slackwater.views.rows import rows_of
+from slackwater.views.session import Summariser, connect, files_sql
+from slackwater.views.view import View
 from tests import naive
 from tests.draws import events_table
 from tests.naive import A_MONDAY_US, SECOND_US, Event
-from views.answers import Column
-from views.bars import BARS
-from views.measures import Last, Sum
-from views.rows import rows_of
-from views.session import Summariser, connect, files_sql
-from views.view import View
 
 T0 = A_MONDAY_US
 SMALL = View("small", {"last": Last("price", by="trade_id"), "size": Sum("quantity")}, {"size": Column("size")})

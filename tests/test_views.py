@@ -13,22 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import views.view
+import slackwater.views.view
+from slackwater.core.decimals import decimal_text
+from slackwater.views.answers import Answer, Column, Ratio, ratio_units
+from slackwater.views.bars import BARS
+from slackwater.views.errors import DefinitionError, OverflowingStateError, UnknownViewError, ViewError
+from slackwater.views.interval import parse_interval
+from slackwater.views.measures import Count, First, Last, Max, Measure, Min, Sum
+from slackwater.views.merge import finisher, merge_all, merger
+from slackwater.views.registry import VIEWS, view_named
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import Summariser, connect
+from slackwater.views.sql import bounds_sql, finish_sql, merge_sql
+from slackwater.views.view import View
 from tests import naive
 from tests.draws import LARGEST_PRICE, events_table
 from tests.naive import A_MONDAY_US, SECOND_US, Event
 from tests.profiles import examples
-from views.answers import Answer, Column, Ratio, decimal_text, ratio_units
-from views.bars import BARS
-from views.errors import DefinitionError, OverflowingStateError, UnknownViewError, ViewError
-from views.interval import parse_interval
-from views.measures import Count, First, Last, Max, Measure, Min, Sum
-from views.merge import finisher, merge_all, merger
-from views.registry import VIEWS, view_named
-from views.rows import Row, rows_of, table_of
-from views.session import Summariser, connect
-from views.sql import bounds_sql, finish_sql, merge_sql
-from views.view import View
 
 T0 = A_MONDAY_US
 MEASURES: dict[str, Measure] = {"size": Sum("quantity"), "last": Last("price", by="trade_id")}
@@ -88,7 +89,7 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
 @pytest.mark.parametrize("constant", ["BASE_US", "GRID", "MAX_LINES", "EVENT_FORMAT"])
 def test_every_constant_of_the_meaning_changes_the_definition(constant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = replace(SMALL).definition
-    monkeypatch.setattr(views.view, constant, getattr(views.view, constant) + 1)
+    monkeypatch.setattr(slackwater.views.view, constant, getattr(slackwater.views.view, constant) + 1)
     assert replace(SMALL).definition != before
 
 
@@ -119,7 +120,7 @@ def test_views_with_measures_in_another_order_are_other_views_and_never_share_a_
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 def test_the_definition_is_the_same_in_every_process(seed: str) -> None:
-    program = "from views.registry import VIEWS; print(*(view.definition for view in VIEWS))"
+    program = "from slackwater.views.registry import VIEWS; print(*(view.definition for view in VIEWS))"
     printed = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONHASHSEED": seed},

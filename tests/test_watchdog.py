@@ -19,25 +19,25 @@ import pytest
 from kafka.structs import TopicPartition
 from prometheus_client import generate_latest
 
-from event_log.event import Event, encode_event
-from event_log.kafka_log import KafkaLog, KafkaReader
-from event_log.log import Bounds, Headers, Slice, Unread
-from event_log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
-from event_log.names import TopicNames
-from slackwater.errors import SettingError
-from slackwater.exposition import process_registry
-from slackwater.settings import from_environ
+from ops.broker import free_port
+from slackwater.core.errors import SettingError
+from slackwater.core.exposition import process_registry
+from slackwater.core.settings import from_environ
+from slackwater.log.kafka_log import KafkaLog, KafkaReader
+from slackwater.log.log import Bounds, Headers, Slice, Unread
+from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
+from slackwater.log.names import TopicNames
+from slackwater.streams.event import Event, encode_event
+from slackwater.versions.store import VersionStore
+from slackwater.views.bars import BARS
 from speed_layer import sink
 from speed_layer.figures import FIGURES, Figures
 from speed_layer.metrics import speed_metrics
 from speed_layer.watchdog import LOOK_S, Watchdog
 from speed_layer.worker import Worker
-from stack.broker import free_port
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
 from tests.speed_in_memory import Speed
-from versions.store import VersionStore
-from views.bars import BARS
 
 NAMES = TopicNames("t")
 T0 = 1_723_161_240_000_000
@@ -376,7 +376,7 @@ def test_a_process_says_its_figures_on_its_page_and_at_its_end(kafka: World, mon
     port = free_port()
     monkeypatch.setenv("SLACKWATER_SPEED_METRICS_PORT", str(port))
     kafka.produce(30)
-    with program(kafka, "stack", "speed", "run", "--json") as process:
+    with program(kafka, "ops", "speed", "run", "--json") as process:
         settle(kafka.reached)
         assert "slackwater_speed_readers_rebuilt_total 0" in _page(port)
         process.send_signal(signal.SIGTERM)

@@ -5,15 +5,18 @@ A program of its own, `python -m tests.wrong_definition batch run`: the view is 
 
 from dataclasses import replace
 
-import views.bars
-from views.measures import Sum
+import slackwater.views.bars
+from slackwater.views.measures import Sum
 
-views.bars.BARS = replace(
-    views.bars.BARS,
-    measures={**views.bars.BARS.measures, "buy_volume": Sum("CASE WHEN side = 'sell' THEN quantity ELSE 0 END")},
+slackwater.views.bars.BARS = replace(
+    slackwater.views.bars.BARS,
+    measures={
+        **slackwater.views.bars.BARS.measures,
+        "buy_volume": Sum("CASE WHEN side = 'sell' THEN quantity ELSE 0 END"),
+    },
 )
 
 if __name__ == "__main__":
-    from stack.cli import run
+    from ops.cli import run
 
     run()

@@ -17,7 +17,7 @@ import duckdb
 import orjson
 
 from serving.sql.functions import ALLOWED, OPERATORS
-from slackwater.errors import SlackwaterError
+from slackwater.core.errors import SlackwaterError
 
 _QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _RELATIONS = {"BASE_TABLE", "EMPTY", "EXPRESSION_LIST", "JOIN", "PIVOT", "SHOW_REF", "SUBQUERY", "TABLE_FUNCTION"}

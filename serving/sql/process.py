@@ -13,8 +13,8 @@ from threading import Lock
 import orjson
 import pyarrow as pa
 
-from serving.pool import Pool
-from serving.problems import ProblemError
+from serving.http.problems import ProblemError
+from serving.query.pool import Pool
 from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question
 from serving.sql.spare import Spare

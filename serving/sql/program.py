@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from serving.sql.check import Place, QueryRefusedError, check
 from serving.sql.landlock import read_only
-from views.checked import CheckedFiles, DamagedBytesError, OnDamage, path_of
+from slackwater.core.checked_files import CheckedFiles, DamagedBytesError, OnDamage, path_of
 
 MOST_RESULT_BYTES = 8 * 1024 * 1024
 """Of a result as Arrow holds it."""
@@ -55,8 +55,8 @@ class Question:
     Attributes:
         sql: the query.
         limit: rows at most.
-        files: what may be opened, by names of `views.checked`, relative to the folder in which the process runs.
-        given: name -> bytes of each table that follows, in order.
+        files: what may be opened, by names of `slackwater.core.checked_files`, relative to the folder in which the
+        process runs. given: name -> bytes of each table that follows, in order.
         setup: statements that make tables and views of them, run before the query is read.
         tables: what the query may name.
         time_s: seconds until the process is ended.

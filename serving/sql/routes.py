@@ -22,18 +22,18 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.guard.auth import authorized
-from serving.ids import exact_json
-from serving.problems import ProblemError, parameter_problem, unreadable
-from serving.reply import LAG_HEADER
+from serving.http.guard.auth import authorized
+from serving.http.problems import ProblemError, parameter_problem, unreadable
+from serving.http.reply import LAG_HEADER
+from serving.query.ids import exact_json
 from serving.service import Service
 from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
 from serving.sql.schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
 from serving.sql.tables import Moment, Tables, tables_of, take_moment
-from versions.errors import DamagedFileError
-from views.checked import DamagedBytesError
+from slackwater.core.checked_files import DamagedBytesError
+from slackwater.versions.errors import DamagedFileError
 
 _LOG = logging.getLogger("slackwater.sql")
 

@@ -15,20 +15,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from serving.completeness import REFUSED
-from serving.ends import Ends
-from serving.ground import Ground, apart
-from serving.listing import Wanted, listed, newest
-from serving.problems import not_serving
+from serving.http.problems import not_serving
+from serving.query.basis import Ground, apart
+from serving.query.units import quantity_unit
 from serving.service import Service
-from serving.snapshot import Snapshot
-from serving.units import quantity_unit
-from versions.manifest import StoredFile
-from views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS, Interval
-from views.rows import Row, table_of
-from views.session import files_sql
-from views.sql import gather_sql, merge_sql, values_sql
-from views.view import View
+from serving.store.ends import Ends
+from serving.store.listing import Wanted, listed, newest
+from serving.store.snapshot import Snapshot
+from serving.watch.completeness import REFUSED
+from slackwater.versions.manifest import StoredFile
+from slackwater.views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS, Interval
+from slackwater.views.rows import Row, table_of
+from slackwater.views.session import files_sql
+from slackwater.views.sql import gather_sql, merge_sql, values_sql
+from slackwater.views.view import View
 
 HERE = Path()
 """The home folder, as the process of a query sees it: it runs there."""

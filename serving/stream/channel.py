@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from serving.answer import Form, bar_encoder
-from serving.hot import HotStore
-from serving.merge import place_of
+from serving.query.answer import Form, bar_encoder
+from serving.store.hot import HotStore
+from serving.store.merge import place_of
 from serving.stream.moment import Moment
 from serving.stream.series import Changed, Series, revision_of
-from views.interval import Interval
-from views.view import View
+from slackwater.views.interval import Interval
+from slackwater.views.view import View
 
 if TYPE_CHECKING:
     from serving.stream.client import Client

@@ -9,11 +9,11 @@ import asyncio
 
 import orjson
 
-from serving.completeness import UNREAD
-from serving.problems import ProblemError
+from serving.http.problems import ProblemError
 from serving.stream.channel import Channel
 from serving.stream.moment import Moment
 from serving.stream.place import NOWHERE, Place
+from serving.watch.completeness import UNREAD
 
 Part = tuple[bytes, bytes]
 """An event's name and its data."""

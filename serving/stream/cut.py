@@ -1,7 +1,7 @@
 """The connection of a stream, which can be cut: what waits to be sent would hold it open for ever.
 
-ASGI has no word for it, so the server gives the transport as an extension of the scope (`serving.connection`). Under
-another server the task that waits is cancelled, and the connection is that server's.
+ASGI has no word for it, so the server gives the transport as an extension of the scope (`serving.http.connection`).
+Under another server the task that waits is cancelled, and the connection is that server's.
 """
 
 import asyncio

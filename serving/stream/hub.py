@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from event_log.clock import Clock
-from serving.completeness import Completeness
-from serving.feed import Feed
-from serving.hot import HotStore
-from serving.problems import ProblemError
-from serving.source import BatchRows
+from serving.http.problems import ProblemError
+from serving.store.hot import HotStore
+from serving.store.source import BatchRows
 from serving.stream.client import Client
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream
-from serving.versions_watch import VersionsWatch
+from serving.watch.completeness import Completeness
+from serving.watch.feed import Feed
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.clock import Clock
 
 _LOG = logging.getLogger("slackwater.serving")
 

@@ -3,7 +3,7 @@
     chain   [0,256) [256,512) [512,530)         the moment before
             [0,256) [256,512) [512,541)         this one: the rows of [512,541) that are not those of [512,530)
 
-It is what a request takes too (`serving.ground`): one snapshot, and the ends of its chains.
+It is what a request takes too (`serving.query.basis`): one snapshot, and the ends of its chains.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from serving.completeness import REFUSED, Completeness
-from serving.directory import Instrument
-from serving.ends import Ends
-from serving.ground import Ground, apart
-from serving.hot import HotStore
-from serving.problems import not_serving
-from serving.snapshot import Snapshot
+from serving.http.problems import not_serving
+from serving.query.basis import Ground, apart
+from serving.store.directory import Instrument
+from serving.store.ends import Ends
+from serving.store.hot import HotStore
+from serving.store.snapshot import Snapshot
 from serving.stream.place import NOWHERE, Place
-from views.rows import Row
-from views.view import View
+from serving.watch.completeness import REFUSED, Completeness
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serving.parameters import Parameter, ValueRefusedError, interval, one_of, read_parameters, symbols, venue, whole
-from serving.problems import parameter_problem
-from serving.query import IDS, fingerprint
+from serving.http.problems import parameter_problem
+from serving.query.parameters import (
+    Parameter,
+    ValueRefusedError,
+    interval,
+    one_of,
+    read_parameters,
+    symbols,
+    venue,
+    whole,
+)
+from serving.query.questions import IDS, fingerprint
 from serving.stream.place import TOKEN
-from views.interval import Interval, parse_interval
+from slackwater.views.interval import Interval, parse_interval
 
 MOST_INTERVALS = 8
 MOST_SERIES = 64

@@ -17,14 +17,14 @@ from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
-from serving.batch import Want
-from serving.merge import first, merge_rows
-from serving.source import BatchRows
+from serving.store.batch import Want
+from serving.store.merge import first, merge_rows
+from serving.store.source import BatchRows
 from serving.stream.moment import Moment
-from views.interval import CLOSED_AFTER_US, Interval
-from views.measures import Count
-from views.rows import Row
-from views.view import View
+from slackwater.views.interval import CLOSED_AFTER_US, Interval
+from slackwater.views.measures import Count
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 
 WINDOWS = (100, 300, 1000)
 """How many bars of the batch part a series holds: the first of these that holds every client's snapshot."""

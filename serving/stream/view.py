@@ -10,12 +10,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
-from serving.completeness import Completeness
-from serving.feed import Feed
-from serving.hot import KEPT_SNAPSHOTS, HotStore
-from serving.problems import ProblemError
-from serving.snapshot import Snapshot
-from serving.source import BatchRows
+from serving.http.problems import ProblemError
+from serving.store.hot import KEPT_SNAPSHOTS, HotStore
+from serving.store.snapshot import Snapshot
+from serving.store.source import BatchRows
 from serving.stream.channel import Asked, Channel
 from serving.stream.client import Client
 from serving.stream.moment import (
@@ -29,8 +27,10 @@ from serving.stream.moment import (
 from serving.stream.place import Place, decode_place
 from serving.stream.query import StreamQuery
 from serving.stream.series import Series
-from serving.versions_watch import VersionsWatch
-from views.rows import Row
+from serving.watch.completeness import Completeness
+from serving.watch.feed import Feed
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.views.rows import Row
 
 LOADS = 2
 """Series that are read at once: as many as the pool has threads, so that requests still find their place there."""

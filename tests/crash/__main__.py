@@ -16,15 +16,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from event_log.decode import decode
-from event_log.log import read_range
-from stack.verify import Client, Proof, compare, verify
+from slackwater.log.events import decode
+from slackwater.log.log import read_range
 from tests.crash.feeder import Feeder
 from tests.crash.killer import kill, recoveries
 from tests.crash.reader import Reader
 from tests.crash.table import Found
 from tests.crash.up import Up
 from tests.crash_kit import until
+from verify.compare import Client, Proof, compare, verify
 
 SETTLE_S = 300.0
 

@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from typing import Any
 
-from event_log.errors import LogError
-from event_log.log import Reader as LogReader
-from stack.errors import ServiceError
-from stack.verify import Answer, Client
+from slackwater.log.errors import LogError
+from slackwater.log.log import Reader as LogReader
+from slackwater.versions.manifest import ArchiveFile
+from slackwater.views.interval import NAMED_INTERVALS
 from tests.crash.feeder import SYMBOLS, Feeder
 from tests.crash.up import Up
-from versions.manifest import ArchiveFile
-from views.interval import NAMED_INTERVALS
+from verify.compare import Answer, Client
+from verify.errors import ServiceError
 
 ASK_S = 0.1
 HASTE_S = 0.005

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stack.verify import Proof
 from tests.crash.killer import WEIGHTS, Death
+from verify.compare import Proof
 
 READING_S, LEVEL_S = 10.0, 30.0
 

@@ -12,18 +12,18 @@ from typing import IO, Any
 
 import psutil
 
-from event_log.kafka_log import KafkaLog
-from event_log.names import TopicNames
-from stack.broker import free_port
-from stack.errors import ServiceError
-from stack.verify import Client
-from versions.store import VersionStore
+from ops.broker import free_port
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.store import VersionStore
+from verify.compare import Client
+from verify.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "speed": "stack speed run",
-    "batch": "stack batch run",
-    "serving": "stack serve",
+    "speed": "ops speed run",
+    "batch": "ops batch run",
+    "serving": "ops serve",
     "broker": "kafka.Kafka",
 }
 
@@ -52,7 +52,7 @@ class Up:
 
     def start(self, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
         """A process of `slackwater` with these settings."""
-        command = [sys.executable, "-m", "stack", *arguments]
+        command = [sys.executable, "-m", "ops", *arguments]
         return subprocess.Popen(command, cwd=ROOT, env=self.environ, **pipes)
 
     def ready(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import schemathesis
 
-from serving.parameters import ValueRefusedError, interval, point, time_us
+from serving.query.parameters import ValueRefusedError, interval, point, time_us
 from serving.stream.query import MOST_BARS_OF_ALL, MOST_SERIES
 
 VENUE, SYMBOL = "binance_spot", "BTCUSDT"

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.guard.keys import KeyStore
+from slackwater.keys.keys import KeyStore
 from tests.fuzz.hooks import SYMBOL, VENUE
 from tests.live_service import LiveService
 from tests.serving_world import NOON, World

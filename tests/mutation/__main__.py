@@ -27,13 +27,16 @@ WARM = ".venv/bin/python -m tests.mutation.warm"
 PYTEST = "-q -x -p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning"
 
 MODULES = {
-    "merge": ("views/merge.py", "tests/test_views.py tests/test_view_laws.py"),
-    "serving-merge": ("serving/merge.py", "tests/test_serving_answers.py tests/test_serving_bars.py"),
-    "cut": ("event_log/mark.py", "tests/test_mark.py tests/test_batch_run.py -m 'not broker and not crash'"),
+    "merge": ("slackwater/views/merge.py", "tests/test_views.py tests/test_view_laws.py"),
+    "serving-merge": ("serving/store/merge.py", "tests/test_serving_answers.py tests/test_serving_bars.py"),
+    "cut": ("slackwater/log/mark.py", "tests/test_mark.py tests/test_batch_run.py -m 'not broker and not crash'"),
     "cells": ("speed_layer/tiling.py", "tests/test_speed.py tests/test_hand_off.py -m 'not broker and not crash'"),
-    "chain": ("event_log/chain.py", "tests/test_chain.py"),
-    "pointer": ("versions/pointer.py", "tests/test_versions.py tests/test_rollback.py"),
-    "publish": ("versions/store.py", "tests/test_versions.py tests/test_rollback.py tests/test_candidate.py"),
+    "chain": ("slackwater/deltas/chain.py", "tests/test_chain.py"),
+    "pointer": ("slackwater/versions/pointer.py", "tests/test_versions.py tests/test_rollback.py"),
+    "publish": (
+        "slackwater/versions/store.py",
+        "tests/test_versions.py tests/test_rollback.py tests/test_candidate.py",
+    ),
 }
 
 _CONFIG = """[cosmic-ray]

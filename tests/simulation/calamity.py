@@ -10,8 +10,8 @@ the mark at the cut does where the loss reaches below it, and the next proof whe
 from typing import TYPE_CHECKING
 
 from batch_layer.errors import TailLostError
-from event_log.errors import TopicRecreatedError
 from serving.service import Service
+from slackwater.log.errors import TopicRecreatedError
 from tests.simulation import mains
 
 if TYPE_CHECKING:

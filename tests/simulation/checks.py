@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from event_log.decode import decode
-from event_log.event import RefusedError, decode_event
-from event_log.mark import mark_of
-from serving.bars import BarsRoute
-from serving.problems import ProblemError
+from serving.http.problems import ProblemError
+from serving.http.routes.bars import BarsRoute
 from serving.service import Service
+from slackwater.log.events import decode
+from slackwater.log.mark import mark_of
+from slackwater.streams.event import RefusedError, decode_event
+from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.merge import finisher
 from tests.simulation.light import TURNED, parquet, rows_in
 from tests.simulation.log import Branch, Place
-from versions.manifest import Manifest
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.merge import finisher
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

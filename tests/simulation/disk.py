@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from slackwater.store.files import Hold, LocalFiles, Stamp
 from tests.simulation.programs import Program, Scheduler
-from versions.files import Hold, LocalFiles, Stamp
 
 
 class SimFiles(LocalFiles):

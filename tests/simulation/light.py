@@ -23,22 +23,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.sink import shard_path
-from pipeline.segment import Block, Segment, States
-from pipeline.summarise import _SummariseSegment
-from serving.batch import BatchReader, Range, Want
+from serving.store.batch import BatchReader, Range, Want
+from slackwater.core.checked_files import path_of
+from slackwater.pipeline.segment import Block, Segment, States
+from slackwater.pipeline.summarise import _SummariseSegment
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.manifest import StoredFile
+from slackwater.versions.moves import NOTHING_TOLD
+from slackwater.views.answers import Column
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.measures import Count, Last, Max, Min
+from slackwater.views.merge import State, merger
+from slackwater.views.rows import Row, rows_of, table_of
+from slackwater.views.session import Summariser, connect
+from slackwater.views.view import View
 from speed_layer import tiling
-from versions.manifest import StoredFile
-from versions.moves import NOTHING_TOLD
-from views.answers import Column
-from views.bars import BARS
-from views.checked import path_of
-from views.events import EVENT_SCHEMA
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.measures import Count, Last, Max, Min
-from views.merge import State, merger
-from views.rows import Row, rows_of, table_of
-from views.session import Summariser, connect
-from views.view import View
 
 GRID = 4
 """Offsets between grid lines, as in the model of the design; the definition hash keeps the true one."""
@@ -238,14 +238,14 @@ def light() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiling, "GRID", GRID)
-        patch.setattr("serving.versions_watch.BatchReader", LightReader)
-        patch.setattr("serving.as_of.BatchReader", LightReader)
-        patch.setattr("serving.batch.sandbox", lambda *_: session())
+        patch.setattr("serving.watch.versions_watch.BatchReader", LightReader)
+        patch.setattr("serving.query.as_of.BatchReader", LightReader)
+        patch.setattr("serving.store.batch.sandbox", lambda *_: session())
         patch.setattr("batch_layer.files.connect", session)
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.run.restate", lambda *_: ())
-        patch.setattr("versions.restating.Restating.tell", lambda *_: NOTHING_TOLD)
-        patch.setattr("versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
+        patch.setattr("slackwater.restatements.restating.Restating.tell", lambda *_: NOTHING_TOLD)
+        patch.setattr("slackwater.versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batch_layer.comparison import FIRST, Compared, Comparison
-from event_log.cell import Lane
+from slackwater.deltas.cell import Lane
+from slackwater.versions.manifest import ArchiveFile, ViewFile
+from slackwater.versions.proof import Difference
+from slackwater.views.compare import explain
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.rows import Row
+from slackwater.views.view import View
 from tests.simulation.light import merged, rows_in, rows_of_events
-from versions.manifest import ArchiveFile, ViewFile
-from versions.proof import Difference
-from views.compare import explain
-from views.interval import PUBLISHED_INTERVALS, Interval
-from views.rows import Row
-from views.view import View
 
 
 class LightComparison(Comparison):

@@ -13,17 +13,17 @@ from batch_layer.expire import expire
 from batch_layer.look import Idle
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
-from event_log.errors import AppendError, LogError
 from ingest.chunk import nothing, of_lines
 from ingest.door import open_door
 from serving.service import Service, ServingOptions
-from serving.source import BatchRows
-from slackwater.errors import SlackwaterError
+from serving.store.source import BatchRows
+from slackwater.core.errors import SlackwaterError
+from slackwater.log.errors import AppendError, LogError
+from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
+from slackwater.versions.rollback import rollback as go_back
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.simulation.light import InlinePool, compute_with, summarise
-from versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
-from versions.rollback import rollback as go_back
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -152,7 +152,7 @@ def new_service(world: "World") -> Service:
 
 
 def thread(world: "World", step: Callable[[], None]) -> Callable[[], None]:
-    """serving.thread: a step again and again, that no error of the log or of versions ends."""
+    """serving.watch.thread: a step again and again, that no error of the log or of versions ends."""
 
     def main() -> None:
         while True:

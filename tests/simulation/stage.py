@@ -10,10 +10,14 @@ stage.whole()                 a fresh server's answers are whole, and right
 from collections.abc import Sequence
 
 from batch_layer.expire import expire
-from event_log.cell import Cell, decode_cell, decode_lane, lane_of
-from event_log.decode import decode
-from pipeline.segment import States
 from serving.service import Service
+from slackwater.deltas.cell import Cell, decode_cell, decode_lane, lane_of
+from slackwater.log.events import decode
+from slackwater.pipeline.segment import States
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.versions.manifest import Manifest
+from slackwater.views.interval import parse_interval
+from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import HEARTBEAT_S, Worker
 from tests.simulation import checks, mains
@@ -21,10 +25,6 @@ from tests.simulation.light import VIEWS, summarise, summariser
 from tests.simulation.log import Place
 from tests.simulation.programs import Program
 from tests.simulation.world import NOON_US, World
-from versions.manifest import Manifest
-from views.events import EVENT_SCHEMA
-from views.interval import parse_interval
-from views.view import View
 
 SECOND = parse_interval("1s")
 PATIENCE = 400

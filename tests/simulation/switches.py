@@ -14,12 +14,13 @@ from types import FunctionType
 from typing import Any
 
 from batch_layer import archive, expire, look, prove, run, segments
-from event_log import cell, chain
 from ingest import duplicates
-from serving import feed, hot, log_checks, log_watch
+from serving.store import hot
+from serving.watch import feed, log_checks, log_watch
+from slackwater.deltas import cell, chain
+from slackwater.versions import leases, retention, store
+from slackwater.views import view
 from speed_layer import beginning, sink, tiling, worker
-from versions import leases, retention, store
-from views import view
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,19 @@ from dataclasses import replace
 import pytest
 
 from batch_layer.errors import TailLostError
-from slackwater.errors import SlackwaterError
+from slackwater.core.errors import SlackwaterError
+from slackwater.versions.errors import NoSuchVersionError
+from slackwater.versions.retention import smallest_cut
+from slackwater.versions.rollback import rollback
+from slackwater.views.bars import BARS
+from slackwater.views.measures import Sum
+from slackwater.views.view import View
 from speed_layer import tiling
 from tests.simulation import mains
 from tests.simulation.light import TAPE, VIEWS, light
 from tests.simulation.report import run_seed
 from tests.simulation.stage import Stage, close_stages
 from tests.simulation.switches import SWITCHES, Switch
-from versions.errors import NoSuchVersionError
-from versions.retention import smallest_cut
-from versions.rollback import rollback
-from views.bars import BARS
-from views.measures import Sum
-from views.view import View
 
 Case = Callable[[], None]
 CASES: dict[int, list[Case]] = {}
@@ -164,12 +164,12 @@ def a_view_that_is_added_is_made_from_the_cut_on() -> None:
 @case(10)
 def another_grid_is_another_definition() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("views.view.GRID", 4)
+        patch.setattr("slackwater.views.view.GRID", 4)
         four = (replace(BARS),)
         stage = Stage(views=four)
         stage.trades(0, 10)
         stage.worker().step()
-        patch.setattr("views.view.GRID", 3)
+        patch.setattr("slackwater.views.view.GRID", 3)
         patch.setattr(tiling, "GRID", 3)
         stage.world.views = (replace(BARS),)
         server = stage.server()

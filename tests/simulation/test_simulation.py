@@ -8,14 +8,14 @@ import pytest
 from batch_layer.compute import run_pipeline
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
-from serving.batch import BatchReader, Range, Want
+from serving.store.batch import BatchReader, Range, Want
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.rows import rows_of
 from tests.simulation.kept_seeds import KEPT
 from tests.simulation.light import LightReader, compute_with, light
 from tests.simulation.report import Report, run_seed
 from tests.simulation.world import INTERVALS, World
-from views.bars import BARS
-from views.interval import PUBLISHED_INTERVALS
-from views.rows import rows_of
 
 SEEDS = 200
 BLOCK = 20

@@ -1,4 +1,4 @@
-"""The oracle of the simulation: `stack.oracle`, shown exactly the records that an answer says it stands on.
+"""The oracle of the simulation: `verify.oracle`, shown exactly the records that an answer says it stands on.
 
 An oracle only grows, so the one of each (interval, branches) is kept and shown what is new; where fewer records are
 asked for than it was shown, it begins again.
@@ -7,9 +7,9 @@ asked for than it was shown, it begins again.
 from collections.abc import Mapping
 from typing import Any
 
-from event_log.mark import mark_of
-from stack.oracle import Oracle
+from slackwater.log.mark import mark_of
 from tests.simulation.log import Branch
+from verify.oracle import Oracle
 
 
 class Truth:

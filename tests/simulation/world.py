@@ -9,8 +9,13 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
-from event_log.names import TopicNames
 from serving.service import Service
+from slackwater.log.names import TopicNames
+from slackwater.versions.manifest import Manifest, decode_manifest
+from slackwater.versions.pointer import decode_pointer
+from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.views.interval import parse_interval
+from slackwater.views.view import View
 from tests.simulation import calamity, checks, mains
 from tests.simulation.disk import SimFiles
 from tests.simulation.hands import NOON_US, SimClock
@@ -18,11 +23,6 @@ from tests.simulation.light import TURNED, VIEWS
 from tests.simulation.log import Branch, SimLog
 from tests.simulation.programs import Program, Scheduler, Trace
 from tests.simulation.truth import Truth
-from versions.manifest import Manifest, decode_manifest
-from versions.pointer import decode_pointer
-from versions.store import VersionStore, empty_manifest
-from views.interval import parse_interval
-from views.view import View
 
 SHARED_MEMORY = Path("/dev/shm")
 DOOR_SYMBOLS = ("A", "B", "C")

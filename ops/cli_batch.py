@@ -1,0 +1,338 @@
+"""`slackwater batch` and `slackwater archive`."""
+
+import logging
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from ingest.archive_import import import_history, new_epoch
+from ingest.lock import hold
+from ops.cli_diff import diff_command
+from ops.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
+from ops.cli_promote import promote_command
+from ops.cli_restatements import restatements_command
+from ops.context import CLOCK, Context, pass_context, stop_on_signals, user_name
+from ops.output import console, emit, examples, json_option
+from slackwater.core.errors import SlackwaterError, StorageError
+from slackwater.log.compression import check_codecs
+from slackwater.store.files import holding
+from slackwater.versions.handoff import latest_proof
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Forced, Proof
+from slackwater.versions.retention import states
+from slackwater.views.registry import DEFINITIONS
+
+if TYPE_CHECKING:  # a command that makes no version imports no Beam
+    from batch_layer.look import Idle
+
+logger = logging.getLogger(__name__)
+
+
+@click.group()
+def batch() -> None:
+    """Make versions of the batch views, and list them."""
+
+
+@batch.command(
+    name="run",
+    epilog=examples(
+        "slackwater batch run",
+        "slackwater batch run --every 30",
+        'slackwater batch run --force "bad delta 17"',
+        "slackwater batch run --always",
+        "slackwater batch run --candidate",
+    ),
+)
+@click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
+@click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
+@click.option("--always", is_flag=True, help="Make a version even if nothing is new.")
+@click.option(
+    "--candidate", is_flag=True, help="Build the registered candidates over the served version's cut; serve nothing."
+)
+@json_option
+@pass_context
+def run_command(
+    context: Context, every: int | None, force: str | None, always: bool, candidate: bool, as_json: bool
+) -> None:
+    """Mark, archive, compute, prove, publish: one new version, if anything is new.
+
+    Where the log holds nothing but marks since the served version, nothing is written to it and nothing published: it
+    says so, and that version stands. Partitions and definitions that are new, a damaged file and a forced version make
+    a run, too.
+
+    A run that dies, or whose proof fails, leaves the old version served. With --candidate nothing is marked or served:
+    the views are built in their other definitions beside the served version, to be compared and promoted.
+    """
+    check_codecs()
+    if candidate:
+        if every is not None or force is not None or always:
+            raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")
+        report_version(_candidate(context), as_json)
+        return
+    if force is not None and (every is not None or not force.strip()):
+        raise click.UsageError("--force is for one run, and says why.")
+    if every is None:
+        report_run(_run(context, force, always), as_json)
+        return
+    inspector, stuck = Inspector(context.store), dict[int, int]()
+    stop = threading.Event()
+    stop_on_signals(stop)
+    while not stop.is_set():
+        began = CLOCK.elapsed_s()
+        try:
+            report_run(_run(context, None, always, inspector, stuck), as_json)
+        except SlackwaterError as error:
+            logger.error("%s", error)
+        except OSError as error:
+            logger.error("%s", StorageError(error))
+        stop.wait(max(0.0, every - (CLOCK.elapsed_s() - began)))
+
+
+@batch.command(name="list", epilog=examples("slackwater batch list", "slackwater batch list --json"))
+@json_option
+@pass_context
+def list_command(context: Context, as_json: bool) -> None:
+    """The versions that are kept, the newest first, what became of each, and the rollbacks."""
+    store = context.store
+    pointer, versions, state = store.pointer(), store.readable(), states(store)
+    served, moves = pointer.version, store.moves.until(pointer.move)
+    facts = {
+        "served": served,
+        "versions": [
+            {**manifest_facts(m, latest_proof(store, m)), "state": state.get(m.version, "retained")} for m in versions
+        ],
+        "rollbacks": [asdict(move) for move in moves],
+    }
+
+    def show() -> None:
+        table = Table(
+            *("", "version", "state", "published (UTC)", "events", "new", "duplicates", "restated", "cut", "took"),
+            *("proof", "records", "gap", "overlap", "compared", "differ"),
+            box=None,
+            padding=(0, 2),
+        )
+        for m in versions:
+            table.add_row(
+                "[green]●[/]" if m.version == served else "",
+                str(m.version),
+                state.get(m.version, "retained"),
+                f"{datetime.fromtimestamp(m.created_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
+                f"{m.counts['events']:,}",
+                f"{m.counts['new_events']:,}",
+                f"{m.counts.get('duplicates', 0):,}",
+                f"{sum(m.restated.values()):,}",
+                " ".join(f"{mark.partition}:{mark.offset}" for mark in m.marks),
+                f"{sum(m.timings_ms.values()) / 1000:.1f} s",
+                *proof_columns(latest_proof(store, m)),
+            )
+        console.print(table if versions else "No version yet. Make one with `slackwater batch run`.")
+        for move in moves:
+            at = f"{datetime.fromtimestamp(move.at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+            console.print(f"{at}  {move.source} -> {move.target}  {move.by}: {move.reason}", markup=False)
+
+    emit(as_json, facts, show)
+
+
+@batch.command(
+    name="prove", epilog=examples("slackwater batch prove", "slackwater batch prove 7", "slackwater batch prove --json")
+)
+@click.argument("version", required=False, type=click.IntRange(1))
+@json_option
+@pass_context
+def prove_command(context: Context, version: int | None, as_json: bool) -> None:
+    """Prove versions that were published unproven: one, or all of them. Ends with 1 if one is different.
+
+    The outcome is kept beside the version and shown by `batch list`, in readiness and at /v1/versions/{v}/handoff.
+    """
+    from batch_layer.prove import Prover
+    from batch_layer.prove_later import open_versions, prove_later
+
+    log, names, store = context.log, context.names, context.store
+    wanted = list(open_versions(store)) if version is None else [store.manifest(version)]
+    if version is not None and wanted[0].proof.outcome != "unproven":
+        raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
+    topics = {topic: log.topic_id(topic) for topic in (names.trades, names.deltas)}
+    prover = Prover(log, names, store, DEFINITIONS, CLOCK)
+    found = prove_later(prover, store, names.trades, topics, wanted, context.settings.proof_seconds)
+    different = False
+    for manifest, proof in found:
+        different |= proof.outcome == "different"
+        facts = {"version": manifest.version, "proof": proof_facts(proof)}
+
+        def show(manifest: Manifest = manifest, proof: Proof = proof) -> None:
+            console.print(f"version {manifest.version}: {proof.outcome}  {proof.reason}", markup=False)
+            for difference in proof.first:
+                console.print(f"  {difference}", markup=False)
+
+        emit(as_json, facts, show)
+    if not wanted and not as_json:
+        console.print("Every version is proven.")
+    if different:
+        raise SystemExit(1)
+
+
+batch.add_command(restatements_command)
+batch.add_command(diff_command)
+batch.add_command(promote_command)
+
+
+@click.group()
+def archive() -> None:
+    """The master dataset."""
+
+
+@archive.command(
+    name="import",
+    epilog=examples(
+        "slackwater archive import history/*.parquet",
+        "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    ),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@source_options
+@json_option
+@pass_context
+def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Validate history and write it straight into the master dataset, past the broker; then publish a version.
+
+    Each file becomes an epoch of its own. Ids that the archive or the log already has are refused: with the same
+    content as duplicates, with another one as dead letters.
+    """
+    from batch_layer.archive import Epoch
+    from batch_layer.run import BatchRun
+
+    for file in files:
+        source = open_input(file, **options)
+        epoch = new_epoch()
+        # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
+        with (
+            hold(context.settings.home, context.log.topic_id(context.names.trades)) as lock,
+            holding(context.store.lease(epoch, epochs=[epoch])),
+        ):
+            with progress_bar(as_json) as progress:
+                most = context.settings.max_instruments
+                done = import_history(
+                    source,
+                    context.store,
+                    context.log,
+                    context.names,
+                    CLOCK,
+                    lock,
+                    progress,
+                    epoch,
+                    most_instruments=most,
+                )
+            facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
+            if done.archive:
+                extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
+                run = BatchRun(context.log, context.names, context.store, DEFINITIONS, CLOCK, extra=extra)
+                run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
+                facts["version"] = run.run().version
+
+        def show(file: str = file, facts: dict[str, Any] = facts) -> None:
+            show_summary(file, facts)
+            made = f"version {facts['version']}" if "version" in facts else "no version: nothing was new"
+            console.print(f"  published  {made}")
+
+        emit(as_json, facts, show)
+
+
+def proof_columns(proof: Proof) -> tuple[str, ...]:
+    """A proof in a table: outcome, records between the cuts, gap, overlap, states compared, states that differ."""
+    colour = {"equal": "green", "different": "red"}.get(proof.outcome, "yellow")
+    forced = ", forced" if proof.forced else ""
+    records = sum(span.upto - span.start for span in proof.spans)
+    numbers = (records, proof.gap, proof.overlap, proof.compared, proof.differ)
+    return (f"[{colour}]{proof.outcome}{forced}[/]", *(f"{number:,}" for number in numbers))
+
+
+def proof_facts(proof: Proof) -> dict[str, Any]:
+    """A proof, for a program."""
+    return {**asdict(proof), "gap": proof.gap, "overlap": proof.overlap}
+
+
+def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, Any]:
+    """What a version is, for a program; with a proof that is later than its own."""
+    return {
+        "version": manifest.version,
+        "parent": manifest.parent,
+        "run_id": manifest.run_id,
+        "created_us": manifest.created_us,
+        "cut": manifest.cut,
+        "definitions": dict(manifest.definitions),
+        "counts": dict(manifest.counts),
+        "restated": dict(manifest.restated),
+        "proof": proof_facts(proof or manifest.proof),
+        "timings_ms": dict(manifest.timings_ms),
+    }
+
+
+def _run(
+    context: Context,
+    force: str | None = None,
+    always: bool = False,
+    inspector: Inspector | None = None,
+    stuck: dict[int, int] | None = None,
+) -> "Manifest | Idle":
+    from batch_layer.run import BatchRun
+
+    run = BatchRun(
+        context.log,
+        context.names,
+        context.store,
+        DEFINITIONS,
+        CLOCK,
+        proof_deadline_s=context.settings.proof_seconds,
+        keep=context.settings.keep_versions,
+        forced=None if force is None else Forced(user_name(), force.strip()),
+        inspector=inspector,
+        stuck={} if stuck is None else stuck,
+    )
+    return run.run() if always else run.run_if_new()
+
+
+def _candidate(context: Context) -> Manifest:
+    from batch_layer.candidate import CandidateRun
+
+    return CandidateRun(context.log, context.names, context.store, DEFINITIONS, CLOCK).run()
+
+
+def report_run(made: "Manifest | Idle", as_json: bool) -> None:
+    """Say what a run did."""
+    if isinstance(made, Manifest):
+        report_version(made, as_json)
+    else:
+        emit(
+            as_json,
+            {"version": made.version, "published": False, "reason": str(made)},
+            lambda: console.print(str(made)),
+        )
+
+
+def report_version(manifest: Manifest, as_json: bool) -> None:
+    """Say what was made."""
+
+    def show() -> None:
+        if manifest.candidate:
+            console.print(
+                f"version {manifest.version} is a candidate beside version {manifest.parent}, over the same "
+                f"{manifest.counts['events']:,} events; `slackwater batch diff {manifest.parent} {manifest.version}` "
+                f"says what it changes, `slackwater batch promote {manifest.version} --reason TEXT` serves it"
+            )
+            return
+        steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())
+        console.print(
+            f"version {manifest.version} published: {manifest.counts['new_events']:,} new of "
+            f"{manifest.counts['events']:,} events; {steps}; proof: {manifest.proof.outcome}"
+        )
+        if manifest.proof.reason:
+            console.print(f"  {manifest.proof.reason}", markup=False)
+        for held in manifest.held:
+            console.print(f"  Partition {held.partition} stays at its cut. {held.reason}", markup=False)
+
+    emit(as_json, {**manifest_facts(manifest), "published": not manifest.candidate}, show)

@@ -1,0 +1,192 @@
+"""`slackwater ingest` and `slackwater topics`."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ingest.door import open_door
+from ingest.figures import ingest_metrics
+from ingest.live import Live, make_loop
+from ingest.replay import Replay, parse_speed
+from ingest.run import ingest as run_ingest
+from ingest.sample_data import open_sample
+from ingest.sources import FORMATS, Source, open_source
+from ingest.summary import Summary
+from ops.context import CLOCK, Context, pass_context, stop_on_signals
+from ops.output import console, emit, errors, examples, json_option
+from slackwater.log.acls import allowed, commands
+from slackwater.log.compression import check_codecs
+from slackwater.log.topics import create_topics, missing_topics
+from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
+
+OnProgress = Callable[[int, int | None], None]
+
+
+def source_options(command: Any) -> Any:
+    """The options that say how a file is read."""
+    for option in (
+        click.option("--format", "file_format", type=click.Choice(sorted(FORMATS)), help="Default: the file's ending."),
+        click.option(
+            "--map", "maps", multiple=True, metavar="FIELD=COLUMN,...", help="Event field = column of the file."
+        ),
+        click.option("--time-unit", metavar="s|ms|us|ns", help="Required where the time column is a number."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=examples(
+        "slackwater ingest trades.jsonl",
+        "zcat trades.jsonl.gz | slackwater ingest -",
+        "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+        "slackwater ingest --preset sample --speed 10x",
+        "slackwater ingest --preset sample --live",
+    )
+)
+@click.argument("file", required=False, metavar="FILE|-")
+@source_options
+@click.option("--preset", type=click.Choice(["sample"]), help="The real trades that come with Slackwater.")
+@click.option("--speed", default="max", show_default=True, metavar="1x|10x|max", help="Replay by event time.")
+@click.option("--live", is_flag=True, help="Loop the sample for ever, shifted so that it happens now.")
+@json_option
+@pass_context
+def ingest(
+    context: Context, /, file: str | None, preset: str | None, speed: str, live: bool, as_json: bool, **options: Any
+) -> None:
+    """Validate events and append them to the event log, once each.
+
+    What is refused goes to the dead letters with its reason; duplicates are dropped. Ends with a summary; the exit
+    code is 0 also when lines were refused, since they are stored and counted.
+    """
+    if (file is None) == (preset is None):
+        raise click.UsageError("Name one file, or - for standard input, or --preset sample.")
+    if live and preset is None:
+        raise click.UsageError("--live goes with --preset sample.")
+    if live and speed != "max":
+        raise click.UsageError("--live keeps real time; leave --speed out.")
+    check_codecs()
+    stop = threading.Event()
+    stop_on_signals(stop)
+    factor = parse_speed(speed)
+    most = context.settings.max_instruments
+    with open_door(context.log, context.names, context.store, CLOCK, most_instruments=most) as door:
+        source = open_sample() if file is None else open_input(file, **options)
+        if live:
+            source = Live(make_loop(source), CLOCK)
+        elif factor is not None or preset is not None:
+            source = Replay(source, factor, CLOCK)
+        with progress_bar(as_json) as progress, ingest_metrics(door, context.settings):
+            summary = run_ingest(source, door, progress, stop.is_set)
+    facts = {"file": file or preset, **summary_facts(summary)}
+    emit(as_json, facts, lambda: show_summary(str(file or preset), facts))
+
+
+@click.group()
+def topics() -> None:
+    """The topics of the event log."""
+
+
+@topics.command(epilog=examples("slackwater topics create", "slackwater --partitions 16 topics create"))
+@json_option
+@pass_context
+def create(context: Context, as_json: bool) -> None:
+    """Create the topics that are missing; those that exist stay as they are."""
+    settings = context.settings
+    made = create_topics(context.log, context.names, settings.partitions, settings.replication)
+
+    def show() -> None:
+        for name, new in made.items():
+            console.print(f"{name}  {'created' if new else 'exists'}")
+
+    emit(as_json, {"created": made}, show)
+
+
+@topics.command(name="list", epilog=examples("slackwater topics list"))
+@json_option
+@pass_context
+def list_topics(context: Context, as_json: bool) -> None:
+    """The topics with their ids and retained offsets."""
+    names, log = context.names, context.log
+    missing = missing_topics(log, names)
+    found = {
+        name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
+        for name in (names.trades, names.deltas, names.dead_letters)
+        if name not in missing
+    }
+
+    def show() -> None:
+        table = Table("topic", "id", "partition: start..end", box=None, padding=(0, 2))
+        for name, about in found.items():
+            bounds: Any = about["bounds"]
+            table.add_row(name, str(about["id"]), "  ".join(f"{p}: {b[0]}..{b[1]}" for p, b in bounds.items()))
+        for name in missing:
+            table.add_row(name, "[red]missing[/]", "create it with `slackwater topics create`")
+        console.print(table)
+
+    emit(as_json, {"topics": found, "missing": missing}, show)
+
+
+@topics.command(name="acls", epilog=examples("slackwater topics acls", "slackwater --prefix desk topics acls"))
+@json_option
+@pass_context
+def list_acls(context: Context, as_json: bool) -> None:
+    """The commands that allow each process what it needs of Kafka, and nothing else. Nothing is changed."""
+    found = [entry._asdict() for entry in allowed(context.names)]
+
+    def show() -> None:
+        for line in commands(context.names, context.settings.servers):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    emit(as_json, {"allowed": found}, show)
+
+
+def open_input(file: str, maps: tuple[str, ...], time_unit: str | None, file_format: str | None) -> Source:
+    """The source that a command's argument and options name."""
+    layout = None
+    if maps or time_unit is not None:
+        layout = Layout(parse_map(maps), None if time_unit is None else parse_time_unit(time_unit))
+    return open_source(file, layout, file_format)
+
+
+@contextmanager
+def progress_bar(as_json: bool) -> Iterator[OnProgress]:
+    """A bar on a terminal; nothing elsewhere."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.completed:,.0f}"), console=errors, transient=True) as bar:
+        task = bar.add_task("ingest", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def summary_facts(summary: Summary) -> dict[str, Any]:
+    """A summary, for a program."""
+    return {
+        "accepted": summary.accepted,
+        "duplicates": summary.duplicates,
+        "conflicts": summary.conflicts,
+        "refused": dict(summary.refused),
+        "records": summary.records,
+    }
+
+
+def show_summary(name: str, facts: dict[str, Any]) -> None:
+    """A summary, for a person."""
+    console.print(f"[bold]{name}[/]")
+    console.print(f"  accepted   {facts['accepted']:,} events in {facts['records']:,} records")
+    console.print(f"  duplicate  {facts['duplicates']:,}")
+    if facts["conflicts"]:
+        console.print(f"  [yellow]conflict[/]   {facts['conflicts']:,}  (id taken with other content; dead letter)")
+    if facts["refused"]:
+        for reason, count in facts["refused"].items():
+            console.print(f"  [yellow]refused[/]    {count:,}  {reason}")
+    else:
+        console.print("  refused    0")

@@ -1,0 +1,116 @@
+"""`slackwater speed` and `slackwater serve`."""
+
+import functools
+import gc
+import os
+import sys
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import click
+
+from ops.context import CLOCK, Context, pass_context, stop_on_signals
+from ops.output import console, emit, examples, json_option
+from slackwater.core.tracing import TRACES
+from slackwater.log.compression import check_codecs
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.views.registry import DEFINITIONS
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
+
+
+@click.group()
+def speed() -> None:
+    """The speed layer."""
+
+
+def _settings(context: Context, **more: Any) -> Any:
+    from speed_layer.source import SourceSettings
+
+    open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
+    return SourceSettings(open_log, context.names, context.settings.home, DEFINITIONS, **more)
+
+
+@speed.command(name="run", epilog=examples("slackwater speed run"))
+@json_option
+@pass_context
+def run_command(context: Context, as_json: bool) -> None:
+    """Turn the event log into deltas until told to end. Begins where the chain of deltas ends."""
+    from speed_layer.figures import FIGURES
+    from speed_layer.metrics import speed_metrics
+    from speed_layer.run import run
+    from speed_layer.stopping import STOP
+
+    check_codecs()
+    stop_on_signals(STOP)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what Beam's modules hold stays for ever: no collection need look at it again
+    restarts = 0
+
+    def count(number: int) -> None:
+        nonlocal restarts
+        restarts = number
+
+    settings = context.settings
+    with speed_metrics(settings):
+        run(_settings(context, stall_s=settings.stall_seconds), on_restart=count)
+    facts = {"pipelines": restarts, **FIGURES.counts()}
+    emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End now. Beam's idle threads outlive a pipeline, and DuckDB's binding would print a page of what they hold."""
+    TRACES.stop()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
+@speed.command(
+    name="memory",
+    epilog=examples("slackwater speed memory", "slackwater speed memory --checkpoints 500 --slice-seconds 0.2"),
+)
+@click.option(
+    "--checkpoints", default=200, show_default=True, type=click.IntRange(10), help="Self-checkpoints to make."
+)
+@click.option("--restarts", default=40, show_default=True, type=click.IntRange(0), help="Pipelines started one by one.")
+@click.option(
+    "--slice-seconds", default=0.25, show_default=True, type=click.FloatRange(0.05), help="Length of a slice."
+)
+@json_option
+@pass_context
+def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: float, as_json: bool) -> None:
+    """Sample the memory of the speed layer over many self-checkpoints and restarts, and report its slope."""
+    from speed_layer.memory import measure
+
+    found = measure(_settings(context, slice_s=slice_seconds), checkpoints, restarts, CLOCK)
+
+    def show() -> None:
+        console.print(
+            f"{found['samples']} samples over {found['seconds']:.0f} s, first {found['first_mb']:.1f} MB, "
+            f"last {found['last_mb']:.1f} MB"
+        )
+        console.print(
+            f"  slope  {found['kb_per_checkpoint']:.2f} KB a self-checkpoint "
+            f"({found['checkpoints']} of them), {found['kb_per_restart']:.1f} KB a restart "
+            f"({found['restarts']} of them)"
+        )
+        console.print(f"  that is {found['mb_per_day']:.1f} MB a day with slices of 10 s and a new pipeline each hour")
+
+    emit(as_json, found, show)
+
+
+@click.command(epilog=examples("slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql"))
+@click.option("--sql", is_flag=True, help="Answer POST /v1/sql, to keys of the scope admin; as SLACKWATER_SQL=1.")
+@json_option
+@pass_context
+def serve(context: Context, sql: bool, as_json: bool) -> None:
+    """Serve merged answers over REST, and the page, until told to end."""
+    from serving.run import serve as run_serve
+
+    check_codecs()
+    emit(as_json, {"url": context.url}, lambda: console.print(f"serving at {context.url}"))
+    run_serve(replace(context.settings, sql=int(sql or context.settings.sql)))

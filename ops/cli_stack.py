@@ -1,0 +1,61 @@
+"""`slackwater up`, `slackwater demo` and `slackwater doctor`."""
+
+import sys
+from dataclasses import replace
+
+import click
+
+from ops.context import Context, pass_context
+from ops.output import console, emit, examples, json_option
+
+
+@click.command(epilog=examples("slackwater up", "slackwater --batch-seconds 60 up", "slackwater up --json"))
+@json_option
+@pass_context
+def up(context: Context, as_json: bool) -> None:
+    """Run broker, speed layer, batch layer and service on this machine, until Ctrl-C."""
+    from ops.up import run_up
+
+    run_up(context, as_json)
+
+
+@click.command(
+    epilog=examples(
+        "slackwater demo", "slackwater demo --seconds 60", "slackwater --port 9000 demo --seconds 60 --json"
+    )
+)
+@click.option("--seconds", type=click.IntRange(10, 86_400), help="End after so long. Default: at Ctrl-C.")
+@click.option("--batch-every", default=10, show_default=True, type=click.IntRange(2), help="Seconds between versions.")
+@json_option
+@pass_context
+def demo(context: Context, seconds: int | None, batch_every: int, as_json: bool) -> None:
+    """Run everything with real trades as if they happened now, show what happens, and prove the answers at the end.
+
+    Exit code 0 only if every bar equals a full recomputation.
+    """
+    from ops.demo import run_demo
+
+    context = Context(replace(context.settings, batch_seconds=batch_every))
+    sys.exit(0 if run_demo(context, seconds, as_json) else 1)
+
+
+@click.command(epilog=examples("slackwater doctor", "slackwater doctor --json"))
+@json_option
+@pass_context
+def doctor(context: Context, as_json: bool) -> None:
+    """Check this machine, and say what to do. Exit code 1 if something needed is missing."""
+    from ops.doctor import examine
+
+    findings = examine(context)
+    facts = {"findings": [finding._asdict() for finding in findings]}
+
+    def show() -> None:
+        for finding in findings:
+            sign = {"ok": "[green]✓[/]", "note": "[yellow]•[/]", "bad": "[red]✗[/]"}[finding.verdict]
+            console.print(f"{sign} [bold]{finding.what}[/]  {finding.found}")
+            if finding.advice:
+                console.print(f"    {finding.advice}")
+
+    emit(as_json, facts, show)
+    if any(finding.verdict == "bad" for finding in findings):
+        sys.exit(1)

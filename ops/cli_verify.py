@@ -1,0 +1,95 @@
+"""`slackwater verify`."""
+
+import sys
+from typing import Any
+
+import click
+
+from ops.context import Context, pass_context
+from ops.output import console, emit, examples, json_option
+from ops.rest import session
+from slackwater.log.compression import check_codecs
+from slackwater.views.interval import NAMED_INTERVALS, parse_interval
+from verify.compare import WAIT_S, Client, Proof
+from verify.compare import verify as run_verify
+
+
+@click.command(
+    epilog=examples("slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
+)
+@click.option("--interval", "intervals", multiple=True, help="Only this interval; may be repeated. Default: all named.")
+@click.option("--venue", help="Only this venue.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--url", help="The service to ask. Default: the one of the settings.")
+@click.option("--wait", "wait_s", default=WAIT_S, show_default=True, type=click.FloatRange(0), metavar="SECONDS")
+@json_option
+@pass_context
+def verify(
+    context: Context,
+    intervals: tuple[str, ...],
+    venue: str | None,
+    symbol: str | None,
+    url: str | None,
+    wait_s: float,
+    as_json: bool,
+) -> None:
+    """Recompute every bar with an independent oracle and compare it with what the service answers.
+
+    Exit code 0 if all bars are equal and stand on every event that the log held at the start; 1, and the first
+    differences, if any is not. Answers get --wait seconds to come so far.
+    """
+    check_codecs()
+    chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
+    with Client(url or context.url, http=session(context, url, 30.0)) as client:
+        proof = run_verify(
+            client,
+            context.log,
+            context.names,
+            context.store,
+            chosen,
+            lambda v, s: venue in {None, v} and symbol in {None, s},
+            wait_s,
+        )
+    emit(as_json, proof_facts(proof), lambda: show_proof(proof))
+    if not proof.holds:
+        sys.exit(1)
+
+
+def proof_facts(proof: Proof) -> dict[str, Any]:
+    """A proof, for a program."""
+    return {
+        "holds": proof.holds,
+        "bars": proof.bars,
+        "differ": proof.differ,
+        "answers": proof.answers,
+        "instruments": sorted(proof.instruments),
+        "intervals": sorted(proof.intervals),
+        "versions": sorted(proof.versions),
+        "trades": proof.trades,
+        "seconds": round(proof.seconds, 3),
+        "differences": proof.differences,
+        "refusals": proof.refusals,
+        "beyond": proof.beyond,
+    }
+
+
+def show_proof(proof: Proof) -> None:
+    """A proof, for a person."""
+    colour, word = ("green", "holds") if proof.holds else ("red", "FAILS")
+    console.print(
+        f"[bold {colour}]The proof {word}:[/] {proof.bars:,} bars compared, [bold]{proof.differ:,} differ[/]  "
+        f"({len(proof.instruments)} instruments, {len(proof.intervals)} intervals, {proof.trades:,} trades recomputed "
+        f"in {proof.seconds:.1f} s)"
+    )
+    if not proof.bars:
+        console.print("  There was nothing to compare.")
+    for refusal in proof.refusals:
+        console.print(f"  refused: {refusal}", markup=False)
+    for missing in proof.beyond:
+        console.print(f"  not in any answer: {missing}", markup=False)
+    for difference in proof.differences:
+        console.print(
+            "  {instrument} {interval} start {start}: {field} is {served}, the oracle has {expected} "
+            "(version {version}, applied {applied})".format(**difference),
+            markup=False,
+        )

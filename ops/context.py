@@ -1,0 +1,68 @@
+"""What every command works on: the settings, and the log, store and clock that they name."""
+
+import getpass
+import os
+import signal
+import threading
+from dataclasses import dataclass
+
+import click
+
+from slackwater.core.clock import SystemClock
+from slackwater.core.settings import Settings
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.names import TopicNames
+from slackwater.versions.store import VersionStore
+
+CLOCK = SystemClock()
+
+
+@dataclass(frozen=True)
+class Context:
+    """The settings of this call, and what they name."""
+
+    settings: Settings
+
+    @property
+    def log(self) -> KafkaLog:
+        """The cluster."""
+        return KafkaLog(self.settings.servers, self.settings.kafka)
+
+    @property
+    def names(self) -> TopicNames:
+        """The topics."""
+        return TopicNames(self.settings.prefix)
+
+    @property
+    def store(self) -> VersionStore:
+        """The versions under the home folder."""
+        return VersionStore(self.settings.home)
+
+    @property
+    def url(self) -> str:
+        """Where the REST service of these settings is reached from this machine."""
+        host = "127.0.0.1" if self.settings.host in {"0.0.0.0", "::"} else self.settings.host  # noqa: S104
+        scheme = "https" if self.settings.tls_cert else "http"
+        return f"{scheme}://{host}:{self.settings.port}"
+
+
+pass_context = click.make_pass_decorator(Context)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and on the first Ctrl-C; a second Ctrl-C ends the program at once."""
+
+    def stopped(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, stopped)
+    signal.signal(signal.SIGTERM, stopped)
+
+
+def user_name() -> str:
+    """Who gives this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

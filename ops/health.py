@@ -1,0 +1,146 @@
+"""Health checks from outside a service's process: `python -m ops.health <service>` ends with 0, or says why not.
+
+Each looks at what the service does, not at whether its process is there, which the container engine sees by itself:
+
+    speed     the deltas of every partition reach where the event log ended when the look began
+    serving   /health/ready answers 200
+    batch     a run published, or found nothing new, within three intervals and a minute
+    ingest    an event is appended while the check looks; a batch run's marks do not count
+
+Not here: who calls this (docker-compose.yml), the service's own readiness (`serving.service`), what a person is told
+(`ops.doctor`). No Beam: a check costs about a second of one core.
+"""
+
+import json
+import os
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+
+from ops.context import Context
+from ops.rest import trusted
+from slackwater.core.clock import Clock, SystemClock
+from slackwater.core.errors import SlackwaterError
+from slackwater.core.settings import from_environ
+from slackwater.deltas.cell import decode_cell, decode_lane
+from slackwater.deltas.errors import CodecError
+from slackwater.log.log import Log, Record
+from slackwater.log.mark import mark_of
+from slackwater.log.names import TopicNames
+from slackwater.versions.idle import last_idle_us
+from slackwater.versions.store import VersionStore
+from slackwater.views.registry import DEFINITIONS
+
+WAIT_S = 8.0
+"""How long a check looks; docker-compose.yml gives it longer than that."""
+
+POLL_S = 0.25
+HTTP_S = 5.0
+INTERVALS, SLACK_S = 3, 60
+"""The last run that ended well is at most so many batch intervals and so many seconds ago."""
+
+
+def speed(log: Log, names: TopicNames, clock: Clock) -> str:
+    """What is wrong with the speed layer; empty if nothing is."""
+    topic_id = log.topic_id(names.trades)
+    behind = {p: bounds.end for p, bounds in log.bounds(names.trades).items() if bounds.end > bounds.start}
+    deltas = log.bounds(names.deltas)
+    # From the newest delta on: an idle partition has no other, one with an open cell gets it again each second.
+    starts = {p: max(deltas[p].start, deltas[p].end - 1) for p in behind}
+
+    def reached(partition: int, record: Record) -> bool:
+        if partition in behind and _upto(record, topic_id) >= behind[partition]:
+            del behind[partition]
+        return not behind
+
+    if not behind or _watch(log, names.deltas, starts, clock, reached):
+        return ""
+    return f"No deltas within {WAIT_S:g} s up to where the event log ended, as partition: offset: {behind}."
+
+
+def serving(url: str, tls: ssl.SSLContext | None = None) -> str:
+    """What is wrong with the REST service at `url`; empty if nothing is. `tls` says which certificate it must show."""
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=HTTP_S, context=tls):  # noqa: S310 - an http URL of the settings
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"Not ready: {error.read(2_000).decode('utf-8', 'replace')}"
+    except OSError as error:
+        return f"No answer from {url}: {error}."
+
+
+def batch(store: VersionStore, every_s: int, clock: Clock) -> str:
+    """What is wrong with the batch layer that runs every `every_s` seconds; empty if nothing is.
+
+    Raises:
+        PointerError, ManifestError: what is published cannot be read.
+    """
+    current, idle_us = store.current(), last_idle_us(store)
+    if current is None and idle_us is None:
+        return "No version is published yet."
+    ended_us = max(idle_us or 0, current.created_us if current is not None else 0)
+    age_s, limit_s = (clock.now_us() - ended_us) // 1_000_000, INTERVALS * every_s + SLACK_S
+    return "" if age_s <= limit_s else f"The last run that ended well was {age_s} s ago; {limit_s} s are allowed."
+
+
+def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
+    """What is wrong with a source that never pauses; empty if nothing is."""
+    ends = {p: bounds.end for p, bounds in log.bounds(names.trades).items()}
+    if _watch(log, names.trades, ends, clock, lambda _, record: mark_of(record) is None):
+        return ""
+    hidden = sum(bounds.hidden for bounds in log.bounds(names.trades).values())
+    told = f" An open transaction hides {hidden} records." if hidden else ""
+    return f"No event was appended within {WAIT_S:g} s.{told}"
+
+
+def _watch(log: Log, topic: str, starts: Mapping[int, int], clock: Clock, found: Callable[[int, Record], bool]) -> bool:
+    """Whether `found` is true of a record from `starts` on, within WAIT_S."""
+    deadline = clock.elapsed_s() + WAIT_S
+    reader = log.reader(topic, starts)
+    try:
+        while clock.elapsed_s() < deadline:
+            for piece in reader.poll(POLL_S):
+                if any(found(piece.partition, record) for record in piece.records):
+                    return True
+        return False
+    finally:
+        reader.close()
+
+
+def _upto(record: Record, topic_id: str) -> int:
+    """Where the cell of a delta of this topic and of a definition in force ends; -1 for any other record."""
+    try:
+        lane = decode_lane(record.key)
+        for view in DEFINITIONS:
+            if (view.name, view.definition, topic_id) == (lane.view, lane.definition, lane.topic_id):
+                return decode_cell(lane, record.value, view).upto
+    except CodecError:
+        pass
+    return -1
+
+
+CHECKS: Mapping[str, Callable[[Context], str]] = {
+    "speed": lambda context: speed(context.log, context.names, SystemClock()),
+    "serving": lambda context: serving(context.url, trusted(context.settings)),
+    "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
+    "ingest": lambda context: ingest(context.log, context.names, SystemClock()),
+}
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Check one service; the exit code."""
+    if len(arguments) != 1 or arguments[0] not in CHECKS:
+        print(f"Name one service: {', '.join(CHECKS)}.", file=sys.stderr)
+        return 1
+    try:
+        wrong = CHECKS[arguments[0]](Context(from_environ(environ)))
+    except SlackwaterError as error:
+        wrong = str(error)
+    print(json.dumps({"service": arguments[0], "healthy": not wrong, "reason": wrong}))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,119 @@
+"""Supervises processes: starts them, prefixes their lines, starts again what ended, stops all of them in order.
+
+Processes get a session of their own, so that Ctrl-C reaches the supervisor alone and it can stop them one by one; the
+kernel ends them when the supervisor is killed. Call it from one thread that lives as long as they should.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+from ops.backoff import Backoff
+from ops.java import dying_with_parent
+from ops.services import Service
+
+STOP_S = 15.0
+
+OnLine = Callable[[str, str], None]
+
+
+class Child:
+    """One supervised process."""
+
+    def __init__(self, service: Service, environ: Mapping[str, str], log: Path, on_line: OnLine) -> None:
+        self.service = service
+        self.starts = 0
+        self._environ = environ
+        self._log = log
+        self._on_line = on_line
+        self._backoff = Backoff()
+        self._started_s = 0.0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process that runs, None if none does."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._started_s = time.monotonic()
+        self.starts += 1
+        self._process = subprocess.Popen(
+            dying_with_parent([sys.executable, "-m", "ops", *self.service.arguments]),
+            env={**os.environ, **self._environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        pipe = self._process.stdout
+        assert pipe is not None  # noqa: S101 - it was asked for
+        threading.Thread(target=self._pump, args=(pipe,), daemon=True, name=f"log-{self.service.name}").start()
+
+    def keep(self, now_s: float) -> None:
+        """Start it again if it ended, after a wait that grows while it keeps failing."""
+        if self._process is None or self._process.poll() is None:
+            return
+        if not self._backoff.waiting:
+            lived = now_s - self._started_s
+            wait = self._backoff.ended(lived, now_s)
+            how = f"ended with code {self._process.returncode} after {lived:.1f} s; next start in {wait} s"
+            self._on_line(self.service.name, how)
+        elif self._backoff.due(now_s):
+            self.start()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL. Only ever the process that was started here."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._on_line(self.service.name, f"did not end within {STOP_S:.0f} s and was killed")
+            process.kill()
+            process.wait()
+
+    def _pump(self, pipe: IO[str]) -> None:
+        with pipe, self._log.open("a", encoding="utf-8") as log:
+            for line in pipe:
+                log.write(line)
+                log.flush()
+                self._on_line(self.service.name, line.rstrip("\n"))
+
+
+class Supervisor:
+    """Processes that are kept running until `stop`."""
+
+    def __init__(self, environ: Mapping[str, str], logs: Path, on_line: OnLine) -> None:
+        self._environ = environ
+        self._logs = logs
+        self._on_line = on_line
+        self.children: list[Child] = []
+
+    def start(self, service: Service) -> Child:
+        """Start one more."""
+        child = Child(service, self._environ, self._logs / f"{service.name}.log", self._on_line)
+        self.children.append(child)
+        child.start()
+        return child
+
+    def keep(self) -> None:
+        """Start again what ended. Call it a few times a second."""
+        for child in self.children:
+            child.keep(time.monotonic())
+
+    def stop(self) -> None:
+        """Stop all, the last one started first."""
+        for child in reversed(self.children):
+            child.stop()

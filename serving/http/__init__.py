@@ -1,0 +1,1 @@
+"""The web application: routes, formats, the guard, the server."""

@@ -1,0 +1,354 @@
+"""One connection: uvicorn's HTTP/1.1 protocol with bounds, which it has none of for a request's head, body and times.
+
+    bytes -> head (url, headers: sizes, time) -> full? -> body (size, time) -> a task -> answer -> idle -> ...
+                     |                            |          |                            |          |
+                  414 431 408                    503      413 408                    aborted if   closed
+                                                                                     nobody reads
+
+It is at this level because only here is a request refused before anything is made for it, and because an application
+never sees a head that does not end. What is overridden are the protocol's callbacks, and two methods of it that start a
+task and end a response; tests/test_connection.py holds all of it with real sockets. One timer looks at all connections
+(`Sweep`) instead of one or two timers each, which every request would set and cancel.
+
+Refused while it is still sending, a client could lose the answer to a reset. So the answer is written, the sending side
+closed, and what still comes is thrown away for a moment.
+"""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from serving.http.draining import Draining
+from serving.http.edge import ANSWER_HEADERS
+from serving.http.guard.admission import Admission, Place
+from serving.http.guard.limits import Limits
+from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.stream.cut import TRANSPORT
+
+MOST_THROWN_AWAY = 1 << 20
+"""Bytes of a refused client that are read and thrown away; then it is not read any more."""
+
+
+class Refusal(NamedTuple):
+    """Why a connection is refused, and the whole answer as bytes."""
+
+    reason: str
+    answer: bytes
+
+
+def _refusal(reason: str, problem: ProblemError, close: bool = True) -> Refusal:
+    body = problem.body()
+    headers = [
+        *ANSWER_HEADERS,
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if problem.retry_after_s is not None:
+        headers.append((b"retry-after", str(problem.retry_after_s).encode()))
+    if close:
+        headers.append((b"connection", b"close"))
+    phrase = problem.title.encode()
+    lines = [b"HTTP/1.1 %d %s" % (problem.status, phrase), *(name + b": " + value for name, value in headers)]
+    return Refusal(reason, b"\r\n".join([*lines, b"", body]))
+
+
+class Refusals:
+    """All answers of this level, made once."""
+
+    def __init__(self, limits: Limits) -> None:
+        many = ProblemError(503, "overloaded", "Too many requests are in work. Come again.", retry_after_s=1)
+        self.overload = _refusal("overload", many, close=False)
+        self.overload_head = self.overload.answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        self.overload_close = _refusal("overload", many)
+        text = "Too many connections are open. Come again."
+        self.connections = _refusal("connections", ProblemError(503, "overloaded", text, retry_after_s=1))
+        self.bad = _refusal("bad-request", ProblemError(400, "bad-request", "This is no HTTP/1.1 request."))
+        text = f"The URL has more than {limits.url} bytes."
+        self.url = _refusal("url-too-long", ProblemError(414, "url-too-long", text))
+        text = f"The headers are more than {limits.headers}, or have more than {limits.head} bytes."
+        self.head = _refusal("headers-too-large", ProblemError(431, "headers-too-large", text))
+        text = f"The body has more than {limits.body} bytes."
+        self.body = _refusal("body-too-large", ProblemError(413, "too-large", text))
+        text = f"The request was not there within {limits.head_s:g} s."
+        self.slow = _refusal("slow-request", ProblemError(408, "slow-request", text))
+        text = f"Not answered within {limits.answer_s:g} s."
+        self.no_answer = _refusal("no-answer", ProblemError(504, "deadline", text))
+
+
+class Door:
+    """What all connections of a server share."""
+
+    def __init__(self, limits: Limits, admission: Admission, draining: Draining) -> None:
+        self.limits = limits
+        self.admission = admission
+        self.draining = draining
+        self.refusals = Refusals(limits)
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def protocol(self) -> type["Connection"]:
+        """The protocol class that uvicorn makes connections of."""
+        return type("Connection", (Connection,), {"door": self})
+
+    def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Look at all connections every `sweep_s` while there are any."""
+        if self._sweep is None:
+            self._sweep = loop.call_later(self.limits.sweep_s, self._look, connections, loop)
+
+    def _look(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._sweep = None
+        now_s = loop.time()
+        for connection in list(connections):
+            connection.look(now_s)
+        if connections:
+            self.watch(connections, loop)
+
+
+class _RefusedError(Exception):
+    """Stops the parser."""
+
+
+class Connection(HttpToolsProtocol):
+    """See the module."""
+
+    door: Door
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._since_s = 0.0  # when what it does now began: a head, a request, being idle
+        self._head_bytes = 0  # of a head that has not ended
+        self._asked = False  # at least once
+        self._in_head = False
+        self._in_body = False  # the head has ended, the request has not
+        self._body_bytes = 0
+        self._refusal: Refusal | None = None  # set in a callback of the parser, which then stops
+        self._ignored = False  # this request was refused for load, at its head
+        self._answered = False  # this request has its answer, whether or not all of its body has come
+        self._closing_s: float | None = None  # since when it is only waited for its end
+        self._thrown_away = 0
+        self._place: Place | None = None
+        self._pause_s = self.door.limits.pause_s
+        self._stalled_s: float | None = None
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, unless there are too many."""
+        super().connection_made(transport)
+        self._since_s = self.loop.time()
+        self.door.watch(self.connections, self.loop)
+        most = self.door.limits.connections
+        if len(self.connections) > most + most // 10 + 10:  # not even those that are refused may grow for ever
+            self.door.admission.refuse("connections")
+            transport.abort()
+        elif len(self.connections) > most:
+            self._refuse(self.door.refusals.connections)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse what the parser or a bound refuses."""
+        if self._closing_s is not None:
+            self._throw_away(data)
+            return
+        if self._in_head or self._between:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # nothing here speaks another protocol: it is answered as plain HTTP
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or self.door.refusals.bad)
+            return
+        if self._in_head and self._head_bytes > self.door.limits.head:
+            self._refuse(self.door.refusals.head)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        super().pause_writing()
+        self._stalled_s = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._stalled_s = None
+
+    # the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]  # ours, for streams
+        self._since_s = self.loop.time()
+        self._in_head = True
+        self._ignored = self._answered = False
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the URL."""
+        super().on_url(url)
+        if len(self.url) > self.door.limits.url:
+            self._stop(self.door.refusals.url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        super().on_header(name, value)
+        if len(self.headers) > self.door.limits.headers:
+            self._stop(self.door.refusals.head)
+
+    def on_headers_complete(self) -> None:
+        """The head has ended: refuse it, or start its task."""
+        limits, refusals = self.door.limits, self.door.refusals
+        self._asked = True
+        self._in_head, self._in_body, self._head_bytes = False, True, 0
+        size, bodied = len(self.url), False
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
+            if name == b"content-length":
+                bodied = True
+                if int(value) > limits.body:
+                    self._stop(refusals.body)
+            elif name == b"transfer-encoding":
+                bodied = True
+        if size > limits.head:
+            self._stop(refusals.head)
+        if self.door.admission.full(self.url) and (self.cycle is None or self.cycle.response_complete):
+            self._refuse_for_load(bodied or not self.parser.should_keep_alive())
+            return
+        self._since_s = self.loop.time()
+        self._pause_s = limits.pause_s
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._ignored:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self.door.limits.body:
+            self._stop(self.door.refusals.body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has ended."""
+        self._in_body = False
+        if not self._ignored:
+            super().on_message_complete()
+
+    # what uvicorn's class does with a request
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """As the base does; a request is in work until its task is done."""
+        place = self.door.admission.enter(cycle.scope["raw_path"])
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        if place is not None:
+            self._place = place
+            task.add_done_callback(place.leave)  # if it ended without an answer
+        if self.door.draining.began:
+            cycle.keep_alive = False  # so that a client goes where it is served longer
+
+    def on_response_complete(self) -> None:
+        """As the base does, but the sweep is what ends an idle connection."""
+        self.server_state.total_requests += 1
+        if self._place is not None:
+            self._place.leave()  # at once: the next request may be here before the task is done
+            self._place = None
+        self._since_s = self.loop.time()
+        self._answered = self._in_body
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    # refusing
+
+    @property
+    def _between(self) -> bool:
+        """Whether no request is being sent or answered: what comes next is the beginning of a head."""
+        return not self._in_head and not self._in_body and not self._busy
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _stop(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        raise _RefusedError
+
+    def _refuse_for_load(self, close: bool) -> None:
+        if close:
+            self._stop(self.door.refusals.overload_close)
+        self.door.admission.refuse("overload")
+        refusals = self.door.refusals
+        self.transport.write(
+            refusals.overload_head if self.parser.get_method() == b"HEAD" else refusals.overload.answer
+        )
+        self._ignored = True
+        self._since_s = self.loop.time()
+        self.flow.pause_reading()
+        self.loop.call_later(self._pause_s, self._read_again)
+        self._pause_s = min(self._pause_s * 2, self.door.limits.longest_pause_s)
+
+    def _read_again(self) -> None:
+        if self._closing_s is None and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer, and end the connection; what was being answered is dropped."""
+        self.door.admission.refuse(refusal.reason)
+        self._closing_s = self.loop.time()
+        self.pipeline.clear()
+        if self._busy:
+            self.cycle.disconnected = True  # the application is told that the client has gone
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()  # an answer that ends early must not look whole
+                return
+        elif self._answered:
+            self.transport.close()  # it has its answer, and was still sending
+            return
+        self.transport.write(refusal.answer)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def _throw_away(self, data: bytes) -> None:
+        self._thrown_away += len(data)
+        if self._thrown_away > MOST_THROWN_AWAY:
+            self.flow.pause_reading()
+
+    # time
+
+    def look(self, now_s: float) -> None:
+        """End what takes too long."""
+        limits = self.door.limits
+        if self._closing_s is not None:
+            if now_s - self._closing_s > limits.linger_s:
+                self.transport.abort()
+        elif self.transport.is_closing():  # closed, with bytes that the client has not read
+            self._closing_s = now_s + limits.stalled_s - limits.linger_s
+        elif self._stalled_s is not None:
+            if now_s - self._stalled_s > limits.stalled_s:
+                self.door.admission.refuse("slow-reader")
+                self.transport.abort()
+        else:
+            self._look_at_request(now_s - self._since_s)
+
+    def _look_at_request(self, passed_s: float) -> None:
+        limits, refusals = self.door.limits, self.door.refusals
+        if self._in_head:
+            if passed_s > limits.head_s:
+                self._refuse(refusals.slow)
+        elif self._in_body:
+            if passed_s > limits.body_s:
+                self._refuse(refusals.slow)
+        elif self._busy:
+            if not self.cycle.response_started and passed_s > limits.answer_s:
+                self._refuse(refusals.no_answer)
+        elif passed_s > (limits.idle_s if self._asked else limits.head_s):
+            self.transport.close()

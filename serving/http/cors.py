@@ -1,0 +1,23 @@
+"""Pages of other origins: Starlette's middleware, whose refusals of a preflight are problem JSON as every other.
+
+Not here: which origins may read answers (`serving.http.app`, by a setting).
+"""
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from serving.http.problems import ProblemError
+
+
+class Cors(CORSMiddleware):
+    """See `CORSMiddleware`."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """What a browser is told before it asks."""
+        found = super().preflight_response(request_headers)
+        if found.status_code < 400:
+            return found
+        refused = ProblemError(found.status_code, "preflight", f"{bytes(found.body).decode()}.").response()
+        refused.headers.update({n: v for n, v in found.headers.items() if not n.startswith("content-")})
+        return refused

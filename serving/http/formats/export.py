@@ -1,0 +1,283 @@
+"""An export: all bars of a range as one stream (`limit=all`), in memory bounded by some parts of it.
+
+    [low ............................. high)     the range, at one moment: one snapshot, one end of each chain
+    [w0)[  w1  )[      w2       )[ ...           windows; each is read and merged in one call of the pool
+    [p )[p )[p )[p )[ ...                        parts; each is finished and encoded in another
+
+The first window is small, so that the first bytes come soon; then each holds about as many rows, however dense bars
+are, and enough of them that few groups of rows in a file are read for two windows. While a window is encoded the next
+one is read, while a part is sent the next one is encoded, and no more: a client that reads slowly is waited for. What
+fails behind the first part cuts the connection, so that no client takes a part for the whole.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from serving.http.formats.coding import IDENTITY, choose_coding, compressor
+from serving.http.formats.encoders import encoder
+from serving.http.formats.table import table_of_typed
+from serving.http.problems import ProblemError, out_of_memory, unreadable
+from serving.http.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
+from serving.query.answer import bars_schema
+from serving.query.basis import Ground
+from serving.query.page import described, fact_headers
+from serving.query.questions import BarsQuery
+from serving.service import Service
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, whole
+from serving.store.ends import Ends
+from serving.store.source import Source
+from slackwater import __version__
+from slackwater.core.errors import SlackwaterError
+from slackwater.versions.errors import DamagedFileError
+from slackwater.views.finished import finish_table
+from slackwater.views.rows import Row, table_of
+
+_T = TypeVar("_T")
+
+FIRST_ROWS = 2_000
+WINDOW_ROWS = 131_072
+PART_ROWS = 65_536
+ROWS_PER_LOCK = 1_000
+"""Bars of the speed layer that are read while the feed waits."""
+
+
+class ExportCutError(SlackwaterError):
+    """An export failed behind its first part; the connection is cut."""
+
+
+class Exporter:
+    """Answers with exports, so many at once."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._running = 0
+
+    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, ground: Ground, source: Source) -> Response:
+        """The response. Its first part is read before it begins, so that what fails at once is a problem.
+
+        Raises:
+            ProblemError
+        """
+        coding = choose_coding(asked.accept_encoding, query.look.of.text)
+        etag = _etag(query, ground, source, coding)
+        pinned = query.as_of is not None
+        headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
+        headers.update(fact_headers(ground.about()))
+        if not pinned:
+            name, value = lag_header(self._service.watch.lag(ground.applied))
+            headers[name.decode()] = value.decode()
+        if asked.if_none_match is not None and matches(asked.if_none_match, etag):
+            return Sent(304, _raw(headers), b"")
+        headers["Content-Type"] = query.look.of.media_type
+        if coding != IDENTITY:
+            headers["Content-Encoding"] = coding
+        if scope["method"] == "HEAD":
+            return Sent(200, _raw(headers), b"")
+        if self._running >= self._service.options.exports:
+            raise ProblemError(503, "busy", "Too many exports are running.", retry_after_s=5)
+        self._running += 1
+        export = Export(query, ground, source, self._service, coding)
+        try:
+            first = await export.part()
+        except BaseException:
+            await export.close()
+            self.release()
+            raise
+        return _Exported(export, first, headers, self)
+
+    def release(self) -> None:
+        """One export is over."""
+        self._running -= 1
+
+
+class Export:
+    """One export that runs. `part` gives its bytes one after the other."""
+
+    def __init__(self, query: BarsQuery, ground: Ground, source: Source, service: Service, coding: str) -> None:
+        self._query = query
+        self._source = source
+        self._ground = ground
+        self._service = service
+        self._closed_to = source.closed_to(query.interval)
+        self._schema = described(bars_schema(source.view), ground.about())
+        self._encoder = encoder(query.look.of, query.look.schema(self._schema))
+        self._compressor = None if coding == IDENTITY else compressor(coding)
+        self._cursor = ground.snapshot.batch.cursor()
+        self._windows = self._states()
+        self._parts = self._read()
+
+    async def part(self) -> bytes | None:
+        """The next bytes; None behind the last. Raises ProblemError."""
+        return await anext(self._parts, None)
+
+    async def close(self) -> None:
+        """End what is being read ahead."""
+        await self._parts.aclose()
+
+    async def _read(self) -> AsyncGenerator[bytes]:
+        ahead = asyncio.create_task(self._next_window())
+        try:
+            while (states := await ahead) is not None:
+                ahead = asyncio.create_task(self._next_window())
+                for at in range(0, states.num_rows, PART_ROWS):
+                    yield await self._run(partial(self._encoded, states.slice(at, PART_ROWS)))
+            yield await self._run(self._end)
+        finally:
+            await _dismiss(ahead)
+
+    async def _next_window(self) -> pa.Table | None:
+        try:
+            return await self._run(lambda: next(self._windows, None), self._cursor.interrupt)
+        except (DamagedFileError, *UNREADABLE) as error:
+            raise unreadable(self._ground.snapshot.version) from error
+        except OUT_OF_MEMORY as error:
+            raise out_of_memory() from error
+
+    async def _run(self, call: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:
+        return await self._service.exports.run(call, interrupt)
+
+    def _encoded(self, states: pa.Table) -> bytes:
+        return self._packed(self._encoder.add(self._table(states)))
+
+    def _end(self) -> bytes:
+        rest = self._packed(self._encoder.end())
+        return rest + (self._compressor.end() if self._compressor else b"")
+
+    def _packed(self, data: bytes) -> bytes:
+        return self._compressor.add(data) if self._compressor else data
+
+    def _states(self) -> Iterator[pa.Table]:
+        """The states of each window that has some."""
+        query, interval = self._query, self._query.interval
+        spans = [span for s in query.symbols if (span := self._source.span((query.venue, s))) is not None]
+        if not spans:
+            return
+        low = max(query.low, interval.floor(min(first for first, _ in spans)))
+        end = interval.floor(max(last for _, last in spans)) + interval.us
+        high = end if query.high is None else min(query.high, end)
+        bars = max(1, FIRST_ROWS // len(query.symbols))
+        while low < high:
+            want = self._window(low, min(high, low + bars * interval.us))
+            states = self._window_states(want)
+            if states.num_rows:
+                yield states
+            low = want.high
+            bars = max(1, min(4 * bars, bars * WINDOW_ROWS // max(1, states.num_rows)))
+
+    def _window(self, low: int, high: int) -> Range:
+        """The window, or a smaller one where it was chosen in a sparse range and holds too many rows."""
+        query = self._query
+        want = Range(self._source.view, query.venue, query.symbols, query.interval, low, high)
+        batch = self._source.batch
+        while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * WINDOW_ROWS:
+            count = partial(batch.range_rows, want, self._cursor)
+            if whole(self._service.inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
+                break
+            want = want._replace(high=low + bars // 4 * query.interval.us)
+        return want
+
+    def _window_states(self, want: Range) -> pa.Table:
+        speed = table_of(want.view, self._speed_rows(want))
+        batch = self._source.batch
+        if batch is None:
+            # The database of the version merges; its files are not read.
+            return self._ground.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
+        read = partial(batch.range_states, want, speed, self._cursor)
+        return whole(self._service.inspector, batch.range_files(want), read)
+
+    def _speed_rows(self, want: Range) -> Iterator[Row]:
+        for ends in self._source.ends.values():
+            for symbol in want.symbols:
+                for key in ends.keys((want.venue, symbol)):
+                    yield from _rows(ends, key, want)
+
+    def _table(self, states: pa.Table) -> pa.Table:
+        """The finished rows as they are asked for."""
+        finished = finish_table(self._source.view, states)
+        start = finished.column("start")
+        if len(self._closed_to) == 1:
+            (limit,) = self._closed_to.values()
+        else:
+            order = list(self._closed_to)
+            at = pc.index_in(finished.column("symbol"), pa.array([symbol for _, symbol in order]))
+            limit = pc.take(pa.array([self._closed_to[each] for each in order], pa.int64()), at)
+        columns = [*finished.columns, pc.less_equal(start, limit)]
+        typed = pa.Table.from_arrays(
+            [c.cast(f.type) for c, f in zip(columns, self._schema, strict=True)], schema=self._schema
+        )
+        return table_of_typed(typed.combine_chunks(), self._query.look)
+
+
+def _rows(ends: Ends, key: tuple[str, ...], want: Range) -> Iterator[Row]:
+    low = want.low
+    while low < want.high:
+        found = ends.bars(key, want.interval, low, want.high, ROWS_PER_LOCK, newest_first=False)
+        starts = sorted(found)[:ROWS_PER_LOCK]
+        yield from (Row(key, start, found[start]) for start in starts)
+        if len(starts) < ROWS_PER_LOCK:
+            return
+        low = starts[-1] + want.interval.us
+
+
+class _Exported(StreamingResponse):
+    """Sends an export, encoding one part ahead."""
+
+    def __init__(self, export: Export, first: bytes | None, headers: dict[str, str], exporter: Exporter) -> None:
+        self._export = export
+        self._exporter = exporter
+        self._sent = self._parts(first)
+        super().__init__(self._sent, 200, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            try:
+                await self._sent.aclose()
+                await self._export.close()
+            finally:
+                self._exporter.release()
+
+    async def _parts(self, part: bytes | None) -> AsyncGenerator[bytes]:
+        ahead: asyncio.Task[bytes | None] | None = None
+        try:
+            while part is not None:
+                ahead = asyncio.create_task(self._export.part())
+                yield part
+                part = await ahead
+        except ProblemError as error:  # a document of its own would stand in the middle of the stream
+            raise ExportCutError(f"An export was cut: {error.detail}") from error
+        finally:
+            if ahead is not None:
+                await _dismiss(ahead)
+
+
+async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
+    """Nobody waits for it any more, nor for what it raises."""
+    ahead.cancel()
+    await asyncio.wait({ahead})
+    if not ahead.cancelled():
+        ahead.exception()
+
+
+def _etag(query: BarsQuery, ground: Ground, source: Source, coding: str) -> str:
+    """Of what the bytes are made from: they are the same every time."""
+    newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
+    look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
+    facts = (query.fingerprint(ground.view.definition), look, ground.snapshot.key, newest, __version__)
+    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(ground.about()), digest_size=16).hexdigest()
+    return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -1,0 +1,127 @@
+"""The guard: whether a request may come in. Key, Host, rate, in this order; no I/O but a look at the file of keys.
+
+    public (the page, its files, /docs, /health/*)    no key; everything else needs one where keys are required
+    a key that is sent is always checked, also where none is required
+    where none is required, Host must name this machine: else a page of another site, whose name its owner points here
+      (DNS rebinding), could read what only this machine should
+
+Not here: how many requests are in work (`serving.http.guard.admission`), the scope admin (`serving.http.routes.admin`),
+CORS (`serving.http.app`).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from starlette.types import Scope
+
+from serving.http.guard.auth import authorized, key_in_url, unauthorized
+from serving.http.guard.rate_limit import RateLimiter
+from serving.http.problems import ProblemError
+from slackwater.core.clock import Clock
+from slackwater.core.rate import Rate, parse_rate
+from slackwater.keys.keyring import KeyRing
+from slackwater.keys.keys import Key
+
+LOCAL_HOSTS = frozenset({"localhost"})
+
+_PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico"})
+_PUBLIC_UNDER = ("/static/", "/health/")
+_FREE_UNDER = ("/static/", "/health/", "/metrics")
+
+
+@dataclass(frozen=True)
+class GuardOptions:
+    """What the guard asks for. `hosts` None: any Host; else those names, beside localhost and plain addresses."""
+
+    require_key: bool = False
+    hosts: frozenset[str] | None = None
+    rate: Rate | None = None
+    cors_origins: tuple[str, ...] = ()
+
+
+class Admitted(NamedTuple):
+    """A request that may come in: its key, if it has one, and the headers that its answer gets."""
+
+    key: Key | None
+    headers: list[tuple[bytes, bytes]]
+
+
+_ANYONE = Admitted(None, [])
+
+
+class Guard:
+    """See the module."""
+
+    def __init__(self, keys: KeyRing, options: GuardOptions, clock: Clock) -> None:
+        self._keys = keys
+        self._options = options
+        self._clock = clock
+        self._limiter = RateLimiter()
+
+    def admit(self, scope: Scope) -> Admitted:
+        """Let a request in.
+
+        Raises:
+            ProblemError: 401 or 503 for its key, 400 or 421 for its Host, 429 for its rate.
+        """
+        path: str = scope["path"]
+        if key_in_url(path, scope["query_string"]):
+            raise unauthorized()
+        if path in _PUBLIC or path.startswith(_PUBLIC_UNDER):
+            return _ANYONE
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        key = None
+        if self._options.require_key or any(value[:6].lower() == b"bearer" for value in given):
+            key = authorized(given, self._keys, "read")
+        elif self._options.hosts is not None:
+            _check_host(scope, self._options.hosts)
+        if path.startswith(_FREE_UNDER):
+            return Admitted(key, [])
+        return Admitted(key, self._count(scope, key))
+
+    def _count(self, scope: Scope, key: Key | None) -> list[tuple[bytes, bytes]]:
+        rate = _parsed(key.rate) if key is not None and key.rate else self._options.rate
+        if rate is None:
+            return []
+        client = f"key {key.id}" if key is not None else f"address {(scope.get('client') or ('',))[0]}"
+        found = self._limiter.take(client, rate, self._clock.elapsed_s())
+        if found.retry_s:
+            headers = {name.decode(): value.decode() for name, value in found.headers()}
+            detail = f"More than {rate} are not answered. Come again in {found.retry_s} s."
+            raise ProblemError(429, "rate-limited", detail, retry_after_s=found.retry_s, headers=headers)
+        return found.headers()
+
+
+_parsed = lru_cache(256)(parse_rate)
+
+
+def _check_host(scope: Scope, allowed: frozenset[str]) -> None:
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    if len(given) != 1:
+        raise ProblemError(400, "host", "Send one Host header.")
+    if _is_allowed(given[0], allowed):
+        return
+    detail = "This name is not served. SLACKWATER_ALLOWED_HOSTS names the hosts beside localhost and plain addresses."
+    raise ProblemError(421, "misdirected", detail)
+
+
+@lru_cache(256)
+def _is_allowed(host: bytes, allowed: frozenset[str]) -> bool:
+    name = _without_port(host.decode("latin-1")).lower()
+    return name in LOCAL_HOSTS or name in allowed or _is_address(name)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Kept replies: an answer is encoded once and sent until something that it depends on changes.
+
+    what is asked, as it came (path, query string, Accept, Accept-Encoding) -> the question, read once
+                                                                            -> its reply, with the stamp it holds for
+
+Bounded by bytes; the least recently asked go first. What was read of a question stays when its answer is too old.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+from serving.http.reply import Reply
+from serving.query.basis import Stamp
+from serving.store.ends import Ends
+
+_Q = TypeVar("_Q")
+
+KEPT_BYTES = 64 * 1024 * 1024
+_ENTRY_BYTES = 4_000
+"""What an entry takes besides its bytes and its question's text, about: the question as read, stamp and headers."""
+
+_TEXTS = 3
+"""The question's text is the key, and its parts stand in the question as read, as wider text where it is not ASCII."""
+
+
+@dataclass(slots=True)
+class KeptReply:
+    """A reply and what it needs to be sent again.
+
+    `stamp` is None where it is not to be kept. `applied` is what its lag is counted from, None where it has none.
+    `named` are the ends that its cursor names.
+    """
+
+    reply: Reply
+    stamp: Stamp | None
+    applied: dict[int, int] | None
+    named: tuple[Ends, ...]
+
+
+@dataclass(slots=True)
+class Asking(Generic[_Q]):
+    """A question that was asked, and its newest reply."""
+
+    question: _Q
+    kept: KeptReply
+    size: int
+
+
+Key = tuple[bytes, str | None, str | None]
+
+
+class KeptReplies(Generic[_Q]):
+    """What was asked of one route. Thread safe. `bytes` is what they take, about."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self.bytes = 0
+        self.most_bytes = most_bytes
+        self._asked: OrderedDict[Key, Asking[_Q]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Key) -> Asking[_Q] | None:
+        """What is kept of a question."""
+        with self._lock:
+            found = self._asked.get(key)
+            if found is not None:
+                self._asked.move_to_end(key)
+            return found
+
+    def put(self, key: Key, question: _Q, kept: KeptReply) -> None:
+        """Keep a reply instead of the one before; one that is too large for all the others is not kept."""
+        texts = sum(len(part) for part in key if part is not None)
+        found = Asking(question, kept, _ENTRY_BYTES + _TEXTS * texts + len(kept.reply.body))
+        with self._lock:
+            before = self._asked.pop(key, None)
+            self.bytes -= before.size if before else 0
+            if found.size > self.most_bytes // 8:
+                return
+            self._asked[key] = found
+            self.bytes += found.size
+            while self.bytes > self.most_bytes:
+                _, dropped = self._asked.popitem(last=False)
+                self.bytes -= dropped.size
+
+    def __len__(self) -> int:
+        return len(self._asked)

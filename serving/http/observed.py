@@ -1,0 +1,128 @@
+"""What is seen of every request, as the outermost ASGI layer: its id, its time, its line in the log, its span.
+
+    X-Request-Id    taken from the client if it is well formed, else made; in the answer, in logs and in problems
+    time            from the request's arrival to the first byte of the answer, so a client that reads slowly, a long
+                    export and a stream do not look like a slow service
+
+Not here: the figures themselves (`serving.status.metrics`), who may come in and what must not leak
+(`serving.http.edge`).
+"""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.status.metrics import Metrics
+from slackwater.core.key_text import without_keys
+from slackwater.core.logs import ACCESS
+from slackwater.core.request import REQUEST, Request, request_id
+from slackwater.core.tracing import TRACES
+
+_ACCESS = logging.getLogger(ACCESS)
+_LOG = logging.getLogger("slackwater.serving")
+
+MOST_PATH = 200
+"""Characters of a path that a log line shows."""
+
+UNANSWERED = 499
+"""The status that is counted where a client went before its answer began; nobody is sent it."""
+
+
+@dataclass(frozen=True)
+class ObservedOptions:
+    """What is logged: every request, and those that take `slow_s` seconds; 0: none."""
+
+    access_log: bool = False
+    slow_s: float = 1.0
+
+
+class Observed:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, options: ObservedOptions) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        metrics = self._metrics
+        began_s = metrics.clock.elapsed_s()
+        request = Request(request_id(_given(scope)))
+        header = (b"x-request-id", request.id.encode())
+        status, took_s = UNANSWERED, 0.0
+
+        async def passing(message: Message) -> None:
+            nonlocal status, took_s
+            if message["type"] == "http.response.start":
+                status, took_s = message["status"], metrics.clock.elapsed_s() - began_s
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        token = REQUEST.set(request)
+        metrics.in_flight += 1
+        try:
+            if TRACES.on:
+                await self._traced(scope, receive, passing, request, lambda: status)
+            else:
+                await self._app(scope, receive, passing)
+        finally:
+            metrics.in_flight -= 1
+            if status == UNANSWERED:
+                took_s = metrics.clock.elapsed_s() - began_s
+            route = _route(scope)
+            metrics.observe(route, status, took_s)
+            self._log(scope, route, status, took_s)
+            REQUEST.reset(token)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, request: Request, status: Any) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with ExitStack() as stack:
+            span, request.trace_id = stack.enter_context(TRACES.request(scope["method"], headers))
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                route = _route(scope)
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attributes(
+                    {
+                        "http.request.method": scope["method"],
+                        "http.route": route,
+                        "http.response.status_code": status(),
+                        "slackwater.request_id": request.id,
+                        "slackwater.read": "cold" if request.cold else "hot",
+                        **({} if request.version is None else {"slackwater.version": request.version}),
+                    }
+                )
+
+    def _log(self, scope: Scope, route: str, status: int, took_s: float) -> None:
+        slow = 0 < self._options.slow_s <= took_s
+        if not slow and not self._options.access_log:
+            return
+        path = quote(without_keys(scope["path"]))[
+            :MOST_PATH
+        ]  # never the query: it may hold what a client should not have sent there
+        facts = {"method": scope["method"], "path": path, "route": route, "status": status, "seconds": round(took_s, 6)}
+        text = f"{scope['method']} {path} {status} {took_s:.3f} s"
+        if self._options.access_log:
+            _ACCESS.info(text, extra=facts)
+        if slow:
+            _LOG.warning("Slow: %s", text, extra=facts)
+
+
+def _given(scope: Scope) -> bytes | None:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return given[0] if len(given) == 1 else None
+
+
+def _route(scope: Scope) -> str:
+    """The route's own path, so that there are few labels whatever clients ask for."""
+    route: Any = scope.get("route")
+    return str(getattr(route, "path", "none"))

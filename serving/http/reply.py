@@ -1,0 +1,126 @@
+"""The reply: bytes with a strong ETag over them and all headers made once, and 304 where the client has them already.
+
+The lag is a header of each sending, outside the ETag, since it changes while the answer does not.
+
+Not here: which of an answer's representations is sent (`serving.http.formats.coding`), and which are kept
+(`serving.http.kept`).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving.http.formats.coding import IDENTITY, SMALL_BYTES, choose_coding, compress
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+JSON = "application/json"
+LAG_HEADER = "Slackwater-Lag-Records"
+VARY = "Accept, Accept-Encoding"
+
+Header = tuple[bytes, bytes]
+
+
+class Asked(NamedTuple):
+    """The headers of a request that choose and save sending a representation; several of a name are one list."""
+
+    accept: str | None
+    accept_encoding: str | None
+    if_none_match: str | None
+
+
+def asked_headers(scope: Scope) -> Asked:
+    """These headers of an ASGI request."""
+    accept = coding = match = None
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            accept = _joined(accept, value)
+        elif name == b"accept-encoding":
+            coding = _joined(coding, value)
+        elif name == b"if-none-match":
+            match = _joined(match, value)
+    return Asked(accept, coding, match)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One representation of an answer, encoded: it can be sent any number of times.
+
+    `again` are the headers of a 304, `headers` those of a 200.
+    """
+
+    body: bytes
+    etag: str
+    again: tuple[Header, ...]
+    headers: tuple[Header, ...]
+
+    def response(self, asked: Asked, head: bool, more: Iterable[Header] = ()) -> "Sent":
+        """What is sent for one request."""
+        if asked.if_none_match is not None and matches(asked.if_none_match, self.etag):
+            return Sent(304, [*self.again, *more], b"")
+        return Sent(200, [*self.headers, *more], b"" if head else self.body)
+
+
+class Sent(Response):
+    """An answer on its way; nothing of it is made anew."""
+
+    def __init__(self, status: int, headers: list[Header], body: bytes) -> None:
+        self.status_code = status
+        self.raw_headers = headers
+        self.body = body
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def encode(
+    body: bytes,
+    media_type: str = JSON,
+    coding: str = IDENTITY,
+    immutable: bool = False,
+    more: Iterable[tuple[str, str]] = (),
+) -> Reply:
+    """A representation of an answer whose plain bytes are `body`; each coding has an ETag of its own."""
+    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+    etag = f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
+    again = [("etag", etag), ("cache-control", IMMUTABLE if immutable else "no-cache"), ("vary", VARY), *more]
+    packed = compress(body, coding)
+    headers = [*again, ("content-type", media_type), ("content-length", str(len(packed)))]
+    if coding != IDENTITY:
+        headers.append(("content-encoding", coding))
+    return Reply(packed, etag, _raw(again), _raw(headers))
+
+
+def lag_header(lag_records: int) -> Header:
+    """The header that tells the lag."""
+    return LAG_HEADER.lower().encode(), b"%d" % lag_records
+
+
+def reply(request: Request, body: bytes, lag_records: int | None = None, immutable: bool = False) -> Response:
+    """A JSON document as the answer to a request, in the coding that it prefers."""
+    asked = asked_headers(request.scope)
+    coding = choose_coding(asked.accept_encoding, len(body) > SMALL_BYTES)
+    more = [] if lag_records is None else [lag_header(lag_records)]
+    return encode(body, coding=coding, immutable=immutable).response(asked, request.method == "HEAD", more)
+
+
+def _raw(headers: Iterable[tuple[str, str]]) -> tuple[Header, ...]:
+    return tuple(Headers(dict(headers)).raw)
+
+
+def _joined(before: str | None, value: bytes) -> str:
+    text = value.decode("latin-1")
+    return text if before is None else f"{before},{text}"
+
+
+def matches(header: str, etag: str) -> bool:
+    """Weakly, as RFC 9110 says for this header."""
+    return any(tag.strip().removeprefix("W/") in {etag, "*"} for tag in header.split(","))

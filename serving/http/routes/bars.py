@@ -1,0 +1,185 @@
+"""The route of the view of one name: from a query string to the bytes of its bars.
+
+    read the snapshot once -> take the chains' ends (or the cursor's) -> read each instrument -> order, cut, encode
+                  -> kept, and sent again while nothing that it depends on has changed
+
+Generated for each name of the registry; which definition answers is said by the version, and nothing here knows what
+it computes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from serving.http.formats.export import Exporter
+from serving.http.formats.media import JSON
+from serving.http.kept import KeptReplies, KeptReply
+from serving.http.problems import ProblemError, gone, parameter_problem
+from serving.http.reply import Asked, asked_headers, lag_header
+from serving.query.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
+from serving.query.basis import Ground, Grounds
+from serving.query.cursor import Cursor, decode_cursor
+from serving.query.explain import explained
+from serving.query.fill import filled_bars, fills
+from serving.query.page import Page, page_reply
+from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
+from serving.service import Service
+from serving.store.merge import place_of
+from serving.store.source import Source
+from slackwater.views.definitions import names_of
+from slackwater.views.view import View
+
+LONG_PAGE = 1_000
+"""Bars from which a page is encoded in the pool."""
+
+
+class BarsRoute:
+    """Answers `GET /v1/<view>`."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        self._service = service
+        self._views = tuple(view for view in service.views if view.name == name)
+        self._grounds = Grounds(service, name)
+        self._fills = any(map(fills, self._views))
+        self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes // len(names_of(service.views)))
+        service.kept.append(self._kept)
+        self._exporter = Exporter(service)
+
+    async def answer(self, request: Request) -> Response:
+        """The response. Raises ProblemError."""
+        return await self.respond(request.scope)
+
+    async def respond(self, scope: Scope) -> Response:
+        """The response to an ASGI request: kept bytes while they hold. Raises ProblemError."""
+        asked = asked_headers(scope)
+        key = scope["query_string"], asked.accept, asked.accept_encoding
+        known = self._kept.get(key)
+        kept = known.kept if known is not None else None
+        if kept is None or kept.stamp is None or not kept.stamp.holds(self._service):
+            query = known.question if known is not None else self._query(scope, asked)
+            if query.limit is None:
+                ground = await self._ground(query, None)
+                return await self._exporter.respond(scope, asked, query, ground, self._source(query, ground))
+            kept = await self._answer(scope, query, asked)
+            if kept.stamp is not None:
+                self._kept.put(key, query, kept)
+        elif kept.named:
+            self._service.hot.remember(kept.named)
+        more = () if kept.applied is None else (lag_header(self._service.watch.lag(kept.applied)),)
+        return kept.reply.response(asked, scope["method"] == "HEAD", more)
+
+    def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
+        query = bars_query(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True), self._fills)
+        look = query.look.chosen(asked.accept)
+        if look.of is JSON and query.limit is None:
+            raise parameter_problem([{"parameter": "limit", "detail": ALL_NEEDS}])
+        if look.of is not JSON and query.explain:
+            raise parameter_problem([{"parameter": "explain", "detail": EXPLAIN_NEEDS}])
+        return replace(query, look=look)
+
+    async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> KeptReply:
+        """The answer as it is now."""
+        cursor = _cursor(query, self._views)
+        try:
+            ground = await self._ground(query, cursor)
+            cursor = _cursor(query, (ground.view,))
+            if query.fill and not fills(ground.view):
+                raise cannot_fill()
+            bars, more = await self._read(query, ground, cursor)
+            question = _question(query, ground.view)
+            following = self._grounds.cursor(ground, place_of(bars[-1])).encode(question) if more else None
+            page = await self._page(query, ground, bars, following)
+        except ProblemError as error:
+            if cursor is not None and error.kind == "files-unreadable":
+                raise gone("The files that this cursor stands on were removed.") from error
+            if query.as_of is not None and error.kind == "files-unreadable":
+                await self._grounds.refuse_retired(query.as_of)
+            raise
+        pinned = query.as_of is not None
+        encoding = partial(page_reply, page, query.look, asked, scope, pinned)
+        # A long page would hold up all other requests while it is encoded.
+        reply = encoding() if len(bars) < LONG_PAGE else await self._service.pool.run(encoding)
+        return KeptReply(
+            reply,
+            None if query.cursor else ground.stamp,
+            None if pinned else ground.applied,
+            tuple(ground.ends.values()) if following else (),
+        )
+
+    async def _ground(self, query: BarsQuery, cursor: Cursor | None) -> Ground:
+        if query.as_of is not None:
+            return await self._grounds.as_of(query.as_of, query.venue, query.symbols)
+        return self._grounds.current(query.venue, query.symbols, query.layer, cursor)
+
+    def _source(self, query: BarsQuery, ground: Ground) -> Source:
+        batch = None if ground.layer == "speed" else ground.snapshot.batch
+        instruments = {(query.venue, s): ground.snapshot.instruments(query.venue, s) for s in query.symbols}
+        return Source(ground.view, batch, ground.ends, instruments, self._service.rows)
+
+    async def _read(self, query: BarsQuery, ground: Ground, cursor: Cursor | None) -> tuple[list[Bar], bool]:
+        """The bars of the page, and whether there are more behind them."""
+        source = self._source(query, ground)
+        newest_first = query.start is None
+        most = query.limit or MOST_BARS
+        limit = most if newest_first else most + 1
+        bars: list[Bar] = []
+        for symbol in query.symbols:
+            instrument = query.venue, symbol
+            low, after = _low(query, cursor, symbol)
+            high = query.high
+            if high is not None and low >= high:
+                continue
+            if query.fill:
+                bars += await filled_bars(source, instrument, query.interval, low, high, limit, newest_first)
+            else:
+                bars += await source.bars(instrument, query.interval, low, high, limit, newest_first, after)
+        if len(query.symbols) > 1:
+            bars.sort(key=lambda bar: (bar.start, bar.key))
+        if newest_first:
+            return bars[-limit:], False
+        return bars[:most], len(bars) > most
+
+    async def _page(self, query: BarsQuery, ground: Ground, bars: list[Bar], following: str | None) -> Page:
+        source, view, look = self._source(query, ground), ground.view, query.look
+        closed_to = source.closed_to(query.interval)
+        limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
+        closed = [bar.start <= limits[bar.key[1]] for bar in bars]
+        more = await explained(source, query.interval, bars, look.text_ids) if query.explain else []
+        about = ground.about()
+
+        def whole() -> bytes:
+            form = Form(len(query.symbols) > 1, look.iso, look.floats, look.text_ids)
+            return document(view.name, encode_bars(view, form, bars, closed, more), following, about)
+
+        def items() -> list[dict[str, Any]]:
+            form = Form(False, look.iso and look.of.text, look.floats, None)
+            return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
+
+        return Page(bars_schema(view), items, whole, about, following)
+
+
+def _question(query: BarsQuery, view: View) -> str:
+    return query.fingerprint(f"{view.name} {view.definition}")
+
+
+def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
+    """The query's cursor, which must be of one of these views."""
+    shapes = {_question(query, view): (int, *(str for _ in view.key[1:])) for view in views}
+    return decode_cursor(query.cursor, shapes) if query.cursor else None
+
+
+def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str, ...]]:
+    """Where the page of an instrument starts: a bar start, and further key columns that it is behind at that start."""
+    if cursor is None:
+        return query.low, ()
+    start, last, *rest = cursor.after
+    at = query.interval.floor(int(start))
+    if symbol < str(last) or (symbol == last and not rest):
+        return max(query.low, at + query.interval.us), ()
+    return max(query.low, at), tuple(map(str, rest)) if symbol == last else ()

@@ -1,0 +1,154 @@
+"""The trades behind a bar, for audit: the archive below the cut, the event log from the cut to what is applied."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.http.formats.media import JSON
+from serving.http.problems import ProblemError, gone, out_of_memory, unreadable
+from serving.http.reply import asked_headers, lag_header
+from serving.query.answer import document, time_json
+from serving.query.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
+from serving.query.basis import Ground, Grounds
+from serving.query.cursor import Cursor, decode_cursor
+from serving.query.ids import exact_json
+from serving.query.log_trades import log_trades, runs_of
+from serving.query.look import ID_FIELD, TIME_TYPE, Look
+from serving.query.page import Page, page_reply
+from serving.query.questions import TradesQuery, trades_query
+from serving.service import Service
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, whole
+from serving.store.snapshot import Snapshot
+from slackwater.core.decimals import decimal_text
+from slackwater.log.errors import LogError
+from slackwater.streams.schema import PRICE_SCALE
+from slackwater.versions.errors import DamagedFileError
+
+KEPT_READERS = 4
+LONG_PAGE = 1_000
+"""Trades from which a page is encoded in the pool."""
+
+_DECIMAL = pa.decimal128(18, PRICE_SCALE)
+SCHEMA = pa.schema(
+    [
+        pa.field("trade_id", pa.int64(), nullable=False, metadata=ID_FIELD),
+        pa.field("time", TIME_TYPE, nullable=False),
+        pa.field("price", _DECIMAL, nullable=False),
+        pa.field("quantity", _DECIMAL, nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("partition", pa.int64(), nullable=False),
+        ("offset", pa.int64()),
+        ("index", pa.int64()),
+    ]
+)
+
+
+class TradesRoute:
+    """Answers `GET /v1/trades`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._grounds = Grounds(service, service.views[0].name)
+        self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
+        self._lock = Lock()
+
+    async def answer(self, request: Request) -> Response:
+        """The response. Raises ProblemError."""
+        query = trades_query(request.query_params.multi_items())
+        asked = asked_headers(request.scope)
+        look = query.look.chosen(asked.accept)
+        cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
+        ground = self._grounds.current(query.venue, (query.symbol,), "merged", cursor)
+        try:
+            trades = await self._read(query, ground, cursor)
+        except ProblemError as error:
+            if cursor is not None and error.kind == "files-unreadable":
+                raise gone("The files that this cursor stands on were removed.") from error
+            raise
+        following = None
+        if len(trades) > query.limit:
+            trades = trades[: query.limit]
+            following = self._grounds.cursor(ground, trades[-1].place).encode(query.fingerprint)
+        about = ground.about()
+        del about["definition"]
+        items = partial(_items, trades, look)
+        page = Page(
+            SCHEMA,
+            items,
+            lambda: document("trades", orjson.dumps(items()), following, about),
+            about,
+            following,
+        )
+        encoding = partial(page_reply, page, look, asked, request.scope)
+        reply = encoding() if len(trades) < LONG_PAGE else await self._service.pool.run(encoding)
+        more = [lag_header(self._service.watch.lag(ground.applied))]
+        return reply.response(asked, request.method == "HEAD", more)
+
+    async def _read(self, query: TradesQuery, ground: Ground, cursor: Cursor | None) -> list[Trade]:
+        """The first trades, one more than the page holds."""
+        after = FIRST_PLACE if cursor is None else tuple(map(int, cursor.after))
+        want = TradesWant(query.venue, query.symbol, query.start, query.end, query.limit + 1, after)
+        trades: list[Trade] = []
+        if ground.snapshot.manifest.archive:
+            reader = self._readers.get(ground.snapshot.key)
+            if reader is None:
+                reader = await self._service.pool.run(partial(self._open, ground.snapshot))
+            database = reader.cursor()
+            call = partial(self._archived, reader, ground, want, database)
+            trades = await self._service.pool.run(call, database.interrupt)
+            database.close()
+        runs = {p: found for p, ends in ground.ends.items() if (found := runs_of(ends, want))}
+        if runs:
+            read = partial(log_trades, self._service.log, self._service.names.trades, runs, want)
+            try:
+                trades += await self._service.pool.run(read)
+            except LogError as error:
+                raise ProblemError(503, "log", f"The event log cannot be read: {error}", retry_after_s=1) from error
+        return sorted(trades)[: want.limit]
+
+    def _archived(
+        self, reader: ArchiveReader, ground: Ground, want: TradesWant, database: duckdb.DuckDBPyConnection
+    ) -> list[Trade]:
+        files = reader.files(ground.partitions)
+        try:
+            stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
+            return whole(self._service.inspector, stored, partial(reader.trades, files, want, database))
+        except (DamagedFileError, *UNREADABLE) as error:
+            raise unreadable(ground.snapshot.version) from error
+        except OUT_OF_MEMORY as error:
+            raise out_of_memory() from error
+
+    def _open(self, snapshot: Snapshot) -> ArchiveReader:
+        suspect = self._service.inspector.suspect
+        reader = ArchiveReader(self._service.store.home, snapshot.manifest, on_damage=suspect)
+        with self._lock:
+            while len(self._readers) >= KEPT_READERS:
+                self._readers.popitem(last=False)
+            return self._readers.setdefault(snapshot.key, reader)
+
+
+def _items(trades: Iterable[Trade], look: Look) -> list[dict[str, Any]]:
+    iso = look.iso and look.of.text
+    return [_trade_item(trade, look, iso) for trade in trades]
+
+
+def _trade_item(trade: Trade, look: Look, iso: bool) -> dict[str, Any]:
+    imported = trade.offset == NO_PLACE
+    return {
+        "trade_id": exact_json(trade.trade_id, look.text_ids) if look.of is JSON else trade.trade_id,
+        "time": time_json(trade.time, iso),
+        "price": look.number(decimal_text(trade.price, PRICE_SCALE)),
+        "quantity": look.number(decimal_text(trade.quantity, PRICE_SCALE)),
+        "side": trade.side,
+        "partition": trade.partition,
+        "offset": None if imported else trade.offset,
+        "index": None if imported else trade.line,
+    }

@@ -1,0 +1,58 @@
+"""The server: uvicorn's, which ends in an order of its own and then as asked, with exit code 0.
+
+    SIGTERM   readiness 503; for `drain_s` everything is served, with `Connection: close`
+    then      no new connections; streams are told to end; what is in flight is finished, FINISH_S at most
+    then      the application's threads stop; exit
+
+A second signal skips the first step. Not here: what a connection may do (`serving.http.connection`).
+"""
+
+import asyncio
+from socket import socket
+from types import FrameType
+
+import uvicorn
+
+from serving.http.draining import Draining
+from serving.http.listening import copies, listen
+
+FINISH_S = 7
+"""How long what is in flight may take: with what comes before and after, an exit within 10 s of the drain's end."""
+
+
+class Server(uvicorn.Server):
+    """See the module. `drain_s` in seconds."""
+
+    def __init__(self, config: uvicorn.Config, draining: Draining, drain_s: float = 0.0) -> None:
+        config.timeout_graceful_shutdown = FINISH_S
+        super().__init__(config)
+        self._draining = draining
+        self._drain_s = drain_s
+        self._told = 0
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        """Serve on `sockets`, or where the configuration says."""
+        await super().serve(copies(sockets or listen(self.config.host, self.config.port)))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: readiness is off before the event loop sees it."""
+        self._draining.began = True
+        self._told += 1
+        super().handle_exit(sig, frame)
+
+    async def main_loop(self) -> None:
+        """Serve until told to end, and the drain's time on."""
+        await super().main_loop()
+        self._draining.began = True
+        loop = asyncio.get_running_loop()
+        ends_s, ticks = loop.time() + self._drain_s, 0
+        while loop.time() < ends_s and self._told < 2:
+            await asyncio.sleep(0.1)
+            ticks += 1
+            await self.on_tick(ticks)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """End streams, then as uvicorn does."""
+        self._draining.end()
+        await super().shutdown(sockets)
+        self._captured_signals.clear()  # else they are raised again, and the exit code is the signal's

@@ -1,0 +1,1 @@
+"""A question and what its answer stands on."""

@@ -1,0 +1,120 @@
+"""The bytes of an answer: bars from states, and what the answer says of itself.
+
+A bar's bytes depend on its key, start and state alone (but for `closed`), so they are kept by exactly these: a bar
+that did not change since the last request is not finished again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+import pyarrow as pa
+
+from serving.query.ids import id_names, ids_json
+from serving.query.look import ID_FIELD, TIME_TYPE
+from serving.store.encoded import EncodedBars
+from slackwater.views.finished import finished_schema
+from slackwater.views.merge import finisher
+from slackwater.views.rows import Row
+from slackwater.views.view import View
+
+ENCODED = EncodedBars()
+"""Bars that were encoded lately, of all views and forms of answer."""
+
+_CLOSED, _OPEN = b',"closed":true}', b',"closed":false}'
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Gap(NamedTuple):
+    """A bar without events, with the answers that the bar before gives it."""
+
+    key: tuple[str, ...]
+    start: int
+    answers: dict[str, str | int | None]
+
+
+Bar = Row | Gap
+
+
+class Form(NamedTuple):
+    """How bars are written: with their symbol, where several were asked for, their times as text or integers, and their
+    decimals as doubles or text. `text_ids`: ids all as text, or those that are too large for JSON; None: integers."""
+
+    several: bool
+    iso: bool
+    floats: bool = False
+    text_ids: bool | None = False
+
+
+def time_json(time_us: int, iso: bool) -> int | str:
+    """A time as it is written."""
+    if not iso:
+        return time_us
+    text = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
+    return text.removesuffix("+00:00") + "Z"
+
+
+def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
+    """A bar's fields, without `closed`."""
+    head: dict[str, Any] = {"symbol": bar.key[1]} if form.several else {}
+    head.update(zip(view.key[2:], bar.key[2:], strict=True))
+    answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
+    if form.floats:  # what is text is a decimal
+        answers = {name: float(value) if isinstance(value, str) else value for name, value in answers.items()}
+    if form.text_ids is not None:
+        answers = ids_json(view, answers, form.text_ids)
+    return {**head, "start": time_json(bar.start, form.iso), **answers}
+
+
+def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
+    """A bar as a row of a table that stands alone: with its instrument."""
+    return {"venue": bar.key[0], "symbol": bar.key[1], **bar_fields(view, form, bar), "closed": closed}
+
+
+@cache
+def bars_schema(view: View) -> pa.Schema:
+    """The types of `bar_item`. Answers may be null, where gaps are filled."""
+    finished = finished_schema(view)
+    keys = [finished.field(name) for name in view.key]
+    answers = [finished.field(name).with_nullable(True) for name in view.answers]
+    answers = [each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in answers]
+    closed = pa.field("closed", pa.bool_(), nullable=False)
+    return pa.schema([*keys, pa.field("start", TIME_TYPE, nullable=False), *answers, closed])
+
+
+@cache
+def bar_encoder(view: View, form: Form) -> Callable[[Sequence[Row]], list[bytes]]:
+    """Rows -> the bytes of their `bar_fields` without the closing brace."""
+
+    def encode(row: Row) -> bytes:
+        return orjson.dumps(bar_fields(view, form, row))[:-1]
+
+    return lambda rows: ENCODED.of((view.definition, form), rows, encode)
+
+
+def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], more: list[dict[str, Any]]) -> bytes:
+    """A JSON array of bars. `more` holds further fields of each bar; it may be empty."""
+    encode = bar_encoder(view, form)
+    rows = iter(encode([bar for bar in bars if isinstance(bar, Row)]))
+    starts = [next(rows) if isinstance(bar, Row) else _gap(view, form, bar) for bar in bars]
+    tails = [_CLOSED if shut else _OPEN for shut in closed]
+    if more:
+        tails = [tail[:-1] + b"," + orjson.dumps(each)[1:] for tail, each in zip(tails, more, strict=True)]
+    return b"[" + b",".join([start + tail for start, tail in zip(starts, tails, strict=True)]) + b"]"
+
+
+def _gap(view: View, form: Form, gap: Gap) -> bytes:
+    found: bytes = orjson.dumps(bar_fields(view, form, gap))[:-1]
+    return found
+
+
+def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
+    """Partition -> offset with the partitions as text, in their order."""
+    return {str(partition): offsets[partition] for partition in sorted(offsets)}
+
+
+def document(name: str, items: bytes, following: str | None, answer: Mapping[str, Any]) -> bytes:
+    """`{"<name>": [...], "next": ..., "answer": {...}}`."""
+    return b'{"%b":%b,"next":%b,"answer":%b}' % (name.encode(), items, orjson.dumps(following), orjson.dumps(answer))

@@ -1,0 +1,36 @@
+"""Trade ids in JSON: numbers while every reader holds them exactly, text beyond, or all as text by `ids=text`.
+
+    9007199254740991 = 2^53 - 1    ->  9007199254740991      the largest that a double tells from its neighbours
+    9007199254740992               ->  "9007199254740992"    JavaScript and many others would round the next one to it
+
+Where a format has a type for integers (CSV has text alone, Arrow and Parquet int64), ids are always integers.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from slackwater.views.answers import Column
+from slackwater.views.measures import First, Last
+from slackwater.views.view import View
+
+LARGEST_EXACT = 2**53 - 1
+
+
+def exact_json(value: Any, as_text: bool = False) -> Any:
+    """A value as JSON gives it: an integer as text if it is too large for a double, or if all are wanted so."""
+    if type(value) is int and (as_text or abs(value) > LARGEST_EXACT):
+        return str(value)
+    return value
+
+
+@cache
+def id_names(view: View) -> tuple[str, ...]:
+    """The answers that are ids: of the first and the last event of something."""
+    ids = {f"{name}_id" for name, measure in view.measures.items() if isinstance(measure, First | Last)}
+    return tuple(n for n, answer in view.answers.items() if isinstance(answer, Column) and answer.column in ids)
+
+
+def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
+    """Answers of a view with the ids as JSON gives them."""
+    return {**answers, **{name: exact_json(answers[name], as_text) for name in id_names(view) if name in answers}}

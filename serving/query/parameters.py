@@ -1,0 +1,225 @@
+"""Query parameters: how each is read, and the one loop that refuses what is unknown, repeated, missing or wrong.
+
+The same list feeds the OpenAPI document. Texts are matched before anything is cast: `int` takes `1_0`, ` 1` and other
+scripts' digits, and `float` takes `nan`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from serving.http.problems import parameter_problem
+from slackwater.streams.event import EARLIEST_US, SYMBOL, VENUE
+from slackwater.views.errors import IntervalError
+from slackwater.views.interval import Interval, parse_interval
+
+FIRST_US = parse_interval("1w").floor(EARLIEST_US)
+"""The first time that a number can mean: where the longest bar of the first possible trade starts, 2008-12-29."""
+LATEST_US = 253_402_300_800_000_000  # the year 10000, behind which ISO 8601 has no text
+MOST_SYMBOLS = 64
+MOST_WORDS_TEXT = 100
+MOST_VERSIONS = FIRST_US // 1_000_000
+"""Numbers of versions are below; so no time in seconds is taken for one."""
+
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
+# A plus sign in a query string is a space.
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+ ]00:00))?")
+_VENUE = re.compile(VENUE)
+_SYMBOL = re.compile(SYMBOL)
+_TAKES = "give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}")
+
+
+class Point(NamedTuple):
+    """A point in the history of versions: a version's number, or a time in microseconds."""
+
+    value: int
+    is_version: bool
+
+    def before(self, version: int, created_us: int) -> bool:
+        """Whether a version lies behind a version's number; whether it was made at or after a time."""
+        return version > self.value if self.is_version else created_us >= self.value
+
+
+class ValueRefusedError(Exception):
+    """A value that cannot be used; its text says what can."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One query parameter. `schema` is its JSON schema; `default` stands where it is missing and not `required`."""
+
+    name: str
+    help: str
+    read: Callable[[str], Any]
+    default: Any = None
+    required: bool = False
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+    def openapi(self) -> dict[str, Any]:
+        """Its OpenAPI parameter object."""
+        schema = dict(self.schema)
+        if self.default is not None:
+            schema["default"] = self.default
+        found = {"name": self.name, "in": "query", "required": self.required, "description": self.help}
+        return {**found, "schema": schema}
+
+
+def read_parameters(parameters: Sequence[Parameter], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values of all parameters.
+
+    Raises:
+        ProblemError: 422, naming every parameter that is unknown, repeated, missing or wrong.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for name, text in items:
+        if name not in known:
+            errors[name[:80]] = f"unknown; there are {', '.join(known) or 'none'}"
+        elif name in values or name in errors:
+            errors[name] = "stands more than once"
+        else:
+            try:
+                values[name] = known[name].read(text)
+            except ValueRefusedError as error:
+                errors[name] = f"{text[:80]!r} cannot be used: {error}"
+    for parameter in parameters:
+        if parameter.name not in values:
+            if parameter.required and parameter.name not in errors:
+                errors[parameter.name] = "is missing"
+            values[parameter.name] = parameter.default
+    if errors:
+        raise parameter_problem([{"parameter": name, "detail": detail} for name, detail in errors.items()])
+    return values
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Reads an integer of [low, high]."""
+
+    def read(text: str) -> int:
+        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+            raise ValueRefusedError(f"give a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def whole_or_all(low: int, high: int) -> Callable[[str], int | None]:
+    """Reads an integer of [low, high], or `all`, which is None."""
+    number = whole(low, high)
+
+    def read(text: str) -> int | None:
+        return None if text == "all" else number(text)
+
+    return read
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Reads one of a few words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueRefusedError(f"give {' or '.join(words)}")
+        return text
+
+    return read
+
+
+def flag(text: str) -> bool:
+    """Reads `true` or `false`."""
+    return one_of("true", "false")(text) == "true"
+
+
+def time_us(text: str) -> int:
+    """Reads a time: whole microseconds since the epoch, from FIRST_US on, or ISO 8601 in UTC, from 1970 on.
+
+    A number in another unit would name a time that nobody means, and be answered with all of history, or nothing.
+    """
+    if _WHOLE.fullmatch(text):
+        if FIRST_US <= int(text) < LATEST_US:
+            return int(text)
+        raise ValueRefusedError(_other_unit(int(text)))
+    if _ISO.fullmatch(text):
+        try:
+            at = datetime.fromisoformat(text[:10] + "T00:00Z" if len(text) == 10 else text.replace(" ", "+"))
+        except ValueError as error:
+            raise ValueRefusedError(str(error)) from error
+        since = at - datetime.fromisoformat("1970-01-01T00:00Z")
+        if since.days >= 0:
+            return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    raise ValueRefusedError(_TAKES)
+
+
+def _other_unit(value: int) -> str:
+    """What a number that is no time in microseconds looks like: the ranges of the units lie apart."""
+    meant = {"seconds": value * 1_000_000, "milliseconds": value * 1_000, "nanoseconds": value // 1_000}
+    for unit, us in meant.items():
+        if FIRST_US <= us < LATEST_US:
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+            return f"it looks like {unit}; in microseconds it is {us}, {at:%Y-%m-%dT%H:%M:%SZ}"
+    where = "before 2009, when there were no trades" if value < FIRST_US else "behind the year 9999"
+    return f"as microseconds since 1970 it is {where}; {_TAKES}"
+
+
+def point(text: str) -> Point:
+    """Reads a version's number, or a time."""
+    if _WHOLE.fullmatch(text) and int(text) < MOST_VERSIONS:
+        return Point(int(text), True)
+    try:
+        return Point(time_us(text), False)
+    except ValueRefusedError as error:
+        raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
+
+
+def text(given: str) -> str:
+    """Reads a name."""
+    return given
+
+
+def interval(text: str) -> Interval:
+    """Reads an interval."""
+    try:
+        return parse_interval(text)
+    except IntervalError as error:
+        raise ValueRefusedError(error.hint) from error
+
+
+def venue(text: str) -> str:
+    """Reads a venue's name."""
+    if not _VENUE.fullmatch(text):
+        raise ValueRefusedError(f"a venue is {VENUE}")
+    return text
+
+
+def symbols(text: str) -> tuple[str, ...]:
+    """Reads one symbol, or several with commas between, each once; sorted."""
+    found = text.split(",")
+    if not all(_SYMBOL.fullmatch(symbol) for symbol in found):
+        raise ValueRefusedError(f"a symbol is {SYMBOL}; put commas between several")
+    if len(set(found)) != len(found) or len(found) > MOST_SYMBOLS:
+        raise ValueRefusedError(f"give each symbol once, at most {MOST_SYMBOLS}")
+    return tuple(sorted(found))
+
+
+def symbol_prefix(text: str) -> str:
+    """Reads how a symbol begins."""
+    if not _SYMBOL.fullmatch(f"{text}0"):  # what ends in the middle of "/" and the like begins a symbol, too
+        raise ValueRefusedError(f"give how a symbol begins; a symbol is {SYMBOL}")
+    return text
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Reads words with spaces between, as small letters."""
+    if len(text) > MOST_WORDS_TEXT:
+        raise ValueRefusedError(f"give at most {MOST_WORDS_TEXT} letters")
+    return tuple(text.lower().split())
+
+
+def token(text: str) -> str:
+    """Reads an opaque token."""
+    if not _TOKEN.fullmatch(text):
+        raise ValueRefusedError("give the text of `next` as it came")
+    return text

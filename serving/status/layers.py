@@ -1,0 +1,141 @@
+"""The state of each layer in a word and a sentence, and since when, for people: log, speed, batch, serving.
+
+    up         as it should be
+    degraded   answers are right, something is missing or not known
+    down       nothing new comes from this layer
+
+The speed layer writes its open deltas again at least once a second, whether trades come or not; so silence tells that
+it is gone. Not here: whether the full promise is kept now (`Service.readiness`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from slackwater.streams.schema import GRID
+from slackwater.versions.idle import last_idle_us
+
+if TYPE_CHECKING:
+    from serving.service import Service
+
+State = Literal["up", "degraded", "down"]
+
+SILENT_S = 5.0
+"""A speed layer that was not heard for so long is gone. It speaks once a second; a start of its pipeline takes two."""
+
+LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is known of one layer. `since_us` is when this state began, wall clock, None while it is up."""
+
+    state: State
+    text: str
+    since_us: int | None = None
+
+
+class Layers:
+    """Watches the layers of one service. `step` belongs to one thread; `facts` may be asked by any."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._known: dict[str, Layer] = {}
+        self._next_s = float("-inf")
+        self._deltas = -1
+        self._heard_s = service.clock.elapsed_s()
+        self._heard_us = service.clock.now_us()
+
+    def step(self) -> None:
+        """Look, twice a second."""
+        now = self._service.clock.elapsed_s()
+        if self._deltas != self._service.feed.deltas:
+            self._deltas = self._service.feed.deltas
+            self._heard_s, self._heard_us = now, self._service.clock.now_us()
+        if now < self._next_s:
+            return
+        self._next_s = now + LOOK_EVERY_S
+        looks: Mapping[str, Callable[[], Layer]] = {
+            "log": self._log,
+            "speed": self._speed,
+            "batch": self._batch,
+            "serving": self._serving,
+        }
+        self._known = {name: self._since(name, look()) for name, look in looks.items()}
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Layer -> state, text, since; the speed layer with its lag and how many records it applied in all."""
+        found = {name: asdict(layer) for name, layer in self._known.items()}
+        for facts in found.values():
+            facts["since"] = facts.pop("since_us")
+        if "speed" in found:
+            applied = self._service.hot.furthest()
+            found["speed"] |= {"lag": self._service.watch.lag(applied), "applied": sum(applied.values())}
+        return found
+
+    def _since(self, name: str, found: Layer) -> Layer:
+        known = self._known.get(name)
+        if found.state == "up" or found.since_us is not None:
+            return found
+        began = known.since_us if known is not None and known.state == found.state else None
+        return Layer(found.state, found.text, began or self._service.clock.now_us())
+
+    def _log(self) -> Layer:
+        watch = self._service.watch
+        if unseen := watch.log_watch.unseen():
+            return Layer("down", " ".join(filter(None, (unseen, watch.log_watch.error))))
+        facts = watch.log_watch.facts
+        if facts is None:
+            return Layer("degraded", "The log was not read yet.")
+        if reasons := self._service.probe.reasons():
+            return Layer("degraded", " ".join(reasons))
+        records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
+        return Layer("up", f"{records:,} records kept.")
+
+    def _speed(self) -> Layer:
+        service, snapshot = self._service, self._service.watch.snapshot
+        if snapshot is None:
+            return Layer("degraded", "No version is loaded yet.")
+        if not snapshot.chain:
+            return Layer("down", "Its deltas are not used: the log does not fit the version.")
+        if not service.feed.caught_up:
+            return Layer("degraded", f"{service.feed.behind:,} deltas are still to be read.")
+        applied = service.hot.furthest()
+        hidden = service.probe.hidden_records()
+        lag = max(0, service.watch.lag(applied) - hidden)
+        silent_s = service.clock.elapsed_s() - self._heard_s
+        waits = lag == 0 and all(at % GRID == 0 for at in applied.values())  # no cell is open: nothing is to be said
+        if silent_s < SILENT_S or waits:
+            return _heard(lag, hidden)
+        if lag:
+            return Layer("down", f"It is not heard; {lag:,} records of the log are not applied.", self._heard_us)
+        return Layer("degraded", "It is not heard; nothing is missing yet.", self._heard_us)
+
+    def _batch(self) -> Layer:
+        service, snapshot = self._service, self._service.watch.snapshot
+        if service.watch.error is not None:
+            return Layer("down", service.watch.error)
+        if snapshot is None or not snapshot.version:
+            return Layer("degraded", "No version is published yet.")
+        proof = service.proofs.proof(snapshot)
+        if service.proofs.alarm or proof.outcome == "different":
+            return Layer("down", service.proofs.alarm or f"Version {snapshot.version} is different, and forced.")
+        if proof.outcome != "equal":
+            return Layer("degraded", f"Version {snapshot.version} is {proof.outcome}. {proof.reason}".strip())
+        idle_us, now_us = last_idle_us(service.store) or 0, service.clock.now_us()
+        idle = f"; a run found nothing new {max(0, now_us - idle_us) // 1_000_000} s ago"
+        return Layer(
+            "up",
+            f"Version {snapshot.version}, proven equal{idle if idle_us > snapshot.manifest.created_us else ''}.",
+        )
+
+    def _serving(self) -> Layer:
+        found = self._service.readiness()
+        return Layer("up", "Ready.") if found.ready else Layer("degraded", " ".join(found.reasons))
+
+
+def _heard(lag: int, hidden: int) -> Layer:
+    if not hidden:
+        return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
+    told = f"{lag:,} to apply." if lag else "Everything that can be read is applied."
+    return Layer("degraded", f"{told} An open transaction hides {hidden:,} records.")

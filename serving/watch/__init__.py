@@ -1,0 +1,1 @@
+"""What watches the log, the delta topics and the versions."""

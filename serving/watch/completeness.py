@@ -1,0 +1,52 @@
+"""Whether an answer may say that nothing is missing from it, and if not, why.
+
+    partition   delta topic    [.......... read .........][.. not read yet ..]  ends here when the feed began to read
+    0           all is read    nothing is known to be missing
+    1           not yet        a chain ends somewhere, and what lies beyond is not known: no answer of it is complete
+
+The same holds of every partition while the log is not seen: what came since is not known. Not here: a cell that is
+known and cannot be joined yet, which a chain tells itself (`slackwater.deltas.chain`), and a log that does not fit the
+version (`serving.watch.log_checks`).
+"""
+
+from collections.abc import Iterable
+
+from serving.watch.feed import Feed
+from serving.watch.log_watch import LogWatch
+
+UNREAD = "The delta topic is not read yet to where it ended when this server began to read it."
+STUCK = "A batch of the delta topic cannot be read; /health/ready says where."
+HIDDEN = "An open transaction hides deltas; /health/ready says where."
+APART = "A later part of the log is known and cannot be joined yet."
+REFUSED = "The speed layer's part may not be added; the refusal says why."
+FIRST_PAGE = "The first page of this cursor was not complete."
+
+
+class Completeness:
+    """Asked by every answer that takes from the chains, before it takes their ends. For any thread.
+
+    `hidden` are delta partitions of which a transaction of a foreign writer hides the end; `serving.watch.log_probe`
+    finds them.
+    """
+
+    def __init__(self, feed: Feed, log_watch: LogWatch) -> None:
+        self._feed = feed
+        self._log_watch = log_watch
+        self.hidden: frozenset[int] = frozenset()
+
+    def lacking(self, partitions: Iterable[int]) -> str | None:
+        """Why answers from these partitions may miss deltas now; None where they do not.
+
+        The text stays the same while the reason does: answers hold it, and their ETags stand on it.
+        """
+        if self._feed.unread(partitions):
+            return UNREAD
+        if not self._feed.stuck.isdisjoint(partitions):
+            return STUCK
+        if not self.hidden.isdisjoint(partitions):
+            return HIDDEN
+        return self._log_watch.unseen()
+
+    def unread(self, partitions: Iterable[int]) -> str | None:
+        """The same while this server still reads what was there before it; a log that is not seen is passed over."""
+        return UNREAD if self._feed.unread(partitions) else None

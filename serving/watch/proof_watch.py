@@ -1,0 +1,70 @@
+"""The watch of proofs: what is known now of the served version's hand-off, and whether its lineage was refuted since.
+
+A version that was published unproven is proven later, by a batch run or by `slackwater batch prove`; the outcome
+stands in a file beside its manifest, which this looks at again every second. Not here: the version that is not served
+because its proof failed (`serving.watch.candidates`).
+"""
+
+import logging
+from dataclasses import replace
+
+from serving.store.snapshot import Snapshot
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.clock import Clock
+from slackwater.store.instruments import NO_INSTRUMENTS
+from slackwater.versions.handoff import latest_proof
+from slackwater.versions.lineage import refuted
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Proof
+from slackwater.versions.store import VersionStore
+
+_LOG = logging.getLogger("slackwater.serving")
+
+LOOK_EVERY_S = 1.0
+
+
+class ProofWatch:
+    """Looks at proofs. `step` belongs to one thread; `alarm` says what was refuted, empty if nothing was."""
+
+    def __init__(self, store: VersionStore, watch: VersionsWatch, clock: Clock) -> None:
+        self.alarm = ""
+        self._store = store
+        self._watch = watch
+        self._clock = clock
+        self._next_s = float("-inf")
+        self._looked: Snapshot | None = None
+        self._proof: Proof | None = None
+        self._kept: dict[int, Manifest] = {}
+
+    def step(self) -> None:
+        """Look, once a second and whenever another version is served."""
+        snapshot, now = self._watch.snapshot, self._clock.elapsed_s()
+        if snapshot is None or (now < self._next_s and snapshot is self._looked):
+            return
+        self._next_s, self._looked = now + LOOK_EVERY_S, snapshot
+        self._proof = latest_proof(self._store, snapshot.manifest)
+        wrong = refuted(self._store, snapshot.manifest, self._load)
+        alarm = "" if wrong is None else self._text(snapshot.version, *wrong)
+        if alarm and alarm != self.alarm:
+            _LOG.error("%s", alarm)
+        self.alarm = alarm
+
+    def proof(self, snapshot: Snapshot) -> Proof:
+        """What is known of a snapshot's hand-off."""
+        known = self._proof
+        if known is None or self._looked is None or self._looked.version != snapshot.version:
+            return snapshot.manifest.proof
+        return known
+
+    def _load(self, version: int) -> Manifest:
+        """A manifest without its lists of files: a lineage is long, and they are not needed."""
+        if version not in self._kept:
+            found = self._store.manifest(version)
+            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments=NO_INSTRUMENTS)
+        return self._kept[version]
+
+    @staticmethod
+    def _text(served: int, version: int, proof: Proof) -> str:
+        which = f"Version {version}" if version == served else f"Version {version}, which version {served} stands on,"
+        first = f" The first: {proof.first[0]}." if proof.first else ""
+        return f"Alarm: {which} was published unproven and is different. {proof.reason}{first}"

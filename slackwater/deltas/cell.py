@@ -1,0 +1,121 @@
+"""A cell: the states of one view over one segment [start, upto) of one partition, and the bytes of a delta.
+
+A delta is a cell in the delta topic, keyed so that compaction keeps what readers need: a sealed cell by its start, the
+open one by the word `open`. The value holds start and upto but not whether it is sealed. Both are JSON with integers
+as they are (sums have up to 38 digits), in one canonical form: any worker at any time writes the same bytes.
+"""
+
+import json
+from dataclasses import dataclass
+from sys import intern
+from typing import NamedTuple
+
+from slackwater.deltas.errors import CodecError
+from slackwater.log.log import Headers
+from slackwater.views.rows import Row
+from slackwater.views.view import View
+
+OPEN = "open"
+
+APPENDED_HEADER = "slackwater-appended"
+"""Header of a delta: when the log took the cell's last record, in milliseconds by the log's clock, as decimal digits.
+
+A function of the log, like the cell, and outside its bytes: no answer is made from it, it is for latencies alone."""
+
+
+class Lane(NamedTuple):
+    """Whose cells can join: one view of one definition over one partition of one topic, named by its id."""
+
+    view: str
+    definition: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """States over the offsets [start, upto) of a lane, rows sorted by key and start; it exists even without rows."""
+
+    lane: Lane
+    start: int
+    upto: int
+    rows: tuple[Row, ...]
+
+
+def lane_of(view: View, topic_id: str, partition: int) -> Lane:
+    """The lane of `view` over a partition."""
+    return Lane(view.name, view.definition, topic_id, partition)
+
+
+def encode_key(cell: Cell, sealed: bool) -> bytes:
+    """The key of a cell's delta."""
+    return _dump([*cell.lane, cell.start if sealed else OPEN])
+
+
+def encode_value(cell: Cell) -> bytes:
+    """The value of a cell's delta; never empty."""
+    rows = [[*row.key, row.start, *row.state] for row in sorted(cell.rows)]
+    return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
+
+
+def decode_key(key: bytes | None) -> tuple[Lane, int | None]:
+    """The lane that a delta's key names, and the start of a sealed cell; None for the open one.
+
+    Raises:
+        CodecError: the bytes are no delta's key.
+    """
+    try:
+        view, definition, topic_id, partition, place = json.loads(key or b"")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CodecError(f"The key {key!r:.80} is no delta's: {error}.") from error
+    lane = Lane(view, definition, topic_id, partition)
+    if [type(part) for part in lane] != [str, str, str, int] or (type(place) is not int and place != OPEN):
+        raise CodecError(f"The key {key!r:.80} is no delta's.")
+    return lane, None if place == OPEN else place
+
+
+def appended_headers(appended_ms: int) -> list[tuple[str, bytes]]:
+    """The headers of a delta whose last record the log took at `appended_ms`; none where that is 0, not known."""
+    return [(APPENDED_HEADER, str(appended_ms).encode())] if appended_ms > 0 else []
+
+
+def appended_ms(headers: Headers) -> int | None:
+    """When the log took the last record of a delta's cell; None where the headers do not say so."""
+    for name, value in headers:
+        if name == APPENDED_HEADER and value and value.isdigit() and len(value) < 16:
+            return int(value)
+    return None
+
+
+def decode_lane(key: bytes | None) -> Lane:
+    """The lane that a delta's key names. Raises CodecError."""
+    return decode_key(key)[0]
+
+
+def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
+    """The cell of a delta's value, whose lane is of `view`.
+
+    Raises:
+        CodecError: the bytes are no delta's value.
+    """
+    width = len(view.key)
+    try:
+        found = json.loads(value or b"")
+        rows = tuple(Row(tuple(map(intern, r[:width])), r[width], tuple(r[width + 1 :])) for r in found["rows"])
+        cell = Cell(lane, found["start"], found["upto"], rows)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error
+    whole = type(cell.start) is int and type(cell.upto) is int and 0 <= cell.start < cell.upto
+    if not whole or not all(_fits(row, view) for row in rows):
+        raise CodecError(f"A value of {lane} does not fit its view: [{cell.start!r:.80}, {cell.upto!r:.80}).")
+    return cell
+
+
+def _fits(row: Row, view: View) -> bool:
+    if len(row.state) != len(view.columns) or {*map(type, row.state)} != {int}:
+        return False
+    return type(row.start) is int and {*map(type, row.key)} == {str}
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,84 @@
+"""What the log holds beyond a cut, as states: the cells that join there, and the log where no cells are.
+
+log       C ------------------------> now
+served    C [cell)[cell)[cell) upto              so far it is answered, and no further
+another   C [cell)[cell) . . . upto              the rest of it is read from the log
+"""
+
+from collections.abc import Mapping, Sequence
+
+from slackwater.deltas.chains import chains_beyond
+from slackwater.deltas.tail import Beyond, Cut
+from slackwater.log.errors import LogError, TopicRecreatedError
+from slackwater.log.events import decode
+from slackwater.log.log import Log, read_range
+from slackwater.log.names import TopicNames
+from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.views.definitions import source_of
+from slackwater.views.rows import Row
+from slackwater.views.session import Summariser
+from slackwater.views.view import View
+
+
+class LookBeyond:
+    """See `slackwater.deltas.tail.Look`."""
+
+    def __init__(self, log: Log, names: TopicNames) -> None:
+        self._log = log
+        self._names = names
+
+    def __call__(self, cut: Cut, served: Sequence[View], others: Sequence[View]) -> Beyond:
+        """The states of all views from `cut` to where the furthest chain of `served` ends now.
+
+        Where the log cannot be read, or is another one, there are none, and it says why.
+        """
+        views = tuple(dict.fromkeys([*served, *others]))
+        try:
+            return self._look(cut, served, views) if views else Beyond(cut.at, {})
+        except LogError as error:
+            return Beyond(cut.at, {}, str(error))
+
+    def _look(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Beyond:
+        topic = self._names.source(source_of(views))
+        topic_id = self._log.topic_id(topic)
+        if cut.topics.get(topic) != topic_id:
+            raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)
+        at = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **cut.at}
+        chains = chains_beyond(self._log, self._names, views, topic_id, cut, at)
+        upto = dict(at)
+        for (view, p), chain in chains.items():
+            last = chain.last(at[p]) if view in served else None
+            upto[p] = max(upto[p], at[p] if last is None else last.upto)
+        rows: dict[View, list[Row]] = {view: [] for view in views}
+        short: dict[tuple[View, int], int] = {}
+        for (view, p), chain in chains.items():
+            end = at[p]
+            for cell in chain.walk(at[p]):
+                if cell.upto <= upto[p]:
+                    rows[view] += cell.rows
+                    end = cell.upto
+            if end < upto[p]:
+                short[view, p] = end
+        self._fill(topic, rows, short, upto)
+        return Beyond(upto, rows)
+
+    def _fill(
+        self,
+        topic: str,
+        rows: Mapping[View, list[Row]],
+        short: Mapping[tuple[View, int], int],
+        upto: Mapping[int, int],
+    ) -> None:
+        """Add what the log holds from the last cells of `short`, (view, partition) -> their end, to `upto`."""
+        low = {p: min(end for (_, of), end in short.items() if of == p) for _, p in short}
+        if not low:
+            return
+        summariser = Summariser(tuple(rows))
+        try:
+            for found in read_range(self._log, topic, low, {p: upto[p] for p in low}):
+                for (view, p), end in short.items():
+                    if p == found.partition:
+                        records = [record for record in found.records if record.offset >= end]
+                        rows[view] += summariser.rows(view, decode(records).table.select(EVENT_SCHEMA.names))
+        finally:
+            summariser.close()

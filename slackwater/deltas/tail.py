@@ -1,0 +1,30 @@
+"""What lies beyond a version's cut, as values: from where it is asked for, and what was found.
+
+Here, below them all, since the log's room finds it, the versions' room counts it in, and neither knows the other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from slackwater.views.rows import Row
+from slackwater.views.view import View
+
+
+class Cut(NamedTuple):
+    """Where it begins. `at` maps partition -> offset, `topics` topic -> id, `delta_start` partition -> first delta."""
+
+    at: Mapping[int, int]
+    topics: Mapping[str, str]
+    delta_start: Mapping[int, int]
+
+
+class Beyond(NamedTuple):
+    """States at the base interval of all that lies between a cut and `upto`; `missing` says why it could not be had."""
+
+    upto: Mapping[int, int]
+    rows: Mapping[View, Sequence[Row]]
+    missing: str = ""
+
+
+Look = Callable[[Cut, Sequence[View], Sequence[View]], Beyond]
+"""Gives what is beyond a cut, up to where the first views are served, for these and for the second views."""

@@ -1,0 +1,80 @@
+"""Records of the log -> an Arrow table of events with their positions, and what was refused.
+
+Not here: what a line means (`slackwater.streams.decode`), and the records themselves (`slackwater.log.log`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from slackwater.log.log import Record
+from slackwater.log.mark import mark_of
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.event import AHEAD_US, MAX_ID, Reason, RefusedError, count_lines
+from slackwater.streams.lines import lines_of
+from slackwater.streams.schema import EVENT_SCHEMA
+
+WHOLE_RECORD = -1
+"""The index of a refusal that concerns a record as a whole."""
+
+POSITIONED_SCHEMA = pa.schema(
+    [pa.field("offset", pa.int64(), nullable=False), pa.field("index", pa.int16(), nullable=False), *EVENT_SCHEMA]
+)
+"""Events with their place: the record's offset, and the line's index in the record."""
+
+
+class Refused(NamedTuple):
+    """What was refused: the record's offset, the line in it (WHOLE_RECORD for all of it), why, and the bytes."""
+
+    offset: int
+    line: int
+    reason: Reason
+    error: str
+    value: bytes
+
+
+class Decoded(NamedTuple):
+    """Events of POSITIONED_SCHEMA and refusals, both in log order."""
+
+    table: pa.Table
+    refused: list[Refused]
+
+
+def decode(records: Sequence[Record]) -> Decoded:
+    """Decode a block of records. Marks are passed over; a record that does not decode never stops the block."""
+    values: list[bytes] = []
+    offsets: list[int] = []
+    counts: list[int] = []
+    times: list[int] = []
+    refused: list[Refused] = []
+    for record in records:
+        value = record.value
+        if not value and mark_of(record) is not None:
+            continue
+        try:
+            counts.append(count_lines(value))
+        except RefusedError as error:
+            refused.append(Refused(record.offset, WHOLE_RECORD, error.reason, error.error, value or b""))
+            continue
+        values.append(value or b"")
+        offsets.append(record.offset)
+        times.append(record.append_time_ms)
+    if not values:
+        return Decoded(POSITIONED_SCHEMA.empty_table(), refused)
+    lines = lines_of(b"\n".join(values))
+    of = np.repeat(np.arange(len(counts)), counts)
+    index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
+    latest = _latest_us(np.asarray(times, np.int64))[of]
+    events, kept, bad = decode_lines(lines, latest)
+    offset = np.asarray(offsets, np.int64)[of]
+    refused += [Refused(int(offset[i]), int(index[i]), error.reason, error.error, lines[i]) for i, error in bad.items()]
+    refused.sort(key=lambda one: (one.offset, one.line))
+    places = [pa.array(offset[kept]), pa.array(index[kept].astype(np.int16))]
+    return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=POSITIONED_SCHEMA), refused)
+
+
+def _latest_us(append_times_ms: Any) -> Any:
+    last = (MAX_ID - AHEAD_US) // 1000  # beyond it the product would wrap
+    return np.where(append_times_ms > last, MAX_ID, np.minimum(append_times_ms, last) * 1000 + AHEAD_US)

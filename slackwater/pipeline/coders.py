@@ -1,0 +1,181 @@
+"""Beam coders: Arrow tables as IPC streams.
+
+Beam's default for them is pickle, which writes the whole parent of a slice.
+Importing this module registers them.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from slackwater.pipeline.segment import Block, Segment, Slot, States
+from slackwater.views.rows import Row
+
+# Runners copy encoded elements several times on their way, and half of a decimal's 16 bytes are zero.
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class TableCoder(beam.coders.Coder):
+    """One Arrow table. Not deterministic in the sense of keys: equal tables may be chunked differently."""
+
+    def encode(self, table: pa.Table) -> bytes:
+        """Table -> bytes."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as writer:
+            writer.write_table(table)
+        data: bytes = sink.getvalue().to_pybytes()
+        return data
+
+    def decode(self, data: bytes | memoryview) -> pa.Table:
+        """Bytes -> table."""
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            return reader.read_all()
+
+    def estimate_size(self, table: pa.Table) -> int:
+        """Bytes, about. Beam's own way is to encode the table and throw that away."""
+        return int(table.nbytes)
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return pa.Table
+
+
+class Tables(list[pa.Table]):
+    """Arrow tables that belong together. A type of its own, so that it has a coder: Beam pickles what it cannot name,
+    and be it only to estimate a size."""
+
+
+class TablesCoder(beam.coders.Coder):
+    """Tables, each as an IPC stream."""
+
+    def encode(self, tables: Tables) -> bytes:
+        """Tables -> bytes."""
+        return _join_parts([TableCoder().encode(table) for table in tables])
+
+    def decode(self, data: bytes) -> Tables:
+        """Bytes -> tables, which share `data`."""
+        return Tables(TableCoder().decode(part) for part in _parts(data))
+
+    def estimate_size(self, tables: Tables) -> int:
+        """Bytes, about."""
+        return sum(int(table.nbytes) for table in tables)
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return Tables
+
+
+class _HeadedCoder(beam.coders.Coder):
+    """A JSON header line and a table."""
+
+    def _join(self, header: dict[str, Any], table: pa.Table | None) -> bytes:
+        return json.dumps(header).encode() + b"\n" + (TableCoder().encode(table) if table is not None else b"")
+
+    def _split(self, data: bytes) -> tuple[dict[str, Any], pa.Table | None]:
+        header, _, body = data.partition(b"\n")
+        return json.loads(header), TableCoder().decode(body) if body else None
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
+
+
+class SegmentCoder(_HeadedCoder):
+    """Codes a Segment."""
+
+    def estimate_size(self, segment: Segment) -> int:
+        """Bytes, about."""
+        return 0 if segment.table is None else int(segment.table.nbytes)
+
+    def encode(self, segment: Segment) -> bytes:
+        """Segment -> bytes."""
+        return self._join({"slot": asdict(segment.slot), "paths": segment.paths}, segment.table)
+
+    def decode(self, data: bytes) -> Segment:
+        """Bytes -> segment."""
+        header, table = self._split(data)
+        return Segment(Slot(**header["slot"]), table, tuple(header["paths"]))
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return Segment
+
+
+class BlockCoder(beam.coders.Coder):
+    """Codes a Block."""
+
+    def estimate_size(self, block: Block) -> int:
+        """Bytes, about."""
+        return sum(SegmentCoder().estimate_size(segment) for segment in block.segments)
+
+    def encode(self, block: Block) -> bytes:
+        """Block -> bytes."""
+        return _join_parts([SegmentCoder().encode(segment) for segment in block.segments])
+
+    def decode(self, data: bytes) -> Block:
+        """Bytes -> block."""
+        return Block(tuple(SegmentCoder().decode(bytes(part)) for part in _parts(data)))
+
+    def is_deterministic(self) -> bool:
+        """No key."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return Block
+
+
+class StatesCoder(_HeadedCoder):
+    """Codes States."""
+
+    def estimate_size(self, states: States) -> int:
+        """Bytes, about."""
+        return 100 * len(states.rows) if states.table is None else int(states.table.nbytes)
+
+    def encode(self, states: States) -> bytes:
+        """States -> bytes."""
+        return self._join(
+            {"slot": asdict(states.slot), "definition": states.definition, "rows": states.rows}, states.table
+        )
+
+    def decode(self, data: bytes) -> States:
+        """Bytes -> states."""
+        header, table = self._split(data)
+        rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
+        return States(header["definition"], Slot(**header["slot"]), table, rows)
+
+    def to_type_hint(self) -> Any:
+        """The type that it codes."""
+        return States
+
+
+def _join_parts(parts: list[bytes]) -> bytes:
+    """The lengths of the parts as one JSON line, then the parts."""
+    return b"".join([json.dumps([len(part) for part in parts]).encode(), b"\n", *parts])
+
+
+def _parts(data: bytes) -> Iterator[memoryview]:
+    header, _, body = data.partition(b"\n")
+    at = 0
+    for length in json.loads(header):
+        yield memoryview(body)[at : at + length]
+        at += length
+
+
+beam.coders.registry.register_coder(pa.Table, TableCoder)
+beam.coders.registry.register_coder(Tables, TablesCoder)
+beam.coders.registry.register_coder(Segment, SegmentCoder)
+beam.coders.registry.register_coder(Block, BlockCoder)
+beam.coders.registry.register_coder(States, StatesCoder)

@@ -1,0 +1,1 @@
+"""Closed bars that changed, and why."""

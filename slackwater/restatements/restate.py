@@ -1,0 +1,146 @@
+"""The SQL that finds closed bars whose answers changed, made from a view: late events, and what they changed.
+
+An interval's bar [start, end) is closed at the first offset where an event of its instrument has time >= end + 2 s. A
+record is applied whole, so an event is late if an event of an offset *before* its own closed its bar.
+
+    newest    (venue, symbol, first, time): the times of the first and of the newest event of an instrument so far
+    places    (venue, symbol, partition, start, first_offset): bars that late events changed, and the first one's offset
+
+Every relation here is a table or a sub-query in parentheses.
+"""
+
+from collections.abc import Mapping
+
+from slackwater.views.interval import CLOSED_AFTER_US, Interval
+from slackwater.views.sql import finish_sql, floor_sql
+from slackwater.views.view import INSTRUMENT, View
+
+NEWEST_COLUMNS = "venue VARCHAR, symbol VARCHAR, first BIGINT, time BIGINT"
+PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
+
+NO_PLACES = (
+    "(SELECT NULL::VARCHAR AS venue, NULL::VARCHAR AS symbol, NULL::VARCHAR[] AS key, NULL::BIGINT AS start, "
+    "NULL::STRUCT(p INTEGER, o BIGINT) AS place, NULL::BIGINT AS trades WHERE false)"
+)
+"""What `added_sql` gives where no trades changed anything."""
+
+
+def newest_sql(known: str) -> str:
+    """One SELECT of `newest` from a relation with its columns: a row an instrument."""
+    return f'SELECT venue, symbol, min("first") AS first, max(time) AS time FROM {known} GROUP BY venue, symbol'
+
+
+def late_places_sql(late: str, interval: Interval) -> str:
+    """One SELECT of the places of an interval that `late` changed."""
+    return (
+        f'SELECT venue, symbol, partition, {floor_sql("time", interval)} AS start, min("offset") AS first_offset '
+        f"FROM {late} WHERE {_closed('time', interval, 'closer')} GROUP BY ALL"
+    )
+
+
+def first_places_sql(places: str) -> str:
+    """One SELECT: places of several slices as one row each."""
+    return f"SELECT venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
+
+
+def imported_places_sql(events: str, newest: str, interval: Interval) -> str:
+    """One SELECT of the closed places that imported events lie in.
+
+    Bars before the first one of an instrument were closed by nobody: there, history grows at its beginning.
+    """
+    start = floor_sql("e.time", interval)
+    return (
+        f"SELECT DISTINCT venue, symbol, NULL::INTEGER AS partition, {start} AS start, NULL::BIGINT AS first_offset "
+        f"FROM {events} e JOIN {newest} n USING (venue, symbol) "
+        f"WHERE {_closed('e.time', interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)}"
+    )
+
+
+def events_at_sql(events: str, places: str, interval: Interval) -> str:
+    """One SELECT of the log's events at some places; `added` is true from the first late one on."""
+    bar = f"ON e.venue = p.venue AND e.symbol = p.symbol AND {floor_sql('e.time', interval)} = p.start"
+    # An instrument that moved has events of one bar in two partitions, and is late in one of them.
+    return (
+        f'SELECT e.*, coalesce(e."offset" >= p.first_offset, false) AS added '
+        f"FROM (SELECT e.* FROM {events} e SEMI JOIN {places} p {bar}) e "
+        f"LEFT JOIN {places} p {bar} AND e.partition = p.partition"
+    )
+
+
+def imported_at_sql(events: str, places: str, interval: Interval) -> str:
+    """One SELECT of imported events at some places; all of them are added."""
+    return (
+        f"SELECT e.*, true AS added FROM {events} e SEMI JOIN {places} p "
+        f"ON e.venue = p.venue AND e.symbol = p.symbol AND {floor_sql('e.time', interval)} = p.start"
+    )
+
+
+def states_at_sql(view: View, states: str, places: str) -> str:
+    """One SELECT of states at some places."""
+    columns = ", ".join([*view.key, "start", *(column.name for column in view.columns)])
+    return f"SELECT {columns} FROM {states} SEMI JOIN {places} USING (venue, symbol, start)"
+
+
+def added_sql(view: View, events: str, interval: Interval) -> str:
+    """One SELECT: per bar, the position of the first event that was added, and how many were."""
+    return (
+        f"SELECT venue, symbol, {_rest(view)} AS key, {floor_sql('time', interval)} AS start, "
+        f"min({{'p': partition, 'o': \"offset\"}}) AS place, count(*)::BIGINT AS trades "
+        f"FROM {events} WHERE added GROUP BY ALL"
+    )
+
+
+def answers_sql(view: View, states: str) -> str:
+    """One SELECT from states to finished answers: (venue, symbol, key, start, answer), `answer` a JSON object."""
+    fields = ", ".join(f"'{name}': {name}" for name in view.answers)
+    answer = f"to_json({{{fields}}})::VARCHAR"
+    return f"SELECT venue, symbol, {_rest(view)} AS key, start, {answer} AS answer FROM ({finish_sql(view, states)})"
+
+
+def restated_sql(view: View, interval: Interval, cause: str, before: str, after: str, added: str) -> str:
+    """One SELECT of the bars whose answers differ, with what `added` says of them."""
+    bar = "venue, symbol, key, start"
+    return (
+        f"SELECT '{view.name}' AS view, {bar}, '{interval.text}' AS interval, {interval.us}::BIGINT AS interval_us, "
+        f"'{cause}' AS cause, place, trades, b.answer AS before, a.answer AS after "
+        f"FROM {before} b FULL JOIN {after} a USING ({bar}) LEFT JOIN {added} USING ({bar}) "
+        f"WHERE b.answer IS DISTINCT FROM a.answer"
+    )
+
+
+def closed_sql(answers: str, newest: str, interval: Interval) -> str:
+    """One SELECT of the answers of bars that are closed."""
+    closed = _closed("start", interval, "n.time")
+    return f"SELECT w.* FROM {answers} w JOIN {newest} n USING (venue, symbol) WHERE {closed}"
+
+
+def from_offsets_sql(events: str, cut: Mapping[int, int]) -> str:
+    """One SELECT of the log's events from a cut on; of a partition that it does not name, all."""
+    known = " ".join(f"WHEN partition = {int(p)} THEN {int(at)}" for p, at in sorted(cut.items()))
+    at = f"CASE {known} ELSE 0 END" if known else "0"
+    return f'SELECT * FROM {events} WHERE "offset" >= {at}'
+
+
+def ledger_sql(version: int, restated: str) -> str:
+    """One SELECT of the rows of `slackwater.restatements.restatement.RESTATEMENT_SCHEMA`, in order."""
+    order = "start, venue, symbol, interval_us, view, key, cause"
+    late = "CASE WHEN cause = 'late_trade' THEN place"
+    place = f'({late}.p END)::INTEGER AS partition, {late}.o END AS "offset"'
+    numbered = f"SELECT *, row_number() OVER (ORDER BY {order}) - 1 AS number FROM {restated}"
+    return (
+        f"SELECT {version}::BIGINT AS version, number, view, venue, symbol, key, interval, start, cause, "
+        f"{place}, trades, before, after FROM ({numbered}) ORDER BY number"
+    )
+
+
+def causes_sql(restated: str) -> str:
+    """One SELECT of each cause and how often it stands there."""
+    return f"SELECT cause, count(*)::BIGINT FROM {restated} GROUP BY cause"
+
+
+def _closed(time: str, interval: Interval, newest: str) -> str:
+    return f"{floor_sql(time, interval)} + {interval.us + CLOSED_AFTER_US} <= {newest}"
+
+
+def _rest(view: View) -> str:
+    return f"[{', '.join(view.key[len(INSTRUMENT) :])}]::VARCHAR[]"

@@ -1,0 +1,1 @@
+"""Files under the home: their checksums, the archive's, identities, instruments."""

@@ -1,0 +1,131 @@
+"""Which column holds which field of an event, and what `--map` says about it.
+
+    --map price=p,quantity=q        the field price is in column p, quantity in column q
+    --map venue==binance            every row has the venue binance
+    --map side=!buyer_is_maker      a column of true and false; true means that the taker sold (not buy)
+    --map side=taker_buys           the same without `!`: true means that the taker bought
+
+A field without a mapping is in the column of its own name. Not here: how values become text
+(`slackwater.streams.columns`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from slackwater.streams.errors import MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
+from slackwater.streams.schema import EVENT_SCHEMA
+
+FIELDS: tuple[str, ...] = tuple(EVENT_SCHEMA.names)
+TimeUnit = Literal["s", "ms", "us", "ns"]
+TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
+
+
+@dataclass(frozen=True)
+class FromColumn:
+    """The field is in a column. `negated`: the column says true where the taker sold."""
+
+    column: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The field has the same text in every row."""
+
+    text: str
+
+
+ColumnMap = Mapping[str, FromColumn | Constant]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the columns of a file are read. `time_unit` is the unit of a time that is a number."""
+
+    columns: ColumnMap = field(default_factory=dict)
+    time_unit: TimeUnit | None = None
+
+
+SAMPLE_LAYOUT = Layout(
+    {
+        "time": FromColumn("trade_time_ms"),
+        "quantity": FromColumn("qty"),
+        "side": FromColumn("buyer_is_maker", negated=True),
+    },
+    "ms",
+)
+PRESETS: Mapping[str, Layout] = {"sample": SAMPLE_LAYOUT}
+"""Layouts by name."""
+
+
+def parse_map(texts: Iterable[str]) -> dict[str, FromColumn | Constant]:
+    """The column map of `--map` options, each of which may hold several, joined by commas.
+
+    Raises:
+        UnknownFieldError: an event has no such field.
+        MappingError: an entry is not `field=column`, or a field is mapped twice.
+    """
+    found: dict[str, FromColumn | Constant] = {}
+    for entry in (part.strip() for text in texts for part in text.split(",")):
+        name, equals, source = entry.partition("=")
+        if not equals or not source:
+            raise MappingError(f"The mapping {entry!r} is not field=column.", "Such as: price=p,side=!buyer_is_maker")
+        if name not in FIELDS:
+            raise UnknownFieldError(name, FIELDS)
+        if name in found:
+            raise MappingError(f"The field {name!r} is mapped twice.")
+        if source.startswith("="):
+            found[name] = Constant(source[1:])
+        elif not source.startswith("!"):
+            found[name] = FromColumn(source)
+        elif name == "side":
+            found[name] = FromColumn(source[1:], negated=True)
+        else:
+            raise MappingError(f"The mapping {entry!r} negates what is not true or false.", "Only side takes a `!`.")
+    return found
+
+
+def parse_time_unit(text: str) -> TimeUnit:
+    """The unit that `--time-unit` names.
+
+    Raises:
+        TimeUnitError: there is no such unit.
+    """
+    for unit in TIME_UNITS:
+        if unit == text:
+            return unit
+    raise TimeUnitError(f"There is no time unit {text!r}.", f"Units are {', '.join(TIME_UNITS)}.")
+
+
+def resolve(name: str, columns: Iterable[str], layout: Layout) -> dict[str, FromColumn | Constant]:
+    """Field -> its source, for every field, checked against the columns that the file has.
+
+    Raises:
+        MissingColumnError: the file has no such column.
+        MappingError: two columns have one name.
+    """
+    there = list(columns)
+    twice = sorted({column for column in there if there.count(column) > 1})
+    if twice:
+        raise MappingError(f"{name!r} has more than one column {twice[0]!r}.")
+    found: dict[str, FromColumn | Constant] = {}
+    for one in FIELDS:
+        source = layout.columns.get(one, FromColumn(one))
+        if isinstance(source, FromColumn) and source.column not in there:
+            raise MissingColumnError(name, one, source.column, there)
+        found[one] = source
+    return found
+
+
+def unit_missing(column: str) -> TimeUnitError:
+    """The error of a time that is a number of nobody knows what."""
+    return TimeUnitError(f"Column {column!r} holds times as numbers.", f"Name their unit: --time-unit {_CHOICES}.")
+
+
+def unit_useless(column: str, found: object) -> TimeUnitError:
+    """The error of a unit for times that are no numbers."""
+    return TimeUnitError(f"Column {column!r} is of type {found}, not a number.", "Leave --time-unit out.")
+
+
+_CHOICES = "|".join(TIME_UNITS)

@@ -1,0 +1,95 @@
+"""The errors of versions.
+
+SlackwaterError
+  VersionError
+    NoSuchVersionError      there is no published version of that number
+      RetiredVersionError   there was one, and it was retired
+    RollbackError           the pointer cannot go to that version
+    ManifestError           a manifest that is missing, torn, or of another format
+      RecordError           a record of a rollback, a retirement or a lease that is torn or changed
+    PointerError            a pointer that is empty, torn, or names no version
+    RestatingError          what a move changes cannot be written down
+    HandoffError            the file of a later proof is torn, changed, or another run's
+    DamagedFileError        a file whose size or SHA-256 is not the manifest's
+    LostRaceError           another publisher moved the pointer first        (retriable)
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from slackwater.core.errors import SlackwaterError
+
+
+class VersionError(SlackwaterError):
+    """A published version cannot be read or written."""
+
+
+class NoSuchVersionError(VersionError):
+    """There is no version of that number."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"There is no version {version}.", "`slackwater batch list` shows those that there are.")
+        self.version = version
+
+
+class RetiredVersionError(NoSuchVersionError):
+    """The version was retired: what it stands on is being removed, or is gone."""
+
+    def __init__(self, version: int) -> None:
+        VersionError.__init__(
+            self, f"Version {version} was retired.", "`slackwater batch list` shows those that are kept."
+        )
+        self.version = version
+
+
+class RollbackError(VersionError):
+    """The pointer cannot go to that version."""
+
+
+class ManifestError(VersionError):
+    """A manifest is missing, torn, or of another format."""
+
+
+class RecordError(ManifestError):
+    """A record of a move, a retirement or a lease is torn or changed."""
+
+    def __init__(self, path: Path, fact: str) -> None:
+        super().__init__(f"{path} cannot be read: {fact}.", "Restore it from a copy of the home folder.")
+        self.path = path
+
+
+class PointerError(VersionError):
+    """The pointer is empty, torn, or names no version."""
+
+
+class RestatingError(VersionError):
+    """What a move of the pointer changes cannot be written down, so it did not move."""
+
+    retriable: ClassVar[bool] = True
+
+
+class HandoffError(VersionError):
+    """The file of a later proof cannot be trusted."""
+
+
+class DamagedFileError(VersionError):
+    """A file is missing, or its size or SHA-256 is not the manifest's."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} is damaged: the manifest says {expected}, found {found}.",
+            "Put it back from a copy; it is taken again as soon as it is whole.",
+        )
+        self.path = path
+
+
+class LostRaceError(VersionError):
+    """Another publisher moved the pointer first."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, parent: int, current: int) -> None:
+        super().__init__(
+            f"Not published: the pointer went from version {parent} to {current} while this run computed.",
+            "Run it again; it starts from the new version.",
+        )

@@ -1,0 +1,76 @@
+"""Garbage: the files and folders under home that no kept version and no living process stands on.
+
+    versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
+                     it is what keeps a number from being taken twice
+    archive/<epoch>  what no kept manifest and no move lists, unless a living process writes it
+
+It is listed under the publish lock and removed after it: whoever comes later stands on nothing of it. Listing never
+decides what the archive *is*; manifests do.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from slackwater.versions.leases import Lease
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.rollback import files_of
+from slackwater.versions.store import VersionStore
+
+_LAST = ("manifest.json", "retired.json")
+"""What goes last, in this order: a manifest without its retirement would be a version that is kept."""
+
+
+def garbage(
+    store: VersionStore, keep: Iterable[Manifest], retire: Iterable[int], leases: Iterable[Lease]
+) -> Iterator[Path]:
+    """What may be removed, in the order in which it is to be. `retire` is retired by now, or about to be."""
+    leases = list(leases)
+    kept = list(keep)
+    listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
+    listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
+    numbers = store.numbers()
+    oldest = min((manifest.version for manifest in kept), default=0)
+    retired = {*retire, *(n for n in numbers if _is_retired(store, n))}
+    standing = {manifest.version for manifest in kept}
+    for number in numbers:
+        if number in standing:
+            continue
+        if number in retired or not (_has_manifest(store, number) or any(lease.run for lease in leases)):
+            # What a failed proof left is for people to read, until all that was published then is gone.
+            evidence = number > oldest and number not in retired
+            yield from _version(store, number, number == numbers[-1], evidence)
+    yield from _archive(store, listed, {epoch for lease in leases for epoch in lease.epochs})
+
+
+def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:
+    folder = store.folder / str(number)
+    names = store.files.names(folder)
+    if evidence and "handoff.json" in names:
+        yield from (folder / name for name in names if name != "handoff.json")
+        return
+    yield from (folder / name for name in names if name not in _LAST)
+    if stays:
+        yield from (folder / name for name in names if name == _LAST[0])
+        return
+    yield from (folder / name for name in _LAST)
+    yield folder
+
+
+def _archive(store: VersionStore, listed: set[Path], leased: set[str]) -> Iterator[Path]:
+    root = store.home / "archive"
+    for epoch in store.files.names(root):
+        if epoch in leased:
+            continue
+        paths = [root / epoch / name for name in store.files.names(root / epoch)]
+        if listed.isdisjoint(paths):
+            yield root / epoch
+        else:
+            yield from (path for path in paths if path not in listed)
+
+
+def _has_manifest(store: VersionStore, number: int) -> bool:
+    return "manifest.json" in store.files.names(store.folder / str(number))
+
+
+def _is_retired(store: VersionStore, number: int) -> bool:
+    return "retired.json" in store.files.names(store.folder / str(number))

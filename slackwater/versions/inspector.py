@@ -1,0 +1,110 @@
+"""The inspector of files: what it found in them, kept as long as they were not written to since.
+
+A file whose stamp is the known one is not read again; one that was written or replaced is. What changes in silence,
+bits on a disk, shows when `reread` reads the file whatever its stamp says.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+from slackwater.core.checked_files import DamagedBytesError
+from slackwater.store.files import Stamp
+from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.manifest import StoredFile
+from slackwater.versions.store import VersionStore
+
+Fingerprint = tuple[int, str]
+
+
+class Inspector:
+    """Fingerprints by path. Thread safe.
+
+    `revision` grows whenever a file is not what it was, or is found damaged for the first time.
+    """
+
+    def __init__(self, store: VersionStore) -> None:
+        self.revision = 0
+        self._store = store
+        self._found: dict[Path, tuple[Stamp | None, Fingerprint | OSError]] = {}
+        self._damaged: set[Path] = set()
+        self._lock = Lock()
+
+    def check(self, files: Iterable[StoredFile]) -> None:
+        """Compare files with what a manifest says of them.
+
+        Raises:
+            DamagedFileError: the first that differs, or cannot be read.
+        """
+        for file in files:
+            path = self.path(file)
+            self._judge(path, file, self._look(path, anyway=False))
+
+    def suspect(self, error: DamagedBytesError) -> None:
+        """Doubt a file: a read of it failed. The next look reads all of it, and its SHA-256 says what it is."""
+        path = Path(error.path)
+        with self._lock:
+            known = self._found.get(path)
+            self._found[path] = None, error  # with a stamp, one bad read would condemn a whole file for good
+            if known is None or not isinstance(known[1], OSError):
+                self.revision += 1
+
+    def reread(self, file: StoredFile) -> None:
+        """Read a file again, whatever is known of it. Raises DamagedFileError."""
+        path = self.path(file)
+        self._judge(path, file, self._look(path, anyway=True))
+
+    def read_again(self, path: Path) -> int:
+        """Read a file again, whatever is known of it, and whether it changed: its size, 0 if it cannot be read."""
+        found = self._look(path, anyway=True)
+        return 0 if isinstance(found, OSError) else found[0]
+
+    def look(self, paths: Iterable[Path]) -> None:
+        """See whether files changed: those whose stamp did are read again."""
+        for path in paths:
+            self._look(path, anyway=False)
+
+    def known_damage(self, files: Iterable[StoredFile]) -> list[StoredFile]:
+        """The files that were found damaged and did not change since; nothing is read."""
+        return [file for file in files if self.path(file) in self._damaged]
+
+    def path(self, file: StoredFile) -> Path:
+        """Where a file is."""
+        return self._store.home / file.path
+
+    def name(self, file: StoredFile) -> str:
+        """The name by which a file is read."""
+        return file.checked(self._store.home)
+
+    def _look(self, path: Path, anyway: bool) -> Fingerprint | OSError:
+        known = self._found.get(path)
+        found: Fingerprint | OSError
+        try:
+            stamp = self._store.files.stamp(path)  # before the bytes: a write in between makes it an old one
+            if known is not None and known[0] == stamp and stamp.settled and not anyway:
+                return known[1]
+            found = self._store.files.fingerprint(path)
+        except OSError as error:
+            stamp, found = None, error
+        with self._lock:
+            self._found[path] = (stamp if stamp is not None and stamp.settled else None, found)
+            if known is not None and _facts(known[1]) != _facts(found):
+                self.revision += 1
+                self._damaged.discard(path)
+        return found
+
+    def _judge(self, path: Path, file: StoredFile, found: Fingerprint | OSError) -> None:
+        if found == (file.size, file.sha256):
+            return
+        with self._lock:
+            if path not in self._damaged:
+                self._damaged.add(path)
+                self.revision += 1
+        expected = f"{file.size} bytes, {file.sha256[:12]}"
+        if isinstance(found, OSError):
+            raise DamagedFileError(path, expected, str(found)) from found
+        raise DamagedFileError(path, expected, f"{found[0]} bytes, {found[1][:12]}")
+
+
+def _facts(found: Fingerprint | OSError) -> object:
+    return str(found) if isinstance(found, OSError) else found

@@ -1,0 +1,104 @@
+"""The proof of a hand-off: `state(v) == state(parent) (+) the speed layer's cells between the two cuts`.
+
+Three outcomes: `equal`; `different`, which is never served unless it was forced; `unproven`, with the reason: the
+speed layer is behind, its chain has a hole, or there is no common definition. Not here: who computes it
+(`batch_layer.prove`), and the file of a proof that comes later than its version (`slackwater.versions.handoff`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Outcome = Literal["equal", "different", "unproven"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One partition between the two cuts: the offsets [start, upto), and how the cells lie over them.
+
+    Attributes:
+        events: events of these offsets in the archive.
+        refused: records and lines of these offsets that are dead letters.
+        cells: cells of the chain, over all views.
+        gap: offsets of [start, upto) that the chain does not cover.
+        overlap: offsets beyond `upto` that a cell which starts below it covers.
+    """
+
+    partition: int
+    start: int
+    upto: int
+    events: int
+    refused: int
+    cells: int = 0
+    gap: int = 0
+    overlap: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that differs. `expected` is what the parent and the cells give, `found` what the version holds."""
+
+    view: str
+    interval: str
+    partition: int
+    key: tuple[str, ...]
+    start: int
+    field: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = f"{self.view} {self.interval} {':'.join(self.key)} at {self.start}"
+        return f"{where}: {self.field} expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Who published a version whose proof fails, and why."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of the hand-off from the parent to a version. Times in microseconds, UTC; `took_ms` in all.
+
+    Attributes:
+        imported: events of imported history, which no cell holds; their states are recomputed from their own files.
+        compared: states compared, a view's row of one key and start each, at every published interval.
+        differ: how many of them differ; `first` says what differs in the first ones.
+    """
+
+    outcome: Outcome
+    reason: str
+    spans: tuple[Span, ...] = ()
+    imported: int = 0
+    compared: int = 0
+    differ: int = 0
+    first: tuple[Difference, ...] = ()
+    proven_us: int = 0
+    took_ms: int = 0
+    forced: Forced | None = None
+
+    @property
+    def gap(self) -> int:
+        """Offsets between the cuts that no cell of the chain covers, over all partitions."""
+        return sum(span.gap for span in self.spans)
+
+    @property
+    def overlap(self) -> int:
+        """Offsets beyond the cut that a cell from below it covers, over all partitions."""
+        return sum(span.overlap for span in self.spans)
+
+
+def proof_from(entry: Mapping[str, Any]) -> Proof:
+    """The proof of its JSON form, `dataclasses.asdict`. Raises TypeError, KeyError or ValueError where it is none."""
+    fields = dict(entry)
+    if fields.get("outcome") not in {"equal", "different", "unproven"}:
+        raise ValueError(f"{fields.get('outcome')!r:.40} is no outcome")
+    fields["spans"] = tuple(Span(**span) for span in fields.get("spans", ()))
+    fields["first"] = tuple(Difference(**{**each, "key": tuple(each["key"])}) for each in fields.get("first", ()))
+    if fields.get("forced") is not None:
+        fields["forced"] = Forced(**fields["forced"])
+    return Proof(**fields)

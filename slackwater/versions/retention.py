@@ -1,0 +1,126 @@
+"""What is kept: which versions, and down to which positions the log and the delta topic are needed. No Kafka here.
+
+kept      what the pointer names, what a server falls back on, the newest N, the newest N that were published and
+          not rolled back from, and what a living process leases
+floors    per partition the smallest over what is kept, and never by age: two cuts may cross, {0: 3, 1: 5} and
+          {0: 5, 1: 3}; a version that does not know a partition needs all of it
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
+
+
+def smallest_cut(manifests: Iterable[Manifest], starts: Mapping[int, int]) -> dict[int, int]:
+    """Partition -> the smallest cut. `starts` are the log's first offsets, the cut of whoever does not know better."""
+    manifests = list(manifests)
+    return {p: min((m.cut.get(p, at) for m in manifests), default=at) for p, at in starts.items()}
+
+
+def smallest_delta_start(
+    manifests: Iterable[Manifest], topic: str, topic_id: str, partitions: Iterable[int]
+) -> dict[int, int]:
+    """Partition -> the first delta that is needed; 0 where a version knows no better, or knows another topic."""
+    starts = [_delta_start(manifest, topic, topic_id) for manifest in manifests]
+    return {p: min((start.get(p, 0) for start in starts), default=0) for p in partitions}
+
+
+def _delta_start(manifest: Manifest, topic: str, topic_id: str) -> Mapping[int, int]:
+    return manifest.delta_start if manifest.topics.get(topic, topic_id) == topic_id else {}
+
+
+State = Literal["current", "retained", "candidate", "rolled back", "retired", "unreadable"]
+
+
+def states(store: VersionStore) -> dict[int, State]:
+    """What became of each published version that is not removed yet, by number.
+
+    Raises:
+        PointerError, RecordError: nobody can tell.
+    """
+    current, gone = store.pointer().version, store.withdrawn()
+    manifests = store.readable()
+    readable, candidates = {manifest.version for manifest in manifests}, store.candidates(manifests)
+    found: dict[int, State] = {}
+    for number in store.numbers():
+        names = store.files.names(store.folder / str(number))
+        if number == current:
+            found[number] = "current"
+        elif number in candidates:
+            found[number] = "candidate"
+        elif number in readable:
+            found[number] = "rolled back" if number in gone else "retained"
+        elif "retired.json" in names or "manifest.json" in names:
+            found[number] = "retired" if "retired.json" in names else "unreadable"
+    return found
+
+
+class Plan(NamedTuple):
+    """What is kept and what is to be retired, by number. `unreadable`: kept, and nobody knows what it stands on."""
+
+    keep: tuple[Manifest, ...]
+    retire: tuple[int, ...]
+    unreadable: tuple[int, ...]
+
+
+def fallback(store: VersionStore, version: int) -> int | None:
+    """The newest version below `version` that a server would turn to, its files compared; None if there is none.
+
+    Raises:
+        RecordError: nobody can tell what was rolled back from.
+    """
+    gone = store.withdrawn()
+    for manifest in store.whole():
+        if manifest.version < version and manifest.version not in gone:
+            try:
+                store.check(file.file for file in manifest.views)
+            except DamagedFileError:
+                continue
+            return manifest.version
+    return None
+
+
+def plan(store: VersionStore, keep: int, current: int, behind: int | None, leased: Iterable[int]) -> Plan:
+    """Which versions stay. The caller holds the publish lock; `behind` is the `fallback` of `current`.
+
+    A number counts as published while it has a manifest, be it damaged: then it is kept, too, while it is among the
+    newest, and retired like any other after that.
+
+    Raises:
+        RecordError: nobody can tell what was rolled back from.
+    """
+    gone = store.withdrawn()
+    readable = {manifest.version: manifest for manifest in store.retained()}
+    numbers = [n for n in reversed(store.numbers()) if _is_published(store, n)]
+    gone |= store.candidates(readable.values())  # they take no published version's place
+    stay = {current, behind, *leased, *numbers[:keep], *[n for n in numbers if n not in gone][:keep]}
+    return Plan(
+        tuple(readable[n] for n in numbers if n in stay and n in readable),
+        tuple(n for n in numbers if n not in stay),
+        tuple(n for n in numbers if n in stay and n not in readable),
+    )
+
+
+def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[tuple[Manifest, ...], tuple[int, ...]]:
+    """The manifests that something stands on: kept, or retired and leased all the same; and those nobody can read."""
+    manifests, unreadable = list(chosen.keep), list(chosen.unreadable)
+    for version in sorted(set(leased) - {0, *(manifest.version for manifest in manifests), *unreadable}):
+        try:
+            manifests.append(store.stored_manifest(version))
+        except NoSuchVersionError:  # retired and gone; whoever leased it sees that, too
+            continue
+        except ManifestError:
+            unreadable.append(version)
+    return tuple(manifests), tuple(unreadable)
+
+
+def _is_published(store: VersionStore, number: int) -> bool:
+    if "manifest.json" not in store.files.names(store.folder / str(number)):
+        return False
+    try:
+        return not store.retired(number)
+    except RecordError:  # it is kept until its turn comes, and retired again then
+        return True

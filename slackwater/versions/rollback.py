@@ -1,0 +1,90 @@
+"""Rollback: the pointer goes back to an older version that is kept, or forward again, after a look at all its files.
+
+Nothing else changes: the log, the cells and the archive stay, so answers stand on the older version at once, and the
+next batch run starts from it. What was rolled back from stays until it retires, and no server falls back on it. What
+that changes of closed bars is written down first (`slackwater.restatements.restating`).
+"""
+
+import uuid
+from typing import Literal, Protocol
+
+from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, PointerError, RollbackError
+from slackwater.versions.lineage import refuted
+from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.moves import Move, Told
+from slackwater.versions.store import VersionStore
+
+
+class Restating(Protocol):
+    """Writes down what a move changes of closed bars (`slackwater.restatements.restating`)."""
+
+    def tell(self, epoch: str, cause: Literal["repair"], before: Manifest, after: Manifest, at_us: int) -> Told:
+        """The ledger of the move from `before` to `after`, durable. Raises RestatingError."""
+        ...
+
+
+def rollback(
+    store: VersionStore, version: int, reason: str, by: str, at_us: int, restating: Restating | None = None
+) -> Move:
+    """Move the pointer to `version`; what was done, as it was recorded. Time in microseconds since the epoch, UTC.
+
+    Without `restating` no closed bar is compared, and the move says so.
+
+    Raises:
+        RetiredVersionError, NoSuchVersionError: it is not kept.
+        RollbackError: it is current already, it is version 0 or a candidate, its proof failed, or it is damaged.
+        ManifestError, RecordError: it cannot be read.
+        RestatingError: what it changes cannot be written down.
+        LostRaceError: the pointer moved meanwhile.
+    """
+    if version == 0:
+        raise RollbackError("Version 0 was retired by the first publication.", "Name a version of `batch list`.")
+    if _pointed(store) == version:
+        raise RollbackError(f"Version {version} is current already; nothing moved.")
+    epoch, source = f"rollback-{uuid.uuid4().hex}", _source(store)
+    held = [version, source.version] if source else [version]
+    hold = store.lease(epoch, held, [epoch])  # it takes a while to read every file
+    try:
+        manifest = store.manifest(version)
+        if store.candidates([manifest]):
+            hint = "`slackwater batch promote` looks at its deltas, too."
+            raise RollbackError(f"Version {version} is a candidate; the pointer never was at it.", hint)
+        wrong = refuted(store, manifest)
+        if wrong is not None:
+            raise RollbackError(
+                f"Version {version} stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}"
+            )
+        try:
+            store.check(files_of(manifest))
+        except DamagedFileError as error:
+            raise RollbackError(f"Version {version} is not whole: {error}") from error
+        if restating is None:
+            return store.move(version, at_us, by, reason, told=Told(None, (), {}, "Nothing was compared."))
+        if source is None:
+            untold = "The version that the pointer was at cannot be read, so nothing is compared."
+            return store.move(version, at_us, by, reason, told=Told(None, (), {}, untold))
+        told = restating.tell(epoch, "repair", source, manifest, at_us)
+        return store.move(version, at_us, by, reason, source.version, told)
+    finally:
+        hold.release()
+
+
+def files_of(manifest: Manifest) -> list[StoredFile]:
+    """Every file that a version stands on."""
+    return [*(entry.file for entry in manifest.views), *manifest.dataset]
+
+
+def _source(store: VersionStore) -> Manifest | None:
+    """The version that the pointer leaves; None if it cannot be read or held."""
+    try:
+        current = store.current()
+        return None if current is None else store.manifest(current.version)
+    except (PointerError, ManifestError, NoSuchVersionError):
+        return None
+
+
+def _pointed(store: VersionStore) -> int | None:
+    try:
+        return store.pointer().version
+    except PointerError:
+        return None

@@ -1,0 +1,1 @@
+"""The proof of answers: an oracle that shares no code with what it proves, and the comparison."""
