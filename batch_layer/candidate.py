@@ -66,7 +66,7 @@ class CandidateRun:
             lease.release()
 
     def _run(self, run_id: str, current: Manifest) -> Manifest:
-        topic = self.names.source(source_of(self.views))
+        topic = self.names.topic(source_of(self.views))
         topic_id = self.log.topic_id(topic)
         if current.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topic_id)
@@ -105,7 +105,7 @@ class CandidateRun:
         claim = Claim(
             parent=empty_manifest(dict(current.topics), dict(current.cut)),
             topic_id=topic_id,
-            delta_start={p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()},
+            delta_start={p: bounds.end for p, bounds in self.log.bounds(self.names.deltas("trades")).items()},
             spans=tuple(Span(p, at, at, 0, 0) for p, at in sorted(current.cut.items())),
             definitions={view.name: view.definition for view in views},
             files=files,

@@ -58,7 +58,7 @@ def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep:
     if not dry_run:
         reach("expire.deltas")
         if deltas:
-            log.delete_before(names.deltas, deltas)
+            log.delete_before(names.deltas("trades"), deltas)
         for path in done.paths:
             reach("expire.remove")
             store.files.remove(path)
@@ -98,8 +98,8 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
 
 
 def _deltas(log: Log, names: TopicNames, manifests: Iterable[Manifest]) -> dict[int, int]:
-    bounds = log.bounds(names.deltas)
-    needed = smallest_delta_start(manifests, names.deltas, log.topic_id(names.deltas), bounds)
+    bounds = log.bounds(names.deltas("trades"))
+    needed = smallest_delta_start(manifests, names.deltas("trades"), log.topic_id(names.deltas("trades")), bounds)
     short = {p: (at, bounds[p].end) for p, at in needed.items() if at > bounds[p].end}
     if short:
         raise ExpiryError(f"The delta topic ends below what versions know of it, as partition: (known, end): {short}.")

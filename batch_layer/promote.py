@@ -103,7 +103,7 @@ class Promotion:
 
     def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
         """Until the candidate's cells reach what the served version's reached at the first look."""
-        topic = self._names.source(source_of(views))
+        topic = self._names.topic(source_of(views))
         topic_id = self._log.topic_id(topic)
         if manifest.topics.get(topic) != topic_id:
             raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")

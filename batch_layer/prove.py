@@ -84,7 +84,7 @@ class Prover:
                 for span in claim.spans
             }
             between = Between(lanes, lambda lane, rows: comparison.add(lane, lanes[lane][0], rows))
-            between.read(self._log, self._names.deltas, claim.delta_start, self._clock, deadline_s)
+            between.read(self._log, self._names.deltas("trades"), claim.delta_start, self._clock, deadline_s)
             conflicts = [joined.conflict for _, joined in lanes.values() if joined.conflict]
             for lane, (view, joined) in lanes.items():
                 if joined.end == joined.upto:

@@ -146,8 +146,8 @@ class BatchRun:
         return Idle(parent.version)
 
     def _topics(self) -> tuple[str, dict[str, str]]:
-        topic = self.names.source(source_of(self.views))
-        return topic, {name: self.log.topic_id(name) for name in (topic, self.names.deltas)}
+        topic = self.names.topic(source_of(self.views))
+        return topic, {name: self.log.topic_id(name) for name in (topic, self.names.deltas("trades"))}
 
     def _run(self, run_id: str, current: Manifest | None, for_log: bool = False) -> Manifest:
         """`for_log`: nothing but what the log holds is a reason, so where that cannot be read nothing is published."""
@@ -171,7 +171,7 @@ class BatchRun:
             claim = Claim(
                 parent=parent,
                 topic_id=topics[topic],
-                delta_start=deltas_from(parent, self.names.deltas, topics[self.names.deltas]),
+                delta_start=deltas_from(parent, self.names.deltas("trades"), topics[self.names.deltas("trades")]),
                 spans=_spans(spans.start, spans.cut, epoch),
                 definitions={view.name: view.definition for view in views},
                 files=files,
@@ -231,7 +231,7 @@ class BatchRun:
             with self._step("mark"):
                 check_parent(self.log, topic, parent)
                 spans = spans_from(parent, *await_stable(self.log, topic, self.clock, self.stable_wait_s))
-                delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}
+                delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas("trades")).items()}
                 reach("mark.before")
                 spans.cut = append_marks(writer, topic, spans.start, run_id)
                 reach("mark.after")

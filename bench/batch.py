@@ -17,7 +17,7 @@ def measure_batch(house: House, source: Trades, trades: int, pairs: int, row_tra
     """Mark, archive, compute and publish `trades` trades; `row_trades` of them row at a time."""
     room = house.room("batch")
     house.say(f"batch: filling the log with {trades:,} trades, {MAX_LINES} a record")
-    filled = fill(room.context.log, room.context.names.trades, source, trades, MAX_LINES, CLOCK)
+    filled = fill(room.context.log, room.context.names.topic("trades"), source, trades, MAX_LINES, CLOCK)
     house.say("batch: one run")
     run = room.job("batch").finish(tell=False)
     if run["events"] != trades:

@@ -46,7 +46,7 @@ def measure_export(house: House, source: Trades, bars: int) -> dict[str, Any]:
     room = house.room("export")
     context = room.context
     house.say(f"export: filling the log with {trades:,} trades, each a bar, and one batch run")
-    fill(context.log, context.names.trades, thin, trades, MAX_LINES, CLOCK)
+    fill(context.log, context.names.topic("trades"), thin, trades, MAX_LINES, CLOCK)
     room.job("batch").finish(tell=False)
     start_layers(room)
     _, key = KeyStore(context.settings.home).create("bench", "read", CLOCK.now_us())

@@ -88,7 +88,7 @@ def _trade(number: int, trade_id: int, time_us: int) -> tuple[bytes, bytes]:
 
 def _append(room: Room, records: Iterator[tuple[bytes, bytes]]) -> None:
     """Append to the log, each record to the partition of its key; all are acknowledged when this returns."""
-    log, topic = room.context.log, room.context.names.trades
+    log, topic = room.context.log, room.context.names.topic("trades")
     partitions = len(log.bounds(topic))
     writer = log.writer()
     try:
@@ -110,7 +110,7 @@ def _applied(room: Room) -> bool:
     with session(room.context, timeout_s=READY_S) as client:
         text = client.get("/metrics").text
     ends = re.findall(rf'^slackwater_applied_offset\{{.*view="{BARS.name}".*\}} (\d+)', text, re.MULTILINE)
-    bounds = room.context.log.bounds(room.context.names.trades).values()
+    bounds = room.context.log.bounds(room.context.names.topic("trades")).values()
     return sum(map(int, ends)) == sum(each.end for each in bounds)
 
 

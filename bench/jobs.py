@@ -61,7 +61,7 @@ def compute(context: Context, given: Parameters) -> Parameters:
 
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
-    segments = archive_segments(context.settings.home, manifest.topics[context.names.trades], manifest.archive)
+    segments = archive_segments(context.settings.home, manifest.topics[context.names.topic("trades")], manifest.archive)
     began, used = time.perf_counter(), time.process_time()
     run_pipeline(segments, VIEWS, Path(given["folder"]))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}
@@ -137,7 +137,7 @@ def rows(_: Context, given: Parameters) -> Parameters:
 
 def produce(context: Context, given: Parameters) -> Parameters:
     """`rate` trades a second, one a record, as they happen; when each one of the busiest instrument was sent."""
-    source, log, topic = Trades(), context.log, context.names.trades
+    source, log, topic = Trades(), context.log, context.names.topic("trades")
     partitions = source.partitions(log, context.settings.partitions)
     keys = [source.key(i) for i in range(len(source.instruments))]
     of, ids = source.instrument_of.tolist(), [0] * len(source.instruments)

@@ -86,7 +86,7 @@ def ready(context: Context) -> bool:
 
 def flows(context: Context) -> bool:
     """Whether there is a trade in the log."""
-    return any(bounds.end for bounds in context.log.bounds(context.names.trades).values())
+    return any(bounds.end for bounds in context.log.bounds(context.names.topic("trades")).values())
 
 
 def _span(spans: Spans) -> tuple[int, int]:

@@ -49,9 +49,9 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
     room = house.room("serving")
     context = room.context
     house.say(f"serving: filling the log with {trades:,} trades and one batch run")
-    fill(context.log, context.names.trades, source, trades, MAX_LINES, CLOCK)
+    fill(context.log, context.names.topic("trades"), source, trades, MAX_LINES, CLOCK)
     room.job("batch").finish(tell=False)
-    fill(context.log, context.names.trades, source, spans.hot_trades, MAX_LINES, CLOCK)
+    fill(context.log, context.names.topic("trades"), source, spans.hot_trades, MAX_LINES, CLOCK)
     start_layers(room)
     room.wait(lambda: _applied(context, source), "the trades behind the cut", READY_S)
     manifest = context.store.current()

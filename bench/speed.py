@@ -34,7 +34,7 @@ def measure_speed(house: House, source: Trades, one: int, packed: int, per_recor
 
 def _drain(house: House, source: Trades, name: str, trades: int, per_record: int) -> dict[str, Any]:
     room = house.room(name)
-    topic = room.context.names.trades
+    topic = room.context.names.topic("trades")
     house.say(f"speed: filling the log with {trades:,} trades, {per_record} a record")
     filled = fill(room.context.log, topic, source, trades, per_record, CLOCK)
     ends = {p: bounds.end for p, bounds in room.context.log.bounds(topic).items() if bounds.end > bounds.start}
@@ -82,7 +82,7 @@ class _Look:
     def __init__(self, room: Room, ends: Mapping[int, int]) -> None:
         self._room = room
         self._ends = ends
-        self._reader = room.context.log.reader(room.context.names.deltas, dict.fromkeys(ends, 0))
+        self._reader = room.context.log.reader(room.context.names.deltas("trades"), dict.fromkeys(ends, 0))
 
     def done(self) -> bool:
         """Whether the chain of every view has come to the log's end in every partition."""
@@ -113,14 +113,14 @@ class _Look:
 def _arrivals(room: Room, ends: Mapping[int, int]) -> tuple[int, int, int]:
     """When the first delta was appended, when the last chain reached the log's end, and how many trades they hold."""
     log, names = room.context.log, room.context.names
-    topic_id = log.topic_id(names.trades)
+    topic_id = log.topic_id(names.topic("trades"))
     lanes = {lane_of(view, topic_id, p): view for view in VIEWS for p in ends}
     chains = {lane: Chain() for lane in lanes}
     first_ms: int | None = None
     reached: dict[Any, int] = {}
-    bounds = log.bounds(names.deltas)
+    bounds = log.bounds(names.deltas("trades"))
     starts, uptos = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
-    for found in read_range(log, names.deltas, starts, uptos):
+    for found in read_range(log, names.deltas("trades"), starts, uptos):
         for record in found.records:
             lane = decode_lane(record.key)
             cell = decode_cell(lane, record.value, lanes[lane])

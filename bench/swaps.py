@@ -126,7 +126,7 @@ class _Feed:
 
     def __init__(self, room: Room) -> None:
         context = room.context
-        self._topic = context.names.trades
+        self._topic = context.names.topic("trades")
         self._partitions = {
             symbol: context.log.partition_of(f"{VENUE}:{symbol}".encode(), context.settings.partitions)
             for symbol in SYMBOLS
@@ -195,7 +195,7 @@ def _answered(room: Room) -> int:
 
 
 def _caught_up(room: Room) -> bool:
-    ends = {p: bounds.end for p, bounds in room.context.log.bounds(room.context.names.trades).items()}
+    ends = {p: bounds.end for p, bounds in room.context.log.bounds(room.context.names.topic("trades")).items()}
     for symbol in SYMBOLS:
         found = httpx.get(f"{room.context.url}/v1/bars", params={"venue": VENUE, "symbol": symbol}, timeout=5.0)
         if found.status_code != httpx.codes.OK:
@@ -239,7 +239,9 @@ def _torn(room: Room, found: dict[str, Any], published: dict[int, Manifest]) -> 
         waiting.append((int(partition), applied, answer["path"], answer["body"], answer["times"]))
     waiting.sort()
     for partition in sorted({one[0] for one in waiting}):
-        torn += _compare(room.context.log, room.context.names.trades, [one for one in waiting if one[0] == partition])
+        torn += _compare(
+            room.context.log, room.context.names.topic("trades"), [one for one in waiting if one[0] == partition]
+        )
     return torn
 
 

@@ -71,11 +71,11 @@ def import_history(
     Raises:
         SourceError, MappingError, LogError, VersionError: nothing is left behind.
     """
-    if lock.topic_id != log.topic_id(names.trades):
+    if lock.topic_id != log.topic_id(names.topic("trades")):
         raise ValueError(f"the lock is that of topic {lock.topic_id}")
     epoch = epoch or new_epoch()
     folder = store.home / "archive" / epoch
-    filtered = DuplicateFilter(log, names.trades, store, clock, most_instruments=most_instruments)
+    filtered = DuplicateFilter(log, names.topic("trades"), store, clock, most_instruments=most_instruments)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
     tally = Tally()

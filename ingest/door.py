@@ -65,7 +65,7 @@ class Door:
         Raises:
             LogError, VersionError, LogGapError: what is known cannot be read.
         """
-        if lock.topic_id != log.topic_id(names.trades):
+        if lock.topic_id != log.topic_id(names.topic("trades")):
             raise ValueError(f"the lock is that of topic {lock.topic_id}")
         self._names = names
         self._clock = clock
@@ -74,7 +74,7 @@ class Door:
         self.late = LateCount()
         self._packer = Packer()
         self._flying: deque[_Flight] = deque()
-        self.filter = DuplicateFilter(log, names.trades, store, clock, self._drain, most_instruments)
+        self.filter = DuplicateFilter(log, names.topic("trades"), store, clock, self._drain, most_instruments)
         self._writer = log.writer(LINGER_S)
 
     def accept(self, chunk: Chunk) -> None:
@@ -146,7 +146,9 @@ class Door:
                 self._land()
             reach("ingest.append")
             partition = self.filter.partition_of(instrument)
-            ack = self._writer.append(self._names.trades, partition, ":".join(instrument).encode(), b"\n".join(lines))
+            ack = self._writer.append(
+                self._names.topic("trades"), partition, ":".join(instrument).encode(), b"\n".join(lines)
+            )
             generation = self.filter.known.generation
             generation.appended()
             self._flying.append(_Flight(ack, partition, generation))
@@ -177,7 +179,7 @@ def open_door(
     Raises:
         IngestRunningError: another ingest holds it.
     """
-    with hold(store.home, log.topic_id(names.trades)) as lock:
+    with hold(store.home, log.topic_id(names.topic("trades"))) as lock:
         door = Door(log, names, store, clock, lock, max_in_flight, most_instruments)
         try:
             yield door

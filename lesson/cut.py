@@ -57,7 +57,7 @@ class Cut:
         self._open = ExitStack()
         home = Path(self._open.enter_context(TemporaryDirectory(prefix="slackwater-lesson-")))
         self._log = MemoryLog(play.now_us // 1000)
-        for topic in (NAMES.trades, NAMES.deltas):
+        for topic in (NAMES.topic("trades"), NAMES.deltas("trades")):
             self._log.create(topic, PARTITIONS)
         self._log.create(NAMES.dead_letters, 1)
         self._store = VersionStore(home)
@@ -83,7 +83,7 @@ class Cut:
             p = arrival.trade.partition
             self._partitions[arrival.trade.instrument] = p
             self._arrived[p] += 1
-        for p, (_, end, _) in self._log.bounds(NAMES.trades).items():
+        for p, (_, end, _) in self._log.bounds(NAMES.topic("trades")).items():
             self._ends[p].append(end)
             self._counts[p].append(self._arrived[p])
 
@@ -174,7 +174,7 @@ class _Speed:
 
     def __init__(self, log: MemoryLog, store: VersionStore, clock: PlayClock, summariser: Summariser) -> None:
         self._summariser = summariser
-        self._worker = Worker(log, NAMES, store, VIEWS, list(log.bounds(NAMES.trades)), clock)
+        self._worker = Worker(log, NAMES, store, VIEWS, list(log.bounds(NAMES.topic("trades"))), clock)
         self._sink = PublishDeltas(lambda: log, NAMES, VIEWS, clock)
         self._sink.setup()
 

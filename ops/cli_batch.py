@@ -156,9 +156,9 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
     wanted = list(open_versions(store)) if version is None else [store.manifest(version)]
     if version is not None and wanted[0].proof.outcome != "unproven":
         raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
-    topics = {topic: log.topic_id(topic) for topic in (names.trades, names.deltas)}
+    topics = {topic: log.topic_id(topic) for topic in (names.topic("trades"), names.deltas("trades"))}
     prover = Prover(log, names, store, DEFINITIONS, CLOCK)
-    found = prove_later(prover, store, names.trades, topics, wanted, context.settings.proof_seconds)
+    found = prove_later(prover, store, names.topic("trades"), topics, wanted, context.settings.proof_seconds)
     different = False
     for manifest, proof in found:
         different |= proof.outcome == "different"
@@ -211,7 +211,7 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
         epoch = new_epoch()
         # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
         with (
-            hold(context.settings.home, context.log.topic_id(context.names.trades)) as lock,
+            hold(context.settings.home, context.log.topic_id(context.names.topic("trades"))) as lock,
             holding(context.store.lease(epoch, epochs=[epoch])),
         ):
             with progress_bar(as_json) as progress:

@@ -24,6 +24,7 @@ from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
+from slackwater.streams.schema import STREAM
 
 OnProgress = Callable[[int, int | None], None]
 
@@ -117,7 +118,7 @@ def list_topics(context: Context, as_json: bool) -> None:
     missing = missing_topics(log, names)
     found = {
         name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
-        for name in (names.trades, names.deltas, names.dead_letters)
+        for name in names.all((STREAM,))
         if name not in missing
     }
 

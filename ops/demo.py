@@ -37,8 +37,8 @@ class Watch:
         state, names = self._state, self._context.names
         try:
             bounds = self._context.log.bounds
-            state.records = sum(b.end for b in bounds(names.trades).values())
-            state.deltas = sum(b.end for b in bounds(names.deltas).values())
+            state.records = sum(b.end for b in bounds(names.topic("trades")).values())
+            state.deltas = sum(b.end for b in bounds(names.deltas("trades")).values())
             state.dead_letters = sum(b.end for b in bounds(names.dead_letters).values())
             state.versions = self._http.get("/v1/versions").json()["versions"]
             instruments = self._http.get("/v1/instruments").json()["instruments"]

@@ -208,9 +208,9 @@ def _log(context: Context) -> Finding:
         current = context.store.current()
     except VersionError:
         current = None  # said on its own
-    starts = {names.trades: current.cut, names.deltas: current.delta_start} if current else {}
+    starts = {names.topic("trades"): current.cut, names.deltas("trades"): current.delta_start} if current else {}
     try:
-        for topic in (names.trades, names.deltas):
+        for topic in (names.topic("trades"), names.deltas("trades")):
             look = look_at_log(context.log, topic, starts.get(topic, {}), CLOCK, LOOK_S)
             wrong += look.wrong
             rest += look.rest

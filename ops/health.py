@@ -44,9 +44,9 @@ INTERVALS, SLACK_S = 3, 60
 
 def speed(log: Log, names: TopicNames, clock: Clock) -> str:
     """What is wrong with the speed layer; empty if nothing is."""
-    topic_id = log.topic_id(names.trades)
-    behind = {p: bounds.end for p, bounds in log.bounds(names.trades).items() if bounds.end > bounds.start}
-    deltas = log.bounds(names.deltas)
+    topic_id = log.topic_id(names.topic("trades"))
+    behind = {p: bounds.end for p, bounds in log.bounds(names.topic("trades")).items() if bounds.end > bounds.start}
+    deltas = log.bounds(names.deltas("trades"))
     # From the newest delta on: an idle partition has no other, one with an open cell gets it again each second.
     starts = {p: max(deltas[p].start, deltas[p].end - 1) for p in behind}
 
@@ -55,7 +55,7 @@ def speed(log: Log, names: TopicNames, clock: Clock) -> str:
             del behind[partition]
         return not behind
 
-    if not behind or _watch(log, names.deltas, starts, clock, reached):
+    if not behind or _watch(log, names.deltas("trades"), starts, clock, reached):
         return ""
     return f"No deltas within {WAIT_S:g} s up to where the event log ended, as partition: offset: {behind}."
 
@@ -87,10 +87,10 @@ def batch(store: VersionStore, every_s: int, clock: Clock) -> str:
 
 def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
     """What is wrong with a source that never pauses; empty if nothing is."""
-    ends = {p: bounds.end for p, bounds in log.bounds(names.trades).items()}
-    if _watch(log, names.trades, ends, clock, lambda _, record: mark_of(record) is None):
+    ends = {p: bounds.end for p, bounds in log.bounds(names.topic("trades")).items()}
+    if _watch(log, names.topic("trades"), ends, clock, lambda _, record: mark_of(record) is None):
         return ""
-    hidden = sum(bounds.hidden for bounds in log.bounds(names.trades).values())
+    hidden = sum(bounds.hidden for bounds in log.bounds(names.topic("trades")).values())
     told = f" An open transaction hides {hidden} records." if hidden else ""
     return f"No event was appended within {WAIT_S:g} s.{told}"
 

@@ -103,16 +103,18 @@ class Service:
         self.hot = HotStore(views)
         self.metrics = Metrics(self.clock)
         latency = Latency(self.metrics.registry, self.clock)
-        self.feed = Feed(log, names.deltas, self.hot, self.options.poll_s, latency)
+        self.feed = Feed(log, names.deltas("trades"), self.hot, self.options.poll_s, latency)
         self.inspector = Inspector(store)
         self.row_cache = RowCache(self.inspector, self.options.kept_row_bytes)
         self.kept: list[KeptReplies[Any]] = []  # of each route that keeps some
-        self.log_watch = LogWatch(log, names.trades, self.clock)
+        self.log_watch = LogWatch(log, names.topic("trades"), self.clock)
         self.completeness = Completeness(self.feed, self.log_watch)
         self.watch = VersionsWatch(
             log, self.log_watch, store, views, self.hot, self.feed, self.clock, self.row_cache, self.inspector
         )
-        self.probe = LogProbe(log, self.watch, self.hot, self.feed, names.deltas, self.clock, self.completeness)
+        self.probe = LogProbe(
+            log, self.watch, self.hot, self.feed, names.deltas("trades"), self.clock, self.completeness
+        )
         self.scrub = Scrub(self.inspector, self.watch, self.clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, self.clock)
         self.pool = Pool(self.options.workers, self.options.waiting, self.options.deadline_s)
@@ -123,7 +125,7 @@ class Service:
             self.options.streams,
         )
         self.feed.changed = self.watch.changed = self.hub.wake
-        self.as_of = AsOf(store, views, self.watch, names.trades, self.inspector)
+        self.as_of = AsOf(store, views, self.watch, names.topic("trades"), self.inspector)
         self.layers = Layers(self)
         self.keys = KeyRing(store.home, self.clock)
         self.admission = Admission(self.options.limits.requests, self.metrics.registry)

@@ -43,9 +43,9 @@ def beginnings(
     log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Iterable[int]
 ) -> dict[int, int]:
     """Partition -> the offset at which a worker of `views` begins to read."""
-    topic = names.source(source_of(views))
+    topic = names.topic(source_of(views))
     topic_id = log.topic_id(topic)
-    floor = retained(log, store, topic, topic_id, names.deltas)
+    floor = retained(log, store, topic, topic_id, names.deltas("trades"))
     chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})
     begin, bounds = {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
     for p in chains:

@@ -40,7 +40,7 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
 
 def all_partitions(log: Log, settings: SourceSettings) -> Share:
     """One share that owns every partition there is now."""
-    return Share(tuple(sorted(log.bounds(settings.names.source(source_of(settings.views))))))
+    return Share(tuple(sorted(log.bounds(settings.names.topic(source_of(settings.views))))))
 
 
 def run_once(settings: SourceSettings, share: Share | None = None) -> None:

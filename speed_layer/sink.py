@@ -51,7 +51,7 @@ class PublishDeltas(beam.DoFn):
         with as_it_is():
             log = self._open_log()
             self._writer = log.writer()
-            self._group = log.reader(self._names.source(source_of(self._views)), {}, SPEED_GROUP)
+            self._group = log.reader(self._names.topic(source_of(self._views)), {}, SPEED_GROUP)
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}
@@ -69,7 +69,7 @@ class PublishDeltas(beam.DoFn):
         reach("emit.before")
         value = encode_value(cell)
         key, headers = encode_key(cell, slot.sealed), appended_headers(slot.appended_ms)
-        ack = self._writer.append(self._names.deltas, slot.partition, key, value, headers)
+        ack = self._writer.append(self._names.deltas("trades"), slot.partition, key, value, headers)
         reach("emit.after")
         FIGURES.count("deltas")
         self._sent.append(_Sent(slot.partition, slot.upto, ack, len(value)))

@@ -56,7 +56,7 @@ class Worker:
     ) -> None:
         self._clock = clock
         self._log = log
-        self._topic = names.source(source_of(views))
+        self._topic = names.topic(source_of(views))
         self._topic_id = log.topic_id(self._topic)
         bounds = log.bounds(self._topic)
         self._count = len(bounds)

@@ -80,11 +80,11 @@ class World:
 
     @property
     def topic_id(self) -> str:
-        return self.log.topic_id(self.names.trades)
+        return self.log.topic_id(self.names.topic("trades"))
 
     @property
     def ends(self) -> dict[int, int]:
-        return {p: bounds.end for p, bounds in self.log.bounds(self.names.trades).items()}
+        return {p: bounds.end for p, bounds in self.log.bounds(self.names.topic("trades")).items()}
 
     def close(self) -> None:
         self._writer.close()
@@ -117,7 +117,7 @@ class World:
 
     def produce(self, records: int, bad: bool = True) -> None:
         """Append so many records of one instrument each, in the partition of its key; acknowledged when it returns."""
-        partitions = len(self.log.bounds(self.names.trades))
+        partitions = len(self.log.bounds(self.names.topic("trades")))
         for _ in range(records):
             symbol = self.random.choice(SYMBOLS)
             lines = [self.line(symbol, bad) for _ in range(self.random.choice([1, 1, 1, 2, 9]))]
@@ -126,7 +126,7 @@ class World:
 
     def append(self, partition: int, value: bytes | None) -> Ack:
         """Append one record."""
-        return self._writer.append(self.names.trades, partition, b"k", value)
+        return self._writer.append(self.names.topic("trades"), partition, b"k", value)
 
     def records(self, topic: str, uptos: Mapping[int, int] | None = None) -> list[tuple[int, Record]]:
         """(partition, record) of a topic, below `uptos` or to its end now."""
@@ -158,7 +158,7 @@ class World:
 
     def oracle(self, uptos: Mapping[int, int], intervals: Sequence[Interval] = PUBLISHED_INTERVALS) -> Oracle:
         oracle = Oracle([interval.us for interval in intervals])
-        for _, record in self.records(self.names.trades, uptos):
+        for _, record in self.records(self.names.topic("trades"), uptos):
             if mark_of(record) is None:
                 oracle.record(record.value, record.append_time_ms)
         return oracle
@@ -187,12 +187,12 @@ class World:
         versions = self.store.retained()
         return {
             p: min((m.cut.get(p, bounds.start) for m in versions), default=bounds.start)
-            for p, bounds in self.log.bounds(self.names.trades).items()
+            for p, bounds in self.log.bounds(self.names.topic("trades")).items()
         }
 
     def chain(self, cut: Mapping[int, int], view: View = BARS) -> tuple[list[Row], dict[int, int], bool]:
         """The rows of the chain from `cut` on as a fresh reader finds it, its end per partition, and `complete`."""
-        bounds = self.log.bounds(self.names.deltas)  # what lies below was expired
+        bounds = self.log.bounds(self.names.deltas("trades"))  # what lies below was expired
         chains = read_chains(self.log, self.names, (view,), self.topic_id, {p: bounds[p].start for p in cut})
         rows: list[Row] = []
         applied = dict(cut)
@@ -208,7 +208,7 @@ class World:
         rows, applied, complete = self.chain(floors)
         assert applied == self.ends
         assert complete
-        below = decode([record for _, record in self.records(self.names.trades, floors)])
+        below = decode([record for _, record in self.records(self.names.topic("trades"), floors)])
         summariser = Summariser((BARS,))
         rows += summariser.rows(BARS, below.table.select(EVENT_SCHEMA.names))
         summariser.close()
@@ -254,8 +254,8 @@ def kafka_world(servers: str, home: Path, partitions: int = 2) -> Iterator[World
 def memory_world(home: Path, partitions: int = 2, start: int = 0) -> World:
     """A world on a log in memory."""
     log, names = MemoryLog(now_ms=T0_US // 1000 + 10_000_000), TopicNames("t")
-    log.create(names.trades, partitions, start)
-    log.create(names.deltas, partitions)
+    log.create(names.topic("trades"), partitions, start)
+    log.create(names.deltas("trades"), partitions)
     log.create(names.dead_letters, 1)
     return World(log, names, home)
 
@@ -310,11 +310,11 @@ def recreate_topics(world: World, partitions: int = 2) -> None:
     """Delete the event log and create it again, with a new id and nothing in it."""
     assert isinstance(world.log, KafkaLog)
     with world.log.admin() as admin:
-        admin.delete_topics([world.names.trades])
+        admin.delete_topics([world.names.topic("trades")])
 
     def made() -> bool:
         assert isinstance(world.log, KafkaLog)
-        return create_topics(world.log, world.names, partitions)[world.names.trades]
+        return create_topics(world.log, world.names, partitions)[world.names.topic("trades")]
 
     settle(made)
 
@@ -322,7 +322,7 @@ def recreate_topics(world: World, partitions: int = 2) -> None:
 def add_partitions(world: World, total: int) -> None:
     """Raise the number of partitions, of the delta topic first."""
     assert isinstance(world.log, KafkaLog)
-    for topic in (world.names.deltas, world.names.trades):
+    for topic in (world.names.deltas("trades"), world.names.topic("trades")):
         with world.log.admin() as admin:
             admin.create_partitions({topic: NewPartitions(total)})
         settle(functools.partial(_has, world.log, topic, total))

@@ -89,7 +89,7 @@ def records(log: Log, topic: str) -> list[tuple[int, Record]]:
 def rows(log: Log, names: TopicNames = NAMES) -> list[dict[str, Any]]:
     """Every event of the log, as rows in log order within a partition."""
     found: list[dict[str, Any]] = []
-    for _, record in records(log, names.trades):
+    for _, record in records(log, names.topic("trades")):
         found += decode([record]).table.to_pylist()
     return found
 
@@ -133,7 +133,7 @@ class House:
     def publish(self, forget: bool = False) -> Manifest:
         """Everything in the log becomes the next version. `forget`: the pointer's version is taken to have nothing."""
         parent = None if forget else self.store.current()
-        topic = self.names.trades
+        topic = self.names.topic("trades")
         before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut if parent else {})
         writer = self.log.writer()
         cut = append_marks(writer, topic, before, "run")
@@ -165,7 +165,7 @@ class House:
 def memory_house(home: Path) -> House:
     """A house on a log in memory."""
     log = MemoryLog(T0 // 1000)
-    log.create(NAMES.trades, PARTITIONS)
+    log.create(NAMES.topic("trades"), PARTITIONS)
     log.create(NAMES.dead_letters, 1)
     return House(log, VersionStore(home))
 

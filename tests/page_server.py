@@ -45,7 +45,11 @@ class Market:
     def __init__(self, home: Path, now_us: int, partitions: int = 2) -> None:
         self.now_us = now_us
         self.log = MemoryLog(time.time_ns() // 1_000_000)
-        for topic, count in ((NAMES.trades, partitions), (NAMES.deltas, partitions), (NAMES.dead_letters, 1)):
+        for topic, count in (
+            (NAMES.topic("trades"), partitions),
+            (NAMES.deltas("trades"), partitions),
+            (NAMES.dead_letters, 1),
+        ):
             self.log.create(topic, count)
         self.store = VersionStore(home)
         self._partitions = partitions
@@ -81,16 +85,16 @@ class Market:
                 "side": "buy" if self._random.random() < 0.52 else "sell",
             }
             self.log.now_ms = max(time.time_ns() // 1_000_000, self.now_us // 1000)
-            self.log.append(NAMES.trades, partition, b"k", orjson.dumps(trade))
+            self.log.append(NAMES.topic("trades"), partition, b"k", orjson.dumps(trade))
 
     @property
     def appended(self) -> int:
         """How many records the log holds."""
-        return sum(bounds.end for bounds in self.log.bounds(NAMES.trades).values())
+        return sum(bounds.end for bounds in self.log.bounds(NAMES.topic("trades")).values())
 
     def lose(self) -> None:
         """Create the topic of trades again: another id, and nothing in it."""
-        self.log.create(NAMES.trades, self._partitions)
+        self.log.create(NAMES.topic("trades"), self._partitions)
 
     def publish(self) -> Manifest:
         """One real batch run."""

@@ -89,8 +89,8 @@ class World:
         self.views = views
         self.partitions = partitions
         self.log = Cluster(NOON // 1000 + 86_400_000)
-        self.log.create(NAMES.deltas, partitions)
-        self.log.create(NAMES.trades, partitions)
+        self.log.create(NAMES.deltas("trades"), partitions)
+        self.log.create(NAMES.topic("trades"), partitions)
         self.clock = FakeClock()
         self.store = VersionStore(home)
         self.summariser = Summariser(views)
@@ -131,22 +131,24 @@ class World:
             **fields,
         }
         self._next_id += 1
-        return self.log.append(NAMES.trades, partition, None, json.dumps(event, separators=(",", ":")).encode())
+        return self.log.append(
+            NAMES.topic("trades"), partition, None, json.dumps(event, separators=(",", ":")).encode()
+        )
 
     def mark(self, run_id: str) -> dict[int, int]:
         """Append a mark everywhere: a cut."""
         headers = [(MARK_HEADER, run_id.encode())]
-        return {p: self.log.append(NAMES.trades, p, None, b"", headers) for p in range(self.partitions)}
+        return {p: self.log.append(NAMES.topic("trades"), p, None, b"", headers) for p in range(self.partitions)}
 
     def records(self, partition: int, start: int = 0, upto: int | None = None) -> list[Record]:
-        records = self.log.topics[NAMES.trades][partition].records.values()
+        records = self.log.topics[NAMES.topic("trades")][partition].records.values()
         return [r for r in records if start <= r.offset and (upto is None or r.offset < upto)]
 
     # the speed layer
 
     def cells(self, view: View, partition: int, start: int = 0, upto: int | None = None) -> list[Cell]:
         """The cells that tile [start, upto) of a partition; they start at `start`, marks and grid lines."""
-        upto = self.log.bounds(NAMES.trades)[partition].end if upto is None else upto
+        upto = self.log.bounds(NAMES.topic("trades"))[partition].end if upto is None else upto
         borders = {start, upto, *range(-(-start // GRID) * GRID, upto, GRID)}
         borders |= {r.offset for r in self.records(partition, start, upto) if mark_of(r) is not None}
         ordered = sorted(b for b in borders if start <= b <= upto)
@@ -155,18 +157,18 @@ class World:
     def cell(self, view: View, partition: int, start: int, upto: int) -> Cell:
         """The cell over [start, upto) of a partition."""
         events = decode(self.records(partition, start, upto)).table.select(EVENT_SCHEMA.names)
-        lane = lane_of(view, self.log.topic_id(NAMES.trades), partition)
+        lane = lane_of(view, self.log.topic_id(NAMES.topic("trades")), partition)
         return Cell(lane, start, upto, tuple(self.summariser.rows(view, events)))
 
     def send(self, cell: Cell, sealed: bool = False) -> None:
         """Publish a delta."""
-        self.log.append(NAMES.deltas, cell.lane.partition, encode_key(cell, sealed), encode_value(cell))
+        self.log.append(NAMES.deltas("trades"), cell.lane.partition, encode_key(cell, sealed), encode_value(cell))
 
     def emit(self, start: Mapping[int, int] | None = None, upto: Mapping[int, int] | None = None) -> None:
         """Publish every cell over the log, the last one of each partition open."""
         for view in self.views:
             for p in range(self.partitions):
-                at = (start or {}).get(p, self.log.bounds(NAMES.trades)[p].start)
+                at = (start or {}).get(p, self.log.bounds(NAMES.topic("trades"))[p].start)
                 cells = self.cells(view, p, at, upto and upto[p])
                 for cell in cells[:-1]:
                     self.send(cell, sealed=True)
@@ -202,7 +204,7 @@ class World:
                 "parent": self.store.pointer().version,
                 "run_id": run_id or "",
                 "created_us": self.clock.now_us(),
-                "topics": {NAMES.trades: self.log.topic_id(NAMES.trades)},
+                "topics": {NAMES.topic("trades"): self.log.topic_id(NAMES.topic("trades"))},
                 "marks": tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
                 "delta_start": dict.fromkeys(cut, 0),
                 "definitions": {view.name: view.definition for view in self.views},

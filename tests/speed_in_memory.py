@@ -25,7 +25,7 @@ class Speed:
     ) -> None:
         self._views = views
         self._summariser = Summariser(views)
-        self._worker = Worker(log, names, store, views, list(log.bounds(names.trades)), clock or HandClock())
+        self._worker = Worker(log, names, store, views, list(log.bounds(names.topic("trades"))), clock or HandClock())
         self._sink = PublishDeltas(lambda: log, names, views)
         self._sink.setup()
 

@@ -92,8 +92,8 @@ def test_bad_lines_are_dead_letters_and_their_neighbours_count(broker: str, tmp_
     assert found == {line: reason for reason, line in BAD}
 
     writer = log.writer()  # past the door: an empty record and one of bad bytes must not stop anything
-    writer.append(names.trades, 0, b"k", None).offset()
-    writer.append(names.trades, 1, b"k", b"\x00\xff").offset()
+    writer.append(names.topic("trades"), 0, b"k", None).offset()
+    writer.append(names.topic("trades"), 1, b"k", b"\x00\xff").offset()
     writer.close()
     assert program("batch", "run", environ=environ).returncode == 0
     manifest = store.current()

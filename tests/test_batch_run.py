@@ -83,7 +83,9 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
     assert (second.version, second.parent) == (2, 1)
     assert second.counts["events"] == second.counts["new_events"] == kafka.events
     assert second.definitions == {"bars": BARS.definition}
-    assert second.topics == {t: kafka.log.topic_id(t) for t in (kafka.names.trades, kafka.names.deltas)}
+    assert second.topics == {
+        t: kafka.log.topic_id(t) for t in (kafka.names.topic("trades"), kafka.names.deltas("trades"))
+    }
     kafka.check(second)
 
     before = kafka.events
@@ -96,7 +98,7 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
     kafka.check(second)  # a version stays what it was
 
     for version in (first, second, third):
-        marks = marks_at(kafka.log, kafka.names.trades, version.cut)
+        marks = marks_at(kafka.log, kafka.names.topic("trades"), version.cut)
         assert marks == dict.fromkeys(version.cut, version.run_id)
     assert set(third.timings_ms) == {
         "check",
@@ -136,7 +138,7 @@ def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_
     manifest = kafka.batch()
     kafka.check(manifest)
     assert manifest.counts == {"events": 3, "refused": 5, "new_events": 3, "duplicates": 0}
-    source = f"{kafka.names.trades}@{kafka.topic_id}/1"
+    source = f"{kafka.names.topic('trades')}@{kafka.topic_id}/1"
     expected = {f"{source}:1": b"", f"{source}:2": b"", f"{source}:3:0": b"{}", f"{source}:3:2": b"\xff"}
     assert letters(kafka) == {**expected, f"{source}:4": values[4]}
     assert sorted(reasons(kafka)) == sorted(
@@ -150,7 +152,7 @@ def test_a_foreign_record_of_any_size_is_a_bounded_dead_letter_and_does_not_stop
 ) -> None:
     huge = b"x" * (20 * 1024 * 1024)  # small enough for the topic once it is compressed
     foreign = KafkaProducer(bootstrap_servers=broker, compression_type="lz4", max_request_size=len(huge) + 1000)
-    foreign.send(kafka.names.trades, huge, partition=1).get(timeout=30)
+    foreign.send(kafka.names.topic("trades"), huge, partition=1).get(timeout=30)
     foreign.close()
     kafka.produce(10, bad=False)
     manifest = kafka.batch()
@@ -283,7 +285,7 @@ def test_a_run_whose_parent_is_damaged_marks_nothing_and_publishes_nothing(memor
         "pointer": memory.store.folder / "current",
     }[kind]
     good = path.read_bytes()
-    ends = memory.log.bounds(memory.names.trades)
+    ends = memory.log.bounds(memory.names.topic("trades"))
     for damaged in (flipped(good, 0), flipped(good, len(good) // 2), flipped(good, -1), good[:-1], b""):
         path.write_bytes(damaged)
         with pytest.raises(VersionError, match=r"damaged|not the one that was published"):
@@ -291,7 +293,7 @@ def test_a_run_whose_parent_is_damaged_marks_nothing_and_publishes_nothing(memor
     path.unlink()
     with pytest.raises(VersionError, match=r"damaged|does not exist|is gone"):
         memory.batch()
-    assert memory.log.bounds(memory.names.trades) == ends
+    assert memory.log.bounds(memory.names.topic("trades")) == ends
     path.write_bytes(good)
     memory.check(memory.batch())
 
@@ -377,7 +379,7 @@ def test_a_log_whose_start_moved_above_the_cut_is_refused(kafka: World) -> None:
     kafka.produce(10)
     served = kafka.batch()
     kafka.produce(40)
-    delete_records(kafka, kafka.names.trades, 0, served.cut[0] + 1)
+    delete_records(kafka, kafka.names.topic("trades"), 0, served.cut[0] + 1)
     with pytest.raises(TailLostError, match=rf"partition 0 holds \[{served.cut[0] + 1}, .* the cut is {served.cut[0]}"):
         kafka.batch()
     assert kafka.store.current() == served
@@ -422,7 +424,7 @@ def test_a_log_that_lost_what_the_cut_stands_on_is_refused_before_a_mark_is_appe
     memory.produce(30)
     served = memory.batch()
     assert isinstance(memory.log, MemoryLog)
-    loss(memory.log, memory.names.trades, served.cut[0])
+    loss(memory.log, memory.names.topic("trades"), served.cut[0])
     ends = memory.ends
     with pytest.raises(TailLostError, match=f"not the log that version 1 was made of: {fact}"):
         memory.batch()
@@ -434,7 +436,7 @@ def test_a_log_that_starts_above_0_begins_there_and_gaps_cost_nothing(tmp_path: 
     world = memory_world(tmp_path, start=5)
     world.produce(20)
     assert isinstance(world.log, MemoryLog)
-    world.log.gap(world.names.trades, 0, 7)
+    world.log.gap(world.names.topic("trades"), 0, 7)
     world.produce(20)
     manifest = world.batch()
     assert {entry.start for entry in manifest.archive} == {5}

@@ -127,19 +127,19 @@ def test_a_delta_partition_that_cannot_be_read_on_is_in_its_answers_alone(world:
     world.step()
     assert world.bars(BTC)["answer"]["complete"]
     world.trade("BTC", at_s=60)
-    world.log.damage("slackwater.deltas", 1, world.log.bounds("slackwater.deltas")[1].end, "damaged")
+    world.log.damage("slackwater.trades.deltas", 1, world.log.bounds("slackwater.trades.deltas")[1].end, "damaged")
     world.emit()
     world.step()
     about = world.bars(BTC)["answer"]
     assert (about["complete"], about["reason"]) == (False, STUCK)
     assert world.bars(LONGER)["answer"]["complete"]
-    world.log.damage("slackwater.deltas", 1, None)
+    world.log.damage("slackwater.trades.deltas", 1, None)
     world.step()
     assert world.bars(BTC)["answer"]["complete"]
 
 
 def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_topic(world: World) -> None:
-    world.log.open_transaction("slackwater.deltas", 1)
+    world.log.open_transaction("slackwater.trades.deltas", 1)
     world.trade("BTC", at_s=60)
     world.emit()
     started(world)
@@ -149,7 +149,7 @@ def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_to
     assert (about["complete"], about["reason"]) == (False, UNREAD)
     assert "hides" in world.get("/health/ready").text
     assert world.bars(LONGER)["answer"]["complete"]
-    world.log.end_transaction("slackwater.deltas", 1)
+    world.log.end_transaction("slackwater.trades.deltas", 1)
     world.step()
     about = world.bars(BTC)["answer"]
     assert about["complete"]

@@ -159,7 +159,7 @@ def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_n
             world.produce(100)
         forged = Cell(lane_of(BARS, world.topic_id, 0), served.cut[0], GRID, ())  # a sealed cell, without its rows
         writer = world.log.writer()
-        writer.append(world.names.deltas, 0, encode_key(forged, True), encode_value(forged))
+        writer.append(world.names.deltas("trades"), 0, encode_key(forged, True), encode_value(forged))
         writer.close()
         with house.running("speed", "run"):
             ended = house.run("batch", "run", fault=f"prove.handoff:{action}")

@@ -50,7 +50,7 @@ def write(path: Path, symbol: str) -> None:
 def taken(house: House, symbol: str) -> Counter[int]:
     """How often each id of `symbol` stands in the log."""
     found: Counter[int] = Counter()
-    records = [record for _, record in house.world.records(house.world.names.trades)]
+    records = [record for _, record in house.world.records(house.world.names.topic("trades"))]
     for row in decode(records).table.select(["symbol", "trade_id"]).to_pylist():
         if row["symbol"].rpartition("-")[0] == symbol:
             found[row["trade_id"]] += 1

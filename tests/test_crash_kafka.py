@@ -211,7 +211,7 @@ def test_a_log_that_starts_above_the_cut_is_refused_and_the_speed_layer_says_tha
 ) -> None:
     bars, cut = expected(house), served(house).cut
     house.world.produce(40, bad=False)
-    delete_records(house.world, house.world.names.trades, 0, cut[0] + 3)
+    delete_records(house.world, house.world.names.topic("trades"), 0, cut[0] + 3)
     refused(house, f"the cut is {cut[0]}", "batch", "run")
     refused(house, "Partition 0 of", "ingest", trades(house, tmp_path, "above"))
     batch_alone(house, f"is above the cut {cut[0]} in partition 0", bars)
@@ -227,7 +227,7 @@ def test_a_log_that_starts_above_the_cut_is_refused_and_the_speed_layer_says_tha
 def test_a_log_that_starts_below_the_cut_costs_nothing(house: House, tmp_path: Path) -> None:
     with house.running("speed", "run"):
         house.verify()
-        delete_records(house.world, house.world.names.trades, 0, served(house).cut[0] - 1)
+        delete_records(house.world, house.world.names.topic("trades"), 0, served(house).cut[0] - 1)
         assert house.run("ingest", trades(house, tmp_path, "below")).code == 0
         house.verify()
         assert house.run("batch", "run").code == 0
@@ -237,7 +237,7 @@ def test_a_log_that_starts_below_the_cut_costs_nothing(house: House, tmp_path: P
 def lose_tail(own: Broker, house: House, partition: int, below: int) -> int:
     """Kill the broker, cut the partition's file at the last batch that begins below `below`, start it; the new end."""
     end_broker(own)
-    folder = own.settings.home / "broker" / "data" / f"{house.world.names.trades}-{partition}"
+    folder = own.settings.home / "broker" / "data" / f"{house.world.names.topic('trades')}-{partition}"
     (path,) = folder.glob("*.log")
     data, at, base, cut = path.read_bytes(), 0, 0, 0
     while at < len(data):  # a batch: its first offset, its length, and so much more

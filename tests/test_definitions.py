@@ -84,11 +84,11 @@ def test_a_view_of_another_stream_is_refused_wherever_views_are_taken(tmp_path: 
         "a move": lambda: look(Cut({}, {}, {}), views, ()),
     }
     world.publish(world.mark("a"), "a")
-    before = log.bounds(NAMES.trades)
+    before = log.bounds(NAMES.topic("trades"))
     for name, taker in takers.items():
         with pytest.raises(StreamError, match=TOLD):
             print(name, taker())
-    assert log.bounds(NAMES.trades) == before  # nothing was marked
+    assert log.bounds(NAMES.topic("trades")) == before  # nothing was marked
     world.close()
 
 
@@ -123,7 +123,7 @@ def test_the_speed_layer_makes_the_cells_of_both(tmp_path: Path) -> None:
     world.trade(price="80", partition=0)
     speed.step()
     speed.close()
-    topic_id, end = world.log.topic_id(NAMES.trades), world.log.bounds(NAMES.trades)[0].end
+    topic_id, end = world.log.topic_id(NAMES.topic("trades")), world.log.bounds(NAMES.topic("trades"))[0].end
     chains = read_chains(world.log, NAMES, world.views, topic_id, {0: 0})[0]
     for view, chain in zip(world.views, chains, strict=True):
         cells = list(chain.walk(0))
@@ -212,5 +212,5 @@ def test_a_cursor_goes_on_in_its_definition(tmp_path: Path) -> None:
         assert page["answer"]["definition"] == BARS.definition
         pages += page["bars"]
     assert pages == whole
-    assert world.service.hot.applied("bars") == {0: world.log.bounds(NAMES.trades)[0].end, 1: cut[1] + 1}
+    assert world.service.hot.applied("bars") == {0: world.log.bounds(NAMES.topic("trades"))[0].end, 1: cut[1] + 1}
     world.close()

@@ -175,7 +175,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         assert (done["kept"], done["retired"]) == ([3, 1], [2])
         assert world.store.numbers() == [1, 3]
         first = world.store.manifest(1).delta_start
-        assert {p: b.start for p, b in world.log.bounds(world.names.deltas).items()} == first
+        assert {p: b.start for p, b in world.log.bounds(world.names.deltas("trades")).items()} == first
         assert httpx.get(f"{url}/v1/versions/2", timeout=10).status_code == 410
         for _ in range(2):
             world.produce(10)
@@ -185,8 +185,8 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
     done = run(world, "batch", "expire", "--keep", "1")
     assert (done["kept"], world.store.numbers()) == ([5, 4], [4, 5])
     needed = world.store.manifest(4).delta_start
-    assert {p: b.start for p, b in world.log.bounds(world.names.deltas).items()} == needed
-    assert {b.start for b in world.log.bounds(world.names.trades).values()} == {0}
+    assert {p: b.start for p, b in world.log.bounds(world.names.deltas("trades")).items()} == needed
+    assert {b.start for b in world.log.bounds(world.names.topic("trades")).values()} == {0}
     world.check(world.store.manifest(5))
     with program(world, "ops", "speed", "run"), program(world, "ops", "serve"):
         wait("a new service is ready", lambda: ready(url)[0] == 200)

@@ -236,7 +236,7 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     for line in again:
         symbol = json.loads(line)["symbol"]
         at = house.world.log.partition_of(f"x:{symbol}".encode(), 4)
-        writer.append(house.world.names.trades, at, b"k", line).offset()
+        writer.append(house.world.names.topic("trades"), at, b"k", line).offset()
     writer.close()
     house.new += again
     house.check()  # the speed layer alone
@@ -261,7 +261,7 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     later = house.line(2)  # and again, above the cut
     at = house.world.log.partition_of(b"x:SOL-USD", 4)
     writer = house.world.log.writer()
-    writer.append(house.world.names.trades, at, b"k", later).offset()
+    writer.append(house.world.names.topic("trades"), at, b"k", later).offset()
     writer.close()
     house.new.append(later)
     house.check()

@@ -47,9 +47,9 @@ class Run:
 
     def mark(self) -> None:
         log = self.house.log
-        partitions = log.bounds(NAMES.trades)
-        self.delta_start = {p: b.end for p, b in log.bounds(NAMES.deltas).items() if p in partitions}
-        self.cut = append_marks(log.writer(), NAMES.trades, partitions, self.run_id)
+        partitions = log.bounds(NAMES.topic("trades"))
+        self.delta_start = {p: b.end for p, b in log.bounds(NAMES.deltas("trades")).items() if p in partitions}
+        self.cut = append_marks(log.writer(), NAMES.topic("trades"), partitions, self.run_id)
         self.house.deltas(2)
 
     def archive(self) -> None:
@@ -66,7 +66,7 @@ class Run:
             version=version,
             parent=self.parent.version if self.parent else 0,
             run_id=self.run_id,
-            topics={name: self.house.log.topic_id(name) for name in (NAMES.trades, NAMES.deltas)},
+            topics={name: self.house.log.topic_id(name) for name in (NAMES.topic("trades"), NAMES.deltas("trades"))},
             marks=tuple(Mark(p, at, self.run_id) for p, at in self.cut.items()),
             delta_start=self.delta_start,
             archive=(*(self.parent.archive if self.parent else ()), own),
@@ -83,8 +83,8 @@ class House:
 
     def __init__(self, home: Path) -> None:
         self.log = MemoryLog()
-        self.log.create(NAMES.trades, 2)
-        self.log.create(NAMES.deltas, 2)
+        self.log.create(NAMES.topic("trades"), 2)
+        self.log.create(NAMES.deltas("trades"), 2)
         self.store = VersionStore(home)
         self.clock = HandClock()
         self.runs = 0
@@ -102,9 +102,9 @@ class House:
         return VersionStore(self.store.home, files)
 
     def deltas(self, count: int) -> None:
-        for p in range(len(self.log.bounds(NAMES.deltas))):
+        for p in range(len(self.log.bounds(NAMES.deltas("trades")))):
             for _ in range(count):
-                self.log.append(NAMES.deltas, p, b"", b"")
+                self.log.append(NAMES.deltas("trades"), p, b"", b"")
 
     def file(self, name: str) -> StoredFile:
         path = self.store.home / name
@@ -148,9 +148,9 @@ class House:
 
     def check(self) -> None:
         """Everything that the pointer may ever name is whole, its deltas included; the event log lost nothing."""
-        assert {b.start for b in self.log.bounds(NAMES.trades).values()} == {0}
+        assert {b.start for b in self.log.bounds(NAMES.topic("trades")).values()} == {0}
         retained = self.store.retained()
-        bounds = self.log.bounds(NAMES.deltas)
+        bounds = self.log.bounds(NAMES.deltas("trades"))
         for manifest in retained:
             self.store.check(files_of(manifest))
             for p, b in bounds.items():
@@ -182,7 +182,7 @@ def test_the_newest_stay_with_all_they_stand_on_and_the_rest_goes(house: House) 
     done = house.expire(keep=2)
     assert (done.kept, done.retired) == ((5, 4), (3, 2, 1))
     assert versions(house) == [5, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas).items()} == made[3].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[3].delta_start
     assert dict(done.deltas) == made[3].delta_start
     # The archive is the current version's, so every epoch stays; only the views of the retired went.
     assert house.store.numbers() == [4, 5]
@@ -195,9 +195,9 @@ def test_a_rehearsal_changes_nothing_and_says_what_would_happen(house: House) ->
     for _ in range(4):
         house.run()
     house.dead_run()
-    before = house.paths(), house.log.bounds(NAMES.deltas)
+    before = house.paths(), house.log.bounds(NAMES.deltas("trades"))
     said = house.expire(keep=1, dry_run=True)
-    assert (house.paths(), house.log.bounds(NAMES.deltas)) == before
+    assert (house.paths(), house.log.bounds(NAMES.deltas("trades"))) == before
     assert house.expire(keep=1) == said
     assert said.retired == (2, 1) and said.kept == (4, 3)  # 3 is what a server falls back on
 
@@ -269,11 +269,11 @@ def test_a_version_that_cannot_be_read_holds_everything_until_it_is_retired(hous
         house.run()
     path = house.store.manifest_path(2)
     path.write_bytes(path.read_bytes()[:-20])
-    before, starts = house.paths(), house.log.bounds(NAMES.deltas)
+    before, starts = house.paths(), house.log.bounds(NAMES.deltas("trades"))
     done = house.expire(keep=2)
     assert done.retired == () and done.kept == (3, 1)
     assert "cannot be read: (2,)" in done.waiting
-    assert (house.paths(), house.log.bounds(NAMES.deltas)) == (before, starts)
+    assert (house.paths(), house.log.bounds(NAMES.deltas("trades"))) == (before, starts)
     house.run()
     house.run()
     assert house.expire(keep=2).waiting == ""
@@ -319,28 +319,28 @@ def test_a_torn_lease_or_ledger_stops_expiry(house: House) -> None:
 def test_a_delta_topic_that_ends_below_what_is_known_of_it_is_not_touched(house: House) -> None:
     for _ in range(3):
         house.run()
-    house.log.truncate(NAMES.deltas, 1, 1)
+    house.log.truncate(NAMES.deltas("trades"), 1, 1)
     with pytest.raises(ExpiryError, match="ends below"):
         house.expire(keep=1)
-    assert house.log.bounds(NAMES.deltas)[0].start == 0
+    assert house.log.bounds(NAMES.deltas("trades"))[0].start == 0
 
 
 def test_a_delta_topic_that_was_created_again_loses_nothing(house: House) -> None:
     for _ in range(3):
         house.run()
-    house.log.create(NAMES.deltas, 2)
+    house.log.create(NAMES.deltas("trades"), 2)
     house.deltas(50)
     assert house.expire(keep=1).deltas == ()
-    assert house.log.bounds(NAMES.deltas)[0].start == 0
+    assert house.log.bounds(NAMES.deltas("trades"))[0].start == 0
 
 
 def test_the_log_in_memory_removes_as_kafka_does(house: House) -> None:
-    house.log.delete_before(NAMES.deltas, {0: 2})
-    assert [b.start for b in house.log.bounds(NAMES.deltas).values()] == [2, 0]
-    house.log.delete_before(NAMES.deltas, {0: 1})
-    assert house.log.bounds(NAMES.deltas)[0].start == 2
+    house.log.delete_before(NAMES.deltas("trades"), {0: 2})
+    assert [b.start for b in house.log.bounds(NAMES.deltas("trades")).values()] == [2, 0]
+    house.log.delete_before(NAMES.deltas("trades"), {0: 1})
+    assert house.log.bounds(NAMES.deltas("trades"))[0].start == 2
     with pytest.raises(DeletionRefusedError):
-        house.log.delete_before(NAMES.deltas, {0: 4})
+        house.log.delete_before(NAMES.deltas("trades"), {0: 4})
 
 
 # Dying, and company
@@ -538,7 +538,7 @@ def test_11_the_event_log_keeps_what_a_rollback_must_read_again(house: House) ->
     run = house.begin()
     assert run.parent == first
     for p, at in first.cut.items():
-        assert house.log.bounds(NAMES.trades)[p].start <= at
+        assert house.log.bounds(NAMES.topic("trades"))[p].start <= at
     run.lease.release()
     house.check()
 
@@ -611,13 +611,13 @@ def test_what_a_server_leases_while_it_is_being_retired_stays_until_it_lets_go(h
         house.store.lease_served("another", 1)
     house.store.check(files_of(made[0]))
     assert house.store.numbers() == [1, 3, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas).items()} == made[0].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[0].delta_start
     house.expire(keep=2)
     house.store.check(files_of(made[0]))
     holds[0].release()
     house.expire(keep=2)
     assert house.store.numbers() == [3, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas).items()} == made[2].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[2].delta_start
     house.check()
 
 
@@ -625,7 +625,9 @@ def test_16_a_run_notes_the_deltas_before_its_marks_and_holds_them_from_then_on(
     house.run()
     run = house.begin()
     run.mark()  # two deltas of the new cells land at once
-    house.log.topics[NAMES.deltas].append(type(house.log.topics[NAMES.deltas][0])())  # a partition is added
+    house.log.topics[NAMES.deltas("trades")].append(
+        type(house.log.topics[NAMES.deltas("trades")][0])()
+    )  # a partition is added
     house.deltas(3)
     for _ in range(3):
         house.run()
@@ -634,7 +636,7 @@ def test_16_a_run_notes_the_deltas_before_its_marks_and_holds_them_from_then_on(
         run.archive()
         run.publish()
     house.check()
-    bounds = house.log.bounds(NAMES.deltas)
+    bounds = house.log.bounds(NAMES.deltas("trades"))
     assert all(bounds[p].start <= at for p, at in run.delta_start.items())
     assert bounds[2].start == 0  # no version knows it
     run.lease.release()

@@ -73,7 +73,7 @@ def honest(world: World, trades: int) -> list[Cell]:
 
 def test_a_forged_mark_ends_a_cell_and_changes_no_answer(bench: Bench) -> None:
     bench.world.produce(60)
-    trades = bench.world.names.trades
+    trades = bench.world.names.topic("trades")
     offset = bench.log.append(trades, 0, None, b"", [(MARK_HEADER, b"forged")])
     bench.world.produce(60)
     version = bench.publish()
@@ -87,7 +87,7 @@ def test_a_record_that_is_a_mark_in_all_but_its_header_is_refused_and_stored(ben
     bench.world.produce(10)
     bench.publish()
     stored = bench.log.bounds(bench.world.names.dead_letters)[0].end
-    bench.log.append(bench.world.names.trades, 0, None, b"")
+    bench.log.append(bench.world.names.topic("trades"), 0, None, b"")
     bench.publish()
     assert bench.log.bounds(bench.world.names.dead_letters)[0].end == stored + 1
 
@@ -104,8 +104,8 @@ def test_a_forged_event_counts_as_it_stands(world: World) -> None:
 
 def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(world: World) -> None:
     cut_in_a_minute(world)
-    end = world.log.bounds(NAMES.trades)[0].end
-    world.log.delete_before(NAMES.trades, {0: end})
+    end = world.log.bounds(NAMES.topic("trades"))[0].end
+    world.log.delete_before(NAMES.topic("trades"), {0: end})
     world.step()
     reasons = world.service.readiness().reasons
     assert any("The log's start" in reason and "is above the cut" in reason for reason in reasons), reasons
@@ -127,7 +127,7 @@ def test_a_forged_delta_with_a_larger_upto_is_believed(world: World) -> None:
 
 def forge_sealed(bench: Bench, more: int, compacted: bool) -> None:
     """Write the first sealed delta of partition 0 behind the cut again, with another number and `more` offsets."""
-    records = bench.log.topics[bench.world.names.deltas][0].records
+    records = bench.log.topics[bench.world.names.deltas("trades")][0].records
     current = bench.world.store.current()
     assert current is not None
     found = {at: json.loads(record.value or b"") for at, record in bench.deltas(0).items()}
@@ -137,7 +137,7 @@ def forge_sealed(bench: Bench, more: int, compacted: bool) -> None:
     key = records[at].key
     if compacted:
         del records[at]
-    bench.log.append(bench.world.names.deltas, 0, key, json.dumps(cell, separators=(",", ":")).encode())
+    bench.log.append(bench.world.names.deltas("trades"), 0, key, json.dumps(cell, separators=(",", ":")).encode())
 
 
 @pytest.mark.parametrize("compacted", [False, True])
@@ -192,8 +192,8 @@ def test_a_forged_open_delta_is_replaced_as_soon_as_the_log_grows(world: World) 
 
 def test_bytes_that_are_no_delta_and_tombstones_are_counted_and_passed_over(world: World) -> None:
     first, _ = honest(world, GRID + 10)
-    world.log.append(NAMES.deltas, 0, b"noise", b"noise")
-    world.log.append(NAMES.deltas, 0, encode_key(first, sealed=True), None)
+    world.log.append(NAMES.deltas("trades"), 0, b"noise", b"noise")
+    world.log.append(NAMES.deltas("trades"), 0, encode_key(first, sealed=True), None)
     world.step()
     assert world.service.feed.bad == 2
     assert volume(world) == of_oracle(world)
@@ -201,7 +201,7 @@ def test_bytes_that_are_no_delta_and_tombstones_are_counted_and_passed_over(worl
 
 def test_a_tombstone_that_was_compacted_leaves_a_hole_that_says_so(world: World) -> None:
     first, _ = honest(world, GRID + 10)
-    partition = world.log.topics[NAMES.deltas][0]
+    partition = world.log.topics[NAMES.deltas("trades")][0]
     key = encode_key(first, sealed=True)
     for offset in [at for at, record in partition.records.items() if record.key == key]:
         del partition.records[offset]  # as the broker does behind a tombstone
@@ -217,7 +217,7 @@ def test_a_delta_of_another_topic_or_definition_is_nobody_s(world: World) -> Non
     first, last = honest(world, GRID + 10)
     for lane in (first.lane._replace(topic_id="other"), first.lane._replace(definition="0" * 64)):
         forged = raised(replace(first, lane=lane), last.upto)
-        world.log.append(NAMES.deltas, 0, encode_key(forged, sealed=True), encode_value(forged))
+        world.log.append(NAMES.deltas("trades"), 0, encode_key(forged, sealed=True), encode_value(forged))
     world.step()
     assert volume(world) == of_oracle(world)
 

@@ -52,7 +52,7 @@ class Process:
     """A worker with its sink, as one process: it dies between any two segments."""
 
     def __init__(self, world: "World") -> None:
-        partitions = range(len(world.log.topics[NAMES.trades]))
+        partitions = range(len(world.log.topics[NAMES.topic("trades")]))
         self._worker = Worker(world.log, NAMES, world.store, VIEWS, list(partitions), world.clock)  # type: ignore[arg-type]
         self._sink = PublishDeltas(lambda: world.log, NAMES, VIEWS)
         self._sink.setup()
@@ -78,12 +78,12 @@ class World:
         self.clock = HandClock()
         self.store = Versions()
         partitions = self.random.randint(1, 3)
-        self.log.create(NAMES.trades, partitions, start=self.random.choice([0, 0, 3, 5]))
-        self.log.create(NAMES.deltas, partitions)
-        self.topic_id = self.log.topic_id(NAMES.trades)
-        bounds = self.log.bounds(NAMES.trades)
+        self.log.create(NAMES.topic("trades"), partitions, start=self.random.choice([0, 0, 3, 5]))
+        self.log.create(NAMES.deltas("trades"), partitions)
+        self.topic_id = self.log.topic_id(NAMES.topic("trades"))
+        bounds = self.log.bounds(NAMES.topic("trades"))
         cut = {p: b.start for p, b in bounds.items()}
-        self.versions = [empty_manifest({NAMES.trades: self.topic_id}, cut)]
+        self.versions = [empty_manifest({NAMES.topic("trades"): self.topic_id}, cut)]
         self.processes = [Process(self)]
         self.ids: defaultdict[str, int] = defaultdict(int)
         self.queries = self.both = 0
@@ -99,10 +99,10 @@ class World:
         self.query(whole=True)
 
     def produce(self) -> None:
-        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
+        p = self.random.randrange(len(self.log.topics[NAMES.topic("trades")]))
         symbol = f"S{p}{self.random.choice('AB')}"
         lines = [self.line(symbol) for _ in range(self.random.choice([1, 1, 1, 3, 60]))]
-        self.log.append(NAMES.trades, p, f"v:{symbol}".encode(), b"\n".join(lines))
+        self.log.append(NAMES.topic("trades"), p, f"v:{symbol}".encode(), b"\n".join(lines))
 
     def line(self, symbol: str) -> bytes:
         if self.random.random() < 0.05:
@@ -118,17 +118,17 @@ class World:
         ).encode()
 
     def gap(self) -> None:
-        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
-        self.log.gap(NAMES.trades, p, self.random.randint(1, 6))
+        p = self.random.randrange(len(self.log.topics[NAMES.topic("trades")]))
+        self.log.gap(NAMES.topic("trades"), p, self.random.randint(1, 6))
 
     def garbage(self) -> None:
-        p = self.random.randrange(len(self.log.topics[NAMES.trades]))
-        self.log.append(NAMES.trades, p, b"k", self.random.choice([None, b"", b"\n" * 64]))
+        p = self.random.randrange(len(self.log.topics[NAMES.topic("trades")]))
+        self.log.append(NAMES.topic("trades"), p, b"k", self.random.choice([None, b"", b"\n" * 64]))
 
     def mark(self) -> None:
         run_id = f"run-{len(self.versions)}"
-        delta_start = {p: b.end for p, b in self.log.bounds(NAMES.deltas).items()}
-        cut = append_marks(self.log.writer(), NAMES.trades, self.log.bounds(NAMES.trades), run_id)
+        delta_start = {p: b.end for p, b in self.log.bounds(NAMES.deltas("trades")).items()}
+        cut = append_marks(self.log.writer(), NAMES.topic("trades"), self.log.bounds(NAMES.topic("trades")), run_id)
         manifest = replace(
             self.versions[0],
             version=len(self.versions),
@@ -156,12 +156,12 @@ class World:
         self.speed()
 
     def compact(self) -> None:
-        self.log.compact(NAMES.deltas)
+        self.log.compact(NAMES.deltas("trades"))
 
     def query(self, whole: bool = False) -> None:
         MemoryReader.limit = None
         interval = self.random.choice(NAMED_INTERVALS)
-        partitions = self.log.bounds(NAMES.trades)
+        partitions = self.log.bounds(NAMES.topic("trades"))
         version = self.random.choice(self.versions)
         chains = read_chains(self.log, NAMES, VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
         applied, rows, parts = {}, [], [self.batch(version), []]
@@ -183,14 +183,14 @@ class World:
     def batch(self, version: Manifest) -> list[Row]:
         rows: list[Row] = []
         for p, at in version.cut.items():
-            records = [r for o, r in self.log.topics[NAMES.trades][p].records.items() if o < at]
+            records = [r for o, r in self.log.topics[NAMES.topic("trades")][p].records.items() if o < at]
             rows += SUMMARISER.rows(BARS, decode(records).table.select(EVENT_SCHEMA.names))
         return rows
 
     def expected(self, applied: dict[int, int], interval: Interval) -> dict[Any, Any]:
         oracle = Oracle([interval.us])
         for p, upto in applied.items():
-            for offset, record in sorted(self.log.topics[NAMES.trades][p].records.items()):
+            for offset, record in sorted(self.log.topics[NAMES.topic("trades")][p].records.items()):
                 if offset < upto and not record.headers:
                     oracle.record(record.value, record.append_time_ms)
         return {

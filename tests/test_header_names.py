@@ -91,7 +91,7 @@ def test_both_layers_pass_over_such_records_and_agree_with_the_oracle(
 ) -> None:
     world.produce(50)
     foreign: Any = KafkaProducer(bootstrap_servers=broker, compression_type=codec)
-    topic, now_us = world.names.trades, time.time_ns() // 1000
+    topic, now_us = world.names.topic("trades"), time.time_ns() // 1000
     good = world.trade(SYMBOLS[0], now_us, "1.5", "2", "buy")
     with closing(foreign):
         sent = [

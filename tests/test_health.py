@@ -42,15 +42,15 @@ class Clock:
 def log() -> MemoryLog:
     """Two partitions, empty."""
     log = MemoryLog()
-    log.create(NAMES.trades, 2)
-    log.create(NAMES.deltas, 2)
+    log.create(NAMES.topic("trades"), 2)
+    log.create(NAMES.deltas("trades"), 2)
     return log
 
 
 def publish(log: MemoryLog, partition: int, upto: int, topic_id: str | None = None) -> None:
     """Append the delta of an open cell [0, upto)."""
-    cell = Cell(lane_of(VIEWS[0], topic_id or log.topic_id(NAMES.trades), partition), 0, upto, ())
-    log.append(NAMES.deltas, partition, encode_key(cell, sealed=False), encode_value(cell))
+    cell = Cell(lane_of(VIEWS[0], topic_id or log.topic_id(NAMES.topic("trades")), partition), 0, upto, ())
+    log.append(NAMES.deltas("trades"), partition, encode_key(cell, sealed=False), encode_value(cell))
 
 
 def test_speed_is_healthy_on_an_empty_log(log: MemoryLog) -> None:
@@ -59,20 +59,20 @@ def test_speed_is_healthy_on_an_empty_log(log: MemoryLog) -> None:
 
 def test_speed_is_healthy_when_the_deltas_reach_the_end_of_every_partition(log: MemoryLog) -> None:
     for offset in range(3):
-        log.append(NAMES.trades, 0, b"k", b"%d" % offset)
+        log.append(NAMES.topic("trades"), 0, b"k", b"%d" % offset)
         publish(log, 0, offset + 1)
     assert health.speed(log, NAMES, Clock()) == ""
-    log.append(NAMES.trades, 1, None, b"", MARK)
+    log.append(NAMES.topic("trades"), 1, None, b"", MARK)
     assert "{1: 1}" in health.speed(log, NAMES, Clock())
     publish(log, 1, 1)
     assert health.speed(log, NAMES, Clock()) == ""
 
 
 def test_speed_is_not_healthy_for_deltas_of_another_topic_or_of_no_cell(log: MemoryLog) -> None:
-    log.append(NAMES.trades, 0, b"k", b"v")
+    log.append(NAMES.topic("trades"), 0, b"k", b"v")
     publish(log, 0, 1, topic_id="the topic before")
     assert "{0: 1}" in health.speed(log, NAMES, Clock())
-    log.append(NAMES.deltas, 0, b"no key", b"no value")
+    log.append(NAMES.deltas("trades"), 0, b"no key", b"no value")
     assert "{0: 1}" in health.speed(log, NAMES, Clock())
 
 
@@ -81,7 +81,7 @@ def test_ingest_is_healthy_when_an_event_comes_and_not_by_a_mark(log: MemoryLog)
         value = b""
 
         def elapsed_s(self) -> float:
-            log.append(NAMES.trades, 1, None, self.value, MARK)
+            log.append(NAMES.topic("trades"), 1, None, self.value, MARK)
             return super().elapsed_s()
 
     marks, events = Growing(), Growing()

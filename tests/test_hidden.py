@@ -49,7 +49,7 @@ def send(world: World, producer: Any, partition: int, count: int) -> None:
     """Begin a transaction and append trades of one instrument in it."""
     producer.begin_transaction()
     for _ in range(count):
-        producer.send(world.names.trades, world.line("BTCUSDT", bad=False), partition=partition)
+        producer.send(world.names.topic("trades"), world.line("BTCUSDT", bad=False), partition=partition)
     producer.flush()
 
 
@@ -81,7 +81,7 @@ def test_a_log_in_memory_hides_what_lies_behind_an_open_transaction(aborted: boo
 @pytest.mark.broker
 @pytest.mark.parametrize("aborted", [False, True])
 def test_kafka_hides_it_in_the_same_way(world: World, broker: str, aborted: bool) -> None:
-    topic = world.names.trades
+    topic = world.names.topic("trades")
     with foreign(world, broker) as producer:
         world.append(0, b"a").offset()
         producer.begin_transaction()
@@ -296,7 +296,7 @@ def test_the_chain_reaches_what_can_be_read_and_then_the_end(world: World, broke
         settle(lambda: world.chain(world.floors())[1] == {0: before[0], 1: world.ends[1]})
         assert not restarts
         producer.commit_transaction()
-        settle(lambda: not world.log.bounds(world.names.trades)[0].hidden)
+        settle(lambda: not world.log.bounds(world.names.topic("trades"))[0].hidden)
         settle(world.reached)
     world.check_chain()
 
@@ -310,7 +310,7 @@ def test_the_service_counts_its_lag_to_the_high_watermark_and_says_what_hides_it
     world.trade("ABC")
     world.emit()
     world.step()
-    world.log.open_transaction(SERVED.trades, 0)
+    world.log.open_transaction(SERVED.topic("trades"), 0)
     for _ in range(3):
         world.trade("AB")
     world.step()
@@ -339,7 +339,7 @@ def test_the_service_counts_its_lag_to_the_high_watermark_and_says_what_hides_it
         assert f'slackwater_log_{name}{{partition="0"}} {value}' in text
     assert 'slackwater_log_stable_age_seconds{partition="1"} 0.0' in text
     assert 'slackwater_lag_records{partition="0",view="bars"} 4.0' in text
-    world.log.end_transaction(SERVED.trades, 0)
+    world.log.end_transaction(SERVED.topic("trades"), 0)
     world.emit()
     world.step()
     world.step()
@@ -353,15 +353,15 @@ def test_a_transaction_in_the_delta_topic_is_named_where_answers_stand_still(tmp
     world.trade("AB")
     world.emit()
     world.step()
-    world.log.open_transaction(SERVED.deltas, 0)
+    world.log.open_transaction(SERVED.deltas("trades"), 0)
     world.trade("AB")
     world.emit()
     for _ in range(3):
         world.step(STANDS_S)
     assert world.get("/health/ready").json()["reasons"] == [
-        "An open transaction of a foreign writer hides 1 records of slackwater.deltas[0] from offset 1 on."
+        "An open transaction of a foreign writer hides 1 records of slackwater.trades.deltas[0] from offset 1 on."
     ]
-    world.log.end_transaction(SERVED.deltas, 0)
+    world.log.end_transaction(SERVED.deltas("trades"), 0)
     world.step()
     world.step()
     assert world.get("/health/ready").status_code == 200
@@ -374,12 +374,12 @@ def test_a_writer_that_commits_again_and_again_is_no_reason(tmp_path: Path) -> N
     world.emit()
     world.step()
     for _ in range(4):
-        world.log.open_transaction(SERVED.trades, 0)
+        world.log.open_transaction(SERVED.topic("trades"), 0)
         world.trade("AB")
         world.step(STANDS_S / 2)
-        world.log.end_transaction(SERVED.trades, 0)
+        world.log.end_transaction(SERVED.topic("trades"), 0)
         world.emit()
-    world.log.open_transaction(SERVED.trades, 0)
+    world.log.open_transaction(SERVED.topic("trades"), 0)
     world.trade("AB")
     world.step()
     assert world.service.probe.reasons() == []

@@ -76,7 +76,9 @@ def test_marks_of_runs_that_failed_are_nothing_new(world: World) -> None:
     world.produce(5)
     first = run(world).run()
     for number in range(3):
-        world.log.writer().append(world.names.trades, 0, None, b"", [(MARK_HEADER, b"dead-%d" % number)]).offset()
+        world.log.writer().append(
+            world.names.topic("trades"), 0, None, b"", [(MARK_HEADER, b"dead-%d" % number)]
+        ).offset()
     assert run(world).run_if_new() == Idle(first.version)
 
 
@@ -104,7 +106,7 @@ def damage(world: World) -> None:
 
 def add_partition(world: World) -> None:
     assert isinstance(world.log, MemoryLog)
-    for topic in (world.names.deltas, world.names.trades):
+    for topic in (world.names.deltas("trades"), world.names.topic("trades")):
         world.log.topics[topic].append(Partition())
 
 
@@ -191,7 +193,7 @@ def test_an_idle_run_still_sees_that_the_log_lost_its_tail(world: World) -> None
     world.produce(20)
     run(world).run()
     assert isinstance(world.log, MemoryLog)
-    world.log.truncate(world.names.trades, 0, world.ends[0] - 1)
+    world.log.truncate(world.names.topic("trades"), 0, world.ends[0] - 1)
     with pytest.raises(TailLostError):
         run(world).run_if_new()
 
@@ -205,11 +207,19 @@ def test_an_idle_run_expires_what_a_smaller_number_of_versions_leaves(world: Wor
 
 
 def test_what_an_open_transaction_hides_is_not_called_nothing(world: World) -> None:
-    bounds = world.log.bounds(world.names.trades)
-    hidden = HiddenRecordsError(world.names.trades, 1, bounds[1].end, 2)
+    bounds = world.log.bounds(world.names.topic("trades"))
+    hidden = HiddenRecordsError(world.names.topic("trades"), 1, bounds[1].end, 2)
     parent = empty_manifest({}, {0: 0, 1: 0})
     with pytest.raises(HiddenRecordsError):
-        waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), Stable(bounds, {1: hidden}), {})
+        waits(
+            world.log,
+            world.names.topic("trades"),
+            parent,
+            (BARS,),
+            Inspector(world.store),
+            Stable(bounds, {1: hidden}),
+            {},
+        )
 
 
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +241,8 @@ def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch
 
     monkeypatch.setattr(world.log, "__class__", Counting)
     parent = empty_manifest({}, {0: 0, 1: 0})
-    stable = Stable(world.log.bounds(world.names.trades), {})
-    found = waits(world.log, world.names.trades, parent, (BARS,), Inspector(world.store), stable, {})
+    stable = Stable(world.log.bounds(world.names.topic("trades")), {})
+    found = waits(world.log, world.names.topic("trades"), parent, (BARS,), Inspector(world.store), stable, {})
     assert found is not None and found.log and "offset 0" in found.text
     assert len(read) == 1
 

@@ -32,7 +32,7 @@ def log_of(house: House) -> MemoryLog:
 
 def place(house: House, symbol: str = "BTC-USD") -> int:
     """The partition of an instrument."""
-    return house.log.partition_of(f"x:{symbol}".encode(), len(house.log.bounds(NAMES.trades)))
+    return house.log.partition_of(f"x:{symbol}".encode(), len(house.log.bounds(NAMES.topic("trades"))))
 
 
 def elsewhere(house: House) -> str:
@@ -42,14 +42,14 @@ def elsewhere(house: House) -> str:
 
 def test_what_an_open_transaction_hides_is_not_taken_twice(house: House) -> None:
     log = log_of(house)
-    log.open_transaction(NAMES.trades, place(house))
+    log.open_transaction(NAMES.topic("trades"), place(house))
     assert house.ingest(BTC).accepted == 3
     assert ids(log) == [], "acknowledged, and hidden"
     with pytest.raises(HiddenRecordsError) as refused:
         house.ingest(BTC)
     assert refused.value.exit_code == 75
     assert house.ingest([line(7, symbol=elsewhere(house))]).accepted == 1
-    log.end_transaction(NAMES.trades, place(house))
+    log.end_transaction(NAMES.topic("trades"), place(house))
     again = house.ingest([*BTC, line(4)])
     assert (again.accepted, again.duplicates) == (1, 3)
     assert sorted(ids(log)) == [1, 2, 3, 4, 7]
@@ -58,13 +58,13 @@ def test_what_an_open_transaction_hides_is_not_taken_twice(house: House) -> None
 def test_a_batch_that_cannot_be_read_stops_the_instruments_of_its_partition_alone(house: House) -> None:
     log = log_of(house)
     house.ingest(BTC)
-    log.damage(NAMES.trades, place(house), 0, "damaged")
+    log.damage(NAMES.topic("trades"), place(house), 0, "damaged")
     other = elsewhere(house)
     with house.door() as door:
         door.accept(of_lines("test", [line(7, symbol=other)]))
         with pytest.raises(UnreadableError, match="cannot be read from offset 0 on: damaged"):
             door.accept(of_lines("test", [line(1)]))
-        log.damage(NAMES.trades, place(house), None)
+        log.damage(NAMES.topic("trades"), place(house), None)
         door.accept(of_lines("test", [line(1), line(4), line(8, symbol=other)]))
     found = door.summary()
     assert (found.accepted, found.duplicates) == (3, 1)
@@ -74,9 +74,9 @@ def test_a_batch_that_cannot_be_read_stops_the_instruments_of_its_partition_alon
 def test_an_import_takes_no_history_of_an_instrument_that_it_cannot_judge(house: House, tmp_path: Path) -> None:
     log = log_of(house)
     house.ingest(BTC)
-    log.damage(NAMES.trades, place(house), 0, "damaged")
+    log.damage(NAMES.topic("trades"), place(house), 0, "damaged")
     file = tmp_path / "history.jsonl"
-    with hold(house.store.home, log.topic_id(NAMES.trades)) as lock:
+    with hold(house.store.home, log.topic_id(NAMES.topic("trades"))) as lock:
         file.write_bytes(line(1) + b"\n")
         with pytest.raises(UnreadableError):
             import_history(open_source(str(file)), house.store, log, NAMES, house.clock, lock)
@@ -87,6 +87,6 @@ def test_an_import_takes_no_history_of_an_instrument_that_it_cannot_judge(house:
 
 def test_a_door_says_at_the_start_what_it_cannot_take(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.ingest(BTC)
-    log_of(house).damage(NAMES.trades, place(house), 0, "damaged")
+    log_of(house).damage(NAMES.topic("trades"), place(house), 0, "damaged")
     with open_door(house.log, NAMES, house.store, house.clock):
         assert f"instruments in partition {place(house)} cannot be taken" in caplog.text

@@ -103,7 +103,7 @@ def test_a_trickle_is_one_trade_a_record_and_a_burst_is_packed(house: House) -> 
         door.accept(of_lines("burst", [now_line(house, 100 + i) for i in range(1000)]))
     assert trickled == 20
     assert door.summary().records == 20 + 16
-    sizes = [len((record.value or b"").split(b"\n")) for _, record in records(house.log, house.names.trades)]
+    sizes = [len((record.value or b"").split(b"\n")) for _, record in records(house.log, house.names.topic("trades"))]
     assert sizes == [1] * 20 + [MAX_LINES] * 15 + [1000 - 15 * MAX_LINES]
     assert ids(house.log, house.names) == [*range(20), *range(100, 1100)]
 

@@ -99,14 +99,14 @@ def test_an_event_may_be_one_minute_ahead(house: House) -> None:
 def test_what_is_appended_is_canonical_whatever_came(house: House) -> None:
     house.ingest([b' {"note": [1e9, NaN, null], ' + line(price="007.50")[1:].replace(b",", b" ,\t") + b" "])
     house.ingest([b' {"note": [1e9, null], ' + line(price="007.50")[1:].replace(b",", b" ,\t") + b" "])
-    assert [record.value for _, record in records(house.log, NAMES.trades)] == [line(price="7.5")]
+    assert [record.value for _, record in records(house.log, NAMES.topic("trades"))] == [line(price="7.5")]
     assert reasons(house.log) == ["not-json"]
 
 
 def test_an_instrument_stays_in_its_partition_and_its_order(house: House) -> None:
     symbols = [f"S{i % 7}" for i in range(700)]
     house.ingest([line(i, symbol=symbol) for i, symbol in enumerate(symbols)])
-    for partition, record in records(house.log, NAMES.trades):
+    for partition, record in records(house.log, NAMES.topic("trades")):
         assert record.key is not None and partition == house.log.partition_of(record.key, 4)
     for symbol in set(symbols):
         assert [row["trade_id"] for row in rows(house.log) if row["symbol"] == symbol] == [

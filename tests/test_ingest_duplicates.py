@@ -149,14 +149,14 @@ def test_a_foreign_duplicate_in_the_log_counts_by_its_first_content(house: House
     log = house.log
     writer = log.writer()
     for price in ("1", "2"):
-        writer.append(NAMES.trades, 0, b"x:BTC-USD", line(1, price=price))
+        writer.append(NAMES.topic("trades"), 0, b"x:BTC-USD", line(1, price=price))
     summary = house.ingest([line(1, price="1"), line(1, price="2")])
     assert (summary.duplicates, summary.conflicts) == (1, 1)
 
 
 def test_a_marked_and_a_broken_record_in_the_log_do_not_stop_the_filter(house: House) -> None:
-    house.log.writer().append(NAMES.trades, 0, None, b"nonsense")
-    house.log.writer().append(NAMES.trades, 0, None, None)
+    house.log.writer().append(NAMES.topic("trades"), 0, None, b"nonsense")
+    house.log.writer().append(NAMES.topic("trades"), 0, None, None)
     house.ingest([line(1)])
     assert house.ingest([line(1)]).duplicates == 1
 
@@ -220,7 +220,7 @@ def test_lines_that_wait_in_the_packer_belong_to_the_generation_that_took_them(h
         house.clock.turn(1.0)
         door.accept(of_lines("a", [line(3)]))
         assert door.filter.known.generations[0] is first and len(first) == 2
-        assert [record.value for _, record in records(house.log, NAMES.trades) if record.value] == [
+        assert [record.value for _, record in records(house.log, NAMES.topic("trades")) if record.value] == [
             line(1),
             line(2),
         ]
@@ -274,7 +274,7 @@ def test_a_topic_that_was_created_again_is_refused(house: House) -> None:
     house.ingest(trades(10))
     house.publish()
     assert isinstance(house.log, MemoryLog)
-    house.log.create(NAMES.trades, PARTITIONS)
+    house.log.create(NAMES.topic("trades"), PARTITIONS)
     with pytest.raises(TopicRecreatedError):
         house.ingest(trades(10))
 
@@ -284,7 +284,7 @@ def test_a_log_that_lost_what_was_taken_since_the_cut_is_refused(house: House) -
     cut = house.publish().cut
     house.ingest(trades(10, 10))
     assert isinstance(house.log, MemoryLog)
-    house.log.delete_below(NAMES.trades, 0, cut[0] + 2)
+    house.log.delete_below(NAMES.topic("trades"), 0, cut[0] + 2)
     with pytest.raises(LogGapError, match="cannot be known"):
         house.ingest(trades(10))
 
@@ -393,6 +393,6 @@ def test_contents_that_differ_have_digests_that_differ() -> None:
 
 
 def test_the_filter_follows_the_pointer_only_forward_in_memory(house: House) -> None:
-    found = DuplicateFilter(house.log, NAMES.trades, house.store, house.clock)
+    found = DuplicateFilter(house.log, NAMES.topic("trades"), house.store, house.clock)
     assert found.judge(events_table([event(1), event(1)])).tolist() == [NEW, DUPLICATE]
     found.close()

@@ -38,7 +38,7 @@ def source(house: House, lines: list[bytes]) -> Source:
 
 def imported(house: House, lines: list[bytes] | Source, **options: Any) -> ImportedEpoch:
     found = source(house, lines) if isinstance(lines, list) else lines
-    with hold(house.store.home, house.log.topic_id(NAMES.trades)) as lock:
+    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         return import_history(found, house.store, house.log, NAMES, house.clock, lock, **options)
 
 
@@ -96,7 +96,7 @@ def test_history_becomes_files_by_partition_without_offsets(house: House) -> Non
 def test_nothing_is_published(house: House) -> None:
     imported(house, trades(10))
     assert house.store.current() is None
-    assert all(bounds.end == 0 for bounds in house.log.bounds(NAMES.trades).values())
+    assert all(bounds.end == 0 for bounds in house.log.bounds(NAMES.topic("trades")).values())
 
 
 @pytest.mark.parametrize("where", ["log", "archive", "import"])

@@ -96,7 +96,7 @@ def test_an_import_obeys_the_cap_together_with_the_log(house: House, tmp_path: P
     ingested(house, trades(1, "A"), 2)
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\n".join(trades(10, "B", "C", "A", "B", "D")))
-    with hold(house.store.home, house.log.topic_id(NAMES.trades)) as lock:
+    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         done = import_history(
             open_source(str(path)),
             house.store,

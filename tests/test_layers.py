@@ -94,7 +94,7 @@ def test_a_topic_created_again_takes_the_speed_layer_out(world: World) -> None:
     world.publish(world.mark("run-1"), "run-1")
     world.emit()
     layers(world)
-    world.log.create(NAMES.trades, 1)
+    world.log.create(NAMES.topic("trades"), 1)
     world.clock.sleep(10)
     found = layers(world)
     assert (found["speed"]["state"], found["serving"]["state"]) == ("down", "degraded")

@@ -53,9 +53,11 @@ def trades(log: KafkaLog, names: TopicNames) -> str:
     """A new event log of three partitions, without the other two topics: that takes a third of the time."""
     configs = {"message.timestamp.type": "LogAppendTime"}
     with log.admin() as admin:
-        admin.create_topics([NewTopic(names.trades, num_partitions=3, replication_factor=1, topic_configs=configs)])
-        admin.wait_for_topics([names.trades])
-    return names.trades
+        admin.create_topics(
+            [NewTopic(names.topic("trades"), num_partitions=3, replication_factor=1, topic_configs=configs)]
+        )
+        admin.wait_for_topics([names.topic("trades")])
+    return names.topic("trades")
 
 
 def settled(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
@@ -110,7 +112,7 @@ def tile(slices: Sequence[Slice], partition: int, start: int, upto: int) -> bool
 
 @pytest.mark.broker
 def test_topics_are_created_once_with_the_configs_of_the_contract(log: KafkaLog, names: TopicNames) -> None:
-    of_all = [names.trades, names.deltas, names.dead_letters]
+    of_all = [names.topic("trades"), names.deltas("trades"), names.dead_letters]
     assert missing_topics(log, names) == of_all
     assert create_topics(log, names, partitions=3) == dict.fromkeys(of_all, True)
     assert create_topics(log, names, partitions=3) == dict.fromkeys(of_all, False)
@@ -124,9 +126,11 @@ def test_topics_are_created_once_with_the_configs_of_the_contract(log: KafkaLog,
         assert configs[name]["retention.bytes"] == "-1"
     assert [configs[name]["cleanup.policy"] for name in of_all] == ["delete", "compact,delete", "delete"]
     assert {configs[name]["retention.ms"] for name in of_all} == {"-1"}
-    assert configs[names.deltas]["max.message.bytes"] == str(8 * 1024 * 1024)
+    assert configs[names.deltas("trades")]["max.message.bytes"] == str(8 * 1024 * 1024)
     # A dead letter holds a refused record whole, with headers besides.
-    assert int(configs[names.dead_letters]["max.message.bytes"]) > int(configs[names.trades]["max.message.bytes"])
+    assert int(configs[names.dead_letters]["max.message.bytes"]) > int(
+        configs[names.topic("trades")]["max.message.bytes"]
+    )
 
 
 @pytest.mark.broker
@@ -134,17 +138,17 @@ def test_records_below_an_offset_are_removed_for_good_and_nothing_else_is(log: K
     create_topics(log, names, partitions=2)
     writer = log.writer()
     for n in range(10):
-        writer.append(names.deltas, 0, f"{n % 7}".encode(), b"x")
-        writer.append(names.deltas, 1, f"{n}".encode(), b"x")
+        writer.append(names.deltas("trades"), 0, f"{n % 7}".encode(), b"x")
+        writer.append(names.deltas("trades"), 1, f"{n}".encode(), b"x")
     writer.close()
-    log.delete_before(names.deltas, {0: 4})
-    assert log.bounds(names.deltas) == {0: Bounds(4, 10), 1: Bounds(0, 10)}
-    log.delete_before(names.deltas, {0: 3, 1: 10})  # below the start: nothing happens
-    assert log.bounds(names.deltas) == {0: Bounds(4, 10), 1: Bounds(10, 10)}
-    left = [r for s in read_range(log, names.deltas, {0: 4}, {0: 10}) for r in s.records]
+    log.delete_before(names.deltas("trades"), {0: 4})
+    assert log.bounds(names.deltas("trades")) == {0: Bounds(4, 10), 1: Bounds(0, 10)}
+    log.delete_before(names.deltas("trades"), {0: 3, 1: 10})  # below the start: nothing happens
+    assert log.bounds(names.deltas("trades")) == {0: Bounds(4, 10), 1: Bounds(10, 10)}
+    left = [r for s in read_range(log, names.deltas("trades"), {0: 4}, {0: 10}) for r in s.records]
     assert [r.offset for r in left] == list(range(4, 10))
     with pytest.raises(DeletionRefusedError, match="ends below 11"):
-        log.delete_before(names.deltas, {0: 11})
+        log.delete_before(names.deltas("trades"), {0: 11})
     with pytest.raises(TopicMissingError):
         log.delete_before("nowhere", {0: 1})
 
@@ -155,23 +159,25 @@ def test_a_topic_that_is_only_compacted_refuses_removal_until_its_configs_are_se
 ) -> None:
     configs = {"cleanup.policy": "compact", "retention.ms": "1000000"}
     with log.admin() as admin:
-        admin.create_topics([NewTopic(names.deltas, num_partitions=1, replication_factor=1, topic_configs=configs)])
-        admin.wait_for_topics([names.deltas])
+        admin.create_topics(
+            [NewTopic(names.deltas("trades"), num_partitions=1, replication_factor=1, topic_configs=configs)]
+        )
+        admin.wait_for_topics([names.deltas("trades")])
     writer = log.writer()
-    writer.append(names.deltas, 0, b"k", b"x").offset()
+    writer.append(names.deltas("trades"), 0, b"k", b"x").offset()
     with pytest.raises(DeletionRefusedError, match="slackwater topics create"):
-        log.delete_before(names.deltas, {0: 1})
+        log.delete_before(names.deltas("trades"), {0: 1})
     create_topics(log, names, partitions=1)
     assert settled(lambda: wrong_configs(log, names) == {})
-    log.delete_before(names.deltas, {0: 1})
-    assert log.bounds(names.deltas) == {0: Bounds(1, 1)}
+    log.delete_before(names.deltas("trades"), {0: 1})
+    assert log.bounds(names.deltas("trades")) == {0: Bounds(1, 1)}
     writer.close()
 
 
 @pytest.mark.broker
 def test_existing_topics_are_left_as_they_are(log: KafkaLog, names: TopicNames) -> None:
     create_topics(log, names, partitions=2)
-    ids = {name: log.topic_id(name) for name in (names.trades, names.deltas, names.dead_letters)}
+    ids = {name: log.topic_id(name) for name in (names.topic("trades"), names.deltas("trades"), names.dead_letters)}
     create_topics(log, names, partitions=5)
     assert {name: log.topic_id(name) for name in ids} == ids
     assert [len(log.bounds(name)) for name in ids] == [2, 2, 1]
@@ -181,35 +187,35 @@ def test_existing_topics_are_left_as_they_are(log: KafkaLog, names: TopicNames) 
 def test_an_event_log_with_more_partitions_than_the_delta_topic_is_refused(log: KafkaLog, names: TopicNames) -> None:
     create_topics(log, names, partitions=1)
     with log.admin() as admin:
-        admin.create_partitions({names.trades: 2})
-    assert settled(lambda: len(log.bounds(names.trades)) == 2)
+        admin.create_partitions({names.topic("trades"): 2})
+    assert settled(lambda: len(log.bounds(names.topic("trades"))) == 2)
     with pytest.raises(TopicMismatchError, match=r"has 2 partitions and .* has 1"):
         create_topics(log, names, partitions=1)
     with log.admin() as admin:
-        admin.create_partitions({names.deltas: 3})
-    assert settled(lambda: len(log.bounds(names.deltas)) == 3)
+        admin.create_partitions({names.deltas("trades"): 3})
+    assert settled(lambda: len(log.bounds(names.deltas("trades"))) == 3)
     create_topics(log, names, partitions=1)
 
 
 @pytest.mark.broker
 def test_a_topic_created_again_has_another_id(log: KafkaLog, names: TopicNames) -> None:
     create_topics(log, names, partitions=1)
-    before = log.topic_id(names.trades)
-    assert before == log.topic_id(names.trades) != log.topic_id(names.deltas)
+    before = log.topic_id(names.topic("trades"))
+    assert before == log.topic_id(names.topic("trades")) != log.topic_id(names.deltas("trades"))
     with log.admin() as admin:
-        admin.delete_topics([names.trades])
-    assert settled(lambda: missing_topics(log, names) == [names.trades])
+        admin.delete_topics([names.topic("trades")])
+    assert settled(lambda: missing_topics(log, names) == [names.topic("trades")])
     create_topics(log, names, partitions=1)
-    assert log.topic_id(names.trades) != before
+    assert log.topic_id(names.topic("trades")) != before
 
 
 @pytest.mark.broker
 def test_a_topic_that_does_not_exist_is_named(log: KafkaLog, names: TopicNames) -> None:
     asks: tuple[Callable[[str], object], ...] = (log.topic_id, log.bounds, lambda topic: marks_at(log, topic, {0: 0}))
     for ask in asks:
-        with pytest.raises(TopicMissingError, match=names.trades) as caught:
-            ask(names.trades)
-        assert caught.value.topic == names.trades
+        with pytest.raises(TopicMissingError, match=names.topic("trades")) as caught:
+            ask(names.topic("trades"))
+        assert caught.value.topic == names.topic("trades")
         assert "slackwater topics create" in caught.value.hint
 
 
@@ -304,18 +310,21 @@ def test_a_record_too_large_for_its_topic_is_refused_before_it_is_sent_and_the_w
     large = os.urandom(3 * 1024 * 1024)  # no codec makes it smaller
     with closing(log.writer()) as writer:
         with pytest.raises(
-            RecordTooLargeError, match=rf"record b'k' of {names.trades}\[0\] has 3145729 bytes"
+            RecordTooLargeError, match=rf"record b'k' of {names.topic('trades')}\[0\] has 3145729 bytes"
         ) as found:
-            writer.append(names.trades, 0, b"k", large)
-        assert (found.value.size, found.value.limit) == (3 * 1024 * 1024 + 1, log.max_record_bytes(names.trades))
+            writer.append(names.topic("trades"), 0, b"k", large)
+        assert (found.value.size, found.value.limit) == (
+            3 * 1024 * 1024 + 1,
+            log.max_record_bytes(names.topic("trades")),
+        )
         assert not found.value.retriable and "max.message.bytes" in found.value.hint
-        with pytest.raises(RecordTooLargeError, match=rf"of {names.deltas}"):
-            writer.append(names.deltas, 0, b"key", bytes(9 * 1024 * 1024))
-        assert writer.append(names.deltas, 0, b"key", large * 2).offset() == 0
-        assert writer.append(names.trades, 0, None, b"x").offset() == 0
-        largest = os.urandom(log.max_record_bytes(names.trades))
-        assert writer.append(names.trades, 0, None, largest).offset() == 1
-    assert values(list(read_range(log, names.deltas, {0: 0}, {0: 1}))) == [large * 2]
+        with pytest.raises(RecordTooLargeError, match=rf"of {names.deltas('trades')}"):
+            writer.append(names.deltas("trades"), 0, b"key", bytes(9 * 1024 * 1024))
+        assert writer.append(names.deltas("trades"), 0, b"key", large * 2).offset() == 0
+        assert writer.append(names.topic("trades"), 0, None, b"x").offset() == 0
+        largest = os.urandom(log.max_record_bytes(names.topic("trades")))
+        assert writer.append(names.topic("trades"), 0, None, largest).offset() == 1
+    assert values(list(read_range(log, names.deltas("trades"), {0: 0}, {0: 1}))) == [large * 2]
 
 
 @pytest.mark.broker
@@ -324,18 +333,20 @@ def test_a_record_that_the_log_refuses_all_the_same_is_named_and_a_new_writer_go
 ) -> None:
     configs = {"max.message.bytes": "1000"}  # smaller than any topic of the contract
     with log.admin() as admin:
-        admin.create_topics([NewTopic(names.trades, num_partitions=1, replication_factor=1, topic_configs=configs)])
-        admin.wait_for_topics([names.trades])
-    refused = rf"record b'the key' of {names.trades}\[0\] was not acknowledged: .*MessageSizeTooLarge"
+        admin.create_topics(
+            [NewTopic(names.topic("trades"), num_partitions=1, replication_factor=1, topic_configs=configs)]
+        )
+        admin.wait_for_topics([names.topic("trades")])
+    refused = rf"record b'the key' of {names.topic('trades')}\[0\] was not acknowledged: .*MessageSizeTooLarge"
     writer = log.writer()
-    assert writer.append(names.trades, 0, None, b"x").offset() == 0
+    assert writer.append(names.topic("trades"), 0, None, b"x").offset() == 0
     with pytest.raises(AppendError, match=refused):
-        writer.append(names.trades, 0, b"the key", os.urandom(2000)).offset()
-    for ask in (lambda: writer.append(names.trades, 0, b"next", b"y"), writer.flush, writer.close):
+        writer.append(names.topic("trades"), 0, b"the key", os.urandom(2000)).offset()
+    for ask in (lambda: writer.append(names.topic("trades"), 0, b"next", b"y"), writer.flush, writer.close):
         with pytest.raises(AppendError, match=refused):
             ask()
     with closing(log.writer()) as writer:
-        assert writer.append(names.trades, 0, None, b"z").offset() == 1
+        assert writer.append(names.topic("trades"), 0, None, b"z").offset() == 1
 
 
 @pytest.mark.parametrize(
@@ -593,12 +604,12 @@ def test_a_closed_port_is_noticed_within_seconds_and_leaves_nothing_behind() -> 
 def test_a_reader_that_gathers_waits_for_the_first_record_where_nothing_comes(log: KafkaLog, names: TopicNames) -> None:
 
     create_topics(log, names, 1)
-    reader, writer = log.reader(names.trades, {0: 0}, gather_s=0.005), log.writer()
+    reader, writer = log.reader(names.topic("trades"), {0: 0}, gather_s=0.005), log.writer()
     asked = reader._consumer._fetcher.config
     try:
         while asked["fetch_min_bytes"] != 1:
             assert reader.poll(0.05) == []
-        writer.append(names.trades, 0, b"k", b"v").offset()
+        writer.append(names.topic("trades"), 0, b"k", b"v").offset()
         found = []
         while not found:
             found = reader.poll(0.5)

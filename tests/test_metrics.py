@@ -179,8 +179,10 @@ def test_the_latency_is_from_the_append_of_the_event_to_its_being_visible_and_co
     assert (value(text, count), value(text, total)) == (1, 1.5)
     assert value(text, "slackwater_speed_latency_seconds_sum") == 0.3
 
-    newest = list(world.log.topics[NAMES.deltas][1].records.values())[-1]
-    world.log.append(NAMES.deltas, 1, newest.key, newest.value, newest.headers)  # the open cell, written again
+    newest = list(world.log.topics[NAMES.deltas("trades")][1].records.values())[-1]
+    world.log.append(
+        NAMES.deltas("trades"), 1, newest.key, newest.value, newest.headers
+    )  # the open cell, written again
     world.step()
     assert value(world.get("/metrics").text, count) == 1
     speed.close()
@@ -224,7 +226,7 @@ def test_a_delta_says_when_the_log_took_its_last_record_the_same_however_the_log
     at_once = Speed(world.log, NAMES, world.store, world.views)
     at_once.step()
     said = {}
-    for record in world.log.topics[NAMES.deltas][1].records.values():
+    for record in world.log.topics[NAMES.deltas("trades")][1].records.values():
         start = decode_key(record.key)[1]
         upto = int((record.value or b"").partition(b'"upto":')[2].partition(b",")[0])
         said.setdefault((start, upto), set()).add(appended_ms(record.headers))

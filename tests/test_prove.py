@@ -68,15 +68,17 @@ class Bench:
     def later(self) -> dict[int, Proof]:
         """What proving again gives, of every version that is open."""
         world = self.world
-        topics = {topic: self.log.topic_id(topic) for topic in (world.names.trades, world.names.deltas)}
+        topics = {
+            topic: self.log.topic_id(topic) for topic in (world.names.topic("trades"), world.names.deltas("trades"))
+        }
         prover = Prover(self.log, world.names, world.store, self.views, SystemClock())
         versions = list(open_versions(world.store))
-        found = prove_later(prover, world.store, world.names.trades, topics, versions)
+        found = prove_later(prover, world.store, world.names.topic("trades"), topics, versions)
         return {manifest.version: proof for manifest, proof in found}
 
     def deltas(self, partition: int) -> dict[int, Record]:
         """Offset -> the record of a sealed delta with rows."""
-        records = self.log.topics[self.world.names.deltas][partition].records
+        records = self.log.topics[self.world.names.deltas("trades")][partition].records
         return {
             at: record
             for at, record in records.items()
@@ -90,7 +92,7 @@ class Bench:
         found = json.loads(records[at].value or b"")
         change(found)
         value = json.dumps(found, separators=(",", ":")).encode()
-        self.log.topics[self.world.names.deltas][partition].records[at] = records[at]._replace(value=value)
+        self.log.topics[self.world.names.deltas("trades")][partition].records[at] = records[at]._replace(value=value)
 
     def corrupt_archive(self, home: VersionStore) -> None:
         """Rewrite one price of the served version's archive, and manifest and pointer so that every check passes."""
@@ -198,7 +200,7 @@ def test_replayed_deltas_change_nothing_and_a_delta_topic_that_was_created_again
     bench.publish()
     bench.world.produce(300)
     bench.publish(speed=False)
-    bench.log.create(bench.world.names.deltas, 2)
+    bench.log.create(bench.world.names.deltas("trades"), 2)
     bench.restart()
     for _ in range(2):
         bench.speed.step()
@@ -297,7 +299,7 @@ def test_a_second_cell_over_one_slice_stops_the_publication_even_where_the_first
         found = json.loads(record.value or b"")
         raise_trades(found)
         value = json.dumps(found, separators=(",", ":")).encode()
-        bench.log.append(bench.world.names.deltas, 0, record.key, value)
+        bench.log.append(bench.world.names.deltas("trades"), 0, record.key, value)
 
     with pytest.raises(ProofFailedError, match=r"Two cells of .* differ"):
         bench.publish(at={"prove": append_another})
@@ -332,7 +334,7 @@ def test_without_the_speed_layer_a_version_is_published_unproven(bench: Bench) -
 
 def test_a_hole_in_the_chain_is_unproven_with_that_reason(bench: Bench) -> None:
     bench.world.produce(700)
-    records = bench.log.topics[bench.world.names.deltas][0].records
+    records = bench.log.topics[bench.world.names.deltas("trades")][0].records
 
     def lose() -> None:
         del records[min(bench.deltas(0))]
@@ -357,7 +359,7 @@ def test_a_delta_that_cannot_be_read_is_a_hole_and_said(bench: Bench) -> None:
 
     def tear() -> None:
         at = max(bench.deltas(0))
-        records = bench.log.topics[bench.world.names.deltas][0].records
+        records = bench.log.topics[bench.world.names.deltas("trades")][0].records
         records[at] = records[at]._replace(value=(records[at].value or b"")[:-9])
 
     published = bench.publish(at={"prove": tear})

@@ -33,7 +33,7 @@ def cli(world: World, *arguments: str) -> Any:
 
 def sealed(world: World) -> list[Record]:
     """The sealed deltas with rows, in the order of the topic."""
-    found = [record for _, record in world.records(world.names.deltas)]
+    found = [record for _, record in world.records(world.names.deltas("trades"))]
     return [r for r in found if json.loads(r.key or b"")[4] != OPEN and json.loads(r.value or b"")["rows"]]
 
 
@@ -49,13 +49,15 @@ def rewrite(world: World, wrong: Record, value: bytes) -> None:
     """The delta topic with one value changed: it is created again, and everything appended again."""
     assert isinstance(world.log, KafkaLog)
     log, names = world.log, world.names
-    records = [record for _, record in world.records(names.deltas)]
+    records = [record for _, record in world.records(names.deltas("trades"))]
     with log.admin() as admin:
-        admin.delete_topics([names.deltas])
-    settle(lambda: create_topics(log, names, 1)[names.deltas])
+        admin.delete_topics([names.deltas("trades")])
+    settle(lambda: create_topics(log, names, 1)[names.deltas("trades")])
     writer = world.log.writer()
     for record in records:
-        writer.append(world.names.deltas, 0, record.key, value if record.offset == wrong.offset else record.value)
+        writer.append(
+            world.names.deltas("trades"), 0, record.key, value if record.offset == wrong.offset else record.value
+        )
     writer.close()
 
 
@@ -114,7 +116,7 @@ def test_a_second_delta_over_one_slice_stops_the_publication(kafka: World) -> No
     behind_a_grid_line(kafka)
     first = sealed(kafka)[0]
     writer = kafka.log.writer()
-    writer.append(kafka.names.deltas, 0, first.key, one_trade_more(first))
+    writer.append(kafka.names.deltas("trades"), 0, first.key, one_trade_more(first))
     writer.close()
     with speed_running(kafka.source(slice_s=1.0)), pytest.raises(ProofFailedError, match="Two cells"):
         kafka.batch(proof_deadline_s=DEADLINE_S)

@@ -35,7 +35,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def version(world: World, outcome: str = "equal") -> int:
     """Trades, a mark and a version; the cells, too."""
     number = max(world.store.numbers(), default=0) + 1
-    start = {p: b.end for p, b in world.log.bounds(NAMES.deltas).items()}
+    start = {p: b.end for p, b in world.log.bounds(NAMES.deltas("trades")).items()}
     for n in range(3):
         world.trade(at_s=60 * number + n, price=str(100 * number + n))
     cut = world.mark(f"run-{number}")

@@ -155,8 +155,8 @@ def test_every_way_in_writes_and_reads(secured: SecureBroker, way: str) -> None:
     assert log.greeting().subject == ("" if way == "SASL_PLAINTEXT" else "commonName=broker")
     with closing(log.writer()) as writer:
         at = writer.append(NAMES.dead_letters, 0, None, way.encode()).offset()
-        at_trades = writer.append(NAMES.trades, 0, None, b"").offset()
-    with closing(log.reader(NAMES.trades, {0: at_trades})) as reader:
+        at_trades = writer.append(NAMES.topic("trades"), 0, None, b"").offset()
+    with closing(log.reader(NAMES.topic("trades"), {0: at_trades})) as reader:
         assert at >= 0
         deadline = time.monotonic() + WAIT_S
         while not (found := reader.poll(0.5)):
@@ -220,7 +220,7 @@ def test_a_refusal_names_the_server_and_the_reason_at_once_and_is_not_tried_agai
     environ, reason = REFUSALS[case]
     log = log_of(environ(secured))
     server = log.servers
-    for ask in (lambda: log.bounds(NAMES.trades), lambda: log.topic_id(NAMES.trades), log.writer):
+    for ask in (lambda: log.bounds(NAMES.topic("trades")), lambda: log.topic_id(NAMES.topic("trades")), log.writer):
         with pytest.raises(LogRefusedError) as caught:
             ask()
         assert f"The Kafka broker at {server} cannot be used: " in str(caught.value)
@@ -246,7 +246,7 @@ def test_a_port_that_closes_without_an_answer_may_be_a_broker_that_ends_or_the_w
 ) -> None:
     log = log_of(CLOSED[case](secured))
     with pytest.raises(LogUnreachableError) as caught:
-        log.bounds(NAMES.trades)
+        log.bounds(NAMES.topic("trades"))
     assert f"{log.servers} closed the connection instead of answering {case}" in str(caught.value)
     assert "KAFKA_SECURITY_PROTOCOL does not fit its port" in str(caught.value)
     assert caught.value.retriable
@@ -256,7 +256,7 @@ def test_a_certificate_for_another_name_is_taken_where_the_settings_say_so(secur
     by_address = secured.sasl_ssl.replace("localhost", "127.0.0.1")
     log = log_of({**secured.environ("ingest"), "KAFKA_BOOTSTRAP_SERVERS": by_address, "KAFKA_SSL_CHECK_HOSTNAME": "0"})
     assert log.greeting().server == by_address
-    assert list(log.bounds(NAMES.trades)) == [0]
+    assert list(log.bounds(NAMES.topic("trades"))) == [0]
 
 
 def test_a_key_without_its_password_is_refused_and_nobody_is_asked_for_it(secured: SecureBroker) -> None:
@@ -280,7 +280,7 @@ def test_a_server_that_hangs_holds_up_the_first_client_alone(secured: SecureBrok
         servers = f"127.0.0.1:{hangs.getsockname()[1]},{secured.sasl_ssl}"
         log = log_of({**secured.environ("ingest"), "KAFKA_BOOTSTRAP_SERVERS": servers})
         for _ in range(3):
-            assert list(log.bounds(NAMES.trades)) == [0]
+            assert list(log.bounds(NAMES.topic("trades"))) == [0]
             log.writer().close()
         hangs.setblocking(False)
         hangs.accept()[0].close()
@@ -351,7 +351,7 @@ def test_a_speed_layer_that_lacks_a_right_inside_its_pipeline_ends_with_one_clea
     secured: SecureBroker, tmp_path: Path, operation: str
 ) -> None:
     names, admin = TopicNames(f"lacks-{operation.lower()}"), secured.admin()
-    lacking = f"User:speed {names.deltas} {operation.upper()}"
+    lacking = f"User:speed {names.deltas('trades')} {operation.upper()}"
     acls = {
         f"{acl.principal} {acl.resource_pattern.resource_name} {acl.operation.name}": acl for acl in kafka_acls(names)
     }
@@ -360,12 +360,15 @@ def test_a_speed_layer_that_lacks_a_right_inside_its_pipeline_ends_with_one_clea
     admin.close()
     create_topics(log_of(secured.environ("operator")), names, 1)
     with closing(KafkaProducer(bootstrap_servers=secured.plaintext)) as stranger:
-        for topic in (names.trades, names.deltas):  # no trade is covered by a cell all the same, no delta is read
+        for topic in (
+            names.topic("trades"),
+            names.deltas("trades"),
+        ):  # no trade is covered by a cell all the same, no delta is read
             stranger.send(topic, b"none", b"none", partition=0).get(timeout=WAIT_S)
     done = program(secured, "speed", tmp_path, "speed_layer", SLACKWATER_PREFIX=names.prefix)
     assert done.returncode == 1, "another try will not do"
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert names.deltas in error and "slackwater topics acls" in error
+    assert names.deltas("trades") in error and "slackwater topics acls" in error
     assert "the pipeline ended" not in done.stderr
 
 
@@ -414,7 +417,7 @@ def may_write(process: str) -> set[str]:
 @pytest.mark.parametrize("process", [*PROCESSES, "stranger"])
 def test_a_process_may_write_where_the_list_says_and_nowhere_else(secured: SecureBroker, process: str) -> None:
     log = log_of(secured.environ(process))
-    for topic in (NAMES.trades, NAMES.deltas, NAMES.dead_letters):
+    for topic in (NAMES.topic("trades"), NAMES.deltas("trades"), NAMES.dead_letters):
         writer = log.writer()
         try:
             if topic in may_write(process):
@@ -432,12 +435,12 @@ def test_what_is_not_in_the_list_is_refused_by_name(secured: SecureBroker) -> No
     stranger, serve, speed, ingest = (log_of(secured.environ(user)) for user in users)
     reader = ingest.reader(NAMES.dead_letters, {0: 0})
     forbidden: dict[str, Callable[[], object]] = {
-        "read bounds": lambda: stranger.bounds(NAMES.trades),
-        "read an id": lambda: stranger.topic_id(NAMES.deltas),
+        "read bounds": lambda: stranger.bounds(NAMES.topic("trades")),
+        "read an id": lambda: stranger.topic_id(NAMES.deltas("trades")),
         "read records": lambda: reader.poll(5.0),
-        "remove events": lambda: speed.delete_before(NAMES.trades, {0: 1}),
-        "remove deltas": lambda: serve.delete_before(NAMES.deltas, {0: 1}),
-        "read configs": lambda: serve.max_record_bytes(NAMES.deltas),
+        "remove events": lambda: speed.delete_before(NAMES.topic("trades"), {0: 1}),
+        "remove deltas": lambda: serve.delete_before(NAMES.deltas("trades"), {0: 1}),
+        "read configs": lambda: serve.max_record_bytes(NAMES.deltas("trades")),
     }
     for what, ask in forbidden.items():
         with pytest.raises(AccessRefusedError, match="does not allow this to us") as caught:
@@ -449,8 +452,8 @@ def test_what_is_not_in_the_list_is_refused_by_name(secured: SecureBroker) -> No
 
 def test_the_batch_layer_may_remove_deltas(secured: SecureBroker) -> None:
     log = log_of(secured.environ("batch"))
-    log.delete_before(NAMES.deltas, {0: log.bounds(NAMES.deltas)[0].end})
-    found = log.bounds(NAMES.deltas)[0]
+    log.delete_before(NAMES.deltas("trades"), {0: log.bounds(NAMES.deltas("trades"))[0].end})
+    found = log.bounds(NAMES.deltas("trades"))[0]
     assert found.start == found.end
 
 

@@ -244,14 +244,14 @@ def test_pages_of_one_cursor_are_not_mixed_when_the_chain_is_refused_between_the
     cut_in_a_minute(world)
     query = f"symbol=BTC&start={NOON}&limit=2"
     merged = world.bars(query)["next"]
-    end = world.log.bounds(NAMES.trades)[1].end
-    lost = [world.log.topics[NAMES.trades][1].records[end - 1]]
-    world.log.truncate(NAMES.trades, 1, end - 1)
+    end = world.log.bounds(NAMES.topic("trades"))[1].end
+    lost = [world.log.topics[NAMES.topic("trades")][1].records[end - 1]]
+    world.log.truncate(NAMES.topic("trades"), 1, end - 1)
     world.step()
     world.bars(f"{query}&cursor={merged}", expect=410)
     alone = world.bars(query)
     assert (alone["answer"]["layer"], alone["answer"]["complete"]) == ("batch", False)
-    world.log.append(NAMES.trades, 1, None, lost[0].value)
+    world.log.append(NAMES.topic("trades"), 1, None, lost[0].value)
     cut = world.mark("run-2")
     world.publish(cut, "run-2")
     world.step()
@@ -337,7 +337,7 @@ def test_an_instrument_in_two_partitions_is_counted_as_it_stands(world: World) -
 
 def test_a_new_partition_is_read_from_its_first_offset(world: World) -> None:
     cut_in_a_minute(world)
-    for topic in (NAMES.deltas, NAMES.trades):
+    for topic in (NAMES.deltas("trades"), NAMES.topic("trades")):
         world.log.topics[topic].append(type(world.log.topics[topic][0])())
     world.partitions = 3
     world.trade("NEW", at_s=5, partition=2)

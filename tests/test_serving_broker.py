@@ -33,13 +33,16 @@ class Mirror:
         self.kafka, self.names = KafkaLog(servers), TopicNames(prefix)
         create_topics(self.kafka, self.names, world.partitions)
         # The topic's id stands in the keys of deltas and in the manifest.
-        world.log._topic_ids[NAMES.trades] = self.kafka.topic_id(self.names.trades)
+        world.log._topic_ids[NAMES.topic("trades")] = self.kafka.topic_id(self.names.topic("trades"))
         self._world = world
         self._writer = self.kafka.writer()
         self._copied: dict[tuple[str, int], int] = {}
 
     def copy(self) -> None:
-        for topic, to in ((NAMES.trades, self.names.trades), (NAMES.deltas, self.names.deltas)):
+        for topic, to in (
+            (NAMES.topic("trades"), self.names.topic("trades")),
+            (NAMES.deltas("trades"), self.names.deltas("trades")),
+        ):
             for p, partition in enumerate(self._world.log.topics[topic]):
                 for offset in range(self._copied.get((topic, p), 0), partition.end):
                     record = partition.records[offset]
@@ -77,7 +80,7 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
     world.trade(at_s=80)
     world.emit()
     mirror.copy()
-    world.publish(cut, "run-1", topics={mirror.names.trades: world.log.topic_id(NAMES.trades)})
+    world.publish(cut, "run-1", topics={mirror.names.topic("trades"): world.log.topic_id(NAMES.topic("trades"))})
     world.app = create_app(mirror.kafka, mirror.names, world.store, options=ServingOptions())
     world.service.start()
     until(lambda: world.get("/health/ready").status_code == 200)
@@ -91,7 +94,7 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
     cut = world.mark("run-2")
     world.emit()
     mirror.copy()
-    world.publish(cut, "run-2", topics={mirror.names.trades: world.log.topic_id(NAMES.trades)})
+    world.publish(cut, "run-2", topics={mirror.names.topic("trades"): world.log.topic_id(NAMES.topic("trades"))})
     found = until(lambda: (f := world.bars("symbol=BTC"))["answer"]["version"] == 2 and f)
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
     trades = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + MINUTE}").json()["trades"]

@@ -69,7 +69,7 @@ def grow(world: World, random: Random) -> None:
             partition = random.choice([len(symbol) % 2, len(symbol) % 2, 0])
             world.trade(symbol, at_s=random.randrange(200), price=f"{random.randrange(1, 99)}.5", partition=partition)
     if step == 3:
-        end = world.log.bounds(NAMES.trades)[1].end
+        end = world.log.bounds(NAMES.topic("trades"))[1].end
         if end > 1:  # a cell beyond a hole
             world.send(world.cell(BARS, 1, end - 1, end))
     if step == 4 and len(world.store.readable()) < 3:
@@ -122,7 +122,7 @@ def the_instrument_in_another_partition(world: World) -> None:
 
 
 def a_log_that_lost_its_tail(world: World) -> None:
-    world.log.truncate(NAMES.trades, 1, world.log.bounds(NAMES.trades)[1].end - 2)
+    world.log.truncate(NAMES.topic("trades"), 1, world.log.bounds(NAMES.topic("trades"))[1].end - 2)
 
 
 @pytest.mark.parametrize(

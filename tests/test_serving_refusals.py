@@ -65,7 +65,7 @@ def test_before_the_first_look_nothing_is_guessed(world: World) -> None:
 
 def test_a_recreated_topic_leaves_the_batch_view_alone(world: World) -> None:
     published(world).step()
-    world.log.create(NAMES.trades, 1)
+    world.log.create(NAMES.topic("trades"), 1)
     world.step(seconds=6)
     trades, about = answer(world)
     assert (trades, about["layer"], about["complete"]) == (2, "batch", False)
@@ -76,7 +76,7 @@ def test_a_recreated_topic_leaves_the_batch_view_alone(world: World) -> None:
 
 def test_a_missing_topic_leaves_the_batch_view_alone(world: World) -> None:
     published(world).step()
-    del world.log.topics[NAMES.trades]
+    del world.log.topics[NAMES.topic("trades")]
     world.step(seconds=6)
     assert answer(world)[0] == 2
     assert "does not exist" in reasons(world)
@@ -84,7 +84,7 @@ def test_a_missing_topic_leaves_the_batch_view_alone(world: World) -> None:
 
 def test_a_log_whose_start_is_above_the_cut_is_refused(world: World) -> None:
     published(world).step()
-    world.log.delete_below(NAMES.trades, 0, 3)
+    world.log.delete_below(NAMES.topic("trades"), 0, 3)
     world.step()
     assert "above the cut" in str(answer(world)[1]["refusal"])
     assert answer(world)[0] == 2
@@ -92,7 +92,7 @@ def test_a_log_whose_start_is_above_the_cut_is_refused(world: World) -> None:
 
 def test_a_log_whose_end_is_below_the_cut_is_refused(world: World) -> None:
     published(world)
-    world.log.truncate(NAMES.trades, 0, 1)
+    world.log.truncate(NAMES.topic("trades"), 0, 1)
     world.step()
     assert "below the cut" in reasons(world)
     assert answer(world)[0] == 2
@@ -100,7 +100,7 @@ def test_a_log_whose_end_is_below_the_cut_is_refused(world: World) -> None:
 
 def test_a_cut_without_its_own_mark_is_refused(world: World) -> None:
     published(world)
-    world.log.truncate(NAMES.trades, 0, 2)
+    world.log.truncate(NAMES.topic("trades"), 0, 2)
     world.mark("another-run")
     world.trade()
     world.step()
@@ -111,7 +111,7 @@ def test_a_cut_without_its_own_mark_is_refused(world: World) -> None:
 def test_cells_beyond_the_logs_end_are_not_answered_until_a_version_passes_them(world: World) -> None:
     published(world).step()
     assert answer(world)[0] == 3
-    world.log.truncate(NAMES.trades, 0, 3)
+    world.log.truncate(NAMES.topic("trades"), 0, 3)
     world.step()
     assert "lost its tail" in str(answer(world)[1]["refusal"])
     assert answer(world)[0] == 2
@@ -133,7 +133,7 @@ def test_a_tail_that_was_lost_before_its_cells_came_is_refused_too(world: World)
         world.trade(at_s=30)
     world.step()
     assert answer(world)[0] == 3, "the cells of these trades are still to come"
-    world.log.truncate(NAMES.trades, 0, 4)
+    world.log.truncate(NAMES.topic("trades"), 0, 4)
     world.step()
     assert "The log lost its tail below 7 in partition 0." in str(answer(world)[1]["refusal"])
     assert answer(world)[0] == 2
@@ -278,7 +278,7 @@ def test_bytes_that_are_no_delta_are_counted_and_passed_over(world: World) -> No
     published(world)
     cell = world.cell(BARS, 0, 3, 4)
     for key, value in [(None, None), (b"{", b"x"), (encode_key(cell, True), b"[]"), (b"[1,2]", encode_value(cell))]:
-        world.log.append(NAMES.deltas, 0, key, value)
+        world.log.append(NAMES.deltas("trades"), 0, key, value)
     world.step()
     assert answer(world)[0] == 3
     assert "slackwater_bad_deltas_total 4.0" in world.get("/metrics").text

@@ -52,8 +52,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     monkeypatch.setattr(tiling, "GRID", 4)
     monkeypatch.setattr(MemoryReader, "limit", None)
     log = MemoryLog(now_ms=T0_US // 1000 + 10_000_000)
-    log.create(NAMES.trades, 1)
-    log.create(NAMES.deltas, 1)
+    log.create(NAMES.topic("trades"), 1)
+    log.create(NAMES.deltas("trades"), 1)
     return log
 
 
@@ -66,18 +66,18 @@ def line(trade_id: int) -> bytes:
 def write(log: MemoryLog, picture: str, partition: int = 0) -> None:
     """Append what a picture shows; an event's trade id is its offset."""
     for sign in picture.replace(" ", ""):
-        at = log.topics[NAMES.trades][partition].end
+        at = log.topics[NAMES.topic("trades")][partition].end
         if sign == ".":
-            log.gap(NAMES.trades, partition)
+            log.gap(NAMES.topic("trades"), partition)
         elif sign == "M":
-            log.append(NAMES.trades, partition, None, b"", [(MARK_HEADER, b"run")])
+            log.append(NAMES.topic("trades"), partition, None, b"", [(MARK_HEADER, b"run")])
         else:
-            log.append(NAMES.trades, partition, b"k", line(at) if sign == "e" else b"")
+            log.append(NAMES.topic("trades"), partition, b"k", line(at) if sign == "e" else b"")
 
 
 def slices(log: MemoryLog, *edges: int) -> list[Slice]:
     """The log cut at `edges`."""
-    part = log.topics[NAMES.trades][0]
+    part = log.topics[NAMES.topic("trades")][0]
     return [
         Slice(0, a, b, [part.records[i] for i in range(a, b) if i in part.records])
         for a, b in itertools.pairwise(edges)
@@ -134,7 +134,7 @@ def test_a_cell_says_when_the_log_took_its_last_record_and_0_where_it_has_none()
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7])
 def test_the_sealed_cells_are_the_same_however_the_log_arrives(log: MemoryLog, step: int) -> None:
     write(log, "eMMe .xee M..e eeee e")
-    end = log.topics[NAMES.trades][0].end
+    end = log.topics[NAMES.topic("trades")][0].end
     whole, parts = Tiler(0), Tiler(0)
     edges = [*range(0, end, step), end]
     in_parts = [piece for found in slices(log, *edges) for piece in parts.add(found)]
@@ -191,7 +191,7 @@ class Versions:
         return self.manifests
 
     def add(self, log: MemoryLog, cut: dict[int, int], delta_start: dict[int, int] | None = None) -> None:
-        found = empty_manifest({NAMES.trades: log.topic_id(NAMES.trades)}, cut)
+        found = empty_manifest({NAMES.topic("trades"): log.topic_id(NAMES.topic("trades"))}, cut)
         manifest = {**vars(found), "version": len(self.manifests) + 1, "delta_start": delta_start or {}}
         manifest["marks"] = tuple(Mark(p, at, "run") for p, at in cut.items())
         self.manifests.append(Manifest(**manifest))
@@ -200,7 +200,7 @@ class Versions:
 def new_worker(
     log: MemoryLog, clock: HandClock | None = None, store: Versions | None = None, views: tuple[View, ...] = (BARS,)
 ) -> Worker:
-    partitions = range(len(log.topics[NAMES.trades]))
+    partitions = range(len(log.topics[NAMES.topic("trades")]))
     return Worker(log, NAMES, store or Versions(), views, list(partitions), clock or HandClock())  # type: ignore[arg-type]
 
 
@@ -254,7 +254,7 @@ def test_a_position_below_the_logs_start_is_a_reset_and_no_cell_begins_below_it(
     found = new_worker(log)
     assert cells(found.step(0)) == [(0, 2, False)]
     write(log, "eeee eeee")
-    log.delete_below(NAMES.trades, 0, 5)
+    log.delete_below(NAMES.topic("trades"), 0, 5)
     assert cells(found.step(0)) == []
     assert "the log starts at 5, above 2: a hole" in caplog.text
     assert cells(found.step(0)) == [(8, 10, False)]
@@ -273,7 +273,7 @@ def test_a_tail_that_was_lost_is_refused_wherever_it_is_noticed(log: MemoryLog) 
     clock = HandClock()
     found = new_worker(log, clock)
     list(found.step(0))
-    log.truncate(NAMES.trades, 0, 3)
+    log.truncate(NAMES.topic("trades"), 0, 3)
     with pytest.raises(PositionLostError, match="beyond the log's end 3"):
         list(found.step(0))
     with pytest.raises(PositionLostError, match="beyond the log's end 3: its tail was lost"):
@@ -288,7 +288,7 @@ def test_a_tail_that_was_lost_while_nothing_is_polled_is_noticed_at_the_heartbea
     found = new_worker(log, clock)
     list(found.step(0))
     monkeypatch.setattr(MemoryReader, "poll", lambda *_: [])
-    log.truncate(NAMES.trades, 0, 1)
+    log.truncate(NAMES.topic("trades"), 0, 1)
     clock.sleep(HEARTBEAT_S)
     with pytest.raises(PositionLostError, match="beyond the log's end 1"):
         list(found.step(0))
@@ -310,13 +310,13 @@ def test_a_turn_that_was_left_halfway_is_known(log: MemoryLog) -> None:
 def test_a_topic_that_is_another_one_or_has_more_partitions_ends_the_worker(log: MemoryLog) -> None:
     clock = HandClock()
     found = new_worker(log, clock)
-    log.create(NAMES.trades, 1)
+    log.create(NAMES.topic("trades"), 1)
     list(found.step(0))
     clock.sleep(IDENTITY_S)
     with pytest.raises(TopicRecreatedError):
         list(found.step(0))
     found = new_worker(log, clock)
-    log.topics[NAMES.trades].append(type(log.topics[NAMES.trades][0])())
+    log.topics[NAMES.topic("trades")].append(type(log.topics[NAMES.topic("trades")][0])())
     clock.sleep(IDENTITY_S)
     with pytest.raises(TopicMismatchError, match="has 2 partitions now, it had 1"):
         list(found.step(0))
@@ -326,12 +326,12 @@ def test_a_topic_that_is_another_one_or_has_more_partitions_ends_the_worker(log:
 
 
 def put(log: MemoryLog, view: View, start: int, upto: int, partition: int = 0, sealed: bool = True) -> None:
-    cell = Cell(lane_of(view, log.topic_id(NAMES.trades), partition), start, upto, ())
-    log.append(NAMES.deltas, partition, encode_key(cell, sealed), encode_value(cell))
+    cell = Cell(lane_of(view, log.topic_id(NAMES.topic("trades")), partition), start, upto, ())
+    log.append(NAMES.deltas("trades"), partition, encode_key(cell, sealed), encode_value(cell))
 
 
 def begins(log: MemoryLog, store: Versions, *views: View) -> dict[int, int]:
-    partitions = range(len(log.topics[NAMES.trades]))
+    partitions = range(len(log.topics[NAMES.topic("trades")]))
     return beginnings(log, NAMES, store, views, partitions)  # type: ignore[arg-type]
 
 
@@ -372,13 +372,16 @@ def test_the_chain_is_followed_from_the_smallest_cut_that_a_version_stands_on(lo
 def test_only_versions_of_this_very_topic_count_and_unknown_partitions_begin_at_the_first_offset(
     log: MemoryLog,
 ) -> None:
-    log.create(NAMES.trades, 2, start=3)
-    log.create(NAMES.deltas, 2)
+    log.create(NAMES.topic("trades"), 2, start=3)
+    log.create(NAMES.deltas("trades"), 2)
     store = Versions()
     store.add(log, {0: 7}, {0: 2})
-    topic_id = log.topic_id(NAMES.trades)
-    assert retained(log, store, NAMES.trades, topic_id, NAMES.deltas) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
-    assert retained(log, store, NAMES.trades, "another", NAMES.deltas) == ({0: 3, 1: 3}, {0: 0, 1: 0})  # type: ignore[arg-type]
+    topic_id = log.topic_id(NAMES.topic("trades"))
+    assert retained(log, store, NAMES.topic("trades"), topic_id, NAMES.deltas("trades")) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
+    assert retained(log, store, NAMES.topic("trades"), "another", NAMES.deltas("trades")) == (
+        {0: 3, 1: 3},
+        {0: 0, 1: 0},
+    )  # type: ignore[arg-type]
 
 
 def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(
@@ -386,10 +389,10 @@ def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(
 ) -> None:
     write(log, "eeee ee")
     put(log, BARS, 0, 4)
-    log.append(NAMES.deltas, 0, b"garbage", b"{}")
-    log.append(NAMES.deltas, 0, log.topics[NAMES.deltas][0].records[0].key, b"no cell")
+    log.append(NAMES.deltas("trades"), 0, b"garbage", b"{}")
+    log.append(NAMES.deltas("trades"), 0, log.topics[NAMES.deltas("trades")][0].records[0].key, b"no cell")
     assert begins(log, Versions(), BARS) == {0: 0}
-    assert caplog.text.count("delta t.deltas[0]@") == 2
+    assert caplog.text.count("delta t.trades.deltas[0]@") == 2
 
 
 def test_cells_beyond_the_logs_end_are_told_and_the_last_one_is_made_again(
@@ -400,14 +403,14 @@ def test_cells_beyond_the_logs_end_are_told_and_the_last_one_is_made_again(
     put(log, BARS, 4, 10, sealed=False)
     assert begins(log, Versions(), BARS) == {0: 4}
     assert not caplog.text
-    log.truncate(NAMES.trades, 0, 7)
+    log.truncate(NAMES.topic("trades"), 0, 7)
     assert begins(log, Versions(), BARS) == {0: 4}
     assert "the log ends at 7, cells reach 10: its tail was lost" in caplog.text
 
 
 def test_group_offsets_are_never_read(log: MemoryLog) -> None:
     write(log, "eeee ee")
-    log.committed[SPEED_GROUP, NAMES.trades, 0] = 6
+    log.committed[SPEED_GROUP, NAMES.topic("trades"), 0] = 6
     assert cells(new_worker(log).step(0)) == [(0, 4, True), (4, 6, False)]
 
 
@@ -454,8 +457,8 @@ class SlowLog(MemoryLog):
 @pytest.fixture
 def slow() -> SlowLog:
     log = SlowLog()
-    log.create(NAMES.trades, 1)
-    log.create(NAMES.deltas, 1)
+    log.create(NAMES.topic("trades"), 1)
+    log.create(NAMES.deltas("trades"), 1)
     return log
 
 
@@ -472,7 +475,7 @@ def states(start: int, upto: int) -> States:
 
 
 def test_an_offset_is_committed_after_its_acknowledgement_and_in_order(slow: SlowLog, publisher: PublishDeltas) -> None:
-    at = (SPEED_GROUP, NAMES.trades, 0)
+    at = (SPEED_GROUP, NAMES.topic("trades"), 0)
     for start in (0, 4, 8):
         publisher.process(states(start, start + 4))
     assert at not in slow.committed
@@ -504,7 +507,7 @@ def test_it_waits_for_the_oldest_when_too_many_are_under_way(
     for start in (0, 4, 8):
         publisher.process(states(start, start + 4))
     assert [ack.asked for ack in slow.acks] == [True, False, False]
-    assert slow.committed[SPEED_GROUP, NAMES.trades, 0] == 4
+    assert slow.committed[SPEED_GROUP, NAMES.topic("trades"), 0] == 4
 
 
 # The real pipeline on the real broker
@@ -540,7 +543,7 @@ def _committed(world: World) -> dict[int, int]:
     with world.log.admin() as admin:
         found = admin.list_group_offsets(SPEED_GROUP)
     offsets = found.get(SPEED_GROUP, found)
-    return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == world.names.trades}
+    return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == world.names.topic("trades")}
 
 
 @pytest.mark.broker
@@ -565,9 +568,9 @@ def test_two_workers_at_once_and_shares_of_partitions_do_no_harm(kafka: World) -
 def test_a_killed_process_loses_and_doubles_nothing(kafka: World) -> None:
     for turn in range(2):
         with program(kafka, "ops", "speed", "run") as process:
-            before = kafka.log.bounds(kafka.names.deltas)
+            before = kafka.log.bounds(kafka.names.deltas("trades"))
             kafka.produce(400)
-            settle(lambda before=before: kafka.log.bounds(kafka.names.deltas) != before)  # type: ignore[misc]
+            settle(lambda before=before: kafka.log.bounds(kafka.names.deltas("trades")) != before)  # type: ignore[misc]
             if turn == 0:
                 os.kill(process.pid, signal.SIGKILL)  # somewhere in the stream
             else:

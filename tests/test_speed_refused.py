@@ -21,7 +21,7 @@ from speed_layer.source import SourceSettings
 from speed_layer.stopping import STOP
 
 NAMES = TopicNames("t")
-REFUSED = AppendRefusedError(NAMES.deltas, 0, b"k")
+REFUSED = AppendRefusedError(NAMES.deltas("trades"), 0, b"k")
 
 
 class FailingLog(MemoryLog):
@@ -29,10 +29,10 @@ class FailingLog(MemoryLog):
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.create(NAMES.trades, 1)
-        self.create(NAMES.deltas, 1)
+        self.create(NAMES.topic("trades"), 1)
+        self.create(NAMES.deltas("trades"), 1)
         for n in range(600):  # two sealed cells and an open one
-            self.append(NAMES.trades, 0, None, encode_event(Event("v", "S", n, 10**15 + n, 1, 1, "buy")))
+            self.append(NAMES.topic("trades"), 0, None, encode_event(Event("v", "S", n, 10**15 + n, 1, 1, "buy")))
         self.taken = 0
         self.errors: list[LogError] = []
         self.hidden: LogError | None = None
@@ -41,7 +41,7 @@ class FailingLog(MemoryLog):
         return FailingWriter(self)
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
-        if self.hidden is not None and topic == NAMES.deltas:
+        if self.hidden is not None and topic == NAMES.deltas("trades"):
             raise self.hidden
         return super().bounds(topic)
 

@@ -48,9 +48,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_it_holds_where_every_event_is_in_an_answer_and_what_follows_is_none(world: World) -> None:
     assert proof(world).holds
-    world.log.append(NAMES.trades, 0, None, b"", [(MARK_HEADER, b"run")])
-    world.log.append(NAMES.trades, 1, None, b"nonsense")
-    world.log.append(NAMES.trades, 2, None, b"")
+    world.log.append(NAMES.topic("trades"), 0, None, b"", [(MARK_HEADER, b"run")])
+    world.log.append(NAMES.topic("trades"), 1, None, b"nonsense")
+    world.log.append(NAMES.topic("trades"), 2, None, b"")
     found = proof(world)
     assert found.holds and found.beyond == []
 
@@ -75,8 +75,8 @@ def test_so_are_those_of_a_partition_that_no_answer_knows(world: World) -> None:
 
 
 def test_and_those_that_cannot_be_read_or_are_hidden(world: World) -> None:
-    world.log.damage(NAMES.trades, 0, world.trade("AB", partition=0), "the codec snappy is missing")
-    world.log.open_transaction(NAMES.trades, 1)
+    world.log.damage(NAMES.topic("trades"), 0, world.trade("AB", partition=0), "the codec snappy is missing")
+    world.log.open_transaction(NAMES.topic("trades"), 1)
     world.trade("ABC", partition=1)
     found = proof(world)
     assert not found.holds
@@ -87,7 +87,7 @@ def test_and_those_that_cannot_be_read_or_are_hidden(world: World) -> None:
 
 
 def test_what_an_answer_stands_on_and_the_oracle_cannot_read_is_not_compared_and_said(world: World) -> None:
-    world.log.damage(NAMES.trades, 0, 0, "damaged")
+    world.log.damage(NAMES.topic("trades"), 0, 0, "damaged")
     found = proof(world)
     assert not found.holds and found.differ == 0
     assert found.refusals == [

@@ -216,7 +216,7 @@ def test_a_client_that_takes_nothing_is_cut_and_no_other_notices(world: World) -
                 world.trade(at_s=at_s)
                 world.emit()
                 world.step()
-                await good.until(lambda: applied(good) == world.log.bounds(NAMES.trades)[1].end)
+                await good.until(lambda: applied(good) == world.log.bounds(NAMES.topic("trades"))[1].end)
             assert world.service.hub.streams == 2
             world.clock.sleep(20)
             world.service.hub.look()
@@ -237,7 +237,7 @@ def test_a_slow_client_is_given_each_bar_once_in_its_newest_form(world: World) -
                 world.trade(at_s=at_s)
                 world.emit()
                 world.step(0.1)
-                await good.until(lambda: applied(good) == world.log.bounds(NAMES.trades)[1].end)
+                await good.until(lambda: applied(good) == world.log.bounds(NAMES.topic("trades"))[1].end)
             slow.forget()
             slow.reads.set()
             await settle(world)

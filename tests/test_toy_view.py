@@ -68,7 +68,7 @@ def trades(world: World) -> list[tuple[Offset, dict[str, Any]]]:
     """((partition, offset), trade) of every line in the log."""
     return [
         ((partition, record.offset), json.loads(line))
-        for partition, record in world.records(world.names.trades)
+        for partition, record in world.records(world.names.topic("trades"))
         if record.value
         for line in record.value.split(b"\n")
     ]

@@ -51,7 +51,7 @@ def foreign(world: World, broker: str, codec: str, partition: int, count: int) -
     producer: Any = KafkaProducer(bootstrap_servers=broker, compression_type=codec, linger_ms=200)
     with closing(producer):
         sent = [
-            producer.send(world.names.trades, world.line("BTCUSDT", bad=False), partition=partition)
+            producer.send(world.names.topic("trades"), world.line("BTCUSDT", bad=False), partition=partition)
             for _ in range(count)
         ]
         producer.flush()
@@ -96,7 +96,7 @@ def no_snappy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None
 def test_batches_of_every_codec_are_read(world: World, broker: str, codec: str) -> None:
     offsets = foreign(world, broker, codec, 1, 20)
     assert offsets == list(range(20))
-    found = [record for _, record in world.records(world.names.trades)]
+    found = [record for _, record in world.records(world.names.topic("trades"))]
     assert [record.offset for record in found] == offsets and all(record.value for record in found)
 
 
@@ -108,7 +108,7 @@ def test_a_batch_that_cannot_be_read_stops_its_partition_alone_and_is_tried_agai
     world.append(0, b"b").offset()
     foreign(world, broker, "snappy", 0, 20)
     no_snappy(True)
-    with closing(world.log.reader(world.names.trades, {0: 0, 1: 0})) as reader:
+    with closing(world.log.reader(world.names.topic("trades"), {0: 0, 1: 0})) as reader:
         found = taken(reader, lambda: 0 in reader.unread)
         assert reader.unread == {
             0: Unread(0, 2, "the batch at offset 2 is in the codec snappy, whose package python-snappy is missing")
@@ -141,7 +141,7 @@ def test_it_is_not_fetched_again_and_again(
     no_snappy(True)
     monkeypatch.setattr(kafka_log, "UNREAD_S", 3600.0)
     tries: list[Any] = []
-    with closing(world.log.reader(world.names.trades, {0: 0, 1: 0})) as reader:
+    with closing(world.log.reader(world.names.topic("trades"), {0: 0, 1: 0})) as reader:
         assert isinstance(reader, KafkaReader)
         stopped = reader._stopped
         monkeypatch.setattr(reader, "_stopped", lambda *found: (tries.append(found), stopped(*found)))
@@ -252,11 +252,11 @@ def test_a_delta_partition_that_cannot_be_read_does_not_keep_a_worker_from_begin
         for _ in range(3):
             world.trade(symbol)
     world.emit()
-    world.log.damage(SERVED.deltas, 0, 0)
+    world.log.damage(SERVED.deltas("trades"), 0, 0)
     speed = Speed(world.log, SERVED, world.store, world.views)
     speed.step()
     speed.close()
-    deltas = world.log.topics[SERVED.deltas]
+    deltas = world.log.topics[SERVED.deltas("trades")]
     assert [len(part.records) > 1 for part in deltas] == [True, True], "the cells are made again"
     world.close()
 
@@ -277,11 +277,11 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
     with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
         run.run_if_new()
     assert world.store.pointer().version == first.version, "nothing but what cannot be read was new"
-    marked = {p: bounds.end for p, bounds in world.log.bounds(world.names.trades).items()}
+    marked = {p: bounds.end for p, bounds in world.log.bounds(world.names.topic("trades")).items()}
     for _ in range(2):
         with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on"):
             run.run_if_new()
-    ends = {p: bounds.end for p, bounds in world.log.bounds(world.names.trades).items()}
+    ends = {p: bounds.end for p, bounds in world.log.bounds(world.names.topic("trades")).items()}
     assert ends == marked, "what a run before could not read is not marked for again"
     with speed_running(world.source(slice_s=0.3)):
         world.append(1, world.line("ETHUSDT", bad=False)).offset()
@@ -300,13 +300,13 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
 
 def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:
     log, names = MemoryLog(), TopicNames("t")
-    log.create(names.deltas, 1)
-    log.append(names.deltas, 0, b"k", b"v")
-    log.damage(names.deltas, 0, 0, "damaged")
+    log.create(names.deltas("trades"), 1)
+    log.append(names.deltas("trades"), 0, b"k", b"v")
+    log.damage(names.deltas("trades"), 0, 0, "damaged")
     lanes = {Lane("bars", "d", "id", 0): (BARS, Joined(0, 5))}
     between = Between(lanes, lambda _lane, _rows: None)
-    between.read(log, names.deltas, {}, HandClock(), 1.0)
-    assert between.bad.startswith("t.deltas[0] cannot be read from offset 0 on: damaged.")
+    between.read(log, names.deltas("trades"), {}, HandClock(), 1.0)
+    assert between.bad.startswith("t.trades.deltas[0] cannot be read from offset 0 on: damaged.")
 
 
 # ------------------------------------------------------------------------------------------------- who is asked says so
@@ -321,7 +321,7 @@ def test_the_service_says_which_partition_cannot_be_read_and_why(tmp_path: Path)
     assert world.get("/health/ready").status_code == 200
     at = world.trade("AB")
     world.trade("ABC")
-    world.log.damage(SERVED.trades, 0, at, "the codec snappy, whose package is missing")
+    world.log.damage(SERVED.topic("trades"), 0, at, "the codec snappy, whose package is missing")
     world.emit(upto={0: at, 1: at + 1})
     world.step()
     assert world.get("/health/ready").status_code == 200, "a moment without progress says nothing"
@@ -335,7 +335,7 @@ def test_the_service_says_which_partition_cannot_be_read_and_why(tmp_path: Path)
     metrics = world.get("/metrics").text
     assert 'slackwater_log_unreadable{partition="0"} 1.0' in metrics
     assert 'slackwater_log_unreadable{partition="1"} 0.0' in metrics
-    world.log.damage(SERVED.trades, 0, None)
+    world.log.damage(SERVED.topic("trades"), 0, None)
     world.emit()
     world.step()
     assert world.get("/health/ready").status_code == 200
@@ -346,10 +346,10 @@ def test_deltas_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
     world = ServingWorld(tmp_path)
     world.trade("AB")
     world.emit()
-    world.log.damage(SERVED.deltas, 0, 0, "damaged")
+    world.log.damage(SERVED.deltas("trades"), 0, 0, "damaged")
     world.step()
     world.step()
     ready = world.get("/health/ready")
     assert ready.status_code == 503
-    assert "slackwater.deltas[0] cannot be read from offset 0 on: damaged." in ready.json()["reasons"]
+    assert "slackwater.trades.deltas[0] cannot be read from offset 0 on: damaged." in ready.json()["reasons"]
     world.close()

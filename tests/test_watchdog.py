@@ -107,15 +107,15 @@ class StuckLog(MemoryLog):
 
     def __init__(self, kind: type[StuckReader] = StuckReader) -> None:
         super().__init__(T0 // 1000)
-        self.create(NAMES.trades, 2)
-        self.create(NAMES.deltas, 2)
+        self.create(NAMES.topic("trades"), 2)
+        self.create(NAMES.deltas("trades"), 2)
         self._kind = kind
         self.readers: list[StuckReader] = []
 
     def reader(
         self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
     ) -> MemoryReader:
-        if topic != NAMES.trades or not gather_s:
+        if topic != NAMES.topic("trades") or not gather_s:
             return super().reader(topic, starts, group, gather_s)
         self.readers.append(self._kind(self, topic, starts, group))
         return self.readers[-1]
@@ -135,16 +135,16 @@ def test_a_stuck_partition_is_reported_and_read_on_by_a_new_reader(
         return found
 
     for p in (0, 1):
-        log.append(NAMES.trades, p, None, line(p))
+        log.append(NAMES.topic("trades"), p, None, line(p))
     assert set(turns(1)) == {(0, 0, 1), (1, 0, 1)}
     log.readers[0].stuck = frozenset({1})
     for p in (0, 1):
-        log.append(NAMES.trades, p, None, line(2 + p))
+        log.append(NAMES.topic("trades"), p, None, line(2 + p))
     before = figure("readers_rebuilt")
     with caplog.at_level(logging.ERROR):
         assert all(partition == 0 for partition, _, _ in turns(5))
         assert len(log.readers) == 1
-        log.append(NAMES.trades, 0, None, line(4))  # the other partition goes on
+        log.append(NAMES.topic("trades"), 0, None, line(4))  # the other partition goes on
         found = turns(3)
     assert len(log.readers) == 2 and figure("readers_rebuilt") == before + 1
     assert {(0, 0, 3), (1, 0, 2)} <= set(found)
@@ -174,8 +174,8 @@ def test_a_reader_that_is_made_again_mends_no_partition_that_cannot_be_read(
 ) -> None:
     log, clock = StuckLog(ForgetfulReader), HandClock()
     for p in (0, 1):
-        log.append(NAMES.trades, p, None, line(p))
-    log.damage(NAMES.trades, 0, 0)
+        log.append(NAMES.topic("trades"), p, None, line(p))
+    log.damage(NAMES.topic("trades"), 0, 0)
     shown = 'slackwater_speed_unreadable{partition="0"} 1.0'
     worker = Worker(log, NAMES, VersionStore(tmp_path), (BARS,), [0, 1], clock, stall_s=4.5)
 
@@ -184,17 +184,17 @@ def test_a_reader_that_is_made_again_mends_no_partition_that_cannot_be_read(
             clock.sleep(1.0)
             list(worker.step(0))
             if log.readers[0].polls > 1:  # type: ignore[attr-defined]
-                assert (shown in _figures_page()) is (log.topics[NAMES.trades][0].broken is not None)
+                assert (shown in _figures_page()) is (log.topics[NAMES.topic("trades")][0].broken is not None)
 
     with caplog.at_level(logging.INFO):
         turns(2)
         log.readers[0].stuck = frozenset({1})
-        log.append(NAMES.trades, 1, None, line(2))
+        log.append(NAMES.topic("trades"), 1, None, line(2))
         turns(10)
         assert len(log.readers) == 2
         assert len([one for one in caplog.messages if "cannot be read" in one]) == 1
         assert "t.trades[0] can be read again" not in caplog.messages
-        log.damage(NAMES.trades, 0, None)
+        log.damage(NAMES.topic("trades"), 0, None)
         turns(1)
     assert "t.trades[0] can be read again" in caplog.messages
     worker.close()
@@ -236,8 +236,8 @@ class HeldLog(MemoryLog):
 
     def __init__(self) -> None:
         super().__init__(T0 // 1000)
-        self.create(NAMES.trades, 1)
-        self.create(NAMES.deltas, 1)
+        self.create(NAMES.topic("trades"), 1)
+        self.create(NAMES.deltas("trades"), 1)
         self.let_go, self.waited_for = threading.Event(), threading.Event()
         self.held = self.most_held = self.polls = 0
 
@@ -274,7 +274,7 @@ def test_a_log_that_does_not_acknowledge_stops_the_reading_at_a_bound(
     monkeypatch.setattr(sink, name, bound)
     log = HeldLog()
     for i in range(300):
-        log.append(NAMES.trades, 0, None, line(i))
+        log.append(NAMES.topic("trades"), 0, None, line(i))
     speed = Speed(log, NAMES, VersionStore(tmp_path), (BARS,))
     before, waits = log.polls, figure("waits")
     thread = threading.Thread(target=lambda: [speed.step() for _ in range(300)])

@@ -152,7 +152,7 @@ def verify(
     Answers that do not stand on all that the log held when this began are asked for again, for up to `wait_s` seconds.
     """
     began = time.monotonic()
-    standing = Standing(log, names.trades, wanted)
+    standing = Standing(log, names.topic("trades"), wanted)
     while True:
         proof = Proof()
         answers = _ask(client, intervals, wanted, proof)
@@ -266,12 +266,12 @@ def _records(
     log: Log, names: TopicNames, store: VersionStore, partition: int, upto: int, version: int, oracle: Oracle
 ) -> Iterator[tuple[int, Callable[[], None]]]:
     """Every offset below `upto` with what it adds to the oracle: from the log, below its start from the archive."""
-    start = log.bounds(names.trades)[partition].start
+    start = log.bounds(names.topic("trades"))[partition].start
     if start > 0 and version:
         files = [f for f in store.manifest(version).archive if f.start is not None and f.partition == partition]
         for offset, *event in _archived(store, files, start, "offset"):
             yield offset, lambda event=event: oracle.event(*event)  # type: ignore[misc]
-    for found in read_range(log, names.trades, {partition: start}, {partition: upto}):
+    for found in read_range(log, names.topic("trades"), {partition: start}, {partition: upto}):
         for record in found.records:
             if mark_of(record) is None:
                 yield record.offset, lambda r=record: oracle.record(r.value, r.append_time_ms)  # type: ignore[misc]

@@ -46,7 +46,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KAFKA_SASL_PASSWORD", "", "secret", "The user's password.", secret=True),
     Setting("KAFKA_SASL_PASSWORD_FILE", "", "file", "Holds that password; or the variable KAFKA_SASL_PASSWORD does."),
     Setting("KAFKA_SASL_TOKEN_PROVIDER", "", "module:name", "Callable that gives the tokens of OAUTHBEARER."),
-    Setting("SLACKWATER_PREFIX", "slackwater", "name", "The topics are <prefix>.trades, .deltas and .dead-letters."),
+    Setting(
+        "SLACKWATER_PREFIX",
+        "slackwater",
+        "name",
+        "The topics are <prefix>.<stream>, .<stream>.deltas and .dead-letters.",
+    ),
     Setting("SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created."),
     Setting("SLACKWATER_REPLICATION", "1", "replicas", "Replication factor of topics that are created."),
     Setting("SLACKWATER_BROKER_PORT", "9092", "port", "Port of the broker that `slackwater up` starts, on loopback."),

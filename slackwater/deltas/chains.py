@@ -23,10 +23,10 @@ def read_chains(
     chains = {lane: Chain() for lane in lanes}
 
     def unread(stuck: Unread) -> None:
-        logger.error("%s", UnreadableError(names.deltas, *stuck))  # as for a hole, see below
+        logger.error("%s", UnreadableError(names.deltas("trades"), *stuck))  # as for a hole, see below
 
-    ends = {p: bounds.end for p, bounds in log.bounds(names.deltas).items() if p in starts}
-    for found in read_range(log, names.deltas, {p: starts[p] for p in ends}, ends, unread):
+    ends = {p: bounds.end for p, bounds in log.bounds(names.deltas("trades")).items() if p in starts}
+    for found in read_range(log, names.deltas("trades"), {p: starts[p] for p in ends}, ends, unread):
         for record in found.records:
             try:
                 lane = decode_lane(record.key)
@@ -34,7 +34,7 @@ def read_chains(
                     chains[lane].put(decode_cell(lane, record.value, lanes[lane]))
             except (CodecError, CellConflictError) as error:
                 # A hole is made again from the log, which is what a worker is there for; so it goes on, and says so.
-                logger.error("delta %s[%d]@%d: %s", names.deltas, found.partition, record.offset, error)
+                logger.error("delta %s[%d]@%d: %s", names.deltas("trades"), found.partition, record.offset, error)
     return {p: [chains[lane_of(view, topic_id, p)] for view in views] for p in starts}
 
 
@@ -46,8 +46,8 @@ def chains_beyond(
     A delta topic that was created again since, or whose start was expired, is read from its own start.
     """
     wanted = tuple(dict.fromkeys(views))
-    known = cut.delta_start if cut.topics.get(names.deltas) == log.topic_id(names.deltas) else {}
-    bounds = log.bounds(names.deltas)
+    known = cut.delta_start if cut.topics.get(names.deltas("trades")) == log.topic_id(names.deltas("trades")) else {}
+    bounds = log.bounds(names.deltas("trades"))
     starts = {p: max(known.get(p, 0), bounds[p].start) for p in partitions if p in bounds}
     found = read_chains(log, names, wanted, topic_id, starts)
     return {(view, p): chain for p, of in found.items() for view, chain in zip(wanted, of, strict=True)}

@@ -39,7 +39,7 @@ class LookBeyond:
             return Beyond(cut.at, {}, str(error))
 
     def _look(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Beyond:
-        topic = self._names.source(source_of(views))
+        topic = self._names.topic(source_of(views))
         topic_id = self._log.topic_id(topic)
         if cut.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)

@@ -5,10 +5,11 @@ process on a broker that allows nothing else. Write implies Describe, and so do 
 producer needs no more than Write (KIP-679). Not here: the users and how they show who they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.log.names import SPEED_GROUP, Named, TopicNames
+from slackwater.streams.schema import STREAM
 
 PROCESSES = ("ingest", "speed", "batch", "serve", "operator")
 """The users: the door, the two layers, the service, and who creates topics and runs doctor and verify."""
@@ -23,24 +24,26 @@ class Allowed(NamedTuple):
     operations: tuple[str, ...]
 
 
-def allowed(names: TopicNames) -> Iterator[Allowed]:
-    """Every entry, process by process."""
-    trades, deltas, dead_letters = names.trades, names.deltas, names.dead_letters
-    yield Allowed("ingest", "topic", trades, ("Read", "Write"))
-    yield Allowed("ingest", "topic", dead_letters, ("Write", "DescribeConfigs"))
-    yield Allowed("speed", "topic", trades, ("Read",))
-    yield Allowed("speed", "topic", deltas, ("Read", "Write", "DescribeConfigs"))
-    yield Allowed("speed", "group", SPEED_GROUP, ("Read",))
-    yield Allowed("batch", "topic", trades, ("Read", "Write"))
-    yield Allowed("batch", "topic", deltas, ("Read", "Delete"))
-    yield Allowed("batch", "topic", dead_letters, ("Write", "DescribeConfigs"))
-    yield Allowed("serve", "topic", trades, ("Read",))
-    yield Allowed("serve", "topic", deltas, ("Read",))
-    for topic in (trades, deltas, dead_letters):
+def allowed(names: TopicNames, streams: Iterable[Named | str] = (STREAM,)) -> Iterator[Allowed]:
+    """Every entry, stream by stream, process by process; then what is of no stream."""
+    for stream in streams:
+        topic, deltas = names.topic(stream), names.deltas(stream)
+        yield Allowed("ingest", "topic", topic, ("Read", "Write"))
+        yield Allowed("speed", "topic", topic, ("Read",))
+        yield Allowed("speed", "topic", deltas, ("Read", "Write", "DescribeConfigs"))
+        yield Allowed("batch", "topic", topic, ("Read", "Write"))
+        yield Allowed("batch", "topic", deltas, ("Read", "Delete"))
+        yield Allowed("serve", "topic", topic, ("Read",))
+        yield Allowed("serve", "topic", deltas, ("Read",))
         yield Allowed("operator", "topic", topic, ("Create", "Read", "AlterConfigs"))
+        yield Allowed("operator", "topic", deltas, ("Create", "Read", "AlterConfigs"))
+    yield Allowed("ingest", "topic", names.dead_letters, ("Write", "DescribeConfigs"))
+    yield Allowed("speed", "group", SPEED_GROUP, ("Read",))
+    yield Allowed("batch", "topic", names.dead_letters, ("Write", "DescribeConfigs"))
+    yield Allowed("operator", "topic", names.dead_letters, ("Create", "Read", "AlterConfigs"))
 
 
-def commands(names: TopicNames, servers: str) -> list[str]:
+def commands(names: TopicNames, servers: str, streams: Iterable[Named | str] = (STREAM,)) -> list[str]:
     """The commands of Kafka's own tool that make the entries. The user of a process is `User:<process>`."""
     return [
         " ".join(
@@ -51,5 +54,5 @@ def commands(names: TopicNames, servers: str) -> list[str]:
                 f"--{found.kind} {found.name}",
             ]
         )
-        for found in allowed(names)
+        for found in allowed(names, streams)
     ]

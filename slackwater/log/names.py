@@ -1,32 +1,41 @@
 """The names of the topics. Not here: their creation (`slackwater.log.topics`)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 SPEED_GROUP = "slackwater-speed"
 """The group under which the speed layer commits where it is, for tools that show lag."""
 
 
+class Named(Protocol):
+    """A stream, as far as the names of its topics ask."""
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `trades`."""
+
+
 @dataclass(frozen=True)
 class TopicNames:
-    """The three topics under one prefix."""
+    """The topics under one prefix: two for each stream, given by itself or by its name, and one for what is refused."""
 
     prefix: str = "slackwater"
 
-    def source(self, name: str) -> str:
-        """The topic that holds the events of a view's `source`, such as `trades`."""
-        return f"{self.prefix}.{name}"
+    def topic(self, stream: Named | str) -> str:
+        """The log of a stream: its events and the marks."""
+        return f"{self.prefix}.{stream if isinstance(stream, str) else stream.name}"
 
-    @property
-    def trades(self) -> str:
-        """The event log."""
-        return self.source("trades")
-
-    @property
-    def deltas(self) -> str:
-        """The speed layer's cells, compacted."""
-        return f"{self.prefix}.deltas"
+    def deltas(self, stream: Named | str) -> str:
+        """The speed layer's cells of a stream, compacted."""
+        return f"{self.topic(stream)}.deltas"
 
     @property
     def dead_letters(self) -> str:
         """What was refused, with its bytes and its reason."""
         return f"{self.prefix}.dead-letters"
+
+    def all(self, streams: Iterable[Named | str]) -> tuple[str, ...]:
+        """Every topic that these streams need."""
+        of_each = [topic for stream in streams for topic in (self.topic(stream), self.deltas(stream))]
+        return (*of_each, self.dead_letters)

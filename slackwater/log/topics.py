@@ -1,12 +1,12 @@
 """Creates the topics, sets the configs of those that exist, and refuses partitions that do not fit.
 
-The event log has no retention limit (nothing below the smallest retained cut may go, and only by position), and its
-times are the log's own: LogAppendTime. The delta topic is compacted and has the same number of partitions. Its policy
+A stream's log has no retention limit (nothing below the smallest retained cut may go, and only by position), and its
+times are the log's own: LogAppendTime. Its delta topic is compacted and has the same number of partitions. Its policy
 is `compact,delete`: Kafka refuses DeleteRecords on a topic that is compacted only, and expiry is by position; without
 a limit of time or size, `delete` removes nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka.admin import ConfigResource, NewTopic
@@ -14,7 +14,8 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError,
 
 from slackwater.log.errors import TopicMismatchError, TopicMissingError
 from slackwater.log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
-from slackwater.log.names import TopicNames
+from slackwater.log.names import Named, TopicNames
+from slackwater.streams.schema import STREAM
 
 _KEPT = {
     "message.timestamp.type": "LogAppendTime",
@@ -22,7 +23,6 @@ _KEPT = {
     "retention.ms": "-1",
     "retention.bytes": "-1",
 }
-_TRADES = _KEPT
 _DEAD_LETTERS = {**_KEPT, "max.message.bytes": str(MAX_REQUEST_BYTES + 1024 * 1024)}
 _DELTAS = {
     **_KEPT,
@@ -31,31 +31,40 @@ _DELTAS = {
 }
 
 
-def create_topics(log: KafkaLog, names: TopicNames, partitions: int, replication: int = 1) -> dict[str, bool]:
-    """Create what is missing; topic -> whether it was created now.
+def create_topics(
+    log: KafkaLog,
+    names: TopicNames,
+    partitions: int,
+    replication: int = 1,
+    streams: Iterable[Named | str] = (STREAM,),
+) -> dict[str, bool]:
+    """Create what `streams` lack; topic -> whether it was created now.
 
     An existing topic keeps its records, its partitions and its id. Its configs are set where they are not those of
     this page: a limit by age would lose events.
 
     Raises:
-        TopicMismatchError: the event log exists with another number of partitions than the delta topic.
+        TopicMismatchError: a stream's log exists with another number of partitions than its delta topic.
     """
+    streams = tuple(streams)
     made: dict[str, bool] = {}
-    for name, config in _configs(names).items():
+    for name, config in _configs(names, streams).items():
         made[name] = _create(log, name, config, 1 if name == names.dead_letters else partitions, replication)
-    trades, deltas = len(log.bounds(names.trades)), len(log.bounds(names.deltas))
-    if trades > deltas:
-        raise TopicMismatchError(
-            f"{names.trades!r} has {trades} partitions and {names.deltas!r} has {deltas}.",
-            "Add partitions to the delta topic first.",
-        )
+    for stream in streams:
+        topic, delta_topic = names.topic(stream), names.deltas(stream)
+        events, deltas = len(log.bounds(topic)), len(log.bounds(delta_topic))
+        if events > deltas:
+            raise TopicMismatchError(
+                f"{topic!r} has {events} partitions and {delta_topic!r} has {deltas}.",
+                "Add partitions to the delta topic first.",
+            )
     return made
 
 
-def missing_topics(log: KafkaLog, names: TopicNames) -> list[str]:
-    """Those of the three topics that do not exist."""
+def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = (STREAM,)) -> list[str]:
+    """Those of the topics of `streams` that do not exist."""
     missing = []
-    for name in (names.trades, names.deltas, names.dead_letters):
+    for name in names.all(streams):
         try:
             log.topic_id(name)
         except TopicMissingError:
@@ -78,19 +87,24 @@ def _create(log: KafkaLog, name: str, config: Mapping[str, str], partitions: int
     return True
 
 
-def wrong_configs(log: KafkaLog, names: TopicNames) -> dict[str, dict[str, str]]:
+def wrong_configs(
+    log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = (STREAM,)
+) -> dict[str, dict[str, str]]:
     """Topic -> its configs that are not those of this page. Raises TopicMissingError."""
     found = {}
     with log.admin() as admin:
-        for name, config in _configs(names).items():
+        for name, config in _configs(names, streams).items():
             if wrong := _wrong(admin, name, config):
                 found[name] = wrong
     return found
 
 
-def _configs(names: TopicNames) -> dict[str, Mapping[str, str]]:
-    # The delta topic first: a partition of the event log always finds its partition of the delta topic.
-    return {names.deltas: _DELTAS, names.dead_letters: _DEAD_LETTERS, names.trades: _TRADES}
+def _configs(names: TopicNames, streams: Iterable[Named | str]) -> dict[str, Mapping[str, str]]:
+    found: dict[str, Mapping[str, str]] = {}
+    for stream in streams:
+        # The delta topic first: a partition of a stream's log always finds its partition of the delta topic.
+        found |= {names.deltas(stream): _DELTAS, names.topic(stream): _KEPT}
+    return {**found, names.dead_letters: _DEAD_LETTERS}
 
 
 def _wrong(admin: Any, name: str, config: Mapping[str, str]) -> dict[str, str]:

@@ -74,10 +74,10 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
 
 def taken(up: Up) -> Counter[tuple[str, int]]:
     """How often each (symbol, id) stands in the log."""
-    bounds = up.log.bounds(up.names.trades)
+    bounds = up.log.bounds(up.names.topic("trades"))
     found: Counter[tuple[str, int]] = Counter()
     starts, ends = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
-    for piece in read_range(up.log, up.names.trades, starts, ends):
+    for piece in read_range(up.log, up.names.topic("trades"), starts, ends):
         table = decode(piece.records).table
         found.update(zip(table.column("symbol").to_pylist(), table.column("trade_id").to_pylist(), strict=True))
     return found

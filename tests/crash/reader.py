@@ -125,8 +125,10 @@ class Reader:
                 began = time.monotonic()
                 try:
                     if reader is None:
-                        bounds = self._up.log.bounds(self._up.names.trades)
-                        reader = self._up.log.reader(self._up.names.trades, {p: b.end for p, b in bounds.items()})
+                        bounds = self._up.log.bounds(self._up.names.topic("trades"))
+                        reader = self._up.log.reader(
+                            self._up.names.topic("trades"), {p: b.end for p, b in bounds.items()}
+                        )
                     ends = {p: bounds.end for p, bounds in reader.bounds().items()}
                     self.log_seen.append(began)
                     if before is not None and self._stands(client, before):

@@ -31,7 +31,7 @@ def befall(world: "World") -> None:
     if lose_tail:
         _lose_tail(world)
     else:
-        world.log.create(world.names.trades, len(world.log.topics[world.names.trades]))
+        world.log.create(world.names.topic("trades"), len(world.log.topics[world.names.topic("trades")]))
         world.begin_topic()
         world.trace.count("topics created again")
     for program, service in list(world.services.items()):
@@ -48,12 +48,12 @@ def befall(world: "World") -> None:
 
 def _lose_tail(world: "World") -> None:
     """Below what at least one server has applied; those that would see no loss end, as said above."""
-    parts = world.log.topics[world.names.trades]
+    parts = world.log.topics[world.names.topic("trades")]
     p = world.random.randrange(len(parts))
     applied = {program: service.hot.furthest().get(p, 0) for program, service in world.services.items()}
     most = max(applied.values(), default=0)
     end = world.random.randint(parts[p].start, max(parts[p].start, min(most, parts[p].end) - 1))
-    world.log.truncate(world.names.trades, p, end)
+    world.log.truncate(world.names.topic("trades"), p, end)
     world.trace.count("tails lost")
     for program, at in applied.items():
         if at <= end:
@@ -64,7 +64,7 @@ def _notice(world: "World", program: "Program", service: Service) -> None:
     for _ in range(PATIENCE):
         world.clock.turn(0.5)
         program.advance(6)
-        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
+        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.topic("trades")])}
         snapshot, facts = service.watch.snapshot, service.watch.log_watch.facts
         seen = facts is not None and facts.topic_id == world.topic_id
         seen = seen and all(bounds.end <= ends[p] for p, bounds in (facts.bounds if facts else {}).items())

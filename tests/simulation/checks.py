@@ -64,7 +64,7 @@ def check_answer(
     branches = {p: branch_of(world, manifest, p, alone) for p in applied}
     uptos = cut if alone else applied
     if not alone:
-        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.trades])}
+        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.topic("trades")])}
         assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
     definition = definition_of(manifest, view)
     assert about["definition"] == definition, f"of another definition than {definition}, its version's: {about}"
@@ -144,7 +144,7 @@ def check_forward(world: "World", service: Service, view: Any) -> None:
 
 def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:
     """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
-    known = manifest.topics.get(world.names.trades) if manifest.version else None
+    known = manifest.topics.get(world.names.topic("trades")) if manifest.version else None
     place = Place(known or world.topic_id, partition)
     run_id = marked_by(manifest, partition)
     if alone and (run_id, place) in world.log.book.of_run:
@@ -223,7 +223,7 @@ def check_door(world: "World") -> None:
             if event is not None:
                 offered.setdefault((event.symbol, event.trade_id), event)
     found = []
-    for p in range(len(world.log.topics[world.names.trades])):
+    for p in range(len(world.log.topics[world.names.topic("trades")])):
         for record in world.log.book.now[Place(world.topic_id, p)].records:
             for line in (record.value or b"").split(b"\n"):
                 event = _event(line, latest)

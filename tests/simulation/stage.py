@@ -45,7 +45,7 @@ class StageWorker:
     def __init__(self, stage: "Stage", views: tuple[View, ...]) -> None:
         world = stage.world
         self._log, self._views = world.log, views
-        partitions = sorted(world.log.bounds(world.names.trades))
+        partitions = sorted(world.log.bounds(world.names.topic("trades")))
         self._worker = Worker(world.log, world.names, world.store, views, partitions, world.clock)
         self._sink = PublishDeltas(lambda: world.log, world.names, views, world.clock)
         self._sink.setup()
@@ -87,7 +87,7 @@ class Stage:
                 f'{{"venue":"v","symbol":"F{partition}","trade_id":{self._id},"time":{NOON_US + self._id * 250_000},'
                 f'"price":"{self._id}.5","quantity":"2","side":"buy"}}'
             ).encode()
-            self.log.append(self.world.names.trades, partition, b"k", line if value is None else value)
+            self.log.append(self.world.names.topic("trades"), partition, b"k", line if value is None else value)
 
     def worker(self, views: tuple[View, ...] | None = None) -> StageWorker:
         return StageWorker(self, views or self.world.views)
@@ -98,7 +98,7 @@ class Stage:
         worker.step()
 
     def compact(self) -> None:
-        self.log.compact(self.world.names.deltas)
+        self.log.compact(self.world.names.deltas("trades"))
 
     def batch(self) -> Manifest:
         """A whole run; what it published is checked."""
@@ -150,7 +150,7 @@ class Stage:
     def right(self, service: Service) -> list[dict[str, object]]:
         """Its answers equal the oracle at their own positions; what they say of themselves."""
         found = []
-        for symbol in [f"F{p}" for p in range(len(self.log.topics[self.world.names.trades]))]:
+        for symbol in [f"F{p}" for p in range(len(self.log.topics[self.world.names.topic("trades")]))]:
             for view in service.views:
                 for layer in ("merged", "batch"):
                     answer = checks.check_answer(self.world, service, symbol, SECOND, view, layer)
@@ -161,7 +161,7 @@ class Stage:
     def whole(self, service: Service | None = None) -> None:
         """A server's answers, a fresh one's if none is given, reach the log's end and are right."""
         service = service or self.server()
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.world.names.trades])}
+        ends = {p: part.end for p, part in enumerate(self.log.topics[self.world.names.topic("trades")])}
         for view in service.views:
             assert service.hot.applied(view.name) == ends, f"{view.name} is short of the log's end {ends}"
         assert service.readiness().ready, service.readiness().reasons
@@ -180,7 +180,7 @@ class Stage:
         """What the delta topic holds of the world's views."""
         return [
             decode_cell(lane, record.value, view)
-            for part in self.log.topics[self.world.names.deltas]
+            for part in self.log.topics[self.world.names.deltas("trades")]
             for record in part.records.values()
             for lane in (decode_lane(record.key),)
             for view in self.world.views

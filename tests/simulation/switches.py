@@ -80,7 +80,7 @@ class Switch:
 _CHECKED = "_check_cut(spans.start, spans.cut)"
 _PARENT_AGAIN = "parent = self._parent(topic, self._topics()[1], self.store.current())"
 _START_AGAIN = f"{_PARENT_AGAIN}; spans.start = {{p: parent.cut.get(p, 0) for p in spans.start}}"
-_DELTAS_AGAIN = "delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas).items()}"
+_DELTAS_AGAIN = 'delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas("trades")).items()}'
 
 SWITCHES = (
     Switch(

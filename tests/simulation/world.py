@@ -61,8 +61,8 @@ class World:
             self.views = (*self.views, TURNED)
         count, first = partitions or drawn[1], drawn[2] if start is None else start
         self.through_the_door = frozenset(DOOR_SYMBOLS)
-        self.log.create(self.names.trades, count, first)
-        self.log.create(self.names.deltas, count)
+        self.log.create(self.names.topic("trades"), count, first)
+        self.log.create(self.names.deltas("trades"), count)
         self.log.create(self.names.dead_letters, 1)
         folder = str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None
         self._folder = tempfile.TemporaryDirectory(dir=folder)
@@ -122,9 +122,9 @@ class World:
 
     def begin_topic(self) -> None:
         """The topic of events is new: version 0 stands on its first offsets."""
-        self.topic_id = self.log.topic_id(self.names.trades)
-        starts = {p: part.start for p, part in enumerate(self.log.topics[self.names.trades])}
-        self.manifests[0] = empty_manifest({self.names.trades: self.topic_id}, starts)
+        self.topic_id = self.log.topic_id(self.names.topic("trades"))
+        starts = {p: part.start for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
+        self.manifests[0] = empty_manifest({self.names.topic("trades"): self.topic_id}, starts)
 
     # the run
 
@@ -213,7 +213,7 @@ class World:
 
     def symbols(self) -> list[str]:
         """Every instrument that may have events."""
-        return [*DOOR_SYMBOLS, *(f"F{p}" for p in range(len(self.log.topics[self.names.trades])))]
+        return [*DOOR_SYMBOLS, *(f"F{p}" for p in range(len(self.log.topics[self.names.topic("trades")])))]
 
     # moves
 
@@ -231,12 +231,12 @@ class World:
             symbol = self.random.choice(DOOR_SYMBOLS)
             self.inbox.append([self.line(symbol) for _ in range(self.random.choice([1, 1, 2, 5]))])
             return
-        p = self.random.randrange(len(self.log.topics[self.names.trades]))
+        p = self.random.randrange(len(self.log.topics[self.names.topic("trades")]))
         symbol = f"F{p}" if self.random.random() < 0.95 else "F0"
         value: bytes | None = b"\n".join(self.line(symbol) for _ in range(self.random.choice([1, 1, 3, 9])))
         if self.random.random() < 0.1:
             value = self.random.choice([None, b"", b"\n" * 64])
-        self.log.append(self.names.trades, p, f"v:{symbol}".encode(), value)
+        self.log.append(self.names.topic("trades"), p, f"v:{symbol}".encode(), value)
 
     def line(self, symbol: str) -> bytes:
         """One line: mostly a trade with a new id, late or not; sometimes an id again, or what is no trade."""
@@ -267,14 +267,14 @@ class World:
 
     def gap(self) -> None:
         """Offsets without records, as transactions leave them."""
-        p = self.random.randrange(len(self.log.topics[self.names.trades]))
-        self.log.gap(self.names.trades, p, self.random.randint(1, 6))
+        p = self.random.randrange(len(self.log.topics[self.names.topic("trades")]))
+        self.log.gap(self.names.topic("trades"), p, self.random.randint(1, 6))
         self.trace.count("gaps")
 
     def compact(self) -> None:
         """The broker compacts the delta topic, up to somewhere."""
-        for p, part in enumerate(self.log.topics[self.names.deltas]):
-            self.log.compact_below(self.names.deltas, p, self.random.randint(part.start, part.end))
+        for p, part in enumerate(self.log.topics[self.names.deltas("trades")]):
+            self.log.compact_below(self.names.deltas("trades"), p, self.random.randint(part.start, part.end))
         self.trace.count("compactions")
 
     def start(self, kind: str, *on_world: object, pace: float = 1.0) -> Program:
@@ -395,7 +395,7 @@ class World:
         """Runs with nothing to do take no number, append nothing and move nothing."""
         self.always = False
         self._until(lambda: not self._batches(), "a run did not end")
-        trades = self.log.topics[self.names.trades]
+        trades = self.log.topics[self.names.topic("trades")]
         before = [part.end for part in trades], self.store.numbers(), self.pointed
         run = self.start("batch", mains.batch)
         self._until(lambda: not run.running, "a run with nothing to do did not end")
@@ -430,14 +430,14 @@ class World:
             self.start("batch", mains.batch)
 
     def _whole(self, service: Service) -> bool:
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.trades])}
+        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
         snapshot = service.watch.snapshot
         if snapshot is None or not service.readiness().ready or snapshot.version != self.pointed:
             return False
         return all(service.hot.applied(view.name) == ends for view in self.views)
 
     def _state(self) -> str:
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.trades])}
+        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
         applied = [
             [service.readiness().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
             for service in self.services.values()

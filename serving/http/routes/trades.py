@@ -107,7 +107,7 @@ class TradesRoute:
             database.close()
         runs = {p: found for p, ends in ground.ends.items() if (found := runs_of(ends, want))}
         if runs:
-            read = partial(log_trades, self._service.log, self._service.names.trades, runs, want)
+            read = partial(log_trades, self._service.log, self._service.names.topic("trades"), runs, want)
             try:
                 trades += await self._service.pool.run(read)
             except LogError as error:
