@@ -7,12 +7,11 @@ the number of bars and not the number of cells.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from slackwater.deltas.cell import Lane
+from slackwater.restatements.of_run import Differing
 from slackwater.versions.manifest import ArchiveFile, StoredFile, ViewFile
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import (
@@ -25,7 +24,7 @@ from slackwater.views.compare import (
     repeated_sql,
     states_sql,
 )
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import connect, files_sql
 from slackwater.views.sql import merge_sql, summarise_sql
@@ -48,15 +47,6 @@ class Compared:
     states: int = 0
     differ: int = 0
     first: list[Difference] = field(default_factory=list)
-
-
-class Differing(NamedTuple):
-    """The states of the places of one view and interval that differ, as tables of the view's state schema."""
-
-    view: View
-    interval: Interval
-    expected: pa.Table
-    found: pa.Table
 
 
 class Comparison:

@@ -11,7 +11,6 @@ SlackwaterError
     PromotionError      the pointer cannot go to that candidate
     DiffError           two versions cannot be compared
     ExpiryError         nobody can tell what is still needed
-    RestatementError    a version's closed bars are not what the parent and the new trades give
     InputError          Parquet files that are no trades
     RefusedRowsError    Parquet files hold rows that are no trades
 """
@@ -78,18 +77,6 @@ class ParentRefutedError(BatchError):
         )
         self.version = version
         self.proof = proof
-
-
-class RestatementError(BatchError):
-    """A version's closed bars are not what the parent and the new trades give; nothing was published."""
-
-    def __init__(self, version: int, view: str, interval: str, bars: int, first: tuple[object, ...]) -> None:
-        super().__init__(
-            f"Version {version} is not published: {bars} closed bars of {view} at {interval} are not the parent's with "
-            f"the trades that came since; the first is {first}.",
-            "Run it again; `slackwater verify` asks the log itself. `slackwater batch run --force REASON` publishes it "
-            "as it is.",
-        )
 
 
 class NoCandidateError(BatchError):

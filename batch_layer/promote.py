@@ -19,7 +19,7 @@ from slackwater.deltas.read_tail import LookBeyond
 from slackwater.deltas.tail import Cut
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
-from slackwater.restatements.restating import Restating
+from slackwater.restatements.of_move import Restating
 from slackwater.versions.errors import DamagedFileError, LostRaceError
 from slackwater.versions.lineage import refuted
 from slackwater.versions.manifest import Manifest

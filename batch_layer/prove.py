@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batch_layer.between import Between
-from batch_layer.comparison import Comparison, Differing
+from batch_layer.comparison import Comparison
 from batch_layer.joined import Joined
 from slackwater.core.clock import Clock
 from slackwater.deltas.cell import Lane, lane_of
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.restatements.of_run import Differing
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
 from slackwater.versions.proof import Outcome, Proof, Span

@@ -15,18 +15,18 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+import duckdb
+
 from batch_layer.archive import NOTHING, Archiver, Epoch, check_parent
-from batch_layer.comparison import Differing
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.duplicates import find_duplicates
-from batch_layer.errors import CutBehindError, ParentRefutedError, ProofFailedError
+from batch_layer.errors import ComputeError, CutBehindError, ParentRefutedError, ProofFailedError
 from batch_layer.expire import expire
 from batch_layer.files import instruments_of, view_files
 from batch_layer.held import Spans, spans_from
 from batch_layer.look import Idle, waits
 from batch_layer.prove import Claim, Prover, deltas_from
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
-from batch_layer.restate import Change, restate
 from batch_layer.segments import archive_segments
 from batch_layer.stable import await_stable
 from slackwater.core.clock import Clock
@@ -37,6 +37,7 @@ from slackwater.log.errors import HiddenRecordsError, TopicRecreatedError, Unrea
 from slackwater.log.log import Log
 from slackwater.log.mark import append_marks
 from slackwater.log.names import TopicNames
+from slackwater.restatements.of_run import Change, Differing, restate
 from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspector import Inspector
@@ -193,7 +194,11 @@ class BatchRun:
                 forced=self.forced is not None,
                 differing=self.differing,
             )
-            restated = restate(self.store, views, change)
+            try:
+                restated = restate(self.store, views, change)
+            except duckdb.IOException as error:
+                hint = "What is served is whole; run it again."
+                raise ComputeError(f"The ledger is not written: {error}.", hint) from error
         with self._step("publish"):
             reach("publish.before")
             ids = (*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None))

@@ -2,7 +2,7 @@
 
 A bar [start, end) is closed by an event of its instrument with time >= end + 2 s. By the order of arrival, and from
 this process' first event on: what is exact, by the log and for every interval, is a restatement
-(`batch_layer.lateness`).
+(`slackwater.restatements.places`).
 """
 
 from typing import Any

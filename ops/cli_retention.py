@@ -7,7 +7,7 @@ import click
 from ops.context import CLOCK, Context, pass_context, user_name
 from ops.output import console, emit, examples, json_option
 from slackwater.deltas.read_tail import LookBeyond
-from slackwater.restatements.restating import Restating
+from slackwater.restatements.of_move import Restating
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback
 from slackwater.views.registry import DEFINITIONS

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.archive import Epoch
-from batch_layer.errors import RestatementError
-from batch_layer.lateness import Lateness
 from slackwater.pipeline.segment import Segment
+from slackwater.restatements.errors import RestatementError
+from slackwater.restatements.places import Places
 from slackwater.restatements.restatement import RESTATEMENT_SCHEMA
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.id_runs import IdRuns, write_runs
@@ -151,8 +151,9 @@ def parsed(text: str | None) -> Any:
 @pytest.fixture(autouse=True)
 def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
-    for module in ("restate", "files", "comparison", "duplicates"):
+    for module in ("files", "comparison", "duplicates"):
         monkeypatch.setattr(f"batch_layer.{module}.connect", session)
+    monkeypatch.setattr("slackwater.restatements.of_run.connect", session)
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
 
@@ -238,7 +239,7 @@ def test_a_change_of_the_state_that_no_answer_shows_is_no_restatement(tmp_path: 
 
 
 def test_slices_of_any_size_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_layer.lateness.SLICE_ROWS", 3)
+    monkeypatch.setattr("slackwater.restatements.places.SLICE_ROWS", 3)
     story = Story(tmp_path / "home", 5, (BARS,))
     for _ in range(2):
         for _ in range(30):
@@ -257,8 +258,8 @@ def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
     known = _Counting([*parent.instruments, *(Instrument("v", f"S{n}", 0, T0_US, T0_US) for n in range(100))])
     with connect() as con:
         epoch = [entry for entry in child.archive if entry not in parent.archive]
-        lateness = Lateness(con, story.world.home, replace(parent, instruments=known), epoch)
-        assert lateness.places(PUBLISHED_INTERVALS[0]) == 1
+        places = Places(con, story.world.home, replace(parent, instruments=known), epoch)
+        assert places.late(PUBLISHED_INTERVALS[0]) == 1
         assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
     assert known.asked == [("v", "B")]
 

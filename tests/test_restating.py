@@ -31,8 +31,8 @@ from slackwater.core.faults import POINTS, VARIABLE, arm
 from slackwater.deltas.read_tail import LookBeyond
 from slackwater.log.errors import LogUnreachableError
 from slackwater.log.memory_log import MemoryLog
+from slackwater.restatements.of_move import Restating
 from slackwater.restatements.restatement import LATE
-from slackwater.restatements.restating import Restating
 from slackwater.store.files import LocalFiles
 from slackwater.versions.errors import RecordError, RestatingError
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -60,9 +60,9 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
-    for module in ("batch_layer.restate", "batch_layer.comparison", "batch_layer.duplicates"):
+    for module in ("slackwater.restatements.of_run", "batch_layer.comparison", "batch_layer.duplicates"):
         monkeypatch.setattr(f"{module}.connect", session)
-    monkeypatch.setattr("slackwater.restatements.restating.connect", lambda *_: session())
+    monkeypatch.setattr("slackwater.restatements.of_move.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
 
@@ -322,7 +322,7 @@ def damage(story: Moving, files: Sequence[StoredFile]) -> None:
 def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
     story: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slackwater.restatements.restating.connect", connect)
+    monkeypatch.setattr("slackwater.restatements.of_move.connect", connect)
     look = LookBeyond(story.world.log, story.world.names)
     with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
         rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "300KB"))

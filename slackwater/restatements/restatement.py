@@ -10,7 +10,7 @@ it is as a whole is said by `slackwater.restatements.ledger`. Three causes:
     new_definition  another definition of the view took its place: a promotion
     repair          everything else: imported history, a version that was forced, a rollback
 
-Not here: how they are found (`batch_layer.restate` for runs, `slackwater.restatements.restating` for moves).
+Not here: how they are found (`slackwater.restatements.of_run` and `.of_move`).
 """
 
 from typing import Literal, get_args

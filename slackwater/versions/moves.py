@@ -19,7 +19,7 @@ from slackwater.versions.record import decode_record, encode_record
 
 
 class Told(NamedTuple):
-    """What a move restates (`slackwater.restatements.restating`).
+    """What a move restates (`slackwater.restatements.of_move`).
 
     `ledger` is the move's own, `left` are those of the version that the pointer leaves, of which the other one knows
     nothing. Both sides were compared at `positions`, partition -> offset. `untold` says why that is not all; empty if

@@ -2,7 +2,7 @@
 
 Nothing else changes: the log, the cells and the archive stay, so answers stand on the older version at once, and the
 next batch run starts from it. What was rolled back from stays until it retires, and no server falls back on it. What
-that changes of closed bars is written down first (`slackwater.restatements.restating`).
+that changes of closed bars is written down first (`slackwater.restatements.of_move`).
 """
 
 import uuid
@@ -16,7 +16,7 @@ from slackwater.versions.store import VersionStore
 
 
 class Restating(Protocol):
-    """Writes down what a move changes of closed bars (`slackwater.restatements.restating`)."""
+    """Writes down what a move changes of closed bars (`slackwater.restatements.of_move`)."""
 
     def tell(self, epoch: str, cause: Literal["repair"], before: Manifest, after: Manifest, at_us: int) -> Told:
         """The ledger of the move from `before` to `after`, durable. Raises RestatingError."""

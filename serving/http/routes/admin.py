@@ -15,7 +15,7 @@ from serving.query.parameters import ValueRefusedError, whole
 from serving.service import Service
 from slackwater.deltas.read_tail import LookBeyond
 from slackwater.keys.keys import Key
-from slackwater.restatements.restating import Restating
+from slackwater.restatements.of_move import Restating
 from slackwater.versions.errors import NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback

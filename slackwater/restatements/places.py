@@ -1,4 +1,6 @@
-"""Which trades of an epoch were late: they came after a trade of their instrument that had closed their bar.
+"""Which closed bars a run may have changed: those of its late trades, and those that imported history lies in.
+
+A trade is late that came after a trade of its instrument that had closed its bar.
 
 The log is read in slices of bounded size, partition by partition; what one slice leaves to the next is the newest time
 of each instrument. Across partitions there is no order: an instrument that moved begins in its new one with what its
@@ -17,14 +19,7 @@ import pyarrow.parquet as pq
 
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.late import Newest, find_late
-from slackwater.restatements.restate import (
-    NEWEST_COLUMNS,
-    PLACE_COLUMNS,
-    first_places_sql,
-    imported_places_sql,
-    late_places_sql,
-    newest_sql,
-)
+from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, imported_places_sql, late_places_sql
 from slackwater.store.instruments import Instruments, Name
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.views.compare import count_sql
@@ -35,8 +30,8 @@ SLICE_ROWS = 1_000_000
 """About so many trades are looked at together."""
 
 
-class Lateness:
-    """The late trades of one epoch. It leaves the table `places` in the session, and `newest` where it is asked for."""
+class Places:
+    """The bars in question of one epoch: `late` and `imported` put them into the table `places` of the session."""
 
     def __init__(
         self, con: duckdb.DuckDBPyConnection, home: Path, parent: Manifest, epoch: Sequence[ArchiveFile]
@@ -53,25 +48,18 @@ class Lateness:
                 if entry.partition == partition:
                     self._read(entry, self._found[-1])
 
-    def make_newest(self) -> None:
-        """Make the table `newest`, as it is at the cut, of every instrument."""
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE known ({NEWEST_COLUMNS})")
-        for table in (self._parent.instruments.table(), *(found.table() for found in self._found)):
-            self._con.register("given", table)
-            self._con.execute("INSERT INTO known SELECT venue, symbol, first_start, last_start FROM given")
-            self._con.unregister("given")
-        self._make("newest", newest_sql("known"))
+    def newest(self) -> list[pa.Table]:
+        """Every instrument as it is at the cut, for `Finder.close_bars`."""
+        return [self._parent.instruments.table(), *(found.table() for found in self._found)]
 
-    def places(self, interval: Interval) -> int:
-        """Put the bars of an interval that late trades changed into `places`; how many there are."""
-        self._make("places", first_places_sql(f"places_{interval.text}"))
-        return self._count("places")
+    def late(self, interval: Interval) -> int:
+        """The bars of an interval that late trades changed; how many there are."""
+        return self._make(first_places_sql(f"places_{interval.text}"))
 
-    def imported_places(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
-        """Put the closed bars that imported history lies in into `places`; how many there are. It needs `newest`."""
+    def imported(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
+        """The closed bars that imported history lies in; how many there are. It needs `newest`."""
         files = files_sql(entry.file.checked(self._home) for entry in imported)
-        self._make("places", imported_places_sql(files, "newest", interval))
-        return self._count("places")
+        return self._make(imported_places_sql(files, "newest", interval))
 
     def _read(self, entry: ArchiveFile, newest: Newest) -> None:
         for events in _slices(entry.file.checked(self._home)):
@@ -82,12 +70,10 @@ class Lateness:
                     self._con.execute(f"INSERT INTO places_{interval.text} {late_places_sql('late', interval)}")
                 self._con.unregister("late")
 
-    def _count(self, table: str) -> int:
-        ((count,),) = self._con.execute(count_sql(table)).fetchall()
+    def _make(self, select: str) -> int:
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE places AS {select}")
+        ((count,),) = self._con.execute(count_sql("places")).fetchall()
         return int(count)
-
-    def _make(self, name: str, select: str) -> None:
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
 
 
 class _Newest(dict[Name, tuple[int, int]]):
@@ -103,16 +89,12 @@ class _Newest(dict[Name, tuple[int, int]]):
         return (self._known.span(*name) or default) if found is None else found
 
     def table(self) -> pa.Table:
-        """The instruments that were read."""
-        columns = [*zip(*((*name, *times) for name, times in self.items()), strict=True)] or [()] * 4
-        return pa.table(
-            {
-                "venue": pa.array(columns[0], pa.string()),
-                "symbol": pa.array(columns[1], pa.string()),
-                "first_start": pa.array(columns[2], pa.int64()),
-                "last_start": pa.array(columns[3], pa.int64()),
-            }
-        )
+        """The instruments that were read, with their first and last time."""
+        rows = [(*name, *times) for name, times in self.items()]
+        columns = zip(*rows, strict=True) if rows else [()] * 4
+        names = ("venue", "symbol", "first_start", "last_start")
+        kinds = (pa.string(), pa.string(), pa.int64(), pa.int64())
+        return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names)
 
 
 def _slices(name: str) -> Iterator[pa.Table]:

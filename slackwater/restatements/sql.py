@@ -9,14 +9,18 @@ record is applied whole, so an event is late if an event of an offset *before* i
 Every relation here is a table or a sub-query in parentheses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
 from slackwater.views.sql import finish_sql, floor_sql
 from slackwater.views.view import INSTRUMENT, View
 
-NEWEST_COLUMNS = "venue VARCHAR, symbol VARCHAR, first BIGINT, time BIGINT"
 PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
+
+RESTATED_COLUMNS = (
+    "view VARCHAR, venue VARCHAR, symbol VARCHAR, key VARCHAR[], start BIGINT, interval VARCHAR, interval_us BIGINT, "
+    "cause VARCHAR, place STRUCT(p INTEGER, o BIGINT), trades BIGINT, before VARCHAR, after VARCHAR"
+)
 
 NO_PLACES = (
     "(SELECT NULL::VARCHAR AS venue, NULL::VARCHAR AS symbol, NULL::VARCHAR[] AS key, NULL::BIGINT AS start, "
@@ -25,9 +29,11 @@ NO_PLACES = (
 """What `added_sql` gives where no trades changed anything."""
 
 
-def newest_sql(known: str) -> str:
-    """One SELECT of `newest` from a relation with its columns: a row an instrument."""
-    return f'SELECT venue, symbol, min("first") AS first, max(time) AS time FROM {known} GROUP BY venue, symbol'
+def newest_sql(known: Iterable[str]) -> str:
+    """One SELECT of `newest`, a row an instrument, from relations of instruments with their first and last start."""
+    rows = " UNION ALL ".join(f"SELECT venue, symbol, first_start, last_start FROM {each}" for each in known)
+    times = "min(first_start) AS first, max(last_start) AS time"
+    return f"SELECT venue, symbol, {times} FROM ({rows}) GROUP BY venue, symbol"
 
 
 def late_places_sql(late: str, interval: Interval) -> str:

@@ -1,0 +1,124 @@
+"""The ledger of a move of the pointer, made just before it moves: the closed bars that two versions answer differently.
+
+    states of a version (+) trades of the log that only the other one archived (+) what lies past both cuts
+
+Both stand at the position where the cells of the version that was served ended, so what differs is what the log does
+not say: another definition, imported history, and versions that are wrong. A bar is closed if it was closed there. The
+rows have a number of their own in the sequence of versions, so that who has read up to a version gets them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from slackwater.core.faults import reach
+from slackwater.deltas.tail import Beyond, Cut, Look
+from slackwater.restatements.finder import Finder, Side
+from slackwater.restatements.restatement import Cause
+from slackwater.restatements.sql import from_offsets_sql
+from slackwater.versions.errors import DamagedFileError, RestatingError
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.moves import Told
+from slackwater.versions.store import VersionStore
+from slackwater.views.compare import states_sql
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.rows import table_of
+from slackwater.views.session import connect
+from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.view import View
+
+
+@dataclass(frozen=True)
+class Restating:
+    """Writes the ledgers of moves. `views` are all definitions of this program, `look` reads the log.
+
+    `threads` 0 means one a core. Where others live in the process, `memory_limit` (as DuckDB reads it) bounds it.
+    """
+
+    store: VersionStore
+    views: Sequence[View]
+    look: Look
+    threads: int = 0
+    memory_limit: str | None = None
+
+    def tell(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Told:
+        """Write what changes when the pointer goes from `before` to `after`; both and the epoch are leased.
+
+        Raises:
+            RestatingError: the disk is full, a file cannot be read, or it takes more memory than the limit; nothing
+                moved.
+        """
+        reach("move.before")
+        pairs = [(old, new) for old in self._held(before) for new in self._held(after) if old.name == new.name]
+        untold = []
+        if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
+            untold.append(f"This program does not have both definitions of {', '.join(unknown)}.")
+        tail = self.look(_cut(before, after), [old for old, _ in pairs], [new for _, new in pairs])
+        if tail.missing:
+            untold.append(f"What is beyond the cuts is left out: {tail.missing}")
+        own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
+        try:
+            with connect(self.threads, self.memory_limit) as con:
+                finder = Finder(con, self.store)
+                _find(finder, pairs, cause, before, after, tail)
+                counts = finder.counts()
+                if counts:
+                    reach("move.ledger")
+                    own = finder.write(epoch, self.store.reserve(), at_us, counts)
+        except DamagedFileError as error:
+            untold.append(f"Nothing is compared: {error}")
+        except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:  # the second: when it commits
+            raise RestatingError(
+                f"To compare the closed bars takes more memory than there is here ({self.memory_limit or 'no limit'}).",
+                "Nothing moved; `slackwater batch rollback` does it in a process of its own.",
+            ) from error
+        except (duckdb.IOException, OSError) as error:
+            raise RestatingError(f"The ledger is not written: {error}.", "Nothing moved; do it again.") from error
+        return Told(own, left, tail.upto, " ".join(untold))
+
+    def _held(self, manifest: Manifest) -> list[View]:
+        return [view for view in self.views if manifest.definitions.get(view.name) == view.definition]
+
+
+def _cut(before: Manifest, after: Manifest) -> Cut:
+    """Per partition the further one of the two; they need not lie one above the other."""
+    partitions = {*before.cut, *after.cut}
+    at = {p: max(manifest.cut.get(p, 0) for manifest in (before, after)) for p in partitions}
+    starts = {p: min(manifest.delta_start.get(p, 0) for manifest in (before, after)) for p in partitions}
+    return Cut(at, after.topics, starts)
+
+
+def _find(
+    finder: Finder, pairs: Sequence[tuple[View, View]], cause: Cause, before: Manifest, after: Manifest, tail: Beyond
+) -> None:
+    """Find the bars, `pairs` being the views of both sides."""
+    tables = {view: table_of(view, tail.rows.get(view, ())) for pair in pairs for view in pair}
+    for view, table in tables.items():
+        finder.con.register(_tail(view), table)
+    known = [manifest.instruments.table() for manifest in (before, after)]  # to the second: enough to close a bar
+    finder.close_bars([*known, *map(_spans, tables.values())])
+    for old, new in pairs:
+        for interval in PUBLISHED_INTERVALS:
+            was = Side(old, _states(finder, old, interval, before, after))
+            finder.find(cause, interval, was, Side(new, _states(finder, new, interval, after, before)))
+
+
+def _states(finder: Finder, view: View, interval: Interval, own: Manifest, other: Manifest) -> str:
+    parts = [states_sql(view, _tail(view)), finder.states(view, interval, own)]
+    further = [e.file for e in other.archive if e.upto is not None and e.upto > own.cut.get(e.partition, 0)]
+    if further:
+        parts.append(summarise_sql(view, f"({from_offsets_sql(finder.checked(further), own.cut)})"))
+    together = " UNION ALL ".join(parts)
+    return f"({merge_sql(view, f'({together})', interval)})"
+
+
+def _spans(states: pa.Table) -> pa.Table:
+    """Rows of states as instruments with their first and last start."""
+    names = ["venue", "symbol", "start", "start"]
+    return pa.table([states.column(name) for name in names], ["venue", "symbol", "first_start", "last_start"])
+
+
+def _tail(view: View) -> str:
+    return f"tail_{view.definition}"

@@ -1,0 +1,124 @@
+"""A version's part of the ledger: its closed bars whose answers are others than before.
+
+    parent's states of a bar (+) this epoch's trades of it before the first late one     before
+    the same (+) the late ones                                                           after
+
+Which trades were late is a function of the log (`slackwater.restatements.places`). Imported history stands in no log:
+the closed bars that it changes are a repair, from the bar of the log alone to the version's. What a run computed must
+be what comes out here, exactly; so the ledger is a second proof for the bars that changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from slackwater.core.faults import reach
+from slackwater.restatements.errors import RestatementError
+from slackwater.restatements.finder import Finder, Side
+from slackwater.restatements.places import Places
+from slackwater.restatements.restatement import Cause
+from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql, states_at_sql
+from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
+from slackwater.versions.store import VersionStore
+from slackwater.views.compare import differing_sql, states_sql
+from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.session import connect
+from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.view import View
+
+
+class Differing(NamedTuple):
+    """The states of a view and interval that a proof found to differ, as tables of the view's state schema."""
+
+    view: View
+    interval: Interval
+    expected: pa.Table
+    found: pa.Table
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a run made of its parent: of its slice of the log, `epoch`, and what it `imported`; `files` are its views.
+
+    `forced` is true for a version that is published whatever its proof says; `differing` is then all that it says.
+    """
+
+    parent: Manifest
+    version: int
+    created_us: int
+    run_id: str
+    epoch: tuple[ArchiveFile, ...]
+    imported: tuple[ArchiveFile, ...]
+    files: tuple[ViewFile, ...]
+    forced: bool = False
+    differing: Sequence[Differing] = ()
+
+
+def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple[Ledger, ...]:
+    """Write what `change` restates; nothing where that is nothing.
+
+    A view that the parent holds in another definition is left out: none of its bars was served in this one.
+
+    Raises:
+        RestatementError: the version does not hold what the parent and the new trades give.
+        duckdb.IOException: the disk is full, or a file cannot be read.
+    """
+    reach("restate.before")
+    parent = change.parent
+    known = [view for view in views if not parent.version or parent.definitions.get(view.name) == view.definition]
+    with connect() as con:
+        finder = Finder(con, store)
+        places = Places(con, store.home, parent, change.epoch)
+        if change.imported or change.differing:
+            finder.close_bars(places.newest())
+        for interval in PUBLISHED_INTERVALS:
+            if places.late(interval):
+                _find(finder, change, known, interval, "late_trade")
+            if change.imported and places.imported(change.imported, interval):
+                _find(finder, change, known, interval, "repair")
+        for view, interval, expected, found in change.differing:
+            # What a forced version holds otherwise than its parent and the speed layer's cells, which were served.
+            con.register("expected", expected)
+            con.register("found", found)
+            finder.find("repair", interval, Side(view, "expected"), Side(view, "found"))
+        counts = finder.counts()
+        if counts:
+            reach("restate.write")
+            written = (finder.write(change.run_id, change.version, change.created_us, counts),)
+    reach("restate.after")
+    return written if counts else ()
+
+
+def _find(finder: Finder, change: Change, views: Sequence[View], interval: Interval, cause: Cause) -> None:
+    """Find what changed at `places`, in the order of the log: late trades first, then what was imported."""
+    logged, imported = (finder.files(entry.file for entry in entries) for entries in (change.epoch, change.imported))
+    more = imported_at_sql(imported, "places", interval) if change.imported else ""
+    late = cause == "late_trade"
+    events = [events_at_sql(logged, "places", interval)] if change.epoch else []
+    finder.make("touched", " UNION ALL BY NAME ".join(events if late else [*events, more]))
+    if not late and events:
+        # All that the log holds came before the import, which came with the publication.
+        finder.con.execute('UPDATE touched SET added = false WHERE "offset" IS NOT NULL')
+    for view in views:
+        old, new = (summarise_sql(view, f"(SELECT * FROM touched WHERE {w})") for w in ("NOT added", "added"))
+        held = finder.states(view, interval, change.parent, places=True)
+        finder.make("before", merge_sql(view, f"({held} UNION ALL {old})", interval))
+        finder.make("after", merge_sql(view, f"({states_sql(view, 'before')} UNION ALL {new})", interval))
+        added = f"({added_sql(view, 'touched', interval)})"
+        finder.find(cause, interval, Side(view, "before"), Side(view, "after"), added, all_closed=True)
+        if not change.forced:
+            _check(finder, change, view, interval, more if late else "")
+
+
+def _check(finder: Finder, change: Change, view: View, interval: Interval, imported: str) -> None:
+    expected = "after"
+    if imported:
+        more = summarise_sql(view, f"({imported})")
+        expected = f"({merge_sql(view, f'({states_sql(view, expected)} UNION ALL {more})', interval)})"
+    own = finder.files(f.file for f in change.files if (f.view, f.interval) == (view.name, interval.text))
+    found = merge_sql(view, f"({states_at_sql(view, own, 'places')})", interval)
+    wrong = finder.con.execute(f"{differing_sql(view, expected, f'({found})')} ORDER BY ALL").fetchall()
+    if wrong:
+        raise RestatementError(change.version, view.name, interval.text, len(wrong), wrong[0])
