@@ -21,6 +21,7 @@ from slackwater.log.mark import marks_at
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
 from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
 from slackwater.versions.store import VersionStore
 
@@ -78,7 +79,9 @@ class Archiver:
         self._clock = clock
         self._run_id = run_id
 
-    def archive(self, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]) -> Epoch:
+    def archive(
+        self, stream: Stream, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]
+    ) -> Epoch:
         """Read, decode and write the slice; returns when the files and the dead letters are durable.
 
         Raises:
@@ -91,7 +94,7 @@ class Archiver:
         try:
             for found in read_range(self._log, topic, start, cut):
                 reach("archive.read")
-                decoded = decode(found.records)
+                decoded = decode(stream, found.records)
                 source = f"{topic}@{topic_id}/{found.partition}"
                 for refusal in decoded.refused:
                     refused[refusal.reason] += 1
@@ -102,11 +105,11 @@ class Archiver:
                 if decoded.table.num_rows:
                     if found.partition not in files:
                         path = self._store.home / archive_path(self._run_id, found.partition, 0)
-                        files[found.partition] = open_writer(path)
+                        files[found.partition] = open_writer(stream, path)
                     runs.add_events(decoded.table)
                     reach("archive.write")
                     offset, index = decoded.table.column("offset"), decoded.table.column("index")
-                    files[found.partition].write(archive_table(found.partition, decoded.table, offset, index))
+                    files[found.partition].write(archive_table(stream, found.partition, decoded.table, offset, index))
         except (HiddenRecordsError, UnreadableError):
             for file in files.values():
                 file.close()

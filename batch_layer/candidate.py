@@ -25,7 +25,7 @@ from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.manifest import Manifest, ViewFile
 from slackwater.versions.proof import Proof, Span
 from slackwater.versions.store import VersionStore, empty_manifest
-from slackwater.views.definitions import beside, source_of
+from slackwater.views.definitions import beside, streams_of
 from slackwater.views.view import View
 
 
@@ -47,7 +47,6 @@ class CandidateRun:
 
         Raises:
             NoCandidateError: nothing is published.
-            StreamError: a view is of another stream.
             DefinitionError: of each view there is one definition only.
             TopicRecreatedError, PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
             ProofFailedError: what was computed is not what the archive holds.
@@ -66,7 +65,8 @@ class CandidateRun:
             lease.release()
 
     def _run(self, run_id: str, current: Manifest) -> Manifest:
-        topic = self.names.topic(source_of(self.views))
+        (stream,) = streams_of(self.views)
+        topic = self.names.topic(stream)
         topic_id = self.log.topic_id(topic)
         if current.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topic_id)

@@ -36,7 +36,7 @@ from slackwater.store.files import gone_if_it_fails
 from slackwater.streams.digests import content_digests
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import Layout, resolve
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.view import View
 
 BUCKET_ROWS = 2_000_000
@@ -49,7 +49,7 @@ BLOCK_IDS = 65_536
 BATCH_ROWS = 65_536
 
 _ROW = pa.field("row", pa.int64(), nullable=False)
-_CHECKED = EVENT_SCHEMA.append(_ROW)
+_CHECKED = TRADES.schema.append(_ROW)
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Check(beam.DoFn):
         number, path = element
         counts, row = Counter[str](), 1
         with _Writers(self._work, number) as out, pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=EVENT_SCHEMA.names):
-                events, rows, bad = check_rows(pa.Table.from_batches([batch]), self._latest_us)
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=TRADES.schema.names):
+                events, rows, bad = check_rows(TRADES, pa.Table.from_batches([batch]), self._latest_us)
                 for i, error in sorted(bad.items()):
                     out.refuse(path, row + i, str(error.reason), error.error)
                 counts.update(str(error.reason) for error in bad.values())
@@ -174,7 +174,7 @@ class Unite(beam.DoFn):
                 for i in conflicts.tolist():
                     out.refuse(self._paths[of[i]], events.column("row")[i].as_py(), CONFLICT, TAKEN)
                 united = events.filter(pa.array(kept))
-                out.write(united.select(EVENT_SCHEMA.names), united.column("row").to_numpy(), 1)
+                out.write(united.select(TRADES.schema.names), united.column("row").to_numpy(), 1)
             files = [_checked_path(self._work, f"bucket-{bucket}", 0)]
         _write_counts(
             self._work,
@@ -193,7 +193,7 @@ def again(events: pa.Table) -> tuple[Any, Any]:
     for name in ("venue", "symbol"):
         column = events.column(name).combine_chunks().dictionary_encode()
         codes = codes * len(column.dictionary) + column.indices.to_numpy()
-    ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
+    ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
     order = np.lexsort((ids, codes))  # stable: the rows of an id stay in their order
     first = np.ones(len(order), bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(ids[order]) != 0)
@@ -300,11 +300,11 @@ def _check_columns(path: str) -> None:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} is no Parquet file: {error}.") from error
-    for field in EVENT_SCHEMA:
+    for field in TRADES.schema:
         if field.name not in schema.names:
             raise InputError(f"{path} has no column {field.name!r}.", f"It has {', '.join(schema.names)}.")
-    resolve(path, schema.names, Layout())
-    for field in EVENT_SCHEMA:
+    resolve(TRADES, path, schema.names, Layout())
+    for field in TRADES.schema:
         found = schema.field(field.name).type
         if not _fits(found, field.type):
             raise InputError(

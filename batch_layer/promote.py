@@ -26,7 +26,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import files_of
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import in_force, source_of
+from slackwater.views.definitions import in_force, streams_of
 from slackwater.views.view import View
 
 POLL_S = 0.25
@@ -103,7 +103,8 @@ class Promotion:
 
     def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
         """Until the candidate's cells reach what the served version's reached at the first look."""
-        topic = self._names.topic(source_of(views))
+        (stream,) = streams_of(views)
+        topic = self._names.topic(stream)
         topic_id = self._log.topic_id(topic)
         if manifest.topics.get(topic) != topic_id:
             raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")

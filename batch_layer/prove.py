@@ -24,7 +24,7 @@ from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
 from slackwater.versions.proof import Outcome, Proof, Span
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import in_force, source_of
+from slackwater.views.definitions import in_force
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.view import View
 
@@ -65,7 +65,6 @@ class Prover:
         clock: Clock,
         kept: list[Differing] | None = None,
     ) -> None:
-        source_of(views)
         self._kept = kept
         self._log = log
         self._names = names

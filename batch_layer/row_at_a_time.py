@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from slackwater.streams.schema import BASE_US, EVENT_SCHEMA, PRICE_SCALE, SUM_SCALE
+from slackwater.streams.schema import BASE_US, PRICE_SCALE, SUM_SCALE
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.merge import State, merger
 from slackwater.views.rows import Row, table_of
@@ -41,7 +42,7 @@ def run_row_at_a_time(source: Path, target: Path) -> None:
 
 
 def _trades(path: str) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(columns=EVENT_SCHEMA.names):
+    for batch in pq.ParquetFile(path).iter_batches(columns=TRADES.schema.names):
         yield from batch.to_pylist()
 
 

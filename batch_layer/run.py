@@ -38,6 +38,7 @@ from slackwater.log.log import Log
 from slackwater.log.mark import append_marks
 from slackwater.log.names import TopicNames
 from slackwater.restatements.of_run import Change, Differing, restate
+from slackwater.streams.stream import Stream
 from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspector import Inspector
@@ -45,7 +46,7 @@ from slackwater.versions.lineage import refuted
 from slackwater.versions.manifest import Duplicates, Manifest
 from slackwater.versions.proof import Forced, Proof, Span
 from slackwater.versions.store import VersionStore, empty_manifest
-from slackwater.views.definitions import in_force, source_of
+from slackwater.views.definitions import in_force, streams_of
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,6 @@ class BatchRun:
         """Make and publish the next version, even if nothing is new.
 
         Raises:
-            StreamError: a view is of another stream; nothing was marked.
             TopicRecreatedError, TailLostError, CutBehindError: the log is not the parent's; nothing was published.
             HiddenRecordsError, UnreadableError: no partition, or none with something new, can be read; nothing was
                 published. One that cannot keeps its parent's cut else, and is named in the version.
@@ -146,8 +146,13 @@ class BatchRun:
         note_idle(self.store, parent.version, self.clock.now_us())
         return Idle(parent.version)
 
+    @property
+    def _stream(self) -> Stream:
+        (stream,) = streams_of(self.views)
+        return stream
+
     def _topics(self) -> tuple[str, dict[str, str]]:
-        topic = self.names.topic(source_of(self.views))
+        topic = self.names.topic(self._stream)
         return topic, {name: self.log.topic_id(name) for name in (topic, self.names.deltas("trades"))}
 
     def _run(self, run_id: str, current: Manifest | None, for_log: bool = False) -> Manifest:
@@ -256,7 +261,7 @@ class BatchRun:
         """The epoch of what can be read; what cannot is held, and the rest begins anew: only faults cost that."""
         while True:
             try:
-                return archiver.archive(topic, topic_id, spans.start, spans.cut)
+                return archiver.archive(self._stream, topic, topic_id, spans.start, spans.cut)
             except (HiddenRecordsError, UnreadableError) as error:
                 logger.error("partition %d stays at its cut: %s", error.partition, error)
                 if isinstance(error, UnreadableError):

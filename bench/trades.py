@@ -25,6 +25,7 @@ from ingest.sample_data import open_sample
 from slackwater.log.log import Log
 from slackwater.store.id_runs import Instrument
 from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
 
 FLUSH_BYTES = 16 * 1024 * 1024
 """Bytes on their way to the broker at most."""
@@ -67,7 +68,7 @@ class Trades:
         for number, (instrument, rows) in enumerate(by_instrument(events)):
             self.instruments.append(instrument)
             self.instrument_of[rows] = number
-        parts = [found.groups() for line in event_lines(events) if (found := _LINE.fullmatch(line))]
+        parts = [found.groups() for line in event_lines(TRADES, events) if (found := _LINE.fullmatch(line))]
         self.before, self.between, self.after = (list(column) for column in zip(*parts, strict=True))
         self._arrays = [pa.array(column, pa.binary()) for column in (self.before, self.between, self.after)]
         self._ids = events.column("trade_id").to_numpy()

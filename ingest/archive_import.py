@@ -27,6 +27,7 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
 from slackwater.store.id_runs import IdRuns, Instrument, write_runs
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, StoredFile
 from slackwater.versions.store import VersionStore
 
@@ -124,9 +125,9 @@ class _Files:
         for partition, rows in sorted(by_partition.items()):
             if partition not in self._open:
                 path = self._store.home / archive_path(self._epoch, partition, self._number)
-                self._open[partition] = open_writer(path)
+                self._open[partition] = open_writer(TRADES, path)
             part = events.take(pa.array(sorted(rows)))
-            self._open[partition].write(archive_table(partition, part))
+            self._open[partition].write(archive_table(TRADES, partition, part))
         self._runs.add_events(events)
         self._rows += events.num_rows
         if self._rows >= self._roll_rows:

@@ -15,7 +15,7 @@ from ingest.errors import ArchiveGapError
 from slackwater.core.checked_files import damage_in
 from slackwater.store.id_runs import IdRuns, Instrument
 from slackwater.streams.digests import content_digests
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.session import connect, files_sql
@@ -92,7 +92,7 @@ class Contents:
         if self._con is None:
             self._con = connect(threads=1, memory_limit="512MB")
         self._con.register("wanted", pa.table({"trade_id": np.unique(ids)}))
-        columns = ", ".join(EVENT_SCHEMA.names)
+        columns = ", ".join(TRADES.schema.names)
         # The bounds let row groups be passed over by their statistics.
         query = (
             f"SELECT {columns} FROM {files_sql(names)} SEMI JOIN wanted USING (trade_id) "
@@ -108,4 +108,4 @@ class Contents:
             raise OSError(": ".join(damage_in(error) or ())) from error
         finally:
             self._con.unregister("wanted")
-        return found.column("trade_id").to_numpy(), content_digests(found.cast(EVENT_SCHEMA))
+        return found.column("trade_id").to_numpy(), content_digests(TRADES, found.cast(TRADES.schema))

@@ -17,6 +17,7 @@ from ingest.line_reader import LineReader, LongLine
 from slackwater.streams.columns import is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
+from slackwater.streams.trades import TRADES
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LATIN = "latin-1"
@@ -37,7 +38,7 @@ class CsvRows:
         self._checked = False
         try:
             self._columns = self._header()
-            self._sources = resolve(name, self._columns, layout)
+            self._sources = resolve(TRADES, name, self._columns, layout)
         except BaseException:
             self._reader.close()
             raise
@@ -131,8 +132,8 @@ class CsvRows:
             values = [value.encode(_LATIN) for value in columns[source.column]]
             if field == "time":
                 self._check_unit(source, values)
-            made[field] = tokens(field, pa.array(values, pa.binary()), source, self._unit)
-        return row_lines(made, len(rows))
+            made[field] = tokens(TRADES, field, pa.array(values, pa.binary()), source, self._unit)
+        return row_lines(TRADES, made, len(rows))
 
     def _check_unit(self, source: FromColumn, values: list[bytes]) -> None:
         # Before anything of the file is taken; a number that comes later is a bad row.

@@ -26,6 +26,7 @@ from slackwater.core.faults import reach
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import TopicNames
 from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 
 MAX_IN_FLIGHT = 2000
@@ -130,7 +131,7 @@ class Door:
         if not events.num_rows:
             return
         self._tally.accepted += events.num_rows
-        lines = event_lines(events)
+        lines = event_lines(TRADES, events)
         times = events.column("time").to_numpy()
         now = self._clock.elapsed_s()
         for instrument, rows in by_instrument(events):

@@ -26,6 +26,7 @@ from slackwater.log.errors import HiddenRecordsError, TopicRecreatedError, Unrea
 from slackwater.log.events import decode
 from slackwater.log.log import Log, Slice, read_range
 from slackwater.store.id_runs import IdRuns, Instrument, read_runs
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -211,6 +212,6 @@ class DuplicateFilter:
         return failed
 
     def _learn(self, piece: Slice) -> None:
-        self.known.learn(decode(piece.records).table)
+        self.known.learn(decode(TRADES, piece.records).table)
         self.known.generation.reach(piece.partition, piece.upto - 1)
         self._behind[piece.partition] = piece.upto

@@ -21,6 +21,7 @@ from ingest.archived import Contents, RunIndex
 from ingest.groups import by_instrument
 from slackwater.store.id_runs import IdRuns, Instrument
 from slackwater.streams.digests import Digests, content_digests
+from slackwater.streams.trades import TRADES
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import StoredFile
 
@@ -110,7 +111,7 @@ class Known:
             DamagedFileError, OSError: a file of the archive is damaged or gone. Nothing is known that was not before.
         """
         verdicts = np.zeros(events.num_rows, np.int8)
-        ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
+        ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
         fresh: list[tuple[Instrument, Any]] = []
         groups = list(by_instrument(events))
         beyond = self._beyond(groups)
@@ -127,7 +128,7 @@ class Known:
 
     def learn(self, events: pa.Table) -> None:
         """Know the ids of events that the log holds; the first content of an id is the one that counts."""
-        ids, digests = events.column("trade_id").to_numpy(), content_digests(events)
+        ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
         for instrument, rows in by_instrument(events):
             found, _ = self._find(instrument, ids[rows])
             rest = rows[~(found | self._index.contains(instrument, ids[rows]))]

@@ -24,6 +24,7 @@ from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import MAX_ID
 from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
 
 SECOND_US = 1_000_000
 SOURCE = "sample, live"
@@ -48,7 +49,7 @@ def make_loop(source: Source) -> Loop:
     tables = []
     try:
         while (chunk := source.read(1.0)) is not None:
-            table, _, bad = decode_lines(chunk.lines, np.full(len(chunk.lines), MAX_ID))
+            table, _, bad = decode_lines(TRADES, chunk.lines, np.full(len(chunk.lines), MAX_ID))
             if bad:
                 raise ValueError(f"{chunk.position(min(bad))} of {source.name} is no event")
             tables.append(table)
@@ -126,7 +127,7 @@ class Live:
         first, self._next = self._next, upto
         self.done += upto - first
         more = upto < len(self._times) and int(self._times[upto]) <= now_us
-        lines = event_lines(self._events.slice(first, upto - first))
+        lines = event_lines(TRADES, self._events.slice(first, upto - first))
         return of_lines(SOURCE, lines, f"pass {self._pass} row", first + 1, more)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from ingest.errors import EmptySourceError, UnreadableFileError
 from slackwater.streams.columns import check_types, is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
+from slackwater.streams.trades import TRADES
 
 
 class ParquetRows:
@@ -24,9 +25,9 @@ class ParquetRows:
         self.total: int | None = file.metadata.num_rows
         self.done = 0
         self._file = file
-        self._sources = resolve(name, file.schema_arrow.names, layout)
+        self._sources = resolve(TRADES, name, file.schema_arrow.names, layout)
         self._unit = layout.time_unit
-        check_types(file.schema_arrow, self._sources, self._unit)
+        check_types(TRADES, file.schema_arrow, self._sources, self._unit)
         self._batches = file.iter_batches(batch_size=CHUNK_LINES)
 
     def read(self, timeout_s: float) -> Chunk | None:
@@ -51,10 +52,10 @@ class ParquetRows:
             if isinstance(source, Constant):
                 made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
             else:
-                made[field] = tokens(field, batch.column(source.column), source, self._unit)
+                made[field] = tokens(TRADES, field, batch.column(source.column), source, self._unit)
         return Chunk(
             self.name,
-            row_lines(made, batch.num_rows),
+            row_lines(TRADES, made, batch.num_rows),
             lambda i: f"row {first + i}",
             lambda i: _row_text(batch, i),
             more=self.done < (self.total or 0),

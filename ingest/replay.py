@@ -19,6 +19,7 @@ from ingest.sources import Source
 from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import MAX_ID
+from slackwater.streams.trades import TRADES
 
 MAX_LINES = 5_000_000
 """Lines that a replay puts in order; each is held in memory."""
@@ -136,7 +137,7 @@ def _in_order(source: Source) -> tuple[list[Chunk], Any, Any, Any]:
 
 
 def _times(chunk: Chunk, last: int) -> Any:
-    events, kept, _ = decode_lines(chunk.lines, np.full(len(chunk.lines), MAX_ID))
+    events, kept, _ = decode_lines(TRADES, chunk.lines, np.full(len(chunk.lines), MAX_ID))
     at = np.zeros(len(chunk.lines), np.int64)
     at[kept] = np.arange(1, len(kept) + 1)
     before = np.maximum.accumulate(at)  # the number of the last event at or before each line, from 1

@@ -20,6 +20,7 @@ from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, 
 from slackwater.log.log import Writer
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import AHEAD_US
+from slackwater.streams.trades import TRADES
 
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
 
@@ -36,7 +37,7 @@ def judge_chunk(
     """
     now_us = clock.now_us()
     latest = np.full(len(chunk.lines), now_us + AHEAD_US)
-    events, kept, bad = decode_lines(chunk.lines, latest)
+    events, kept, bad = decode_lines(TRADES, chunk.lines, latest)
     verdicts = judge(events)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = kept[verdicts == CONFLICT].tolist()

@@ -19,6 +19,7 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import MAX_ID
 from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.merge import State
@@ -136,7 +137,7 @@ def _sample() -> tuple[pa.Table, list[int], list[Instrument]]:
     source, tables = open_sample(), []
     try:
         while (chunk := source.read(1.0)) is not None:
-            tables.append(decode_lines(chunk.lines, np.full(len(chunk.lines), MAX_ID))[0])
+            tables.append(decode_lines(TRADES, chunk.lines, np.full(len(chunk.lines), MAX_ID))[0])
     finally:
         source.close()
     events = pa.concat_tables(tables).combine_chunks()
@@ -158,6 +159,6 @@ def _with_states(events: pa.Table) -> list[Trade]:
     return [
         Trade((venue, symbol), partitions[venue, symbol], trade_id, time, INTERVAL.floor(time), line, state)
         for venue, symbol, trade_id, time, line, [(_, _, state)] in zip(
-            *columns, event_lines(events), states, strict=True
+            *columns, event_lines(TRADES, events), states, strict=True
         )
     ]

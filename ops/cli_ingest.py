@@ -24,7 +24,7 @@ from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
-from slackwater.streams.schema import STREAM
+from slackwater.streams.trades import TRADES
 
 OnProgress = Callable[[int, int | None], None]
 
@@ -118,7 +118,7 @@ def list_topics(context: Context, as_json: bool) -> None:
     missing = missing_topics(log, names)
     found = {
         name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
-        for name in names.all((STREAM,))
+        for name in names.all((TRADES,))
         if name not in missing
     }
 
@@ -152,7 +152,7 @@ def open_input(file: str, maps: tuple[str, ...], time_unit: str | None, file_for
     """The source that a command's argument and options name."""
     layout = None
     if maps or time_unit is not None:
-        layout = Layout(parse_map(maps), None if time_unit is None else parse_time_unit(time_unit))
+        layout = Layout(parse_map(TRADES, maps), None if time_unit is None else parse_time_unit(time_unit))
     return open_source(file, layout, file_format)
 
 

@@ -39,7 +39,7 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import names_of, source_of
+from slackwater.views.definitions import names_of
 from slackwater.views.view import View
 
 Incomplete = Literal["answer", "refuse"]
@@ -81,7 +81,6 @@ class Service:
     """Everything that answers are made from. `views` are all definitions; the version says which are in force.
 
     Raises:
-        StreamError: a view is of another stream.
     """
 
     def __init__(
@@ -93,7 +92,6 @@ class Service:
         clock: Clock | None = None,
         options: ServingOptions | None = None,
     ) -> None:
-        source_of(views)
         self.options = options or ServingOptions()
         self.clock = clock or SystemClock()
         self.log = log

@@ -14,7 +14,7 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.versions.retention import smallest_cut, smallest_delta_start
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import source_of
+from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def beginnings(
     log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Iterable[int]
 ) -> dict[int, int]:
     """Partition -> the offset at which a worker of `views` begins to read."""
-    topic = names.topic(source_of(views))
+    (stream,) = streams_of(views)
+    topic = names.topic(stream)
     topic_id = log.topic_id(topic)
     floor = retained(log, store, topic, topic_id, names.deltas("trades"))
     chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})

@@ -15,7 +15,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from slackwater.log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
 from slackwater.log.log import Log
 from slackwater.pipeline.summarise import Summarise
-from slackwater.views.definitions import source_of
+from slackwater.views.definitions import streams_of
 from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
 from speed_layer.so_far import SO_FAR
@@ -40,7 +40,8 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
 
 def all_partitions(log: Log, settings: SourceSettings) -> Share:
     """One share that owns every partition there is now."""
-    return Share(tuple(sorted(log.bounds(settings.names.topic(source_of(settings.views))))))
+    (stream,) = streams_of(settings.views)
+    return Share(tuple(sorted(log.bounds(settings.names.topic(stream)))))
 
 
 def run_once(settings: SourceSettings, share: Share | None = None) -> None:

@@ -16,7 +16,7 @@ from slackwater.deltas.cell import Cell, appended_headers, encode_key, encode_va
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import States
-from slackwater.views.definitions import source_of, view_of
+from slackwater.views.definitions import streams_of, view_of
 from slackwater.views.view import View
 from speed_layer.figures import FIGURES
 from speed_layer.so_far import SO_FAR, as_it_is
@@ -51,7 +51,8 @@ class PublishDeltas(beam.DoFn):
         with as_it_is():
             log = self._open_log()
             self._writer = log.writer()
-            self._group = log.reader(self._names.topic(source_of(self._views)), {}, SPEED_GROUP)
+            (stream,) = streams_of(self._views)
+            self._group = log.reader(self._names.topic(stream), {}, SPEED_GROUP)
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._acknowledged: dict[int, int] = {}

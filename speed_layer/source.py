@@ -20,7 +20,6 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import source_of
 from slackwater.views.view import View
 from speed_layer.so_far import SO_FAR, as_it_is
 from speed_layer.stopping import STOP
@@ -42,9 +41,6 @@ class SourceSettings:
     """Where to read; how long a slice and a pipeline last, and how long a partition may make no progress, in seconds.
 
     `open_log` is called on the worker.
-
-    Raises:
-        StreamError: a view is of another stream.
     """
 
     open_log: Callable[[], Log]
@@ -54,9 +50,6 @@ class SourceSettings:
     slice_s: float = 10.0
     pipeline_s: float = 3600.0
     stall_s: float = STALL_S
-
-    def __post_init__(self) -> None:
-        source_of(self.views)
 
 
 class _Turns(OffsetRestrictionTracker):

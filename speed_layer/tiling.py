@@ -20,13 +20,14 @@ import pyarrow as pa
 from slackwater.log.events import decode
 from slackwater.log.log import Slice
 from slackwater.log.mark import mark_of
-from slackwater.streams.schema import EVENT_SCHEMA, GRID
+from slackwater.streams.schema import GRID
+from slackwater.streams.stream import Stream
 
 _offset = attrgetter("offset")
 
 
 class Piece(NamedTuple):
-    """A cell before it is summarised: the events of [start, upto), of EVENT_SCHEMA.
+    """A cell before it is summarised: the events of [start, upto), of the stream's schema.
 
     `appended_ms` is when the log took the last record of the cell, 0 if it has none.
     """
@@ -39,25 +40,26 @@ class Piece(NamedTuple):
 
 
 class Tiler:
-    """Cuts one partition. `start` is the first cell's start."""
+    """Cuts one partition of a stream. `start` is the first cell's start."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, stream: Stream, start: int) -> None:
+        self._stream = stream
         self._start: int | None = start
         self._upto = start
-        self._table = EVENT_SCHEMA.empty_table()
+        self._table = self._stream.schema.empty_table()
         self._appended_ms = 0
 
     def reset(self, position: int) -> None:
         """Go on at `position`, from which on the log is known; the next cell starts at a line or mark from there on."""
         self._start = position if position % GRID == 0 else None
         self._upto = position
-        self._table = EVENT_SCHEMA.empty_table()
+        self._table = self._stream.schema.empty_table()
         self._appended_ms = 0
 
     def add(self, found: Slice) -> Iterator[Piece]:
         """Take the next slice of the partition; yields every cell that it seals, in order."""
-        decoded = decode(found.records).table
-        offsets, events = decoded.column("offset").to_numpy(), decoded.select(EVENT_SCHEMA.names)
+        decoded = decode(self._stream, found.records).table
+        offsets, events = decoded.column("offset").to_numpy(), decoded.select(self._stream.schema.names)
         taken = 0
         for line in _lines(found):
             upto = int(np.searchsorted(offsets, line))
@@ -65,7 +67,7 @@ class Tiler:
             taken = upto
             if self._start is not None and line > self._start:
                 yield Piece(self._start, line, self._table, True, self._appended(found, line))
-            self._start, self._table, self._appended_ms = line, EVENT_SCHEMA.empty_table(), 0
+            self._start, self._table, self._appended_ms = line, self._stream.schema.empty_table(), 0
         self._extend(events.slice(taken))
         self._upto = found.upto
         self._appended_ms = self._appended(found, found.upto)

@@ -14,7 +14,7 @@ from slackwater.log.log import Bounds, Log, Unread
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block, Segment, Slot
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import source_of
+from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
 from speed_layer.beginning import beginnings
 from speed_layer.figures import FIGURES
@@ -56,13 +56,14 @@ class Worker:
     ) -> None:
         self._clock = clock
         self._log = log
-        self._topic = names.topic(source_of(views))
+        (stream,) = streams_of(views)
+        self._topic = names.topic(stream)
         self._topic_id = log.topic_id(self._topic)
         bounds = log.bounds(self._topic)
         self._count = len(bounds)
         reach("read.begin")
         self._positions = beginnings(log, names, store, views, partitions)
-        self._tilers = {p: Tiler(at) for p, at in self._positions.items()}
+        self._tilers = {p: Tiler(stream, at) for p, at in self._positions.items()}
         for p, at in self._positions.items():
             if at > bounds[p].end:
                 raise PositionLostError(

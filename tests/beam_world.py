@@ -34,7 +34,7 @@ from slackwater.log.mark import mark_of
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -208,9 +208,9 @@ class World:
         rows, applied, complete = self.chain(floors)
         assert applied == self.ends
         assert complete
-        below = decode([record for _, record in self.records(self.names.topic("trades"), floors)])
+        below = decode(TRADES, [record for _, record in self.records(self.names.topic("trades"), floors)])
         summariser = Summariser((BARS,))
-        rows += summariser.rows(BARS, below.table.select(EVENT_SCHEMA.names))
+        rows += summariser.rows(BARS, below.table.select(TRADES.schema.names))
         summariser.close()
         interval = PUBLISHED_INTERVALS[1]
         assert bars_of(rows, interval) == oracle_bars(self.oracle(applied), interval)

@@ -25,7 +25,7 @@ from batch_layer.segments import archive_segments
 from serving.store.batch import BatchReader, Range
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.files import LocalFiles
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile
 from slackwater.versions.store import VersionStore, empty_manifest
 from slackwater.views.bars import BARS
@@ -63,15 +63,15 @@ def trades(count: int) -> pa.Table:
         columns[name] = (
             pa.array(values).cast(pa.decimal128(19, 0)).view(pa.decimal128(19, 8)).cast(pa.decimal128(18, 8))
         )
-    return pa.Table.from_arrays([columns[f.name].cast(f.type) for f in EVENT_SCHEMA], schema=EVENT_SCHEMA)
+    return pa.Table.from_arrays([columns[f.name].cast(f.type) for f in TRADES.schema], schema=TRADES.schema)
 
 
 def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     """A store with an archive and its views."""
     store = VersionStore(home)
     path = home / archive_path("run", 0, 0)
-    with open_writer(path) as writer:
-        writer.write(archive_table(0, trades(count)))
+    with open_writer(TRADES, path) as writer:
+        writer.write(archive_table(TRADES, 0, trades(count)))
     archive = (ArchiveFile(store.stored(path, count), "run", 0, 0, count),)
     segments = archive_segments(home, "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile before anything is drawn
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Ratio
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.measures import Count, First, Last, Max, Min, Sum
@@ -129,9 +129,9 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
 
 def events_table(events: Iterable[Event]) -> pa.Table:
     """The Arrow table of `events`."""
-    columns = list(zip(*events, strict=True)) or [()] * len(EVENT_SCHEMA)
+    columns = list(zip(*events, strict=True)) or [()] * len(TRADES.schema)
     arrays = [
         pa.array([Decimal(n).scaleb(-8) for n in column] if pa.types.is_decimal(field.type) else column, field.type)
-        for field, column in zip(EVENT_SCHEMA, columns, strict=True)
+        for field, column in zip(TRADES.schema, columns, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=EVENT_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=TRADES.schema)

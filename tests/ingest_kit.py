@@ -22,6 +22,7 @@ from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.streams.event import Event, encode_event
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.versions.store import VersionStore, empty_manifest
 
@@ -76,7 +77,7 @@ def event(trade_id: int = 1, **fields: Any) -> Event:
 
 
 def lines_of(events: Sequence[Event]) -> list[bytes]:
-    return [encode_event(one) for one in events]
+    return [encode_event(TRADES, one) for one in events]
 
 
 def records(log: Log, topic: str) -> list[tuple[int, Record]]:
@@ -90,7 +91,7 @@ def rows(log: Log, names: TopicNames = NAMES) -> list[dict[str, Any]]:
     """Every event of the log, as rows in log order within a partition."""
     found: list[dict[str, Any]] = []
     for _, record in records(log, names.topic("trades")):
-        found += decode([record]).table.to_pylist()
+        found += decode(TRADES, [record]).table.to_pylist()
     return found
 
 
@@ -142,10 +143,10 @@ class House:
         runs, files = IdRuns(), []
         for p, start in before.items():
             found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
-            events = decode([record for piece in found for record in piece.records]).table
+            events = decode(TRADES, [record for piece in found for record in piece.records]).table
             path = self.store.home / archive_path(f"epoch-{version}", p, 0)
-            with open_writer(path) as file:
-                file.write(archive_table(p, events, events.column("offset"), events.column("index")))
+            with open_writer(TRADES, path) as file:
+                file.write(archive_table(TRADES, p, events, events.column("offset"), events.column("index")))
             runs.add_events(events)
             files.append(ArchiveFile(self.store.stored(path, file.rows), f"epoch-{version}", p, start, cut[p]))
         path = self.store.home / "archive" / f"epoch-{version}" / "ids.parquet"

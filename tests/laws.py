@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.measures import First, Last, Max, Min, Sum
 from slackwater.views.merge import State, finisher, merge_all, merger
@@ -132,7 +132,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
                 precision, scale = map(int, digits.split(","))
                 assert scale <= 16 if isinstance(measure, Sum) else (precision, scale) == (18, 8), type_name
             if isinstance(measure, First | Last):
-                assert EVENT_SCHEMA.field(measure.by).type == pa.int64()
+                assert TRADES.schema.field(measure.by).type == pa.int64()
 
     @law(30, any_state)
     def identity(state: State) -> None:

@@ -31,7 +31,8 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.store.instruments import Instrument, Instruments
-from slackwater.streams.schema import EVENT_SCHEMA, GRID
+from slackwater.streams.schema import GRID
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
@@ -156,7 +157,7 @@ class World:
 
     def cell(self, view: View, partition: int, start: int, upto: int) -> Cell:
         """The cell over [start, upto) of a partition."""
-        events = decode(self.records(partition, start, upto)).table.select(EVENT_SCHEMA.names)
+        events = decode(TRADES, self.records(partition, start, upto)).table.select(TRADES.schema.names)
         lane = lane_of(view, self.log.topic_id(NAMES.topic("trades")), partition)
         return Cell(lane, start, upto, tuple(self.summariser.rows(view, events)))
 
@@ -186,7 +187,7 @@ class World:
         runs = IdRuns()
         instruments: list[Instrument] = []
         for p, upto in cut.items():
-            table = decode(self.records(p, 0, upto)).table
+            table = decode(TRADES, self.records(p, 0, upto)).table
             if not table.num_rows:
                 continue
             path = self.store.home / "archive" / str(version) / f"{p}.parquet"
@@ -195,7 +196,7 @@ class World:
             stored = self.store.stored(path, table.num_rows)
             archive.append(ArchiveFile(stored, run_id or "", p, 0, upto))
             runs.add_events(table)
-            states = {view.name: self.summariser.rows(view, table.select(EVENT_SCHEMA.names)) for view in self.views}
+            states = {view.name: self.summariser.rows(view, table.select(TRADES.schema.names)) for view in self.views}
             views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]
             instruments += _bounds(table_of(self.views[0], states[self.views[0].name]), p)
         manifest = Manifest(

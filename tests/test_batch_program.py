@@ -12,7 +12,7 @@ from slackwater.core.errors import SettingError
 from slackwater.pipeline.options import read_options
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import MAX_ID
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import rows_of
@@ -35,7 +35,7 @@ def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         source.close()
     lines = chunk.lines[:ROWS]
-    events, _, refused = decode_lines(lines, pa.array([MAX_ID] * len(lines)).to_numpy())
+    events, _, refused = decode_lines(TRADES, lines, pa.array([MAX_ID] * len(lines)).to_numpy())
     assert not refused
     size = -(-events.num_rows // FILES)
     for number in range(FILES):
@@ -84,7 +84,7 @@ def test_views_of_any_parquet_trades_equal_the_oracle_without_a_broker(
 def test_files_that_are_no_trades_are_refused_with_the_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    empty = EVENT_SCHEMA.empty_table()
+    empty = TRADES.schema.empty_table()
     pq.write_table(empty.set_column(4, "price", pa.array([], pa.float64())), tmp_path / "double.parquet")
     pq.write_table(empty.drop_columns(["side"]), tmp_path / "sideless.parquet")
     (tmp_path / "text.parquet").write_text("venue,symbol\n")

@@ -26,8 +26,9 @@ from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.log.mark import marks_at
 from slackwater.log.memory_log import MemoryLog
-from slackwater.store.archive_file import ARCHIVE_SCHEMA
+from slackwater.store.archive_file import archive_schema
 from slackwater.store.files import LocalFiles
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, VersionError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
@@ -115,7 +116,7 @@ def test_an_archive_holds_each_event_with_its_place_and_an_instrument_its_bounds
     manifest = memory.batch()
     for entry in manifest.archive:
         table = pq.read_table(memory.home / entry.file.path)
-        assert table.schema.equals(ARCHIVE_SCHEMA)
+        assert table.schema.equals(archive_schema(TRADES))
         places = list(zip(table["offset"].to_pylist(), table["index"].to_pylist(), strict=True))
         assert places == sorted(set(places))
         assert set(table["partition"].to_pylist()) == {entry.partition}

@@ -29,10 +29,11 @@ from slackwater.log.events import decode
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Record
 from slackwater.streams.schema import MAX_LINES
+from slackwater.streams.trades import TRADES
 
 pytestmark = pytest.mark.timeout(1800)  # four parts are measured before the first test looks at them
 
-TRADES = 20_000
+COUNT = 20_000
 TINY = Plan(
     pairs=1,
     row_trades=2_000,
@@ -60,7 +61,7 @@ def speed() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def results(speed: dict[str, Any]) -> dict[str, Any]:
-    return {**run_bench(("batch", "latency", "stream", "overload"), TRADES, quiet=True, plan=TINY), "speed": speed}
+    return {**run_bench(("batch", "latency", "stream", "overload"), COUNT, quiet=True, plan=TINY), "speed": speed}
 
 
 @pytest.mark.parametrize("per_record", [1, 50, MAX_LINES])
@@ -69,7 +70,7 @@ def test_the_repeated_sample_is_valid_unique_and_in_the_past(trades: Trades, per
     count = size + 1_000
     found = list(trades.records(count, per_record, NOW_US))
     records = [Record(at, NOW_US // 1000, None, load.value, ()) for at, load in enumerate(found)]
-    decoded = decode(records)
+    decoded = decode(TRADES, records)
     assert not decoded.refused
     table = decoded.table
     assert table.num_rows == count
@@ -90,7 +91,7 @@ def test_spread_out_each_trade_is_a_bar(trades: Trades) -> None:
     thin = Trades(spread(trades.loop))
     count = thin.loop.events.num_rows + 1_000
     found = list(thin.records(count, MAX_LINES, NOW_US))
-    table = decode([Record(0, NOW_US // 1000, None, load.value, ()) for load in found]).table
+    table = decode(TRADES, [Record(0, NOW_US // 1000, None, load.value, ()) for load in found]).table
     rows = table.select(["venue", "symbol", "trade_id", "time"]).to_pylist()
     assert len(rows) == len({(row["venue"], row["symbol"], row["trade_id"]) for row in rows}) == count
     assert len({(row["venue"], row["symbol"], row["time"] // 1_000_000) for row in rows}) == count
@@ -100,7 +101,7 @@ def test_spread_out_each_trade_is_a_bar(trades: Trades) -> None:
 
 def test_records_stand_in_order_of_their_last_trade(trades: Trades) -> None:
     found = list(trades.records(5_000, 50, NOW_US))
-    tables = [decode([Record(0, NOW_US // 1000, None, load.value, ())]).table for load in found]
+    tables = [decode(TRADES, [Record(0, NOW_US // 1000, None, load.value, ())]).table for load in found]
     ends = [table.column("time").to_numpy()[-1] for table in tables]
     assert ends == sorted(ends)
 
@@ -115,7 +116,7 @@ def test_an_instrument_has_the_partition_of_its_key(trades: Trades) -> None:
 @pytest.mark.crash
 def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(results: dict[str, Any]) -> None:
     batch = results["batch"]
-    assert batch["trades"] == TRADES
+    assert batch["trades"] == COUNT
     assert set(batch["seconds"]) == {"check", "mark", "archive", "compute", "prove", "restate", "publish"}
     assert len(batch["pairs"]) == TINY.pairs
     assert batch["bars"] > 500
@@ -215,7 +216,7 @@ def test_the_service_is_measured_hot_and_cold() -> None:
     spans = ServingSpans(
         hot_trades=5_000, hot_connections=4, cold_connections=2, warm_s=0.5, span_s=1.0, cold_paths=500
     )
-    found = run_bench(("serving",), TRADES, quiet=True, plan=replace(TINY, serving=spans))["serving"]
+    found = run_bench(("serving",), COUNT, quiet=True, plan=replace(TINY, serving=spans))["serving"]
     assert len(found["load"]) == 7
     for span in found["load"].values():
         assert span["per_s"] > 0 and 0 < span["p50"] <= span["p99"] <= span["max"]

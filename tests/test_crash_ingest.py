@@ -16,6 +16,7 @@ import pytest
 
 from slackwater.core.faults import POINTS
 from slackwater.log.events import decode
+from slackwater.streams.trades import TRADES
 from tests.beam_world import T0_US
 from tests.crash_kit import AGAIN, House
 from tests.test_batch_run import letters
@@ -23,7 +24,7 @@ from tests.test_batch_run import letters
 pytestmark = pytest.mark.broker
 
 POINTS_OF_INGEST = [p for p in POINTS if p.partition(".")[0] == "ingest"]
-TRADES = 40
+COUNT = 40
 
 AFTER = {"ingest.append": 3, "ingest.landed": 3}
 """Points that come by often are met in the middle."""
@@ -36,13 +37,13 @@ def speed(house: House) -> Iterator[None]:
 
 
 def write(path: Path, symbol: str) -> None:
-    """A file of TRADES ids over eight instruments, some of them twice, one with other content, and two bad lines."""
+    """A file of COUNT ids over eight instruments, some of them twice, one with other content, and two bad lines."""
 
     def line(number: int, price: str = "7.25") -> bytes:
         at = {"venue": "door", "symbol": f"{symbol}-{number % 8}", "trade_id": number, "time": T0_US + number * 50_000}
         return json.dumps({**at, "price": price, "quantity": "1.5", "side": "buy"}).encode()
 
-    lines = [line(number) for number in range(TRADES)]
+    lines = [line(number) for number in range(COUNT)]
     lines[30:30] = [lines[3], lines[4], line(5, price="8"), b'{"venue":', b"[]"]
     path.write_bytes(b"\n".join(lines) + b"\n")
 
@@ -51,7 +52,7 @@ def taken(house: House, symbol: str) -> Counter[int]:
     """How often each id of `symbol` stands in the log."""
     found: Counter[int] = Counter()
     records = [record for _, record in house.world.records(house.world.names.topic("trades"))]
-    for row in decode(records).table.select(["symbol", "trade_id"]).to_pylist():
+    for row in decode(TRADES, records).table.select(["symbol", "trade_id"]).to_pylist():
         if row["symbol"].rpartition("-")[0] == symbol:
             found[row["trade_id"]] += 1
     return found
@@ -76,8 +77,8 @@ def takes_the_rest(house: House, point: str, path: Path, known: Counter[int]) ->
     ended = house.run("ingest", str(path), "--json")
     assert ended.code == 0, ended.text
     found = facts(ended.text)
-    assert taken(house, point) == Counter(range(TRADES))
-    assert found["accepted"] == TRADES - len(known)
+    assert taken(house, point) == Counter(range(COUNT))
+    assert found["accepted"] == COUNT - len(known)
     assert found["conflicts"] == 1 and sum(found["refused"].values()) == 2
     assert len([key for key in letters(house.world) if str(path) in key]) == 3
 
@@ -101,7 +102,7 @@ def test_a_door_that_dies_there_in_every_way_takes_each_trade_once(point: str, h
         ended = house.run("ingest", str(path), fault=f"{point}:{action}")
         # What needs a new record is not reached any more once all of them are there.
         if ended.code == 0:
-            assert set(known.values()) == {1} and len(known) == TRADES, ended.text
+            assert set(known.values()) == {1} and len(known) == COUNT, ended.text
         else:
             (line,) = ended.errors
             assert ended.code == AGAIN and f"(fault point {point})" in line and "run it again" in line
@@ -121,5 +122,5 @@ def test_history_whose_import_dies_is_imported_whole_the_next_time(action: str, 
     ended = house.run("archive", "import", str(path), "--json")
     assert ended.code == 0, ended.text
     found = facts(ended.text)
-    assert (found["accepted"], found["conflicts"]) == (TRADES, 1)
+    assert (found["accepted"], found["conflicts"]) == (COUNT, 1)
     house.verify()

@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.decimals import decimal_text
-from slackwater.log.events import POSITIONED_SCHEMA, WHOLE_RECORD, Decoded, Refused, decode
+from slackwater.log.events import WHOLE_RECORD, Decoded, Refused, decode, positioned
 from slackwater.log.log import Record
 from slackwater.log.mark import MARK_HEADER
 from slackwater.streams import decode as module
 from slackwater.streams.decode import SMALL_BLOCK, events_table
 from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decode_event, encode_event
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from tests.profiles import examples
 from verify.oracle import Oracle
 
@@ -60,7 +60,7 @@ def reference(records: Sequence[Record]) -> Found:
             continue
         for index, line in enumerate((value or b"").split(b"\n")):
             try:
-                events.append((offset, index, decode_event(line, append_time_ms * 1000 + 60_000_000)))
+                events.append((offset, index, decode_event(TRADES, line, append_time_ms * 1000 + 60_000_000)))
             except RefusedError as error:
                 refused.append(Refused(offset, index, error.reason, error.error, line))
     return Found(events, refused)
@@ -69,10 +69,10 @@ def reference(records: Sequence[Record]) -> Found:
 def plain(decoded: Decoded) -> Found:
     table = decoded.table
     table.validate(full=True)
-    assert table.schema.equals(POSITIONED_SCHEMA)
+    assert table.schema.equals(positioned(TRADES))
     assert not any(column.null_count for column in table.columns)
     rows = [
-        (row["offset"], row["index"], Event(*(units(row[name]) for name in EVENT_SCHEMA.names)))
+        (row["offset"], row["index"], Event(*(units(row[name]) for name in TRADES.schema.names)))
         for row in table.to_pylist()
     ]
     return Found(rows, decoded.refused)
@@ -88,7 +88,7 @@ def record(offset: int, *lines: bytes, append_time_ms: int = NOW_MS) -> Record:
 
 def trade(i: int) -> bytes:
     return encode_event(
-        Event("binance", "BTCUSDT", i, T0 + i, 6_100_000_000_000 + i, 10_000 + i, "sb"[i % 2] and "buy")
+        TRADES, Event("binance", "BTCUSDT", i, T0 + i, 6_100_000_000_000 + i, 10_000 + i, "sb"[i % 2] and "buy")
     )
 
 
@@ -107,7 +107,7 @@ def strict_calls() -> Iterator[list[bytes]]:
 
     def counted(line: bytes, latest_us: int) -> Event:
         seen.append(line)
-        return decode_event(line, latest_us)
+        return decode_event(TRADES, line, latest_us)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "decode_event", counted)
@@ -253,7 +253,7 @@ def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> Non
     records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(some)]
     expected = reference(records)
     with fast_from(1):
-        assert plain(decode(records)) == expected
+        assert plain(decode(TRADES, records)) == expected
     events = {offset: event for offset, _, event in expected.events}
     for i, line in enumerate(some):
         if b"\n" not in line:  # a change may make two lines of one
@@ -264,10 +264,10 @@ def test_all_three_decoders_say_the_same_of_every_line(some: list[bytes]) -> Non
 @given(logs())
 def test_a_block_of_records_decodes_as_its_lines_one_by_one(records: list[Record]) -> None:
     expected = reference(records)
-    assert plain(decode(records)) == expected
+    assert plain(decode(TRADES, records)) == expected
     for fast in (1, 10**9):
         with fast_from(fast):
-            assert plain(decode(records)) == expected
+            assert plain(decode(TRADES, records)) == expected
 
 
 @examples(50)
@@ -276,7 +276,7 @@ def test_no_split_into_two_chunks_changes_what_is_decoded(records: list[Record],
     expected = reference(records)
     with fast_from(fast):
         for at in range(len(records) + 1):
-            left, right = plain(decode(records[:at])), plain(decode(records[at:]))
+            left, right = plain(decode(TRADES, records[:at])), plain(decode(TRADES, records[at:]))
             assert Found(left.events + right.events, left.refused + right.refused) == expected
 
 
@@ -291,9 +291,9 @@ def test_bad_lines_in_a_block_above_the_threshold_harm_no_neighbour(
         values[place % 140] = line
     records = [Record(i, NOW_MS, None, value, ()) for i, value in enumerate(values)]
     expected = reference(records)
-    assert plain(decode(records)) == expected
+    assert plain(decode(TRADES, records)) == expected
     bounds = [0, *sorted(cuts), len(records)]
-    parts = [plain(decode(records[a:b])) for a, b in pairwise(bounds)]
+    parts = [plain(decode(TRADES, records[a:b])) for a, b in pairwise(bounds)]
     assert [event for part in parts for event in part.events] == expected.events
     assert [refused for part in parts for refused in part.refused] == expected.refused
 
@@ -306,13 +306,13 @@ def test_one_bad_line_at_every_place_of_a_record_and_at_every_split() -> None:
         values = [list(of) for of in good]
         values[place // 20][place % 20] = bad
         records = [record(r, *of) for r, of in enumerate(values)]
-        whole = plain(decode(records))
+        whole = plain(decode(TRADES, records))
         assert [(at, i) for at, i, _ in whole.events] == [divmod(n, 20) for n in range(60) if n != place]
         assert [(one.offset, one.line, one.reason) for one in whole.refused] == [
             (*divmod(place, 20), Reason.DUPLICATE_KEY)
         ]
         for at in (1, 2):
-            left, right = plain(decode(records[:at])), plain(decode(records[at:]))
+            left, right = plain(decode(TRADES, records[:at])), plain(decode(TRADES, records[at:]))
             assert Found(left.events + right.events, left.refused + right.refused) == whole
 
 
@@ -323,7 +323,7 @@ def test_twenty_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_t
         records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(seeded_lines(seed, size))]
         expected = reference(records)
         with strict_calls() as seen:
-            found = plain(decode(records))
+            found = plain(decode(TRADES, records))
         assert found == expected
         reasons.update(one.reason for one in expected.refused)
         accepted += len(expected.events)
@@ -374,7 +374,7 @@ def test_the_oracle_counts_the_events_and_refusals_of_whole_records(records: lis
     for one in records:
         if one.headers != MARK:
             oracle.record(one.value, one.append_time_ms)
-    decoded = plain(decode(records))
+    decoded = plain(decode(TRADES, records))
     assert oracle.events == len(decoded.events)
     assert sum(oracle.refused.values()) == len(decoded.refused)
     of_instruments: Counter[tuple[str, str]] = Counter(event[:2] for _, _, event in decoded.events)
@@ -390,7 +390,7 @@ def test_the_oracle_counts_the_events_and_refusals_of_whole_records(records: lis
 def test_the_strict_path_is_not_called_for_a_canonical_block() -> None:
     records = [record(r, *(trade(64 * r + i) for i in range(64))) for r in range(40)]
     with strict_calls() as seen:
-        assert plain(decode(records)) == reference(records)
+        assert plain(decode(TRADES, records)) == reference(records)
     assert seen == []
 
 
@@ -404,9 +404,9 @@ def test_the_strict_path_is_not_called_for_a_canonical_block() -> None:
     ],
 )
 def test_a_canonical_line_at_its_bounds_takes_the_fast_path(event: Event) -> None:
-    records = [Record(i, NOW_MS, None, encode_event(event), ()) for i in range(SMALL_BLOCK)]
+    records = [Record(i, NOW_MS, None, encode_event(TRADES, event), ()) for i in range(SMALL_BLOCK)]
     with strict_calls() as seen:
-        found = plain(decode(records))
+        found = plain(decode(TRADES, records))
     assert seen == []
     assert [one for _, _, one in found.events] == [event] * SMALL_BLOCK
 
@@ -423,7 +423,7 @@ def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
     }
     records = [Record(i, NOW_MS, None, odd.get(i, trade(i)), ()) for i in range(100)]
     with strict_calls() as seen:
-        found = plain(decode(records))
+        found = plain(decode(TRADES, records))
     assert seen == [line for line in odd.values() if line]
     assert [(one.offset, one.reason) for one in found.refused] == [
         (70, Reason.TOO_LATE),
@@ -437,7 +437,7 @@ def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
 def test_a_small_block_takes_the_strict_path(count: int) -> None:
     records = [Record(i, NOW_MS, None, trade(i), ()) for i in range(count)]
     with strict_calls() as seen:
-        decode(records)
+        decode(TRADES, records)
     assert len(seen) == count
 
 
@@ -446,7 +446,7 @@ def test_a_small_block_takes_the_strict_path(count: int) -> None:
 
 def test_no_records_and_marks_alone_give_an_empty_table() -> None:
     for records in ([], [Record(5, NOW_MS, None, b"", MARK)], [Record(5, NOW_MS, None, None, MARK)]):
-        assert plain(decode(records)) == Found([], [])
+        assert plain(decode(TRADES, records)) == Found([], [])
 
 
 def test_marks_are_passed_over_and_other_empty_values_are_refused() -> None:
@@ -460,7 +460,7 @@ def test_marks_are_passed_over_and_other_empty_values_are_refused() -> None:
         Record(4, NOW_MS, None, b"", (("slackwater-marks", b"run-1"),)),
         Record(5, NOW_MS, None, trade(5), MARK),
     ]
-    found = plain(decode(records))
+    found = plain(decode(TRADES, records))
     assert [offset for offset, _, _ in found.events] == [0, 5]
     error = "the record has no value and is no mark"
     assert found.refused == [Refused(at, WHOLE_RECORD, Reason.EMPTY_VALUE, error, b"") for at in (2, 3, 4)]
@@ -468,7 +468,7 @@ def test_marks_are_passed_over_and_other_empty_values_are_refused() -> None:
 
 def test_a_record_of_64_lines_counts_and_one_of_65_is_refused_whole() -> None:
     records = [record(7, *map(trade, range(64))), record(9, *map(trade, range(65))), record(11, trade(1), b"")]
-    found = plain(decode(records))
+    found = plain(decode(TRADES, records))
     assert [(offset, index) for offset, index, _ in found.events] == [*((7, i) for i in range(64)), (11, 0)]
     assert [(one.offset, one.line, one.reason) for one in found.refused] == [
         (9, WHOLE_RECORD, Reason.TOO_MANY_LINES),
@@ -484,16 +484,18 @@ def test_refusals_stand_in_log_order_whatever_they_concern() -> None:
         record(6, b"z"),
         record(8, b"\n" * 70),
     ]
-    found = plain(decode(records))
+    found = plain(decode(TRADES, records))
     assert [(one.offset, one.line) for one in found.refused] == [(4, 0), (4, 2), (5, -1), (6, 0), (8, -1)]
 
 
 @pytest.mark.parametrize("fast", [1, 10**9])
 def test_time_is_held_to_the_append_time_of_its_own_record(fast: int) -> None:
     #   one minute ahead of record 1 is one minute and a millisecond ahead of record 0
-    line = encode_event(Event("v", "S", 1, LATEST, 1, 1, "buy"))
+    line = encode_event(TRADES, Event("v", "S", 1, LATEST, 1, 1, "buy"))
     with fast_from(fast):
-        found = plain(decode([record(0, line, append_time_ms=NOW_MS - 1), record(1, line, append_time_ms=NOW_MS)]))
+        found = plain(
+            decode(TRADES, [record(0, line, append_time_ms=NOW_MS - 1), record(1, line, append_time_ms=NOW_MS)])
+        )
     assert [offset for offset, _, _ in found.events] == [1]
     assert [(one.offset, one.reason) for one in found.refused] == [(0, Reason.TOO_LATE)]
 
@@ -505,7 +507,7 @@ def test_no_append_time_wraps_around(append_time_ms: int, fast: int) -> None:
     largest = line.replace(str(T0 + 1).encode(), str(LARGEST).encode())
     records = [record(0, line, largest, append_time_ms=append_time_ms)]
     with fast_from(fast):
-        found = plain(decode(records))
+        found = plain(decode(TRADES, records))
     assert found == reference(records)
     assert by_the_oracle(line, append_time_ms) == (found.events[0][2] if found.events else None)
 
@@ -513,14 +515,14 @@ def test_no_append_time_wraps_around(append_time_ms: int, fast: int) -> None:
 def test_a_line_of_a_megabyte_stands_among_its_neighbours() -> None:
     long = trade(50)[:-1] + b',"x":"' + b"[{\\u0000" * 130_000 + b'"}'
     records = [Record(i, NOW_MS, None, long if i == 50 else trade(i), ()) for i in range(100)]
-    found = plain(decode(records))
+    found = plain(decode(TRADES, records))
     assert [event.trade_id for _, _, event in found.events] == list(range(100))
     assert found.refused == []
 
 
 def test_the_table_of_events_has_the_schema_even_when_empty() -> None:
-    assert events_table([]).schema.equals(EVENT_SCHEMA)
-    table = events_table([Event("v", "S", LARGEST, T0, 10**18 - 1, 1, "sell")])
-    assert table.schema.equals(EVENT_SCHEMA)
+    assert events_table(TRADES, []).schema.equals(TRADES.schema)
+    table = events_table(TRADES, [Event("v", "S", LARGEST, T0, 10**18 - 1, 1, "sell")])
+    assert table.schema.equals(TRADES.schema)
     assert str(table.column("price")[0].as_py()) == "9999999999.99999999"
     assert pa.types.is_decimal128(table.column("quantity").type)

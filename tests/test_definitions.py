@@ -5,7 +5,7 @@ cells of swapped   S S S S S S
 versions             vB    vS       an answer is batch (+) cells of the definition that its version holds
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,24 +14,16 @@ from typing import Any
 import pytest
 from apache_beam.pipeline import Pipeline
 
-from batch_layer.candidate import CandidateRun
 from batch_layer.compute import build
-from batch_layer.prove import Prover
-from batch_layer.run import BatchRun
-from serving.http.app import create_app
 from slackwater.deltas.cell import lane_of
 from slackwater.deltas.chains import read_chains
-from slackwater.deltas.read_tail import LookBeyond
-from slackwater.deltas.tail import Cut
-from slackwater.pipeline.summarise import Summarise
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.definitions import beside, check_definitions, defaults, in_force, names_of, view_of
-from slackwater.views.errors import DefinitionError, StreamError, UnknownViewError
+from slackwater.views.errors import DefinitionError, UnknownViewError
 from slackwater.views.measures import Count, Max, Min
 from slackwater.views.view import View
-from speed_layer.source import SourceSettings
-from speed_layer.worker import Worker
 from tests.serving_world import NAMES, SECOND, World, offsets
 from tests.speed_in_memory import Speed
 
@@ -51,45 +43,12 @@ def test_a_candidate_is_another_definition_of_a_view_of_the_same_rows() -> None:
         ((BARS,), (SWAPPED, replace(SWAPPED, answers={"low": Column("low")}))),
         ((TAPE,), (SWAPPED,)),
         ((BARS,), (BARS,)),
-        ((BARS,), (replace(BARS, source="quotes"),)),
+        ((BARS,), (replace(BARS, stream=replace(TRADES, name="quotes")),)),
         ((BARS,), (replace(BARS, key=("venue", "symbol", "side")),)),
     ]
     for views, candidates in wrong:
         with pytest.raises(DefinitionError):
             check_definitions(views, candidates)
-
-
-QUOTES = replace(TAPE, name="quoted", source="quotes")
-"""A view of a stream that nothing feeds it."""
-
-TOLD = r"View 'quoted' has the source 'quotes', but what it would be fed is 'trades'\."
-
-
-@pytest.mark.parametrize("views", [(QUOTES,), (BARS, QUOTES), (QUOTES, BARS)])
-def test_a_view_of_another_stream_is_refused_wherever_views_are_taken(tmp_path: Path, views: tuple[View, ...]) -> None:
-    world = World(tmp_path)
-    world.trade()
-    log, store, clock = world.log, world.store, world.clock
-    look = LookBeyond(log, NAMES)
-    takers: dict[str, Callable[[], object]] = {
-        "registry": lambda: check_definitions(views, ()),
-        "candidate in the registry": lambda: check_definitions((BARS,), views),
-        "pipeline": lambda: Summarise(views),
-        "batch run": BatchRun(log, NAMES, store, views, clock).run,
-        "candidate": lambda: CandidateRun(log, NAMES, store, views, clock).run(),
-        "proof": lambda: Prover(log, NAMES, store, views, clock),
-        "speed": lambda: SourceSettings(lambda: log, NAMES, tmp_path, views),
-        "speed worker": lambda: Worker(log, NAMES, store, views, (0,), clock),
-        "serving": lambda: create_app(log, NAMES, store, views, clock),
-        "a move": lambda: look(Cut({}, {}, {}), views, ()),
-    }
-    world.publish(world.mark("a"), "a")
-    before = log.bounds(NAMES.topic("trades"))
-    for name, taker in takers.items():
-        with pytest.raises(StreamError, match=TOLD):
-            print(name, taker())
-    assert log.bounds(NAMES.topic("trades")) == before  # nothing was marked
-    world.close()
 
 
 def test_a_version_says_which_definition_is_in_force() -> None:

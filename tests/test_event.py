@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import tests.profiles  # noqa: F401 - loads the profile
 from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
 from slackwater.streams.lines import joined, lines_of
+from slackwater.streams.trades import TRADES
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 LATEST = T0 + 60_000_000
@@ -40,7 +41,7 @@ def line(more: str = "", **raw: str) -> bytes:
 
 def refusal(bad: bytes, latest: int = LATEST) -> tuple[Reason, str]:
     with pytest.raises(RefusedError) as caught:
-        decode_event(bad, latest)
+        decode_event(TRADES, bad, latest)
     assert str(caught.value) == f"{caught.value.reason}: {caught.value.error}"
     return caught.value.reason, caught.value.error
 
@@ -276,15 +277,15 @@ ACCEPTED: dict[str, tuple[bytes, Event]] = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_the_contract_allows_counts(name: str) -> None:
     allowed, event = ACCEPTED[name]
-    found = decode_event(allowed, LATEST)
+    found = decode_event(TRADES, allowed, LATEST)
     assert found == event
     assert [type(value) for value in found] == [str, str, int, int, int, int, str]
 
 
 def test_time_is_held_to_the_newest_time_given() -> None:
-    assert decode_event(line(), T0).time == T0
+    assert decode_event(TRADES, line(), T0).time == T0
     assert refusal(line(), T0 - 1)[0] is Reason.TOO_LATE
-    assert decode_event(line(time=str(LARGEST)), LARGEST).time == LARGEST
+    assert decode_event(TRADES, line(time=str(LARGEST)), LARGEST).time == LARGEST
 
 
 @pytest.mark.parametrize(
@@ -354,15 +355,15 @@ def events(draw: st.DrawFn) -> Event:
 
 @given(events())
 def test_the_canonical_line_of_an_event_is_that_event(event: Event) -> None:
-    canonical = encode_event(event)
-    assert decode_event(canonical, LATEST) == event
+    canonical = encode_event(TRADES, event)
+    assert decode_event(TRADES, canonical, LATEST) == event
     assert json.loads(canonical).keys() == set(FIELDS)
     assert list(lines_of(canonical)) == [canonical]
 
 
 def test_the_canonical_line_is_these_bytes() -> None:
-    assert encode_event(EVENT) == line()
-    assert encode_event(EVENT._replace(price=10**18 - 1, quantity=10 * 10**8)) == line(
+    assert encode_event(TRADES, EVENT) == line()
+    assert encode_event(TRADES, EVENT._replace(price=10**18 - 1, quantity=10 * 10**8)) == line(
         price='"9999999999.99999999"', quantity='"10"'
     )
 

@@ -24,7 +24,7 @@ from slackwater.log.mark import append_marks
 from slackwater.log.memory_log import MemoryLog, MemoryReader
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import States
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark
 from slackwater.versions.store import empty_manifest
 from slackwater.views.interval import NAMED_INTERVALS, Interval
@@ -184,7 +184,7 @@ class World:
         rows: list[Row] = []
         for p, at in version.cut.items():
             records = [r for o, r in self.log.topics[NAMES.topic("trades")][p].records.items() if o < at]
-            rows += SUMMARISER.rows(BARS, decode(records).table.select(EVENT_SCHEMA.names))
+            rows += SUMMARISER.rows(BARS, decode(TRADES, records).table.select(TRADES.schema.names))
         return rows
 
     def expected(self, applied: dict[int, int], interval: Interval) -> dict[Any, Any]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from slackwater.store.id_runs import RUNS_SCHEMA, IdRuns, read_runs, write_runs
 from slackwater.streams.decode import events_table
 from slackwater.streams.event import Event
+from slackwater.streams.trades import TRADES
 from slackwater.views.session import connect
 from slackwater.views.sql import ids_in_runs_sql
 from tests import profiles
@@ -21,7 +22,7 @@ added = st.lists(st.tuples(st.sampled_from(INSTRUMENTS), ids, st.integers(0, 5))
 
 
 def events(items: list[tuple[tuple[str, str], int]]) -> pa.Table:
-    return events_table([Event(*instrument, trade_id, 10**15, 1, 1, "buy") for instrument, trade_id in items])
+    return events_table(TRADES, [Event(*instrument, trade_id, 10**15, 1, 1, "buy") for instrument, trade_id in items])
 
 
 def runs_of(found: set[tuple[tuple[str, str], int]]) -> list[tuple[str, str, int, int]]:

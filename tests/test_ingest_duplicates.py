@@ -29,6 +29,7 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.decode import events_table
 from slackwater.streams.digests import Digests, content_digests
 from slackwater.streams.event import Event
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
@@ -355,7 +356,7 @@ def test_verdicts_are_those_of_a_plain_dictionary(chunks: list[list[Event]]) -> 
             first = naive.setdefault(key, content) if key in naive else None
             naive.setdefault(key, content)
             expected.append(NEW if first is None else DUPLICATE if first == content else CONFLICT)
-        assert known.judge(events_table(chunk)).tolist() == expected
+        assert known.judge(events_table(TRADES, chunk)).tolist() == expected
 
 
 @given(st.lists(st.sets(st.integers(0, 2**63 - 1), max_size=40), max_size=12))
@@ -387,12 +388,12 @@ def test_contents_that_differ_have_digests_that_differ() -> None:
         (T0 + rng.randrange(1000), rng.randrange(1, 50), rng.randrange(1, 50), rng.choice(["buy", "sell"]))
         for _ in range(20_000)
     }
-    table = events_table([event(1, time=t, price=p, quantity=q, side=s) for t, p, q, s in drawn])
-    assert len(set(content_digests(table).tolist())) == len(drawn)
-    assert content_digests(table.slice(5)).tolist() == content_digests(table).tolist()[5:]
+    table = events_table(TRADES, [event(1, time=t, price=p, quantity=q, side=s) for t, p, q, s in drawn])
+    assert len(set(content_digests(TRADES, table).tolist())) == len(drawn)
+    assert content_digests(TRADES, table.slice(5)).tolist() == content_digests(TRADES, table).tolist()[5:]
 
 
 def test_the_filter_follows_the_pointer_only_forward_in_memory(house: House) -> None:
     found = DuplicateFilter(house.log, NAMES.topic("trades"), house.store, house.clock)
-    assert found.judge(events_table([event(1), event(1)])).tolist() == [NEW, DUPLICATE]
+    assert found.judge(events_table(TRADES, [event(1), event(1)])).tolist() == [NEW, DUPLICATE]
     found.close()

@@ -20,8 +20,9 @@ from ingest.lock import hold
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
 from ingest.summary import Summary
-from slackwater.store.archive_file import ARCHIVE_SCHEMA
+from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 
 
@@ -71,7 +72,7 @@ def test_history_becomes_files_by_partition_without_offsets(house: House) -> Non
     assert reasons(house.log) == ["not-json", "too-late"]
     assert letters(house.log)[0][0]["position"] == "line 1001"
     found = table(house, epoch)
-    assert found.schema == ARCHIVE_SCHEMA
+    assert found.schema == archive_schema(TRADES)
     assert found.column("offset").null_count == found.column("index").null_count == found.num_rows == 1000
     assert sorted(found.column("trade_id").to_pylist()) == list(range(1000))
     for file in epoch.archive:

@@ -34,6 +34,7 @@ from slackwater.streams.errors import (
 from slackwater.streams.event import MAX_ID, Event, RefusedError, decode_event, encode_event
 from slackwater.streams.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
 from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import T0, all_lines, event, line, read_all
 from tests.profiles import examples
 
@@ -45,7 +46,7 @@ US = Layout(time_unit="us")
 def judged(data: bytes) -> str | Event:
     """What the decoder says of a line."""
     try:
-        return decode_event(data, MAX_ID)
+        return decode_event(TRADES, data, MAX_ID)
     except RefusedError as error:
         return str(error.reason)
 
@@ -68,7 +69,7 @@ def parquet(tmp_path: Path, columns: dict[str, Any], layout: Layout = US) -> lis
 
 
 def test_a_map_names_columns_constants_and_the_negated_side() -> None:
-    assert parse_map(["price=p,quantity=q", "side=!buyer_is_maker", "venue==binance"]) == {
+    assert parse_map(TRADES, ["price=p,quantity=q", "side=!buyer_is_maker", "venue==binance"]) == {
         "price": FromColumn("p"),
         "quantity": FromColumn("q"),
         "side": FromColumn("buyer_is_maker", negated=True),
@@ -79,12 +80,12 @@ def test_a_map_names_columns_constants_and_the_negated_side() -> None:
 @pytest.mark.parametrize("text", ["price", "price=", "price=p,,", "price=p,price=q", "price=!p"])
 def test_a_map_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(MappingError):
-        parse_map([text])
+        parse_map(TRADES, [text])
 
 
 def test_a_field_that_no_event_has_is_refused_with_those_it_has() -> None:
     with pytest.raises(UnknownFieldError, match=r"'prize'.*venue, symbol, trade_id, time, price, quantity, side"):
-        parse_map(["prize=p"])
+        parse_map(TRADES, ["prize=p"])
 
 
 def test_a_time_unit_is_one_of_four() -> None:
@@ -278,7 +279,7 @@ def test_lines_of_any_length_read_in_blocks_of_any_length_are_whole_or_say_what_
 
 
 def test_csv_is_mapped_and_nothing_is_guessed(tmp_path: Path) -> None:
-    layout = Layout(parse_map(["price=p", "side=!maker", "venue==x"]), "ms")
+    layout = Layout(parse_map(TRADES, ["price=p", "side=!maker", "venue==x"]), "ms")
     text = "\ufeffsymbol,trade_id,time,p,quantity,maker\r\nBTC-USD,7,1759708800000,00100.50,2,True\r\n"
     (chunk,) = csv(tmp_path, text, layout)
     assert [judged(one) for one in chunk.lines] == [event(7, price=100_50000000, quantity=2 * 10**8, side="sell")]
@@ -441,8 +442,8 @@ events = st.builds(
 @given(st.lists(events, min_size=1, max_size=20), st.integers(0, 3))
 @examples(200)
 def test_lines_of_a_table_are_those_of_its_events(drawn: list[Event], skip: int) -> None:
-    table = events_table(drawn).slice(skip)
-    assert (event_lines(table) if table.num_rows else []) == [encode_event(one) for one in drawn[skip:]]
+    table = events_table(TRADES, drawn).slice(skip)
+    assert (event_lines(TRADES, table) if table.num_rows else []) == [encode_event(TRADES, one) for one in drawn[skip:]]
 
 
 def test_every_trade_of_the_sample_is_valid() -> None:

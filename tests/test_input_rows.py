@@ -27,7 +27,7 @@ from slackwater.streams.decode import decode_lines
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import FromColumn, Layout
 from slackwater.streams.rows import row_lines
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
 from slackwater.views.rows import rows_of
@@ -38,7 +38,7 @@ from verify.oracle import Oracle
 
 T0 = 1_723_161_240_000_000
 LATEST = T0 + 86_400_000_000
-NULLABLE = pa.schema([field.with_nullable(True) for field in EVENT_SCHEMA])
+NULLABLE = pa.schema([field.with_nullable(True) for field in TRADES.schema])
 
 Row = dict[str, Any]
 
@@ -103,7 +103,7 @@ def bars(out: Path, interval: str = "1s") -> list[Any]:
 def expected(rows: list[Row], interval: str = "1s") -> list[Any]:
     oracle = Oracle([each.us for each in PUBLISHED_INTERVALS])
     for each in rows:
-        oracle.event(*(each[name] for name in EVENT_SCHEMA.names))
+        oracle.event(*(each[name] for name in TRADES.schema.names))
     return sorted(oracle_bars(oracle, parse_interval(interval)))
 
 
@@ -234,9 +234,11 @@ def test_the_fast_path_of_rows_takes_what_the_strict_one_takes_and_nothing_else(
     for at, name in enumerate(found.column_names):
         if pa.types.is_string(found.column(name).type):
             found = found.set_column(at, name, found.column(name).cast(random.choice(kinds)))
-    events, kept, bad = check_rows(found, LATEST)
-    text = {name: tokens(name, found.column(name), FromColumn(name), "us") for name in EVENT_SCHEMA.names}
-    strict, strict_kept, strict_bad = decode_lines(row_lines(text, len(rows)), np.full(len(rows), LATEST))
+    events, kept, bad = check_rows(TRADES, found, LATEST)
+    text = {name: tokens(TRADES, name, found.column(name), FromColumn(name), "us") for name in TRADES.schema.names}
+    strict, strict_kept, strict_bad = decode_lines(
+        TRADES, row_lines(TRADES, text, len(rows)), np.full(len(rows), LATEST)
+    )
     assert events.equals(strict)
     assert kept.tolist() == strict_kept.tolist()
     assert {i: error.args for i, error in bad.items()} == {i: error.args for i, error in strict_bad.items()}
@@ -246,6 +248,6 @@ def test_text_that_is_no_utf8_is_refused() -> None:
     bytes_of = pa.array([b"\xff\xfe", b"A"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 2, bytes_of.buffers())
     found = table([row(1), row(2)]).set_column(1, "symbol", pa.chunked_array([text]))
-    events, _, bad = check_rows(found, LATEST)
+    events, _, bad = check_rows(TRADES, found, LATEST)
     assert events.column("trade_id").to_pylist() == [2]
     assert [str(error.reason) for error in bad.values()] == ["not-utf8"]

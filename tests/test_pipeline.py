@@ -20,7 +20,7 @@ from slackwater.pipeline.segment import Block, Segment, Slot, States
 from slackwater.pipeline.summarise import Summarise
 from slackwater.streams.decode import events_table
 from slackwater.streams.event import Event
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import LARGE_SEGMENT, Summariser
@@ -32,6 +32,7 @@ T0_US = 1_723_161_240_000_000
 def events(seed: int, rows: int) -> pa.Table:
     r = random.Random(seed)
     return events_table(
+        TRADES,
         [
             Event(
                 "v",
@@ -43,7 +44,7 @@ def events(seed: int, rows: int) -> pa.Table:
                 r.choice(["buy", "sell"]),
             )
             for _ in range(rows)
-        ]
+        ],
     )
 
 
@@ -142,7 +143,7 @@ def test_a_table_comes_back_and_a_slice_of_one_does_not_write_its_parent() -> No
     "segment",
     [
         Segment(slot(0, 2**40, 3), events(2, 5)),
-        Segment(slot(7, 8), EVENT_SCHEMA.empty_table()),
+        Segment(slot(7, 8), TRADES.schema.empty_table()),
         Segment(Slot("t\n{}", 0, 0, 0, sealed=False, shard=9), None, ("/a b/'c.parquet", "/d\n.parquet")),
     ],
     ids=["events", "no event", "files"],
@@ -266,7 +267,7 @@ def test_tables_and_parquet_files_of_the_same_events_give_the_same_states(
 
 
 def test_a_segment_without_events_gives_a_table_without_rows(tmp_path: Path) -> None:
-    empty = Segment(slot(0, 256), EVENT_SCHEMA.empty_table())
+    empty = Segment(slot(0, 256), TRADES.schema.empty_table())
     assert computed([empty], tmp_path / "out") == {empty.slot: []}
     summariser = Summariser((BARS,))
     assert summariser.table(BARS, empty.table).schema.equals(BARS.state_schema)

@@ -27,7 +27,7 @@ from slackwater.deltas.cell import OPEN
 from slackwater.log.log import Record
 from slackwater.log.memory_log import MemoryLog
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
 from slackwater.versions.manifest import ArchiveFile, Manifest, encode_manifest
 from slackwater.versions.pointer import Pointer, encode_pointer
@@ -212,10 +212,10 @@ def test_imported_history_is_recomputed_from_its_own_files(bench: Bench) -> None
     bench.world.produce(30)
     first = bench.publish()
     entry = first.archive[0]
-    events = pq.read_table(bench.world.home / entry.file.path).select(EVENT_SCHEMA.names)
+    events = pq.read_table(bench.world.home / entry.file.path).select(TRADES.schema.names)
     path = bench.world.home / archive_path("history", entry.partition, 0)
-    with open_writer(path) as writer:  # the same events again: a sum is a sum
-        writer.write(archive_table(entry.partition, events))
+    with open_writer(TRADES, path) as writer:  # the same events again: a sum is a sum
+        writer.write(archive_table(TRADES, entry.partition, events))
     stored = bench.world.store.stored(path, events.num_rows)
     extra = Epoch((ArchiveFile(stored, "history", entry.partition, None, None),), None, events.num_rows, {})
     bench.world.produce(30)

@@ -27,6 +27,7 @@ from slackwater.restatements.restatement import RESTATEMENT_SCHEMA
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.store.instruments import Instrument, Instruments
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -311,8 +312,8 @@ def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instru
 
 def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", partition: int = 0) -> Epoch:
     table = events_table(events)
-    with open_writer(story.world.home / archive_path(name, partition, 0)) as file:
-        file.write(archive_table(partition, table))
+    with open_writer(TRADES, story.world.home / archive_path(name, partition, 0)) as file:
+        file.write(archive_table(TRADES, partition, table))
     store, runs = story.world.store, IdRuns()
     runs.add_events(table)
     path = file.path.with_name("ids.parquet")

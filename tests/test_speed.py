@@ -23,6 +23,7 @@ from slackwater.log.mark import MARK_HEADER
 from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import Block, Slot, States
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark
 from slackwater.versions.store import empty_manifest
 from slackwater.views.answers import Column
@@ -97,7 +98,7 @@ def test_cells_end_at_grid_lines_and_marks_and_cover_gaps_and_what_does_not_deco
     # log      e e M e . x e . e e
     # cells    [- -)[- -)[- - - -)[- - >
     write(log, "ee Me .xe. ee")
-    tiler = Tiler(0)
+    tiler = Tiler(TRADES, 0)
     (whole,) = slices(log, 0, 10)
     assert shown(list(tiler.add(whole))) == [(0, 2, [0, 1]), (2, 4, [3]), (4, 8, [6])]
     last = tiler.open()
@@ -109,7 +110,7 @@ def test_cells_without_rows_exist(log: MemoryLog) -> None:
     # log      M . . x . . . . M
     # cells    [- - - -)[- - - -)[- >
     write(log, "M..x ....M")
-    tiler = Tiler(0)
+    tiler = Tiler(TRADES, 0)
     assert shown(list(tiler.add(slices(log, 0, 9)[0]))) == [(0, 4, []), (4, 8, [])]
     assert shown([piece for piece in [tiler.open()] if piece]) == [(8, 9, [])]
 
@@ -120,7 +121,7 @@ def test_a_cell_says_when_the_log_took_its_last_record_and_0_where_it_has_none()
     # log      e e . . .     .
     # cells    [- - - -)[- >  [- >
     records = [Record(at, ms, b"k", line(at), ()) for at, ms in ((0, 10), (1, 20))]
-    tiler, said = Tiler(0), []
+    tiler, said = Tiler(TRADES, 0), []
     for found in (Slice(0, 0, 2, records), Slice(0, 2, 4, []), Slice(0, 4, 5, [])):
         said += [(piece.start, piece.upto, piece.appended_ms) for piece in tiler.add(found)]
         said += [(piece.start, piece.upto, piece.appended_ms) for piece in [tiler.open()] if piece]
@@ -135,7 +136,7 @@ def test_a_cell_says_when_the_log_took_its_last_record_and_0_where_it_has_none()
 def test_the_sealed_cells_are_the_same_however_the_log_arrives(log: MemoryLog, step: int) -> None:
     write(log, "eMMe .xee M..e eeee e")
     end = log.topics[NAMES.topic("trades")][0].end
-    whole, parts = Tiler(0), Tiler(0)
+    whole, parts = Tiler(TRADES, 0), Tiler(TRADES, 0)
     edges = [*range(0, end, step), end]
     in_parts = [piece for found in slices(log, *edges) for piece in parts.add(found)]
     assert shown(in_parts) == shown(list(whole.add(slices(log, 0, end)[0])))
@@ -149,7 +150,7 @@ def test_an_open_cell_grows_and_is_given_whole_each_time(log: MemoryLog) -> None
     #          [- - - >
     #          [- - - -)
     write(log, "eeee")
-    tiler = Tiler(0)
+    tiler = Tiler(TRADES, 0)
     seen = []
     for found in slices(log, 0, 1, 2, 3, 4):
         seen += [(piece.upto, piece.sealed) for piece in tiler.add(found)]
@@ -160,11 +161,11 @@ def test_an_open_cell_grows_and_is_given_whole_each_time(log: MemoryLog) -> None
 def test_a_cell_may_begin_off_the_grid_and_a_reset_begins_at_the_next_line_or_mark(log: MemoryLog) -> None:
     # offsets  0 1 2 3 4 5 6 7 8
     # log      e e e e e e M e e
-    # Tiler(1)   [- - -)[- -)[-)[- >
+    # Tiler(TRADES, 1)   [- - -)[- -)[-)[- >
     # reset(5)             . [-)[- >        [5,6) is of a cell whose start was not read
     # reset(4)         [- -)[-)[- >         4 is a line
     write(log, "eeee eeMe e")
-    tiler = Tiler(1)
+    tiler = Tiler(TRADES, 1)
     assert [(p.start, p.upto) for p in tiler.add(slices(log, 1, 9)[0])] == [(1, 4), (4, 6), (6, 8)]
     tiler.reset(5)
     assert tiler.open() is None
@@ -175,7 +176,7 @@ def test_a_cell_may_begin_off_the_grid_and_a_reset_begins_at_the_next_line_or_ma
     assert list(tiler.add(slices(log, 8, 9)[0])) == []
     piece = tiler.open()
     assert piece is not None and shown([piece]) == [(8, 9, [8])], "another line"
-    assert Tiler(3).open() is None
+    assert Tiler(TRADES, 3).open() is None
 
 
 # The worker

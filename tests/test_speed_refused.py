@@ -14,6 +14,7 @@ from slackwater.log.log import Bounds, Headers
 from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryWriter
 from slackwater.log.names import TopicNames
 from slackwater.streams.event import Event, encode_event
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from speed_layer.figures import FIGURES
 from speed_layer.run import run
@@ -32,7 +33,8 @@ class FailingLog(MemoryLog):
         self.create(NAMES.topic("trades"), 1)
         self.create(NAMES.deltas("trades"), 1)
         for n in range(600):  # two sealed cells and an open one
-            self.append(NAMES.topic("trades"), 0, None, encode_event(Event("v", "S", n, 10**15 + n, 1, 1, "buy")))
+            event = Event("v", "S", n, 10**15 + n, 1, 1, "buy")
+            self.append(NAMES.topic("trades"), 0, None, encode_event(TRADES, event))
         self.taken = 0
         self.errors: list[LogError] = []
         self.hidden: LogError | None = None

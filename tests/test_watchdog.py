@@ -28,6 +28,7 @@ from slackwater.log.log import Bounds, Headers, Slice, Unread
 from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.log.names import TopicNames
 from slackwater.streams.event import Event, encode_event
+from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from speed_layer import sink
@@ -44,7 +45,7 @@ T0 = 1_723_161_240_000_000
 
 
 def line(trade_id: int) -> bytes:
-    return encode_event(Event("v", "S", trade_id, T0 + trade_id, 10**8, 10**8, "buy"))
+    return encode_event(TRADES, Event("v", "S", trade_id, T0 + trade_id, 10**8, 10**8, "buy"))
 
 
 def figure(name: str) -> int:

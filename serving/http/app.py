@@ -76,7 +76,6 @@ def create_app(
 
     Raises:
         SettingError: a view has the name of another route.
-        StreamError: a view is of another stream than the one that is served.
     """
     if taken := RESERVED & {view.name for view in views}:
         raise SettingError(f"Views cannot be named {sorted(taken)}: these are routes.")

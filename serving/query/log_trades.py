@@ -14,6 +14,7 @@ from serving.store.ends import Ends
 from slackwater.log.events import decode
 from slackwater.log.log import Log, Record, read_range
 from slackwater.streams.schema import BASE_US
+from slackwater.streams.trades import TRADES
 
 MOST_RUNS = 8
 """Ranges that one partition is read in; more are joined where they lie closest."""
@@ -61,7 +62,7 @@ def log_trades(log: Log, topic: str, runs: Mapping[int, list[Run]], want: Trades
 
 
 def _trades(partition: int, records: list[Record], want: TradesWant) -> list[Trade]:
-    table = decode(records).table
+    table = decode(TRADES, records).table
     time = table.column("time")
     mine = pc.and_(pc.equal(table.column("venue"), want.venue), pc.equal(table.column("symbol"), want.symbol))
     then = pc.and_(pc.greater_equal(time, want.start), pc.less(time, want.end))

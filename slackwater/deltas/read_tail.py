@@ -13,8 +13,7 @@ from slackwater.log.errors import LogError, TopicRecreatedError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range
 from slackwater.log.names import TopicNames
-from slackwater.streams.schema import EVENT_SCHEMA
-from slackwater.views.definitions import source_of
+from slackwater.views.definitions import streams_of
 from slackwater.views.rows import Row
 from slackwater.views.session import Summariser
 from slackwater.views.view import View
@@ -39,7 +38,8 @@ class LookBeyond:
             return Beyond(cut.at, {}, str(error))
 
     def _look(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Beyond:
-        topic = self._names.topic(source_of(views))
+        (stream,) = streams_of(views)
+        topic = self._names.topic(stream)
         topic_id = self._log.topic_id(topic)
         if cut.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)
@@ -79,6 +79,7 @@ class LookBeyond:
                 for (view, p), end in short.items():
                     if p == found.partition:
                         records = [record for record in found.records if record.offset >= end]
-                        rows[view] += summariser.rows(view, decode(records).table.select(EVENT_SCHEMA.names))
+                        events = decode(view.stream, records).table.select(view.stream.schema.names)
+                        rows[view] += summariser.rows(view, events)
         finally:
             summariser.close()

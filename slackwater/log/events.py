@@ -4,6 +4,7 @@ Not here: what a line means (`slackwater.streams.decode`), and the records thems
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,18 @@ from slackwater.log.mark import mark_of
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import AHEAD_US, MAX_ID, Reason, RefusedError, count_lines
 from slackwater.streams.lines import lines_of
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.stream import Stream
 
 WHOLE_RECORD = -1
 """The index of a refusal that concerns a record as a whole."""
 
-POSITIONED_SCHEMA = pa.schema(
-    [pa.field("offset", pa.int64(), nullable=False), pa.field("index", pa.int16(), nullable=False), *EVENT_SCHEMA]
-)
-"""Events with their place: the record's offset, and the line's index in the record."""
+_PLACE = [pa.field("offset", pa.int64(), nullable=False), pa.field("index", pa.int16(), nullable=False)]
+
+
+@cache
+def positioned(stream: Stream) -> pa.Schema:
+    """Events of a stream with their place: the record's offset, and the line's index in the record."""
+    return pa.schema([*_PLACE, *stream.schema])
 
 
 class Refused(NamedTuple):
@@ -36,13 +40,13 @@ class Refused(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Events of POSITIONED_SCHEMA and refusals, both in log order."""
+    """Events of `positioned(stream)` and refusals, both in log order."""
 
     table: pa.Table
     refused: list[Refused]
 
 
-def decode(records: Sequence[Record]) -> Decoded:
+def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
     """Decode a block of records. Marks are passed over; a record that does not decode never stops the block."""
     values: list[bytes] = []
     offsets: list[int] = []
@@ -62,17 +66,17 @@ def decode(records: Sequence[Record]) -> Decoded:
         offsets.append(record.offset)
         times.append(record.append_time_ms)
     if not values:
-        return Decoded(POSITIONED_SCHEMA.empty_table(), refused)
+        return Decoded(positioned(stream).empty_table(), refused)
     lines = lines_of(b"\n".join(values))
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
     latest = _latest_us(np.asarray(times, np.int64))[of]
-    events, kept, bad = decode_lines(lines, latest)
+    events, kept, bad = decode_lines(stream, lines, latest)
     offset = np.asarray(offsets, np.int64)[of]
     refused += [Refused(int(offset[i]), int(index[i]), error.reason, error.error, lines[i]) for i, error in bad.items()]
     refused.sort(key=lambda one: (one.offset, one.line))
     places = [pa.array(offset[kept]), pa.array(index[kept].astype(np.int16))]
-    return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=POSITIONED_SCHEMA), refused)
+    return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=positioned(stream)), refused)
 
 
 def _latest_us(append_times_ms: Any) -> Any:

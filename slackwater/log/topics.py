@@ -15,7 +15,7 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError,
 from slackwater.log.errors import TopicMismatchError, TopicMissingError
 from slackwater.log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
 from slackwater.log.names import Named, TopicNames
-from slackwater.streams.schema import STREAM
+from slackwater.streams.registry import STREAMS
 
 _KEPT = {
     "message.timestamp.type": "LogAppendTime",
@@ -36,7 +36,7 @@ def create_topics(
     names: TopicNames,
     partitions: int,
     replication: int = 1,
-    streams: Iterable[Named | str] = (STREAM,),
+    streams: Iterable[Named | str] = STREAMS,
 ) -> dict[str, bool]:
     """Create what `streams` lack; topic -> whether it was created now.
 
@@ -61,7 +61,7 @@ def create_topics(
     return made
 
 
-def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = (STREAM,)) -> list[str]:
+def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = STREAMS) -> list[str]:
     """Those of the topics of `streams` that do not exist."""
     missing = []
     for name in names.all(streams):
@@ -88,7 +88,7 @@ def _create(log: KafkaLog, name: str, config: Mapping[str, str], partitions: int
 
 
 def wrong_configs(
-    log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = (STREAM,)
+    log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = STREAMS
 ) -> dict[str, dict[str, str]]:
     """Topic -> its configs that are not those of this page. Raises TopicMissingError."""
     found = {}

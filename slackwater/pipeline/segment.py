@@ -31,7 +31,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Events of one slot: `table` (of EVENT_SCHEMA) or, if that is None, the Parquet files `paths`."""
+    """Events of one slot: `table` (of the stream's schema) or, if that is None, the Parquet files `paths`."""
 
     slot: Slot
     table: pa.Table | None

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from slackwater.pipeline import coders
 from slackwater.pipeline.segment import Block, Segment, States
-from slackwater.views.definitions import source_of
 from slackwater.views.session import LARGE_SEGMENT, Summariser
 from slackwater.views.view import View
 
@@ -18,15 +17,10 @@ __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 
 class Summarise(beam.PTransform):
-    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order.
-
-    Raises:
-        StreamError: a view is of another stream than the segments'.
-    """
+    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order."""
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         super().__init__()
-        source_of(views)
         self._views = views
         self._threads = threads
 

@@ -8,6 +8,7 @@ which files there are (`slackwater.versions.manifest`), and who writes them (`ba
 `ingest.archive_import`).
 """
 
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,17 +16,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.stream import Stream
 
-ARCHIVE_SCHEMA = pa.schema(
-    [
-        pa.field("partition", pa.int32(), nullable=False),
-        pa.field("offset", pa.int64()),
-        pa.field("index", pa.int16()),
-        *EVENT_SCHEMA,
-    ]
-)
-"""Events with their place in the log; offset and index are null in imported history."""
+_PLACE = [
+    pa.field("partition", pa.int32(), nullable=False),
+    pa.field("offset", pa.int64()),
+    pa.field("index", pa.int16()),
+]
 
 ROW_GROUP_ROWS = 256 * 1024
 """Rows of a full row group: what one thread of a scan takes at a time."""
@@ -36,10 +33,16 @@ def archive_path(epoch: str, partition: int, number: int) -> str:
     return f"archive/{epoch}/p{partition}-{number}.parquet"
 
 
+@cache
+def archive_schema(stream: Stream) -> pa.Schema:
+    """Events of a stream with their place in the log; offset and index are null in imported history."""
+    return pa.schema([*_PLACE, *stream.schema])
+
+
 class ArchiveWriter:
     """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, stream: Stream, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.rows = 0
@@ -47,10 +50,11 @@ class ArchiveWriter:
         self._waiting_rows = 0
         self._sink: Any = path.open("xb")
         # Decimals as INT64, not as byte arrays: smaller, and read without a conversion.
-        self._writer = pq.ParquetWriter(self._sink, ARCHIVE_SCHEMA, compression="zstd", store_decimal_as_integer=True)
+        schema = archive_schema(stream)
+        self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd", store_decimal_as_integer=True)
 
     def write(self, table: pa.Table) -> None:
-        """Add a table of ARCHIVE_SCHEMA."""
+        """Add a table of `archive_schema`."""
         self.rows += table.num_rows
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
@@ -80,22 +84,24 @@ class ArchiveWriter:
         self.close()
 
 
-def open_writer(path: Path) -> ArchiveWriter:
+def open_writer(stream: Stream, path: Path) -> ArchiveWriter:
     """A writer of a new file, its folder made where missing.
 
     Raises:
         FileExistsError: nothing is ever replaced in place.
     """
-    return ArchiveWriter(path)
+    return ArchiveWriter(stream, path)
 
 
-def archive_table(partition: int, events: pa.Table, offsets: Any = None, indexes: Any = None) -> pa.Table:
-    """Events of one partition as a table of ARCHIVE_SCHEMA; without offsets and indexes they are imported history."""
+def archive_table(
+    stream: Stream, partition: int, events: pa.Table, offsets: Any = None, indexes: Any = None
+) -> pa.Table:
+    """Events of one partition as a table of `archive_schema`; without offsets and indexes they are imported history."""
     rows = events.num_rows
     places = [
         pa.repeat(pa.scalar(partition, pa.int32()), rows),
         pa.nulls(rows, pa.int64()) if offsets is None else offsets,
         pa.nulls(rows, pa.int16()) if indexes is None else indexes,
     ]
-    columns = [events.column(name) for name in EVENT_SCHEMA.names]
-    return pa.Table.from_arrays([*places, *columns], schema=ARCHIVE_SCHEMA)
+    columns = [events.column(name) for name in stream.schema.names]
+    return pa.Table.from_arrays([*places, *columns], schema=archive_schema(stream))

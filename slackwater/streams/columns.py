@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from slackwater.streams.errors import ColumnTypeError
 from slackwater.streams.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
+from slackwater.streams.stream import Stream
 
 _PLAIN = r"\A[ !#-\[\]-~]*\z"  # what a JSON string holds as it stands
 _INTEGER = r"\A-?(?:0|[1-9][0-9]*)\z"
@@ -31,7 +32,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _BOOLEANS = {b"true": True, b"false": False, b"1": True, b"0": False}
 
 
-def check_types(schema: pa.Schema, sources: dict[str, Any], unit: TimeUnit | None) -> None:
+def check_types(stream: Stream, schema: pa.Schema, sources: dict[str, Any], unit: TimeUnit | None) -> None:
     """Refuse a file whose columns cannot hold their fields, before anything of it is taken.
 
     Raises:
@@ -50,7 +51,7 @@ def check_types(schema: pa.Schema, sources: dict[str, Any], unit: TimeUnit | Non
             raise unit_useless(source.column, kind)
 
 
-def tokens(field: str, column: Any, source: FromColumn, unit: TimeUnit | None) -> Any:
+def tokens(stream: Stream, field: str, column: Any, source: FromColumn, unit: TimeUnit | None) -> Any:
     """The tokens of a column whose type `check_types` let pass, as a binary array."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from slackwater.streams.rows import units
+from slackwater.streams.stream import Stream
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's multipliers
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def content_digests(events: pa.Table) -> Any:
+def content_digests(stream: Stream, events: pa.Table) -> Any:
     """The digest of each event's content, without its id; a uint64 array."""
     sides = events.column("side").to_numpy() == "buy"
     parts = [

@@ -1,6 +1,8 @@
 """The errors of streams.
 
 SlackwaterError
+  StreamDeclarationError    a stream's declaration contradicts itself
+  UnknownStreamError        no stream of that name is registered
   MappingError              columns cannot be mapped to the fields of an event
     UnknownFieldError       an event has no such field
     MissingColumnError      a file has no such column
@@ -11,6 +13,20 @@ SlackwaterError
 from collections.abc import Iterable
 
 from slackwater.core.errors import SlackwaterError
+
+
+class StreamDeclarationError(SlackwaterError):
+    """A stream's declaration contradicts itself."""
+
+    def __init__(self, stream: str, fact: str, hint: str = "") -> None:
+        super().__init__(f"Stream {stream!r}: {fact}.", hint)
+
+
+class UnknownStreamError(SlackwaterError):
+    """No stream of that name is registered."""
+
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        super().__init__(f"No stream {name!r}.", f"There are {', '.join(names)}.")
 
 
 class MappingError(SlackwaterError):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from slackwater.core.decimals import decimal_text
 from slackwater.streams.schema import MAX_LINES, PRICE_SCALE
+from slackwater.streams.stream import Stream
 
 EARLIEST_US = 1_230_940_800_000_000  # 2009-01-03, the day of Bitcoin's first block
 AHEAD_US = 60_000_000
@@ -102,7 +103,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def decode_event(line: bytes, latest_us: int) -> Event:
+def decode_event(stream: Stream, line: bytes, latest_us: int) -> Event:
     """The event of one line. `latest_us` is the newest event time allowed, in microseconds.
 
     Raises:
@@ -144,7 +145,7 @@ def count_lines(value: bytes | None) -> int:
     return lines
 
 
-def encode_event(event: Event) -> bytes:
+def encode_event(stream: Stream, event: Event) -> bytes:
     """The canonical line of an event: what ingest writes and what the fast path of `slackwater.streams.decode`
     reads.
     """

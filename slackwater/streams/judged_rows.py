@@ -15,24 +15,24 @@ from slackwater.streams.decode import decode_lines, within_bounds
 from slackwater.streams.event import SYMBOL, VENUE, RefusedError
 from slackwater.streams.mapping import FromColumn
 from slackwater.streams.rows import row_lines
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.stream import Stream
 
 
-def check_rows(table: pa.Table, latest_us: int) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
-    """Judge rows; `latest_us` is the newest time allowed. The columns have the types of EVENT_SCHEMA, and may be null.
+def check_rows(stream: Stream, table: pa.Table, latest_us: int) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
+    """Judge rows; `latest_us` is the newest time allowed. The columns have the types of the schema and may be null.
 
     Returns:
         the events in order, the numbers of their rows, and the refusal of every other row.
     """
-    table = pa.table({field.name: _plain(table.column(field.name), field.type) for field in EVENT_SCHEMA})
-    good = _good(table, latest_us)
+    table = pa.table({field.name: _plain(table.column(field.name), field.type) for field in stream.schema})
+    good = _good(stream, table, latest_us)
     rest = np.flatnonzero(~good)
-    fast = table.filter(pa.array(good)).cast(EVENT_SCHEMA)
+    fast = table.filter(pa.array(good)).cast(stream.schema)
     if not len(rest):
         return fast, np.arange(table.num_rows), {}
     others = table.take(pa.array(rest))
-    text = {field: tokens(field, others.column(field), FromColumn(field), "us") for field in EVENT_SCHEMA.names}
-    slow, kept, bad = decode_lines(row_lines(text, len(rest)), np.full(len(rest), latest_us))
+    text = {field: tokens(stream, field, others.column(field), FromColumn(field), "us") for field in stream.fields}
+    slow, kept, bad = decode_lines(stream, row_lines(stream, text, len(rest)), np.full(len(rest), latest_us))
     numbers = np.concatenate([np.flatnonzero(good), rest[kept]])
     order = np.argsort(numbers, kind="stable")
     events = pa.concat_tables([fast, slow]).take(pa.array(order))
@@ -49,14 +49,14 @@ def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
     return column if column.type == kind else column.cast(kind)
 
 
-def _good(table: pa.Table, latest_us: int) -> Any:
+def _good(stream: Stream, table: pa.Table, latest_us: int) -> Any:
     """Which rows are events beyond doubt."""
     good = np.ones(table.num_rows, bool)
     for column in table.columns:
         good &= column.is_valid().to_numpy()
     there = np.flatnonzero(good)
     rows = table if len(there) == table.num_rows else table.take(pa.array(there))
-    fine = within_bounds(rows, np.full(len(there), latest_us)) & (rows.column("trade_id").to_numpy() >= 0)
+    fine = within_bounds(stream, rows, np.full(len(there), latest_us)) & (rows.column("trade_id").to_numpy() >= 0)
     fine &= _match(rows.column("venue"), rf"\A{VENUE}\z") & _match(rows.column("side"), r"\A(?:buy|sell)\z")
     fine &= _match(rows.column("symbol"), rf"\A{SYMBOL}\z") & ~_match(rows.column("symbol"), r"\.\.|//")
     good[there] = fine

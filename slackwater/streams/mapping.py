@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from slackwater.streams.errors import MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.stream import Stream
 
-FIELDS: tuple[str, ...] = tuple(EVENT_SCHEMA.names)
 TimeUnit = Literal["s", "ms", "us", "ns"]
 TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 
@@ -59,7 +58,7 @@ PRESETS: Mapping[str, Layout] = {"sample": SAMPLE_LAYOUT}
 """Layouts by name."""
 
 
-def parse_map(texts: Iterable[str]) -> dict[str, FromColumn | Constant]:
+def parse_map(stream: Stream, texts: Iterable[str]) -> dict[str, FromColumn | Constant]:
     """The column map of `--map` options, each of which may hold several, joined by commas.
 
     Raises:
@@ -71,8 +70,8 @@ def parse_map(texts: Iterable[str]) -> dict[str, FromColumn | Constant]:
         name, equals, source = entry.partition("=")
         if not equals or not source:
             raise MappingError(f"The mapping {entry!r} is not field=column.", "Such as: price=p,side=!buyer_is_maker")
-        if name not in FIELDS:
-            raise UnknownFieldError(name, FIELDS)
+        if name not in stream.fields:
+            raise UnknownFieldError(name, stream.fields)
         if name in found:
             raise MappingError(f"The field {name!r} is mapped twice.")
         if source.startswith("="):
@@ -98,7 +97,7 @@ def parse_time_unit(text: str) -> TimeUnit:
     raise TimeUnitError(f"There is no time unit {text!r}.", f"Units are {', '.join(TIME_UNITS)}.")
 
 
-def resolve(name: str, columns: Iterable[str], layout: Layout) -> dict[str, FromColumn | Constant]:
+def resolve(stream: Stream, name: str, columns: Iterable[str], layout: Layout) -> dict[str, FromColumn | Constant]:
     """Field -> its source, for every field, checked against the columns that the file has.
 
     Raises:
@@ -110,7 +109,7 @@ def resolve(name: str, columns: Iterable[str], layout: Layout) -> dict[str, From
     if twice:
         raise MappingError(f"{name!r} has more than one column {twice[0]!r}.")
     found: dict[str, FromColumn | Constant] = {}
-    for one in FIELDS:
+    for one in stream.fields:
         source = layout.columns.get(one, FromColumn(one))
         if isinstance(source, FromColumn) and source.column not in there:
             raise MissingColumnError(name, one, source.column, there)

@@ -7,8 +7,8 @@ another definition, takes its place.
 
 from collections.abc import Iterable, Mapping
 
-from slackwater.streams.schema import STREAM
-from slackwater.views.errors import DefinitionError, StreamError, UnknownViewError
+from slackwater.streams.stream import Stream
+from slackwater.views.errors import DefinitionError, UnknownViewError
 from slackwater.views.view import View
 
 
@@ -17,9 +17,7 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
 
     Raises:
         DefinitionError: a name stands twice, or a candidate is no other definition of a view of its key.
-        StreamError: one is of another stream than there is.
     """
-    source_of((*views, *candidates))
     for group in (views, candidates):
         names = [view.name for view in group]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -32,22 +30,15 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
             raise DefinitionError(f"The candidate {candidate.name!r} has no view beside it.", hint)
         if beside == candidate:
             raise DefinitionError(f"The candidate {candidate.name!r} is the view itself: {candidate.definition}.")
-        if beside.key != candidate.key:
+        if (beside.stream, beside.key) != (candidate.stream, candidate.key):
             hint = "Then its rows are others: register it as a view of another name."
-            raise DefinitionError(f"The candidate {candidate.name!r} has another key.", hint)
+            raise DefinitionError(f"The candidate {candidate.name!r} has another stream or key.", hint)
     return (*views, *candidates)
 
 
-def source_of(views: Iterable[View]) -> str:
-    """The stream that all of these views are fed: whoever feeds views asks here, before anything is computed.
-
-    Raises:
-        StreamError: one is of another stream.
-    """
-    for view in views:
-        if view.source != STREAM:
-            raise StreamError(view.name, view.source, STREAM)
-    return STREAM
+def streams_of(views: Iterable[View]) -> tuple[Stream, ...]:
+    """The streams of these views, each once, in order."""
+    return tuple(dict.fromkeys(view.stream for view in views))
 
 
 def defaults(views: tuple[View, ...]) -> tuple[View, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from slackwater.core.checked_files import PROTOCOL, CheckedFiles, OnDamage
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.stream import Stream
 from slackwater.views.rows import Row, table_of
 from slackwater.views.sql import summarise_sql
 from slackwater.views.view import View
@@ -79,20 +79,24 @@ class Summariser:
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         self._con = connect(threads)
         self._views = views
-        self._current = _Current(EVENT_SCHEMA)
-        self._several = _Current(EVENT_SCHEMA.append(_NUMBER))
-        self._con.register("segment", self._current)
-        self._con.register("segments", self._several)
+        self._current: dict[Stream, _Current] = {}
+        self._several: dict[Stream, _Current] = {}
+        for number, stream in enumerate(dict.fromkeys(view.stream for view in views)):
+            self._current[stream] = _Current(stream.schema)
+            self._several[stream] = _Current(stream.schema.append(_NUMBER))
+            self._con.register(f"segment_{number}", self._current[stream])
+            self._con.register(f"segments_{number}", self._several[stream])
         for i, view in enumerate(views):
-            self._con.execute(f"PREPARE summarise_{i} AS {summarise_sql(view, 'segment')}")
-            several = summarise_sql(view, "segments", apart=(_NUMBER.name,))
+            number = list(self._current).index(view.stream)
+            self._con.execute(f"PREPARE summarise_{i} AS {summarise_sql(view, f'segment_{number}')}")
+            several = summarise_sql(view, f"segments_{number}", apart=(_NUMBER.name,))
             self._con.execute(f"PREPARE summarise_several_{i} AS {several}")
 
     def rows(self, view: View, events: pa.Table) -> list[Row]:
         """States at the base interval of a small table of events, sorted by key and start."""
         if not events.num_rows:
             return []
-        self._current.table = events
+        self._current[view.stream].table = events
         found = self._con.execute(f"EXECUTE summarise_{self._views.index(view)}").fetchall()
         return sorted(_row(view, values) for values in found)
 
@@ -106,7 +110,7 @@ class Summariser:
             # One chunk: a group-by over many small chunks takes ten times as long.
             events = pa.concat_tables(segments).combine_chunks()
             numbers = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
-            self._several.table = events.append_column(_NUMBER, numbers)
+            self._several[view.stream].table = events.append_column(_NUMBER, numbers)
             found = self._con.execute(f"EXECUTE summarise_several_{self._views.index(view)}").fetchall()
             for number, *values in found:
                 each[number].append(_row(view, values))
@@ -119,7 +123,7 @@ class Summariser:
         """
         if events.num_rows < LARGE_SEGMENT:
             return table_of(view, self.rows(view, events))
-        self._current.table = events
+        self._current[view.stream].table = events
         return self._con.sql(f"EXECUTE summarise_{self._views.index(view)}").to_arrow_table()
 
     def files(self, view: View, paths: Iterable[str]) -> pa.Table:

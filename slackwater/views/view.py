@@ -1,4 +1,4 @@
-"""A view: name, source, key columns, measures and answers. It is data; everything else is generated from it."""
+"""A view: name, stream, key columns, measures and answers. It is data; everything else is generated from it."""
 
 import hashlib
 import json
@@ -9,7 +9,9 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from slackwater.streams.schema import BASE_US, EVENT_FORMAT, EVENT_SCHEMA, GRID, MAX_LINES, STREAM
+from slackwater.streams.schema import BASE_US, GRID, MAX_LINES
+from slackwater.streams.stream import Stream
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Answer
 from slackwater.views.errors import DefinitionError
 from slackwater.views.measures import Measure, StateColumn
@@ -18,7 +20,6 @@ INSTRUMENT = ("venue", "symbol")
 """Every key starts with these two: they choose the partition, so an instrument lives in one."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-_TEXTS = frozenset(field.name for field in EVENT_SCHEMA if pa.types.is_string(field.type))
 _WORDS = frozenset({"start", "closed", "venue", "symbol"})
 
 
@@ -31,8 +32,7 @@ class View:
         measures: name -> measure; together they are the state.
         answers: name -> answer column, in the order in which an answer prints them.
         key: key columns of the event; the first two are venue and symbol.
-        source: the stream, the topic without its prefix, that holds the events
-        (`slackwater.views.definitions.source_of`).
+        stream: the stream whose events it is made of. A view holds the stream itself, so it is fed no other.
 
     Raises:
         DefinitionError: a name is no identifier, stands twice or is a key column's; there is no measure; the key does
@@ -43,7 +43,7 @@ class View:
     measures: Mapping[str, Measure]
     answers: Mapping[str, Answer]
     key: tuple[str, ...] = INSTRUMENT
-    source: str = STREAM
+    stream: Stream = TRADES
 
     def __post_init__(self) -> None:
         names = [self.name, *self.measures, *self.answers]
@@ -56,8 +56,9 @@ class View:
             raise DefinitionError(f"View {self.name!r}: key or state columns {sorted(twice)} stand twice.")
         if keys := [n for n in self.answers if n in self.key]:
             raise DefinitionError(f"View {self.name!r}: answers {keys} are key columns already.")
-        if self.key[:2] != INSTRUMENT or not set(self.key) <= _TEXTS:
-            hint = f"Start with venue, symbol; others are text columns of the event: {', '.join(sorted(_TEXTS))}."
+        texts = {field.name for field in self.stream.schema if pa.types.is_string(field.type)}
+        if self.key[:2] != INSTRUMENT or not set(self.key) <= texts:
+            hint = f"Start with venue, symbol; others are text columns of the event: {', '.join(sorted(texts))}."
             raise DefinitionError(f"View {self.name!r}: the key is {self.key}.", hint)
         for answer in self.answers.values():
             answer.finish(self.columns)  # raises where a column is unknown
@@ -80,14 +81,13 @@ class View:
         """The definition hash: 16 hex digits of a SHA-256 over everything that gives a state or an answer a meaning."""
         meaning = {
             "name": self.name,
-            "source": self.source,
+            "stream": self.stream.definition,
             "key": self.key,
             "measures": {name: repr(measure) for name, measure in self.measures.items()},
             "answers": {name: repr(answer) for name, answer in self.answers.items()},
             "base_us": BASE_US,
             "grid": GRID,
             "max_lines": MAX_LINES,
-            "event_format": EVENT_FORMAT,
             "state": [[column.name, column.sql] for column in self.columns],
         }
         return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()[:16]

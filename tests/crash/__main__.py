@@ -18,6 +18,7 @@ from rich.console import Console
 
 from slackwater.log.events import decode
 from slackwater.log.log import read_range
+from slackwater.streams.trades import TRADES
 from tests.crash.feeder import Feeder
 from tests.crash.killer import kill, recoveries
 from tests.crash.reader import Reader
@@ -78,7 +79,7 @@ def taken(up: Up) -> Counter[tuple[str, int]]:
     found: Counter[tuple[str, int]] = Counter()
     starts, ends = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
     for piece in read_range(up.log, up.names.topic("trades"), starts, ends):
-        table = decode(piece.records).table
+        table = decode(TRADES, piece.records).table
         found.update(zip(table.column("symbol").to_pylist(), table.column("trade_id").to_pylist(), strict=True))
     return found
 

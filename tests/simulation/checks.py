@@ -12,6 +12,7 @@ from serving.service import Service
 from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
 from slackwater.streams.event import RefusedError, decode_event
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
@@ -182,7 +183,7 @@ def check_version(world: "World", manifest: Manifest) -> None:
         assert any(r.offset == cut and mark_of(r) == marked_by(manifest, p) for r in branches[p].records), (
             "no mark at the cut"
         )
-        table = decode(branches[p].below(cut)).table
+        table = decode(TRADES, branches[p].below(cut)).table
         expected = list(zip(*(table.column(n).to_pylist() for n in ("offset", "index", "trade_id")), strict=True))
         found = [place for e in manifest.archive if e.partition == p for place in _places(world, e.file.path)]
         assert found == expected, f"the archive of version {manifest.version} in partition {p}: {found} != {expected}"
@@ -235,6 +236,6 @@ def check_door(world: "World") -> None:
 
 def _event(line: bytes, latest_us: int) -> Any:
     try:
-        return decode_event(line, latest_us)
+        return decode_event(TRADES, line, latest_us)
     except RefusedError:
         return None

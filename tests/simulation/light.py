@@ -27,7 +27,7 @@ from serving.store.batch import BatchReader, Range, Want
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import StoredFile
 from slackwater.versions.moves import NOTHING_TOLD
 from slackwater.views.answers import Column
@@ -176,7 +176,7 @@ def parquet(path: str, columns: list[str] | None = None) -> pa.Table:
 @lru_cache(512)
 def rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
     del size  # with it a torn file is another one
-    events = parquet(path, EVENT_SCHEMA.names)
+    events = parquet(path, TRADES.schema.names)
     return summariser(views).rows(view, events)
 
 

@@ -14,7 +14,7 @@ from serving.service import Service
 from slackwater.deltas.cell import Cell, decode_cell, decode_lane, lane_of
 from slackwater.log.events import decode
 from slackwater.pipeline.segment import States
-from slackwater.streams.schema import EVENT_SCHEMA
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
@@ -172,7 +172,7 @@ class Stage:
         for cell in self.cells():
             view = next(view for view in self.world.views if view.name == cell.lane.view)
             branch = self.log.book.now[Place(cell.lane.topic_id, cell.lane.partition)]
-            events = decode(branch.below(cell.upto, since=cell.start)).table.select(EVENT_SCHEMA.names)
+            events = decode(TRADES, branch.below(cell.upto, since=cell.start)).table.select(TRADES.schema.names)
             rows = tuple(summariser(self.world.views).rows(view, events))
             assert cell.rows == rows, f"[{cell.start}, {cell.upto}) of {cell.lane} holds {cell.rows}, not {rows}"
 

@@ -281,7 +281,7 @@ SWITCHES = (
     Switch(
         0,
         "the door knows what is in the log since the cut",
-        (Edit(duplicates.DuplicateFilter, "_learn", "self.known.learn(decode(piece.records).table)", "pass"),),
+        (Edit(duplicates.DuplicateFilter, "_learn", "self.known.learn(decode(TRADES, piece.records).table)", "pass"),),
         seeds=40,
     ),
 )

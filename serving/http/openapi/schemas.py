@@ -307,7 +307,7 @@ _EXAMPLE_BAR = {
 }
 _EXAMPLE_ANSWER = {
     "version": 1,
-    "definition": "40723d39f30f2937",
+    "definition": "e0a35c47e7c0c59f",
     "cut": {"2": 437},
     "applied": {"2": 637},
     "complete": True,
