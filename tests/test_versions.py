@@ -1,7 +1,5 @@
 """The store of versions: the manifest's bytes, the pointer, numbers, damage, and the race of two publishers."""
 
-import hashlib
-import json
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +13,11 @@ from slackwater.store.files import LocalFiles
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.versions.errors import (
     DamagedFileError,
-    HandoffError,
     LostRaceError,
     ManifestError,
     NoSuchVersionError,
     PointerError,
+    RecordError,
 )
 from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
 from slackwater.versions.manifest import (
@@ -35,6 +33,7 @@ from slackwater.versions.manifest import (
 )
 from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
 from slackwater.versions.proof import Difference, Forced, Proof, Span
+from slackwater.versions.record import encode_record
 from slackwater.versions.store import VersionStore, empty_manifest
 
 FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3, "16.AAAAAA")
@@ -80,37 +79,14 @@ def test_a_manifest_comes_back_as_it_was_and_says_its_cut_and_files() -> None:
     assert MANIFEST.files_of("bars", "1h") == ()
 
 
-def test_a_manifest_of_a_release_that_counted_no_duplicates_is_read() -> None:
-    document = json.loads(encode_manifest(MANIFEST))
-    del document["manifest"]["duplicates"]
-    text = json.dumps(document["manifest"], sort_keys=True, separators=(",", ":"))
-    document["sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    data = json.dumps(document, indent=1).encode() + b"\n"
-    assert decode_manifest(data) == replace(MANIFEST, duplicates=())
-
-
-def test_a_manifest_with_any_byte_flipped_is_refused_or_says_the_same() -> None:
-    """White space outside of strings carries nothing, so a change there may pass; no other meaning ever does."""
+def test_a_manifest_with_any_byte_flipped_is_refused() -> None:
     data = encode_manifest(MANIFEST)
-    refused = 0
     for at in range(len(data)):
         for bit in (0x01, 0x20, 0x80):
             changed = bytearray(data)
             changed[at] ^= bit
-            try:
-                assert decode_manifest(bytes(changed)) == MANIFEST
-            except ManifestError:
-                refused += 1
-    assert refused > 2 * len(data)
-
-
-def test_a_published_manifest_that_says_the_same_in_other_bytes_is_not_the_published_one(store: VersionStore) -> None:
-    manifest = publish(store, 0)
-    path = store.manifest_path(manifest.version)
-    path.write_bytes(path.read_bytes() + b"\n")
-    assert store.manifest(manifest.version) == manifest
-    with pytest.raises(ManifestError, match="not the one that was published"):
-        store.current()
+            with pytest.raises(ManifestError):
+                decode_manifest(bytes(changed))
 
 
 def test_a_published_manifest_with_a_byte_flipped_is_not_served(store: VersionStore) -> None:
@@ -133,7 +109,9 @@ def test_a_torn_manifest_is_refused(cut: int) -> None:
         decode_manifest(encode_manifest(MANIFEST)[:cut])
 
 
-@pytest.mark.parametrize("data", [b"[]", b"7", b"{}", b'{"manifest":[],"sha256":""}', b"\xff", b"[" * 200_000])
+@pytest.mark.parametrize(
+    "data", [b"[]", b"7", b"{}", encode_record({}), b'{"record": {}, "sha256": ""}\n', b"\xff", b"[" * 200_000]
+)
 def test_bytes_that_are_no_manifest_are_refused(data: bytes) -> None:
     with pytest.raises(ManifestError):
         decode_manifest(data)
@@ -469,7 +447,7 @@ def test_a_later_proof_that_is_torn_changed_or_anothers_is_never_trusted(store: 
     write_handoff(store, 2 - 1, manifest.run_id, PROOF)
     for wrong in (b"", b"{", b"[" * 200_000, data[:-30], data.replace(b'"differ": 1', b'"differ": 0'), others):
         path.write_bytes(wrong)
-        with pytest.raises(HandoffError):
+        with pytest.raises(RecordError):
             read_handoff(store, 1, manifest.run_id)
         found = latest_proof(store, manifest)
         assert (found.outcome, "not trusted" in found.reason) == ("unproven", True)

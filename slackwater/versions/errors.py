@@ -6,10 +6,9 @@ SlackwaterError
       RetiredVersionError   there was one, and it was retired
     RollbackError           the pointer cannot go to that version
     ManifestError           a manifest that is missing, torn, or of another format
-      RecordError           a record of a rollback, a retirement or a lease that is torn or changed
+      RecordError           a record of a proof, a move, a retirement or a lease that is torn or changed
     PointerError            a pointer that is empty, torn, or names no version
     RestatingError          what a move changes cannot be written down
-    HandoffError            the file of a later proof is torn, changed, or another run's
     DamagedFileError        a file whose size or SHA-256 is not the manifest's
     LostRaceError           another publisher moved the pointer first        (retriable)
 """
@@ -51,7 +50,7 @@ class ManifestError(VersionError):
 
 
 class RecordError(ManifestError):
-    """A record of a move, a retirement or a lease is torn or changed."""
+    """A record of a proof, a move, a retirement or a lease is torn or changed."""
 
     def __init__(self, path: Path, fact: str) -> None:
         super().__init__(f"{path} cannot be read: {fact}.", "Restore it from a copy of the home folder.")
@@ -66,10 +65,6 @@ class RestatingError(VersionError):
     """What a move of the pointer changes cannot be written down, so it did not move."""
 
     retriable: ClassVar[bool] = True
-
-
-class HandoffError(VersionError):
-    """The file of a later proof cannot be trusted."""
 
 
 class DamagedFileError(VersionError):

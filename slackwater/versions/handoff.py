@@ -1,19 +1,19 @@
 """The file of a proof that is not in its version's manifest: of one that came later, or of one that failed.
 
-    versions/<n>/handoff.json       {"handoff": {"version", "run_id", "proof"}, "sha256": "of its canonical text"}
+    versions/<n>/handoff.json       the record {"version", "run_id", "proof"}
 
 A manifest never changes, so an unproven version that is proven later gets this file beside it. A run whose proof
 failed and which published nothing leaves it too, in a folder without a manifest, for whoever looks into it. A file
 that is torn, changed, or another run's is never trusted.
 """
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from slackwater.versions.errors import HandoffError
-from slackwater.versions.manifest import Manifest, digest
+from slackwater.versions.errors import RecordError
+from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof, proof_from
+from slackwater.versions.record import decode_record, encode_record
 from slackwater.versions.store import VersionStore
 
 
@@ -25,31 +25,27 @@ def handoff_path(store: VersionStore, version: int) -> Path:
 def write_handoff(store: VersionStore, version: int, run_id: str, proof: Proof) -> None:
     """Write the proof durably; it takes the place of an earlier one."""
     body = {"version": version, "run_id": run_id, "proof": asdict(proof)}
-    data = json.dumps({"handoff": body, "sha256": digest(body)}, indent=1).encode() + b"\n"
-    store.files.replace(handoff_path(store, version), data)
+    store.files.replace(handoff_path(store, version), encode_record(body))
 
 
 def read_handoff(store: VersionStore, version: int, run_id: str | None = None) -> Proof | None:
     """The proof in the file, None if there is none. `run_id`: whose it must be.
 
     Raises:
-        HandoffError: it cannot be trusted.
+        RecordError: it cannot be trusted.
     """
     path = handoff_path(store, version)
     try:
         data = store.files.read(path)
     except FileNotFoundError:
         return None
+    body = decode_record(data, path)
     try:
-        document = json.loads(data)
-        body = document["handoff"]
-        if document["sha256"] != digest(body):
-            raise HandoffError(f"{path} is damaged: its SHA-256 is not its own.")
         if body["version"] != version or (run_id is not None and body["run_id"] != run_id):
-            raise HandoffError(f"{path} is of version {body['version']} of run {body['run_id']}.")
+            raise RecordError(path, f"it is of version {body['version']} of run {body['run_id']}")
         return proof_from(body["proof"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise HandoffError(f"{path} cannot be read: {error!r}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(path, repr(error)) from error
 
 
 def latest_proof(store: VersionStore, manifest: Manifest) -> Proof:
@@ -58,6 +54,6 @@ def latest_proof(store: VersionStore, manifest: Manifest) -> Proof:
         return manifest.proof
     try:
         later = read_handoff(store, manifest.version, manifest.run_id)
-    except (HandoffError, OSError) as error:
+    except (RecordError, OSError) as error:
         return replace(manifest.proof, reason=f"{manifest.proof.reason} A later proof is not trusted: {error}".strip())
     return later or manifest.proof

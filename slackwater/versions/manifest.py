@@ -1,10 +1,5 @@
-"""The manifest: everything that a version is. One JSON file that carries its own SHA-256.
+"""The manifest: everything that a version is, as one record (`slackwater.versions.record`)."""
 
-{"manifest": {...}, "sha256": "of the canonical text of the manifest"}
-"""
-
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +9,7 @@ from slackwater.core.checked_files import checked_name
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
 from slackwater.versions.errors import ManifestError
 from slackwater.versions.proof import Proof, proof_from
+from slackwater.versions.record import decode_record, encode_record
 
 FORMAT = 3
 
@@ -151,8 +147,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     body = {"format": FORMAT, **asdict(replace(manifest, instruments=NO_INSTRUMENTS))}
     body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
     body["instruments"] = manifest.instruments.facts()
-    document = {"manifest": body, "sha256": digest(body)}
-    return json.dumps(document).encode() + b"\n"  # with an indent Python's slow encoder would write it
+    return encode_record(body)
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -161,11 +156,8 @@ def decode_manifest(data: bytes) -> Manifest:
     Raises:
         ManifestError: it is torn, changed, or of another format.
     """
+    body = decode_record(data, Path("A manifest"))
     try:
-        document = json.loads(data)
-        body = document["manifest"]
-        if document["sha256"] != digest(body):
-            raise ManifestError("A manifest's SHA-256 is not its own.")
         if body.pop("format") != FORMAT:
             raise ManifestError("A manifest has another format.", f"This program reads format {FORMAT}.")
         body["delta_start"] = {int(p): at for p, at in body["delta_start"].items()}
@@ -180,7 +172,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["held"] = tuple(Held(**entry) for entry in body.get("held", ()))
         body["proof"] = proof_from(body["proof"])
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
 
 
@@ -192,9 +184,3 @@ def ledger_from(entry: dict[str, Any]) -> Ledger:
 
 def _with_file(kind: Any, entry: dict[str, Any]) -> Any:
     return kind(**{**entry, "file": StoredFile(**entry["file"])})
-
-
-def digest(body: object) -> str:
-    """The SHA-256 of the canonical text of a JSON value."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

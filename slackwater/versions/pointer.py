@@ -1,14 +1,16 @@
 """The pointer's file: which version is served. Any changed byte and any missing one shows.
 
-    {"version": 2, "sha256": "of version 2's manifest", "move": 0, "check": "of the three before"}
+    {"record": {"version": 2, "sha256": "of version 2's manifest", "move": 0}, "sha256": "of the record"}
 
-The check tells a damaged pointer from a damaged manifest: a digit that flipped would name another version. Not here:
-how the pointer moves (`slackwater.versions.store`).
+Its own SHA-256 tells a damaged pointer from a damaged manifest: a digit that flipped would name another version. Not
+here: how the pointer moves (`slackwater.versions.store`).
 """
 
-import hashlib
-import json
+from pathlib import Path
 from typing import NamedTuple
+
+from slackwater.versions.errors import RecordError
+from slackwater.versions.record import decode_record, encode_record
 
 
 class Pointer(NamedTuple):
@@ -27,8 +29,7 @@ NOTHING = Pointer(0, "")
 
 def encode_pointer(pointer: Pointer) -> bytes:
     """The pointer's file."""
-    check = hashlib.sha256(f"{pointer.version} {pointer.sha256} {pointer.move}".encode()).hexdigest()[:16]
-    return json.dumps({**pointer._asdict(), "check": check}).encode() + b"\n"
+    return encode_record(pointer._asdict())
 
 
 def decode_pointer(data: bytes) -> Pointer:
@@ -38,13 +39,11 @@ def decode_pointer(data: bytes) -> Pointer:
         ValueError: these are not, to the byte, what `encode_pointer` writes.
     """
     try:
-        found = json.loads(data)
-        pointer = Pointer(found["version"], found["sha256"], found["move"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        pointer = Pointer(**decode_record(data, Path("current")))
+    except (RecordError, TypeError) as error:
         raise ValueError("no pointer") from error
-    whole = {type(pointer.version), type(pointer.move)} == {int} and isinstance(pointer.sha256, str)
-    if not whole or encode_pointer(pointer) != data:
-        raise ValueError("changed")
+    if {type(pointer.version), type(pointer.move)} != {int} or not isinstance(pointer.sha256, str):
+        raise ValueError("no pointer")
     if pointer.move < 0 or (pointer.version < 1 and pointer != NOTHING):
         raise ValueError("outside")
     return pointer

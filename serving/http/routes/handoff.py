@@ -11,7 +11,7 @@ from serving.http.problems import ProblemError, unreadable
 from serving.http.reply import reply
 from serving.query.parameters import ValueRefusedError, read_parameters, whole
 from serving.service import Service
-from slackwater.versions.errors import HandoffError, ManifestError, NoSuchVersionError
+from slackwater.versions.errors import ManifestError, NoSuchVersionError
 from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
@@ -33,7 +33,7 @@ class HandoffRoute:
             facts = await self._service.pool.run(lambda: self._facts(number))
         except ValueRefusedError as error:
             raise missing from error
-        except (ManifestError, HandoffError) as error:
+        except ManifestError as error:
             raise unreadable(number) from error
         if facts is None:
             raise missing
