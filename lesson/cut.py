@@ -29,7 +29,7 @@ from lesson.score import Answer, Example
 from lesson.stream import INTERVAL, PARTITIONS, Arrival, Instrument
 from lesson.truth import Bar
 from serving.http.app import create_app
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block, States

@@ -11,13 +11,9 @@ from fastapi import FastAPI
 
 from serving.http.app import create_app
 from serving.http.connection import Door
-from serving.http.guard.guard import GuardOptions
-from serving.http.guard.limits import Limits
-from serving.http.observed import ObservedOptions
 from serving.http.server import Server
-from serving.service import Service, ServingOptions
-from serving.sql.options import SqlOptions
-from serving.stream.hub import StreamOptions
+from serving.options import GuardOptions, Limits, ObservedOptions, ServingOptions, SqlOptions, StreamOptions
+from serving.service import Service
 from slackwater.core.heap import give_back
 from slackwater.core.settings import Settings
 from slackwater.keys.keys import KeyStore

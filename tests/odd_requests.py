@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import serving.status.gauges
 import serving.store.hot
+from serving.options import ServingOptions
 from serving.query.answer import ENCODED
-from serving.service import ServingOptions
 from slackwater.core.heap import give_back
 from tests.fuzz.hooks import SYMBOL, VENUE
 from tests.live_service import LiveService
@@ -116,7 +116,7 @@ def main() -> None:
         if len(sys.argv) > 2:  # the bound of every cache, in MB
             most = int(sys.argv[2]) << 20
             serving.store.hot.KEPT_TIP_BYTES = serving.status.gauges.KEPT_TIP_BYTES = ENCODED.most_bytes = most
-            options = replace(options, kept_row_bytes=most, kept_bytes=most)
+            options = replace(options, cached_row_bytes=most, cached_reply_bytes=most)
         world.serve(options)
         fill(world, int(sys.argv[1]))
         with LiveService(world) as live:

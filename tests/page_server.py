@@ -22,8 +22,8 @@ import orjson
 from batch_layer.run import BatchRun
 from serving.http.app import create_app
 from serving.http.server import Server
+from serving.options import ServingOptions
 from serving.run import server_of
-from serving.service import ServingOptions
 from slackwater.core.clock import SystemClock
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames

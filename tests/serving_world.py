@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving.http.app import create_app
-from serving.service import Service, ServingOptions
+from serving.options import ServingOptions
+from serving.service import Service
 from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
 from slackwater.log.errors import LogUnreachableError
 from slackwater.log.events import decode

@@ -7,9 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
-from serving.http.guard.limits import Limits
+from serving.options import Limits, ServingOptions
 from serving.run import server_of
-from serving.service import ServingOptions
 from tests.serving_world import World, cut_in_a_minute
 
 PATIENT = Limits(head_s=3600, body_s=3600, idle_s=3600)

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.views.interval import NAMED_INTERVALS, Interval, parse_interval
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World, offsets
@@ -172,7 +172,7 @@ async def ask(client: httpx.AsyncClient, world: World, truth: Truth, question: Q
             return page + 1
         response = await client.get(question.url(body["next"]))
         if response.status_code == 410:  # four versions on, a cursor's cells are gone
-            assert world.service.snapshot().version - first["version"] >= 3
+            assert world.service.bases.snapshot().version - first["version"] >= 3
             return page + 1
         assert response.status_code == 200, response.text
     return PAGES
@@ -212,4 +212,4 @@ def test_every_answer_equals_the_oracle_at_its_own_positions(world: World) -> No
     answers = asyncio.run(run())
     assert answers >= QUESTIONS
     assert threading.active_count() > 1
-    assert world.service.readiness().reasons == []
+    assert world.service.readiness.look().reasons == []

@@ -18,7 +18,7 @@ from batch_layer.errors import NoCandidateError, PromotionError, ProofFailedErro
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from serving.http.app import create_app
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.versions.errors import LostRaceError, RollbackError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
@@ -70,7 +70,7 @@ class House:
         service = self.app.state.service
         for _ in range(3):
             service.step()
-        assert not service.readiness().reasons
+        assert not service.readiness.look().reasons
         for symbol in SYMBOLS:
             found = self.get(f"/v1/bars?venue=v&symbol={symbol}&interval=1s&start=1970-01-01&limit=10000{query}")
             about = found["answer"]
@@ -147,7 +147,7 @@ def test_a_damaged_pointer_does_not_serve_a_candidate(house: House) -> None:
     (house.store.folder / "current").write_bytes(b"torn")
     fresh = create_app(house.log, house.names, house.store, BOTH, house.clock, ServingOptions(poll_s=0.0))
     fresh.state.service.step()
-    assert fresh.state.service.snapshot().version == served.version
+    assert fresh.state.service.bases.snapshot().version == served.version
     fresh.state.service.stop()
 
 

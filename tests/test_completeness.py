@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from serving.watch.completeness import STUCK, UNREAD
 from serving.watch.log_watch import UNSEEN_S
 from slackwater.log.log import Bounds

@@ -14,9 +14,7 @@ import pytest
 from starlette.responses import Response
 
 from serving.http.app import create_app
-from serving.http.guard.guard import GuardOptions
-from serving.http.guard.limits import Limits
-from serving.service import ServingOptions
+from serving.options import GuardOptions, Limits, ServingOptions
 from slackwater.core.rate import Rate
 from tests.serving_world import NAMES, World, cut_in_a_minute
 from tests.socket_server import DEADLINE_S, answer, ask, connect, ended, served

@@ -143,7 +143,7 @@ def test_answers_are_of_the_definition_of_their_version_and_never_mixed(tmp_path
             for version, view in held.items():
                 for symbol in {known for _, known in world.oracle(world.store.manifest(version).cut).instruments}:
                     check(world, view, symbol, f"&as_of={version}")
-        assert not world.service.readiness().reasons
+        assert not world.service.readiness.look().reasons
         world.close()
 
 

@@ -99,7 +99,7 @@ def test_a_forged_event_counts_as_it_stands(world: World) -> None:
     world.emit()
     world.step()
     assert volume(world) == of_oracle(world) != before
-    assert world.service.readiness().ready
+    assert world.service.readiness.look().ready
 
 
 def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(world: World) -> None:
@@ -107,7 +107,7 @@ def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(wor
     end = world.log.bounds(NAMES.topic("trades"))[0].end
     world.log.delete_before(NAMES.topic("trades"), {0: end})
     world.step()
-    reasons = world.service.readiness().reasons
+    reasons = world.service.readiness.look().reasons
     assert any("The log's start" in reason and "is above the cut" in reason for reason in reasons), reasons
 
 
@@ -116,13 +116,13 @@ def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(wor
 
 def test_a_forged_delta_with_a_larger_upto_is_believed(world: World) -> None:
     first, last = honest(world, GRID + 10)
-    assert (volume(world), world.service.readiness().ready) == (of_oracle(world), True)
+    assert (volume(world), world.service.readiness.look().ready) == (of_oracle(world), True)
     world.send(raised(first, last.upto), sealed=True)
     world.step()
     found = world.bars(f"symbol=BTC&interval=1d&start={NOON - DAY_US}")
     assert found["bars"][0]["volume"] != of_oracle(world)
     assert found["answer"]["complete"]
-    assert world.service.readiness().ready, "nothing here knows better"
+    assert world.service.readiness.look().ready, "nothing here knows better"
 
 
 def forge_sealed(bench: Bench, more: int, compacted: bool) -> None:
@@ -165,7 +165,7 @@ def test_a_forged_delta_that_reaches_beyond_the_log_is_refused_at_the_next_look(
     world.send(raised(first, last.upto + GRID), sealed=True)
     world.step()
     world.step()
-    found = world.service.readiness()
+    found = world.service.readiness.look()
     assert not found.ready
     assert any("The log lost its tail" in reason for reason in found.reasons), found.reasons
 
@@ -175,7 +175,7 @@ def test_two_cells_over_one_slice_are_an_alarm_and_the_first_is_kept(world: Worl
     world.send(raised(first, first.upto), sealed=True)
     world.step()
     assert volume(world) == of_oracle(world)
-    assert any("cells over one slice differ" in reason for reason in world.service.readiness().reasons)
+    assert any("cells over one slice differ" in reason for reason in world.service.readiness.look().reasons)
 
 
 def test_a_forged_open_delta_is_replaced_as_soon_as_the_log_grows(world: World) -> None:

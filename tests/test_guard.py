@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.http.guard.guard import GuardOptions
 from serving.http.guard.rate_limit import RateLimiter
-from serving.http.observed import ObservedOptions
+from serving.options import GuardOptions, ObservedOptions, ServingOptions
 from serving.run import guard_options
-from serving.service import ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.rate import Rate, parse_rate
 from slackwater.core.settings import from_environ

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from serving.http.observed import Observed, ObservedOptions
-from serving.service import ServingOptions
+from serving.http.observed import Observed
+from serving.options import ObservedOptions, ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.logs import JsonLines, TextLines, in_json, set_up_logging
 from slackwater.core.request import REQUEST, Request, request_id
@@ -142,13 +142,13 @@ def test_slow_requests_are_logged_without_their_query_and_quick_ones_are_not(
     world.serve(ServingOptions(poll_s=0.0, observed=ObservedOptions(slow_s=0.5)))
     world.step()
     world.get("/v1/versions")
-    slow = world.service.readiness
+    slow = world.service.readiness.look
 
     def readiness() -> Any:
         world.clock.sleep(0.75)
         return slow()
 
-    monkeypatch.setattr(world.service, "readiness", readiness)
+    monkeypatch.setattr(world.service.readiness, "look", readiness)
     world.get("/health/ready?token=hush&x=1")
     (found,) = [line for line in lines(root) if "Slow" in line["message"]]
     assert (found["route"], found["status"], found["seconds"], found["level"]) == (

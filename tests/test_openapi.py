@@ -14,11 +14,10 @@ from slackwater_client.sse import Message, Parser
 
 from docs.http_reference import resolved
 from serving.http.edge import ANSWER_HEADERS
-from serving.http.guard.guard import GuardOptions
 from serving.http.openapi.document import OF_ROUTE, PARAMETERS
 from serving.http.openapi.problems import responses
+from serving.options import GuardOptions, ServingOptions
 from serving.query.parameters import ValueRefusedError, interval, point, symbols, time_us, venue
-from serving.service import ServingOptions
 from slackwater.core.rate import Rate
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute

@@ -18,8 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from serving.http.guard.guard import GuardOptions
-from serving.service import ServingOptions
+from serving.options import GuardOptions, ServingOptions
 from slackwater.keys.keys import KeyStore
 from tests.page_server import SECOND_US, VENUE, Market, PageServer
 

@@ -25,7 +25,7 @@ from batch_layer.expire import expire
 from batch_layer.promote import Promotion
 from ops.cli import main
 from serving.http.app import create_app
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.core.clock import SystemClock
 from slackwater.core.faults import POINTS, VARIABLE, arm
 from slackwater.deltas.read_tail import LookBeyond

@@ -94,13 +94,13 @@ def test_a_server_that_kept_fewer_cells_reads_them_again_and_is_not_ready_before
         world.step()
     back(world, 1)
     world.service.watch.step()
-    assert not world.service.readiness().ready
+    assert not world.service.readiness.look().ready
     found = world.bars("symbol=BTC&interval=1m")["answer"]
     assert not found["complete"] or found["applied"] == found["cut"]
     served(world)
     world.step()
     assert served(world) == 1
-    assert world.service.readiness().ready
+    assert world.service.readiness.look().ready
 
 
 def test_no_server_falls_back_on_what_was_rolled_back_from(world: World) -> None:

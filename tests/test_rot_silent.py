@@ -22,8 +22,7 @@ from batch_layer.compute import run_pipeline
 from batch_layer.errors import ComputeError
 from batch_layer.segments import archive_segments
 from ops import cli
-from serving.service import ServingOptions
-from serving.sql.options import SqlOptions
+from serving.options import ServingOptions, SqlOptions
 from slackwater.core.checked_files import (
     LEAST_SHIFT,
     MOST_BLOCKS,

@@ -295,7 +295,7 @@ def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureB
     try:
         service.watch.step()
         service.layers.step()
-        found = service.readiness()
+        found = service.readiness.look()
         assert not found.ready
         assert any("does not accept the user 'serve' (SCRAM-SHA-512)" in reason for reason in found.reasons)
         assert "does not accept the user 'serve'" in service.layers.facts()["log"]["text"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.core.decimals import decimal_text
 from slackwater.views.answers import Column, Ratio
 from slackwater.views.bars import BARS
@@ -292,7 +292,7 @@ def test_a_cursor_outlives_a_restart_where_its_ends_are_borders_of_cells(world: 
 
 
 def test_files_that_were_expired_under_a_cursor_are_410(world: World) -> None:
-    world.serve(ServingOptions(poll_s=0.0, kept_row_bytes=0))  # else the rows that it needs are kept
+    world.serve(ServingOptions(poll_s=0.0, cached_row_bytes=0))  # else the rows that it needs are kept
     cut_in_a_minute(world)
     query = f"symbol=BTC&start={NOON}&limit=2"
     old = world.bars(query)["next"]

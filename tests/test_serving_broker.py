@@ -17,7 +17,7 @@ import pytest
 
 from ops.broker import free_port
 from serving.http.app import create_app
-from serving.service import ServingOptions
+from serving.options import ServingOptions
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics

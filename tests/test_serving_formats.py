@@ -23,8 +23,8 @@ from serving.http.formats.export import ExportCutError
 from serving.http.formats.media import BY_NAME, FORMATS
 from serving.http.formats.ndjson import json_lines
 from serving.http.formats.table import decimals_text
+from serving.options import ServingOptions
 from serving.query.ids import exact_json
-from serving.service import ServingOptions
 from tests.serving_world import NOON, SECOND, World
 
 TABLES = ("ndjson", "csv", "arrow", "parquet")

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from slackwater_client import Client, Snapshot
 
+from serving.options import ServingOptions
 from serving.query.ids import LARGEST_EXACT
-from serving.service import ServingOptions
 from serving.sql.routes import plain_rows
 from tests.page_server import NAMES, SECOND_US, VENUE, Market, PageServer
 from verify.compare import Client as Prover

@@ -184,7 +184,7 @@ def test_an_error_of_the_service_is_a_problem_without_a_trace(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cut_in_a_minute(world)
-    monkeypatch.setattr(world.service, "rows", None)
+    monkeypatch.setattr(world.service.rows, "_pool", None)
     response = world.get("/v1/bars?venue=x&symbol=BTC")
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from serving.http.problems import ProblemError
+from serving.options import ServingOptions
 from serving.query.pool import Pool
-from serving.service import ServingOptions
 from serving.store.batch import BatchReader, sandbox
 from serving.watch.thread import Steps
 from tests.serving_world import World
@@ -147,7 +147,7 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
 
     async def live() -> None:
         async with app.router.lifespan_context(app):
-            while not world.service.readiness().ready:
+            while not world.service.readiness.look().ready:
                 await asyncio.sleep(0.002)
             assert own() == steps
 

@@ -24,20 +24,20 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.http.problems import ProblemError
+from serving.options import SqlOptions
 from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
-from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses
 from serving.sql.program import Outcome
 from serving.sql.routes import sql_query
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
 from serving.sql.spare import Spare
-from serving.sql.tables import tables_of, take_moment
+from serving.sql.tables import tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute, offsets
-from tests.sql_world import Here, bearer, here, post, with_sql
+from tests.sql_world import Here, bearer, here, post, take_moment, with_sql
 from tests.test_serving_random import deliver, grow
 from tests.test_toy_view import FLOW
 
@@ -153,13 +153,13 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         for cell in world.cells(view, 0, 0, upto):
             world.send(cell)
     world.step()
-    moment = take_moment(world.service)
+    moment = take_moment(world)
     assert moment.about()["applied"] == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
     assert not moment.about()["complete"]
     for cell in world.cells(FLOW, 0, 0, 8):
         world.send(cell)
     world.step()
-    moment = take_moment(world.service)
+    moment = take_moment(world)
     assert (moment.about()["applied"], moment.about()["complete"]) == ({"0": 8}, False)
     with here(world) as database:
         (found,) = database.rows(
@@ -172,7 +172,7 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         assert [row["closed"] for row in database.rows("FROM bars_1m ORDER BY start")] == [b["closed"] for b in oracle]
     world.emit()
     world.step()
-    assert (take_moment(world.service).about()["applied"], moment.about()["applied"]) == ({"0": 10}, {"0": 8})
+    assert (take_moment(world).about()["applied"], moment.about()["applied"]) == ({"0": 10}, {"0": 8})
     world.close()
 
 
@@ -513,7 +513,7 @@ def test_an_admin_asks_and_the_answer_says_of_which_moment_it_is(
     assert found["columns"][3] == {"name": "vwap", "type": "DECIMAL(38,8)"}
     assert found["truncated"]
     with chdir(world.store.home):
-        assert found["answer"] == take_moment(world.service).about()
+        assert found["answer"] == take_moment(world).about()
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["slackwater-lag-records"] == "0"
     Draft202012Validator(SQL_SCHEMA).validate(found)
@@ -606,7 +606,7 @@ def test_what_a_query_takes_is_bounded_and_the_service_goes_on(fresh: World, sql
 
 def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service, take_moment(fresh.service))
+    tables = tables_of(fresh.service.hot, take_moment(fresh))
     seen = threading.Event()
 
     def crash() -> None:
@@ -629,7 +629,7 @@ def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
 
 def test_the_next_query_is_answered_by_a_process_that_waits(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service, take_moment(fresh.service))
+    tables = tables_of(fresh.service.hot, take_moment(fresh))
 
     def waiting() -> psutil.Process:
         (found,) = (one for one in psutil.Process().children() if one not in others)
@@ -661,7 +661,7 @@ def test_a_process_that_waits_ends_with_the_service(fresh: World) -> None:
 
 def test_what_runs_is_ended_when_the_service_stops(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service, take_moment(fresh.service))
+    tables = tables_of(fresh.service.hot, take_moment(fresh))
     ended: list[int] = []
 
     def ask() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.service import ServingOptions
-from serving.stream.hub import StreamOptions
+from serving.options import ServingOptions, StreamOptions
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 from tests.stream_kit import Listener, Picture, agrees, settle
 

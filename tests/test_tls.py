@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ops.context import Context
 from ops.health import serving
 from ops.rest import session, trusted
-from serving.http.guard.limits import Limits
-from serving.service import ServingOptions
+from serving.options import Limits, ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.settings import from_environ
 from slackwater.keys.keys import KeyStore

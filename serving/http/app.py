@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.http.cached import CachedReplies
 from serving.http.cors import Cors
 from serving.http.direct import Direct, DirectRoute
 from serving.http.edge import Edge
+from serving.http.formats.export import Exporter
 from serving.http.guard.guard import Guard
 from serving.http.observed import Observed
 from serving.http.openapi.document import install
@@ -28,10 +30,11 @@ from serving.http.routes.instruments import InstrumentsRoute
 from serving.http.routes.restatements import RestatementsRoute
 from serving.http.routes.restatements_schema import RESTATEMENTS_SCHEMA
 from serving.http.routes.trades import TradesRoute
+from serving.options import ServingOptions
 from serving.page.pages import STATIC, Assets, PageRoutes
 from serving.query.parameters import Parameter
 from serving.query.questions import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_PARAMETERS, TRADES_PARAMETERS
-from serving.service import Service, ServingOptions
+from serving.service import Service
 from serving.sql.routes import SqlRoute
 from serving.sql.schema import SQL_BODY
 from serving.stream.query import STREAM_PARAMETERS
@@ -80,8 +83,8 @@ def create_app(
     if taken := RESERVED & {view.name for view in views}:
         raise SettingError(f"Views cannot be named {sorted(taken)}: these are routes.")
     service = Service(log, names, store, views, clock, options)
-    service.metrics.watch(service)
-    sql = None if service.options.sql is None else SqlRoute(service, service.options.sql)
+    service.metrics.registry.register(service.gauges())
+    sql = _sql_route(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -116,6 +119,21 @@ def create_app(
     return app
 
 
+def bars_route(service: Service, name: str, cached: CachedReplies[Any] | None = None) -> BarsRoute:
+    """The route of the view of a name; without `cached` it sends nothing again."""
+    exporter = Exporter(service.bases, service.exports, service.inspector, service.options.exports)
+    cached = CachedReplies(0) if cached is None else cached
+    return BarsRoute(name, service.views, service.bases, service.rows, service.pool, cached, exporter)
+
+
+def _sql_route(service: Service) -> SqlRoute | None:
+    options = service.options.sql
+    if options is None:
+        return None
+    home, metrics = service.store.home, service.metrics
+    return SqlRoute(service.bases, service.hot, service.inspector, service.keys, home, metrics, options)
+
+
 def _allow(app: FastAPI, origins: tuple[str, ...]) -> None:
     """Let pages of other origins read answers. Outside the edge, since a preflight carries no key."""
     app.add_middleware(
@@ -132,30 +150,34 @@ def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
     """Add all; those that are answered past the framework are returned by their paths."""
     direct = {}
     for view in defaults(service.views):
-        route = BarsRoute(service, view.name)
+        route = bars_route(service, view.name, service.cached)
         text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
         added = _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
         direct[added.path] = DirectRoute(added, route.respond)
         if all(revision_of(each) is not None for each in service.views if each.name == view.name):
             text = f"Rows of the view `{view.name}` as server-sent events: a snapshot, then every change."
-            stream = StreamRoute(service, view.name).answer
+            stream = StreamRoute(view.name, service.bases, service.hub, service.clock).answer
             _get(app, f"/v1/stream/{view.name}", stream, text, STREAM_PARAMETERS, media_type=EVENT_STREAM)
-    catalog, health, pages = CatalogRoutes(service), HealthRoutes(service), PageRoutes(app)
+    store, bases, pool, first = service.store, service.bases, service.pool, service.views[0].name
+    catalog, pages = CatalogRoutes(store, service.watch, pool), PageRoutes(app)
+    health = HealthRoutes(service.readiness, service.watch, service.proofs, service.layers, service.metrics)
     _get(
         app,
         "/v1/instruments",
-        InstrumentsRoute(service).answer,
+        InstrumentsRoute(first, bases, service.hot, pool).answer,
         "Instruments in order of venue and symbol, with the unit of their quantities and their duplicates.",
         INSTRUMENTS_PARAMETERS,
     )
-    _get(app, "/v1/trades", TradesRoute(service).answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)
-    restatements = RestatementsRoute(service).answer
+    trades = TradesRoute(first, bases, pool, store.home, service.inspector, service.log, service.names.topic("trades"))
+    _get(app, "/v1/trades", trades.answer, "The trades behind a bar, for audit.", TRADES_PARAMETERS)
+    restatements = RestatementsRoute(service.views, bases, pool, store.home, service.inspector).answer
     text = "Closed bars whose answers changed, with the answers before and after, and why."
     _get(app, "/v1/restatements", restatements, text, RESTATEMENTS_PARAMETERS, RESTATEMENTS_SCHEMA)
     _get(app, "/v1/versions", catalog.versions, "Published versions.")
     _get(app, "/v1/versions/{version}", catalog.version, "One version's manifest.")
-    _post_rollback(app, AdminRoutes(service).rollback)
-    handoff = HandoffRoute(service).answer
+    admin = AdminRoutes(*(service.log, service.names, store, service.views, service.clock, service.keys, service.watch))
+    _post_rollback(app, admin.rollback)
+    handoff = HandoffRoute(store, pool).answer
     text = "The proof that a version is its parent and the deltas between their cuts."
     _get(app, "/v1/versions/{version}/handoff", handoff, text, schema=HANDOFF_SCHEMA)
     _get(app, "/health/live", health.live, "Whether the process answers.")

@@ -23,8 +23,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from serving.http.draining import Draining
 from serving.http.edge import ANSWER_HEADERS
 from serving.http.guard.admission import Admission, Place
-from serving.http.guard.limits import Limits
 from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.options import Limits
 from serving.stream.cut import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20

@@ -19,6 +19,10 @@ class Draining:
         self.ended = asyncio.Event()
         self._at_end: list[Callable[[], None]] = []
 
+    def reasons(self) -> list[str]:
+        """That it has begun."""
+        return [self.REASON] if self.began else []
+
     def at_end(self, call: Callable[[], None]) -> None:
         """Call this, on the event loop, when streams are to end."""
         self._at_end.append(call)

@@ -10,12 +10,12 @@ Not here: the figures themselves (`serving.status.metrics`), who may come in and
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.options import ObservedOptions
 from serving.status.metrics import Metrics
 from slackwater.core.key_text import without_keys
 from slackwater.core.logs import ACCESS
@@ -30,14 +30,6 @@ MOST_PATH = 200
 
 UNANSWERED = 499
 """The status that is counted where a client went before its answer began; nobody is sent it."""
-
-
-@dataclass(frozen=True)
-class ObservedOptions:
-    """What is logged: every request, and those that take `slow_s` seconds; 0: none."""
-
-    access_log: bool = False
-    slow_s: float = 1.0
 
 
 class Observed:

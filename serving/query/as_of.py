@@ -1,9 +1,10 @@
-"""Answers of earlier versions: their manifests and batch readers, opened when asked for and kept for a while."""
+"""Answers of earlier versions: their manifests and batch readers, opened when asked for and retained for a while."""
 
 from collections import OrderedDict
 from threading import Lock
 
 from serving.http.problems import ProblemError, retired
+from serving.query.pool import Pool
 from serving.store.batch import BatchReader
 from serving.store.snapshot import Snapshot, snapshot_key
 from serving.watch.versions_watch import VersionsWatch
@@ -13,37 +14,62 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
-KEPT_VERSIONS = 4
+RETAINED_VERSIONS = 4
 
 
 class AsOf:
-    """Snapshots of published versions, each with its batch view alone. Thread safe; `snapshot` blocks."""
+    """Snapshots of published versions, each with its batch view alone. Thread safe."""
 
     def __init__(
-        self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, topic: str, inspector: Inspector
+        self,
+        store: VersionStore,
+        views: tuple[View, ...],
+        watch: VersionsWatch,
+        topic: str,
+        inspector: Inspector,
+        pool: Pool,
     ) -> None:
         self._store = store
         self._views = views
         self._watch = watch
         self._topic = topic
         self._inspector = inspector
-        self._kept: OrderedDict[int, Snapshot] = OrderedDict()
+        self._pool = pool
+        self._open: OrderedDict[int, Snapshot] = OrderedDict()
         self._lock = Lock()
 
-    def known(self, version: int) -> Snapshot | None:
-        """A snapshot that is open already."""
+    async def snapshot(self, version: int, name: str) -> Snapshot:
+        """The snapshot of a version for the view of a name.
+
+        Raises:
+            ProblemError: 404 if there is no such version, 410 if it was retired, 409 if its view is of a definition
+                that is not known here, 503 if it is not whole.
+        """
+        snapshot = self._known(version)
+        if snapshot is None:
+            snapshot = await self._pool.run(lambda: self._opened(version))
+        elif snapshot is not self._watch.snapshot:  # what is served is leased
+            await self.refuse_retired(version)
+        view, held = snapshot.views[name], snapshot.manifest.definitions.get(name)
+        if held != view.definition:
+            known = ", ".join(each.definition for each in self._views if each.name == name)
+            detail = f"Version {version} holds definition {held} of {name}; this server knows {known}."
+            raise ProblemError(409, "other-definition", detail)
+        return snapshot
+
+    async def refuse_retired(self, version: int) -> None:
+        """Raises ProblemError, 410, if the version was retired meanwhile."""
+        if await self._pool.run(lambda: self._store.retired(version)):
+            raise retired(version)
+
+    def _known(self, version: int) -> Snapshot | None:
         current = self._watch.snapshot
         if current is not None and version and current.version == version:
             return current
         with self._lock:
-            return self._kept.get(version)
+            return self._open.get(version)
 
-    def snapshot(self, version: int) -> Snapshot:
-        """The snapshot of a version.
-
-        Raises:
-            ProblemError: 404 if there is no such version, 410 if it was retired, 503 if it is not whole.
-        """
+    def _opened(self, version: int) -> Snapshot:
         try:
             manifest = self._store.manifest(version)
             self._watch.candidates.check(manifest)
@@ -59,7 +85,7 @@ class AsOf:
         views = {view.name: view for view in in_force(self._views, manifest.definitions)}
         found = Snapshot(key, manifest, manifest.cut, topic_id, batch, views, chain=False)
         with self._lock:
-            self._kept[version] = found
-            while len(self._kept) > KEPT_VERSIONS:
-                self._kept.popitem(last=False)
+            self._open[version] = found
+            while len(self._open) > RETAINED_VERSIONS:
+                self._open.popitem(last=False)
         return found

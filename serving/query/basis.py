@@ -1,25 +1,28 @@
-"""The ground of one answer: which snapshot, which layer, which partitions, and where their chains end.
+"""The basis of one answer: which snapshot, which layer, which partitions, and where their chains end.
 
 no cursor   the snapshot that is served, the chains' ends now
 cursor      the snapshot and the ends that its first page had, or 410
 as_of       that version, at its own cut, without a chain
+
+A basis is a value; `Bases` finds it. Not here: the rows of an answer (`serving.query.read`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from serving.http.problems import ProblemError, gone, not_serving, retired, unknown_instrument
+from serving.http.problems import gone, not_serving, unknown_instrument
 from serving.query.answer import partitions_json
+from serving.query.as_of import AsOf
 from serving.query.cursor import Cursor
 from serving.store.ends import Ends
+from serving.store.hot import HotStore
 from serving.store.merge import Place
 from serving.store.snapshot import Snapshot
-from serving.watch.completeness import APART, FIRST_PAGE, REFUSED
+from serving.watch.completeness import APART, FIRST_PAGE, REFUSED, Completeness
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.request import REQUEST
 from slackwater.views.view import View
-
-if TYPE_CHECKING:  # the service holds the streams, which stand on a ground too
-    from serving.service import Service
 
 _TRIES = 3
 
@@ -38,24 +41,14 @@ class Stamp(NamedTuple):
     partitions: frozenset[int]
     lacking: str | None = None
 
-    def holds(self, service: "Service") -> bool:
-        """Whether nothing has changed since."""
-        hot = service.hot
-        return (
-            service.watch.snapshot is self.snapshot
-            and hot.spread == self.spread
-            and hot.revision(self.view, self.partitions) == self.revision
-            and (not self.partitions or service.completeness.lacking(self.partitions) == self.lacking)
-        )
-
 
 @dataclass(frozen=True)
-class Ground:
+class Basis:
     """What one answer stands on. `view` is the one in force; `partitions` hold the asked instruments.
 
-    `incomplete` is why deltas may be missing: a cell beyond the ends was known, what the delta topic holds was not, or
-    the chain was asked for and may not be used; None where nothing is.
-    `stamp` tells when the same question has another answer; None where it is not to be kept.
+    `incomplete_reason` is why deltas may be missing: a cell beyond the ends was known, what the delta topic holds was
+    not, or the chain was asked for and may not be used; None where nothing is.
+    `stamp` tells when the same question has another answer; None where it is not to be cached.
     """
 
     snapshot: Snapshot
@@ -63,7 +56,7 @@ class Ground:
     layer: str
     partitions: frozenset[int]
     ends: Mapping[int, Ends]
-    incomplete: str | None = None
+    incomplete_reason: str | None = None
     stamp: Stamp | None = None
 
     @property
@@ -83,11 +76,11 @@ class Ground:
             "definition": self.view.definition,
             "cut": partitions_json(self.cut),
             "applied": partitions_json(self.applied),
-            "complete": self.incomplete is None,
+            "complete": self.incomplete_reason is None,
             "layer": self.layer,
         }
-        if self.incomplete is not None:
-            about["reason"] = self.incomplete
+        if self.incomplete_reason is not None:
+            about["reason"] = self.incomplete_reason
         if self.snapshot.refusals:
             about["refusal"] = " ".join(self.snapshot.refusals)
         return about
@@ -98,112 +91,185 @@ def apart(ends: Mapping[int, Ends]) -> str | None:
     return None if all(end.complete for end in ends.values()) else APART
 
 
-class Grounds:
-    """Finds the ground of each question about the view of one name."""
+class Bases:
+    """Finds the basis of each question. `refuse`: an answer that may miss deltas is refused, not given."""
 
-    def __init__(self, service: "Service", name: str) -> None:
-        self._service = service
-        self._name = name
+    def __init__(
+        self, watch: VersionsWatch, hot: HotStore, completeness: Completeness, as_of: AsOf, refuse: bool = False
+    ) -> None:
+        self._watch = watch
+        self._hot = hot
+        self._completeness = completeness
+        self._as_of = as_of
+        self._refuse = refuse
 
-    def current(self, venue: str, symbols: tuple[str, ...], layer: str, cursor: Cursor | None) -> Ground:
-        """The ground of what is served now, or of the cursor's first page.
+    def snapshot(self) -> Snapshot:
+        """What is served now.
+
+        Raises:
+            ProblemError: 503 if there is nothing yet.
+        """
+        found = self._watch.snapshot
+        if found is None:
+            raise not_serving(self._watch.error or self._watch.log_watch.error or "The service is starting.")
+        request = REQUEST.get()
+        if request is not None:
+            request.version = found.version
+        return found
+
+    def current(self, name: str, venue: str, symbols: tuple[str, ...], layer: str, cursor: Cursor | None) -> Basis:
+        """The basis of what is served of a view now, or of the cursor's first page.
 
         Raises:
             ProblemError: 404 for an unknown instrument, 410 for a cursor that is gone, 503 where nothing can answer.
         """
         for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
-            snapshot = self._snapshot(cursor)
-            spread = self._service.hot.spread
-            partitions = self._partitions(venue, symbols, snapshot, hot=True)
-            view = snapshot.views[self._name]
-            still = Stamp(snapshot, spread, 0, self._name, frozenset())
+            snapshot = self._of(name, cursor)
+            spread = self._hot.spread
+            view = snapshot.views[name]
+            partitions = self._partitions(view, venue, symbols, snapshot, hot=True)
+            still = Stamp(snapshot, spread, 0, name, frozenset())
             if layer == "batch":
-                return Ground(snapshot, view, "batch", partitions, {}, stamp=still)
+                return Basis(snapshot, view, "batch", partitions, {}, stamp=still)
             if cursor is not None:
-                return self._pinned(snapshot, layer, partitions, cursor)
-            if not snapshot.chain:
-                if layer == "speed":
-                    raise not_serving(" ".join(snapshot.refusals))
-                return self._given(Ground(snapshot, view, "batch", partitions, {}, REFUSED, still))
-            lacking = self._service.completeness.lacking(partitions)  # before the ends: they can only be later
-            revision = self._service.hot.revision(self._name, partitions)
-            ends = self._service.hot.ends(snapshot.key, self._name, partitions)
-            if ends is not None:
-                stamp = still._replace(revision=revision, partitions=partitions, lacking=lacking)
-                return self._given(Ground(snapshot, view, layer, partitions, ends, lacking or apart(ends), stamp))
+                return self._pinned(snapshot, view, layer, partitions, cursor)
+            if not snapshot.chain and layer == "speed":
+                raise not_serving(" ".join(snapshot.refusals))
+            found = self._chained(snapshot, view, layer, partitions, still)
+            if found is not None:
+                return found
         raise not_serving("Versions change faster than they can be read.")
 
-    async def as_of(self, version: int, venue: str, symbols: tuple[str, ...]) -> Ground:
-        """The ground of one version alone.
+    def whole(self, name: str) -> Basis:
+        """The basis of what is served of a view in all partitions.
+
+        Raises:
+            ProblemError: 503 where nothing can answer.
+        """
+        for _ in range(_TRIES):
+            snapshot = self._of(name, None)
+            view, held = snapshot.views[name], frozenset(snapshot.cut)
+            found = self._chained(snapshot, view, "merged", held, Stamp(snapshot, 0, 0, name, frozenset()))
+            if found is not None:
+                return found
+        raise not_serving("Versions change faster than they can be read.")
+
+    def every(self) -> dict[str, Basis]:
+        """The bases of all views in all partitions, at one position of each partition.
+
+        Raises:
+            ProblemError: 503 if nothing is served, or not every view.
+        """
+        for _ in range(_TRIES):
+            snapshot = self.snapshot()
+            if snapshot.refused_views:
+                raise not_serving(" ".join(snapshot.refused_views.values()))
+            held = frozenset(snapshot.cut)
+            lacking = self._completeness.lacking(held) if snapshot.chain else None  # before the ends, as always
+            ends = self._hot.moment(snapshot.key) if snapshot.chain else {}
+            if ends is None:
+                continue
+            apart_at = next(filter(None, map(apart, ends.values())), None)
+            reason = lacking or apart_at if snapshot.chain else REFUSED
+            layer = "merged" if snapshot.chain else "batch"
+            return {
+                name: self._given(Basis(snapshot, view, layer, held, ends.get(name, {}), reason))
+                for name, view in snapshot.views.items()
+            }
+        raise not_serving("Versions change faster than they can be read.")
+
+    async def as_of(self, name: str, version: int, venue: str, symbols: tuple[str, ...]) -> Basis:
+        """The basis of one version's view alone.
 
         Raises:
             ProblemError: 404 for an unknown version or instrument, 410 for a retired version, 409 if it was made by
                 another definition, 503 if it is not whole.
         """
-        service = self._service
-        snapshot = service.as_of.known(version)
-        if snapshot is None:
-            snapshot = await service.pool.run(lambda: service.as_of.snapshot(version))
-        elif snapshot is not service.watch.snapshot:  # what is served is leased
-            await self.refuse_retired(version)
-        view, held = snapshot.views[self._name], snapshot.manifest.definitions.get(self._name)
-        if held != view.definition:
-            known = ", ".join(each.definition for each in service.views if each.name == self._name)
-            detail = f"Version {version} holds definition {held} of {self._name}; this server knows {known}."
-            raise ProblemError(409, "other-definition", detail)
+        snapshot = await self._as_of.snapshot(version, name)
+        view = snapshot.views[name]
         alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
-        partitions = self._partitions(venue, symbols, alone, hot=False)
-        served = snapshot is service.watch.snapshot  # another one is asked each time whether it was retired
-        stamp = Stamp(snapshot, service.hot.spread, 0, self._name, frozenset()) if served else None
-        return Ground(alone, view, "batch", partitions, {}, stamp=stamp)
+        partitions = self._partitions(view, venue, symbols, alone, hot=False)
+        served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
+        stamp = Stamp(snapshot, self._hot.spread, 0, name, frozenset()) if served else None
+        return Basis(alone, view, "batch", partitions, {}, stamp=stamp)
 
     async def refuse_retired(self, version: int) -> None:
         """Raises ProblemError, 410, if the version was retired meanwhile."""
-        service = self._service
-        if await service.pool.run(lambda: service.store.retired(version)):
-            raise retired(version)
+        await self._as_of.refuse_retired(version)
 
-    def cursor(self, ground: Ground, after: Place) -> Cursor:
-        """The cursor behind `after`; what it stands on is kept for a while."""
-        self._service.hot.remember(ground.ends.values())
-        uptos = {p: ends.upto for p, ends in ground.ends.items()}
-        return Cursor(ground.snapshot.version, ground.snapshot.key, uptos, ground.incomplete is None, after)
+    def holds(self, stamp: Stamp) -> bool:
+        """Whether nothing has changed since."""
+        return (
+            self._watch.snapshot is stamp.snapshot
+            and self._hot.spread == stamp.spread
+            and self._hot.revision(stamp.view, stamp.partitions) == stamp.revision
+            and (not stamp.partitions or self._completeness.lacking(stamp.partitions) == stamp.lacking)
+        )
 
-    def _given(self, ground: Ground) -> Ground:
-        if ground.incomplete is not None and self._service.options.incomplete == "refuse":
-            raise not_serving(ground.incomplete)
-        return ground
+    def cursor(self, basis: Basis, after: Place) -> Cursor:
+        """The cursor behind `after`; what it stands on is retained for a while."""
+        self._hot.remember(basis.ends.values())
+        uptos = {p: ends.upto for p, ends in basis.ends.items()}
+        return Cursor(basis.snapshot.version, basis.snapshot.key, uptos, basis.incomplete_reason is None, after)
 
-    def _snapshot(self, cursor: Cursor | None) -> Snapshot:
-        snapshot = self._service.snapshot() if cursor is None else self._service.watch.kept(cursor.pin)
+    def remember(self, ends: Iterable[Ends]) -> None:
+        """Retain what a cursor that is given again stands on."""
+        self._hot.remember(ends)
+
+    def lag(self, applied: Mapping[int, int]) -> int:
+        """Records between what is applied and the log's end at the last look."""
+        return self._watch.lag(applied)
+
+    def _of(self, name: str, cursor: Cursor | None) -> Snapshot:
+        snapshot = self.snapshot() if cursor is None else self._watch.kept(cursor.pin)
         if snapshot is None:
-            raise gone("The version that this cursor stands on is not kept any more.")
-        if self._name in snapshot.refused_views:
-            raise not_serving(snapshot.refused_views[self._name])
+            raise gone("The version that this cursor stands on is not retained any more.")
+        if name in snapshot.refused_views:
+            raise not_serving(snapshot.refused_views[name])
         return snapshot
 
-    def _pinned(self, snapshot: Snapshot, layer: str, partitions: frozenset[int], cursor: Cursor) -> Ground:
-        view = snapshot.views[self._name]
+    def _chained(
+        self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: Stamp
+    ) -> Basis | None:
+        """The basis with the chains' ends now; None if the snapshot was swapped away."""
+        if not snapshot.chain:
+            return self._given(Basis(snapshot, view, "batch", partitions, {}, REFUSED, still))
+        lacking = self._completeness.lacking(partitions)  # before the ends: they can only be later
+        revision = self._hot.revision(view.name, partitions)
+        ends = self._hot.ends(snapshot.key, view.name, partitions)
+        if ends is None:
+            return None
+        stamp = still._replace(revision=revision, partitions=partitions, lacking=lacking)
+        return self._given(Basis(snapshot, view, layer, partitions, ends, lacking or apart(ends), stamp))
+
+    def _given(self, basis: Basis) -> Basis:
+        if basis.incomplete_reason is not None and self._refuse:
+            raise not_serving(basis.incomplete_reason)
+        return basis
+
+    def _pinned(self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], cursor: Cursor) -> Basis:
         incomplete = None if cursor.complete else FIRST_PAGE
         if not cursor.ends:  # its first page had no chain to use
-            return Ground(snapshot, view, "batch", partitions, {}, incomplete)
-        recalled = self._service.hot.recall(snapshot.key, self._name, cursor.ends, cursor.complete)
+            return Basis(snapshot, view, "batch", partitions, {}, incomplete)
+        recalled = self._hot.recall(snapshot.key, view.name, cursor.ends, cursor.complete)
         ends = recalled if snapshot.chain else None
         if ends is None:
-            raise gone("The cells that this cursor stands on are not kept any more.")
-        return Ground(snapshot, view, layer, frozenset(ends), ends, incomplete)
+            raise gone("The cells that this cursor stands on are not retained any more.")
+        return Basis(snapshot, view, layer, frozenset(ends), ends, incomplete)
 
-    def _partitions(self, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool) -> frozenset[int]:
+    def _partitions(
+        self, view: View, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool
+    ) -> frozenset[int]:
         found: set[int] = set()
         unknown = []
         for symbol in symbols:
             where = {known.partition for known in snapshot.instruments(venue, symbol)}
             if hot:
-                where |= self._service.hot.partitions_of(snapshot.views[self._name], (venue, symbol))
+                where |= self._hot.partitions_of(view, (venue, symbol))
             if not where:
                 unknown.append(symbol)
             found |= where
-        if unknown and hot and (unread := self._service.completeness.unread(snapshot.cut)):
+        if unknown and hot and (unread := self._completeness.unread(snapshot.cut)):
             raise not_serving(f"It is not known yet whether there is {venue}:{unknown[0]}. {unread}")
         if unknown:
             raise unknown_instrument(venue, unknown)

@@ -14,8 +14,8 @@ import orjson
 import pyarrow as pa
 
 from serving.http.problems import ProblemError
+from serving.options import SqlOptions
 from serving.query.pool import Pool
-from serving.sql.options import SqlOptions
 from serving.sql.program import Outcome, Question
 from serving.sql.spare import Spare
 from serving.sql.tables import HERE, Tables

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,15 +26,19 @@ from starlette.responses import Response
 from serving.http.guard.auth import authorized
 from serving.http.problems import ProblemError, parameter_problem, unreadable
 from serving.http.reply import LAG_HEADER
+from serving.options import SqlOptions
+from serving.query.basis import Bases
 from serving.query.ids import exact_json
-from serving.service import Service
-from serving.sql.options import SqlOptions
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
 from serving.sql.schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
-from serving.sql.tables import Moment, Tables, tables_of, take_moment
+from serving.sql.tables import Moment, Tables, tables_of
+from serving.status.metrics import Metrics
+from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError
+from slackwater.keys.keyring import KeyRing
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
 
 _LOG = logging.getLogger("slackwater.sql")
 
@@ -52,18 +57,32 @@ class SqlQuery:
 class SqlRoute:
     """Answers `POST /v1/sql`. `close` ends what still runs."""
 
-    def __init__(self, service: Service, options: SqlOptions) -> None:
-        self._service = service
-        self._processes = SqlProcesses(service.store.home, options)
+    def __init__(
+        self,
+        bases: Bases,
+        hot: HotStore,
+        inspector: Inspector,
+        keys: KeyRing,
+        home: Path,
+        metrics: Metrics,
+        options: SqlOptions,
+    ) -> None:
+        self._bases = bases
+        self._hot = hot
+        self._inspector = inspector
+        self._keys = keys
+        self._home = home
+        self._metrics = metrics
+        self._processes = SqlProcesses(home, options)
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
         given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-        key = authorized(given, self._service.keys, "admin", fresh=True)
+        key = authorized(given, self._keys, "admin", fresh=True)
         if request.url.query:
             raise parameter_problem([{"parameter": "query", "detail": "this takes a body and no query"}])
         query = sql_query(await _body(request))
-        clock, began = self._service.clock, self._service.clock.elapsed_s()
+        clock, began = self._metrics.clock, self._metrics.clock.elapsed_s()
         outcome, rows = "failed", 0
         try:
             moment, found, table = await self._ask(query)
@@ -72,13 +91,13 @@ class SqlRoute:
             outcome = error.kind
             raise
         finally:
-            self._service.metrics.sql_queries.labels(outcome).inc()
+            self._metrics.sql_queries.labels(outcome).inc()
             took_s = clock.elapsed_s() - began
             shown = query.sql if len(query.sql) <= _SHOWN else query.sql[:_SHOWN] + "..."
             _LOG.info("SQL of key %s: %s, %d rows in %.3f s: %r", key.id, outcome, rows, took_s, shown)
         about = moment.about()
         applied = {int(partition): at for partition, at in about["applied"].items()}
-        headers = {"Cache-Control": "no-store", LAG_HEADER: str(self._service.watch.lag(applied))}
+        headers = {"Cache-Control": "no-store", LAG_HEADER: str(self._bases.lag(applied))}
         body = await asyncio.to_thread(_document, found, table, about)
         return Response(body, 200, headers, "application/json")
 
@@ -104,20 +123,20 @@ class SqlRoute:
         return moment, outcome, table
 
     def _blocking(self, query: SqlQuery) -> tuple[Moment, Outcome, pa.Table | None]:
-        moment = take_moment(self._service)
-        tables = tables_of(self._service, moment)
+        moment = Moment(self._bases.every())
+        tables = tables_of(self._hot, moment)
         self._check(moment, tables)
         outcome, table = self._processes.ask(query.sql, query.limit, tables)
         if outcome.damaged in {file.path for file in tables.files}:
-            path = self._service.store.home / outcome.damaged
-            self._service.inspector.suspect(DamagedBytesError(str(path), outcome.detail))
+            path = self._home / outcome.damaged
+            self._inspector.suspect(DamagedBytesError(str(path), outcome.detail))
         self._check(moment, tables)
         return moment, outcome, table
 
     def _check(self, moment: Moment, tables: Tables) -> None:
         """The files must be whole before they are read and after."""
         try:
-            self._service.inspector.check(tables.files)
+            self._inspector.check(tables.files)
         except DamagedFileError as error:
             raise unreadable(moment.snapshot.version) from error
 

@@ -15,14 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from serving.http.problems import not_serving
-from serving.query.basis import Ground, apart
+from serving.query.basis import Basis
 from serving.query.units import quantity_unit
-from serving.service import Service
 from serving.store.ends import Ends
+from serving.store.hot import HotStore
 from serving.store.listing import Wanted, listed, newest
 from serving.store.snapshot import Snapshot
-from serving.watch.completeness import REFUSED
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS, Interval
 from slackwater.views.rows import Row, table_of
@@ -33,31 +31,25 @@ from slackwater.views.view import View
 HERE = Path()
 """The home folder, as the process of a query sees it: it runs there."""
 
-_TRIES = 3
 _AT_ONCE = 4_096  # rows that are taken out of a chain under its lock
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One version and, by view, its chains' ends: in all views the same positions. `ends` is empty without chains.
+    """The basis of every view, by name: one version, and the same positions in all views."""
 
-    `lacking` is why deltas may be missing from them.
-    """
+    bases: Mapping[str, Basis]
 
-    snapshot: Snapshot
-    ends: Mapping[str, Mapping[int, Ends]]
-    lacking: str | None = None
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version."""
+        return next(iter(self.bases.values())).snapshot
 
     def about(self) -> dict[str, Any]:
         """What an answer says of itself."""
-        views = tuple(self.snapshot.views.values())
-        ends = self.ends.get(views[0].name, {})
-        apart_at = next(filter(None, map(apart, self.ends.values())), None)
-        incomplete = (self.lacking or apart_at) if ends else REFUSED
-        layer = "merged" if ends else "batch"
-        about = Ground(self.snapshot, views[0], layer, frozenset(self.snapshot.cut), ends, incomplete).about()
+        about = next(iter(self.bases.values())).about()
         del about["definition"]
-        return {**about, "definitions": {view.name: view.definition for view in views}}
+        return {**about, "definitions": {name: basis.view.definition for name, basis in self.bases.items()}}
 
 
 @dataclass(frozen=True)
@@ -70,45 +62,19 @@ class Tables:
     names: tuple[str, ...]
 
 
-def take_moment(service: Service) -> Moment:
-    """This moment, of what is served now.
-
-    Raises:
-        ProblemError: 503 if nothing is served, or not every view.
-    """
-    for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
-        snapshot = service.snapshot()
-        if snapshot.refused_views:
-            raise not_serving(" ".join(snapshot.refused_views.values()))
-        if not snapshot.chain:
-            return _given(service, Moment(snapshot, {}))
-        lacking = service.completeness.lacking(snapshot.cut)  # before the ends: they can only be later
-        ends = service.hot.moment(snapshot.key)
-        if ends is not None:
-            return _given(service, Moment(snapshot, ends, lacking))
-    raise not_serving("Versions change faster than they can be read.")
-
-
-def _given(service: Service, moment: Moment) -> Moment:
-    reason: str | None = moment.about().get("reason")
-    if reason is not None and service.options.incomplete == "refuse":
-        raise not_serving(reason)
-    return moment
-
-
-def tables_of(service: Service, moment: Moment) -> Tables:
+def tables_of(hot: HotStore, moment: Moment) -> Tables:
     """The tables of a moment; the chains' rows are copied, the files are not read."""
-    views = tuple(moment.snapshot.views.values())
     manifest = moment.snapshot.manifest
-    given = _instruments(service, moment, views[0])
+    given = _instruments(hot, next(iter(moment.bases.values())))
     setup = [
         "CREATE SCHEMA moment",
         "CREATE TABLE moment.newest AS SELECT * FROM given_newest",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
     ]
     names = ["instruments"]
-    for view in views:
-        given[f"given_{view.name}"] = table_of(view, _rows(service, view, moment.ends.get(view.name, {})))
+    for basis in moment.bases.values():
+        view = basis.view
+        given[f"given_{view.name}"] = table_of(view, _rows(hot, basis))
         for interval in PUBLISHED_INTERVALS:
             name = f"{view.name}_{interval.text}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
@@ -128,10 +94,10 @@ def _answers_sql(view: View, interval: Interval, name: str, paths: list[str]) ->
     return f"SELECT {columns}, {closed} FROM ({values}) JOIN moment.newest USING (venue, symbol)"
 
 
-def _instruments(service: Service, moment: Moment, view: View) -> dict[str, pa.Table]:
+def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
     """The instruments as `/v1/instruments` gives them, and the newest second of each, which says what is closed."""
-    found = listed(moment.snapshot, service.hot, view, moment.ends.get(view.name, {}), Wanted())
-    duplicates = moment.snapshot.batch.duplicates
+    found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted())
+    duplicates = basis.snapshot.batch.duplicates
     instruments = pa.table(
         {
             "venue": pa.array([place.venue for place in found], pa.string()),
@@ -154,9 +120,10 @@ def _instruments(service: Service, moment: Moment, view: View) -> dict[str, pa.T
     return {"given_instruments": instruments, "given_newest": of_each}
 
 
-def _rows(service: Service, view: View, ends: Mapping[int, Ends]) -> Iterator[Row]:
+def _rows(hot: HotStore, basis: Basis) -> Iterator[Row]:
     """The chains' states at the base interval; a key has a row for each partition that holds it."""
-    for instrument, partitions in service.hot.instruments(view).items() if ends else ():
+    ends = basis.ends
+    for instrument, partitions in hot.instruments(basis.view).items() if ends else ():
         for partition in sorted(partitions & ends.keys()):
             for key in sorted(ends[partition].keys(instrument)):
                 yield from _rows_of_key(ends[partition], key)

@@ -5,18 +5,23 @@
     down       nothing new comes from this layer
 
 The speed layer writes its open deltas again at least once a second, whether trades come or not; so silence tells that
-it is gone. Not here: whether the full promise is kept now (`Service.readiness`).
+it is gone. Not here: whether the full promise is kept now (`serving.status.readiness`).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from serving.status.readiness import Readiness
+from serving.store.hot import HotStore
+from serving.watch.feed import Feed
+from serving.watch.log_probe import LogProbe
+from serving.watch.proof_watch import ProofWatch
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.clock import Clock
 from slackwater.streams.schema import GRID
 from slackwater.versions.idle import last_idle_us
-
-if TYPE_CHECKING:
-    from serving.service import Service
+from slackwater.versions.store import VersionStore
 
 State = Literal["up", "degraded", "down"]
 
@@ -36,22 +41,39 @@ class Layer:
 
 
 class Layers:
-    """Watches the layers of one service. `step` belongs to one thread; `facts` may be asked by any."""
+    """Watches the layers. `step` belongs to one thread; `facts` may be asked by any."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    def __init__(
+        self,
+        store: VersionStore,
+        hot: HotStore,
+        feed: Feed,
+        watch: VersionsWatch,
+        probe: LogProbe,
+        proofs: ProofWatch,
+        readiness: Readiness,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._hot = hot
+        self._feed = feed
+        self._watch = watch
+        self._probe = probe
+        self._proofs = proofs
+        self._readiness = readiness
+        self._clock = clock
         self._known: dict[str, Layer] = {}
         self._next_s = float("-inf")
         self._deltas = -1
-        self._heard_s = service.clock.elapsed_s()
-        self._heard_us = service.clock.now_us()
+        self._heard_s = self._clock.elapsed_s()
+        self._heard_us = self._clock.now_us()
 
     def step(self) -> None:
         """Look, twice a second."""
-        now = self._service.clock.elapsed_s()
-        if self._deltas != self._service.feed.deltas:
-            self._deltas = self._service.feed.deltas
-            self._heard_s, self._heard_us = now, self._service.clock.now_us()
+        now = self._clock.elapsed_s()
+        if self._deltas != self._feed.deltas:
+            self._deltas = self._feed.deltas
+            self._heard_s, self._heard_us = now, self._clock.now_us()
         if now < self._next_s:
             return
         self._next_s = now + LOOK_EVERY_S
@@ -69,8 +91,8 @@ class Layers:
         for facts in found.values():
             facts["since"] = facts.pop("since_us")
         if "speed" in found:
-            applied = self._service.hot.furthest()
-            found["speed"] |= {"lag": self._service.watch.lag(applied), "applied": sum(applied.values())}
+            applied = self._hot.furthest()
+            found["speed"] |= {"lag": self._watch.lag(applied), "applied": sum(applied.values())}
         return found
 
     def _since(self, name: str, found: Layer) -> Layer:
@@ -78,32 +100,32 @@ class Layers:
         if found.state == "up" or found.since_us is not None:
             return found
         began = known.since_us if known is not None and known.state == found.state else None
-        return Layer(found.state, found.text, began or self._service.clock.now_us())
+        return Layer(found.state, found.text, began or self._clock.now_us())
 
     def _log(self) -> Layer:
-        watch = self._service.watch
+        watch = self._watch
         if unseen := watch.log_watch.unseen():
             return Layer("down", " ".join(filter(None, (unseen, watch.log_watch.error))))
         facts = watch.log_watch.facts
         if facts is None:
             return Layer("degraded", "The log was not read yet.")
-        if reasons := self._service.probe.reasons():
+        if reasons := self._probe.reasons():
             return Layer("degraded", " ".join(reasons))
         records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
         return Layer("up", f"{records:,} records kept.")
 
     def _speed(self) -> Layer:
-        service, snapshot = self._service, self._service.watch.snapshot
+        snapshot = self._watch.snapshot
         if snapshot is None:
             return Layer("degraded", "No version is loaded yet.")
         if not snapshot.chain:
             return Layer("down", "Its deltas are not used: the log does not fit the version.")
-        if not service.feed.caught_up:
-            return Layer("degraded", f"{service.feed.behind:,} deltas are still to be read.")
-        applied = service.hot.furthest()
-        hidden = service.probe.hidden_records()
-        lag = max(0, service.watch.lag(applied) - hidden)
-        silent_s = service.clock.elapsed_s() - self._heard_s
+        if not self._feed.caught_up:
+            return Layer("degraded", f"{self._feed.behind:,} deltas are still to be read.")
+        applied = self._hot.furthest()
+        hidden = self._probe.hidden_records()
+        lag = max(0, self._watch.lag(applied) - hidden)
+        silent_s = self._clock.elapsed_s() - self._heard_s
         waits = lag == 0 and all(at % GRID == 0 for at in applied.values())  # no cell is open: nothing is to be said
         if silent_s < SILENT_S or waits:
             return _heard(lag, hidden)
@@ -112,17 +134,17 @@ class Layers:
         return Layer("degraded", "It is not heard; nothing is missing yet.", self._heard_us)
 
     def _batch(self) -> Layer:
-        service, snapshot = self._service, self._service.watch.snapshot
-        if service.watch.error is not None:
-            return Layer("down", service.watch.error)
+        snapshot = self._watch.snapshot
+        if self._watch.error is not None:
+            return Layer("down", self._watch.error)
         if snapshot is None or not snapshot.version:
             return Layer("degraded", "No version is published yet.")
-        proof = service.proofs.proof(snapshot)
-        if service.proofs.alarm or proof.outcome == "different":
-            return Layer("down", service.proofs.alarm or f"Version {snapshot.version} is different, and forced.")
+        proof = self._proofs.proof(snapshot)
+        if self._proofs.alarm or proof.outcome == "different":
+            return Layer("down", self._proofs.alarm or f"Version {snapshot.version} is different, and forced.")
         if proof.outcome != "equal":
             return Layer("degraded", f"Version {snapshot.version} is {proof.outcome}. {proof.reason}".strip())
-        idle_us, now_us = last_idle_us(service.store) or 0, service.clock.now_us()
+        idle_us, now_us = last_idle_us(self._store) or 0, self._clock.now_us()
         idle = f"; a run found nothing new {max(0, now_us - idle_us) // 1_000_000} s ago"
         return Layer(
             "up",
@@ -130,7 +152,7 @@ class Layers:
         )
 
     def _serving(self) -> Layer:
-        found = self._service.readiness()
+        found = self._readiness.look()
         return Layer("up", "Ready.") if found.ready else Layer("degraded", " ".join(found.reasons))
 
 

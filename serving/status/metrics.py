@@ -5,23 +5,17 @@ when somebody asks belongs in `serving.status.gauges`; requests are counted in `
 lists every figure, and a test holds it to that.
 """
 
-from typing import TYPE_CHECKING
-
 from prometheus_client import Counter, generate_latest
 
-from serving.status.gauges import ServiceGauges
 from serving.status.timings import Timings
 from slackwater.core.clock import Clock
 from slackwater.core.exposition import CONTENT_TYPE, process_registry
-
-if TYPE_CHECKING:
-    from serving.service import Service
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 
 class Metrics:
-    """Counts requests; the rest is read from the service when asked for. `in_flight` belongs to the event loop."""
+    """Counts requests; the app registers what is read when asked for. `in_flight` belongs to the event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -36,10 +30,6 @@ class Metrics:
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one request. `route` is one of a few, never what a client asked for."""
         self._timings.observe(route, status, seconds)
-
-    def watch(self, service: "Service") -> None:
-        """Show the figures of `service` too."""
-        self.registry.register(ServiceGauges(service))
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -184,6 +184,12 @@ class HotStore:
         with self._lock:
             return sum(map(len, self._chains.values()))
 
+    def reasons(self) -> list[str]:
+        """The alarm, if cells differ."""
+        if not self.conflicts:
+            return []
+        return [f"Alarm: {len(self.conflicts)} pairs of cells over one slice differ. {self.conflicts[0].text}"]
+
     def _put(self, cell: Cell, folds: dict[tuple[str, int], Fold]) -> None:
         lane = cell.lane
         view = self.view_of(lane)

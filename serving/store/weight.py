@@ -1,7 +1,7 @@
 """What rows in memory take, about, so that what is kept of them is bounded by bytes.
 
 Counted, not measured: to ask each object for its size takes longer than to read it again. A test holds the figures
-against real rows. Not here: the caches (`serving.store.row_cache`, `serving.store.encoded`, `serving.http.kept`,
+against real rows. Not here: the caches (`serving.store.row_cache`, `serving.store.encoded`, `serving.http.cached`,
 `serving.store.hot`).
 """
 

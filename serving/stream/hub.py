@@ -11,9 +11,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from serving.http.problems import ProblemError
+from serving.options import StreamOptions
 from serving.store.hot import HotStore
 from serving.store.source import BatchRows
 from serving.stream.client import Client
@@ -34,16 +34,6 @@ AT_ONCE = 64
 
 REST_S = 0.001
 """Turns that took less are not rested from."""
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """How many streams at once, and in seconds: the longest silence, and how long a client may take nothing."""
-
-    most: int = 2_000
-    heartbeat_s: float = 10.0
-    stuck_s: float = 15.0
-    tick_s: float = 1.0
 
 
 class Hub:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from serving.http.problems import not_serving
-from serving.query.basis import Ground, apart
+from serving.query.basis import Basis, apart
 from serving.store.directory import Instrument
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
@@ -42,18 +42,18 @@ class Moment:
         """The token of this place. A chain that may not be used has no place that one could go on from."""
         return Place(self.snapshot.key, self.applied).encode() if self.ends else NOWHERE
 
-    def ground(self, partitions: Iterable[int]) -> Ground:
+    def basis(self, partitions: Iterable[int]) -> Basis:
         """What an answer from these partitions stands on, and whether anything is known to be missing now."""
         held = frozenset(partitions)
         if not self.snapshot.chain:
-            return Ground(self.snapshot, self.view, "batch", held, {}, REFUSED)
+            return Basis(self.snapshot, self.view, "batch", held, {}, REFUSED)
         ends = {p: of for p, of in self.ends.items() if p in held}
         lacking = self.completeness.lacking(held)
-        return Ground(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
+        return Basis(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
 
     def about(self, partitions: Iterable[int]) -> dict[str, Any]:
         """What an answer says of itself."""
-        return self.ground(partitions).about()
+        return self.basis(partitions).about()
 
     def newest(self, instrument: tuple[str, str]) -> int | None:
         """The newest second that an applied event of the instrument lies in."""

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.service import Service
+from serving.query.basis import Bases
 from serving.stream.client import Client, end_event
 from serving.stream.cut import StreamConnection
 from serving.stream.hub import Hub
 from serving.stream.query import StreamQuery, stream_query
+from slackwater.core.clock import Clock
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 2000\n\n"
@@ -26,26 +27,28 @@ RETRY = b"retry: 2000\n\n"
 class StreamRoute:
     """Answers for the view of one name."""
 
-    def __init__(self, service: Service, name: str) -> None:
-        self._service = service
+    def __init__(self, name: str, bases: Bases, hub: Hub, clock: Clock) -> None:
         self._name = name
+        self._bases = bases
+        self._hub = hub
+        self._clock = clock
 
     async def answer(self, request: Request) -> Response:
         """The stream. Raises ProblemError before it begins."""
         query = stream_query(request.query_params.multi_items(), request.headers.get("last-event-id"))
-        self._service.snapshot()
-        self._service.hub.admit()
-        return StreamResponse(self._service, self._name, query)
+        self._bases.snapshot()
+        self._hub.admit()
+        return StreamResponse(self._hub, self._clock, self._name, query)
 
 
 class StreamResponse(Response):
     """One client's stream."""
 
-    def __init__(self, service: Service, name: str, query: StreamQuery) -> None:
+    def __init__(self, hub: Hub, clock: Clock, name: str, query: StreamQuery) -> None:
         super().__init__(headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._hub: Hub = service.hub
-        self._clock = service.clock
+        self._hub = hub
+        self._clock = clock
         self._name = name
         self._query = query
 

@@ -170,7 +170,7 @@ class ViewStream:
             return b""
         client.beat = False
         stands = moment if current else client.moment or moment
-        return client.heartbeat(stands, self._watch.lag(stands.ground(client.partitions(stands)).applied), current)
+        return client.heartbeat(stands, self._watch.lag(stands.basis(client.partitions(stands)).applied), current)
 
     def _channel(self, query: StreamQuery, asked: Asked) -> Channel:
         known = self._channels.get(asked)

@@ -64,6 +64,10 @@ class Feed:
         """Deltas between the positions and where the topic ended at the start."""
         return sum(max(0, end - self._positions.get(p, 0)) for p, end in (self._goal or {}).items())
 
+    def reasons(self) -> list[str]:
+        """That it has not read what was there when it was started."""
+        return [] if self.caught_up else [f"The delta topic is not read yet: {self.behind} deltas to go."]
+
     @property
     def unreadable(self) -> dict[int, Unread]:
         """The delta partitions that cannot be read on."""

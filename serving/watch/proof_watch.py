@@ -49,6 +49,10 @@ class ProofWatch:
             _LOG.error("%s", alarm)
         self.alarm = alarm
 
+    def reasons(self) -> list[str]:
+        """The alarm, if there is one."""
+        return [self.alarm] if self.alarm else []
+
     def proof(self, snapshot: Snapshot) -> Proof:
         """What is known of a snapshot's hand-off."""
         known = self._proof

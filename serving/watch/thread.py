@@ -21,6 +21,10 @@ class Steps:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
+    def reasons(self) -> list[str]:
+        """The error that its last step ended with."""
+        return [self.error] if self.error else []
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

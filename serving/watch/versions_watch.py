@@ -114,6 +114,17 @@ class VersionsWatch:
         """A snapshot that is or was served lately, for cursors."""
         return self._kept.get(key)
 
+    def reasons(self) -> list[str]:
+        """Why what is served is not all that it should be, or is not known to be."""
+        snapshot, log = self.snapshot, self.log_watch
+        if snapshot is None:
+            reasons = [self.error or "No version is loaded yet."]
+        else:
+            reasons = [*snapshot.refusals, *snapshot.refused_views.values()]
+        if unseen := log.unseen():
+            reasons.append(unseen if log.error is None or log.error in reasons else f"{unseen} {log.error}")
+        return reasons
+
     def lag(self, applied: Mapping[int, int]) -> int:
         """Records between what is applied and the log's high watermark at the last look, hidden ones among them."""
         facts = self.log_watch.facts

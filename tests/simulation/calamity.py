@@ -90,4 +90,4 @@ def _refused(world: "World", lose_tail: bool) -> None:
         else:
             raise AssertionError("a run built on a log that is another one")
         for program, service in world.services.items():
-            assert not service.readiness().ready, f"{program.name} is ready"
+            assert not service.readiness.look().ready, f"{program.name} is ready"

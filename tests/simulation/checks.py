@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
+from serving.http.app import bars_route
 from serving.http.problems import ProblemError
-from serving.http.routes.bars import BarsRoute
 from serving.service import Service
 from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
@@ -34,7 +34,7 @@ def ask(
     """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
     query = f"venue=v&symbol={symbol}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
-    coroutine = BarsRoute(service, view.name).answer(request)
+    coroutine = bars_route(service, view.name).answer(request)
     try:
         coroutine.send(None)
     except StopIteration as ended:

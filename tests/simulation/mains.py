@@ -15,8 +15,8 @@ from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from ingest.chunk import nothing, of_lines
 from ingest.door import open_door
-from serving.service import Service, ServingOptions
-from serving.store.source import BatchRows
+from serving.options import ServingOptions
+from serving.service import Service
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
 from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
@@ -144,9 +144,8 @@ def rollback(world: "World") -> None:
 
 def new_service(world: "World") -> Service:
     """A service whose batch reads are made at once."""
-    service = Service(world.log, world.names, world.store, world.views, world.clock, ServingOptions(poll_s=0.0))
-    service.pool = InlinePool()  # type: ignore[assignment]
-    service.rows = BatchRows(service.pool, service.row_cache)
+    options = ServingOptions(poll_s=0.0)
+    service = Service(world.log, world.names, world.store, world.views, world.clock, options, InlinePool())  # type: ignore[arg-type]
     world.floors[service] = dict(world.told)
     return service
 

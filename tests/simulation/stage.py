@@ -164,7 +164,7 @@ class Stage:
         ends = {p: part.end for p, part in enumerate(self.log.topics[self.world.names.topic("trades")])}
         for view in service.views:
             assert service.hot.applied(view.name) == ends, f"{view.name} is short of the log's end {ends}"
-        assert service.readiness().ready, service.readiness().reasons
+        assert service.readiness.look().ready, service.readiness.look().reasons
         assert self.right(service)
 
     def cells_are_right(self) -> None:

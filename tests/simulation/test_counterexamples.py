@@ -93,7 +93,7 @@ def a_tail_that_was_lost_and_refilled_is_refused() -> None:
     assert answer["layer"] == "batch"
     assert not answer["complete"]
     assert "not the mark of version 1" in str(answer["refusal"])
-    assert not server.readiness().ready
+    assert not server.readiness.look().ready
     with pytest.raises(TailLostError, match="holds no mark of its run at 10"):
         stage.batch()
 
@@ -396,7 +396,7 @@ def a_log_that_was_cut_to_what_is_needed_serves_a_rollback() -> None:
     stage.log.delete_before(stage.world.names.topic("trades"), needed)
     back_to(stage, 1)
     mains.new_run(stage.world).run()
-    assert stage.server().readiness().ready
+    assert stage.server().readiness.look().ready
 
 
 @case(12)

@@ -432,14 +432,14 @@ class World:
     def _whole(self, service: Service) -> bool:
         ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
         snapshot = service.watch.snapshot
-        if snapshot is None or not service.readiness().ready or snapshot.version != self.pointed:
+        if snapshot is None or not service.readiness.look().ready or snapshot.version != self.pointed:
             return False
         return all(service.hot.applied(view.name) == ends for view in self.views)
 
     def _state(self) -> str:
         ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
         applied = [
-            [service.readiness().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
+            [service.readiness.look().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
             for service in self.services.values()
         ]
         running = [program.name for program in self.programs if program.running]

@@ -28,16 +28,17 @@ from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.http.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
 from serving.query.answer import bars_schema
-from serving.query.basis import Ground
+from serving.query.basis import Bases, Basis
 from serving.query.page import described, fact_headers
+from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
-from serving.service import Service
 from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, whole
 from serving.store.ends import Ends
 from serving.store.source import Source
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
 from slackwater.views.finished import finish_table
 from slackwater.views.rows import Row, table_of
 
@@ -55,25 +56,28 @@ class ExportCutError(SlackwaterError):
 
 
 class Exporter:
-    """Answers with exports, so many at once."""
+    """Answers with exports, `most` at once. Each reads in `pool` while it encodes."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, bases: Bases, pool: Pool, inspector: Inspector, most: int) -> None:
+        self._bases = bases
+        self._pool = pool
+        self._inspector = inspector
+        self._most = most
         self._running = 0
 
-    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, ground: Ground, source: Source) -> Response:
+    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, basis: Basis, source: Source) -> Response:
         """The response. Its first part is read before it begins, so that what fails at once is a problem.
 
         Raises:
             ProblemError
         """
         coding = choose_coding(asked.accept_encoding, query.look.of.text)
-        etag = _etag(query, ground, source, coding)
+        etag = _etag(query, basis, source, coding)
         pinned = query.as_of is not None
         headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
-        headers.update(fact_headers(ground.about()))
+        headers.update(fact_headers(basis.about()))
         if not pinned:
-            name, value = lag_header(self._service.watch.lag(ground.applied))
+            name, value = lag_header(self._bases.lag(basis.applied))
             headers[name.decode()] = value.decode()
         if asked.if_none_match is not None and matches(asked.if_none_match, etag):
             return Sent(304, _raw(headers), b"")
@@ -82,10 +86,10 @@ class Exporter:
             headers["Content-Encoding"] = coding
         if scope["method"] == "HEAD":
             return Sent(200, _raw(headers), b"")
-        if self._running >= self._service.options.exports:
+        if self._running >= self._most:
             raise ProblemError(503, "busy", "Too many exports are running.", retry_after_s=5)
         self._running += 1
-        export = Export(query, ground, source, self._service, coding)
+        export = Export(query, basis, source, self._pool, self._inspector, coding)
         try:
             first = await export.part()
         except BaseException:
@@ -102,16 +106,19 @@ class Exporter:
 class Export:
     """One export that runs. `part` gives its bytes one after the other."""
 
-    def __init__(self, query: BarsQuery, ground: Ground, source: Source, service: Service, coding: str) -> None:
+    def __init__(
+        self, query: BarsQuery, basis: Basis, source: Source, pool: Pool, inspector: Inspector, coding: str
+    ) -> None:
         self._query = query
         self._source = source
-        self._ground = ground
-        self._service = service
+        self._basis = basis
+        self._pool = pool
+        self._inspector = inspector
         self._closed_to = source.closed_to(query.interval)
-        self._schema = described(bars_schema(source.view), ground.about())
+        self._schema = described(bars_schema(source.view), basis.about())
         self._encoder = encoder(query.look.of, query.look.schema(self._schema))
         self._compressor = None if coding == IDENTITY else compressor(coding)
-        self._cursor = ground.snapshot.batch.cursor()
+        self._cursor = basis.snapshot.batch.cursor()
         self._windows = self._states()
         self._parts = self._read()
 
@@ -138,12 +145,12 @@ class Export:
         try:
             return await self._run(lambda: next(self._windows, None), self._cursor.interrupt)
         except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(self._ground.snapshot.version) from error
+            raise unreadable(self._basis.snapshot.version) from error
         except OUT_OF_MEMORY as error:
             raise out_of_memory() from error
 
     async def _run(self, call: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:
-        return await self._service.exports.run(call, interrupt)
+        return await self._pool.run(call, interrupt)
 
     def _encoded(self, states: pa.Table) -> bytes:
         return self._packed(self._encoder.add(self._table(states)))
@@ -180,7 +187,7 @@ class Export:
         batch = self._source.batch
         while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * WINDOW_ROWS:
             count = partial(batch.range_rows, want, self._cursor)
-            if whole(self._service.inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
+            if whole(self._inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
                 break
             want = want._replace(high=low + bars // 4 * query.interval.us)
         return want
@@ -190,9 +197,9 @@ class Export:
         batch = self._source.batch
         if batch is None:
             # The database of the version merges; its files are not read.
-            return self._ground.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
+            return self._basis.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
         read = partial(batch.range_states, want, speed, self._cursor)
-        return whole(self._service.inspector, batch.range_files(want), read)
+        return whole(self._inspector, batch.range_files(want), read)
 
     def _speed_rows(self, want: Range) -> Iterator[Row]:
         for ends in self._source.ends.values():
@@ -270,12 +277,12 @@ async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
         ahead.exception()
 
 
-def _etag(query: BarsQuery, ground: Ground, source: Source, coding: str) -> str:
+def _etag(query: BarsQuery, basis: Basis, source: Source, coding: str) -> str:
     """Of what the bytes are made from: they are the same every time."""
     newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
     look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
-    facts = (query.fingerprint(ground.view.definition), look, ground.snapshot.key, newest, __version__)
-    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(ground.about()), digest_size=16).hexdigest()
+    facts = (query.fingerprint(basis.view.definition), look, basis.snapshot.key, newest, __version__)
+    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.about()), digest_size=16).hexdigest()
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
 
 

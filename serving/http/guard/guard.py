@@ -9,7 +9,6 @@ Not here: how many requests are in work (`serving.http.guard.admission`), the sc
 CORS (`serving.http.app`).
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -19,8 +18,9 @@ from starlette.types import Scope
 from serving.http.guard.auth import authorized, key_in_url, unauthorized
 from serving.http.guard.rate_limit import RateLimiter
 from serving.http.problems import ProblemError
+from serving.options import GuardOptions
 from slackwater.core.clock import Clock
-from slackwater.core.rate import Rate, parse_rate
+from slackwater.core.rate import parse_rate
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import Key
 
@@ -29,16 +29,6 @@ LOCAL_HOSTS = frozenset({"localhost"})
 _PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico"})
 _PUBLIC_UNDER = ("/static/", "/health/")
 _FREE_UNDER = ("/static/", "/health/", "/metrics")
-
-
-@dataclass(frozen=True)
-class GuardOptions:
-    """What the guard asks for. `hosts` None: any Host; else those names, beside localhost and plain addresses."""
-
-    require_key: bool = False
-    hosts: frozenset[str] | None = None
-    rate: Rate | None = None
-    cors_origins: tuple[str, ...] = ()
 
 
 class Admitted(NamedTuple):

@@ -12,13 +12,19 @@ from serving.http.guard.auth import authorized
 from serving.http.problems import ProblemError, parameter_problem
 from serving.http.routes.catalog import move_json
 from serving.query.parameters import ValueRefusedError, whole
-from serving.service import Service
+from serving.watch.versions_watch import VersionsWatch
+from slackwater.core.clock import Clock
 from slackwater.deltas.read_tail import LookBeyond
+from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import Key
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
 from slackwater.restatements.of_move import Restating
 from slackwater.versions.errors import NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback
+from slackwater.versions.store import VersionStore
+from slackwater.views.view import View
 
 MOST_BYTES = 4096
 COMPARE_MEMORY = "512MB"
@@ -37,31 +43,45 @@ ROLLBACK_BODY = {
 class AdminRoutes:
     """One rollback at a time; it reads every file of the version, and so has a thread of its own."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        views: tuple[View, ...],
+        clock: Clock,
+        keys: KeyRing,
+        watch: VersionsWatch,
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._store = store
+        self._views = views
+        self._clock = clock
+        self._keys = keys
+        self._watch = watch
         self._one = asyncio.Lock()
 
     async def rollback(self, request: Request) -> Response:
         """Move the pointer; the move as it was recorded, and what is served at this moment."""
         given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-        key = authorized(given, self._service.keys, "admin", fresh=True)
+        key = authorized(given, self._keys, "admin", fresh=True)
         if request.url.query:
             raise parameter_problem([{"parameter": "query", "detail": "this takes a body and no query"}])
         version = _version(request.path_params["version"])
         reason = await _reason(request)
         async with self._one:
             move = await asyncio.to_thread(self._rollback, version, reason, key)
-        snapshot = self._service.watch.snapshot
+        snapshot = self._watch.snapshot
         facts = {**move_json(move), "served": snapshot and snapshot.version}
         return Response(orjson.dumps(facts), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _rollback(self, version: int, reason: str, key: Key) -> Move:
-        service = self._service
         try:
-            look = LookBeyond(service.log, service.names)
-            restating = Restating(service.store, service.views, look, threads=1, memory_limit=COMPARE_MEMORY)
-            by, now_us = f"key {key.name}", service.clock.now_us()
-            return rollback(service.store, version, reason, by, now_us, restating)
+            look = LookBeyond(self._log, self._names)
+            restating = Restating(self._store, self._views, look, threads=1, memory_limit=COMPARE_MEMORY)
+            by, now_us = f"key {key.name}", self._clock.now_us()
+            return rollback(self._store, version, reason, by, now_us, restating)
         except RetiredVersionError as error:
             raise ProblemError(410, "version-retired", str(error)) from error
         except NoSuchVersionError as error:

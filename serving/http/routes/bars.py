@@ -1,7 +1,7 @@
 """The route of the view of one name: from a query string to the bytes of its bars.
 
     read the snapshot once -> take the chains' ends (or the cursor's) -> read each instrument -> order, cut, encode
-                  -> kept, and sent again while nothing that it depends on has changed
+                  -> cached, and sent again while nothing that it depends on has changed
 
 Generated for each name of the registry; which definition answers is said by the version, and nothing here knows what
 it computes.
@@ -17,22 +17,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from serving.http.cached import CachedReplies, CachedReply
 from serving.http.formats.export import Exporter
 from serving.http.formats.media import JSON
-from serving.http.kept import KeptReplies, KeptReply
 from serving.http.problems import ProblemError, gone, parameter_problem
 from serving.http.reply import Asked, asked_headers, lag_header
 from serving.query.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
-from serving.query.basis import Ground, Grounds
+from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fill import filled_bars, fills
 from serving.query.page import Page, page_reply
+from serving.query.pool import Pool
 from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
-from serving.service import Service
 from serving.store.merge import place_of
-from serving.store.source import Source
-from slackwater.views.definitions import names_of
+from serving.store.source import BatchRows, Source
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -42,37 +41,47 @@ LONG_PAGE = 1_000
 class BarsRoute:
     """Answers `GET /v1/<view>`."""
 
-    def __init__(self, service: Service, name: str) -> None:
-        self._service = service
-        self._views = tuple(view for view in service.views if view.name == name)
-        self._grounds = Grounds(service, name)
+    def __init__(
+        self,
+        name: str,
+        views: tuple[View, ...],
+        bases: Bases,
+        rows: BatchRows,
+        pool: Pool,
+        cached: CachedReplies[BarsQuery],
+        exporter: Exporter,
+    ) -> None:
+        self._name = name
+        self._views = tuple(view for view in views if view.name == name)
+        self._bases = bases
+        self._rows = rows
+        self._pool = pool
         self._fills = any(map(fills, self._views))
-        self._kept: KeptReplies[BarsQuery] = KeptReplies(service.options.kept_bytes // len(names_of(service.views)))
-        service.kept.append(self._kept)
-        self._exporter = Exporter(service)
+        self._cached = cached
+        self._exporter = exporter
 
     async def answer(self, request: Request) -> Response:
         """The response. Raises ProblemError."""
         return await self.respond(request.scope)
 
     async def respond(self, scope: Scope) -> Response:
-        """The response to an ASGI request: kept bytes while they hold. Raises ProblemError."""
+        """The response to an ASGI request: cached bytes while they hold. Raises ProblemError."""
         asked = asked_headers(scope)
-        key = scope["query_string"], asked.accept, asked.accept_encoding
-        known = self._kept.get(key)
-        kept = known.kept if known is not None else None
-        if kept is None or kept.stamp is None or not kept.stamp.holds(self._service):
+        key = self._name, scope["query_string"], asked.accept, asked.accept_encoding
+        known = self._cached.get(key)
+        cached = known.cached if known is not None else None
+        if cached is None or cached.stamp is None or not self._bases.holds(cached.stamp):
             query = known.question if known is not None else self._query(scope, asked)
             if query.limit is None:
-                ground = await self._ground(query, None)
-                return await self._exporter.respond(scope, asked, query, ground, self._source(query, ground))
-            kept = await self._answer(scope, query, asked)
-            if kept.stamp is not None:
-                self._kept.put(key, query, kept)
-        elif kept.named:
-            self._service.hot.remember(kept.named)
-        more = () if kept.applied is None else (lag_header(self._service.watch.lag(kept.applied)),)
-        return kept.reply.response(asked, scope["method"] == "HEAD", more)
+                basis = await self._basis(query, None)
+                return await self._exporter.respond(scope, asked, query, basis, self._source(query, basis))
+            cached = await self._answer(scope, query, asked)
+            if cached.stamp is not None:
+                self._cached.put(key, query, cached)
+        elif cached.named:
+            self._bases.remember(cached.named)
+        more = () if cached.applied is None else (lag_header(self._bases.lag(cached.applied)),)
+        return cached.reply.response(asked, scope["method"] == "HEAD", more)
 
     def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
         query = bars_query(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True), self._fills)
@@ -83,48 +92,48 @@ class BarsRoute:
             raise parameter_problem([{"parameter": "explain", "detail": EXPLAIN_NEEDS}])
         return replace(query, look=look)
 
-    async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> KeptReply:
+    async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> CachedReply:
         """The answer as it is now."""
         cursor = _cursor(query, self._views)
         try:
-            ground = await self._ground(query, cursor)
-            cursor = _cursor(query, (ground.view,))
-            if query.fill and not fills(ground.view):
+            basis = await self._basis(query, cursor)
+            cursor = _cursor(query, (basis.view,))
+            if query.fill and not fills(basis.view):
                 raise cannot_fill()
-            bars, more = await self._read(query, ground, cursor)
-            question = _question(query, ground.view)
-            following = self._grounds.cursor(ground, place_of(bars[-1])).encode(question) if more else None
-            page = await self._page(query, ground, bars, following)
+            bars, more = await self._read(query, basis, cursor)
+            question = _question(query, basis.view)
+            following = self._bases.cursor(basis, place_of(bars[-1])).encode(question) if more else None
+            page = await self._page(query, basis, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
             if query.as_of is not None and error.kind == "files-unreadable":
-                await self._grounds.refuse_retired(query.as_of)
+                await self._bases.refuse_retired(query.as_of)
             raise
         pinned = query.as_of is not None
         encoding = partial(page_reply, page, query.look, asked, scope, pinned)
         # A long page would hold up all other requests while it is encoded.
-        reply = encoding() if len(bars) < LONG_PAGE else await self._service.pool.run(encoding)
-        return KeptReply(
+        reply = encoding() if len(bars) < LONG_PAGE else await self._pool.run(encoding)
+        return CachedReply(
             reply,
-            None if query.cursor else ground.stamp,
-            None if pinned else ground.applied,
-            tuple(ground.ends.values()) if following else (),
+            None if query.cursor else basis.stamp,
+            None if pinned else basis.applied,
+            tuple(basis.ends.values()) if following else (),
         )
 
-    async def _ground(self, query: BarsQuery, cursor: Cursor | None) -> Ground:
+    async def _basis(self, query: BarsQuery, cursor: Cursor | None) -> Basis:
         if query.as_of is not None:
-            return await self._grounds.as_of(query.as_of, query.venue, query.symbols)
-        return self._grounds.current(query.venue, query.symbols, query.layer, cursor)
+            return await self._bases.as_of(self._name, query.as_of, query.venue, query.symbols)
+        return self._bases.current(self._name, query.venue, query.symbols, query.layer, cursor)
 
-    def _source(self, query: BarsQuery, ground: Ground) -> Source:
-        batch = None if ground.layer == "speed" else ground.snapshot.batch
-        instruments = {(query.venue, s): ground.snapshot.instruments(query.venue, s) for s in query.symbols}
-        return Source(ground.view, batch, ground.ends, instruments, self._service.rows)
+    def _source(self, query: BarsQuery, basis: Basis) -> Source:
+        batch = None if basis.layer == "speed" else basis.snapshot.batch
+        instruments = {(query.venue, s): basis.snapshot.instruments(query.venue, s) for s in query.symbols}
+        return Source(basis.view, batch, basis.ends, instruments, self._rows)
 
-    async def _read(self, query: BarsQuery, ground: Ground, cursor: Cursor | None) -> tuple[list[Bar], bool]:
+    async def _read(self, query: BarsQuery, basis: Basis, cursor: Cursor | None) -> tuple[list[Bar], bool]:
         """The bars of the page, and whether there are more behind them."""
-        source = self._source(query, ground)
+        source = self._source(query, basis)
         newest_first = query.start is None
         most = query.limit or MOST_BARS
         limit = most if newest_first else most + 1
@@ -145,13 +154,13 @@ class BarsRoute:
             return bars[-limit:], False
         return bars[:most], len(bars) > most
 
-    async def _page(self, query: BarsQuery, ground: Ground, bars: list[Bar], following: str | None) -> Page:
-        source, view, look = self._source(query, ground), ground.view, query.look
+    async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
+        source, view, look = self._source(query, basis), basis.view, query.look
         closed_to = source.closed_to(query.interval)
         limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
         closed = [bar.start <= limits[bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars, look.text_ids) if query.explain else []
-        about = ground.about()
+        about = basis.about()
 
         def whole() -> bytes:
             form = Form(len(query.symbols) > 1, look.iso, look.floats, look.text_ids)

@@ -12,7 +12,8 @@ from serving.http.problems import ProblemError, retired, unreadable
 from serving.http.reply import reply
 from serving.http.routes.handoff import proof_summary
 from serving.query.parameters import ValueRefusedError, read_parameters, whole
-from serving.service import Service
+from serving.query.pool import Pool
+from serving.watch.versions_watch import VersionsWatch
 from slackwater.store.instruments import NO_INSTRUMENTS
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.handoff import latest_proof
@@ -20,6 +21,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
 from slackwater.versions.proof import Proof
 from slackwater.versions.retention import State, states
+from slackwater.versions.store import VersionStore
 
 _LOG = logging.getLogger("slackwater.serving")
 
@@ -27,14 +29,16 @@ _LOG = logging.getLogger("slackwater.serving")
 class CatalogRoutes:
     """Answers `/v1/versions` and `/v1/versions/{version}`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, store: VersionStore, watch: VersionsWatch, pool: Pool) -> None:
+        self._store = store
+        self._watch = watch
+        self._pool = pool
 
     async def versions(self, request: Request) -> Response:
         """Every version that can be read, newest first, and which one is served."""
         read_parameters((), request.query_params.multi_items())
-        manifests, moves = await self._service.pool.run(self._manifests)
-        snapshot = self._service.watch.snapshot
+        manifests, moves = await self._pool.run(self._manifests)
+        snapshot = self._watch.snapshot
         found = [
             {
                 "version": manifest.version,
@@ -60,7 +64,7 @@ class CatalogRoutes:
         missing = ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
         try:
             number = whole(1, 2**31)(text)
-            manifest = await self._service.pool.run(lambda: self._service.store.manifest(number))
+            manifest = await self._pool.run(lambda: self._store.manifest(number))
         except RetiredVersionError as error:
             raise retired(number) from error
         except (ValueRefusedError, NoSuchVersionError) as error:
@@ -70,7 +74,7 @@ class CatalogRoutes:
         return reply(request, orjson.dumps(_manifest_json(manifest)))
 
     def _manifests(self) -> tuple[list[tuple[Manifest, Proof, str]], list[dict[str, Any]]]:
-        store = self._service.store
+        store = self._store
         found: dict[int, State] = {}
         moves: list[dict[str, Any]] = []
         try:

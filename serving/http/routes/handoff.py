@@ -10,18 +10,20 @@ from starlette.responses import Response
 from serving.http.problems import ProblemError, unreadable
 from serving.http.reply import reply
 from serving.query.parameters import ValueRefusedError, read_parameters, whole
-from serving.service import Service
+from serving.query.pool import Pool
 from slackwater.versions.errors import ManifestError, NoSuchVersionError
 from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
+from slackwater.versions.store import VersionStore
 
 
 class HandoffRoute:
     """Answers for every version, and for runs that published nothing because their proof failed."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, store: VersionStore, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
 
     async def answer(self, request: Request) -> Response:
         """The proof in full."""
@@ -30,7 +32,7 @@ class HandoffRoute:
         missing = ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
         try:
             number = whole(1, 2**31)(text)
-            facts = await self._service.pool.run(lambda: self._facts(number))
+            facts = await self._pool.run(lambda: self._facts(number))
         except ValueRefusedError as error:
             raise missing from error
         except ManifestError as error:
@@ -40,7 +42,7 @@ class HandoffRoute:
         return reply(request, orjson.dumps(facts))
 
     def _facts(self, version: int) -> dict[str, Any] | None:
-        store = self._service.store
+        store = self._store
         manifest: Manifest | None
         try:
             manifest = store.manifest(version)

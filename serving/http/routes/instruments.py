@@ -13,21 +13,19 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.problems import not_serving
 from serving.http.reply import Asked, Reply, asked_headers
 from serving.query.answer import time_json
-from serving.query.basis import apart
+from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.look import TIME_TYPE, Look
 from serving.query.page import Page, page_reply
+from serving.query.pool import Pool
 from serving.query.questions import InstrumentsQuery, instruments_query
 from serving.query.units import quantity_unit
-from serving.service import Service
+from serving.store.hot import HotStore
 from serving.store.listing import Place, Spans, listed
 from serving.store.snapshot import Snapshot
-from serving.watch.completeness import REFUSED
 
-_TRIES = 3
 SCHEMA = pa.schema(
     [
         pa.field("venue", pa.string(), nullable=False),
@@ -45,8 +43,11 @@ SCHEMA = pa.schema(
 class InstrumentsRoute:
     """Answers `GET /v1/instruments`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, name: str, bases: Bases, hot: HotStore, pool: Pool) -> None:
+        self._name = name
+        self._bases = bases
+        self._hot = hot
+        self._pool = pool
 
     async def answer(self, request: Request) -> Response:
         """The page. Raises ProblemError.
@@ -60,12 +61,13 @@ class InstrumentsRoute:
         if query.cursor is not None:
             venue, symbol, partition = decode_cursor(query.cursor, {query.fingerprint: (str, str, int)}).after
             after = Place(str(venue), str(symbol), int(partition))
-        self._service.snapshot()  # what is not served is refused before a thread is taken for it
-        reply = await self._service.pool.run(partial(self._reply, query, after, look, asked, request.scope))
+        self._bases.snapshot()  # what is not served is refused before a thread is taken for it
+        reply = await self._pool.run(partial(self._reply, query, after, look, asked, request.scope))
         return reply.response(asked, request.method == "HEAD")
 
     def _reply(self, query: InstrumentsQuery, after: Place | None, look: Look, asked: Asked, scope: Any) -> Reply:
-        snapshot, found, incomplete = self._listed(query, after)
+        basis, found = self._listed(query, after)
+        snapshot, incomplete = basis.snapshot, basis.incomplete_reason
         following = None
         if len(found) > query.limit:
             found = dict(list(found.items())[: query.limit])
@@ -79,20 +81,11 @@ class InstrumentsRoute:
         page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), about, following)
         return page_reply(page, look, asked, scope)
 
-    def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Snapshot, Spans, str | None]:
-        """One place more than the page holds, if there is one; and why instruments may be missing."""
+    def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Basis, Spans]:
+        """One place more than the page holds, if there is one, and what that stands on."""
+        basis = self._bases.whole(self._name)
         wanted = replace(query.wanted, after=after)
-        hot, name = self._service.hot, self._service.views[0].name
-        for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
-            snapshot = self._service.snapshot()
-            incomplete = self._service.completeness.lacking(snapshot.cut) if snapshot.chain else REFUSED
-            if incomplete is not None and self._service.options.incomplete == "refuse":
-                raise not_serving(incomplete)
-            ends = hot.ends(snapshot.key, name, snapshot.cut) if snapshot.chain else {}
-            if ends is not None:
-                found = listed(snapshot, hot, snapshot.views[name], ends, wanted, query.limit + 1)
-                return snapshot, found, incomplete or apart(ends)
-        raise not_serving("Versions change faster than they can be read.")
+        return basis, listed(basis.snapshot, self._hot, basis.view, basis.ends, wanted, query.limit + 1)
 
 
 def _items(snapshot: Snapshot, found: Spans, look: Look) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ rows are told by another, it is gone. Rows of later versions and moves come behi
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,17 +18,19 @@ from starlette.responses import Response
 from serving.http.problems import gone, unreadable
 from serving.http.reply import asked_headers
 from serving.query.answer import time_json
+from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.ids import ids_json
 from serving.query.look import TIME_TYPE, Look
 from serving.query.page import Page, page_reply
+from serving.query.pool import Pool
 from serving.query.questions import RestatementsQuery, restatements_query
-from serving.service import Service
 from serving.store.batch import UNREADABLE, sandbox
 from serving.store.batch import whole as whole_files
 from slackwater.restatements.ledger import Entry
 from slackwater.restatements.restatement import LATE
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.views.definitions import defaults
 from slackwater.views.session import files_sql
@@ -57,22 +60,25 @@ Row = Mapping[str, Any]
 class RestatementsRoute:
     """Answers `GET /v1/restatements`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._views = {view.name: view for view in defaults(service.views)}  # their keys are those of every definition
+    def __init__(self, views: tuple[View, ...], bases: Bases, pool: Pool, home: Path, inspector: Inspector) -> None:
+        self._views = {view.name: view for view in defaults(views)}  # their keys are those of every definition
+        self._bases = bases
+        self._pool = pool
+        self._home = home
+        self._inspector = inspector
 
     async def answer(self, request: Request) -> Response:
         """A page. Raises ProblemError."""
         query = restatements_query(request.query_params.multi_items(), self._views)
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
-        snapshot = self._service.snapshot()
+        snapshot = self._bases.snapshot()
         manifest = snapshot.manifest
         if snapshot.ledger is None:
             raise unreadable(manifest.version)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int, int)}) if query.cursor else None
         entries = _within(snapshot.ledger, query, cursor)
-        rows = await self._service.pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
+        rows = await self._pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
         page, more = rows[: query.limit], len(rows) > query.limit
         following = None
         if more:
@@ -97,10 +103,10 @@ class RestatementsRoute:
     ) -> list[Row]:
         """One row more than asked for, if there is one. The files are whole before they are read and after."""
         files = [entry.ledger.file for entry in entries]
-        paths = [file.checked(self._service.store.home) for file in files]
+        paths = [file.checked(self._home) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
         select, values = _select(paths, early, query, cursor)
-        inspector = self._service.inspector
+        inspector = self._inspector
 
         def read() -> list[tuple[Any, ...]]:
             with sandbox(paths, 1, on_damage=inspector.suspect) as con:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -17,20 +18,22 @@ from serving.http.problems import ProblemError, gone, out_of_memory, unreadable
 from serving.http.reply import asked_headers, lag_header
 from serving.query.answer import document, time_json
 from serving.query.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
-from serving.query.basis import Ground, Grounds
+from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.ids import exact_json
 from serving.query.log_trades import log_trades, runs_of
 from serving.query.look import ID_FIELD, TIME_TYPE, Look
 from serving.query.page import Page, page_reply
+from serving.query.pool import Pool
 from serving.query.questions import TradesQuery, trades_query
-from serving.service import Service
 from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, whole
 from serving.store.snapshot import Snapshot
 from slackwater.core.decimals import decimal_text
 from slackwater.log.errors import LogError
+from slackwater.log.log import Log
 from slackwater.streams.schema import PRICE_SCALE
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.inspector import Inspector
 
 KEPT_READERS = 4
 LONG_PAGE = 1_000
@@ -54,9 +57,16 @@ SCHEMA = pa.schema(
 class TradesRoute:
     """Answers `GET /v1/trades`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._grounds = Grounds(service, service.views[0].name)
+    def __init__(
+        self, name: str, bases: Bases, pool: Pool, home: Path, inspector: Inspector, log: Log, topic: str
+    ) -> None:
+        self._name = name
+        self._bases = bases
+        self._pool = pool
+        self._home = home
+        self._inspector = inspector
+        self._log = log
+        self._topic = topic
         self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
         self._lock = Lock()
 
@@ -66,9 +76,9 @@ class TradesRoute:
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
-        ground = self._grounds.current(query.venue, (query.symbol,), "merged", cursor)
+        basis = self._bases.current(self._name, query.venue, (query.symbol,), "merged", cursor)
         try:
-            trades = await self._read(query, ground, cursor)
+            trades = await self._read(query, basis, cursor)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
@@ -76,8 +86,8 @@ class TradesRoute:
         following = None
         if len(trades) > query.limit:
             trades = trades[: query.limit]
-            following = self._grounds.cursor(ground, trades[-1].place).encode(query.fingerprint)
-        about = ground.about()
+            following = self._bases.cursor(basis, trades[-1].place).encode(query.fingerprint)
+        about = basis.about()
         del about["definition"]
         items = partial(_items, trades, look)
         page = Page(
@@ -88,47 +98,47 @@ class TradesRoute:
             following,
         )
         encoding = partial(page_reply, page, look, asked, request.scope)
-        reply = encoding() if len(trades) < LONG_PAGE else await self._service.pool.run(encoding)
-        more = [lag_header(self._service.watch.lag(ground.applied))]
+        reply = encoding() if len(trades) < LONG_PAGE else await self._pool.run(encoding)
+        more = [lag_header(self._bases.lag(basis.applied))]
         return reply.response(asked, request.method == "HEAD", more)
 
-    async def _read(self, query: TradesQuery, ground: Ground, cursor: Cursor | None) -> list[Trade]:
+    async def _read(self, query: TradesQuery, basis: Basis, cursor: Cursor | None) -> list[Trade]:
         """The first trades, one more than the page holds."""
         after = FIRST_PLACE if cursor is None else tuple(map(int, cursor.after))
         want = TradesWant(query.venue, query.symbol, query.start, query.end, query.limit + 1, after)
         trades: list[Trade] = []
-        if ground.snapshot.manifest.archive:
-            reader = self._readers.get(ground.snapshot.key)
+        if basis.snapshot.manifest.archive:
+            reader = self._readers.get(basis.snapshot.key)
             if reader is None:
-                reader = await self._service.pool.run(partial(self._open, ground.snapshot))
+                reader = await self._pool.run(partial(self._open, basis.snapshot))
             database = reader.cursor()
-            call = partial(self._archived, reader, ground, want, database)
-            trades = await self._service.pool.run(call, database.interrupt)
+            call = partial(self._archived, reader, basis, want, database)
+            trades = await self._pool.run(call, database.interrupt)
             database.close()
-        runs = {p: found for p, ends in ground.ends.items() if (found := runs_of(ends, want))}
+        runs = {p: found for p, ends in basis.ends.items() if (found := runs_of(ends, want))}
         if runs:
-            read = partial(log_trades, self._service.log, self._service.names.topic("trades"), runs, want)
+            read = partial(log_trades, self._log, self._topic, runs, want)
             try:
-                trades += await self._service.pool.run(read)
+                trades += await self._pool.run(read)
             except LogError as error:
                 raise ProblemError(503, "log", f"The event log cannot be read: {error}", retry_after_s=1) from error
         return sorted(trades)[: want.limit]
 
     def _archived(
-        self, reader: ArchiveReader, ground: Ground, want: TradesWant, database: duckdb.DuckDBPyConnection
+        self, reader: ArchiveReader, basis: Basis, want: TradesWant, database: duckdb.DuckDBPyConnection
     ) -> list[Trade]:
-        files = reader.files(ground.partitions)
+        files = reader.files(basis.partitions)
         try:
             stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
-            return whole(self._service.inspector, stored, partial(reader.trades, files, want, database))
+            return whole(self._inspector, stored, partial(reader.trades, files, want, database))
         except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(ground.snapshot.version) from error
+            raise unreadable(basis.snapshot.version) from error
         except OUT_OF_MEMORY as error:
             raise out_of_memory() from error
 
     def _open(self, snapshot: Snapshot) -> ArchiveReader:
-        suspect = self._service.inspector.suspect
-        reader = ArchiveReader(self._service.store.home, snapshot.manifest, on_damage=suspect)
+        suspect = self._inspector.suspect
+        reader = ArchiveReader(self._home, snapshot.manifest, on_damage=suspect)
         with self._lock:
             while len(self._readers) >= KEPT_READERS:
                 self._readers.popitem(last=False)

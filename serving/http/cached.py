@@ -1,4 +1,4 @@
-"""Kept replies: an answer is encoded once and sent until something that it depends on changes.
+"""Cached replies: an answer is encoded once and sent until something that it depends on changes.
 
     what is asked, as it came (path, query string, Accept, Accept-Encoding) -> the question, read once
                                                                             -> its reply, with the stamp it holds for
@@ -17,7 +17,7 @@ from serving.store.ends import Ends
 
 _Q = TypeVar("_Q")
 
-KEPT_BYTES = 64 * 1024 * 1024
+CACHED_BYTES = 64 * 1024 * 1024
 _ENTRY_BYTES = 4_000
 """What an entry takes besides its bytes and its question's text, about: the question as read, stamp and headers."""
 
@@ -26,10 +26,10 @@ _TEXTS = 3
 
 
 @dataclass(slots=True)
-class KeptReply:
+class CachedReply:
     """A reply and what it needs to be sent again.
 
-    `stamp` is None where it is not to be kept. `applied` is what its lag is counted from, None where it has none.
+    `stamp` is None where it is not to be cached. `applied` is what its lag is counted from, None where it has none.
     `named` are the ends that its cursor names.
     """
 
@@ -44,34 +44,35 @@ class Asking(Generic[_Q]):
     """A question that was asked, and its newest reply."""
 
     question: _Q
-    kept: KeptReply
+    cached: CachedReply
     size: int
 
 
-Key = tuple[bytes, str | None, str | None]
+Key = tuple[str, bytes, str | None, str | None]
+"""Path, query string, Accept and Accept-Encoding, as they came."""
 
 
-class KeptReplies(Generic[_Q]):
-    """What was asked of one route. Thread safe. `bytes` is what they take, about."""
+class CachedReplies(Generic[_Q]):
+    """What was asked. Thread safe. `bytes` is what they take, about."""
 
-    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
         self.bytes = 0
         self.most_bytes = most_bytes
         self._asked: OrderedDict[Key, Asking[_Q]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Key) -> Asking[_Q] | None:
-        """What is kept of a question."""
+        """What is cached of a question."""
         with self._lock:
             found = self._asked.get(key)
             if found is not None:
                 self._asked.move_to_end(key)
             return found
 
-    def put(self, key: Key, question: _Q, kept: KeptReply) -> None:
-        """Keep a reply instead of the one before; one that is too large for all the others is not kept."""
+    def put(self, key: Key, question: _Q, cached: CachedReply) -> None:
+        """Cache a reply instead of the one before; one that is too large for all the others is not cached."""
         texts = sum(len(part) for part in key if part is not None)
-        found = Asking(question, kept, _ENTRY_BYTES + _TEXTS * texts + len(kept.reply.body))
+        found = Asking(question, cached, _ENTRY_BYTES + _TEXTS * texts + len(cached.reply.body))
         with self._lock:
             before = self._asked.pop(key, None)
             self.bytes -= before.size if before else 0

@@ -1,4 +1,4 @@
-"""Kept replies: bytes that are sent again are those that would be made anew, and each part of a stamp is needed."""
+"""Cached replies: bytes that are sent again are those that would be made anew, and each part of a stamp is needed."""
 
 import asyncio
 import tempfile
@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.http.kept import KeptReplies, KeptReply
+from serving.http.app import bars_route
+from serving.http.cached import CachedReplies, CachedReply
 from serving.http.reply import Sent, encode
 from serving.http.routes.bars import BarsRoute
-from serving.query.basis import Stamp
-from serving.service import Service, ServingOptions
+from serving.options import ServingOptions
+from serving.query.basis import Bases, Stamp
 from serving.store.ends import Ends
 from slackwater.views.bars import BARS
 from tests.profiles import examples
@@ -39,6 +40,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     found = World(tmp_path)
     yield found
     found.close()
+
+
+def route_of(world: World) -> BarsRoute:
+    """A route with a cache of its own."""
+    return bars_route(world.service, "bars", CachedReplies(world.service.options.cached_reply_bytes))
 
 
 def sent(route: BarsRoute, query: str) -> tuple[int, bytes, list[Any]]:
@@ -94,17 +100,17 @@ def test_a_kept_answer_is_the_one_that_would_be_made_anew(seed: int) -> None:
         world.emit()
         world.publish(cut, "run-0")
         world.step()
-        kept = BarsRoute(world.service, "bars")
+        kept = route_of(world)
         for _ in range(10):
             grow(world, random)
             for query in random.sample(QUERIES, 3):
-                assert sent(kept, query) == sent(BarsRoute(world.service, "bars"), query), query
+                assert sent(kept, query) == sent(route_of(world), query), query
         world.close()
 
 
 def test_what_did_not_change_is_not_made_again(world: World) -> None:
     cut_in_a_minute(world)
-    route = BarsRoute(world.service, "bars")
+    route = route_of(world)
     first = sent(route, "symbol=BTC")
     world.step(0.0)
     assert sent(route, "symbol=BTC")[1] is first[1]
@@ -137,25 +143,25 @@ def test_without_one_part_of_its_stamp_a_kept_answer_would_be_stale(
     world: World, monkeypatch: pytest.MonkeyPatch, part: str, change: Callable[[World], None]
 ) -> None:
     cut_in_a_minute(world)
-    right, blind = BarsRoute(world.service, "bars"), BarsRoute(world.service, "bars")
+    right, blind = route_of(world), route_of(world)
     before = sent(right, "symbol=BTC")
     assert sent(blind, "symbol=BTC") == before
     change(world)
     world.step()
     after = sent(right, "symbol=BTC")
     assert after[1] != before[1]
-    assert after == sent(BarsRoute(world.service, "bars"), "symbol=BTC")
-    whole = Stamp.holds
+    assert after == sent(route_of(world), "symbol=BTC")
+    service, whole = world.service, Bases.holds
 
-    def holds(stamp: Stamp, service: Service) -> bool:
+    def holds(bases: Bases, stamp: Stamp) -> bool:
         now = {
             "snapshot": service.watch.snapshot,
             "spread": service.hot.spread,
             "revision": service.hot.revision(stamp.view, stamp.partitions),
         }
-        return whole(stamp._replace(**{part: now[part]}), service)
+        return whole(bases, stamp._replace(**{part: now[part]}))
 
-    monkeypatch.setattr(Stamp, "holds", holds)
+    monkeypatch.setattr(Bases, "holds", holds)
     assert sent(blind, "symbol=BTC")[1] == before[1]
 
 
@@ -199,26 +205,26 @@ def test_the_lag_is_told_anew_with_kept_bytes(world: World) -> None:
 
 def test_kept_bytes_are_bounded_and_the_least_recently_asked_go_first() -> None:
     stamp: Any = None
-    kept: KeptReplies[str] = KeptReplies(200_000)
+    kept: CachedReplies[str] = CachedReplies(200_000)
     for number in range(30):
         body = bytes([number]) * 4_000
-        kept.put((b"%d" % number, None, None), str(number), KeptReply(encode(body), stamp, None, ()))
-        assert kept.get((b"0", None, None)) is not None
+        kept.put(("", b"%d" % number, None, None), str(number), CachedReply(encode(body), stamp, None, ()))
+        assert kept.get(("", b"0", None, None)) is not None
         assert kept.bytes <= 200_000
-    assert kept.get((b"1", None, None)) is None
-    assert kept.get((b"29", None, None)) is not None
-    kept.put((b"29", None, None), "29", KeptReply(encode(b"x" * 50_000), stamp, None, ()))
-    assert kept.get((b"29", None, None)) is None, "one that would drive out the others"
+    assert kept.get(("", b"1", None, None)) is None
+    assert kept.get(("", b"29", None, None)) is not None
+    kept.put(("", b"29", None, None), "29", CachedReply(encode(b"x" * 50_000), stamp, None, ()))
+    assert kept.get(("", b"29", None, None)) is None, "one that would drive out the others"
     for number in range(30):
-        kept.put((b"%d" % number, None, None), "", KeptReply(encode(b""), stamp, None, ()))
+        kept.put(("", b"%d" % number, None, None), "", CachedReply(encode(b""), stamp, None, ()))
     assert (kept.bytes, len(kept)) == (30 * 4_000 + 3 * (10 + 2 * 20), 30)
 
 
 def test_nothing_is_kept_where_nothing_may_be(world: World) -> None:
     cut_in_a_minute(world)
-    world.serve(ServingOptions(poll_s=0.0, kept_bytes=0))
+    world.serve(ServingOptions(poll_s=0.0, cached_reply_bytes=0))
     world.step()
-    route = BarsRoute(world.service, "bars")
+    route = route_of(world)
     first, again = sent(route, "symbol=BTC"), sent(route, "symbol=BTC")
     assert first == again and first[1] is not again[1]
     assert (NOON + 540 * SECOND) // (60 * SECOND) * 60 * SECOND in [
