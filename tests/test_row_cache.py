@@ -7,7 +7,7 @@ import pytest
 
 import serving.store.row_cache
 from serving.store.batch import BatchReader, Range, Want
-from serving.store.row_cache import BLOCK_BARS, KEPT_ROW_BYTES, MOST_BLOCKS, RowCache
+from serving.store.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.interval import MONDAY_US, WEEK_US, parse_interval
@@ -80,7 +80,7 @@ def dense(low: int, high: int | None, limit: int) -> Want:
     return Want(BARS, "x", "DENSE", SECONDS, low, high, limit, False)
 
 
-@pytest.mark.parametrize("most_bytes", [KEPT_ROW_BYTES, 500_000], ids=["all kept", "much thrown away"])
+@pytest.mark.parametrize("most_bytes", [96_000_000, 500_000], ids=["all kept", "much thrown away"])
 @pytest.mark.parametrize("view", [BARS, SIDES], ids=["bars", "sides"])
 def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader, view: View, most_bytes: int) -> None:
     cache, random = RowCache(world.service.inspector, most_bytes), Random(2)
@@ -106,7 +106,7 @@ def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader
 
 
 def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[Range | Want]) -> None:
-    cache = RowCache(world.service.inspector)
+    cache = RowCache(world.service.inspector, 96_000_000)
     low = EARLY
     assert len(ask(cache, batch, dense(low, None, 200))) == 200
     assert [type(each) for each in reads] == [Range]
@@ -122,7 +122,7 @@ def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[
 def test_what_is_rare_is_searched_and_kept_as_it_was_asked(
     world: World, batch: BatchReader, reads: list[Range | Want]
 ) -> None:
-    cache = RowCache(world.service.inspector)
+    cache = RowCache(world.service.inspector, 96_000_000)
     want = Want(BARS, "x", "RARE", SECONDS, 0, None, 10, False)
     found = ask(cache, batch, want)
     assert [row.start for row in found] == [EARLY + days * 86_400 * SECOND for days in (0, 3, 400)]
@@ -133,13 +133,13 @@ def test_what_is_rare_is_searched_and_kept_as_it_was_asked(
 
 
 def test_weeks_start_on_monday_in_blocks_too(world: World, batch: BatchReader) -> None:
-    cache = RowCache(world.service.inspector)
+    cache = RowCache(world.service.inspector, 96_000_000)
     weeks = ask(cache, batch, Want(BARS, "x", "BTC", parse_interval("1w"), 0, None, 10_000, True))
     assert weeks and all((row.start - MONDAY_US) % WEEK_US == 0 for row in weeks)
 
 
 def test_other_versions_and_views_have_rows_of_their_own(world: World, batch: BatchReader) -> None:
-    cache = RowCache(world.service.inspector)
+    cache = RowCache(world.service.inspector, 96_000_000)
     want = dense(EARLY, None, 5)
     assert ask(cache, batch, want) != ask(cache, batch, want._replace(view=SIDES))
     assert cache.recent(batch.version) == [want._replace(view=SIDES), want] and cache.recent(0) == []

@@ -6,18 +6,16 @@
 Bounded by bytes; the least recently asked go first. What was read of a question stays when its answer is too old.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
 from typing import Generic, TypeVar
 
 from serving.http.reply import Reply
 from serving.query.basis import Stamp
+from serving.store.cache import Cache
 from serving.store.ends import Ends
 
 _Q = TypeVar("_Q")
 
-CACHED_BYTES = 64 * 1024 * 1024
 _ENTRY_BYTES = 4_000
 """What an entry takes besides its bytes and its question's text, about: the question as read, stamp and headers."""
 
@@ -55,34 +53,24 @@ Key = tuple[str, bytes, str | None, str | None]
 class CachedReplies(Generic[_Q]):
     """What was asked. Thread safe. `bytes` is what they take, about."""
 
-    def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
-        self.bytes = 0
+    def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._asked: OrderedDict[Key, Asking[_Q]] = OrderedDict()
-        self._lock = Lock()
+        self._asked: Cache[Key, Asking[_Q]] = Cache(most_bytes, lambda asking: asking.size)
+        self.get = self._asked.get  # on the way of every request: no call of our own about it
 
-    def get(self, key: Key) -> Asking[_Q] | None:
-        """What is cached of a question."""
-        with self._lock:
-            found = self._asked.get(key)
-            if found is not None:
-                self._asked.move_to_end(key)
-            return found
+    @property
+    def bytes(self) -> int:
+        """What they take, about."""
+        return self._asked.bytes
 
     def put(self, key: Key, question: _Q, cached: CachedReply) -> None:
         """Cache a reply instead of the one before; one that is too large for all the others is not cached."""
-        texts = sum(len(part) for part in key if part is not None)
+        texts = sum(len(part) for part in key[1:] if part is not None)
         found = Asking(question, cached, _ENTRY_BYTES + _TEXTS * texts + len(cached.reply.body))
-        with self._lock:
-            before = self._asked.pop(key, None)
-            self.bytes -= before.size if before else 0
-            if found.size > self.most_bytes // 8:
-                return
-            self._asked[key] = found
-            self.bytes += found.size
-            while self.bytes > self.most_bytes:
-                _, dropped = self._asked.popitem(last=False)
-                self.bytes -= dropped.size
+        if found.size > self.most_bytes // 8:
+            self._asked.drop(key)
+        else:
+            self._asked.put(key, found)
 
     def __len__(self) -> int:
         return len(self._asked)

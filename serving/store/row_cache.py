@@ -24,8 +24,6 @@ from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
-KEPT_ROW_BYTES = 96 * 1024 * 1024
-
 BLOCK_BARS = 256
 MOST_BLOCKS = 64
 """What one question may take from blocks; more is read as it is asked."""
@@ -55,7 +53,7 @@ class Block(NamedTuple):
 class RowCache:
     """Rows of versions, at most `most_bytes` of them in all. Thread safe. `bytes` is what they take, about."""
 
-    def __init__(self, inspector: Inspector, most_bytes: int = KEPT_ROW_BYTES) -> None:
+    def __init__(self, inspector: Inspector, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.bytes = 0
         self._inspector = inspector
