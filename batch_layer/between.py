@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping
 
 from batch_layer.joined import Joined
 from slackwater.core.clock import Clock
-from slackwater.deltas.cell import Lane, decode_cell, decode_key
-from slackwater.deltas.errors import CodecError
+from slackwater.deltas.cell import Cell, Lane
+from slackwater.deltas.reader import POLL_S, DeltaReader
 from slackwater.log.errors import PositionLostError, UnreadableError
-from slackwater.log.log import Log, Reader, Record
+from slackwater.log.log import Log
 from slackwater.views.rows import Row
 from slackwater.views.view import View
-
-POLL_S = 0.25
 
 Fold = Callable[[Lane, list[Row]], None]
 
@@ -27,7 +25,6 @@ class Between:
         self.lanes = lanes
         self.bad = ""
         self._fold = fold
-        self._positions: dict[int, int] = {}
 
     @property
     def joined(self) -> bool:
@@ -36,59 +33,40 @@ class Between:
 
     def read(self, log: Log, topic: str, starts: Mapping[int, int], clock: Clock, deadline_s: float) -> None:
         """Read from `starts`, delta partition -> offset, 0 where none is named; fold the rows of cells that join."""
-        bounds = log.bounds(topic)
-        wanted = {lane.partition for lane in self.lanes} & bounds.keys()
-        if not wanted:
+        if not self.lanes:
             return
-        # Where a start was expired, what is left is read; the chain says whether it is enough.
-        self._positions = {p: min(max(starts.get(p, 0), bounds[p].start), bounds[p].end) for p in wanted}
         deadline = clock.elapsed_s() + deadline_s
-        reader = log.reader(topic, self._positions)
+        reader = DeltaReader(log, topic, starts, self._wanted, {lane.partition for lane in self.lanes})
         try:
-            while True:
-                whole = all(at >= bounds[p].end or p in reader.unread for p, at in self._positions.items())
-                left_s = deadline - clock.elapsed_s()
-                if whole and (left_s <= 0 or self.joined):
-                    return
-                self._poll(reader, topic, clock, min(POLL_S, left_s) if whole else POLL_S)
+            for delta in reader.rest():
+                self._put(delta.cell)
+            while reader.positions and not self.joined and (left_s := deadline - clock.elapsed_s()) > 0:
+                self._wait(reader, clock, min(POLL_S, left_s))
+        except PositionLostError as error:
+            self.bad = str(error)
         finally:
+            stuck = next(iter(reader.unread.values()), None)
+            self.bad = self.bad or (str(UnreadableError(topic, *stuck)) if stuck else reader.error)
             reader.close()
 
-    def _poll(self, reader: Reader, topic: str, clock: Clock, wait_s: float) -> None:
-        began = clock.elapsed_s()
-        try:
-            slices = reader.poll(wait_s)
-        except PositionLostError as error:  # expired while this reads
-            bounds = reader.bounds()
-            for p in error.lost:
-                self._positions[p] = bounds[p].start
-                reader.seek(p, bounds[p].start)
-            return
-        for stuck in reader.unread.values():
-            self.bad = self.bad or str(UnreadableError(topic, *stuck))
-        for found in slices:
-            self._put(found.records)
-            self._positions[found.partition] = found.upto
+    def _wait(self, reader: DeltaReader, clock: Clock, wait_s: float) -> None:
+        began, before = clock.elapsed_s(), reader.deltas
+        for delta in reader.poll(wait_s):
+            self._put(delta.cell)
         rest_s = wait_s - (clock.elapsed_s() - began)
-        if not slices and rest_s > 0:
+        if reader.deltas == before and rest_s > 0:
             clock.sleep(rest_s)  # a log that does not block has nothing new: let the others go on
 
-    def _put(self, records: list[Record]) -> None:
-        for record in records:
-            try:
-                lane, start = decode_key(record.key)
-                if start is None or lane not in self.lanes:
-                    continue
-                view, joined = self.lanes[lane]
-                if not joined.start <= start < joined.upto:
-                    joined.see(start)
-                    continue
-                cell = decode_cell(lane, record.value, view)
-                if cell.start != start:
-                    raise CodecError(f"A delta of {lane} has the key of {start} and the cell of {cell.start}.")
-            except CodecError as error:
-                self.bad = self.bad or f"The delta at offset {record.offset} cannot be read: {error}"
-                continue
-            rows = joined.put(cell)
-            if rows:
-                self._fold(lane, rows)
+    def _wanted(self, lane: Lane, start: int | None) -> View | None:
+        if start is None or lane not in self.lanes:
+            return None
+        view, joined = self.lanes[lane]
+        if not joined.start <= start < joined.upto:
+            joined.see(start)
+            return None
+        return view
+
+    def _put(self, cell: Cell) -> None:
+        rows = self.lanes[cell.lane][1].put(cell)
+        if rows:
+            self._fold(cell.lane, rows)

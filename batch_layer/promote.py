@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 from batch_layer.errors import PromotionError
 from slackwater.core.clock import Clock
-from slackwater.deltas.chains import chains_beyond
-from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.chains import chains_since
+from slackwater.deltas.read_tail import TailReader
 from slackwater.deltas.tail import Cut
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
@@ -63,7 +63,7 @@ class Promotion:
             self._check_whole(manifest)
             self._wait(manifest, views, deadline_s)
             now_us = self._clock.now_us()
-            restating = Restating(store, self._views, LookBeyond(self._log, self._names))
+            restating = Restating(store, self._views, TailReader(self._log, self._names))
             told = restating.tell(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
             try:
                 return store.move(version, now_us, by, reason, manifest.parent, told)
@@ -135,7 +135,7 @@ class Promotion:
     ) -> dict[tuple[View, int], int]:
         """Where the chain of each view ends now, in each partition of the cut."""
         since = Cut(cut, manifest.topics, manifest.delta_start)
-        chains = chains_beyond(self._log, self._names, views, topic_id, since, cut)
+        chains = chains_since(self._log, self._names.deltas(views[0].stream), views, topic_id, since, cut)
         ends: dict[tuple[View, int], int] = {}
         for view in views:
             for p, at in cut.items():

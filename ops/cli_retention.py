@@ -6,7 +6,7 @@ import click
 
 from ops.context import CLOCK, Context, pass_context, user_name
 from ops.output import console, emit, examples, json_option
-from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.read_tail import TailReader
 from slackwater.restatements.of_move import Restating
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback
@@ -32,7 +32,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     """
     if not reason.strip():
         raise click.UsageError("--reason is empty.")
-    restating = Restating(context.store, DEFINITIONS, LookBeyond(context.log, context.names))
+    restating = Restating(context.store, DEFINITIONS, TailReader(context.log, context.names))
     done = rollback(context.store, version, reason.strip(), user_name(), CLOCK.now_us(), restating)
     facts: dict[str, Any] = {
         "version": done.target,

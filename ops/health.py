@@ -12,6 +12,7 @@ Not here: who calls this (docker-compose.yml), the service's own readiness (`ser
 """
 
 import json
+import math
 import os
 import ssl
 import sys
@@ -24,9 +25,8 @@ from ops.rest import trusted
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.settings import from_environ
-from slackwater.deltas.cell import decode_cell, decode_lane
-from slackwater.deltas.errors import CodecError
-from slackwater.log.log import Log, Record
+from slackwater.deltas.reader import POLL_S, DeltaReader
+from slackwater.log.log import Log
 from slackwater.log.mark import mark_of
 from slackwater.log.names import TopicNames
 from slackwater.versions.idle import last_idle_us
@@ -36,7 +36,6 @@ from slackwater.views.registry import DEFINITIONS
 WAIT_S = 8.0
 """How long a check looks; docker-compose.yml gives it longer than that."""
 
-POLL_S = 0.25
 HTTP_S = 5.0
 INTERVALS, SLACK_S = 3, 60
 """The last run that ended well is at most so many batch intervals and so many seconds ago."""
@@ -44,18 +43,24 @@ INTERVALS, SLACK_S = 3, 60
 
 def speed(log: Log, names: TopicNames, clock: Clock) -> str:
     """What is wrong with the speed layer; empty if nothing is."""
-    topic_id = log.topic_id(names.topic("trades"))
-    behind = {p: bounds.end for p, bounds in log.bounds(names.topic("trades")).items() if bounds.end > bounds.start}
-    deltas = log.bounds(names.deltas("trades"))
+    topic, deltas = names.topic("trades"), names.deltas("trades")
+    topic_id = log.topic_id(topic)
+    behind = {p: bounds.end for p, bounds in log.bounds(topic).items() if bounds.end > bounds.start}
+    if not behind:
+        return ""
+    views = {(view.name, view.definition, topic_id): view for view in DEFINITIONS}
     # From the newest delta on: an idle partition has no other, one with an open cell gets it again each second.
-    starts = {p: max(deltas[p].start, deltas[p].end - 1) for p in behind}
-
-    def reached(partition: int, record: Record) -> bool:
-        if partition in behind and _upto(record, topic_id) >= behind[partition]:
-            del behind[partition]
-        return not behind
-
-    if not behind or _watch(log, names.deltas("trades"), starts, clock, reached):
+    starts = {p: bounds.end - 1 for p, bounds in log.bounds(deltas).items()}
+    reader = DeltaReader(log, deltas, starts, lambda lane, _: views.get(lane[:3]), behind.keys())
+    deadline = clock.elapsed_s() + WAIT_S
+    try:
+        while behind and clock.elapsed_s() < deadline:
+            for cell, _ in reader.poll(POLL_S):
+                if cell.upto >= behind.get(cell.lane.partition, math.inf):
+                    del behind[cell.lane.partition]
+    finally:
+        reader.close()
+    if not behind:
         return ""
     return f"No deltas within {WAIT_S:g} s up to where the event log ended, as partition: offset: {behind}."
 
@@ -87,38 +92,19 @@ def batch(store: VersionStore, every_s: int, clock: Clock) -> str:
 
 def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
     """What is wrong with a source that never pauses; empty if nothing is."""
-    ends = {p: bounds.end for p, bounds in log.bounds(names.topic("trades")).items()}
-    if _watch(log, names.topic("trades"), ends, clock, lambda _, record: mark_of(record) is None):
-        return ""
-    hidden = sum(bounds.hidden for bounds in log.bounds(names.topic("trades")).values())
-    told = f" An open transaction hides {hidden} records." if hidden else ""
-    return f"No event was appended within {WAIT_S:g} s.{told}"
-
-
-def _watch(log: Log, topic: str, starts: Mapping[int, int], clock: Clock, found: Callable[[int, Record], bool]) -> bool:
-    """Whether `found` is true of a record from `starts` on, within WAIT_S."""
+    topic = names.topic("trades")
     deadline = clock.elapsed_s() + WAIT_S
-    reader = log.reader(topic, starts)
+    reader = log.reader(topic, {p: bounds.end for p, bounds in log.bounds(topic).items()})
     try:
         while clock.elapsed_s() < deadline:
-            for piece in reader.poll(POLL_S):
-                if any(found(piece.partition, record) for record in piece.records):
-                    return True
-        return False
+            for found in reader.poll(POLL_S):
+                if any(mark_of(record) is None for record in found.records):
+                    return ""
     finally:
         reader.close()
-
-
-def _upto(record: Record, topic_id: str) -> int:
-    """Where the cell of a delta of this topic and of a definition in force ends; -1 for any other record."""
-    try:
-        lane = decode_lane(record.key)
-        for view in DEFINITIONS:
-            if (view.name, view.definition, topic_id) == (lane.view, lane.definition, lane.topic_id):
-                return decode_cell(lane, record.value, view).upto
-    except CodecError:
-        pass
-    return -1
+    hidden = sum(bounds.hidden for bounds in log.bounds(topic).values())
+    told = f" An open transaction hides {hidden} records." if hidden else ""
+    return f"No event was appended within {WAIT_S:g} s.{told}"
 
 
 CHECKS: Mapping[str, Callable[[Context], str]] = {

@@ -6,7 +6,7 @@ again, whole. With no cell in the chain it begins at the cut.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from slackwater.deltas.chains import read_chains
@@ -40,17 +40,18 @@ def retained(log: Log, store: VersionStore, topic: str, topic_id: str, deltas: s
 
 
 def beginnings(
-    log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Iterable[int]
+    log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Collection[int]
 ) -> dict[int, int]:
     """Partition -> the offset at which a worker of `views` begins to read."""
     (stream,) = streams_of(views)
     topic = names.topic(stream)
     topic_id = log.topic_id(topic)
-    floor = retained(log, store, topic, topic_id, names.deltas("trades"))
-    chains = read_chains(log, names, views, topic_id, {p: floor.delta_start[p] for p in partitions})
+    deltas = names.deltas(stream)
+    floor = retained(log, store, topic, topic_id, deltas)
+    chains = read_chains(log, deltas, views, topic_id, {p: floor.delta_start[p] for p in partitions})
     begin, bounds = {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
-    for p in chains:
-        lasts = [chain.last(floor.cut[p]) for chain in chains[p]]
+    for p in partitions:
+        lasts = [chains[view, p].last(floor.cut[p]) for view in views]
         reached = max((last.upto for last in lasts if last is not None), default=0)
         if p in bounds and reached > bounds[p].end:
             # The last cell is made again all the same: a server answers nothing until a version passes what was lost.

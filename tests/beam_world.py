@@ -193,14 +193,16 @@ class World:
     def chain(self, cut: Mapping[int, int], view: View = BARS) -> tuple[list[Row], dict[int, int], bool]:
         """The rows of the chain from `cut` on as a fresh reader finds it, its end per partition, and `complete`."""
         bounds = self.log.bounds(self.names.deltas("trades"))  # what lies below was expired
-        chains = read_chains(self.log, self.names, (view,), self.topic_id, {p: bounds[p].start for p in cut})
+        chains = read_chains(
+            self.log, self.names.deltas("trades"), (view,), self.topic_id, {p: bounds[p].start for p in cut}
+        )
         rows: list[Row] = []
         applied = dict(cut)
         for p, at in cut.items():
-            for cell in chains[p][0].walk(at):
+            for cell in chains[view, p].walk(at):
                 rows += cell.rows
                 applied[p] = cell.upto
-        return rows, applied, all(chains[p][0].complete(applied[p]) for p in cut)
+        return rows, applied, all(chains[view, p].complete(applied[p]) for p in cut)
 
     def check_chain(self) -> None:
         """The chain reaches the log's end, and with the events below its start it equals the oracle."""

@@ -83,9 +83,9 @@ def test_the_speed_layer_makes_the_cells_of_both(tmp_path: Path) -> None:
     speed.step()
     speed.close()
     topic_id, end = world.log.topic_id(NAMES.topic("trades")), world.log.bounds(NAMES.topic("trades"))[0].end
-    chains = read_chains(world.log, NAMES, world.views, topic_id, {0: 0})[0]
-    for view, chain in zip(world.views, chains, strict=True):
-        cells = list(chain.walk(0))
+    chains = read_chains(world.log, NAMES.deltas("trades"), world.views, topic_id, {0: 0})
+    for view in world.views:
+        cells = list(chains[view, 0].walk(0))
         assert {cell.lane for cell in cells} == {lane_of(view, topic_id, 0)}
         assert cells == world.cells(view, 0)
         assert cells[-1].upto == end

@@ -163,15 +163,15 @@ class World:
         interval = self.random.choice(NAMED_INTERVALS)
         partitions = self.log.bounds(NAMES.topic("trades"))
         version = self.random.choice(self.versions)
-        chains = read_chains(self.log, NAMES, VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
+        chains = read_chains(self.log, NAMES.deltas("trades"), VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
         applied, rows, parts = {}, [], [self.batch(version), []]
         for p, at in version.cut.items():
-            last = chains[p][0].last(at)
+            last = chains[BARS, p].last(at)
             applied[p] = at if last is None else last.upto
-            parts[1] += [row for cell in chains[p][0].walk(at) for row in cell.rows]
+            parts[1] += [row for cell in chains[BARS, p].walk(at) for row in cell.rows]
             if whole and self.retained(p) <= at:
                 assert applied[p] == partitions[p].end, "a lasting hole"
-                assert chains[p][0].complete(applied[p])
+                assert chains[BARS, p].complete(applied[p])
         rows = [*parts[0], *parts[1]]
         assert bars_of(rows, interval) == self.expected(applied, interval)
         self.queries += 1
@@ -238,7 +238,7 @@ def test_a_lost_cell_is_noticed() -> None:
         world.produce()
     world.processes[0].step()
     lane = lane_of(BARS, world.topic_id, 0)
-    whole = read_chains(world.log, NAMES, VIEWS, world.topic_id, {0: 0})[0][0]
+    whole = read_chains(world.log, NAMES.deltas("trades"), VIEWS, world.topic_id, {0: 0})[BARS, 0]
     holed = Chain()
     for number, cell in enumerate(whole.walk(world.versions[0].cut[0])):
         assert cell.lane == lane

@@ -63,7 +63,7 @@ def door_page(house: House, *lines: bytes) -> str:
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     log = MemoryLog(T0 // 1000)
-    for topic in (INGEST_NAMES.trades, INGEST_NAMES.dead_letters, INGEST_NAMES.deltas):
+    for topic in INGEST_NAMES.all(["trades"]):
         log.create(topic, PARTITIONS)
     return House(log, VersionStore(tmp_path / "house"))
 

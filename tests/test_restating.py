@@ -28,7 +28,7 @@ from serving.http.app import create_app
 from serving.options import ServingOptions
 from slackwater.core.clock import SystemClock
 from slackwater.core.faults import POINTS, VARIABLE, arm
-from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.read_tail import TailReader
 from slackwater.log.errors import LogUnreachableError
 from slackwater.log.memory_log import MemoryLog
 from slackwater.restatements.of_move import Restating
@@ -132,7 +132,7 @@ class Moving(Story):
         """To a version, or to any other one that was served."""
         source = self.current()
         version = version or self.random.choice([v for v in self.imported if v not in (0, source.version)])
-        restating = Restating(self.store, BOTH, look or LookBeyond(self.world.log, self.world.names))
+        restating = Restating(self.store, BOTH, look or TailReader(self.world.log, self.world.names))
         return self._told(source, rollback(self.store, version, "worse", "who", 7, restating), "repair")
 
     def _told(self, source: Manifest, move: Move, cause: str) -> Move:
@@ -294,7 +294,7 @@ def test_a_rollback_without_a_broker_tells_what_the_archive_knows_and_that_it_is
     story.trade("A", 40)
     story.trade("A", 30)
     story.step(*BOTH)
-    move = story.back(1, LookBeyond(Gone(), story.world.names))
+    move = story.back(1, TailReader(Gone(), story.world.names))
     assert "No Kafka broker answers at nowhere" in move.untold
     assert move.positions == story.store.manifest(2).cut
     assert dict(move.restated) == {"repair": 1}
@@ -323,7 +323,7 @@ def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
     story: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slackwater.restatements.of_move.connect", connect)
-    look = LookBeyond(story.world.log, story.world.names)
+    look = TailReader(story.world.log, story.world.names)
     with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
         rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "300KB"))
     assert "slackwater batch rollback" in str(refused.value)
@@ -334,7 +334,7 @@ def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
 def test_a_version_that_cannot_be_read_is_left_all_the_same(story: Moving) -> None:
     path = story.store.manifest_path(2)
     path.write_bytes(path.read_bytes()[:-9])
-    restating = Restating(story.store, BOTH, LookBeyond(story.world.log, story.world.names))
+    restating = Restating(story.store, BOTH, TailReader(story.world.log, story.world.names))
     assert "cannot be read" in rollback(story.store, 1, "torn", "who", 1, restating).untold
     assert story.store.pointer().version == 1
 
@@ -357,7 +357,7 @@ def test_a_move_that_dies_anywhere_leaves_the_old_ledger_and_can_be_made_again(s
     before = served(story)
     store = VersionStore(story.world.home, Dying())
     with pytest.raises(KeyboardInterrupt):
-        restating = Restating(store, BOTH, LookBeyond(story.world.log, story.world.names))
+        restating = Restating(store, BOTH, TailReader(story.world.log, story.world.names))
         rollback(store, 1, "worse", "who", 1, restating)
     assert served(story) == before
     story.back(1)

@@ -393,7 +393,8 @@ def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(
     log.append(NAMES.deltas("trades"), 0, b"garbage", b"{}")
     log.append(NAMES.deltas("trades"), 0, log.topics[NAMES.deltas("trades")][0].records[0].key, b"no cell")
     assert begins(log, Versions(), BARS) == {0: 0}
-    assert caplog.text.count("delta t.trades.deltas[0]@") == 2
+    assert "t.trades.deltas[0]@1 cannot be read: " in caplog.text
+    assert "t.trades.deltas: 2 deltas cannot be read, and are passed over" in caplog.text
 
 
 def test_cells_beyond_the_logs_end_are_told_and_the_last_one_is_made_again(

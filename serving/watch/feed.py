@@ -1,23 +1,22 @@
 """The feed: reads the delta topic into the hot store.
 
 It reads every delta partition from the served version's `delta_start` on. A delta of another view, definition or
-topic is passed over; bytes that are no delta are counted and logged once, and never stop it.
+topic is passed over; bytes that are no delta are counted, and never stop it.
 
-Not here: which cells join (`slackwater.deltas.chain`), and the thread (`serving.watch.thread`).
+Not here: the reading (`slackwater.deltas.reader`), which cells join (`slackwater.deltas.chain`), and the thread
+(`serving.watch.thread`).
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from threading import Lock
 
 from serving.store.hot import HotStore
-from serving.watch.latency import Delivered, Latency
-from slackwater.deltas.cell import Cell, decode_cell, decode_lane
-from slackwater.deltas.errors import CodecError
-from slackwater.log.errors import PositionLostError
-from slackwater.log.log import Bounds, Log, Reader, Record, Unread
-
-_LOG = logging.getLogger("slackwater.serving")
+from serving.watch.latency import Latency
+from slackwater.deltas.cell import Lane
+from slackwater.deltas.reader import Delta, DeltaReader
+from slackwater.log.log import Log, Unread
+from slackwater.views.view import View
 
 CELLS_PER_LOCK = 64
 """Cells that are put while requests wait."""
@@ -26,26 +25,25 @@ CELLS_PER_LOCK = 64
 class Feed:
     """Reads deltas. `step` belongs to one thread; `restart` may be called by any. `stuck` partitions cannot be read on.
 
-    `changed` is called after a step that read something.
+    `deltas` counts the records that were read, `bad` those that are no deltas. `changed` is called after a step that
+    read something.
     """
 
     def __init__(
         self, log: Log, topic: str, hot: HotStore, poll_s: float = 0.2, latency: Latency | None = None
     ) -> None:
+        self.topic = topic
         self.deltas = 0
         self.bad = 0
-        self.error: str | None = None
         self.changed: Callable[[], None] = _nobody
+        self.stuck: frozenset[int] = frozenset()
         self._log = log
-        self._topic = topic
         self._hot = hot
         self._poll_s = poll_s
         self._latency = latency
-        self._reader: Reader | None = None
-        self._positions: dict[int, int] = {}
+        self._reader: DeltaReader | None = None
         self._goal: dict[int, int] | None = None
         self._lacking: frozenset[int] | None = None
-        self.stuck: frozenset[int] = frozenset()
         self._lock = Lock()
         self._starts: Mapping[int, int] | None = None
 
@@ -62,7 +60,8 @@ class Feed:
     @property
     def behind(self) -> int:
         """Deltas between the positions and where the topic ended at the start."""
-        return sum(max(0, end - self._positions.get(p, 0)) for p, end in (self._goal or {}).items())
+        positions = self._positions
+        return sum(max(0, end - positions.get(p, 0)) for p, end in (self._goal or {}).items())
 
     def reasons(self) -> list[str]:
         """That it has not read what was there when it was started."""
@@ -78,7 +77,7 @@ class Feed:
     def partitions(self) -> set[int]:
         """The delta partitions that are read, or are about to be."""
         with self._lock:
-            return set(self._starts or {}) | set(self._positions)
+            return {*(self._starts or {}), *self._positions}
 
     def restart(self, starts: Mapping[int, int]) -> None:
         """Read again from `starts`; partitions that are not named, from their first delta."""
@@ -92,23 +91,20 @@ class Feed:
             starts, self._starts = self._starts, None
         if starts is not None:
             self._open(starts)
-        if self._reader is None:
+        reader = self._reader
+        if reader is None:
             return
-        try:
-            slices = self._reader.poll(self._poll_s)
-        except PositionLostError as error:
-            bounds = self._reader.bounds()
-            for partition in error.lost:
-                self._seek(partition, bounds[partition])
-            self._look_what_lacks()
-            return
-        for found in slices:
-            self._put(found.records)
-            self._positions[found.partition] = found.upto
-        self.stuck = frozenset(self._reader.unread)
+        before, deltas, bad = dict(reader.positions), reader.deltas, reader.bad
+        found = reader.poll(self._poll_s)
+        while some := list(islice(found, CELLS_PER_LOCK)):
+            self._hot.put([cell for cell, _ in some])
+            self._note(some)
+        self.deltas += reader.deltas - deltas
+        self.bad += reader.bad - bad
+        self.stuck = frozenset(reader.unread)
         if self._lacking is None or self._lacking:
             self._look_what_lacks()
-        if slices or starts is not None:
+        if reader.positions != before or starts is not None:
             self.changed()
 
     def close(self) -> None:
@@ -118,63 +114,44 @@ class Feed:
             self._reader = None
         self.stuck = frozenset()
 
+    @property
+    def _positions(self) -> Mapping[int, int]:
+        reader = self._reader
+        return {} if reader is None else reader.positions
+
     def _open(self, starts: Mapping[int, int]) -> None:
         try:
-            bounds = self._log.bounds(self._topic)
-            self.close()
-            # Where a delta_start was expired, its version is retired; what is left is read.
-            at = {p: min(max(starts.get(p, 0), b.start), b.end) for p, b in bounds.items()}
-            self._reader = self._log.reader(self._topic, at)
+            reader = DeltaReader(self._log, self.topic, starts, self._wanted)
         except BaseException:
             with self._lock:
                 self._starts = self._starts or starts
             raise
+        self.close()
         if self._latency is not None:
             self._latency.forget()
         with self._lock:
-            self._positions = at
+            self._reader = reader
             # To the high watermark: what an open transaction hides is there, and is not known.
             again = self._starts is not None  # it was restarted meanwhile, and opens once more
-            self._goal, self._lacking = None if again else {p: b.high for p, b in bounds.items()}, None
+            self._goal, self._lacking = None if again else {p: b.high for p, b in reader.bounds.items()}, None
+
+    def _wanted(self, lane: Lane, start: int | None) -> View | None:
+        del start
+        return self._hot.view_of(lane)
 
     def _look_what_lacks(self) -> None:
         """Behind the cells themselves: whoever sees nothing lack sees all of them."""
         with self._lock:
             if self._goal is not None:
-                self._lacking = frozenset(p for p, end in self._goal.items() if self._positions.get(p, 0) < end)
+                positions = self._positions
+                self._lacking = frozenset(p for p, end in self._goal.items() if positions.get(p, 0) < end)
 
-    def _seek(self, partition: int, bounds: Bounds) -> None:
-        _LOG.warning("Deltas of partition %d were removed; reading from offset %d.", partition, bounds.start)
-        if self._reader is not None:
-            self._reader.seek(partition, bounds.start)
-        self._positions[partition] = bounds.start
-
-    def _put(self, records: list[Record]) -> None:
-        for first in range(0, len(records), CELLS_PER_LOCK):
-            found = ((self._cell(record), record) for record in records[first : first + CELLS_PER_LOCK])
-            delivered = [Delivered(cell, record) for cell, record in found if cell is not None]
-            self._hot.put([cell for cell, _ in delivered])
-            self._note(delivered)
-
-    def _note(self, delivered: list[Delivered]) -> None:
-        if self._latency is None or not delivered:
+    def _note(self, delivered: list[Delta]) -> None:
+        if self._latency is None:
             return
         views = {cell.lane.view for cell, _ in delivered}
         applied = {(view, p): end for view in views for p, end in self._hot.applied(view).items()}
         self._latency.note(delivered, applied, self.caught_up)
-
-    def _cell(self, record: Record) -> Cell | None:
-        self.deltas += 1
-        try:
-            lane = decode_lane(record.key)
-            view = self._hot.view_of(lane)
-            return None if view is None else decode_cell(lane, record.value, view)
-        except CodecError as error:
-            self.bad += 1
-            if self.error is None:
-                _LOG.error("A delta at offset %d does not decode and is passed over: %s", record.offset, error)
-            self.error = str(error)
-            return None
 
 
 def _nobody() -> None:

@@ -10,23 +10,15 @@ in `end_to_end`, and none in `speed`. What would be negative counts as 0.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Histogram
 
 from slackwater.core.clock import Clock
-from slackwater.deltas.cell import Cell, appended_ms
-from slackwater.log.log import Record
+from slackwater.deltas.cell import appended_ms
+from slackwater.deltas.reader import Delta
 
 BUCKETS = (0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Upper bounds in seconds: milliseconds of a stream that flows, and the minutes that follow a standstill."""
-
-
-class Delivered(NamedTuple):
-    """A cell that was put into the hot store, and the delta that it came in."""
-
-    cell: Cell
-    delta: Record
 
 
 class Latency:
@@ -48,20 +40,20 @@ class Latency:
             buckets=BUCKETS,
         )
 
-    def note(self, delivered: Iterable[Delivered], applied: Mapping[tuple[str, int], int], live: bool) -> None:
+    def note(self, delivered: Iterable[Delta], applied: Mapping[tuple[str, int], int], live: bool) -> None:
         """Take what was just put. `applied` maps (view, partition) to the chain's end: what is visible.
 
         Not `live`: it is only remembered how far the deltas went.
         """
         now_ms = self._clock.now_us() / 1000
-        for cell, delta in delivered:
+        for cell, record in delivered:
             where = cell.lane.view, cell.lane.partition
             if cell.upto <= self._seen.get(where, -1) or cell.upto > applied.get(where, -1):
                 continue
             self._seen[where] = cell.upto
-            appended = appended_ms(delta.headers)
+            appended = appended_ms(record.headers)
             if live and appended is not None:
-                self._speed.observe(max(0.0, delta.append_time_ms - appended) / 1000)
+                self._speed.observe(max(0.0, record.append_time_ms - appended) / 1000)
                 self._end_to_end.observe(max(0.0, now_ms - appended) / 1000)
 
     def forget(self) -> None:

@@ -1,53 +1,53 @@
 """The chains of some views as a fresh reader of the delta topic finds them now."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from slackwater.deltas.cell import decode_cell, decode_lane, lane_of
+from slackwater.deltas.cell import lane_of
 from slackwater.deltas.chain import Chain
-from slackwater.deltas.errors import CellConflictError, CodecError
+from slackwater.deltas.errors import CellConflictError
+from slackwater.deltas.reader import DeltaReader
 from slackwater.deltas.tail import Cut
 from slackwater.log.errors import UnreadableError
-from slackwater.log.log import Log, Unread, read_range
-from slackwater.log.names import TopicNames
+from slackwater.log.log import Log
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
 
 
 def read_chains(
-    log: Log, names: TopicNames, views: tuple[View, ...], topic_id: str, starts: dict[int, int]
-) -> dict[int, list[Chain]]:
-    """Partition -> a chain for each view, of everything in the delta topic from `starts` to its end now."""
-    lanes = {lane_of(view, topic_id, p): view for view in views for p in starts}
-    chains = {lane: Chain() for lane in lanes}
-
-    def unread(stuck: Unread) -> None:
-        logger.error("%s", UnreadableError(names.deltas("trades"), *stuck))  # as for a hole, see below
-
-    ends = {p: bounds.end for p, bounds in log.bounds(names.deltas("trades")).items() if p in starts}
-    for found in read_range(log, names.deltas("trades"), {p: starts[p] for p in ends}, ends, unread):
-        for record in found.records:
-            try:
-                lane = decode_lane(record.key)
-                if lane in chains:
-                    chains[lane].put(decode_cell(lane, record.value, lanes[lane]))
-            except (CodecError, CellConflictError) as error:
-                # A hole is made again from the log, which is what a worker is there for; so it goes on, and says so.
-                logger.error("delta %s[%d]@%d: %s", names.deltas("trades"), found.partition, record.offset, error)
-    return {p: [chains[lane_of(view, topic_id, p)] for view in views] for p in starts}
-
-
-def chains_beyond(
-    log: Log, names: TopicNames, views: Iterable[View], topic_id: str, cut: Cut, partitions: Iterable[int]
+    log: Log, topic: str, views: Iterable[View], topic_id: str, starts: Mapping[int, int]
 ) -> dict[tuple[View, int], Chain]:
-    """(view, partition) -> its chain, of everything that came to the delta topic since a cut was taken.
+    """(view, partition) -> its chain, of everything in the delta topic `topic` from `starts` to its end now.
+
+    A hole is made again from the log, which is what a worker is there for; so what cannot be read, or does not fit, is
+    logged and passed over.
+    """
+    lanes = {lane_of(view, topic_id, p): (view, p) for view in views for p in starts}
+    chains = {of: Chain() for of in lanes.values()}
+    reader = DeltaReader(log, topic, starts, lambda lane, _: lanes[lane][0] if lane in lanes else None, starts)
+    try:
+        for cell, record in reader.rest():
+            try:
+                chains[lanes[cell.lane]].put(cell)
+            except CellConflictError as error:
+                logger.error("delta %s[%d]@%d: %s", topic, cell.lane.partition, record.offset, error)
+        for stuck in reader.unread.values():
+            logger.error("%s", UnreadableError(topic, *stuck))
+        if reader.bad:
+            logger.error("%s: %d deltas cannot be read, and are passed over", topic, reader.bad)
+    finally:
+        reader.close()
+    return chains
+
+
+def chains_since(
+    log: Log, topic: str, views: Iterable[View], topic_id: str, cut: Cut, partitions: Iterable[int]
+) -> dict[tuple[View, int], Chain]:
+    """The same of everything that came to the delta topic since a cut was taken.
 
     A delta topic that was created again since, or whose start was expired, is read from its own start.
     """
-    wanted = tuple(dict.fromkeys(views))
-    known = cut.delta_start if cut.topics.get(names.deltas("trades")) == log.topic_id(names.deltas("trades")) else {}
-    bounds = log.bounds(names.deltas("trades"))
-    starts = {p: max(known.get(p, 0), bounds[p].start) for p in partitions if p in bounds}
-    found = read_chains(log, names, wanted, topic_id, starts)
-    return {(view, p): chain for p, of in found.items() for view, chain in zip(wanted, of, strict=True)}
+    known = cut.delta_start if cut.topics.get(topic) == log.topic_id(topic) else {}
+    there = log.bounds(topic).keys()
+    return read_chains(log, topic, views, topic_id, {p: known.get(p, 0) for p in partitions if p in there})

@@ -1,4 +1,4 @@
-"""What the log holds beyond a cut, as states: the cells that join there, and the log where no cells are.
+"""Reads the tail above a cut, as states: the cells that join there, and the log where no cells are.
 
 log       C ------------------------> now
 served    C [cell)[cell)[cell) upto              so far it is answered, and no further
@@ -7,8 +7,8 @@ another   C [cell)[cell) . . . upto              the rest of it is read from the
 
 from collections.abc import Mapping, Sequence
 
-from slackwater.deltas.chains import chains_beyond
-from slackwater.deltas.tail import Beyond, Cut
+from slackwater.deltas.chains import chains_since
+from slackwater.deltas.tail import Cut, Tail
 from slackwater.log.errors import LogError, TopicRecreatedError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range
@@ -19,32 +19,32 @@ from slackwater.views.session import Summariser
 from slackwater.views.view import View
 
 
-class LookBeyond:
-    """See `slackwater.deltas.tail.Look`."""
+class TailReader:
+    """See `slackwater.deltas.tail.ReadTail`."""
 
     def __init__(self, log: Log, names: TopicNames) -> None:
         self._log = log
         self._names = names
 
-    def __call__(self, cut: Cut, served: Sequence[View], others: Sequence[View]) -> Beyond:
+    def __call__(self, cut: Cut, served: Sequence[View], others: Sequence[View]) -> Tail:
         """The states of all views from `cut` to where the furthest chain of `served` ends now.
 
         Where the log cannot be read, or is another one, there are none, and it says why.
         """
         views = tuple(dict.fromkeys([*served, *others]))
         try:
-            return self._look(cut, served, views) if views else Beyond(cut.at, {})
+            return self._read(cut, served, views) if views else Tail(cut.at, {})
         except LogError as error:
-            return Beyond(cut.at, {}, str(error))
+            return Tail(cut.at, {}, str(error))
 
-    def _look(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Beyond:
+    def _read(self, cut: Cut, served: Sequence[View], views: tuple[View, ...]) -> Tail:
         (stream,) = streams_of(views)
         topic = self._names.topic(stream)
         topic_id = self._log.topic_id(topic)
         if cut.topics.get(topic) != topic_id:
             raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)
         at = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **cut.at}
-        chains = chains_beyond(self._log, self._names, views, topic_id, cut, at)
+        chains = chains_since(self._log, self._names.deltas(stream), views, topic_id, cut, at)
         upto = dict(at)
         for (view, p), chain in chains.items():
             last = chain.last(at[p]) if view in served else None
@@ -60,7 +60,7 @@ class LookBeyond:
             if end < upto[p]:
                 short[view, p] = end
         self._fill(topic, rows, short, upto)
-        return Beyond(upto, rows)
+        return Tail(upto, rows)
 
     def _fill(
         self,

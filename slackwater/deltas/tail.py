@@ -1,4 +1,4 @@
-"""What lies beyond a version's cut, as values: from where it is asked for, and what was found.
+"""The tail: what the log holds above a version's cut, as values: from where it is asked for, and what was found.
 
 Here, below them all, since the log's room finds it, the versions' room counts it in, and neither knows the other.
 """
@@ -18,7 +18,7 @@ class Cut(NamedTuple):
     delta_start: Mapping[int, int]
 
 
-class Beyond(NamedTuple):
+class Tail(NamedTuple):
     """States at the base interval of all that lies between a cut and `upto`; `missing` says why it could not be had."""
 
     upto: Mapping[int, int]
@@ -26,5 +26,5 @@ class Beyond(NamedTuple):
     missing: str = ""
 
 
-Look = Callable[[Cut, Sequence[View], Sequence[View]], Beyond]
-"""Gives what is beyond a cut, up to where the first views are served, for these and for the second views."""
+ReadTail = Callable[[Cut, Sequence[View], Sequence[View]], Tail]
+"""Gives the tail above a cut, up to where the first views are served, for these and for the second views."""

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from slackwater.core.faults import reach
-from slackwater.deltas.tail import Beyond, Cut, Look
+from slackwater.deltas.tail import Cut, ReadTail, Tail
 from slackwater.restatements.finder import Finder, Side
 from slackwater.restatements.restatement import Cause
 from slackwater.restatements.sql import from_offsets_sql
@@ -32,14 +32,14 @@ from slackwater.views.view import View
 
 @dataclass(frozen=True)
 class Restating:
-    """Writes the ledgers of moves. `views` are all definitions of this program, `look` reads the log.
+    """Writes the ledgers of moves. `views` are all definitions of this program, `read_tail` reads the log.
 
     `threads` 0 means one a core. Where others live in the process, `memory_limit` (as DuckDB reads it) bounds it.
     """
 
     store: VersionStore
     views: Sequence[View]
-    look: Look
+    read_tail: ReadTail
     threads: int = 0
     memory_limit: str | None = None
 
@@ -55,7 +55,7 @@ class Restating:
         untold = []
         if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
             untold.append(f"This program does not have both definitions of {', '.join(unknown)}.")
-        tail = self.look(_cut(before, after), [old for old, _ in pairs], [new for _, new in pairs])
+        tail = self.read_tail(_cut(before, after), [old for old, _ in pairs], [new for _, new in pairs])
         if tail.missing:
             untold.append(f"What is beyond the cuts is left out: {tail.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
@@ -91,7 +91,7 @@ def _cut(before: Manifest, after: Manifest) -> Cut:
 
 
 def _find(
-    finder: Finder, pairs: Sequence[tuple[View, View]], cause: Cause, before: Manifest, after: Manifest, tail: Beyond
+    finder: Finder, pairs: Sequence[tuple[View, View]], cause: Cause, before: Manifest, after: Manifest, tail: Tail
 ) -> None:
     """Find the bars, `pairs` being the views of both sides."""
     tables = {view: table_of(view, tail.rows.get(view, ())) for pair in pairs for view in pair}

@@ -17,7 +17,7 @@ from batch_layer import archive, expire, look, prove, run, segments
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import feed, log_checks, log_watch
-from slackwater.deltas import cell, chain
+from slackwater.deltas import cell, chain, reader
 from slackwater.versions import leases, retention, store
 from slackwater.views import view
 from speed_layer import beginning, sink, tiling, worker
@@ -225,7 +225,7 @@ SWITCHES = (
     Switch(
         16,
         "delta_start is 0 for partitions that a manifest does not know",
-        (Edit(feed.Feed, "_open", "starts.get(p, 0)", "starts.get(p, b.end)"),),
+        (Edit(reader.DeltaReader, "__init__", "starts.get(p, 0)", "starts.get(p, b.end)"),),
     ),
     Switch(
         17,

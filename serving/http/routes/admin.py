@@ -14,7 +14,7 @@ from serving.http.routes.catalog import move_json
 from serving.query.parameters import ValueRefusedError, whole
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.deltas.read_tail import LookBeyond
+from slackwater.deltas.read_tail import TailReader
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import Key
 from slackwater.log.log import Log
@@ -78,7 +78,7 @@ class AdminRoutes:
 
     def _rollback(self, version: int, reason: str, key: Key) -> Move:
         try:
-            look = LookBeyond(self._log, self._names)
+            look = TailReader(self._log, self._names)
             restating = Restating(self._store, self._views, look, threads=1, memory_limit=COMPARE_MEMORY)
             by, now_us = f"key {key.name}", self._clock.now_us()
             return rollback(self._store, version, reason, by, now_us, restating)
