@@ -195,8 +195,8 @@ def poll(context: Context, given: Parameters) -> Parameters:
             if last > newest:
                 newest = last
                 seen.append((now_ns, last))
-            if not versions or versions[-1][1] != answer["answer"]["version"]:
-                versions.append((now_ns, answer["answer"]["version"]))
+            if not versions or versions[-1][1] != answer["meta"]["version"]:
+                versions.append((now_ns, answer["meta"]["version"]))
             time.sleep(POLL_PAUSE_S)
     service.close()
     return {"seen": seen, "versions": versions, "asked": asked, "failed": failed}

@@ -109,7 +109,7 @@ class Clients:
             self._statuses[status] += 1
 
     def _take(self, client: Client, floor: tuple[int, dict[str, int]], path: str, body: bytes) -> None:
-        about = orjson.loads(body)["answer"]
+        about = orjson.loads(body)["meta"]
         with self._lock:
             self._counts["version"] += about["version"] < floor[0]
             self._counts["applied"] += any(at < floor[1].get(p, 0) for p, at in about["applied"].items())
@@ -122,5 +122,5 @@ class Clients:
 
 def _without_version(body: bytes, about: dict[str, Any]) -> bytes:
     """The answer's bytes up to what it says of itself, and its positions: the same for every version."""
-    bars, _, _ = body.rpartition(b',"answer":')
+    bars, _, _ = body.rpartition(b',"meta":')
     return bars + b',"applied":' + orjson.dumps(about["applied"]) + b"}"

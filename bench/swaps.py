@@ -200,7 +200,7 @@ def _caught_up(room: Room) -> bool:
         found = httpx.get(f"{room.context.url}/v1/bars", params={"venue": VENUE, "symbol": symbol}, timeout=5.0)
         if found.status_code != httpx.codes.OK:
             return False
-        if any(ends[int(p)] > at for p, at in found.json()["answer"]["applied"].items()):
+        if any(ends[int(p)] > at for p, at in found.json()["meta"]["applied"].items()):
             return False
     return True
 

@@ -138,7 +138,7 @@ class Cut:
             for bar in body.get("bars", ()):
                 del bar["closed"]
                 bars[bar["start"]] = bar
-            applied = body["answer"]["applied"].get(str(p), 0) if body else 0
+            applied = body["meta"]["applied"].get(str(p), 0) if body else 0
             at = max(self._counts[p][bisect_right(self._ends[p], applied) - 1], self._read[p])
             yield instrument, Answer(bars, at, at)
 

@@ -54,7 +54,7 @@ class Watch:
         body = found.json()
         lag = found.headers.get("Slackwater-Lag-Records", "")
         bar = body["bars"][-1] if body["bars"] else {}
-        return {"venue": venue, "symbol": symbol, "lag": lag, "answer": body["answer"], **bar}
+        return {"venue": venue, "symbol": symbol, "lag": lag, "meta": body["meta"], **bar}
 
     def close(self) -> None:
         """Release."""

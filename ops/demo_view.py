@@ -68,8 +68,8 @@ def _bars(state: State) -> Table:
     names = ("instrument", "last 1m bar", "close", "volume", "trades", "batch to", "speed to", "lag")
     table = Table(*names, box=None, padding=(0, 2), header_style="dim")
     for bar in state.bars:
-        answer = bar["answer"]
-        ((partition, applied),) = answer["applied"].items()
+        meta = bar["meta"]
+        ((partition, applied),) = meta["applied"].items()
         start = bar.get("start")
         table.add_row(
             f"{bar['venue']}:{bar['symbol']}",
@@ -77,7 +77,7 @@ def _bars(state: State) -> Table:
             bar.get("close", ""),
             bar.get("volume", ""),
             str(bar.get("trades", "")),
-            f"[blue]{answer['cut'][partition]:,}[/]",
+            f"[blue]{meta['cut'][partition]:,}[/]",
             f"[cyan]{applied:,}[/]",
             bar["lag"],
         )

@@ -86,7 +86,7 @@ class House:
         for instrument in client.get("/v1/instruments")["instruments"]:
             query = {"venue": instrument["venue"], "symbol": instrument["symbol"], "limit": 1}
             if self.partition_of(**instrument) not in found:
-                answer = client.get("/v1/bars", **query)["answer"]
+                answer = client.get("/v1/bars", **query)["meta"]
                 found |= {int(p): at for p, at in answer["applied"].items()}
         return found
 

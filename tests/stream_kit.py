@@ -54,7 +54,7 @@ class Picture:
     def __init__(self) -> None:
         self.bars: dict[str, dict[tuple[str, Any], dict[str, Any]]] = {}
         self.low: dict[str, dict[str, Any]] = {}
-        self.answer: dict[str, Any] = {}
+        self.meta: dict[str, Any] = {}
         self.version: int | None = None
         self.tells_all = True
 
@@ -68,8 +68,8 @@ class Picture:
         assert len(found) == len(event.data["bars"])
         assert list(found) == sorted(found, key=lambda place: (place[1], place[0]))
         name = event.data["interval"]
-        self.answer = event.data["answer"]
-        self.version = self.answer["version"]
+        self.meta = event.data["meta"]
+        self.version = self.meta["version"]
         if event.name == "snapshot":
             self.bars[name] = found
             symbols = {symbol for symbol, _ in found}

@@ -157,7 +157,7 @@ async def ask(client: httpx.AsyncClient, world: World, truth: Truth, question: Q
     """Ask, page after page, and compare; how many answers."""
     response = await client.get(question.url(None))
     assert response.status_code == 200, (question.url(None), response.text)
-    first = response.json()["answer"]
+    first = response.json()["meta"]
     expected = question.expected(truth, offsets(first["applied"]))
     if first["version"]:
         cut = world.store.manifest(first["version"]).cut
@@ -166,7 +166,7 @@ async def ask(client: httpx.AsyncClient, world: World, truth: Truth, question: Q
         body, at = response.json(), page * question.limit
         bars = json.dumps(expected[at : at + question.limit], separators=(",", ":"))
         assert response.text.startswith(f'{{"bars":{bars},"next":'), (question.url(None), page, first)
-        assert body["answer"] == first
+        assert body["meta"] == first
         assert (body["next"] is not None) == (len(expected) > at + question.limit and question.start is not None)
         if body["next"] is None:
             return page + 1

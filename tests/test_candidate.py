@@ -73,7 +73,7 @@ class House:
         assert not service.readiness.look().reasons
         for symbol in SYMBOLS:
             found = self.get(f"/v1/bars?venue=v&symbol={symbol}&interval=1s&start=1970-01-01&limit=10000{query}")
-            about = found["answer"]
+            about = found["meta"]
             assert (about["definition"], about["version"], about["complete"]) == (view.definition, version, True)
             applied = offsets(about["applied"])
             assert query or applied == {p: self.world.ends[p] for p in applied}

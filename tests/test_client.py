@@ -84,8 +84,8 @@ def test_bars_are_typed_exact_and_say_what_they_stand_on(live: LiveService, make
     assert (first.open, first.close) == (Decimal("341.5"), Decimal(445))
     assert str(first.notional) == "858.95"
     assert first.buy_volume + first.sell_volume == first.volume
-    assert (bars.answer.version, bars.answer.cut, bars.answer.applied) == (1, {1: 4}, {1: 9})
-    assert (bars.answer.complete, bars.answer.layer, bars.answer.lag) == (True, "merged", 0)
+    assert (bars.meta.version, bars.meta.cut, bars.meta.applied) == (1, {1: 4}, {1: 9})
+    assert (bars.meta.complete, bars.meta.layer, bars.meta.lag) == (True, "merged", 0)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_however_many_rows_come_they_are_the_same(live: LiveService, make: Make,
         str(bar.notional) for bar in served(live, f"interval=1s&start={NOON}")
     ]
     assert bars.to_arrow().num_rows == len(bars) == 8
-    assert (bars.answer.version, bars.answer.applied, bars.answer.lag) == (1, {1: 9}, 0)
+    assert (bars.meta.version, bars.meta.applied, bars.meta.lag) == (1, {1: 9}, 0)
     trades = asker("trades", "x", "BTC", NOON, NOON + 600 * SECOND, limit=way)
     assert [trade.trade_id for trade in trades] == [1, 2, 3, 7, 4, 5, 6, 8]
     assert trades.to_arrow().column("price").to_pylist() == [trade.price for trade in trades]
-    assert (trades.answer.applied, trades[0].time_us) == ({1: 9}, NOON + SECOND)
+    assert (trades.meta.applied, trades[0].time_us) == ({1: 9}, NOON + SECOND)
 
 
 def test_pages_are_followed_at_one_moment_while_trades_arrive(mine: LiveService, make: Make, way: int | None) -> None:
@@ -170,7 +170,7 @@ def test_pages_are_followed_at_one_moment_while_trades_arrive(mine: LiveService,
     mine.stop()
     mine.world.app = mine.world.app._app
     assert list(bars) == expected
-    assert bars.answer.applied == {1: before}
+    assert bars.meta.applied == {1: before}
     assert len(expected) == 8
 
 
@@ -239,7 +239,7 @@ def test_the_trades_behind_a_bar(live: LiveService, make: Make) -> None:
     assert [(trade.partition, trade.offset, trade.index) for trade in trades] == [(1, 1, 0), (1, 2, 0), (1, 7, 0)]
     assert trades[0].time == datetime(2025, 10, 6, 12, 1, 1, tzinfo=UTC)
     assert trades.to_polars()["price"].to_list() == [trade.price for trade in trades]
-    assert trades.answer.applied == {1: 9}
+    assert trades.meta.applied == {1: 9}
 
 
 def test_what_there_is(live: LiveService, make: Make) -> None:
@@ -386,7 +386,7 @@ def test_no_service_is_an_error_of_its_own(live: LiveService, make: Make) -> Non
         make(gone, retry=Retry(attempts=2, base_s=0.001))("bars", "x", "BTC")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"bars": [], "next": null, "answer": 1}'])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"bars": [], "next": null, "meta": 1}'])
 def test_another_server_is_told_from_this_one(live: LiveService, make: Make, body: bytes) -> None:
     with Proxy(live.port) as proxy:
         proxy.answer(http(b"200 OK", body))

@@ -57,10 +57,10 @@ def started(world: World, limit: int | None = None, **options: Any) -> None:
 
 def test_a_server_that_starts_says_that_it_has_not_read_the_delta_topic(world: World) -> None:
     started(world)
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert (about["applied"], about["complete"], about["reason"]) == (about["cut"], False, UNREAD)
     world.service.feed.step()
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert about["complete"]
     assert "reason" not in about
     assert offsets(about["applied"])[1] == world.log.bounds("slackwater.trades")[1].end
@@ -71,7 +71,7 @@ def test_applied_goes_back_over_a_restart_only_in_answers_that_say_so(world: Wor
     for limit in (None, 1, 7):
         started(world, limit)
         for _ in range(40):
-            about = world.bars(BTC)["answer"]
+            about = world.bars(BTC)["meta"]
             at = offsets(about["applied"])[1]
             assert at >= applied or not about["complete"]
             applied = max(applied, at) if about["complete"] else applied
@@ -82,7 +82,7 @@ def test_applied_goes_back_over_a_restart_only_in_answers_that_say_so(world: Wor
 def test_an_answer_waits_for_its_own_partitions_alone(world: World) -> None:
     started(world, limit=10)
     until_read = 0
-    while not world.bars(LONGER)["answer"]["complete"]:
+    while not world.bars(LONGER)["meta"]["complete"]:
         world.service.feed.step()
         until_read += 1
     assert until_read < 10
@@ -98,7 +98,7 @@ def test_a_kept_answer_is_not_given_once_more_when_its_reason_is_gone(world: Wor
     world.service.feed.step()
     second = world.get(f"/v1/bars?venue=x&{LONGER}", {"If-None-Match": first.headers["ETag"]})
     assert second.status_code == httpx.codes.OK
-    assert second.json()["answer"]["complete"]
+    assert second.json()["meta"]["complete"]
 
 
 def test_what_is_not_known_yet_is_not_called_unknown(world: World) -> None:
@@ -106,7 +106,7 @@ def test_what_is_not_known_yet_is_not_called_unknown(world: World) -> None:
     problem = world.bars("symbol=LATER", expect=503)
     assert "not known yet" in problem["detail"]
     world.service.feed.step()
-    assert world.bars("symbol=LATER")["answer"]["complete"]
+    assert world.bars("symbol=LATER")["meta"]["complete"]
     assert "No event of x:NEVER is known" in world.bars("symbol=NEVER", expect=404)["detail"]
 
 
@@ -125,17 +125,17 @@ def test_a_list_of_instruments_says_that_some_may_be_missing(world: World) -> No
 def test_a_delta_partition_that_cannot_be_read_on_is_in_its_answers_alone(world: World) -> None:
     started(world)
     world.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
     world.trade("BTC", at_s=60)
     world.log.damage("slackwater.trades.deltas", 1, world.log.bounds("slackwater.trades.deltas")[1].end, "damaged")
     world.emit()
     world.step()
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert (about["complete"], about["reason"]) == (False, STUCK)
-    assert world.bars(LONGER)["answer"]["complete"]
+    assert world.bars(LONGER)["meta"]["complete"]
     world.log.damage("slackwater.trades.deltas", 1, None)
     world.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
 
 
 def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_topic(world: World) -> None:
@@ -145,13 +145,13 @@ def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_to
     started(world)
     world.step()
     world.step()
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert (about["complete"], about["reason"]) == (False, UNREAD)
     assert "hides" in world.get("/health/ready").text
-    assert world.bars(LONGER)["answer"]["complete"]
+    assert world.bars(LONGER)["meta"]["complete"]
     world.log.end_transaction("slackwater.trades.deltas", 1)
     world.step()
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert about["complete"]
     assert offsets(about["applied"])[1] == world.log.bounds("slackwater.trades")[1].end
 
@@ -172,7 +172,7 @@ def test_a_restart_while_the_feed_opens_is_read_before_anything_is_complete(worl
     while feed.behind:
         assert not feed.caught_up
         feed.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
 
 
 def test_a_look_that_failed_is_not_held_against_what_is_applied(world: World) -> None:
@@ -195,15 +195,15 @@ def test_by_a_setting_an_answer_that_may_miss_deltas_is_refused(world: World) ->
     assert world.get(f"/v1/bars?venue=x&{BTC}&layer=batch").status_code == httpx.codes.OK
     assert world.get(f"/v1/bars?venue=x&{BTC}&as_of=1").status_code == httpx.codes.OK
     world.service.feed.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
 
 
 def test_a_server_reads_anew_and_says_so_when_its_cells_do_not_reach_down(world: World) -> None:
     started(world)
     world.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
     world.service.feed.restart({})
-    about = world.bars(BTC)["answer"]
+    about = world.bars(BTC)["meta"]
     assert (about["complete"], about["reason"]) == (False, UNREAD)
 
 
@@ -212,14 +212,14 @@ def test_a_log_that_does_not_answer_is_in_every_answer_with_since_when(world: Wo
     started(world)
     world.step()
     seen = world.bars(BTC)
-    assert seen["answer"]["complete"]
+    assert seen["meta"]["complete"]
     world.log.down = failing
     world.clock.sleep(UNSEEN_S + 0.1)
     if failing:
         world.service.log_watch.pulse()
     first = world.get(f"/v1/bars?venue=x&{BTC}")
-    about = first.json()["answer"]
-    assert (about["complete"], about["applied"]) == (False, seen["answer"]["applied"])
+    about = first.json()["meta"]
+    assert (about["complete"], about["applied"]) == (False, seen["meta"]["applied"])
     assert re.fullmatch(r"The log has not been seen since 2025-10-06T12:\d\d:\d\d(\.\d+)?Z\.", about["reason"])
     for _ in range(3):  # the same outage is the same answer
         world.clock.sleep(60.0)
@@ -234,7 +234,7 @@ def test_a_log_that_does_not_answer_is_in_every_answer_with_since_when(world: Wo
     assert (as_csv.headers["Slackwater-Complete"], as_csv.headers["Slackwater-Reason"]) == ("false", about["reason"])
     world.log.down = False
     world.step()
-    assert world.bars(BTC)["answer"]["complete"]
+    assert world.bars(BTC)["meta"]["complete"]
     assert about["reason"] not in world.get("/health/ready").text
 
 
@@ -245,7 +245,7 @@ def test_a_log_is_looked_at_while_versions_are_read(world: World) -> None:
     for _ in range(60):
         world.clock.sleep(1.0)
         world.service.log_watch.pulse()
-        assert world.bars(BTC)["answer"]["complete"]
+        assert world.bars(BTC)["meta"]["complete"]
 
 
 def test_lost_ends_are_remembered_whoever_looks(world: World) -> None:
@@ -257,4 +257,4 @@ def test_lost_ends_are_remembered_whoever_looks(world: World) -> None:
     world.service.log_watch.pulse()
     world.log.append("slackwater.trades", 1, None, b"refused, but a record")
     world.step()
-    assert "lost its tail" in world.bars(BTC)["answer"]["refusal"]
+    assert "lost its tail" in world.bars(BTC)["meta"]["refusal"]

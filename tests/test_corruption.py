@@ -191,7 +191,7 @@ def test_the_older_version_answers_exactly_and_says_why_once(
             exact(world, truth, version)
             response = world.get("/health/ready")
             assert (response.status_code, response.json()["version"]) == (503, version)
-            about = world.bars("symbol=BTC")["answer"]
+            about = world.bars("symbol=BTC")["meta"]
             assert about["refusal"] == " ".join(response.json()["reasons"])
             assert str(world.store.home) not in about["refusal"]
             lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
@@ -215,11 +215,11 @@ def until(world: World, done: object, stored: StoredFile | None) -> None:
 def exact(world: World, truth: Oracle, version: int) -> None:
     for interval in (*PUBLISHED_INTERVALS,):
         found = world.bars(f"symbol=BTC&interval={interval.text}&limit=10000")
-        assert (found["answer"]["version"], found["answer"]["complete"]) == (version, True)
+        assert (found["meta"]["version"], found["meta"]["complete"]) == (version, True)
         expected = truth.bars("x", "BTC", interval.us)
         assert json.dumps(found["bars"]) == json.dumps(expected)
     trades = world.get(TRADES).json()
-    assert (trades["answer"]["version"], len(trades["trades"])) == (version, truth.events)
+    assert (trades["meta"]["version"], len(trades["trades"])) == (version, truth.events)
 
 
 def test_a_damage_of_every_version_at_once_is_no_answer(world: World) -> None:
@@ -236,7 +236,7 @@ def test_a_damage_of_every_version_at_once_is_no_answer(world: World) -> None:
         for path, data in good.items():
             path.write_bytes(data)
     world.step()
-    assert world.bars("symbol=BTC")["answer"]["version"] == 3
+    assert world.bars("symbol=BTC")["meta"]["version"] == 3
 
 
 def contents(world: World, manifests: Iterable[Manifest]) -> Iterator[tuple[StoredFile, bytes]]:

@@ -94,8 +94,8 @@ def batch_alone(house: House, fact: str, bars: dict[tuple[str, str], list[dict[s
         for (venue, symbol), wanted in bars.items():
             found = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start="1970-01-01", limit=10_000)
             assert found["bars"] == wanted
-            assert fact in found["answer"]["refusal"]
-            assert {int(p): at for p, at in found["answer"]["applied"].items()}.items() <= cut.items()
+            assert fact in found["meta"]["refusal"]
+            assert {int(p): at for p, at in found["meta"]["applied"].items()}.items() <= cut.items()
 
 
 def refused(house: House, fact: str, *arguments: str, code: int = 1) -> None:
@@ -170,7 +170,7 @@ def test_a_broker_that_stands_still_for_20_seconds_costs_time_alone(own: Broker,
                 asked = {"venue": known["venue"], "symbol": known["symbol"], "limit": 1}
                 said = []
                 while time.monotonic() < ends:
-                    said.append(client.get("/v1/bars", **asked)["answer"])
+                    said.append(client.get("/v1/bars", **asked)["meta"])
                     time.sleep(0.5)  # the pause itself is what is tested
             silent = [about["reason"] for about in said if not about["complete"]]
             assert len(silent) > len(said) / 2 and len(set(silent)) == 1, said

@@ -116,7 +116,7 @@ def test_promotions_that_die_one_after_another_leave_the_pointer_and_the_next_on
     def answered() -> tuple[int, str]:
         """The version and the definition of an answer."""
         query = {"venue": "v", "symbol": SYMBOLS[0], "interval": "1m"}
-        about = httpx.get(f"{url}/v1/bars", params=query, timeout=10).json()["answer"]
+        about = httpx.get(f"{url}/v1/bars", params=query, timeout=10).json()["meta"]
         return about["version"], about["definition"]
 
     def ready() -> bool:

@@ -113,7 +113,7 @@ def expected(world: World, definition: str, applied: Mapping[int, int], symbol: 
 def check(world: World, view: View, symbol: str, query: str = "") -> dict[str, Any]:
     """The whole answer is of the definition `view`; the document."""
     found = world.bars(f"symbol={symbol}&interval=1s&start=1970-01-01{query}")
-    about = found["answer"]
+    about = found["meta"]
     assert about["definition"] == view.definition
     bars = {bar["start"]: {name: bar[name] for name in BARS.answers} for bar in found["bars"]}
     assert bars == expected(world, view.definition, offsets(about["applied"]), symbol)
@@ -168,7 +168,7 @@ def test_a_cursor_goes_on_in_its_definition(tmp_path: Path) -> None:
     pages = list(page["bars"])
     while page["next"]:
         page = world.bars(f"{query}&cursor={page['next']}")
-        assert page["answer"]["definition"] == BARS.definition
+        assert page["meta"]["definition"] == BARS.definition
         pages += page["bars"]
     assert pages == whole
     assert world.service.hot.applied("bars") == {0: world.log.bounds(NAMES.topic("trades"))[0].end, 1: cut[1] + 1}

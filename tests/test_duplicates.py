@@ -106,7 +106,7 @@ class House:
         version, ends = self.world.store.pointer().version, self.world.ends
 
         def there(symbol: str) -> bool:
-            about = self.answer(symbol, "merged").get("answer", {"version": -1})
+            about = self.answer(symbol, "merged").get("meta", {"version": -1})
             return about["version"] == version and all(ends[int(p)] <= at for p, at in about["applied"].items())
 
         for symbol in SYMBOLS:

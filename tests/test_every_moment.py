@@ -163,7 +163,7 @@ def _answer(query: dict[str, str], interval: Any, found: Any) -> tuple[Answer, b
     for bar in found["bars"]:
         parts = bar.pop("explain")
         seen |= parts["batch"] is not None and bool(parts["deltas"])
-    about = found["answer"]
+    about = found["meta"]
     assert "refusal" not in about
     ((partition, applied),) = about["applied"].items()
     assert about["cut"][partition] <= applied

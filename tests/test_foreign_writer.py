@@ -121,7 +121,7 @@ def test_a_forged_delta_with_a_larger_upto_is_believed(world: World) -> None:
     world.step()
     found = world.bars(f"symbol=BTC&interval=1d&start={NOON - DAY_US}")
     assert found["bars"][0]["volume"] != of_oracle(world)
-    assert found["answer"]["complete"]
+    assert found["meta"]["complete"]
     assert world.service.readiness.look().ready, "nothing here knows better"
 
 
@@ -209,8 +209,8 @@ def test_a_tombstone_that_was_compacted_leaves_a_hole_that_says_so(world: World)
     world.step()
     found = world.bars(f"symbol=BTC&interval=1d&start={NOON - DAY_US}")
     assert found["bars"] == []
-    assert not found["answer"]["complete"]
-    assert found["answer"]["applied"] == {"0": 0}
+    assert not found["meta"]["complete"]
+    assert found["meta"]["applied"] == {"0": 0}
 
 
 def test_a_delta_of_another_topic_or_definition_is_nobody_s(world: World) -> None:

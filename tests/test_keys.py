@@ -178,7 +178,7 @@ def test_an_admin_rolls_back_and_forward_and_every_answer_stands_on_what_it_says
     }
     world.step()
     after = world.bars("symbol=BTC&interval=1m")
-    assert after["answer"]["version"] == 1
+    assert after["meta"]["version"] == 1
     assert after["bars"] == before["bars"]  # the cells above the older cut give the rest, at once
     assert world.get("/health/ready").status_code == 200
     listed = world.get("/v1/versions").json()
@@ -188,7 +188,7 @@ def test_an_admin_rolls_back_and_forward_and_every_answer_stands_on_what_it_says
     ]
     assert post(world, 2, headers=bearer(text)).status_code == 200
     world.step()
-    assert world.bars("symbol=BTC&interval=1m")["answer"]["version"] == 2
+    assert world.bars("symbol=BTC&interval=1m")["meta"]["version"] == 2
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_it_draws_candles_and_flow_and_asks_no_other_host(visit: Open, server: P
 def test_it_says_what_the_answer_stands_on(visit: Open, server: PageServer) -> None:
     seen = visit()
     seen.shows(state="live", **settled(server))
-    about = answer(server)["answer"]
+    about = answer(server)["meta"]
     page = seen.page
     expect(page.locator("#version")).to_have_text(f"v{about['version']}")
     expect(page.locator("#complete")).to_have_text("yes")
@@ -339,7 +339,7 @@ def test_a_late_trade_to_a_closed_bar_is_marked(visit: Open, market: Market, ser
     seen.shows(corrected=before + 1)
     seen.wait_for(lambda: seen.pixels("fair") > 10)
     market.publish()
-    seen.shows(version=answer(server)["answer"]["version"])
+    seen.shows(version=answer(server)["meta"]["version"])
     expect(seen.page.locator("#restatements")).to_contain_text("late trade")
     again = visit()
     again.shows(corrected=re.compile("[1-9]"))

@@ -53,7 +53,7 @@ def back(world: World, number: int) -> None:
 def served(world: World) -> int:
     """The version of an answer that equals the oracle at its own positions."""
     found = world.bars("symbol=BTC&interval=1m&limit=1000")
-    about = found["answer"]
+    about = found["meta"]
     oracle = world.oracle({int(p): at for p, at in about["applied"].items()})
     bars = [{**bar, "closed": None} for bar in found["bars"]]
     assert bars == [{**bar, "closed": None} for bar in oracle.bars("x", "BTC", 60_000_000)]
@@ -62,7 +62,7 @@ def served(world: World) -> int:
 
 
 def refusal(world: World) -> str:
-    text: str = world.bars("symbol=BTC&interval=1m")["answer"].get("refusal", "")
+    text: str = world.bars("symbol=BTC&interval=1m")["meta"].get("refusal", "")
     return text
 
 
@@ -80,12 +80,12 @@ def test_after_a_rollback_answers_stand_on_the_older_version_and_are_exact_at_on
     assert served(world) == 1
     assert refusal(world) == ""
     older = world.bars("symbol=BTC&interval=1m")
-    assert (older["bars"], older["answer"]["applied"]) == (newest["bars"], newest["answer"]["applied"])
+    assert (older["bars"], older["meta"]["applied"]) == (newest["bars"], newest["meta"]["applied"])
     world.serve()  # a server that starts now finds the cells of the older version, too
     world.step()
     world.step()
     assert served(world) == 1
-    assert world.bars("symbol=BTC&interval=1m")["answer"]["complete"]
+    assert world.bars("symbol=BTC&interval=1m")["meta"]["complete"]
 
 
 def test_a_server_that_kept_fewer_cells_reads_them_again_and_is_not_ready_before(world: World) -> None:
@@ -95,7 +95,7 @@ def test_a_server_that_kept_fewer_cells_reads_them_again_and_is_not_ready_before
     back(world, 1)
     world.service.watch.step()
     assert not world.service.readiness.look().ready
-    found = world.bars("symbol=BTC&interval=1m")["answer"]
+    found = world.bars("symbol=BTC&interval=1m")["meta"]
     assert not found["complete"] or found["applied"] == found["cut"]
     served(world)
     world.step()
@@ -200,9 +200,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
     assert done.kept == (4, 3)  # 3 is served until the server looks at the pointer
     assert done.retired == (2, 1)
     assert served(world) == 3
-    assert (
-        world.bars(f"symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")["answer"]["version"] == 3
-    )
+    assert world.bars(f"symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")["meta"]["version"] == 3
     for number in (1, 2):
         answer = world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1m&as_of={number}")
         assert (answer.status_code, answer.json()["type"]) == (410, "urn:slackwater:problem:version-retired")

@@ -64,7 +64,7 @@ def newest(world: World) -> tuple[int, int]:
     """Trades answered, and by which version."""
     found = world.bars("symbol=BTC&interval=1d")
     assert sum(bar["trades"] for bar in found["bars"]) == world.oracle().events
-    return found["answer"]["version"], found["answer"]["complete"]
+    return found["meta"]["version"], found["meta"]["complete"]
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_damaged_archive_is_refused_by_the_read_and_then_passed_over(
     assert world.get(TRADES).status_code == 503
     world.step(seconds=0.0)
     found = world.get(TRADES).json()
-    assert (found["answer"]["version"], found["trades"]) == (1, whole)
+    assert (found["meta"]["version"], found["trades"]) == (1, whole)
     assert newest(world) == (1, True)
     assert errors(caplog) == [f"Refused: Version 2 is not whole: {file.path} is damaged."]
     (world.store.home / file.path).write_bytes(good)

@@ -158,7 +158,7 @@ def test_a_query_in_sql_meets_the_damage_and_says_so(world: World) -> None:
             world.step(seconds=0.0)
             below = post(world, admin, sql=query)
             assert (below.status_code, below.json()["rows"]) == (200, good)
-            assert below.json()["answer"]["version"] == 1
+            assert below.json()["meta"]["version"] == 1
         finally:
             flip(world.store.home / file.path, [bit])
 
@@ -170,11 +170,11 @@ def test_a_file_that_is_whole_again_is_taken_again(world: World) -> None:
     flip(world.store.home / file.path, [99])
     assert ask(world, url).status_code == 503
     world.step(seconds=0.0)
-    assert ask(world, url).json()["answer"]["version"] == 1
+    assert ask(world, url).json()["meta"]["version"] == 1
     flip(world.store.home / file.path, [99])
     world.service.inspector.reread(file)
     world.step(seconds=0.0)
-    assert ask(world, url).json()["answer"]["version"] == 2
+    assert ask(world, url).json()["meta"]["version"] == 2
 
 
 @pytest.mark.parametrize("interval", PUBLISHED_INTERVALS)
@@ -292,7 +292,7 @@ def test_one_bad_read_of_each_version_condemns_no_whole_file(world: World, scrub
     for _ in range(3):
         world.step()
     answer = ask(world, QUESTIONS[1])
-    assert (answer.status_code, answer.json()["answer"]["version"]) == (200, 2)
+    assert (answer.status_code, answer.json()["meta"]["version"]) == (200, 2)
     trades = ask(world, QUESTIONS[-1])
     assert trades.status_code == 200, trades.text
     assert world.get("/health/ready").json()["reasons"] == []
@@ -323,4 +323,4 @@ def test_the_scrub_reads_again_what_was_refused_while_nothing_is_served(world: W
     scrub._bytes_per_s = 16_000_000
     for _ in range(60):
         world.step()
-    assert ask(world, QUESTIONS[1]).json()["answer"]["version"] == 2
+    assert ask(world, QUESTIONS[1]).json()["meta"]["version"] == 2

@@ -168,7 +168,7 @@ def test_a_version_answers_at_its_own_cut_for_ever(world: World) -> None:
     first = world.get("/v1/bars?venue=x&symbol=BTC&as_of=1")
     assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert "slackwater-lag-records" not in first.headers
-    assert first.json()["answer"]["applied"] == first.json()["answer"]["cut"]
+    assert first.json()["meta"]["applied"] == first.json()["meta"]["cut"]
     assert first.json()["bars"] == world.oracle({1: 4}).bars("x", "BTC", MINUTE)
     for number in range(2, 9):
         world.trade(at_s=600 + number)
@@ -178,7 +178,7 @@ def test_a_version_answers_at_its_own_cut_for_ever(world: World) -> None:
         world.step()
         again = world.get("/v1/bars?venue=x&symbol=BTC&as_of=1")
         assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
-    assert world.bars("symbol=BTC")["answer"]["version"] == 8
+    assert world.bars("symbol=BTC")["meta"]["version"] == 8
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", MINUTE)
 
 
@@ -250,7 +250,7 @@ def test_pages_of_one_cursor_are_not_mixed_when_the_chain_is_refused_between_the
     world.step()
     world.bars(f"{query}&cursor={merged}", expect=410)
     alone = world.bars(query)
-    assert (alone["answer"]["layer"], alone["answer"]["complete"]) == ("batch", False)
+    assert (alone["meta"]["layer"], alone["meta"]["complete"]) == ("batch", False)
     world.log.append(NAMES.topic("trades"), 1, None, lost[0].value)
     cut = world.mark("run-2")
     world.publish(cut, "run-2")
@@ -332,7 +332,7 @@ def test_an_instrument_in_two_partitions_is_counted_as_it_stands(world: World) -
     world.step()
     found = world.bars("symbol=BTC&interval=5s")
     assert found["bars"] == world.oracle().bars("x", "BTC", 5 * SECOND)
-    assert set(found["answer"]["applied"]) == {"0", "1"}
+    assert set(found["meta"]["applied"]) == {"0", "1"}
 
 
 def test_a_new_partition_is_read_from_its_first_offset(world: World) -> None:
@@ -346,7 +346,7 @@ def test_a_new_partition_is_read_from_its_first_offset(world: World) -> None:
     world.step()
     found = world.bars("symbol=NEW")
     assert found["bars"] == world.oracle().bars("x", "NEW", MINUTE)
-    assert (found["answer"]["cut"], found["answer"]["applied"]) == ({"2": 0}, {"2": 1})
+    assert (found["meta"]["cut"], found["meta"]["applied"]) == ({"2": 0}, {"2": 1})
 
 
 def test_a_second_view_is_one_declaration(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_a_second_view_is_one_declaration(tmp_path: Path) -> None:
     assert found["flow"] == [
         {"start": NOON - NOON % (86_400 * SECOND), "volume": "8", "vwap": "445.775", "last": "740", "closed": False}
     ]
-    assert found["answer"]["definition"] == FLOW.definition
+    assert found["meta"]["definition"] == FLOW.definition
     assert world.get("/v1/flow?venue=x&symbol=BTC&fill=previous").status_code == 422
     assert "/v1/flow" in world.get("/openapi.json").json()["paths"]
     world.close()

@@ -44,10 +44,10 @@ def test_before_anything_is_published_the_chain_from_the_first_offset_answers(wo
     world.step()
     found = world.bars("symbol=BTC&interval=1m")
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
-    assert found["answer"]["version"] == 0
-    assert found["answer"]["applied"] == {"1": 2}
-    assert found["answer"]["complete"] is True
-    assert found["answer"]["layer"] == "merged"
+    assert found["meta"]["version"] == 0
+    assert found["meta"]["applied"] == {"1": 2}
+    assert found["meta"]["complete"] is True
+    assert found["meta"]["layer"] == "merged"
     assert found["next"] is None
 
 
@@ -57,18 +57,18 @@ def test_merged_bars_equal_one_recomputation(world: World, interval: str, symbol
     filled(world).step()
     found = world.bars(f"symbol={symbol}&interval={interval}")
     us = parse_interval(interval).us
-    assert found["answer"]["version"] == 1
+    assert found["meta"]["version"] == 1
     assert found["bars"] == world.oracle().bars("x", symbol, us)[-500:]
 
 
 def test_the_layers_alone_are_the_two_sides_of_the_cut(world: World) -> None:
     filled(world).step()
     batch = world.bars("symbol=BTC&layer=batch")
-    assert batch["answer"]["applied"] == batch["answer"]["cut"] == {"1": 40}
+    assert batch["meta"]["applied"] == batch["meta"]["cut"] == {"1": 40}
     assert batch["bars"] == world.oracle({0: 40, 1: 40}).bars("x", "BTC", MINUTE)
     speed = world.bars("symbol=BTC&layer=speed")
     assert sum(bar["trades"] for bar in speed["bars"]) == 40
-    assert offsets(speed["answer"]["applied"]) == {1: 81}
+    assert offsets(speed["meta"]["applied"]) == {1: 81}
 
 
 def test_several_symbols_come_in_order_of_start_then_symbol(world: World) -> None:
@@ -92,7 +92,7 @@ def test_pages_join_to_the_whole_while_trades_flow_and_versions_are_published(
     cursor = ""
     for turn in range(1000):
         found = world.bars(f"{query}&limit={limit}{cursor}")
-        assert found["answer"] == whole["answer"]
+        assert found["meta"] == whole["meta"]
         pages += found["bars"]
         if found["next"] is None:
             break

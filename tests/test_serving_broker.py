@@ -88,14 +88,14 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
     world.trade(at_s=3)
     world.emit()
     mirror.copy()
-    found = until(lambda: (f := world.bars("symbol=BTC"))["answer"]["applied"]["1"] == 6 and f)
+    found = until(lambda: (f := world.bars("symbol=BTC"))["meta"]["applied"]["1"] == 6 and f)
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
-    assert found["answer"]["version"] == 1
+    assert found["meta"]["version"] == 1
     cut = world.mark("run-2")
     world.emit()
     mirror.copy()
     world.publish(cut, "run-2", topics={mirror.names.topic("trades"): world.log.topic_id(NAMES.topic("trades"))})
-    found = until(lambda: (f := world.bars("symbol=BTC"))["answer"]["version"] == 2 and f)
+    found = until(lambda: (f := world.bars("symbol=BTC"))["meta"]["version"] == 2 and f)
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
     trades = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + MINUTE}").json()["trades"]
     assert [trade["offset"] for trade in trades] == [0, 1, 5]

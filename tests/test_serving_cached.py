@@ -190,7 +190,7 @@ def test_a_cursor_of_a_kept_page_leads_on_however_many_were_given_since(
     world.trade("BTC", at_s=700)
     world.emit()
     world.step()
-    assert world.bars(f"symbol=BTC&start={NOON}&limit=1&cursor={first['next']}")["answer"] == first["answer"]
+    assert world.bars(f"symbol=BTC&start={NOON}&limit=1&cursor={first['next']}")["meta"] == first["meta"]
 
 
 def test_the_lag_is_told_anew_with_kept_bytes(world: World) -> None:

@@ -187,7 +187,7 @@ def test_an_export_is_all_pages(world: World, monkeypatch: pytest.MonkeyPatch, o
     response = world.get(f"/v1/bars?venue=x&{query}&limit=all&format={of}")
     assert response.status_code == 200, response.text
     assert same(of, rows_of(response), with_instrument(expected["bars"]))
-    assert response.headers["slackwater-applied"] == json.dumps(expected["answer"]["applied"], separators=(",", ":"))
+    assert response.headers["slackwater-applied"] == json.dumps(expected["meta"]["applied"], separators=(",", ":"))
 
 
 def test_numbers_can_be_the_nearest_doubles_in_every_format(world: World) -> None:
@@ -216,7 +216,7 @@ def test_times_can_be_text(world: World) -> None:
 
 
 def test_what_json_says_around_the_rows_stands_in_headers_and_metadata(world: World) -> None:
-    answer = world.bars("symbol=BTC")["answer"]
+    answer = world.bars("symbol=BTC")["meta"]
     for limit in ("500", "all"):
         response = world.get(f"/v1/bars?venue=x&symbol=BTC&format=arrow&limit={limit}")
         for name, value in answer.items():

@@ -136,7 +136,7 @@ def test_a_forced_version_is_served_through_the_pointer_and_says_so_everywhere(w
     said = "Version 2 was published by force, its proof says different. somebody: the delta is wrong"
     assert (status, facts["version"], facts["reasons"]) == (503, 2, [said])
     assert facts["proof"]["forced"] == {"by": "somebody", "reason": "the delta is wrong"}
-    about = world.bars("symbol=BTC&interval=1m&limit=1")["answer"]
+    about = world.bars("symbol=BTC&interval=1m&limit=1")["meta"]
     assert (about["version"], about["refusal"], about["layer"]) == (2, said, "merged")
     assert [v["version"] for v in world.get("/v1/versions").json()["versions"]] == [2, 1]
     assert "slackwater_handoff_forced 1.0" in world.get("/metrics").text

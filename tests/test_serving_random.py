@@ -77,9 +77,9 @@ def check(world: World, random: Random) -> None:
             world.emit()
             world.step(random.choice([0.0, 2.0]))
         found = world.bars(f"{query}&cursor={following}")
-        assert found["answer"] == first["answer"]
+        assert found["meta"] == first["meta"]
         pages, following = pages + found["bars"], found["next"]
-    expected = world.oracle(offsets(first["answer"]["applied"])).bars("x", symbol, interval.us, start, end)
+    expected = world.oracle(offsets(first["meta"]["applied"])).bars("x", symbol, interval.us, start, end)
     if start is None:
         expected = expected[-limit:]
     elif following:

@@ -37,7 +37,7 @@ def published(world: World, versions: int = 1) -> World:
 def answer(world: World, query: str = "symbol=BTC&interval=1h") -> tuple[int, dict[str, object]]:
     """How many trades are answered, and what the answer says of itself."""
     found = world.bars(query)
-    return sum(bar["trades"] for bar in found["bars"]), found["answer"]
+    return sum(bar["trades"] for bar in found["bars"]), found["meta"]
 
 
 def reasons(world: World) -> str:

@@ -87,7 +87,7 @@ def test_the_ledger_comes_whole_in_pages_of_any_size(asked: Asked) -> None:
     assert {row["version"] for row in expected} == {1, 2, 3}
     for limit in (10_000, 50, len(expected) - 1, len(expected)):
         assert asked.pages(since=0, limit=limit) == expected
-    assert asked.get(since=3).json() == {"restatements": [], "next": None, "answer": {"version": 3}}
+    assert asked.get(since=3).json() == {"restatements": [], "next": None, "meta": {"version": 3}}
 
 
 def test_every_filter_takes_its_rows_and_no_others(asked: Asked) -> None:

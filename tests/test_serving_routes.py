@@ -215,7 +215,7 @@ def test_trades_are_those_of_the_archive_and_the_log(world: World, limit: int) -
     cursor = ""
     while True:
         page = world.get(query + cursor).json()
-        assert page["answer"]["applied"] == {"1": 9}
+        assert page["meta"]["applied"] == {"1": 9}
         found += page["trades"]
         if page["next"] is None:
             break

@@ -96,7 +96,7 @@ def test_the_tables_are_the_bars_of_the_same_moment_to_the_digit(seed: int) -> N
             deliver(world, random, random.choice(cuts))
         world.step()
         with here(world) as database:
-            about = database.moment.about()
+            meta = database.moment.meta()
             for interval in INTERVALS:
                 found = database.rows(f"SELECT * FROM bars_{interval} ORDER BY venue, symbol, start")
                 symbols = sorted({row["symbol"] for row in database.rows("FROM instruments")})
@@ -106,11 +106,11 @@ def test_the_tables_are_the_bars_of_the_same_moment_to_the_digit(seed: int) -> N
             spans = world.get("/v1/instruments").json()["instruments"]
             assert database.rows("FROM instruments ORDER BY venue, symbol, partition") == spans
             for symbol in symbols:
-                answer = world.bars(f"symbol={symbol}")["answer"]
+                answer = world.bars(f"symbol={symbol}")["meta"]
                 for fact in ("cut", "applied"):
-                    assert answer[fact].items() <= about[fact].items()
-                assert (answer["version"], answer["layer"]) == (about["version"], about["layer"])
-                assert answer["complete"] or not about["complete"]
+                    assert answer[fact].items() <= meta[fact].items()
+                assert (answer["version"], answer["layer"]) == (meta["version"], meta["layer"])
+                assert answer["complete"] or not meta["complete"]
         world.close()
 
 
@@ -154,13 +154,13 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
             world.send(cell)
     world.step()
     moment = take_moment(world)
-    assert moment.about()["applied"] == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
-    assert not moment.about()["complete"]
+    assert moment.meta()["applied"] == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
+    assert not moment.meta()["complete"]
     for cell in world.cells(FLOW, 0, 0, 8):
         world.send(cell)
     world.step()
     moment = take_moment(world)
-    assert (moment.about()["applied"], moment.about()["complete"]) == ({"0": 8}, False)
+    assert (moment.meta()["applied"], moment.meta()["complete"]) == ({"0": 8}, False)
     with here(world) as database:
         (found,) = database.rows(
             "SELECT sum(b.trades)::BIGINT AS a, sum(f.trades)::BIGINT AS b "
@@ -172,7 +172,7 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         assert [row["closed"] for row in database.rows("FROM bars_1m ORDER BY start")] == [b["closed"] for b in oracle]
     world.emit()
     world.step()
-    assert (take_moment(world).about()["applied"], moment.about()["applied"]) == ({"0": 10}, {"0": 8})
+    assert (take_moment(world).meta()["applied"], moment.meta()["applied"]) == ({"0": 10}, {"0": 8})
     world.close()
 
 
@@ -180,10 +180,10 @@ def test_without_a_chain_the_batch_view_answers_and_says_so(fresh: World) -> Non
     fresh.log.down = True
     with_sql(fresh)
     with here(fresh) as database:
-        about = database.moment.about()
-        assert (about["layer"], about["complete"], about["applied"]) == ("batch", False, about["cut"])
-        assert about["refusal"]
-        oracle = fresh.oracle(offsets(about["cut"])).bars("x", "BTC", 60 * SECOND)
+        meta = database.moment.meta()
+        assert (meta["layer"], meta["complete"], meta["applied"]) == ("batch", False, meta["cut"])
+        assert meta["refusal"]
+        oracle = fresh.oracle(offsets(meta["cut"])).bars("x", "BTC", 60 * SECOND)
         assert [row["vwap"] for row in database.rows("FROM bars_1m ORDER BY start")] == [bar["vwap"] for bar in oracle]
 
 
@@ -513,7 +513,7 @@ def test_an_admin_asks_and_the_answer_says_of_which_moment_it_is(
     assert found["columns"][3] == {"name": "vwap", "type": "DECIMAL(38,8)"}
     assert found["truncated"]
     with chdir(world.store.home):
-        assert found["answer"] == take_moment(world).about()
+        assert found["meta"] == take_moment(world).meta()
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["slackwater-lag-records"] == "0"
     Draft202012Validator(SQL_SCHEMA).validate(found)

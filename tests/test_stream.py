@@ -29,7 +29,7 @@ async def go(world: World, seconds: float = 1.1) -> None:
 
 def applied(listener: Listener) -> int:
     """What is applied of partition 1, as its last event says."""
-    return int(listener.picture.answer["applied"]["1"])
+    return int(listener.picture.meta["applied"]["1"])
 
 
 def test_a_snapshot_comes_first_then_each_bar_that_changed(world: World) -> None:
@@ -96,7 +96,7 @@ def test_several_symbols_and_intervals_come_in_one_stream(world: World) -> None:
                 world.trade("BTC", at_s=at_s + 1)
                 await go(world)
                 await agrees(world, listener, ["BTC", "ETHX"], ["1s", "1m", "1w"], iso=True)
-            assert listener.picture.answer["applied"].keys() == {"0", "1"}
+            assert listener.picture.meta["applied"].keys() == {"0", "1"}
 
     cut_in_a_minute(world)
     asyncio.run(run())
@@ -196,8 +196,8 @@ def test_silence_is_broken_by_a_heartbeat(world: World) -> None:
             world.service.hub.look()
             await settle(world)
             assert listener.names() == ["heartbeat"]
-            answer = listener.picture.answer
-            told = {"applied": answer["applied"], "lag": 0, "version": 1, "complete": True}
+            meta = listener.picture.meta
+            told = {"applied": meta["applied"], "lag": 0, "version": 1, "complete": True}
             assert listener.events[0].data == told
             world.service.hub.look()
             await settle(world)

@@ -110,7 +110,7 @@ def test_a_connection_that_is_not_read_is_cut_and_its_buffers_are_free(world: Wo
             assert "end" not in [event.name for event in stuck.events]
             world.trade(at_s=1001 * 30)
             world.emit()
-            good.read(lambda events: events[-1].data.get("answer", {}).get("applied") == {"1": 1002})
+            good.read(lambda events: events[-1].data.get("meta", {}).get("applied") == {"1": 1002})
 
 
 def test_a_client_that_goes_is_forgotten(world: World) -> None:

@@ -60,17 +60,17 @@ def test_a_connection_that_breaks_is_counted_and_opened_again() -> None:
 
 
 def older(body: dict[str, Any]) -> None:
-    body["answer"]["version"] -= 1
+    body["meta"]["version"] -= 1
 
 
 def shorter(body: dict[str, Any]) -> None:
-    body["answer"]["applied"]["0"] -= 1
+    body["meta"]["applied"]["0"] -= 1
 
 
 @pytest.mark.parametrize(("change", "count"), [(older, "version"), (shorter, "applied"), (lambda _: None, "none")])
 def test_a_client_counts_what_goes_backwards(change: Callable[[dict[str, Any]], None], count: str) -> None:
     clients, client = Clients("nowhere", 1, [], 1.0, 1, 2), Client()
-    body = {"bars": [], "next": None, "answer": {"version": 7, "applied": {"0": 9}, "cut": {"0": 5}, "complete": True}}
+    body = {"bars": [], "next": None, "meta": {"version": 7, "applied": {"0": 9}, "cut": {"0": 5}, "complete": True}}
     clients._take(client, client.seen(), "/", json.dumps(body, separators=(",", ":")).encode())
     change(body)
     clients._take(client, client.seen(), "/", json.dumps(body, separators=(",", ":")).encode())

@@ -131,7 +131,7 @@ def rows(client: Client, symbol: str, layer: str = "merged") -> tuple[list[dict[
     found = client.get(f"/v1/{FLOW.name}?{query}")
     assert found.status_code == 200, found.text
     body = found.json()
-    return body[FLOW.name], body["answer"]
+    return body[FLOW.name], body["meta"]
 
 
 def test_a_second_view_is_merged_over_rest_without_touching_either_layer(kafka: World) -> None:

@@ -122,7 +122,7 @@ class Client:
         """All bars of an instrument, every page at the same positions; and what the service refused."""
         query: dict[str, object] = {"venue": venue, "symbol": symbol, "interval": interval.text}
         page = self.get("/v1/bars", **query, start=EVER, limit=PAGE)
-        about, bars = page["answer"], page["bars"]
+        about, bars = page["meta"], page["bars"]
         while page["next"] is not None:
             page = self.get("/v1/bars", **query, start=EVER, limit=PAGE, cursor=page["next"])
             bars += page["bars"]

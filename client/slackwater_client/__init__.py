@@ -10,7 +10,6 @@ It needs httpx; Arrow, pandas and polars where a method of that name is called. 
 room of the project, so that what it says about the service was learnt over HTTP alone.
 """
 
-from slackwater_client.answer import Answer
 from slackwater_client.asynchronous import AsyncClient
 from slackwater_client.bars import Bar, Bars
 from slackwater_client.blocking import Client
@@ -32,12 +31,12 @@ from slackwater_client.errors import (
     UnavailableError,
 )
 from slackwater_client.events import Changes, Disconnected, Ending, Event, Heartbeat, Snapshot, VersionChange
+from slackwater_client.meta import Meta
 from slackwater_client.restatements import Restatement, Restatements
 from slackwater_client.retry import Retry
 from slackwater_client.trades import Trade, Trades
 
 __all__ = [
-    "Answer",
     "ArgumentError",
     "AsyncClient",
     "BadRequestError",
@@ -55,6 +54,7 @@ __all__ = [
     "Handoff",
     "Heartbeat",
     "Instrument",
+    "Meta",
     "MissingPackageError",
     "NotFoundError",
     "ProblemError",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from slackwater_client.answer import offsets
+from slackwater_client.meta import offsets
 from slackwater_client.times import datetime_of
 
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slackwater_client.answer import Answer, offsets
 from slackwater_client.bars import Bar
 from slackwater_client.errors import ProblemError, ProtocolError, problem
+from slackwater_client.meta import Meta, offsets
 from slackwater_client.sse import Message
 
 
@@ -25,7 +25,7 @@ class Snapshot:
 
     interval: str
     bars: tuple[Bar, ...]
-    answer: Answer
+    meta: Meta
     id: str
 
 
@@ -35,7 +35,7 @@ class Changes:
 
     interval: str
     bars: tuple[Bar, ...]
-    answer: Answer | None
+    meta: Meta | None
     id: str
 
 
@@ -100,11 +100,11 @@ def _event(message: Message, found: Mapping[str, Any], symbol: str) -> Event:
     match message.event:
         case "snapshot":
             bars = tuple(Bar.of(item, symbol) for item in found["bars"])
-            return Snapshot(found["interval"], bars, Answer.of(found["answer"]), message.id)
+            return Snapshot(found["interval"], bars, Meta.of(found["meta"]), message.id)
         case "bars":
             bars = tuple(Bar.of(item, symbol) for item in found["bars"])
-            answer = Answer.of(found["answer"]) if found.get("answer") else None
-            return Changes(found["interval"], bars, answer, message.id)
+            meta = Meta.of(found["meta"]) if found.get("meta") else None
+            return Changes(found["interval"], bars, meta, message.id)
         case "version":
             return VersionChange(found["version"], offsets(found["cut"]), offsets(found["applied"]), message.id)
         case "heartbeat":

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-from slackwater_client.answer import LAG_HEADER, Answer
 from slackwater_client.errors import ProtocolError
 from slackwater_client.exchange import document, exchange
 from slackwater_client.http import Call, Reply, Send
+from slackwater_client.meta import LAG_HEADER, Meta
 from slackwater_client.retry import Retry
 
 MOST_ROWS = 10_000
@@ -44,10 +44,10 @@ class Page(NamedTuple):
 
     rows: "Part"
     next: str | None
-    answer: Answer
+    meta: Meta
 
 
-def pages(request: Send, name: str, retry: Retry, most: int | None = None) -> "Call[tuple[list[Part], Answer]]":
+def pages(request: Send, name: str, retry: Retry, most: int | None = None) -> "Call[tuple[list[Part], Meta]]":
     """All rows of a document's member `name`, at most `most`, and what they stand on.
 
     Raises:
@@ -60,13 +60,13 @@ def pages(request: Send, name: str, retry: Retry, most: int | None = None) -> "C
     count = len(page.rows)
     while page.next is not None and (most is None or count < most):
         page = yield from _page(replace(request, params=(*request.params, ("cursor", page.next))), name, retry)
-        if not page.answer.stands_with(first.answer):
+        if not page.meta.stands_with(first.meta):
             raise ProtocolError("The pages of one cursor stand on different moments.")
         parts.append(page.rows)
         count += len(page.rows)
     if most is not None and count > most:
         parts[-1] = parts[-1][: len(parts[-1]) - (count - most)]
-    return parts, first.answer
+    return parts, first.meta
 
 
 def listed(request: Send, name: str, retry: Retry) -> Call[list[Mapping[str, Any]]]:
@@ -101,17 +101,17 @@ def _arrow_page(reply: Reply) -> Page:
 
     try:
         table = pa.ipc.open_stream(reply.body).read_all()
-        answer = Answer.of(json.loads(table.schema.metadata[b"slackwater"]), reply.headers.get(LAG_HEADER))
+        meta = Meta.of(json.loads(table.schema.metadata[b"slackwater"]), reply.headers.get(LAG_HEADER))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"The answer is no Arrow stream with its moment: {error!r}.") from error
     link = _NEXT.search(reply.headers.get("link", ""))
     cursors = parse_qs(urlsplit(link[1]).query).get("cursor") if link else None
-    return Page(table, cursors[0] if cursors else None, answer)
+    return Page(table, cursors[0] if cursors else None, meta)
 
 
 def _json_page(reply: Reply, name: str) -> Page:
     found = document(reply)
     try:
-        return Page(found[name], found["next"], Answer.of(found["answer"], reply.headers.get(LAG_HEADER)))
+        return Page(found[name], found["next"], Meta.of(found["meta"], reply.headers.get(LAG_HEADER)))
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"The answer has no {name} with their moment: {error!r}.") from error

@@ -54,18 +54,18 @@ def bars(
         headers = _AS_ARROW
         if limit is None and fill is None:  # a whole range in one answer; what is filled comes in pages alone
             params["limit"] = "all"
-    parts, answer = yield from pages(Send("/v1/bars", _params(params), headers), "bars", retry, limit)
+    parts, meta = yield from pages(Send("/v1/bars", _params(params), headers), "bars", retry, limit)
     if "," not in symbols:
         parts = [_with_symbol(part, symbols) for part in parts]
-    return Bars(parts, answer)
+    return Bars(parts, meta)
 
 
 def trades(retry: Retry, venue: str, symbol: str, start: Time, end: Time, limit: int | None) -> Call[Trades]:
     """See `Client.trades`."""
     params = {"venue": venue, "symbol": symbol, **_range(start, end), "limit": _page_limit(limit, True)}
     headers = _AS_ARROW if takes_arrow(limit) else ()
-    parts, answer = yield from pages(Send("/v1/trades", _params(params), headers), "trades", retry, limit)
-    return Trades(parts, answer)
+    parts, meta = yield from pages(Send("/v1/trades", _params(params), headers), "trades", retry, limit)
+    return Trades(parts, meta)
 
 
 def restatements(
@@ -86,8 +86,8 @@ def restatements(
         "symbol": None if symbol is None else names(symbol, "symbol"),
         **{"venue": venue, "interval": interval, "cause": cause, "limit": _page_limit(limit, True)},
     }
-    parts, answer = yield from pages(Send("/v1/restatements", _params(params)), "restatements", retry, limit)
-    return Restatements(parts, answer)
+    parts, meta = yield from pages(Send("/v1/restatements", _params(params)), "restatements", retry, limit)
+    return Restatements(parts, meta)
 
 
 def instruments(

@@ -10,8 +10,8 @@ from decimal import Context, Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
-from slackwater_client.answer import Answer
 from slackwater_client.errors import MissingPackageError
+from slackwater_client.meta import Meta
 from slackwater_client.times import datetime_of
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ _ONE = Decimal(1)
 
 
 class Rows(Sequence[R], Generic[R]):
-    """Rows, and the `answer` that they stand on. Made by the client."""
+    """Rows, and the `meta` that they stand on. Made by the client."""
 
     columns: ClassVar[Mapping[str, Kind]] = {}
     """Column -> kind; only these, and those of them that came, are in a table."""
 
-    def __init__(self, parts: "Sequence[Sequence[Item] | pa.Table]", answer: Answer) -> None:
-        self.answer = answer
+    def __init__(self, parts: "Sequence[Sequence[Item] | pa.Table]", meta: Meta) -> None:
+        self.meta = meta
         self._parts = parts
 
     @classmethod
@@ -55,7 +55,7 @@ class Rows(Sequence[R], Generic[R]):
         return iter(self._rows)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self)}, version {self.answer.version}>"
+        return f"<{type(self).__name__}: {len(self)}, version {self.meta.version}>"
 
     def to_arrow(self) -> "pa.Table":
         """A `pyarrow.Table`: prices are decimal128(18, 8), sums decimal128(38, 16), times timestamp[us, UTC].

@@ -58,7 +58,7 @@ RESERVED = frozenset({"instruments", "trades", "versions", "restatements", "stre
 
 EXPOSED = [
     *("ETag", "Link", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Slackwater-Lag-Records"),
-    *(f"Slackwater-{name}" for name in ("Version", "Definition", "Cut", "Applied", "Complete", "Layer")),
+    *(f"Slackwater-{name}" for name in ("Version", "Definition", "Stream", "Cut", "Applied", "Complete", "Layer")),
 ]
 """Headers of answers that pages of allowed origins may read."""
 

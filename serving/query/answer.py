@@ -115,6 +115,6 @@ def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
     return {str(partition): offsets[partition] for partition in sorted(offsets)}
 
 
-def document(name: str, items: bytes, following: str | None, answer: Mapping[str, Any]) -> bytes:
-    """`{"<name>": [...], "next": ..., "answer": {...}}`."""
-    return b'{"%b":%b,"next":%b,"answer":%b}' % (name.encode(), items, orjson.dumps(following), orjson.dumps(answer))
+def document(name: str, items: bytes, following: str | None, meta: Mapping[str, Any]) -> bytes:
+    """`{"<name>": [...], "next": ..., "meta": {...}}`."""
+    return b'{"%b":%b,"next":%b,"meta":%b}' % (name.encode(), items, orjson.dumps(following), orjson.dumps(meta))

@@ -69,21 +69,22 @@ class Basis:
         """What is applied in the asked partitions."""
         return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
 
-    def about(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Any]:
         """What an answer says of itself."""
-        about = {
+        meta = {
             "version": self.snapshot.version,
             "definition": self.view.definition,
+            "stream": self.view.stream.name,
             "cut": partitions_json(self.cut),
             "applied": partitions_json(self.applied),
             "complete": self.incomplete_reason is None,
             "layer": self.layer,
         }
         if self.incomplete_reason is not None:
-            about["reason"] = self.incomplete_reason
+            meta["reason"] = self.incomplete_reason
         if self.snapshot.refusals:
-            about["refusal"] = " ".join(self.snapshot.refusals)
-        return about
+            meta["refusal"] = " ".join(self.snapshot.refusals)
+        return meta
 
 
 def apart(ends: Mapping[int, Ends]) -> str | None:

@@ -25,7 +25,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Page:
-    """A page. `answer` is what it says of itself, `following` the cursor of the next one.
+    """A page. `meta` is what it says of itself, `following` the cursor of the next one.
 
     `document` makes the bytes of JSON, `items` the rows of the other formats; `schema` has their types.
     """
@@ -33,7 +33,7 @@ class Page:
     schema: pa.Schema
     items: Callable[[], Sequence[Item]]
     document: Callable[[], bytes]
-    answer: Mapping[str, Any]
+    meta: Mapping[str, Any]
     following: str | None = None
 
 
@@ -43,26 +43,26 @@ def page_reply(page: Page, look: Look, asked: Asked, scope: Scope, immutable: bo
     if look.of is JSON:
         body, more = page.document(), link
     else:
-        more = [*link, *fact_headers(page.answer)]
-        table = table_of_items(page.items(), described(page.schema, page.answer), look)
+        more = [*link, *fact_headers(page.meta)]
+        table = table_of_items(page.items(), described(page.schema, page.meta), look)
         written = encoder(look.of, table.schema)
         body = written.add(table) + written.end()
     coding = choose_coding(asked.accept_encoding, look.of.text and len(body) > SMALL_BYTES)
     return encode(body, look.of.media_type, coding, immutable, more)
 
 
-def fact_headers(answer: Mapping[str, Any]) -> Headers:
+def fact_headers(meta: Mapping[str, Any]) -> Headers:
     """What an answer says of itself, a header each: text as it is, the rest as JSON."""
     found = []
-    for name, value in answer.items():
+    for name, value in meta.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         found.append((f"Slackwater-{name.capitalize()}", " ".join(text.encode("ascii", "replace").decode().split())))
     return found
 
 
-def described(schema: pa.Schema, answer: Mapping[str, Any]) -> pa.Schema:
+def described(schema: pa.Schema, meta: Mapping[str, Any]) -> pa.Schema:
     """A schema whose metadata say what an answer says of itself."""
-    return schema.with_metadata({"slackwater": orjson.dumps(answer)})
+    return schema.with_metadata({"slackwater": orjson.dumps(meta)})
 
 
 def next_link(scope: Scope, following: str | None) -> Headers:

@@ -2,7 +2,7 @@
 
     {"sql": "SELECT symbol, start, vwap FROM bars_1h ORDER BY start DESC", "limit": 100}
     {"columns": [{"name": "symbol", "type": "VARCHAR"}, ...], "rows": [["BTCUSDT", ...], ...], "truncated": false,
-     "answer": {"version": 7, "cut": {...}, "applied": {...}, "complete": true, "layer": "merged", ...}}
+     "meta": {"version": 7, "cut": {...}, "applied": {...}, "complete": true, "layer": "merged", ...}}
 
 Not here: what may be asked (`serving.sql.check`), what of (`serving.sql.tables`), and where it runs
 (`serving.sql.process`, `serving.sql.program`).
@@ -95,10 +95,10 @@ class SqlRoute:
             took_s = clock.elapsed_s() - began
             shown = query.sql if len(query.sql) <= _SHOWN else query.sql[:_SHOWN] + "..."
             _LOG.info("SQL of key %s: %s, %d rows in %.3f s: %r", key.id, outcome, rows, took_s, shown)
-        about = moment.about()
-        applied = {int(partition): at for partition, at in about["applied"].items()}
+        meta = moment.meta()
+        applied = {int(partition): at for partition, at in meta["applied"].items()}
         headers = {"Cache-Control": "no-store", LAG_HEADER: str(self._bases.lag(applied))}
-        body = await asyncio.to_thread(_document, found, table, about)
+        body = await asyncio.to_thread(_document, found, table, meta)
         return Response(body, 200, headers, "application/json")
 
     def close(self) -> None:
@@ -190,11 +190,9 @@ def _refused(parameter: str, detail: str) -> ProblemError:
     return parameter_problem([{"parameter": parameter, "detail": detail}])
 
 
-def _document(outcome: Outcome, table: pa.Table, about: Mapping[str, Any]) -> bytes:
+def _document(outcome: Outcome, table: pa.Table, meta: Mapping[str, Any]) -> bytes:
     columns = [{"name": name, "type": kind} for name, kind in outcome.columns]
-    return orjson.dumps(
-        {"columns": columns, "rows": plain_rows(table), "truncated": outcome.truncated, "answer": about}
-    )
+    return orjson.dumps({"columns": columns, "rows": plain_rows(table), "truncated": outcome.truncated, "meta": meta})
 
 
 def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:

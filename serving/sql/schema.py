@@ -27,7 +27,7 @@ _OFFSETS = {"type": "object", "additionalProperties": {"type": "integer", "minim
 
 SQL_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["columns", "rows", "truncated", "answer"],
+    "required": ["columns", "rows", "truncated", "meta"],
     "additionalProperties": False,
     "properties": {
         "columns": {
@@ -48,13 +48,14 @@ SQL_SCHEMA: dict[str, Any] = {
             "items": {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
         },
         "truncated": {"type": "boolean", "description": "Whether there are more rows than the limit."},
-        "answer": {
+        "meta": {
             "type": "object",
-            "required": ["version", "definitions", "cut", "applied", "complete", "layer"],
+            "required": ["version", "definitions", "stream", "cut", "applied", "complete", "layer"],
             "additionalProperties": False,
             "properties": {
                 "version": {"type": "integer", "minimum": 0},
                 "definitions": {"type": "object", "additionalProperties": {"type": "string"}},
+                "stream": {"type": "string"},
                 "cut": _OFFSETS,
                 "applied": _OFFSETS,
                 "complete": {"type": "boolean"},
@@ -68,9 +69,10 @@ SQL_SCHEMA: dict[str, Any] = {
         "columns": [{"name": "symbol", "type": "VARCHAR"}, {"name": "vwap", "type": "DECIMAL(38,8)"}],
         "rows": [["BTCUSDT", "61234.50417"], ["ETHUSDT", "2411.9"]],
         "truncated": False,
-        "answer": {
+        "meta": {
             "version": 7,
             "definitions": {"bars": "0f3a9c1d2b4e5f60"},
+            "stream": "trades",
             "cut": {"0": 900, "1": 910},
             "applied": {"0": 1024, "1": 911},
             "complete": True,

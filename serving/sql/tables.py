@@ -45,11 +45,11 @@ class Moment:
         """The version."""
         return next(iter(self.bases.values())).snapshot
 
-    def about(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Any]:
         """What an answer says of itself."""
-        about = next(iter(self.bases.values())).about()
-        del about["definition"]
-        return {**about, "definitions": {name: basis.view.definition for name, basis in self.bases.items()}}
+        meta = next(iter(self.bases.values())).meta()
+        del meta["definition"]
+        return {**meta, "definitions": {name: basis.view.definition for name, basis in self.bases.items()}}
 
 
 @dataclass(frozen=True)

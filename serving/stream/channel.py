@@ -103,9 +103,9 @@ class Channel:
         bars.sort(key=lambda each: place_of(each.row))
         asked, view = self.asked, moment.view
         items = b",".join(_encoded(view, asked, each) for each in bars)
-        about = orjson.dumps(moment.about(self.partitions(moment)))
+        meta = orjson.dumps(moment.meta(self.partitions(moment)))
         name = view.name.encode()
-        return b'{"interval":"%b","%b":[%b],"answer":%b}' % (asked.interval.text.encode(), name, items, about)
+        return b'{"interval":"%b","%b":[%b],"meta":%b}' % (asked.interval.text.encode(), name, items, meta)
 
     def partitions(self, moment: Moment) -> set[int]:
         """The partitions that hold the instruments."""

@@ -88,9 +88,9 @@ class Client:
 
     def heartbeat(self, moment: Moment, lag: int, current: bool) -> bytes:
         """That nothing changed, or that what did is not there yet (not `current`)."""
-        about = moment.about(self.partitions(moment))
-        told = {"applied": about["applied"], "lag": lag}
-        told |= {name: about[name] for name in ("version", "complete", "reason") if name in about}
+        meta = moment.meta(self.partitions(moment))
+        told = {"applied": meta["applied"], "lag": lag}
+        told |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
         if current:
             return self._events([(b"heartbeat", orjson.dumps(told))], moment)
         return self._event(b"heartbeat", orjson.dumps(told))
@@ -116,9 +116,9 @@ class Client:
         return b"event: %b\nid: %b.%b\ndata: %b\n\n" % (name, self._token.encode(), self._fingerprint.encode(), data)
 
     def _version(self, moment: Moment) -> bytes:
-        about = moment.about(self.partitions(moment))
-        told = ("version", "definition", "cut", "applied", "complete", "reason", "layer", "refusal")
-        return orjson.dumps({name: about[name] for name in told if name in about})
+        meta = moment.meta(self.partitions(moment))
+        told = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
+        return orjson.dumps({name: meta[name] for name in told if name in meta})
 
 
 def end_event(problem: ProblemError) -> bytes:

@@ -51,9 +51,9 @@ class Moment:
         lacking = self.completeness.lacking(held)
         return Basis(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
 
-    def about(self, partitions: Iterable[int]) -> dict[str, Any]:
+    def meta(self, partitions: Iterable[int]) -> dict[str, Any]:
         """What an answer says of itself."""
-        return self.basis(partitions).about()
+        return self.basis(partitions).meta()
 
     def newest(self, instrument: tuple[str, str]) -> int | None:
         """The newest second that an applied event of the instrument lies in."""

@@ -89,7 +89,7 @@ class Reader:
                 self.backwards.append(f"{symbol} is unknown again")
             raise
         self._seen.add(symbol)
-        about = page["answer"]
+        about = page["meta"]
         self._hold(about)
         if about["version"] not in self.archives:  # it may be retired before its answers are compared
             self.archives[about["version"]] = self._up.store.manifest(about["version"]).archive
@@ -146,7 +146,7 @@ class Reader:
     def _stands(self, client: Client, ends: dict[int, int]) -> bool:
         """Whether the answers of all instruments stand at `ends` or beyond."""
         for symbol in range(SYMBOLS):
-            applied = client.get("/v1/bars", venue="soak", symbol=f"S{symbol}", limit=1)["answer"]["applied"]
+            applied = client.get("/v1/bars", venue="soak", symbol=f"S{symbol}", limit=1)["meta"]["applied"]
             if any(at < ends[int(p)] for p, at in applied.items()):
                 return False
         return True

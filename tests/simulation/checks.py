@@ -55,7 +55,7 @@ def check_answer(
     found = ask(world, service, symbol, interval, view, f"layer={layer}", gone=behind)
     if found is None:
         return None
-    about = found["answer"]
+    about = found["meta"]
     cut, applied = ({int(p): at for p, at in about[name].items()} for name in ("cut", "applied"))
     manifest = world.manifest_of(about["version"])
     assert not manifest.candidate or manifest.version in world.promoted, f"a candidate is served: {about}"
@@ -121,8 +121,8 @@ def check_as_of(world: "World", service: Service, symbol: str, interval: Interva
     found = ask(world, service, symbol, interval, view, f"as_of={version}", gone=True)
     if found is not None:
         manifest = world.manifest_of(version)
-        assert found["answer"]["version"] == version
-        cut = {int(p): at for p, at in found["answer"]["cut"].items()}
+        assert found["meta"]["version"] == version
+        cut = {int(p): at for p, at in found["meta"]["cut"].items()}
         branches = {p: branch_of(world, manifest, p, True) for p in cut}
         definition = definition_of(manifest, view)
         expected = [_shown(definition, bar) for bar in world.truth.bars(symbol, interval.us, branches, cut)]

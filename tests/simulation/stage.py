@@ -155,7 +155,7 @@ class Stage:
                 for layer in ("merged", "batch"):
                     answer = checks.check_answer(self.world, service, symbol, SECOND, view, layer)
                     if answer is not None and layer == "merged":
-                        found.append(answer["answer"])
+                        found.append(answer["meta"])
         return found
 
     def whole(self, service: Service | None = None) -> None:

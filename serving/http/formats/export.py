@@ -75,7 +75,7 @@ class Exporter:
         etag = _etag(query, basis, source, coding)
         pinned = query.as_of is not None
         headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
-        headers.update(fact_headers(basis.about()))
+        headers.update(fact_headers(basis.meta()))
         if not pinned:
             name, value = lag_header(self._bases.lag(basis.applied))
             headers[name.decode()] = value.decode()
@@ -115,7 +115,7 @@ class Export:
         self._pool = pool
         self._inspector = inspector
         self._closed_to = source.closed_to(query.interval)
-        self._schema = described(bars_schema(source.view), basis.about())
+        self._schema = described(bars_schema(source.view), basis.meta())
         self._encoder = encoder(query.look.of, query.look.schema(self._schema))
         self._compressor = None if coding == IDENTITY else compressor(coding)
         self._cursor = basis.snapshot.batch.cursor()
@@ -282,7 +282,7 @@ def _etag(query: BarsQuery, basis: Basis, source: Source, coding: str) -> str:
     newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
     look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
     facts = (query.fingerprint(basis.view.definition), look, basis.snapshot.key, newest, __version__)
-    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.about()), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.meta()), digest_size=16).hexdigest()
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
 
 

@@ -28,7 +28,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         {**_TEXT, "examples": ['"default";q=6000;w=60']},
     ),
     "Retry-After": _header("Seconds until another try makes sense.", {"type": "integer", "minimum": 0}),
-    "Slackwater-Applied": _header("What JSON says under `answer`, where the body is rows alone.", _OFFSETS),
+    "Slackwater-Applied": _header("What JSON says under `meta`, where the body is rows alone.", _OFFSETS),
     "Slackwater-Complete": _header("The same.", {"enum": ["true", "false"]}),
     "Slackwater-Cut": _header("The same.", _OFFSETS),
     "Slackwater-Definition": _header("The same.", _TEXT),
@@ -39,6 +39,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Slackwater-Layer": _header("The same as for `Slackwater-Applied`.", {"enum": ["merged", "batch", "speed"]}),
     "Slackwater-Reason": _header("The same; only where it is not complete.", _TEXT),
     "Slackwater-Refusal": _header("The same; only where a newer version was refused.", _TEXT),
+    "Slackwater-Stream": _header("The same: the stream whose partitions these are.", _TEXT),
     "Slackwater-Version": _header("The same.", {"type": "integer", "minimum": 0}),
     "Vary": _header("Which request headers the form of the answer depends on.", _TEXT),
     "WWW-Authenticate": _header("How to authenticate; for a key without the scope also which one.", _TEXT),
@@ -51,7 +52,7 @@ LIMITED = ("RateLimit", "RateLimit-Policy")
 CACHED = ("ETag", "Vary")
 FACTS = tuple(
     f"Slackwater-{name}"
-    for name in ("Applied", "Complete", "Cut", "Definition", "Layer", "Reason", "Refusal", "Version")
+    for name in ("Applied", "Complete", "Cut", "Definition", "Layer", "Reason", "Refusal", "Stream", "Version")
 )
 LAG = "Slackwater-Lag-Records"
 

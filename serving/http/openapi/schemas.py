@@ -110,12 +110,12 @@ def events_schema(view: View, row: str) -> Schema:
     bar["required"] = [name for name in bar["required"] if name != "explain"]
     del bar["properties"]["explain"]
     several = {"type": "array", "items": bar}
-    bars = closed_object({"interval": TEXT, "bars": several, "answer": {"$ref": "#/components/schemas/Answer"}})
+    bars = closed_object({"interval": TEXT, "bars": several, "meta": {"$ref": "#/components/schemas/Meta"}})
     beat = closed_object({"applied": OFFSETS, "lag": COUNT, "version": COUNT, "complete": FLAG}, {"reason": TEXT})
     data: dict[str, Schema] = {
         "snapshot": bars,
         view.name: bars,
-        "version": {"$ref": "#/components/schemas/Answer"},
+        "version": {"$ref": "#/components/schemas/Meta"},
         "heartbeat": beat,
         "end": {"$ref": "#/components/schemas/Problem"},
     }
@@ -137,15 +137,16 @@ def events_schema(view: View, row: str) -> Schema:
 
 
 def page_schema(name: str, row: str, example: Any = None) -> Schema:
-    """A page of rows: `{"<name>": [...], "next": ..., "answer": {...}}`."""
+    """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
     rows = {"type": "array", "items": {"$ref": f"#/components/schemas/{row}"}}
-    found = closed_object({name: rows, "next": CURSOR, "answer": {"$ref": "#/components/schemas/Answer"}})
+    found = closed_object({name: rows, "next": CURSOR, "meta": {"$ref": "#/components/schemas/Meta"}})
     return {**found, "examples": [example]} if example is not None else found
 
 
-ANSWER = closed_object(
+META = closed_object(
     {
         "version": {**COUNT, "description": "The version of the batch views; 0: none was published."},
+        "stream": {**TEXT, "description": "The stream that it stands on: the log whose partitions these are."},
         "cut": {**OFFSETS, "description": "Batch is what lies below, of the partitions of the asked instruments."},
         "applied": {**OFFSETS, "description": "The speed layer's part ends here."},
         "complete": {**FLAG, "description": "False where deltas may be missing; `reason` says why."},
@@ -305,15 +306,16 @@ _EXAMPLE_BAR = {
     "last_trade_id": 5940166728,
     "closed": False,
 }
-_EXAMPLE_ANSWER = {
+_EXAMPLE_META = {
     "version": 1,
     "definition": "e0a35c47e7c0c59f",
+    "stream": "trades",
     "cut": {"2": 437},
     "applied": {"2": 637},
     "complete": True,
     "layer": "merged",
 }
-BARS_EXAMPLE = {"bars": [_EXAMPLE_BAR], "next": None, "answer": _EXAMPLE_ANSWER}
+BARS_EXAMPLE = {"bars": [_EXAMPLE_BAR], "next": None, "meta": _EXAMPLE_META}
 _EXAMPLE_TRADE = {
     "trade_id": 5940165623,
     "time": 1795263240012000,
@@ -324,15 +326,15 @@ _EXAMPLE_TRADE = {
     "offset": 421,
     "index": 0,
 }
-_MERGED = {name: value for name, value in _EXAMPLE_ANSWER.items() if name != "definition"}
-TRADES_EXAMPLE = {"trades": [_EXAMPLE_TRADE], "next": None, "answer": _MERGED}
+_MERGED = {name: value for name, value in _EXAMPLE_META.items() if name != "definition"}
+TRADES_EXAMPLE = {"trades": [_EXAMPLE_TRADE], "next": None, "meta": _MERGED}
 
 STREAM_EXAMPLE = """\
 retry: 2000
 
 id: MS4yLjYzNw
 event: snapshot
-data: {"interval":"1m","bars":[{"symbol":"BTCUSDT","start":1795263240000000,"revision":637}],"answer":{"version":1}}
+data: {"interval":"1m","bars":[{"symbol":"BTCUSDT","start":1795263240000000,"revision":637}],"meta":{"version":1}}
 
 id: MS4yLjYzOQ
 event: heartbeat
@@ -344,7 +346,7 @@ data: {"applied":{"2":639},"lag":0,"version":1,"complete":true}
 def schemas() -> dict[str, Schema]:
     """Every component that does not depend on the views."""
     return {
-        "Answer": ANSWER,
+        "Meta": META,
         "Explanation": EXPLANATION,
         "Trade": TRADE,
         "TradesPage": page_schema("trades", "Trade", TRADES_EXAMPLE),

@@ -160,17 +160,17 @@ class BarsRoute:
         limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
         closed = [bar.start <= limits[bar.key[1]] for bar in bars]
         more = await explained(source, query.interval, bars, look.text_ids) if query.explain else []
-        about = basis.about()
+        meta = basis.meta()
 
         def whole() -> bytes:
             form = Form(len(query.symbols) > 1, look.iso, look.floats, look.text_ids)
-            return document(view.name, encode_bars(view, form, bars, closed, more), following, about)
+            return document(view.name, encode_bars(view, form, bars, closed, more), following, meta)
 
         def items() -> list[dict[str, Any]]:
             form = Form(False, look.iso and look.of.text, look.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
-        return Page(bars_schema(view), items, whole, about, following)
+        return Page(bars_schema(view), items, whole, meta, following)
 
 
 def _question(query: BarsQuery, view: View) -> str:

@@ -87,15 +87,15 @@ class RestatementsRoute:
             place = (last["version"], last["number"])
             following = Cursor(manifest.version, pin, {}, True, place).encode(query.fingerprint)
         created = {entry.ledger.version: entry.ledger.created_us for entry in entries}
-        about = {"version": manifest.version}
+        meta = {"version": manifest.version}
 
         def items() -> list[dict[str, Any]]:
             return [self._item(row, created[row["version"]], look) for row in page]
 
         def whole() -> bytes:
-            return orjson.dumps({"restatements": items(), "next": following, "answer": about})
+            return orjson.dumps({"restatements": items(), "next": following, "meta": meta})
 
-        found = page_reply(Page(SCHEMA, items, whole, about, following), look, asked, request.scope)
+        found = page_reply(Page(SCHEMA, items, whole, meta, following), look, asked, request.scope)
         return found.response(asked, request.method == "HEAD")
 
     def _rows(

@@ -50,9 +50,9 @@ RESTATEMENTS_SCHEMA: dict[str, Any] = {
             "items": {"type": "object", "properties": _ITEM, "required": list(_ITEM), "additionalProperties": False},
         },
         "next": {"type": ["string", "null"], "description": "The cursor of the next page."},
-        "answer": {"type": "object", "properties": {"version": _NUMBER}, "required": ["version"]},
+        "meta": {"type": "object", "properties": {"version": _NUMBER}, "required": ["version"]},
     },
-    "required": ["restatements", "next", "answer"],
+    "required": ["restatements", "next", "meta"],
     "additionalProperties": False,
     "example": {
         "restatements": [
@@ -65,7 +65,7 @@ RESTATEMENTS_SCHEMA: dict[str, Any] = {
             }
         ],
         "next": "eyJ2ZXJzaW9uIjo5fQ",
-        "answer": {"version": 9},
+        "meta": {"version": 9},
     },
 }
 """The JSON schema of an answer."""

@@ -87,14 +87,14 @@ class TradesRoute:
         if len(trades) > query.limit:
             trades = trades[: query.limit]
             following = self._bases.cursor(basis, trades[-1].place).encode(query.fingerprint)
-        about = basis.about()
-        del about["definition"]
+        meta = basis.meta()
+        del meta["definition"]
         items = partial(_items, trades, look)
         page = Page(
             SCHEMA,
             items,
-            lambda: document("trades", orjson.dumps(items()), following, about),
-            about,
+            lambda: document("trades", orjson.dumps(items()), following, meta),
+            meta,
             following,
         )
         encoding = partial(page_reply, page, look, asked, request.scope)

@@ -18,7 +18,7 @@ import { Follower } from "./follow.js";
 import { digitsOf, moment, timeOfDay } from "./format.js";
 import { noteVersion, showHandoffs, showRestatements } from "./handoffs.js";
 import { showBanner, showLayers } from "./layers.js";
-import { clearAnswer, showAnswer, showFigures, showLast, showMessage, showReadout, spoken } from "./panel.js";
+import { clearMeta, showMeta, showFigures, showLast, showMessage, showReadout, spoken } from "./panel.js";
 import { Picker } from "./picker.js";
 import { Series, seamIndex } from "./series.js";
 import { addShortcuts } from "./shortcuts.js";
@@ -61,10 +61,10 @@ function ask(change) {
 /** Show nothing of what was asked before, and follow what is asked now. */
 function begin() {
   const { asked } = page;
-  Object.assign(page, { series: new Series(), answer: null, batchVersion: null, lag: null, hovered: null });
+  Object.assign(page, { series: new Series(), meta: null, batchVersion: null, lag: null, hovered: null });
   Object.assign(page, { exhausted: false, loadingOlder: null, restated: null, digits: 0, change: null });
   chart.clear(INTERVALS_S[asked.interval] < 60);
-  clearAnswer();
+  clearMeta();
   showMessage("Loading");
   data.quiet = false;
   describe("waiting", "Loading");
@@ -83,33 +83,33 @@ function showControls() {
 function handle(name, found) {
   if (name === "snapshot") takeSnapshot(found);
   else if (name === "bars") takeBars(found);
-  else if (name === "version") takeAnswer(found);
-  else if (name === "heartbeat") takeAnswer({ applied: found.applied, complete: found.complete, reason: found.reason, version: found.version }, found.lag);
+  else if (name === "version") takeMeta(found);
+  else if (name === "heartbeat") takeMeta({ applied: found.applied, complete: found.complete, reason: found.reason, version: found.version }, found.lag);
 }
 
-function takeSnapshot({ bars, answer, polled = false }) {
+function takeSnapshot({ bars, meta, polled = false }) {
   const { series } = page;
-  if (polled && bars === page.polled) return takeAnswer(answer);
+  if (polled && bars === page.polled) return takeMeta(meta);
   page.polled = bars;
   if (polled) series.correct(new Map(series.changed(bars).map((bar) => [bar.start, "late trades"])));
   const older = series.bars.length > bars.length;
   series.replace(bars, polled || older);
-  takeAnswer(answer);
+  takeMeta(meta);
   if (older && !polled) loadAgain();
   draw(null);
 }
 
-function takeBars({ bars, answer }) {
+function takeBars({ bars, meta }) {
   draw(page.series.put(bars, "late trades"));
-  if (answer) takeAnswer(answer);
+  if (meta) takeMeta(meta);
 }
 
-function takeAnswer(answer, lag = null) {
-  page.answer = { ...page.answer, ...answer };
+function takeMeta(meta, lag = null) {
+  page.meta = { ...page.meta, ...meta };
   if (lag !== null) page.lag = lag;
   draw({ first: page.series.bars.length, inserted: false });
-  const known = page.answer.definition && page.series.bars.length > 0; // an unknown instrument has no batch part
-  if (known && page.batchVersion !== page.answer.version) loadBatch();
+  const known = page.meta.definition && page.series.bars.length > 0; // an unknown instrument has no batch part
+  if (known && page.batchVersion !== page.meta.version) loadBatch();
 }
 
 /** The batch view's part of what is loaded: with it the seam moves. Asked until it is of the version that is served. */
@@ -118,15 +118,15 @@ async function loadBatch() {
   if (page.loadingBatch === series) return;
   page.loadingBatch = series;
   let pause = AGAIN_MS.first;
-  while (page.series === series && page.batchVersion !== page.answer.version) {
+  while (page.series === series && page.batchVersion !== page.meta.version) {
     try {
       const limit = Math.min(MOST_BARS, Math.max(LIMIT, series.bars.length));
       const { data: below } = await get(barsPath(asked, limit, { layer: "batch" }));
       if (page.series !== series) break;
-      if (below.answer.version === page.answer.version) {
-        series.takeBatch(page.answer.layer === "batch" ? series.bars : below.bars);
+      if (below.meta.version === page.meta.version) {
+        series.takeBatch(page.meta.layer === "batch" ? series.bars : below.bars);
         const before = page.batchVersion;
-        page.batchVersion = below.answer.version;
+        page.batchVersion = below.meta.version;
         draw(null);
         if (before !== null) published(page.batchVersion);
         surveySeldom();
@@ -159,7 +159,7 @@ async function loadOlder() {
       get(barsPath(asked, LIMIT, { end, layer: "batch" })),
     ]);
     if (page.series !== series || series.bars[0]?.start !== end) return;
-    series.takeBatch(page.answer.layer === "batch" ? merged.data.bars : below.data.bars, true);
+    series.takeBatch(page.meta.layer === "batch" ? merged.data.bars : below.data.bars, true);
     series.prepend(merged.data.bars);
     page.exhausted = merged.data.bars.length < LIMIT;
     draw(null);
@@ -237,24 +237,24 @@ function draw(change) {
   page.change = change;
   requestAnimationFrame(() => {
     page.drawing = false;
-    if (page.answer?.definition) render(page.change);
+    if (page.meta?.definition) render(page.change);
   });
 }
 
 function render(change) {
-  const { answer, series, asked } = page;
+  const { meta, series, asked } = page;
   const { bars } = series;
   page.digits = digitsOf(bars.slice(-LIMIT).map((bar) => bar.close));
   const lag = page.health?.layers?.speed?.lag ?? page.lag;
-  chart.show(bars, change, page.batchVersion, answer.layer !== "batch");
-  showAnswer(answer, lag, bars);
+  chart.show(bars, change, page.batchVersion, meta.layer !== "batch");
+  showMeta(meta, lag, bars);
   showBannerNow();
   const count = series.count();
   for (const part of ["batch", "both", "speed"]) {
     say(`${part}-bars`, String(count[part]));
     data[`${part}Bars`] = count[part];
   }
-  Object.assign(data, { version: answer.version, complete: answer.complete, refused: Boolean(answer.refusal) });
+  Object.assign(data, { version: meta.version, complete: meta.complete, refused: Boolean(meta.refusal) });
   Object.assign(data, { bars: bars.length, lag: lag ?? "", first: bars[0]?.start ?? "" });
   data.trades = bars.reduce((sum, bar) => sum + bar.trades, 0);
   data.corrected = bars.filter((bar) => bar.correction !== undefined).length;
@@ -290,7 +290,7 @@ function quietSince(start, nowMs = Date.now()) {
 }
 
 function showBannerNow() {
-  data.fault = showBanner(page.health, { away: page.away, bars: page.series.bars, answer: page.answer });
+  data.fault = showBanner(page.health, { away: page.away, bars: page.series.bars, meta: page.meta });
 }
 
 function hover(bar, byKeys) {

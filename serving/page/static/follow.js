@@ -77,8 +77,8 @@ export class Follower {
       try {
         const { data, lag } = await get(barsPath(asked, this._limit), { signal });
         this._tell("polling", refused.message);
-        this._handle("snapshot", { bars: data.bars, answer: data.answer, polled: true });
-        this._handle("heartbeat", { ...data.answer, lag });
+        this._handle("snapshot", { bars: data.bars, meta: data.meta, polled: true });
+        this._handle("heartbeat", { ...data.meta, lag });
       } catch (error) {
         return error;
       }

@@ -30,20 +30,20 @@ export function showLayers(health) {
 
 /**
  * Say what is wrong, since when, and what the bars still are; nothing where nothing is. Returns whether something is.
- * `away` is the moment since when the server does not answer, `bars` what is shown, `answer` what it stands on.
+ * `away` is the moment since when the server does not answer, `bars` what is shown, `meta` what it stands on.
  */
-export function showBanner(health, { away, bars, answer }) {
-  const text = away === null ? fault(health, bars, answer) : `The server has not answered since ${at(away)}. ${kept(bars)}`;
+export function showBanner(health, { away, bars, meta }) {
+  const text = away === null ? fault(health, bars, meta) : `The server has not answered since ${at(away)}. ${kept(bars)}`;
   byId("banner").hidden = text === "";
   say("banner", text);
   return text !== "";
 }
 
-function fault(health, bars, answer) {
+function fault(health, bars, meta) {
   const { log, speed, batch } = health?.layers ?? {};
-  if (answer?.layer === "batch") {
-    const reason = answer.refusal ? ` ${answer.refusal}` : "";
-    return `Batch only: version ${answer.version}, up to ${newest(bars)}. The speed layer has no part in this.${reason}`;
+  if (meta?.layer === "batch") {
+    const reason = meta.refusal ? ` ${meta.refusal}` : "";
+    return `Batch only: version ${meta.version}, up to ${newest(bars)}. The speed layer has no part in this.${reason}`;
   }
   if (log?.state === "down") {
     return `The log has been out of reach since ${at(log.since)}: ${log.text} Bars hold what was applied until then.`;
@@ -55,7 +55,7 @@ function fault(health, bars, answer) {
     return `The speed layer has been down since ${at(speed.since)}: ${lag}, they end at ${newest(bars)}. ${batch}`;
   }
   if (batch?.state === "down") return `The batch layer has been down since ${at(batch.since)}: ${batch.text}`;
-  return answer?.refusal ?? "";
+  return meta?.refusal ?? "";
 }
 
 function kept(bars) {

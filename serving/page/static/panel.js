@@ -8,19 +8,19 @@ import { age, decimal, latency, moment, short, signed, whole } from "./format.js
 const NO_ANSWER = ["version", "lag", "complete", "bars", "trades", "definition", "last"];
 
 /** The answer's own facts, and what its bars add up to. */
-export function showAnswer(answer, lag, bars) {
-  say("version", `v${answer.version}`);
-  say("complete", answer.complete ? "yes" : "no");
-  byId("complete").className = answer.complete ? "" : "fair";
-  byId("complete").title = answer.reason ?? "";
+export function showMeta(meta, lag, bars) {
+  say("version", `v${meta.version}`);
+  say("complete", meta.complete ? "yes" : "no");
+  byId("complete").className = meta.complete ? "" : "fair";
+  byId("complete").title = meta.reason ?? "";
   say("bars", whole(bars.length));
   say("trades", whole(bars.reduce((sum, bar) => sum + bar.trades, 0)));
-  say("definition", answer.definition.slice(0, 12));
-  byId("definition").title = answer.definition;
+  say("definition", meta.definition.slice(0, 12));
+  byId("definition").title = meta.definition;
   say("lag", lag === null ? "–" : whole(lag));
-  const positions = Object.entries(answer.applied).map(([partition, to]) => [
+  const positions = Object.entries(meta.applied).map(([partition, to]) => [
     partition,
-    answer.cut[partition] ?? 0,
+    meta.cut[partition] ?? 0,
     to,
   ]);
   fill("partitions", positions, () =>
@@ -30,8 +30,8 @@ export function showAnswer(answer, lag, bars) {
   );
 }
 
-/** No answer is shown: what stood in the panel is not true any more. */
-export function clearAnswer() {
+/** No meta is shown: what stood in the panel is not true any more. */
+export function clearMeta() {
   for (const id of NO_ANSWER) say(id, "–");
   for (const id of ["change", "readout"]) say(id, "");
   fill("partitions", null, () => [row([["Nothing applied yet", "none", 4]])]);

@@ -8,8 +8,9 @@ LAG_HEADER = "slackwater-lag-records"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`cut` and `applied` are offsets by partition: batch lies below the cut, the speed layer's part ends at applied.
+class Meta:
+    """`stream` names the log behind it, `cut` and `applied` are offsets by its partitions: batch lies below the cut,
+    the speed layer's part ends at applied.
 
     `complete` is false where deltas may be missing from it, and `reason` says why: the service has just started, the
     log does not answer, or a later part of it is known and cannot be joined yet. `lag` is the number of records that
@@ -19,6 +20,7 @@ class Answer:
 
     version: int
     definition: str = ""
+    stream: str = ""
     cut: Mapping[int, int] = field(default_factory=dict)
     applied: Mapping[int, int] = field(default_factory=dict)
     complete: bool = True
@@ -28,11 +30,12 @@ class Answer:
     reason: str = ""
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], lag: str | None = None) -> "Answer":
-        """From the member `answer` of a document, and the header of the lag."""
+    def of(cls, document: Mapping[str, Any], lag: str | None = None) -> "Meta":
+        """From the member `meta` of a document, and the header of the lag."""
         return cls(
             version=int(document["version"]),
             definition=str(document.get("definition", "")),
+            stream=str(document.get("stream", "")),
             cut=offsets(document.get("cut", {})),
             applied=offsets(document.get("applied", {})),
             complete=bool(document.get("complete", True)),
@@ -42,7 +45,7 @@ class Answer:
             reason=str(document.get("reason", "")),
         )
 
-    def stands_with(self, other: "Answer") -> bool:
+    def stands_with(self, other: "Meta") -> bool:
         """Whether both are of one moment."""
         return (self.version, self.cut, self.applied) == (other.version, other.cut, other.applied)
 
