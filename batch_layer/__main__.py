@@ -30,7 +30,9 @@ from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.streams.event import AHEAD_US
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import DEFINITIONS, VIEWS
+from slackwater.views.definitions import defaults
+from slackwater.views.registry import registered
+from slackwater.views.view import View
 
 _ALLOW = "End with 0 also where rows of --input were refused; they never count."
 
@@ -53,13 +55,13 @@ def main(arguments: list[str]) -> int:
         set_up_logging(settings.log_format)
         TRACES.start(os.environ, "slackwater-batch")
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
-        own = options.view_as(BatchOptions)
+        own, views = options.view_as(BatchOptions), registered(settings.views)
         if (own.input is None) != (own.output is None):
             raise InputError("--input and --output go together.")
         if own.input is not None:
-            return _views_of(own.input, Path(own.output).absolute(), own.allow_refused, options)
+            return _views_of(own.input, defaults(views), Path(own.output).absolute(), own.allow_refused, options)
         log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
-        run = BatchRun(log, TopicNames(settings.prefix), store, DEFINITIONS, SystemClock(), options)
+        run = BatchRun(log, TopicNames(settings.prefix), store, views, SystemClock(), options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         made = run.run_if_new()
     except SlackwaterError as error:
@@ -72,11 +74,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _views_of(pattern: str, folder: Path, allow_refused: bool, options: Any) -> int:
+def _views_of(pattern: str, views: tuple[View, ...], folder: Path, allow_refused: bool, options: Any) -> int:
     """The views of files; says where they are on stdout, and on stderr what became of the rows."""
-    done = views_of_input(find_input(pattern), VIEWS, folder, SystemClock().now_us() + AHEAD_US, options)
+    done = views_of_input(find_input(pattern), views, folder, SystemClock().now_us() + AHEAD_US, options)
     if done.accepted:
-        for view, interval, _, path in written([0], VIEWS, folder):
+        for view, interval, _, path in written([0], views, folder):
             print(f"{view.name} {interval.text}: {path}")
     print(done.text, file=sys.stderr)
     if done.refused and not allow_refused:

@@ -24,7 +24,7 @@ from slackwater.views.compare import (
     repeated_sql,
     states_sql,
 )
-from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.levels import finer_published
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import connect, files_sql
 from slackwater.views.sql import merge_sql, summarise_sql
@@ -91,22 +91,21 @@ class Comparison:
         self._make("before", self._states(view, parent))
         self._make("expected", grown_sql(view, "before", "more"))
         self._make("found", self._states(view, own))
-        self._compare(view, PUBLISHED_INTERVALS[0].text, lane.partition)
+        self._compare(view, view.base, lane.partition)
         if self.kept is not None:
             self.kept += self._differing(view)
 
     def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
         """Compare a shard's coarser published intervals with the merge of the finer ones."""
-        finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
-        for interval in PUBLISHED_INTERVALS[1:]:
-            own = [file for file in files if file.interval == interval.text]
+        for interval in view.intervals[1:]:
+            below = finer_published(view, interval).text
+            finer, own = ([file for file in files if file.interval == text] for text in (below, interval.text))
             self._make("expected", merge_sql(view, f"({self._states(view, finer)})", interval))
             self._make("found", self._states(view, own))
             self._compare(view, interval.text, shard)
-            finer = own
 
     def _differing(self, view: View) -> Iterator[Differing]:
-        for interval in PUBLISHED_INTERVALS:
+        for interval in view.intervals:
             for side in ("expected", "found"):
                 self._make(f"{side}_there", merge_sql(view, side, interval))
             self._make("places", differing_sql(view, "expected_there", "found_there"))

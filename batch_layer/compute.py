@@ -14,7 +14,7 @@ from slackwater.pipeline.segment import Segment
 from slackwater.pipeline.summarise import Summarise
 from slackwater.views.definitions import names_of
 from slackwater.views.errors import DefinitionError
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
 from slackwater.views.view import View
 
 Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
@@ -80,7 +80,7 @@ def written(shards: Iterable[int], views: tuple[View, ...], folder: Path) -> lis
     """
     found, shards = [], sorted(shards)
     for view in views:
-        for interval in PUBLISHED_INTERVALS:
+        for interval in view.intervals:
             for shard in shards:
                 path = shard_path(folder, view.name, interval, shard)
                 if not path.exists():

@@ -16,7 +16,7 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.compare import count_sql
 from slackwater.views.definitions import in_force, names_of
 from slackwater.views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
 from slackwater.views.session import connect, files_sql
 from slackwater.views.view import View
 
@@ -75,7 +75,7 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
     found = []
     with connect() as con:
         for name in names_of(views):
-            for interval in PUBLISHED_INTERVALS if name in of_a else ():
+            for interval in [i for i in of_a[name].intervals if i in of_b[name].intervals] if name in of_a else ():
                 sides = ((of_a[name], manifests[0]), (of_b[name], manifests[1]))
                 for side, (view, manifest) in zip("ab", sides, strict=True):
                     _finish(con, store, side, view, manifest, interval)

@@ -10,7 +10,6 @@ from slackwater.pipeline.segment import Segment
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.versions.manifest import ViewFile
 from slackwater.versions.store import VersionStore
-from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.session import connect, files_sql
 from slackwater.views.sql import bounds_sql
 from slackwater.views.view import View
@@ -28,11 +27,10 @@ def view_files(
 
 def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> Instruments:
     """The instruments in the files of a view, with their bounds."""
-    base = PUBLISHED_INTERVALS[0].text
     found: list[Instrument] = []
     with connect() as con:
         for file in files:
-            if (file.view, file.interval) == (view.name, base):
+            if (file.view, file.interval) == (view.name, view.base):
                 select = bounds_sql(files_sql([file.file.checked(home)]))
                 for venue, symbol, first, last, _ in con.execute(select).fetchall():
                     found.append(Instrument(venue, symbol, file.shard, first, last))

@@ -25,13 +25,10 @@ from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
 from slackwater.versions.proof import Outcome, Proof, Span
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import in_force
-from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.view import View
 
 TOLD = 3
 """Reasons that are told; of more there is the number."""
-
-_BASE = PUBLISHED_INTERVALS[0].text
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class Prover:
                 )
                 continue
             try:
-                self._store.check(file.file for file in claim.parent.files_of(view.name, _BASE))
+                self._store.check(file.file for file in claim.parent.files_of(view.name, view.base))
                 common.append(view)
             except DamagedFileError as error:
                 reasons.append(f"The parent, version {claim.parent.version}, is damaged: {error}")
@@ -139,8 +136,8 @@ def deltas_from(parent: Manifest, topic: str, topic_id: str) -> Mapping[int, int
 def _of_shard(
     claim: Claim, view: View, shard: int
 ) -> tuple[Sequence[ViewFile], Sequence[ViewFile], Sequence[ArchiveFile]]:
-    parent = [file for file in claim.parent.files_of(view.name, _BASE) if file.shard == shard]
-    own = [file for file in claim.files if (file.view, file.interval, file.shard) == (view.name, _BASE, shard)]
+    parent = [file for file in claim.parent.files_of(view.name, view.base) if file.shard == shard]
+    own = [file for file in claim.files if (file.view, file.interval, file.shard) == (view.name, view.base, shard)]
     return parent, own, [entry for entry in claim.imported if entry.partition == shard]
 
 

@@ -17,7 +17,8 @@ from slackwater.pipeline.coders import Tables, TablesCoder
 from slackwater.pipeline.segment import States
 from slackwater.store.files import gone_if_it_fails
 from slackwater.views.definitions import view_of
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
+from slackwater.views.levels import finer_published
 from slackwater.views.session import connect
 from slackwater.views.sql import finish_sql, merge_sql
 from slackwater.views.view import View
@@ -82,10 +83,11 @@ class WriteShard(beam.DoFn):
         (definition, shard), tables = element
         view = view_of(definition, self._views)
         self._con.register("states", pa.concat_tables(tables))
-        source = "states"
-        for interval in PUBLISHED_INTERVALS:
+        base = view.intervals[0]
+        for interval in view.intervals:
             table = f"states_{interval.text}"
-            whole = interval == PUBLISHED_INTERVALS[0] and len(tables) == 1
+            source = "states" if interval == base else f"states_{finer_published(view, interval).text}"
+            whole = interval == base and len(tables) == 1
             select = "SELECT * FROM states" if whole else merge_sql(view, source, interval)
             self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
             path = shard_path(self._folder, view.name, interval, shard)
@@ -95,8 +97,7 @@ class WriteShard(beam.DoFn):
                 answers = path.parent / "answers" / path.name
                 _copy(self._con, finish_sql(view, table), view, answers)
                 yield str(answers)
-            source = table
-        for interval in PUBLISHED_INTERVALS:
+        for interval in view.intervals:
             self._con.execute(f"DROP TABLE states_{interval.text}")
         self._con.unregister("states")
 

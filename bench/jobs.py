@@ -26,7 +26,7 @@ from ops.context import CLOCK, Context
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
 from slackwater.views.bars import BARS
-from slackwater.views.interval import PUBLISHED_INTERVALS
+from slackwater.views.levels import finer_published
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import rows_of
 from slackwater.views.session import Summariser, connect, files_sql
@@ -73,15 +73,17 @@ def duckdb(_: Context, given: Parameters) -> Parameters:
         used = time.process_time()
         lap = _Laps()
         for view in VIEWS:
-            source = f"{view.name}_events"
-            con.execute(f"CREATE TEMP TABLE {source} AS {summarise_sql(view, files_sql(given['archive']))}")
+            base = view.intervals[0]
+            con.execute(
+                f"CREATE TEMP TABLE {view.name}_{base.text} AS {summarise_sql(view, files_sql(given['archive']))}"
+            )
             lap("query")
             con.execute("SET preserve_insertion_order = true")
-            for interval in PUBLISHED_INTERVALS:
-                if interval != PUBLISHED_INTERVALS[0]:
-                    table = f"{view.name}_{interval.text}"
-                    con.execute(f"CREATE TEMP TABLE {table} AS {merge_sql(view, source, interval)}")
-                    source = table
+            for interval in view.intervals:
+                source = f"{view.name}_{interval.text}"
+                if interval != base:
+                    finer = f"{view.name}_{finer_published(view, interval).text}"
+                    con.execute(f"CREATE TEMP TABLE {source} AS {merge_sql(view, finer, interval)}")
                 path = Path(given["folder"]) / view.name / interval.text / "all.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 order = ", ".join([*view.key, "start"])
@@ -100,7 +102,7 @@ def same(_: Context, given: Parameters) -> Parameters:
     bars, equal = 0, True
     with connect() as con:
         for view in VIEWS:
-            for interval in PUBLISHED_INTERVALS:
+            for interval in view.intervals:
                 left, right = (
                     files_sql(
                         sorted(str(path) for path in (Path(folder) / view.name / interval.text).glob("*.parquet"))
@@ -110,7 +112,7 @@ def same(_: Context, given: Parameters) -> Parameters:
                 for a, b in ((left, right), (right, left)):
                     more = con.execute(f"SELECT * FROM {a} EXCEPT ALL SELECT * FROM {b} LIMIT 1").fetchone()
                     equal = equal and more is None
-        base = Path(given["folders"][0]) / VIEWS[0].name / PUBLISHED_INTERVALS[0].text
+        base = Path(given["folders"][0]) / VIEWS[0].name / VIEWS[0].base
         bars = sum(pq.read_metadata(path).num_rows for path in base.glob("*.parquet"))
     return {"equal": equal, "bars": bars}
 

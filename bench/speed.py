@@ -133,4 +133,4 @@ def _arrivals(room: Room, ends: Mapping[int, int]) -> tuple[int, int, int]:
     view = next(view for view in VIEWS if COUNT in view.measures)
     at = [column.name for column in view.columns].index(COUNT)
     cells = (cell for lane in lanes if lane.view == view.name for cell in chains[lane].walk(0))
-    return first_ms, max(reached.values()), sum(row.state[at] for cell in cells for row in cell.rows)
+    return first_ms, max(reached.values()), sum(int(row.state[at]) for cell in cells for row in cell.rows)

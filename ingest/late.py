@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from slackwater.store.id_runs import Instrument
-from slackwater.views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS
+from slackwater.views.interval import CLOSED_AFTER_US, SECOND
 
-_BASE = PUBLISHED_INTERVALS[0]
 _BEFORE = np.iinfo(np.int64).min
 
 
@@ -27,5 +26,5 @@ class LateCount:
         """The next events of an instrument: their times in the order of arrival, microseconds, an int64 array."""
         newest = np.maximum.accumulate(np.concatenate(([self._newest.get(instrument, _BEFORE)], times)))
         self._newest[instrument] = int(newest[-1])
-        closed_at = _BASE.floor(times) + (_BASE.us + CLOSED_AFTER_US)
+        closed_at = SECOND.floor(times) + (SECOND.us + CLOSED_AFTER_US)
         self.events += int(np.count_nonzero(closed_at <= newest[:-1]))

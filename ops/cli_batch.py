@@ -25,7 +25,7 @@ from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.retention import states
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.look import Idle
@@ -157,7 +157,7 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
     if version is not None and wanted[0].proof.outcome != "unproven":
         raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
     topics = {topic: log.topic_id(topic) for topic in (names.topic("trades"), names.deltas("trades"))}
-    prover = Prover(log, names, store, DEFINITIONS, CLOCK)
+    prover = Prover(log, names, store, registered(context.settings.views), CLOCK)
     found = prove_later(prover, store, names.topic("trades"), topics, wanted, context.settings.proof_seconds)
     different = False
     for manifest, proof in found:
@@ -230,7 +230,9 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
             facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                run = BatchRun(context.log, context.names, context.store, DEFINITIONS, CLOCK, extra=extra)
+                run = BatchRun(
+                    context.log, context.names, context.store, registered(context.settings.views), CLOCK, extra=extra
+                )
                 run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
                 facts["version"] = run.run().version
 
@@ -285,7 +287,7 @@ def _run(
         context.log,
         context.names,
         context.store,
-        DEFINITIONS,
+        registered(context.settings.views),
         CLOCK,
         proof_deadline_s=context.settings.proof_seconds,
         keep=context.settings.keep_versions,
@@ -299,7 +301,7 @@ def _run(
 def _candidate(context: Context) -> Manifest:
     from batch_layer.candidate import CandidateRun
 
-    return CandidateRun(context.log, context.names, context.store, DEFINITIONS, CLOCK).run()
+    return CandidateRun(context.log, context.names, context.store, registered(context.settings.views), CLOCK).run()
 
 
 def report_run(made: "Manifest | Idle", as_json: bool) -> None:

@@ -7,7 +7,7 @@ import click
 
 from ops.context import Context, pass_context
 from ops.output import console, emit, examples, json_option
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 
 if TYPE_CHECKING:
     from batch_layer.diff import Diff
@@ -31,7 +31,7 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
     from batch_layer.diff import diff_versions
 
     store = context.store
-    found = diff_versions(store, DEFINITIONS, a, b, shown)
+    found = diff_versions(store, registered(context.settings.views), a, b, shown)
     same_cut = store.manifest(a).cut == store.manifest(b).cut
     for each in found:
         facts = {"versions": [a, b], "same_cut": same_cut, "equal": each.equal, **asdict(each)}

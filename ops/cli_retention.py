@@ -10,7 +10,7 @@ from slackwater.deltas.read_tail import TailReader
 from slackwater.restatements.of_move import Restating
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 
 
 @click.command(
@@ -32,7 +32,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     """
     if not reason.strip():
         raise click.UsageError("--reason is empty.")
-    restating = Restating(context.store, DEFINITIONS, TailReader(context.log, context.names))
+    restating = Restating(context.store, registered(context.settings.views), TailReader(context.log, context.names))
     done = rollback(context.store, version, reason.strip(), user_name(), CLOCK.now_us(), restating)
     facts: dict[str, Any] = {
         "version": done.target,

@@ -14,7 +14,7 @@ from ops.output import console, emit, examples, json_option
 from slackwater.core.tracing import TRACES
 from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
@@ -29,7 +29,7 @@ def _settings(context: Context, **more: Any) -> Any:
     from speed_layer.source import SourceSettings
 
     open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
-    return SourceSettings(open_log, context.names, context.settings.home, DEFINITIONS, **more)
+    return SourceSettings(open_log, context.names, context.settings.home, registered(context.settings.views), **more)
 
 
 @speed.command(name="run", epilog=examples("slackwater speed run"))

@@ -18,7 +18,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ops.context import Context
 from ops.rest import trusted
@@ -31,7 +31,8 @@ from slackwater.log.mark import mark_of
 from slackwater.log.names import TopicNames
 from slackwater.versions.idle import last_idle_us
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
+from slackwater.views.view import View
 
 WAIT_S = 8.0
 """How long a check looks; docker-compose.yml gives it longer than that."""
@@ -41,17 +42,17 @@ INTERVALS, SLACK_S = 3, 60
 """The last run that ended well is at most so many batch intervals and so many seconds ago."""
 
 
-def speed(log: Log, names: TopicNames, clock: Clock) -> str:
+def speed(log: Log, names: TopicNames, views: Iterable[View], clock: Clock) -> str:
     """What is wrong with the speed layer; empty if nothing is."""
     topic, deltas = names.topic("trades"), names.deltas("trades")
     topic_id = log.topic_id(topic)
     behind = {p: bounds.end for p, bounds in log.bounds(topic).items() if bounds.end > bounds.start}
     if not behind:
         return ""
-    views = {(view.name, view.definition, topic_id): view for view in DEFINITIONS}
+    known = {(view.name, view.definition, topic_id): view for view in views}
     # From the newest delta on: an idle partition has no other, one with an open cell gets it again each second.
     starts = {p: bounds.end - 1 for p, bounds in log.bounds(deltas).items()}
-    reader = DeltaReader(log, deltas, starts, lambda lane, _: views.get(lane[:3]), behind.keys())
+    reader = DeltaReader(log, deltas, starts, lambda lane, _: known.get(lane[:3]), behind.keys())
     deadline = clock.elapsed_s() + WAIT_S
     try:
         while behind and clock.elapsed_s() < deadline:
@@ -108,7 +109,7 @@ def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
 
 
 CHECKS: Mapping[str, Callable[[Context], str]] = {
-    "speed": lambda context: speed(context.log, context.names, SystemClock()),
+    "speed": lambda context: speed(context.log, context.names, registered(context.settings.views), SystemClock()),
     "serving": lambda context: serving(context.url, trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
     "ingest": lambda context: ingest(context.log, context.names, SystemClock()),

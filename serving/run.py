@@ -21,7 +21,7 @@ from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from slackwater.views.view import View
 
 _LOG = logging.getLogger("slackwater.serving")
@@ -39,7 +39,7 @@ def guard_options(settings: Settings) -> GuardOptions:
     return GuardOptions(settings.keys_required, hosts, settings.rate_limit, settings.cors_origins)
 
 
-def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: ServingOptions | None = None) -> None:
+def serve(settings: Settings, views: tuple[View, ...] | None = None, options: ServingOptions | None = None) -> None:
     """Serve until the process is told to stop (SIGINT, SIGTERM).
 
     Raises:
@@ -49,6 +49,7 @@ def serve(settings: Settings, views: tuple[View, ...] = DEFINITIONS, options: Se
     gc.set_threshold(*GC_THRESHOLDS)
     give_back()
     check_codecs()
+    views = registered(settings.views) if views is None else views
     log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)

@@ -23,7 +23,7 @@ from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from speed_layer.metrics import speed_metrics
 from speed_layer.run import all_partitions, build, run
 from speed_layer.source import Share, SourceSettings
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
             functools.partial(KafkaLog, settings.servers, settings.kafka),
             TopicNames(settings.prefix),
             settings.home,
-            DEFINITIONS,
+            registered(settings.views),
             stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)

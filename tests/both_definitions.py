@@ -12,7 +12,6 @@ from slackwater.views.measures import Max, Min
 SWAPPED = replace(BARS, measures={**BARS.measures, "high": Min("price"), "low": Max("price")})
 
 slackwater.views.registry.CANDIDATES = (SWAPPED,)
-slackwater.views.registry.DEFINITIONS = (*slackwater.views.registry.VIEWS, SWAPPED)
 
 if __name__ == "__main__":
     from ops.cli import run

@@ -1,24 +1,27 @@
-"""What the property tests draw: events and states that reach the limits of DESIGN section 5.
+"""What the property tests draw: events of a stream and states of a view that reach the limits of their types.
 
+Everything is drawn by the columns of the stream and by the kinds of the state's columns, so a new view needs no line.
 Not here: what must hold of them (`laws`).
 """
 
+from collections import namedtuple
 from collections.abc import Iterable
-from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile before anything is drawn
+from slackwater.streams.stream import Choice, Decimal, Identity, Stream, Time
 from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Ratio
 from slackwater.views.interval import Interval, parse_interval
-from slackwater.views.measures import Count, First, Last, Max, Min, Sum
+from slackwater.views.kinds import COUNT, PRICE, Kind
 from slackwater.views.merge import State
 from slackwater.views.rows import Row
 from slackwater.views.view import View
-from tests.naive import A_MONDAY_US, DAY_US, SECOND_US, WEEK_US, Event
+from tests import naive
+from tests.naive import A_MONDAY_US, DAY_US, SECOND_US, WEEK_US
 
 LARGEST_ID = 2**63 - 1
 LARGEST_PRICE = 10**18 - 1  # 9999999999.99999999
@@ -28,10 +31,15 @@ EARLIEST_US = 1_230_940_800 * SECOND_US  # 2009-01-03T00:00:00Z
 
 INTERVALS: tuple[Interval, ...] = (
     *(parse_interval(f"{n}s") for n in range(1, 86_401) if 86_400 % n == 0),
-    parse_interval("1w"),
+    *map(parse_interval, ("1w", "1M", "1y", "total")),
 )
 
 _T = TypeVar("_T")
+
+
+def intervals(view: View) -> list[Interval]:
+    """Those that a view can be read at."""
+    return [interval for interval in INTERVALS if view.intervals[0].tiles(interval)]
 
 
 def _few(name: str, values: st.SearchStrategy[_T], most: int) -> st.SearchStrategy[_T]:
@@ -39,15 +47,19 @@ def _few(name: str, values: st.SearchStrategy[_T], most: int) -> st.SearchStrate
     return st.shared(st.lists(values, min_size=1, max_size=most), key=name).flatmap(st.sampled_from)
 
 
-_venues = _few("venues", st.sampled_from(["binance", "0", "z_-" + "9" * 29]), 2)
-_symbols = _few("symbols", st.sampled_from(["BTCUSDT", "a./:-_", "Z" * 64]), 2)
+_NAMES = ["binance", "0", "z_-" + "9" * 29, "BTCUSDT", "a./:-_", "Z" * 64, "é\U0001f600"]
 _ids = _few(
     "ids", st.integers(0, 3) | st.integers(LARGEST_ID - 2, LARGEST_ID) | st.integers(0, LARGEST_ID), 3
 ) | st.integers(0, LARGEST_ID)
-# One second before and after the edge of a second, an hour, a day and a week; both ends of the range.
+# One second before and after the edge of a second, an hour, a day, a week, months and years; both ends of the range.
+_MONTHS_US = [
+    n * DAY_US for n in (20_362, 20_454, 20_513, 19_782, 21_184)
+]  # 1 Oct 2025, 1 Jan and 1 Mar 2026, 29 Feb 2024, 1 Jan 2028
 _edges = st.builds(
     lambda edge, offset: edge + offset,
-    st.sampled_from([A_MONDAY_US + n for n in (0, SECOND_US, 3600 * SECOND_US, DAY_US, 6 * DAY_US, WEEK_US)]),
+    st.sampled_from(
+        [*(A_MONDAY_US + n for n in (0, SECOND_US, 3600 * SECOND_US, DAY_US, 6 * DAY_US, WEEK_US)), *_MONTHS_US]
+    ),
     st.sampled_from([-SECOND_US - 1, -SECOND_US, -1, 0, 1, SECOND_US - 1]),
 )
 _ends = st.sampled_from([EARLIEST_US, EARLIEST_US + SECOND_US - 1, YEAR_9999_US, LARGEST_ID - 1, LARGEST_ID])
@@ -64,59 +76,100 @@ _sums = (
 )
 
 
-@st.composite
-def _event(draw: st.DrawFn) -> Event:
-    price = draw(_prices)
-    most = min(LARGEST_PRICE, LARGEST_NOTIONAL // price)
-    quantity = draw(st.just(most) | st.integers(max(1, most - 1), most) | st.integers(1, most) | st.just(1))
-    if draw(st.booleans()):
-        price, quantity = quantity, price
-    side = draw(st.sampled_from(["buy", "sell"]))
-    return Event(draw(_venues), draw(_symbols), draw(_ids), draw(_times), price, quantity, side)
+def _column(stream: Stream, name: str) -> st.SearchStrategy[Any]:
+    """Values of one column of a stream but its decimals, which hang together."""
+    column = stream.column(name) if name in stream.fields else None
+    if isinstance(column, Time):
+        return _times
+    if isinstance(column, Choice):
+        return st.sampled_from(column.values)
+    if isinstance(column, Identity):
+        return _ids if stream.schema.field(name).type == pa.int64() else _few(name, st.sampled_from(_NAMES), 3)
+    kind = stream.schema.field(name)
+    found = _few(name, st.sampled_from(_NAMES), 2) if pa.types.is_string(kind.type) else _ids
+    return st.none() | found if kind.nullable else found
 
 
 @st.composite
-def event_lists(draw: st.DrawFn) -> list[Event]:
-    """Up to 24 events. Some come again, whole or with another price: what a foreign writer may append."""
-    events = draw(st.lists(_event(), max_size=16))
+def _event(draw: st.DrawFn, stream: Stream) -> Any:
+    values: dict[str, Any] = {}
+    decimals = [name for name in stream.fields if isinstance(stream.column(name), Decimal)]
+    most = LARGEST_PRICE
+    for name in draw(st.permutations(decimals)):  # their product is below the contract's bound
+        limits = st.just(most) | st.integers(max(1, most - 1), most) | st.integers(1, most) | st.just(1)
+        values[name] = draw(_prices if most == LARGEST_PRICE else limits)
+        most = min(LARGEST_PRICE, LARGEST_NOTIONAL // values[name])
+        if draw(st.booleans()) and getattr(stream.column(name), "signed", False):
+            values[name] = -values[name]
+    names = stream.schema.names
+    return _event_type(stream)(
+        **{name: values[name] if name in values else draw(_column(stream, name)) for name in names}
+    )
+
+
+def _event_type(stream: Stream) -> Any:
+    return namedtuple("Drawn", stream.schema.names)  # type: ignore[misc]
+
+
+@st.composite
+def event_lists(draw: st.DrawFn, stream: Stream = TRADES) -> list[Any]:
+    """Up to 24 events. Some come again, whole or with another decimal: what a foreign writer may append."""
+    events = draw(st.lists(_event(stream), max_size=16))
+    decimals = [name for name in stream.fields if isinstance(stream.column(name), Decimal)]
     for at in draw(st.lists(st.integers(0, 15), max_size=8)) if events else ():
         again = events[at % len(events)]
-        events.append(again._replace(price=draw(st.sampled_from([again.price, 1]))))
+        name = draw(st.sampled_from(decimals)) if decimals else None
+        other = {} if name is None else {name: draw(st.sampled_from([getattr(again, name), 1]))}
+        events.append(again._replace(**other))
     return events
+
+
+def values(kind: Kind) -> st.SearchStrategy[Any]:
+    """Values of a kind; ten of them can be added without overflow where that is what a merge does."""
+    if not kind.digits:
+        return st.sampled_from(_NAMES)
+    if kind == COUNT:
+        return st.integers(0, (2**63 - 1) // 10) | st.integers(0, 3)
+    if kind.scale == 0 and kind.wide:
+        return _ids if kind.unsigned else _ids | _ids.map(lambda n: -n)
+    if kind.digits == 38:
+        return _sums
+    if kind == PRICE and kind.unsigned:
+        return _prices
+    most = 10**kind.digits - 1
+    return st.integers(0 if kind.unsigned else -most, most) | st.sampled_from([0, 1, most])
 
 
 def states(view: View) -> st.SearchStrategy[State]:
     """Any state whose types hold it; ten of them can be merged without overflow."""
-    parts: list[st.SearchStrategy[tuple[int, ...]]] = []
-    for measure in view.measures.values():
-        if isinstance(measure, Sum):
-            parts.append(st.tuples(_sums))
-        elif isinstance(measure, Count):
-            parts.append(st.tuples(st.integers(0, (2**63 - 1) // 10) | st.integers(0, 3)))
-        elif isinstance(measure, Min | Max):
-            parts.append(st.tuples(_prices))
-        else:
-            assert isinstance(measure, First | Last)
-            parts.append(st.tuples(_ids, _prices))
-    return st.tuples(*parts).map(lambda found: tuple(n for part in found for n in part))
+    return st.tuples(*(values(column.kind) for column in view.columns))
 
 
 def row_lists(view: View, unique: bool, most: int = 10) -> st.SearchStrategy[list[Row]]:
     """Rows of any states at the base interval; `unique`: at most one a bar."""
-    texts = [st.sampled_from(["buy", "sell"]) if k == "side" else _venues | _symbols for k in view.key]
-    starts = _times.map(lambda time: time - time % SECOND_US)
-    rows = st.builds(Row, st.tuples(*texts), starts, states(view))
+    keys = [
+        st.integers(-2500, 2500) if name in view.derived and column.kind.digits
+        else st.sampled_from(_NAMES) if name in view.derived
+        else _column(view.stream, name)
+        for name, column in zip(view.key, view.key_columns, strict=True)
+    ]  # fmt: skip
+    starts = _times.map(lambda time: naive.floor(time, view.intervals[0]))
+    rows = st.builds(Row, st.tuples(*keys), starts, states(view))
     return st.lists(rows, max_size=most, unique_by=(lambda row: (row.key, row.start)) if unique else None)
 
 
 @st.composite
 def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
-    """Rows whose ratios exist; half of the quotients are a tie or next to one."""
+    """Rows whose ratios exist; half of the quotients of two sums are a tie or next to one."""
     rows = []
     index = {column.name: i for i, column in enumerate(view.columns)}
     for row in draw(row_lists(view, unique=True)):
         state = list(row.state)
         for ratio in [a for a in view.answers.values() if isinstance(a, Ratio)]:
+            if COUNT in (view.columns[index[name]].kind for name in (ratio.over, ratio.under)):
+                if view.columns[index[ratio.under]].kind == COUNT:
+                    state[index[ratio.under]] = draw(st.integers(1, 9) | st.integers(1, 2**63 - 1))
+                continue
             under = draw(st.integers(1, 10**29) | st.integers(1, 10**6)) * draw(st.sampled_from([1, -1, 2]))
             state[index[ratio.under]] = under * 10**8
             if draw(st.booleans()):
@@ -127,11 +180,6 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
     return rows
 
 
-def events_table(events: Iterable[Event]) -> pa.Table:
+def events_table(events: Iterable[Any], stream: Stream = TRADES) -> pa.Table:
     """The Arrow table of `events`."""
-    columns = list(zip(*events, strict=True)) or [()] * len(TRADES.schema)
-    arrays = [
-        pa.array([Decimal(n).scaleb(-8) for n in column] if pa.types.is_decimal(field.type) else column, field.type)
-        for field, column in zip(TRADES.schema, columns, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=TRADES.schema)
+    return naive.events_table(events, stream.schema)

@@ -1,18 +1,27 @@
-"""The slow obvious oracle of the views: events in a Python list, groups in a dict, plain integers; no SQL, no merge.
+"""The slow obvious oracle of the views: events in a list, groups in a dict, plain integers; no SQL sum, no merge.
 
-It shares with `views` the declaration of a view and nothing else. What an expression means is said here once more, in
-Python (`VALUES`); a view with another expression needs another line, and the oracle says so.
+It shares with `views` the declaration of a view and nothing else. What an expression is worth for one event is asked
+of DuckDB, one event a row, without an aggregate; what becomes of these values is said here again, in Python, of each
+kind of measure and of answer that the package has. A kind from elsewhere is held by the laws that compare its own four
+things with each other: its state of many events is its merge of the states of each.
 
 Not here: the oracle of the whole service, which reads the log's bytes (`verify.oracle`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from slackwater.views.answers import Column
+import duckdb
+import pyarrow as pa
+
+from slackwater.views.answers import Column, Difference, Linear, Ratio
+from slackwater.views.interval import Interval
+from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Max, Measure, Min, Sum
 from slackwater.views.view import View
 
@@ -22,10 +31,14 @@ WEEK_US = 7 * DAY_US
 A_MONDAY_US = 1_759_708_800 * SECOND_US  # 2025-10-06T00:00:00Z; it starts a bar of every interval
 
 _WIDE = Context(prec=100)
+_ERA_US = 146_097 * DAY_US  # 400 years
+
+Value = int | str
+State = tuple[Value, ...]
 
 
 class Event(NamedTuple):
-    """One event. Price and quantity are in units of 1e-8, time is in microseconds."""
+    """One trade. Price and quantity are in units of 1e-8, time is in microseconds."""
 
     venue: str
     symbol: str
@@ -39,53 +52,79 @@ class Event(NamedTuple):
 class Bar(NamedTuple):
     """One bar's state, comparable with `slackwater.views.rows.Row`."""
 
-    key: tuple[str, ...]
+    key: tuple[Value, ...]
     start: int
-    state: tuple[int, ...]
+    state: State
 
 
-# expression -> its value in units of 10^-digits, and the digits
-VALUES: dict[str, tuple[Callable[[Event], int], int]] = {
-    "price": (lambda e: e.price, 8),
-    "quantity": (lambda e: e.quantity, 8),
-    "price::DECIMAL(19,8) * quantity": (lambda e: e.price * e.quantity, 16),
-    "CASE WHEN side = 'buy' THEN quantity ELSE 0 END": (lambda e: e.quantity if e.side == "buy" else 0, 8),
-    "CASE WHEN trade_id % 2 = 0 THEN quantity ELSE -quantity END": (
-        lambda e: e.quantity if e.trade_id % 2 == 0 else -e.quantity,
-        8,
-    ),
-}
+def events_table(events: Iterable[Any], schema: pa.Schema) -> pa.Table:
+    """The Arrow table of events, which have a stream's columns as attributes; a decimal is in units of its scale.
+
+    A column that they do not have gets what the decoder gives it where a line does not say it.
+    """
+    events = list(events)
+    arrays = []
+    for field in schema:
+        column = [getattr(event, field.name, _defaults(event).get(field.name)) for event in events]
+        if pa.types.is_decimal(field.type):
+            column = [Decimal(units).scaleb(-field.type.scale, _WIDE) for units in column]
+        arrays.append(pa.array(column, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def floor(time: int, interval_us: int) -> int:
+def _defaults(event: Any) -> dict[str, Value]:
+    return {"sequence": getattr(event, "trade_id", 0), "time_unit": "us"}
+
+
+def floor(time: int, interval: int | Interval) -> int:
     """The start of the bar that holds `time`, counted from a Monday, whole days or a part of one day at a time."""
-    return time - (time - A_MONDAY_US) % interval_us
+    if not isinstance(interval, int):
+        if interval.text == "total":
+            return 0 if time < interval.us else interval.us
+        if interval.text in ("1M", "1y"):
+            eras, rest = divmod(time, _ERA_US)
+            day = datetime.fromtimestamp(rest // SECOND_US, UTC)
+            first = datetime(day.year, day.month if interval.text == "1M" else 1, 1, tzinfo=UTC)
+            return eras * _ERA_US + int(first.timestamp()) * SECOND_US
+        interval = interval.us
+    return time - (time - A_MONDAY_US) % interval
 
 
-def summarise(view: View, events: Iterable[Event], interval_us: int = SECOND_US) -> list[Bar]:
+def summarise(view: View, events: Iterable[Any], interval: int | Interval = SECOND_US) -> list[Bar]:
     """Every bar of `view`, computed from all of its events at once; sorted."""
-    bars: dict[tuple[tuple[str, ...], int], list[Event]] = defaultdict(list)
-    for event in events:
-        bars[tuple(getattr(event, k) for k in view.key), floor(event.time, interval_us)].append(event)
-    return sorted(
-        Bar(key, start, tuple(n for measure in view.measures.values() for n in _measure(measure, of)))
-        for (key, start), of in bars.items()
-    )
+    events = list(events)
+    keys = list(zip(*(_key(view, name, events) for name in view.key), strict=True))
+    columns = [_values(view, name, measure, events) for name, measure in view.measures.items()]
+    bars: dict[tuple[tuple[Value, ...], int], list[int]] = defaultdict(list)
+    for number, (key, event) in enumerate(zip(keys, events, strict=True)):
+        bars[key, floor(getattr(event, view.stream.time), interval)].append(number)
+    found = []
+    for (key, start), numbers in bars.items():
+        parts = [fold([values[n] for n in numbers]) for values, fold in columns]
+        found.append(Bar(key, start, tuple(value for part in parts for value in part)))
+    return sorted(found)
 
 
-def finish(view: View, state: tuple[int, ...]) -> dict[str, str | int]:
+def finish(view: View, state: State) -> dict[str, Value]:
     """The answer of one state."""
-    found: dict[str, str | int] = {}
-    units = dict(zip((c.name for c in view.columns), state, strict=True))
+    units: dict[str, Any] = dict(zip((c.name for c in view.columns), state, strict=True))
     digits = {c.name: c.scale for c in view.columns}
+    sums = {name: Fraction(value, 10 ** digits[name]) for name, value in units.items() if isinstance(value, int)}
+    found: dict[str, Value] = {}
     for name, answer in view.answers.items():
-        if not isinstance(answer, Column):
+        if type(answer) is Ratio:
             # round() of a Fraction goes to the nearest integer, a tie to the even one
-            found[name] = text(round(Fraction(units[answer.over], units[answer.under]) * 10**8), 8)
-        elif digits[answer.column]:
-            found[name] = text(units[answer.column], digits[answer.column])
+            found[name] = text(round(sums[answer.over] / sums[answer.under] * 10**8), 8)
+        elif type(answer) in (Linear, Difference):
+            total = sum(sums[column] * weight for column, weight in answer.weights)  # type: ignore[attr-defined]
+            scale = digits[answer.weights[0][0]]  # type: ignore[attr-defined]
+            found[name] = text(int(total * 10**scale), scale) if scale else int(total)
+        elif type(answer) is Column:
+            found[name] = (
+                text(units[answer.column], digits[answer.column]) if digits[answer.column] else units[answer.column]
+            )
         else:
-            found[name] = units[answer.column]
+            found[name] = answer.kind(view.columns).answer(answer.value(view.columns)(state))
     return found
 
 
@@ -94,18 +133,89 @@ def text(units: int, digits: int) -> str:
     return format(Decimal(units).scaleb(-digits, _WIDE).normalize(_WIDE), "f")
 
 
-def _measure(measure: Measure, events: list[Event]) -> tuple[int, ...]:
+def bucket(units: int, digits: int) -> int:
+    """The bucket of a number of units, by its digits as text."""
+    figures = str(abs(units))
+    cut = max(0, len(figures) - digits)
+    found = cut * 10**digits + int(figures[: len(figures) - cut])
+    return found if units >= 0 else -found
+
+
+# ------------------------------------------------------------------------------------- values, one event at a time
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
+def _evaluate(
+    view: View, expressions: Sequence[str], events: Sequence[Any], group: bool = False
+) -> list[tuple[Any, ...]]:
+    """The values of expressions for each event, in order: decimals as Decimal."""
+    table = events_table(events, view.stream.schema)
+    numbered = table.append_column("event_number", pa.array(range(len(events)), pa.int64()))
+    with _connection().cursor() as cursor:
+        cursor.register("events", numbered)
+        many = " GROUP BY event_number" if group else ""
+        select = f"SELECT {', '.join(expressions)} FROM events{many} ORDER BY event_number"
+        return cursor.execute(select).fetchall()
+
+
+def _units(value: Any, digits: int) -> Any:
+    return int(value.scaleb(digits, _WIDE)) if isinstance(value, Decimal) else value
+
+
+def _digits(view: View, expression: str) -> int:
+    return view.kind_of(expression).scale
+
+
+def _key(view: View, name: str, events: Sequence[Any]) -> list[Value]:
+    derived = view.derived.get(name)
+    if isinstance(derived, Bucket):
+        digits = _digits(view, derived.expr)
+        return [bucket(_units(value, digits), derived.digits) for (value,) in _evaluate(view, [derived.expr], events)]
+    if derived is not None:
+        (sql,) = [column.sql for column in view.key_columns if column.name == name]
+        return [value for (value,) in _evaluate(view, [sql], events)]
+    return [getattr(event, name) for event in events]
+
+
+def _values(
+    view: View, name: str, measure: Measure, events: Sequence[Any]
+) -> tuple[list[Any], Callable[[list[Any]], State]]:
+    """What each event gives to a measure, and how these values make its part of a state."""
+    kind = type(measure)
     if isinstance(measure, Count):
-        return (len(events),)
-    assert isinstance(measure, Sum | Min | Max | First | Last), f"the oracle does not know {measure}"
-    assert measure.expr in VALUES, f"say in naive.VALUES what {measure.expr!r} means"
-    value, digits = VALUES[measure.expr]
-    if isinstance(measure, Sum):
-        return (sum(value(e) for e in events) * 10 ** (16 - digits),)
-    assert digits == 8, f"{measure} is no price"
-    if isinstance(measure, First):
-        return min((getattr(e, measure.by), value(e)) for e in events)
-    if isinstance(measure, Last):
-        return max((getattr(e, measure.by), value(e)) for e in events)
-    pick = min if isinstance(measure, Min) else max
-    return (pick(value(e) for e in events),)
+        where = measure.where or "true"
+        return [bool(value) for (value,) in _evaluate(view, [f"({where}) IS TRUE"], events)], lambda v: (sum(v),)
+    if isinstance(measure, Sum) and kind is Sum:
+        digits = _digits(view, measure.expr)
+        values = [_units(value, digits) * 10 ** (16 - digits) for (value,) in _evaluate(view, [measure.expr], events)]
+        return values, lambda v: (sum(v),)
+    if isinstance(measure, Min | Max):
+        digits = _digits(view, measure.expr)
+        values = [_units(value, digits) for (value,) in _evaluate(view, [measure.expr], events)]
+        return values, lambda v: (min(v) if kind is Min else max(v),)
+    if isinstance(measure, First | Last):
+        digits = _digits(view, measure.expr)
+        found = _evaluate(view, [measure.by, measure.expr], events)
+        pairs = [(by, _units(value, digits)) for by, value in found]
+        return pairs, lambda v: min(v) if kind is First else max(v)
+    return _of_each(view, name, events)
+
+
+def _of_each(view: View, name: str, events: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], State]]:
+    """A kind that this file does not know: the state of each event alone, and its own merge."""
+    part = view.parts[list(view.measures).index(name)]
+    found = _evaluate(view, part.summarise, events, group=True)
+    scales = [column.scale for column in part.columns]
+    states = [tuple(_units(v, scale) for v, scale in zip(line, scales, strict=True)) for line in found]
+
+    def fold(values: list[Any]) -> State:
+        total = values[0]
+        for value in values[1:]:
+            total = part.add(total, value)
+        return tuple(total)
+
+    return states, fold

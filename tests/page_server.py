@@ -29,7 +29,7 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from tests.speed_in_memory import Speed
 
 NAMES = TopicNames("page")
@@ -56,7 +56,7 @@ class Market:
         self._prices = dict(PRICES)
         self._random = random.Random(7)
         self._ids = 0
-        self._speed = Speed(self.log, NAMES, self.store, DEFINITIONS, SystemClock())
+        self._speed = Speed(self.log, NAMES, self.store, registered(), SystemClock())
         self._speaks, self._ends = threading.Event(), threading.Event()
         self._speaks.set()
         self._thread = threading.Thread(target=self._turn, daemon=True)
@@ -65,7 +65,7 @@ class Market:
     def app(self, options: ServingOptions | None = None) -> Any:
         """A new application over this log and home."""
         options = replace(options or ServingOptions(), poll_s=0.0)  # a log in memory does not wait: the thread has to
-        return create_app(self.log, NAMES, self.store, DEFINITIONS, options=options)
+        return create_app(self.log, NAMES, self.store, registered(), options=options)
 
     def trade(self, count: int, symbol: str = "BTCUSDT", step_us: int = 400_000, late_us: int = 0) -> None:
         """Append trades, each about `step_us` after the one before, or `late_us` behind the newest."""
@@ -99,7 +99,7 @@ class Market:
     def publish(self) -> Manifest:
         """One real batch run."""
         return BatchRun(
-            self.log, NAMES, self.store, DEFINITIONS, SystemClock(), proof_deadline_s=20.0 if self.speaks else 0.0
+            self.log, NAMES, self.store, registered(), SystemClock(), proof_deadline_s=20.0 if self.speaks else 0.0
         ).run()
 
     @property

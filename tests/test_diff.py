@@ -85,7 +85,7 @@ def test_answers_that_one_definition_lacks_are_told_and_unknown_definitions_refu
 
 
 def test_the_command_ends_with_1_where_anything_differs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_diff, "DEFINITIONS", BOTH)
+    monkeypatch.setattr(cli_diff, "registered", lambda _: BOTH)
     served, made = house.batch(), house.candidate()
     command = ["--home", str(house.world.home), "batch", "diff", str(served.version)]
     same = CliRunner().invoke(main, [*command, str(served.version), "--json"])

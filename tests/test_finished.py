@@ -5,18 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.decimals import decimal_text
-from slackwater.views.answers import RATIO_TYPE, ratio_units
+from slackwater.views.answers import ratio_units
+from slackwater.views.answers.ratios import ratios
 from slackwater.views.bars import BARS
 from slackwater.views.errors import ViewError
-from slackwater.views.finished import finish_table, finished_schema
-from slackwater.views.measures import SUM_TYPE
-from slackwater.views.merge import finisher
-from slackwater.views.ratios import ratios
-from slackwater.views.registry import VIEWS
-from slackwater.views.rows import Row, decimal_array, decimal_integers, table_of
-from slackwater.views.view import View
-from tests.draws import finishable_rows
+from slackwater.views.finished import finish_table
+from slackwater.views.kinds import RATIO, SUM, decimal_array, decimal_integers
+from slackwater.views.rows import Row, table_of
 from tests.profiles import examples
 
 _edges = [2**50, 2**53, 2**61, 2**63, 2**64, 10**29]
@@ -38,10 +33,10 @@ def pairs(draw: st.DrawFn) -> tuple[int, int]:
 @given(st.lists(pairs(), max_size=40), st.integers(0, 3))
 @examples(80)
 def test_ratios_of_columns_are_those_of_single_states(found: list[tuple[int, int]], skip: int) -> None:
-    over, under = (decimal_array([pair[i] for pair in found], SUM_TYPE).slice(skip) for i in (0, 1))
+    over, under = (decimal_array([pair[i] for pair in found], SUM.arrow).slice(skip) for i in (0, 1))
     expected = [ratio_units(a, b) for a, b in found[skip:]]
     quotients = ratios(over, under)
-    assert quotients.type == RATIO_TYPE
+    assert quotients.type == RATIO.arrow
     assert decimal_integers(quotients) == expected if expected else len(quotients) == 0
 
 
@@ -50,28 +45,7 @@ def test_ratios_of_columns_are_those_of_single_states(found: list[tuple[int, int
 def test_a_divisor_that_is_none_is_refused(under: int, fitting: int) -> None:
     good = [10**16] * fitting
     with pytest.raises(ViewError, match="no divisor"):
-        ratios(decimal_array([*good, 10**16], SUM_TYPE), decimal_array([*good, under], SUM_TYPE))
-
-
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-@given(data=st.data())
-@examples(25)
-def test_a_finished_table_holds_the_answers_of_each_state(view: View, data: st.DataObject) -> None:
-    rows = data.draw(finishable_rows(view))
-    table = finish_table(view, table_of(view, rows))
-    assert table.schema == finished_schema(view)
-    assert table.column("start").to_pylist() == [row.start for row in rows]
-    finish = finisher(view)
-    for name in view.answers:
-        column = table.column(name).combine_chunks()
-        kind = table.schema.field(name).type
-        if pa.types.is_decimal128(kind):
-            values = [
-                decimal_text(n, kind.scale) for chunk in table.column(name).chunks for n in decimal_integers(chunk)
-            ]
-        else:
-            values = column.to_pylist()
-        assert values == [finish(row.state)[name] for row in rows]
+        ratios(decimal_array([*good, 10**16], SUM.arrow), decimal_array([*good, under], SUM.arrow))
 
 
 def test_chunks_are_finished_as_one_table() -> None:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slackwater.views.bars import BARS
 from slackwater.views.errors import IntervalError
-from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, coarsest_published, parse_interval
+from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.levels import coarsest_published
 from tests import naive
 from tests.draws import EARLIEST_US
 from tests.naive import A_MONDAY_US, SECOND_US, WEEK_US
@@ -54,12 +56,10 @@ def test_an_interval_has_units(text: str, us: int) -> None:
             "1s\n",
             "1 s",
             "1S",
-            "1M",
             "1ms",
         ),
         *(
             "1us",
-            "1y",
             "\u0661s",
             "\uff11s",
             "1s1s",
@@ -81,7 +81,7 @@ def test_what_is_no_interval_is_refused_with_the_choices(text: str) -> None:
     with pytest.raises(IntervalError) as refused:
         parse_interval(text)
     assert refused.value.fact == f"{text!r} is no interval."
-    assert refused.value.hint == "Use 1s, 5s, 1m, 15m, 1h, 1d or any that divides a day, or 1w."
+    assert refused.value.hint == "Use 1s, 5s, 1m, 15m, 1h, 1d or any that divides a day, or 1w, 1M, 1y, total."
     assert not refused.value.retriable
 
 
@@ -109,11 +109,11 @@ def test_a_floor_is_the_last_start_at_or_before_the_time(time: int, interval: In
 
 def test_the_published_intervals_tile_every_interval() -> None:
     assert [i.text for i in PUBLISHED_INTERVALS] == ["1s", "1m", "1h"]
-    coarsest = {i.text: coarsest_published(i).text for i in NAMED_INTERVALS}
+    coarsest = {i.text: coarsest_published(BARS, i).text for i in NAMED_INTERVALS}
     assert {text for text, found in coarsest.items() if found == "1s"} == {"1s", "5s", "10s", "15s", "30s"}
     assert {text for text, found in coarsest.items() if found == "1m"} == {"1m", "3m", "5m", "15m", "30m"}
     assert {text for text, found in coarsest.items() if found == "1h"} == {
         *("1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w")
     }
-    assert coarsest_published(parse_interval("90m")).text == "1m"
-    assert coarsest_published(parse_interval("90s")).text == "1s"
+    assert coarsest_published(BARS, parse_interval("90m")).text == "1m"
+    assert coarsest_published(BARS, parse_interval("90s")).text == "1s"

@@ -259,7 +259,7 @@ def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
     known = _Counting([*parent.instruments, *(Instrument("v", f"S{n}", 0, T0_US, T0_US) for n in range(100))])
     with connect() as con:
         epoch = [entry for entry in child.archive if entry not in parent.archive]
-        places = Places(con, story.world.home, replace(parent, instruments=known), epoch)
+        places = Places(con, story.world.home, replace(parent, instruments=known), epoch, PUBLISHED_INTERVALS)
         assert places.late(PUBLISHED_INTERVALS[0]) == 1
         assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
     assert known.asked == [("v", "B")]

@@ -46,7 +46,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.log.topics import create_topics
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from tests.secure_broker import KEY_PASSWORD, Authority, SecureBroker, secure_broker, token
 from tests.serving_world import World, cut_in_a_minute
 
@@ -290,7 +290,7 @@ def test_a_server_that_hangs_holds_up_the_first_client_alone(secured: SecureBrok
 
 def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureBroker, tmp_path: Path) -> None:
     wrong = changed(secured.environ("serve"), KAFKA_SASL_PASSWORD_FILE="", KAFKA_SASL_PASSWORD="wrong")
-    app = create_app(log_of(wrong), NAMES, VersionStore(tmp_path), DEFINITIONS)
+    app = create_app(log_of(wrong), NAMES, VersionStore(tmp_path), registered())
     service = app.state.service
     try:
         service.watch.step()

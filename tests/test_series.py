@@ -7,7 +7,9 @@ import pytest
 
 from serving.store.directory import Directory
 from serving.store.series import LONG, Series
-from slackwater.views.interval import PUBLISHED_INTERVALS, coarsest_published, parse_interval
+from slackwater.views.bars import BARS
+from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
+from slackwater.views.levels import coarsest_published
 
 State = tuple[int, ...]
 SECOND = 1_000_000
@@ -39,7 +41,7 @@ def test_a_series_gives_what_was_given_to_it(seed: int) -> None:
         if series is None:
             series = Series(number, start, state)
         else:
-            series.add(number, start, state, merge)
+            series.add(number, start, state, merge, BARS.intervals[1:])
         given.append((number, start, state))
     assert series is not None
     for count in (0, 1, number // 2, number, number + 1):
@@ -55,7 +57,7 @@ def test_a_series_gives_what_was_given_to_it(seed: int) -> None:
         expected = sorted(parts.items(), reverse=newest_first)
         assert [(start, list(of)) for start, of in series.given(low, high, newest_first)] == expected
         for text in ("1s", "1m", "5m", "1h", "1d"):
-            kept = coarsest_published(parse_interval(text))
+            kept = coarsest_published(BARS, parse_interval(text))
             states = list(series.states(kept, 0, None, newest_first))
             starts = [start for start, _ in states]
             assert starts == sorted(set(starts), reverse=newest_first)

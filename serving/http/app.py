@@ -48,7 +48,7 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from slackwater.views.view import View
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -71,7 +71,7 @@ def create_app(
     log: Log,
     names: TopicNames,
     store: VersionStore,
-    views: tuple[View, ...] = DEFINITIONS,
+    views: tuple[View, ...] | None = None,
     clock: Clock | None = None,
     options: ServingOptions | None = None,
 ) -> FastAPI:
@@ -80,6 +80,7 @@ def create_app(
     Raises:
         SettingError: a view has the name of another route.
     """
+    views = registered() if views is None else views
     if taken := RESERVED & {view.name for view in views}:
         raise SettingError(f"Views cannot be named {sorted(taken)}: these are routes.")
     service = Service(log, names, store, views, clock, options)

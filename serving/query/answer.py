@@ -16,6 +16,7 @@ from serving.query.ids import id_names, ids_json
 from serving.query.look import ID_FIELD, TIME_TYPE
 from serving.store.encoded import EncodedBars
 from slackwater.views.finished import finished_schema
+from slackwater.views.kinds import Value
 from slackwater.views.merge import finisher
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -30,9 +31,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Gap(NamedTuple):
     """A bar without events, with the answers that the bar before gives it."""
 
-    key: tuple[str, ...]
+    key: tuple[Value, ...]
     start: int
-    answers: dict[str, str | int | None]
+    answers: dict[str, Value | None]
 
 
 Bar = Row | Gap
@@ -61,8 +62,9 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     head: dict[str, Any] = {"symbol": bar.key[1]} if form.several else {}
     head.update(zip(view.key[2:], bar.key[2:], strict=True))
     answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
-    if form.floats:  # what is text is a decimal
-        answers = {name: float(value) if isinstance(value, str) else value for name, value in answers.items()}
+    if form.floats:
+        kinds = view.answer_kinds
+        answers = {n: float(v) if kinds[n].scale and v is not None else v for n, v in answers.items()}
     if form.text_ids is not None:
         answers = ids_json(view, answers, form.text_ids)
     return {**head, "start": time_json(bar.start, form.iso), **answers}

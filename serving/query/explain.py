@@ -7,6 +7,7 @@ from serving.query.answer import Bar, Gap
 from serving.query.ids import ids_json
 from serving.store.source import Source
 from slackwater.views.interval import Interval
+from slackwater.views.kinds import Value
 from slackwater.views.merge import Finish, State, finisher
 from slackwater.views.rows import Row
 
@@ -47,13 +48,15 @@ def _explain(finish: Finish, batch: State | None, deltas: list[dict[str, Any]], 
     return {"explain": parts}
 
 
-async def _batch_parts(source: Source, interval: Interval, bars: list[Bar]) -> dict[tuple[tuple[str, ...], int], State]:
+async def _batch_parts(
+    source: Source, interval: Interval, bars: list[Bar]
+) -> dict[tuple[tuple[Value, ...], int], State]:
     spans: dict[tuple[str, str], list[int]] = {}
     for bar in bars:
         if isinstance(bar, Row):
-            spans.setdefault((bar.key[0], bar.key[1]), []).append(bar.start)
+            spans.setdefault((str(bar.key[0]), str(bar.key[1])), []).append(bar.start)
     found = {}
     for instrument, starts in spans.items():
-        rows = await source.batch_bars(instrument, interval, min(starts), max(starts) + interval.us, len(starts))
+        rows = await source.batch_bars(instrument, interval, min(starts), interval.end(max(starts)), len(starts))
         found.update({(row.key, row.start): row.state for row in rows})
     return found

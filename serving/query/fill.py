@@ -33,10 +33,10 @@ async def filled_bars(
     newest = source.newest(instrument)
     if newest is None:
         return []
-    behind = interval.floor(newest) + interval.us
+    behind = interval.end(interval.floor(newest))
     high = behind if high is None else min(high, behind)
     if newest_first:
-        low = max(low, high - limit * interval.us)
+        low = max(low, interval.floor(high - limit * interval.us))
     before = await source.bars(instrument, interval, 0, low, 1, newest_first=True)
     if not before:
         earliest = await source.bars(instrument, interval, low, high, 1)
@@ -54,7 +54,7 @@ def _with_gaps(view: View, interval: Interval, low: int, high: int, before: list
     previous: dict[str, str | int | None] = dict(finish(before[0].state)) if before else {}
     key = (before or rows)[0].key
     found: list[Bar] = []
-    for start in range(low, high, interval.us):
+    for start in interval.starts(low, high):
         row = by_start.get(start)
         if row is not None:
             previous = dict(finish(row.state))

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from slackwater.views.answers import Column
-from slackwater.views.measures import First, Last
+from slackwater.views.kinds import LARGEST_EXACT
 from slackwater.views.view import View
-
-LARGEST_EXACT = 2**53 - 1
 
 
 def exact_json(value: Any, as_text: bool = False) -> Any:
@@ -26,9 +23,8 @@ def exact_json(value: Any, as_text: bool = False) -> Any:
 
 @cache
 def id_names(view: View) -> tuple[str, ...]:
-    """The answers that are ids: of the first and the last event of something."""
-    ids = {f"{name}_id" for name, measure in view.measures.items() if isinstance(measure, First | Last)}
-    return tuple(n for n, answer in view.answers.items() if isinstance(answer, Column) and answer.column in ids)
+    """The answers that are integers which a double may not hold, such as the order of an event."""
+    return tuple(name for name, kind in view.answer_kinds.items() if kind.wide)
 
 
 def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from serving.query.parameters import (
 )
 from serving.store.listing import Wanted
 from slackwater.restatements.restatement import CAUSES
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.interval import Interval, parse_interval
 
 MOST_BARS = 10_000
 _VERSION = whole(0, 2**31)
@@ -135,7 +135,6 @@ TRADES_PARAMETERS: tuple[Parameter, ...] = (
     *_LOOKS,
 )
 
-_PUBLISHED = tuple(interval.text for interval in PUBLISHED_INTERVALS)
 _POINT = "a version's number, or a time: ISO 8601 UTC or microseconds since the epoch"
 
 RESTATEMENTS_PARAMETERS: tuple[Parameter, ...] = (
@@ -152,8 +151,7 @@ RESTATEMENTS_PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "interval",
         "Length of a bar. Default: all that batch publishes.",
-        one_of(*_PUBLISHED),
-        schema={"enum": list(_PUBLISHED)},
+        lambda given: interval(given).text,
     ),
     Parameter("cause", "Why it changed. Default: all.", one_of(*CAUSES), schema={"enum": list(CAUSES)}),
     _LIMIT,
@@ -366,7 +364,8 @@ def restatements_query(items: Iterable[tuple[str, str]], views: Container[str]) 
 
 def ceil(of: Interval, time: int) -> int:
     """The first bar start at or behind `time`."""
-    return of.floor(time + of.us - 1)
+    start = of.floor(time)
+    return start if start == time else of.end(start)
 
 
 def fingerprint(facts: object) -> str:

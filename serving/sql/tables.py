@@ -22,10 +22,10 @@ from serving.store.hot import HotStore
 from serving.store.listing import Wanted, listed, newest
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
-from slackwater.views.interval import CLOSED_AFTER_US, PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import CLOSED_AFTER_US, Interval
 from slackwater.views.rows import Row, table_of
 from slackwater.views.session import files_sql
-from slackwater.views.sql import gather_sql, merge_sql, values_sql
+from slackwater.views.sql import end_sql, gather_sql, merge_sql, values_sql
 from slackwater.views.view import View
 
 HERE = Path()
@@ -75,7 +75,7 @@ def tables_of(hot: HotStore, moment: Moment) -> Tables:
     for basis in moment.bases.values():
         view = basis.view
         given[f"given_{view.name}"] = table_of(view, _rows(hot, basis))
-        for interval in PUBLISHED_INTERVALS:
+        for interval in view.intervals:
             name = f"{view.name}_{interval.text}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE moment.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
@@ -90,7 +90,7 @@ def _answers_sql(view: View, interval: Interval, name: str, paths: list[str]) ->
     states = " UNION ALL BY NAME ".join([*parts, f"SELECT * FROM moment.{name}"])
     values = values_sql(view, f"({gather_sql(view, f'({states})')})")
     columns = ", ".join([*view.key, "start", *view.answers])
-    closed = f"start <= newest - {CLOSED_AFTER_US + interval.us} AS closed"
+    closed = f"{end_sql('start', interval)} <= newest - {CLOSED_AFTER_US} AS closed"
     return f"SELECT {columns}, {closed} FROM ({values}) JOIN moment.newest USING (venue, symbol)"
 
 
@@ -129,11 +129,11 @@ def _rows(hot: HotStore, basis: Basis) -> Iterator[Row]:
                 yield from _rows_of_key(ends[partition], key)
 
 
-def _rows_of_key(ends: Ends, key: tuple[str, ...]) -> Iterator[Row]:
+def _rows_of_key(ends: Ends, key: tuple[str | int, ...]) -> Iterator[Row]:
     """In portions, since the feed and every other answer wait while a chain is read."""
-    base = PUBLISHED_INTERVALS[0]
+    base = ends.fold.view.intervals[0]
     low = 0
     while states := ends.bars(key, base, low, None, _AT_ONCE, newest_first=False):
         starts = sorted(states)[:_AT_ONCE]
         yield from (Row(key, start, states[start]) for start in starts)
-        low = starts[-1] + base.us
+        low = base.end(starts[-1])

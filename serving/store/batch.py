@@ -20,7 +20,8 @@ from slackwater.core.checked_files import OnDamage, damage_in
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
-from slackwater.views.interval import Interval, coarsest_published
+from slackwater.views.interval import Interval
+from slackwater.views.levels import coarsest_published
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import connect, files_sql
 from slackwater.views.sql import bounds_sql, merge_sql
@@ -52,7 +53,7 @@ class Want(NamedTuple):
     high: int | None
     limit: int
     newest_first: bool
-    after: tuple[str, ...] = ()
+    after: tuple[str | int, ...] = ()
 
 
 class Range(NamedTuple):
@@ -108,7 +109,7 @@ class BatchReader:
         return self._stored(want.view, want.venue, want.symbols, want.interval)
 
     def _stored(self, view: View, venue: str, symbols: Iterable[str], interval: Interval) -> list[StoredFile]:
-        level = coarsest_published(interval).text
+        level = coarsest_published(view, interval).text
         shards = sorted({each.partition for s in symbols for each in self.instruments.of(venue, s)})
         return [file for shard in shards for file in self._files.get((view.name, level, shard), ())]
 
@@ -118,12 +119,12 @@ class BatchReader:
         if not known:
             return want.low, want.low
         low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
-        high = want.interval.floor(max(found.last_start for found in known)) + want.interval.us
+        high = want.interval.end(want.interval.floor(max(found.last_start for found in known)))
         return low, high if want.high is None else min(high, want.high)
 
     def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
         """The bars, in order of start and key. A part of `searched` microseconds is known to hold too few."""
-        level = coarsest_published(want.interval)
+        level = coarsest_published(want.view, want.interval)
         paths = [file.checked(self._home) for file in self.files(want)]
         if not paths:
             return []
@@ -156,7 +157,7 @@ class BatchReader:
         if not sources:
             return want.view.state_schema.empty_table()
         source = f"({' UNION ALL '.join(sources)})"
-        if speed.num_rows or coarsest_published(want.interval) != want.interval or self._split(want):
+        if speed.num_rows or coarsest_published(want.view, want.interval) != want.interval or self._split(want):
             source = f"({merge_sql(want.view, source, want.interval)})"
         states = cursor.sql(f"SELECT {columns} FROM {source}", params=values).to_arrow_table()
         return _ordered(states, ("start", *want.view.key[1:]))
@@ -238,7 +239,8 @@ def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
     """
     span = (want.limit + want.limit // 4 + 1) * want.interval.us
     while span < high - low:
-        yield (high - span, high) if want.newest_first else (low, low + span)
+        floor = want.interval.floor  # bars of the calendar differ in length
+        yield (floor(high - span), high) if want.newest_first else (low, floor(low + span))
         span *= 16
     yield low, high
 

@@ -5,7 +5,14 @@ Not thread safe: the hot store holds its lock over it, but for `of`, which is on
 
 from bisect import bisect_left
 
+from slackwater.views.rows import Row
+
 Instrument = tuple[str, ...]
+
+
+def instrument_of(row: Row) -> Instrument:
+    """The instrument of a row: its key begins with it."""
+    return row.key[:2]  # type: ignore[return-value]
 
 
 class Directory:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
-from serving.store.directory import Instrument
+from serving.store.directory import Instrument, instrument_of
 from serving.store.fold import Fold, Key
 from slackwater.deltas.cell import Cell
 from slackwater.views.interval import Interval
@@ -38,13 +38,13 @@ class Ends:
         """Every key of an instrument that may have rows here."""
         with self.lock:
             found = set(self.fold.keys(instrument))
-        return found | {row.key for row in self._tip_rows() if row.key[:2] == instrument}
+        return found | {row.key for row in self._tip_rows() if instrument_of(row) == instrument}
 
     def newest(self, instrument: Instrument) -> int | None:
         """The newest base start of an instrument."""
         with self.lock:
             settled = self.fold.newest(instrument, self.count)
-        starts = [row.start for row in self._tip_rows() if row.key[:2] == instrument]
+        starts = [row.start for row in self._tip_rows() if instrument_of(row) == instrument]
         return max(starts if settled is None else [*starts, settled], default=None)
 
     def span(self, instrument: Instrument) -> tuple[int, int] | None:
@@ -64,7 +64,7 @@ class Ends:
                         found[instrument] = first, last
         asked = set(wanted)
         for row in self._tip_rows():
-            instrument = row.key[:2]
+            instrument = instrument_of(row)
             if instrument in asked:
                 first, last = found.get(instrument, (row.start, row.start))
                 found[instrument] = min(first, row.start), max(last, row.start)

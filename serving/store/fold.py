@@ -15,15 +15,16 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import reduce
 
-from serving.store.directory import Instrument
+from serving.store.directory import Instrument, instrument_of
 from serving.store.series import Series
 from slackwater.deltas.cell import Cell, Lane
 from slackwater.deltas.chain import Chain
-from slackwater.views.interval import Interval, coarsest_published
+from slackwater.views.interval import Interval
+from slackwater.views.levels import coarsest_published
 from slackwater.views.merge import State, merger
-from slackwater.views.view import INSTRUMENT, View
+from slackwater.views.view import View
 
-Key = tuple[str, ...]
+Key = tuple[str | int, ...]
 
 
 class Fold:
@@ -37,8 +38,9 @@ class Fold:
         self.tip: Cell | None = None
         self._chain = chain
         self._merge = merger(view)
+        self._coarser = view.intervals[1:]
         self._series: dict[Key, Series] = {}
-        self._keys: dict[Instrument, list[Key]] | None = {} if len(view.key) > len(INSTRUMENT) else None
+        self._keys: dict[Instrument, list[Key]] | None = {} if view.rest else None
         self._advance()
 
     @property
@@ -111,7 +113,7 @@ class Fold:
         if series is None:
             return
         if count == len(self.cells):
-            yield from series.states(coarsest_published(interval), low, high, newest_first)
+            yield from series.states(coarsest_published(self.view, interval), low, high, newest_first)
             return
         for start, given in series.given(low, high, newest_first):
             states = [state for number, state in given if number < count]
@@ -129,11 +131,12 @@ class Fold:
     def _settle(self, cell: Cell) -> None:
         number = len(self.cells)
         self.cells.append(cell)
-        for key, start, state in cell.rows:
+        for row in cell.rows:
+            key, start, state = row
             known = self._series.get(key)
             if known is not None:
-                known.add(number, start, state, self._merge)
+                known.add(number, start, state, self._merge, self._coarser)
                 continue
             self._series[key] = Series(number, start, state)
             if self._keys is not None:
-                self._keys.setdefault(key[: len(INSTRUMENT)], []).append(key)
+                self._keys.setdefault(instrument_of(row), []).append(key)

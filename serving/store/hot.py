@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from serving.store.directory import Directory, Instrument
+from serving.store.directory import Directory, Instrument, instrument_of
 from serving.store.ends import Ends
 from serving.store.fold import Fold
 from serving.store.weight import ENTRY_BYTES, rows_bytes
@@ -210,7 +210,7 @@ class HotStore:
             return
         directory = self._directories.setdefault(view, Directory())
         for row in cell.rows:
-            if directory.put(row.key[:2], lane.partition):
+            if directory.put(instrument_of(row), lane.partition):
                 self.spread += 1
         name = lane.view, lane.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1

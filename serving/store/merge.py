@@ -19,7 +19,7 @@ class Placed(Protocol):
     """A bar of either kind."""
 
     @property
-    def key(self) -> tuple[str, ...]: ...
+    def key(self) -> tuple[str | int, ...]: ...
 
     @property
     def start(self) -> int: ...
@@ -33,7 +33,7 @@ def place_of(bar: Placed) -> Place:
 def merge_rows(view: View, batch: Iterable[Row], speed: Iterable[Row]) -> list[Row]:
     """Both layers' rows as one, in order."""
     merge = merger(view)
-    found: dict[tuple[tuple[str, ...], int], State] = {}
+    found: dict[tuple[tuple[str | int, ...], int], State] = {}
     for key, start, state in batch:
         found[key, start] = state
     for key, start, state in speed:

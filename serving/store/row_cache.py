@@ -47,7 +47,12 @@ class Block(NamedTuple):
     @property
     def low(self) -> int:
         """The first start."""
-        return self.interval.origin_us + self.number * BLOCK_BARS * self.interval.us
+        return self.interval.floor(self.interval.origin_us + self.number * BLOCK_BARS * self.interval.us)
+
+
+def block_of(interval: Interval, start: int) -> int:
+    """The number of the block that the bar at `start` is in: of where its last microsecond is, counted in long bars."""
+    return (interval.end(start) - 1 - interval.origin_us) // (BLOCK_BARS * interval.us)
 
 
 class RowCache:
@@ -125,7 +130,7 @@ class RowCache:
             of = Range(first.view, first.venue, (first.symbol,), first.interval, low, high)
             read: dict[int, list[Row]] = {block.number: [] for block in missing}
             for row in whole_range(self._inspector, batch, of, cursor):
-                number = (row.start - first.interval.origin_us) // (BLOCK_BARS * first.interval.us)
+                number = block_of(first.interval, row.start)
                 if number in read:
                     read[number].append(row)
             for block in missing:
@@ -164,8 +169,7 @@ def _spans(batch: BatchReader, want: Want) -> Iterator[tuple[int, int, bool]]:
 
 def _blocks(want: Want, low: int, high: int) -> list[Block]:
     """The blocks that hold the bars of [low, high)."""
-    span = BLOCK_BARS * want.interval.us
-    numbers = range((low - want.interval.origin_us) // span, -((want.interval.origin_us - high) // span))
+    numbers = range(block_of(want.interval, low), block_of(want.interval, want.interval.before(high)) + 1)
     return [Block(*want[:4], number) for number in numbers]
 
 

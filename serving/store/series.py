@@ -13,7 +13,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
 from slackwater.views.merge import Merge, State
 
 LONG = 64
@@ -54,8 +54,8 @@ class Series:
         self._parts: list[tuple[Any, ...] | list[Any]] = [(state, number)]
         self._levels: dict[Interval, Level] | None = None
 
-    def add(self, number: int, start: int, state: State, merge: Merge) -> None:
-        """Take what cell `number` gave to `start`; numbers never fall."""
+    def add(self, number: int, start: int, state: State, merge: Merge, coarser: Sequence[Interval]) -> None:
+        """Take what cell `number` gave to `start`; numbers never fall. `coarser` are the levels."""
         starts = self._starts
         if start > starts[-1]:
             starts.append(start)
@@ -66,7 +66,7 @@ class Series:
             for interval, level in self._levels.items():
                 level.add(interval.floor(start), state, merge)
         elif len(starts) >= LONG:
-            self._make_levels(merge)
+            self._make_levels(merge, coarser)
 
     def newest(self, count: int) -> int | None:
         """The newest start that one of the first `count` cells gave."""
@@ -113,8 +113,8 @@ class Series:
             known[0] = merge(known[0], state)
             known += [number, state]
 
-    def _make_levels(self, merge: Merge) -> None:
-        self._levels = {interval: Level() for interval in PUBLISHED_INTERVALS[1:]}
+    def _make_levels(self, merge: Merge, coarser: Sequence[Interval]) -> None:
+        self._levels = {interval: Level() for interval in coarser}
         for interval, level in self._levels.items():
             for start, of in zip(self._starts, self._parts, strict=True):
                 level.add(interval.floor(start), of[0], merge)

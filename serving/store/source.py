@@ -17,7 +17,7 @@ from serving.store.row_cache import RowCache
 from slackwater.deltas.cell import Cell
 from slackwater.store.instruments import Instrument
 from slackwater.versions.errors import DamagedFileError
-from slackwater.views.interval import CLOSED_AFTER_US, Interval
+from slackwater.views.interval import Interval
 from slackwater.views.merge import State
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -67,7 +67,7 @@ class Source:
         high: int | None,
         limit: int,
         newest_first: bool = False,
-        after: tuple[str, ...] = (),
+        after: tuple[str | int, ...] = (),
     ) -> list[Row]:
         """The first (or last) `limit` bars of [low, high), both bar starts, in order."""
         batch = await self.batch_bars(instrument, interval, low, high, limit, newest_first, after)
@@ -75,13 +75,13 @@ class Source:
             if newest_first:
                 low = max(low, batch[0].start)
             else:
-                high = batch[-1].start + interval.us
+                high = interval.end(batch[-1].start)
         speed = [
             Row(key, start, state)
             for ends in self.ends.values()
             for key in ends.keys(instrument)
             for start, state in ends.bars(
-                key, interval, low if key[2:] > after or not after else low + interval.us, high, limit, newest_first
+                key, interval, low if key[2:] > after or not after else interval.end(low), high, limit, newest_first
             ).items()
         ]
         if not speed:
@@ -96,7 +96,7 @@ class Source:
         high: int | None,
         limit: int,
         newest_first: bool = False,
-        after: tuple[str, ...] = (),
+        after: tuple[str | int, ...] = (),
     ) -> list[Row]:
         """The batch part of the same; nothing for the speed layer alone."""
         if self.batch is None:
@@ -113,7 +113,7 @@ class Source:
     def closed_to(self, interval: Interval) -> dict[tuple[str, str], int]:
         """Per instrument the last start whose bar is closed."""
         newest = {instrument: self.newest(instrument) or 0 for instrument in self.instruments}
-        return {instrument: at - CLOSED_AFTER_US - interval.us for instrument, at in newest.items()}
+        return {instrument: interval.last_closed(at) for instrument, at in newest.items()}
 
     def span(self, instrument: tuple[str, str]) -> tuple[int, int] | None:
         """The oldest and newest base start of an instrument in the layers that answer."""
@@ -124,5 +124,5 @@ class Source:
 
     def parts(self, row: Row, interval: Interval) -> list[tuple[Cell, State]]:
         """What each cell gave to a bar."""
-        low, high = row.start, row.start + interval.us
+        low, high = row.start, interval.end(row.start)
         return [part for ends in self.ends.values() for part in ends.parts(row.key, low, high)]

@@ -14,8 +14,9 @@ ENTRY_BYTES = 1_000
 
 
 def row_bytes(row: Row) -> int:
-    """What a row takes: itself, its key, its start, and a number for each column of its state."""
-    return 200 + 60 * len(row.key) + 36 * len(row.state)
+    """What a row takes: itself, its key, its start, and a value for each column of its state."""
+    texts = sum(24 + len(value) for value in row.state if type(value) is str)
+    return 200 + 60 * len(row.key) + 36 * len(row.state) + texts
 
 
 def rows_bytes(rows: Sequence[Row]) -> int:

@@ -48,7 +48,7 @@ class Channel:
         self.turn = 0
         self._hot = hot
         self._kept_from = 0
-        self._changed: OrderedDict[tuple[tuple[str, ...], int], tuple[int, Changed]] = OrderedDict()
+        self._changed: OrderedDict[tuple[tuple[str | int, ...], int], tuple[int, Changed]] = OrderedDict()
         self._made: dict[object, bytes] = {}
         self._made_at: Moment | None = None
 
@@ -131,9 +131,11 @@ def _encoded(view: View, asked: Asked, changed: Changed) -> bytes:
     at = revision_of(view)
     assert at is not None  # noqa: S101 - only views that count are streamed
     row, closed, correction = changed
+    events = row.state[at]
+    assert isinstance(events, int)  # noqa: S101 - a count
     return b'%b,"closed":%b,"revision":%d%b}' % (
         bar_encoder(view, Form(True, asked.iso, text_ids=asked.text_ids))([row])[0],
         b"true" if closed else b"false",
-        2 * row.state[at] + closed,
+        2 * events + closed,
         b',"correction":true' if correction else b"",
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from serving.http.problems import not_serving
 from serving.query.basis import Basis, apart
-from serving.store.directory import Instrument
+from serving.store.directory import Instrument, instrument_of
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
 from serving.store.snapshot import Snapshot
@@ -143,5 +143,5 @@ def by_instrument(rows: Iterable[Row]) -> dict[Instrument, set[int]]:
     """Instrument -> the base starts of its rows."""
     found: dict[Instrument, set[int]] = {}
     for row in rows:
-        found.setdefault(row.key[:2], set()).add(row.start)
+        found.setdefault(instrument_of(row), set()).add(row.start)
     return found

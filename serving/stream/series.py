@@ -21,8 +21,7 @@ from serving.store.batch import Want
 from serving.store.merge import first, merge_rows
 from serving.store.source import BatchRows
 from serving.stream.moment import Moment
-from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.measures import Count
+from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -66,8 +65,8 @@ class Base:
 @cache
 def revision_of(view: View) -> int | None:
     """Where in a state the number of events stands that a revision is made of; None if the view does not count them."""
-    names = [name for name, measure in view.measures.items() if isinstance(measure, Count)]
-    return [column.name for column in view.columns].index(names[0]) if names else None
+    counts = [part.columns[0].name for part in view.parts if part.events]
+    return [column.name for column in view.columns].index(counts[0]) if counts else None
 
 
 class Series:
@@ -134,7 +133,7 @@ class Series:
                 if row.start >= base.low:
                     base.bars.setdefault(row.start, []).append(row)
         for start in [start for start in chain(self._dirty, self._asked) if not base.knows(start)]:
-            want = self._want(moment.view, start, start + self.interval.us, MOST_KEYS)
+            want = self._want(moment.view, start, self.interval.end(start), MOST_KEYS)
             base.bars[start] = await batch.read(reader, want)
         self._base = base
 
@@ -177,7 +176,7 @@ class Series:
         for ends in moment.ends.values():
             for key in ends.keys(self.instrument):
                 for start in wanted:
-                    found = ends.bars(key, self.interval, start, start + self.interval.us, 1, False)
+                    found = ends.bars(key, self.interval, start, self.interval.end(start), 1, False)
                     speed += [Row(key, at, state) for at, state in found.items()]
         return merge_rows(moment.view, self._base.at(wanted), speed)
 
@@ -187,7 +186,7 @@ class Series:
         None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
         """
         now = moment.newest(self.instrument)
-        low = None if newest is None else newest - CLOSED_AFTER_US - self.interval.us
+        low = None if newest is None else self.interval.last_closed(newest)
         rows = self._rows(moment, self.window)
         if len(rows) >= self.window and (low is None or rows[0].start > low):
             return None
@@ -239,7 +238,7 @@ class Series:
         return found
 
     def _is_closed(self, start: int, newest: int | None) -> bool:
-        return start <= (newest or 0) - CLOSED_AFTER_US - self.interval.us
+        return newest is not None and start <= self.interval.last_closed(newest)
 
 
 def _merged(series: Series, base: Base, moment: Moment, limit: int) -> list[Row]:

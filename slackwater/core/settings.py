@@ -15,6 +15,7 @@ from slackwater.core.rate import Rate, parse_rate
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9_.-]{1,253}(:[0-9]{1,5})?")
+_OBJECT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 
 
@@ -55,6 +56,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created."),
     Setting("SLACKWATER_REPLICATION", "1", "replicas", "Replication factor of topics that are created."),
     Setting("SLACKWATER_BROKER_PORT", "9092", "port", "Port of the broker that `slackwater up` starts, on loopback."),
+    Setting(
+        "SLACKWATER_VIEWS", "", "module:NAME,...", "Views outside the package: each name a View or a tuple of them."
+    ),
     Setting("SLACKWATER_HOST", "127.0.0.1", "address", "Address that the REST service listens on."),
     Setting("SLACKWATER_PORT", "8000", "port", "Port that the REST service listens on."),
     Setting("SLACKWATER_BATCH_SECONDS", "30", "seconds", "Time between two batch runs of `slackwater up`."),
@@ -126,6 +130,7 @@ class Settings:
     tls_key: str = ""
     key_file: str = ""
     sql: int = 0
+    views: tuple[str, ...] = ()
     kafka: KafkaSecurity = PLAIN_TEXT
 
     @property
@@ -190,6 +195,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         tls_key=_both(values, "SLACKWATER_TLS_KEY", "SLACKWATER_TLS_CERT"),
         key_file=values["SLACKWATER_KEY_FILE"],
         sql=_whole(values, "SLACKWATER_SQL", 0, 1),
+        views=_list(values, "SLACKWATER_VIEWS", _OBJECT, "module:NAME with commas between"),
         kafka=kafka_security(values),
     )
 

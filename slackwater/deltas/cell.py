@@ -2,7 +2,7 @@
 
 A delta is a cell in the delta topic, keyed so that compaction keeps what readers need: a sealed cell by its start, the
 open one by the word `open`. The value holds start and upto but not whether it is sealed. Both are JSON with integers
-as they are (sums have up to 38 digits), in one canonical form: any worker at any time writes the same bytes.
+as they are (sums have up to 38 digits) and texts, in one canonical form: any worker at any time writes the same bytes.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from slackwater.deltas.errors import CodecError
 from slackwater.log.log import Headers
+from slackwater.views.kinds import Value
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -98,23 +99,27 @@ def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
     Raises:
         CodecError: the bytes are no delta's value.
     """
-    width = len(view.key)
+    width, types = len(view.key), view.row_types
+    texts = all(kind is str for kind in types[:width])
     try:
         found = json.loads(value or b"")
-        rows = tuple(Row(tuple(map(intern, r[:width])), r[width], tuple(r[width + 1 :])) for r in found["rows"])
+        if any([*map(type, row)] != types for row in found["rows"]):
+            raise TypeError(f"a row is not of {', '.join(kind.__name__ for kind in types)}")
+        rows = tuple(
+            Row(tuple(map(intern, r[:width])) if texts else _key(r[:width]), r[width], tuple(r[width + 1 :]))
+            for r in found["rows"]
+        )
         cell = Cell(lane, found["start"], found["upto"], rows)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error
     whole = type(cell.start) is int and type(cell.upto) is int and 0 <= cell.start < cell.upto
-    if not whole or not all(_fits(row, view) for row in rows):
+    if not whole:
         raise CodecError(f"A value of {lane} does not fit its view: [{cell.start!r:.80}, {cell.upto!r:.80}).")
     return cell
 
 
-def _fits(row: Row, view: View) -> bool:
-    if len(row.state) != len(view.columns) or {*map(type, row.state)} != {int}:
-        return False
-    return type(row.start) is int and {*map(type, row.key)} == {str}
+def _key(values: list[Value]) -> tuple[Value, ...]:
+    return tuple([intern(value) if isinstance(value, str) else value for value in values])
 
 
 def _dump(value: object) -> bytes:

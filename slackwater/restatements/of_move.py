@@ -23,7 +23,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Told
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import states_sql
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
 from slackwater.views.rows import table_of
 from slackwater.views.session import connect
 from slackwater.views.sql import merge_sql, summarise_sql
@@ -100,7 +100,7 @@ def _find(
     known = [manifest.instruments.table() for manifest in (before, after)]  # to the second: enough to close a bar
     finder.close_bars([*known, *map(_spans, tables.values())])
     for old, new in pairs:
-        for interval in PUBLISHED_INTERVALS:
+        for interval in [each for each in old.intervals if each in new.intervals]:
             was = Side(old, _states(finder, old, interval, before, after))
             finder.find(cause, interval, was, Side(new, _states(finder, new, interval, after, before)))
 

@@ -23,7 +23,8 @@ from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sq
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import differing_sql, states_sql
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import Interval
+from slackwater.views.levels import published_by
 from slackwater.views.session import connect
 from slackwater.views.sql import merge_sql, summarise_sql
 from slackwater.views.view import View
@@ -70,10 +71,10 @@ def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple
     known = [view for view in views if not parent.version or parent.definitions.get(view.name) == view.definition]
     with connect() as con:
         finder = Finder(con, store)
-        places = Places(con, store.home, parent, change.epoch)
+        places = Places(con, store.home, parent, change.epoch, published_by(known))
         if change.imported or change.differing:
             finder.close_bars(places.newest())
-        for interval in PUBLISHED_INTERVALS:
+        for interval in published_by(known):
             if places.late(interval):
                 _find(finder, change, known, interval, "late_trade")
             if change.imported and places.imported(change.imported, interval):
@@ -101,7 +102,7 @@ def _find(finder: Finder, change: Change, views: Sequence[View], interval: Inter
     if not late and events:
         # All that the log holds came before the import, which came with the publication.
         finder.con.execute('UPDATE touched SET added = false WHERE "offset" IS NOT NULL')
-    for view in views:
+    for view in [view for view in views if interval in view.intervals]:
         old, new = (summarise_sql(view, f"(SELECT * FROM touched WHERE {w})") for w in ("NOT added", "added"))
         held = finder.states(view, interval, change.parent, places=True)
         finder.make("before", merge_sql(view, f"({held} UNION ALL {old})", interval))

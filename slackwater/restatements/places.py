@@ -23,7 +23,7 @@ from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, importe
 from slackwater.store.instruments import Instruments, Name
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.views.compare import count_sql
-from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from slackwater.views.interval import SECOND, Interval
 from slackwater.views.session import files_sql
 
 SLICE_ROWS = 1_000_000
@@ -34,12 +34,18 @@ class Places:
     """The bars in question of one epoch: `late` and `imported` put them into the table `places` of the session."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, home: Path, parent: Manifest, epoch: Sequence[ArchiveFile]
+        self,
+        con: duckdb.DuckDBPyConnection,
+        home: Path,
+        parent: Manifest,
+        epoch: Sequence[ArchiveFile],
+        intervals: Sequence[Interval],
     ) -> None:
         self._con = con
         self._home = home
         self._parent = parent
-        for interval in PUBLISHED_INTERVALS:
+        self._intervals = intervals
+        for interval in intervals:
             con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.text} ({PLACE_COLUMNS})")
         self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
@@ -63,10 +69,10 @@ class Places:
 
     def _read(self, entry: ArchiveFile, newest: Newest) -> None:
         for events in _slices(entry.file.checked(self._home)):
-            late = find_late(events, newest, PUBLISHED_INTERVALS[0])
+            late = find_late(events, newest, SECOND)
             if late.num_rows:
                 self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
-                for interval in PUBLISHED_INTERVALS:
+                for interval in self._intervals:
                     self._con.execute(f"INSERT INTO places_{interval.text} {late_places_sql('late', interval)}")
                 self._con.unregister("late")
 

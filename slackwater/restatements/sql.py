@@ -12,8 +12,8 @@ Every relation here is a table or a sub-query in parentheses.
 from collections.abc import Iterable, Mapping
 
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.sql import finish_sql, floor_sql
-from slackwater.views.view import INSTRUMENT, View
+from slackwater.views.sql import end_sql, finish_sql, floor_sql
+from slackwater.views.view import View
 
 PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
 
@@ -145,8 +145,8 @@ def causes_sql(restated: str) -> str:
 
 
 def _closed(time: str, interval: Interval, newest: str) -> str:
-    return f"{floor_sql(time, interval)} + {interval.us + CLOSED_AFTER_US} <= {newest}"
+    return f"{end_sql(f'({floor_sql(time, interval)})', interval)} + {CLOSED_AFTER_US} <= {newest}"
 
 
 def _rest(view: View) -> str:
-    return f"[{', '.join(view.key[len(INSTRUMENT) :])}]::VARCHAR[]"
+    return f"[{', '.join(f'{name}::VARCHAR' for name in view.rest)}]::VARCHAR[]"

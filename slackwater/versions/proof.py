@@ -41,14 +41,14 @@ class Difference:
     view: str
     interval: str
     partition: int
-    key: tuple[str, ...]
+    key: tuple[str | int, ...]
     start: int
     field: str
     expected: str
     found: str
 
     def __str__(self) -> str:
-        where = f"{self.view} {self.interval} {':'.join(self.key)} at {self.start}"
+        where = f"{self.view} {self.interval} {':'.join(map(str, self.key))} at {self.start}"
         return f"{where}: {self.field} expected {self.expected}, found {self.found}"
 
 

@@ -6,7 +6,7 @@ A place is one row's (key, start). Comparing is exact: every state column of eve
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from slackwater.core.decimals import decimal_text
+from slackwater.views.kinds import Value
 from slackwater.views.rows import Row
 from slackwater.views.sql import merge_sql
 from slackwater.views.view import View
@@ -15,7 +15,7 @@ from slackwater.views.view import View
 class Differing(NamedTuple):
     """One column of one place that differs; `field` is `row` where a side has no row there, or has it twice."""
 
-    key: tuple[str, ...]
+    key: tuple[Value, ...]
     start: int
     field: str
     expected: str
@@ -70,7 +70,7 @@ def at_sql(view: View, relation: str, places: str) -> str:
 
 def explain(view: View, expected: Iterable[Row], found: Iterable[Row]) -> list[Differing]:
     """What differs between the rows of two sides, in the order of key, start and column."""
-    sides: dict[tuple[tuple[str, ...], int], tuple[list[Row], list[Row]]] = {}
+    sides: dict[tuple[tuple[Value, ...], int], tuple[list[Row], list[Row]]] = {}
     for number, rows in enumerate((expected, found)):
         for row in rows:
             sides.setdefault((row.key, row.start), ([], []))[number].append(row)
@@ -81,7 +81,7 @@ def explain(view: View, expected: Iterable[Row], found: Iterable[Row]) -> list[D
             continue
         for column, a, b in zip(view.columns, ours[0].state, theirs[0].state, strict=True):
             if a != b:
-                texts = decimal_text(a, column.scale), decimal_text(b, column.scale)
+                texts = (str(column.kind.answer(value)) for value in (a, b))
                 differing.append(Differing(key, start, column.name, *texts))
     return differing
 

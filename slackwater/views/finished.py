@@ -1,14 +1,13 @@
-"""The finish of a whole table of states: the answer columns as Arrow arrays, exact decimals, without a row in Python.
+"""The finish of a whole table of states: the answer columns as Arrow arrays, decimals exact.
 
-Not here: the finish of one state, and in SQL (`slackwater.views.answers`), whose numbers these are.
+Not here: the finish of one state and in SQL (`slackwater.views.merge`, `slackwater.views.sql`), whose numbers these
+are.
 """
 
 from functools import cache
 
 import pyarrow as pa
 
-from slackwater.views.answers import Column
-from slackwater.views.ratios import ratios
 from slackwater.views.view import View
 
 
@@ -27,15 +26,5 @@ def finish_table(view: View, states: pa.Table) -> pa.Table:
         ViewError: a ratio has no divisor.
     """
     columns = [states.column(name) for name in (*view.key, "start")]
-    for answer in view.answers.values():
-        if isinstance(answer, Column):
-            columns.append(states.column(answer.column))
-        else:
-            over, under = (states.column(name).combine_chunks() for name in (answer.over, answer.under))
-            columns.append(ratios(_array(over), _array(under)))
+    columns += [answer.array(view.columns, states) for answer in view.answers.values()]
     return pa.Table.from_arrays(columns, schema=finished_schema(view))
-
-
-def _array(column: pa.Array) -> pa.Array:
-    """One array, whichever of the two `combine_chunks` gave."""
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column

@@ -1,13 +1,16 @@
-"""The Python merge and finish of a view's states, for the hot store: pure functions of flat tuples of integers."""
+"""The Python merge and finish of a view's states, for the hot store: pure functions of flat tuples."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
 
+from slackwater.views.kinds import Value
+from slackwater.views.measures.measure import State
 from slackwater.views.view import View
 
-State = tuple[int, ...]
+__all__ = ["Finish", "Merge", "State", "finisher", "merge_all", "merger"]
+
 Merge = Callable[[State, State], State]
-Finish = Callable[[State], dict[str, str | int]]
+Finish = Callable[[State], dict[str, Value]]
 
 
 @cache
@@ -15,15 +18,15 @@ def merger(view: View) -> Merge:
     """The merge of two whole states of `view`. It returns a new value and never changes what it read."""
     parts = []
     at = 0
-    for name, measure in view.measures.items():
-        width = len(measure.columns(name))
-        parts.append((slice(at, at + width), measure.merge()))
+    for part in view.parts:
+        width = len(part.columns)
+        parts.append((slice(at, at + width), part.add))
         at += width
 
     def merge(a: State, b: State) -> State:
-        merged: list[int] = []
-        for part, of in parts:
-            merged += of(a[part], b[part])
+        merged: list[Value] = []
+        for of, add in parts:
+            merged += add(a[of], b[of])
         return tuple(merged)
 
     return merge

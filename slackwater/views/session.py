@@ -4,7 +4,6 @@ A statement over a few rows costs 0.4 ms this way: the object behind a registere
 the statement is prepared once. Registering and parsing each time costs 3 ms. Several small segments take one statement.
 """
 
-import decimal
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -50,10 +49,6 @@ def files_sql(paths: Iterable[str]) -> str:
     names = (path if path.startswith(f"{PROTOCOL}://") else _PATTERN.sub(r"[\g<0>]", path) for path in paths)
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
     return f"read_parquet([{quoted}], hive_partitioning = false)"
-
-
-# Wide enough for DECIMAL(38), and it raises rather than rounds; the default context rounds at 28 digits.
-_EXACT = decimal.Context(prec=60, traps=[decimal.Inexact, decimal.InvalidOperation])
 
 
 _NUMBER = pa.field("segment_number", pa.int32(), nullable=False)
@@ -138,5 +133,4 @@ class Summariser:
 def _row(view: View, values: Sequence[Any]) -> Row:
     width = len(view.key)
     pairs = zip(values[width + 1 :], view.columns, strict=True)
-    state = tuple(int(v.scaleb(c.scale, _EXACT)) if c.scale else v for v, c in pairs)
-    return Row(tuple(values[:width]), values[width], state)
+    return Row(tuple(values[:width]), values[width], tuple([c.kind.of_duckdb(v) for v, c in pairs]))

@@ -3,10 +3,8 @@
 Aggregates are written in this room only, and a test holds that.
 """
 
-from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.interval import DAY_US, Interval
 from slackwater.views.view import View
-
-BASE = parse_interval("1s")
 
 
 def summarise_sql(view: View, relation: str, apart: tuple[str, ...] = ()) -> str:
@@ -14,15 +12,17 @@ def summarise_sql(view: View, relation: str, apart: tuple[str, ...] = ()) -> str
 
     Events that differ in the columns `apart` are kept apart; those columns come first.
     """
-    keys = ", ".join([*apart, *view.key])
-    measures = ", ".join(measure.summarise_sql(name) for name, measure in view.measures.items())
-    return f"SELECT {keys}, {floor_sql('time', BASE)} AS start, {measures} FROM {relation} GROUP BY ALL"
+    keys = ", ".join([*apart, *(c.sql if c.sql == c.name else f"{c.sql} AS {c.name}" for c in view.key_columns)])
+    states = (f"{sql} AS {c.name}" for part in view.parts for c, sql in zip(part.columns, part.summarise, strict=True))
+    start = floor_sql(view.stream.time, view.intervals[0])
+    return f"SELECT {keys}, {start} AS start, {', '.join(states)} FROM {relation} GROUP BY ALL"
 
 
-def merge_sql(view: View, relation: str, interval: Interval = BASE) -> str:
-    """One SELECT from states at any interval that divides `interval` to states at it, one row a bar."""
+def merge_sql(view: View, relation: str, interval: Interval | None = None) -> str:
+    """One SELECT from states at any interval that tiles `interval` to states at it, one row a bar; None: the base."""
+    interval = interval or view.intervals[0]
     keys = ", ".join(view.key)
-    measures = ", ".join(measure.merge_sql(name) for name, measure in view.measures.items())
+    measures = _merged(view)
     # The group is named in full: `start` alone would mean the input's column.
     group = f"GROUP BY {keys}, {floor_sql('start', interval)}"
     return f"SELECT {keys}, {floor_sql('start', interval)} AS start, {measures} FROM {relation} {group}"
@@ -34,8 +34,7 @@ def gather_sql(view: View, relation: str) -> str:
     It groups by columns as they stand, so that a condition on them reaches the files beneath.
     """
     keys = ", ".join([*view.key, "start"])
-    measures = ", ".join(measure.merge_sql(name) for name, measure in view.measures.items())
-    return f"SELECT {keys}, {measures} FROM {relation} GROUP BY {keys}"
+    return f"SELECT {keys}, {_merged(view)} FROM {relation} GROUP BY {keys}"
 
 
 def finish_sql(view: View, relation: str) -> str:
@@ -79,4 +78,20 @@ def ids_in_runs_sql(relation: str) -> str:
 
 def floor_sql(time: str, interval: Interval) -> str:
     """The start of the bar that holds `time`; integer arithmetic on microseconds."""
+    if interval.calendar:
+        day = f"({time}) // {DAY_US}"
+        of = f"DATE '1970-01-01' + ({day})::INTEGER"
+        place = f"dayofyear({of})" if interval.text == "1y" else f"day({of})"
+        return f"({day} - {place} + 1) * {DAY_US}"
     return f"{time} - ({time} - {interval.origin_us}) % {interval.us}"
+
+
+def end_sql(start: str, interval: Interval) -> str:
+    """The end of the bar that starts at `start`."""
+    end = f"({start} + {interval.us})"
+    return f"({floor_sql(end, interval)})" if interval.calendar else end
+
+
+def _merged(view: View) -> str:
+    parts = (zip(part.columns, part.merge, strict=True) for part in view.parts)
+    return ", ".join(f"{sql} AS {column.name}" for part in parts for column, sql in part)

@@ -2,25 +2,25 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
+from typing import Any
 
 import pyarrow as pa
 
-from slackwater.streams.schema import BASE_US, GRID, MAX_LINES
+from slackwater.streams.schema import GRID, MAX_LINES
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
-from slackwater.views.answers import Answer
-from slackwater.views.errors import DefinitionError
-from slackwater.views.measures import Measure, StateColumn
-
-INSTRUMENT = ("venue", "symbol")
-"""Every key starts with these two: they choose the partition, so an instrument lives in one."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-_WORDS = frozenset({"start", "closed", "venue", "symbol"})
+from slackwater.views.answers.answer import Answer
+from slackwater.views.answers.quantiles import Quantiles
+from slackwater.views.checks import check_answers, check_intervals, check_key, check_names, check_parts
+from slackwater.views.errors import IntervalError
+from slackwater.views.expressions import kind_in
+from slackwater.views.interval import HINT, PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.keys import Derived, KeyColumn
+from slackwater.views.kinds import INTEGER, TEXT, Kind
+from slackwater.views.measures.measure import Measure, StateColumn, StatePart
 
 
 @dataclass(frozen=True)
@@ -31,50 +31,108 @@ class View:
         name: the view's name in topics, folders and routes.
         measures: name -> measure; together they are the state.
         answers: name -> answer column, in the order in which an answer prints them.
-        key: key columns of the event; the first two are venue and symbol.
+        key: key columns: the stream's entity first, then further text or integer columns, or derived ones.
         stream: the stream whose events it is made of. A view holds the stream itself, so it is fed no other.
+        derived: key column -> what it is made of, such as a Bucket.
+        quantiles: name -> quantile of a bucket; answers over all rows of one start that differ in the bucket alone.
+        base: the finest interval; a state is of one bar of it.
+        published: the intervals that batch writes, the base first, each tiling the next ones that it divides.
 
     Raises:
-        DefinitionError: a name is no identifier, stands twice or is a key column's; there is no measure; the key does
-            not start with the instrument or is not of text columns; an answer's column is unknown or of a wrong kind.
+        DefinitionError: it contradicts itself or its stream, with a hint at what can be declared.
     """
 
     name: str
     measures: Mapping[str, Measure]
     answers: Mapping[str, Answer]
-    key: tuple[str, ...] = INSTRUMENT
+    key: tuple[str, ...] = ()
     stream: Stream = TRADES
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+    quantiles: Mapping[str, Quantiles] = field(default_factory=dict)
+    base: str = "1s"
+    published: tuple[str, ...] = tuple(each.text for each in PUBLISHED_INTERVALS)
 
     def __post_init__(self) -> None:
-        names = [self.name, *self.measures, *self.answers]
-        if wrong := [n for n in names if not _NAME.fullmatch(n) or n in _WORDS]:
-            raise DefinitionError(f"View {self.name!r}: {wrong} cannot be names.", "Use [a-z][a-z0-9_]*.")
-        if not self.measures:
-            raise DefinitionError(f"View {self.name!r} has no measure.")
-        columns = [*self.key, *(column.name for column in self.columns)]
-        if twice := {c for c in columns if columns.count(c) > 1}:
-            raise DefinitionError(f"View {self.name!r}: key or state columns {sorted(twice)} stand twice.")
-        if keys := [n for n in self.answers if n in self.key]:
-            raise DefinitionError(f"View {self.name!r}: answers {keys} are key columns already.")
-        texts = {field.name for field in self.stream.schema if pa.types.is_string(field.type)}
-        if self.key[:2] != INSTRUMENT or not set(self.key) <= texts:
-            hint = f"Start with venue, symbol; others are text columns of the event: {', '.join(sorted(texts))}."
-            raise DefinitionError(f"View {self.name!r}: the key is {self.key}.", hint)
-        for answer in self.answers.values():
-            answer.finish(self.columns)  # raises where a column is unknown
+        if not self.key:
+            object.__setattr__(self, "key", (*self.stream.entity, *self.derived))
+        check_names(self)
+        check_key(self)
+        check_intervals(self)
+        check_parts(self)
+        check_answers(self)
+
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """The key columns that choose the partition: an entity lives in one."""
+        return self.stream.entity
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """The key columns after the entity."""
+        return self.key[len(self.stream.entity) :]
+
+    def kind_of(self, expression: str) -> Kind:
+        """The kind of an expression over the stream's events. Raises DefinitionError."""
+        return kind_in(self.stream, expression)
+
+    @cached_property
+    def key_columns(self) -> tuple[KeyColumn, ...]:
+        """The key's columns, in order."""
+        return tuple(
+            self.derived[name].column(name, partial(kind_in, self.stream))
+            if name in self.derived
+            else KeyColumn(name, TEXT if pa.types.is_string(self.stream.schema.field(name).type) else INTEGER, name)
+            for name in self.key
+        )
+
+    @cached_property
+    def parts(self) -> tuple[StatePart, ...]:
+        """The measures' parts of a state, in order."""
+        type_of = partial(kind_in, self.stream)
+        return tuple(measure.part(name, type_of) for name, measure in self.measures.items())
 
     @cached_property
     def columns(self) -> tuple[StateColumn, ...]:
         """The state's columns, in order."""
-        return tuple(column for name, measure in self.measures.items() for column in measure.columns(name))
+        return tuple(column for part in self.parts for column in part.columns)
+
+    @cached_property
+    def answer_kinds(self) -> Mapping[str, Kind]:
+        """What the values of each answer are."""
+        return {name: answer.kind(self.columns) for name, answer in self.answers.items()}
+
+    @cached_property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The published intervals, the base first."""
+        return tuple(map(parse_interval, self.published))
+
+    def interval_named(self, text: str) -> Interval:
+        """The interval of that name, if the view can be read at it.
+
+        Raises:
+            IntervalError: there is none, or the base does not divide it.
+        """
+        found = parse_interval(text)
+        if not self.intervals[0].tiles(found):
+            raise IntervalError(f"{self.name!r} has no bars of {text!r}: its base is {self.base}.", HINT)
+        return found
+
+    @cached_property
+    def row_types(self) -> list[type]:
+        """The Python types of a row laid flat: key, start, state."""
+        return [
+            *(column.kind.python for column in self.key_columns),
+            int,
+            *(column.kind.python for column in self.columns),
+        ]
 
     @cached_property
     def state_schema(self) -> pa.Schema:
         """Arrow schema of a table of states: key columns, `start` (microseconds), state columns."""
-        fields = [pa.field(k, pa.string(), nullable=False) for k in self.key]
-        fields.append(pa.field("start", pa.int64(), nullable=False))
-        fields += [pa.field(column.name, column.arrow, nullable=False) for column in self.columns]
-        return pa.schema(fields)
+        found = [pa.field(column.name, column.kind.arrow, nullable=False) for column in self.key_columns]
+        found.append(pa.field("start", pa.int64(), nullable=False))
+        found += [pa.field(column.name, column.arrow, nullable=False) for column in self.columns]
+        return pa.schema(found)
 
     @cached_property
     def definition(self) -> str:
@@ -83,14 +141,21 @@ class View:
             "name": self.name,
             "stream": self.stream.definition,
             "key": self.key,
+            "derived": {name: repr(derived) for name, derived in self.derived.items()},
             "measures": {name: repr(measure) for name, measure in self.measures.items()},
             "answers": {name: repr(answer) for name, answer in self.answers.items()},
-            "base_us": BASE_US,
+            "quantiles": {name: repr(quantile) for name, quantile in self.quantiles.items()},
+            "base": self.base,
+            "published": self.published,
             "grid": GRID,
             "max_lines": MAX_LINES,
             "state": [[column.name, column.sql] for column in self.columns],
         }
         return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()[:16]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is made of the declaration is made again where it is needed: parts hold functions.
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __eq__(self, other: object) -> bool:
         # Two mappings in another order are equal, but they are other states: a state is a tuple in the measures' order.

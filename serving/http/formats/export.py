@@ -169,11 +169,11 @@ class Export:
         if not spans:
             return
         low = max(query.low, interval.floor(min(first for first, _ in spans)))
-        end = interval.floor(max(last for _, last in spans)) + interval.us
+        end = interval.end(interval.floor(max(last for _, last in spans)))
         high = end if query.high is None else min(query.high, end)
         bars = max(1, FIRST_ROWS // len(query.symbols))
         while low < high:
-            want = self._window(low, min(high, low + bars * interval.us))
+            want = self._window(low, min(high, interval.floor(low + bars * interval.us)))
             states = self._window_states(want)
             if states.num_rows:
                 yield states
@@ -189,7 +189,7 @@ class Export:
             count = partial(batch.range_rows, want, self._cursor)
             if whole(self._inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
                 break
-            want = want._replace(high=low + bars // 4 * query.interval.us)
+            want = want._replace(high=query.interval.floor(low + bars // 4 * query.interval.us))
         return want
 
     def _window_states(self, want: Range) -> pa.Table:
@@ -224,7 +224,7 @@ class Export:
         return table_of_typed(typed.combine_chunks(), self._query.look)
 
 
-def _rows(ends: Ends, key: tuple[str, ...], want: Range) -> Iterator[Row]:
+def _rows(ends: Ends, key: tuple[str | int, ...], want: Range) -> Iterator[Row]:
     low = want.low
     while low < want.high:
         found = ends.bars(key, want.interval, low, want.high, ROWS_PER_LOCK, newest_first=False)
@@ -232,7 +232,7 @@ def _rows(ends: Ends, key: tuple[str, ...], want: Range) -> Iterator[Row]:
         yield from (Row(key, start, found[start]) for start in starts)
         if len(starts) < ROWS_PER_LOCK:
             return
-        low = starts[-1] + want.interval.us
+        low = want.interval.end(starts[-1])
 
 
 class _Exported(StreamingResponse):

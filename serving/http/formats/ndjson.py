@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.query.ids import LARGEST_EXACT
+from slackwater.views.kinds import LARGEST_EXACT
 
 
 def json_lines(table: pa.Table) -> bytes:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from serving.query.look import Look
 from slackwater.core.decimals import decimal_text
-from slackwater.views.rows import decimal_integers
+from slackwater.views.kinds import decimal_integers
 
 Item = Mapping[str, Any]
 

@@ -12,12 +12,11 @@ from pydantic import TypeAdapter
 
 from serving.http.routes.handoff import HANDOFF_SCHEMA
 from serving.http.routes.restatements_schema import RESTATEMENTS_SCHEMA
-from serving.query.ids import LARGEST_EXACT, id_names
 from serving.sql.schema import SQL_SCHEMA
 from serving.status.layers import State as LayerState
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.retention import State
-from slackwater.views.answers import Column
+from slackwater.views.kinds import LARGEST_EXACT
 from slackwater.views.view import View
 
 Schema = dict[str, Any]
@@ -81,7 +80,7 @@ def closed_object(required: dict[str, Schema], optional: dict[str, Schema] | Non
 def row_schema(view: View) -> Schema:
     """A row of a view: its further keys, start, answers and `closed`."""
     answers = {name: _answer_schema(view, name) for name in view.answers}
-    keys = dict.fromkeys(view.key[2:], TEXT)
+    keys = {column.name: column.kind.schema for column in view.key_columns[len(view.entity) :]}
     members = {**keys, "start": TIME, **answers, "closed": FLAG}
     for name, meaning in _MEANINGS.items():
         if name in members:
@@ -95,8 +94,7 @@ def row_schema(view: View) -> Schema:
 
 def _answer_schema(view: View, name: str) -> Schema:
     answer = view.answers[name]
-    scale = next((c.scale for c in view.columns if c.name == answer.column), 0) if isinstance(answer, Column) else 8
-    plain = dict(DECIMAL if scale else ID if name in id_names(view) else INTEGER)
+    plain = dict(answer.schema(view.columns))
     if answer.gap is None:  # null in a bar that `fill` made
         plain["type"] = [*([plain["type"]] if isinstance(plain["type"], str) else plain["type"]), "null"]
     return plain

@@ -158,7 +158,7 @@ class BarsRoute:
         source, view, look = self._source(query, basis), basis.view, query.look
         closed_to = source.closed_to(query.interval)
         limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
-        closed = [bar.start <= limits[bar.key[1]] for bar in bars]
+        closed = [bar.start <= limits[str(bar.key[1])] for bar in bars]
         more = await explained(source, query.interval, bars, look.text_ids) if query.explain else []
         meta = basis.meta()
 
@@ -190,5 +190,5 @@ def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tup
     start, last, *rest = cursor.after
     at = query.interval.floor(int(start))
     if symbol < str(last) or (symbol == last and not rest):
-        return max(query.low, at + query.interval.us), ()
+        return max(query.low, query.interval.end(at)), ()
     return max(query.low, at), tuple(map(str, rest)) if symbol == last else ()

@@ -122,7 +122,8 @@ class RestatementsRoute:
         iso = look.iso and look.of.text
         start = time_json(row["start"], iso)
         view: View | None = self._views.get(row["view"])
-        key = dict(zip(view.key[2:], row["key"], strict=True)) if view is not None else {}
+        rest = view.key_columns[len(view.entity) :] if view is not None else ()
+        key = {column.name: column.kind.python(text) for column, text in zip(rest, row["key"], strict=True)}
         return {
             **{name: row[name] for name in ("version", "view", "venue", "symbol", "interval")},
             "created": time_json(created_us, iso),
@@ -136,8 +137,13 @@ def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, look: 
     """A bar as the view's own route gives it."""
     if answers is None:
         return None
-    found = {name: look.number(a) if isinstance(a, str) else a for name, a in orjson.loads(answers).items()}
-    return {**head, **(found if view is None else ids_json(view, found, look.text_ids)), "closed": True}
+    found = orjson.loads(answers)
+    if view is None:
+        return {**head, **found, "closed": True}
+    found = {
+        name: look.number(a) if view.answer_kinds[name].scale and a is not None else a for name, a in found.items()
+    }
+    return {**head, **ids_json(view, found, look.text_ids), "closed": True}
 
 
 def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:

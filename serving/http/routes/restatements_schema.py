@@ -3,7 +3,6 @@
 from typing import Any
 
 from slackwater.restatements.restatement import CAUSES
-from slackwater.views.interval import PUBLISHED_INTERVALS
 
 
 def _bar(close: str, trades: int) -> dict[str, Any]:
@@ -31,7 +30,7 @@ _ITEM: dict[str, Any] = {
     "view": _TEXT,
     "venue": _TEXT,
     "symbol": _TEXT,
-    "interval": {"enum": [interval.text for interval in PUBLISHED_INTERVALS]},
+    "interval": {**_TEXT, "description": "Length of the bar, one that batch publishes."},
     "created": {**_TIME, "description": "When the version was made, or the pointer moved."},
     "start": {**_TIME, "description": "Start of the bar."},
     "cause": {"enum": list(CAUSES)},

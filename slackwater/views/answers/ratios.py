@@ -1,4 +1,4 @@
-"""Exact ratios of whole columns: `slackwater.views.answers.ratio_units` for Arrow arrays, a million a second and more.
+"""Exact ratios: of two integers, and of whole Arrow columns, a million a second and more.
 
     over    units of 1e-16, 128 bits          quotient = over / (under / 1e8), units of 1e-8, half-even
     under   units of 1e-16, a multiple of 1e8
@@ -15,15 +15,31 @@ sums, a divisor of 2^61 or more, a quotient of 2^50 or more) are divided one by 
 import numpy as np
 import pyarrow as pa
 
-from slackwater.views.answers import RATIO_TYPE, ratio_units
-from slackwater.views.rows import decimal_array, decimal_integers
+from slackwater.views.errors import ViewError
+from slackwater.views.kinds import PRICE, RATIO, SUM, decimal_array, decimal_integers
 
+_PRICE_UNIT = 10 ** (SUM.scale - PRICE.scale)  # of a sum's units in one unit of a price
 _UNIT = np.uint64(10**8)
 _INVERSE = np.uint64(pow(5**8, -1, 2**64))
 _LOW_HALF = np.uint64(2**32 - 1)
 _HALF_BITS = np.uint64(32)
 _MOST_DIVISOR = np.uint64(2**61)
 _MOST_QUOTIENT = 2.0**50
+
+
+def ratio_units(over: int, under: int) -> int:
+    """`over / under`, both in units of 1e-16, as units of 1e-8, half-even.
+
+    `under` is a multiple of 1e-8, so in that unit the quotient of the integers has the unit 1e-16 / 1e-8 = 1e-8.
+    """
+    divisor, odd = divmod(under, _PRICE_UNIT)
+    if odd or divisor == 0:
+        raise ViewError(f"{under} in units of 1e-{SUM.scale} is no divisor: it must be a multiple of 1e-8 and not 0.")
+    quotient, rest = divmod(abs(over), abs(divisor))
+    twice = 2 * rest
+    quotient += twice > abs(divisor) or (twice == abs(divisor) and quotient % 2 == 1)
+    signed: int = quotient if (over < 0) == (divisor < 0) else -quotient
+    return signed
 
 
 def ratios(over: pa.Array, under: pa.Array) -> pa.Array:
@@ -40,7 +56,7 @@ def ratios(over: pa.Array, under: pa.Array) -> pa.Array:
     pairs = zip(decimal_integers(over.take(pa.array(rest))), decimal_integers(under.take(pa.array(rest))), strict=True)
     for at, (a, b) in zip(rest.tolist(), pairs, strict=True):
         found[at] = ratio_units(a, b)
-    return decimal_array(found, RATIO_TYPE)
+    return decimal_array(found, RATIO.arrow)
 
 
 def _fitting(
@@ -77,4 +93,4 @@ def _decimals(units: np.ndarray) -> pa.Array:
     """Integers that are not negative as DECIMAL(38,8)."""
     words = np.zeros((len(units), 2), np.int64)
     words[:, 0] = units
-    return pa.Array.from_buffers(RATIO_TYPE, len(units), [None, pa.py_buffer(words)])
+    return pa.Array.from_buffers(RATIO.arrow, len(units), [None, pa.py_buffer(words)])
