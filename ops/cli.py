@@ -19,6 +19,7 @@ from ops.cli_ingest import ingest, topics
 from ops.cli_keys import key
 from ops.cli_retention import expire_command, rollback_command
 from ops.cli_serve import serve, speed
+from ops.cli_settings import settings_command
 from ops.cli_stack import demo, doctor, up
 from ops.cli_verify import verify
 from ops.context import Context
@@ -27,7 +28,8 @@ from slackwater import __version__
 from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.core.faults import arm
 from slackwater.core.logs import in_json, set_up_logging
-from slackwater.core.settings import SETTINGS, Setting, from_environ
+from slackwater.core.setting import Setting
+from slackwater.core.settings import SETTINGS, from_environ
 from slackwater.core.tracing import TRACES
 
 logger = logging.getLogger(__name__)
@@ -37,10 +39,7 @@ CHECKOUT = {"bench": "bench.command", "swaps": "bench.command", "lesson": "lesso
 
 
 def _option(setting: Setting) -> Any:
-    flag = "--" + setting.name.removeprefix("SLACKWATER_").removeprefix("KAFKA_").lower().replace("_", "-")
-    shown = setting.default or "none"
-    text = f"{setting.help} [{setting.name}; {setting.unit}; default: {shown}]"
-    return click.option(flag, setting.name, metavar="VALUE", help=text)
+    return click.option(setting.option, setting.name, metavar="VALUE", help=setting.help, hidden=True)
 
 
 class _Commands(click.Group):
@@ -50,6 +49,16 @@ class _Commands(click.Group):
         """All, in order of their names."""
         there = [name for name, module in CHECKOUT.items() if find_spec(module.partition(".")[0])]
         return sorted([*super().list_commands(ctx), *there])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands first: settings are many, and `slackwater settings` shows them."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+        with formatter.section("Settings"):
+            formatter.write_text(
+                "Each is an environment variable and an option before the command, such as `slackwater --port 9000 "
+                "serve`. `slackwater settings` lists them."
+            )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, its room imported now."""
@@ -89,7 +98,7 @@ for _setting in reversed(SETTINGS):
     if not _setting.secret:  # a command line is read by every user of the machine
         main = _option(_setting)(main)
 
-for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify):
+for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, settings_command):
     main.add_command(_command)
 
 for _command in (rollback_command, expire_command):

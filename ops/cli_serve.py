@@ -113,4 +113,4 @@ def serve(context: Context, sql: bool, as_json: bool) -> None:
 
     check_codecs()
     emit(as_json, {"url": context.url}, lambda: console.print(f"serving at {context.url}"))
-    run_serve(replace(context.settings, sql=int(sql or context.settings.sql)))
+    run_serve(replace(context.settings, sql=sql or context.settings.sql))

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slackwater.core.kafka_security import KafkaSecurity
-from slackwater.core.secret import Secret
-from slackwater.core.settings import SETTINGS, Settings
+from slackwater.core.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -29,63 +27,5 @@ def services(settings: Settings) -> tuple[Service, ...]:
 
 
 def to_environ(settings: Settings) -> Mapping[str, str]:
-    """The environment that gives a child process these settings."""
-    values = (
-        settings.home,
-        settings.servers,
-        *_kafka(settings.kafka),
-        settings.prefix,
-        settings.partitions,
-        settings.replication,
-        settings.broker_port,
-        settings.host,
-        settings.port,
-        settings.batch_seconds,
-        settings.proof_seconds,
-        settings.stall_seconds,
-        settings.speed_metrics_port,
-        settings.ingest_metrics_port,
-        settings.log_format,
-        settings.access_log,
-        settings.slow_ms,
-        settings.keep_versions,
-        settings.max_instruments,
-        settings.require_key,
-        settings.published_host,
-        ",".join(settings.allowed_hosts),
-        ",".join(settings.cors_origins),
-        ",".join(settings.trusted_proxies),
-        settings.rate_limit or "",
-        settings.max_requests,
-        settings.max_connections,
-        settings.max_streams,
-        settings.drain_seconds,
-        settings.incomplete,
-        settings.tls_cert,
-        settings.tls_key,
-        settings.sql,
-        settings.key_file,
-    )
-    return {setting.name: str(value) for setting, value in zip(SETTINGS, values, strict=True)}
-
-
-def _kafka(kafka: KafkaSecurity) -> tuple[str, ...]:
-    return (
-        kafka.protocol,
-        kafka.ca_file,
-        kafka.cert_file,
-        kafka.key_file,
-        *_secret(kafka.key_password),
-        str(int(kafka.check_hostname)),
-        kafka.mechanism,
-        kafka.username,
-        *_secret(kafka.password),
-        kafka.token_provider,
-    )
-
-
-def _secret(secret: Secret | None) -> tuple[str, str]:
-    """Its value where no file holds it, and its file."""
-    if secret is None:
-        return "", ""
-    return "" if secret.file else secret.text(), secret.file
+    """The environment that gives a child process these settings; it names the broker of this machine, if that is it."""
+    return {**settings.environ(), "KAFKA_BOOTSTRAP_SERVERS": settings.servers}

@@ -58,9 +58,19 @@ def test_a_time_in_another_unit_is_refused_and_told_in_microseconds(tmp_path: Pa
 
 
 def test_every_setting_is_an_option() -> None:
+    shown = CliRunner().invoke(main, ["settings", "--json"], env={"SLACKWATER_PORT": "81"})
+    listed = {row["name"]: row for row in json.loads(shown.output)["settings"]}
+    assert listed.keys() == {setting.name for setting in SETTINGS}
+    assert (listed["SLACKWATER_PORT"]["value"], listed["SLACKWATER_PORT"]["default"]) == ("81", "8000")
+    options = {option for parameter in main.params for option in parameter.opts}
+    assert {setting.option for setting in SETTINGS if not setting.secret} <= options
+
+
+def test_the_help_begins_with_the_commands_and_says_where_the_settings_are() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
-    for setting in SETTINGS:
-        assert setting.name in shown
+    assert shown.index("Commands:") < shown.index("Options:")
+    assert "slackwater settings" in shown
+    assert "--broker-port" not in shown
 
 
 def test_settings_survive_the_way_to_a_child_process(tmp_path: Path) -> None:

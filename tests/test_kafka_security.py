@@ -62,7 +62,7 @@ def test_without_settings_nothing_is_asked_for() -> None:
         ({**SERVERS, "KAFKA_SSL_CAFILE": __file__}, "KAFKA_SSL_CAFILE is set and KAFKA_SECURITY_PROTOCOL is PLAINTEXT"),
         ({**SERVERS, "KAFKA_SSL_CHECK_HOSTNAME": "0"}, "KAFKA_SSL_CHECK_HOSTNAME is set"),
         ({**SERVERS, "KAFKA_SSL_CHECK_HOSTNAME": "no"}, "KAFKA_SSL_CHECK_HOSTNAME is 'no'"),
-        ({**SASL, "KAFKA_SSL_CAFILE": "/no/such.pem"}, "there is no such file"),
+        ({**SASL, "KAFKA_SSL_CAFILE": "/no/such.pem"}, "There is no such file"),
         ({**SASL, "KAFKA_SSL_KEYFILE": __file__}, "KAFKA_SSL_CERTFILE is not"),
         ({**SASL, "KAFKA_SSL_KEY_PASSWORD": HIDDEN}, "KAFKA_SSL_CERTFILE is not"),
         ({**SASL, "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_SASL_MECHANISM is set and KAFKA_SECURITY_PROTOCOL is SSL"),
