@@ -183,7 +183,7 @@ class Unite(beam.DoFn):
             duplicates=len(duplicates),
             refused={CONFLICT: len(conflicts)} if len(conflicts) else {},
         )
-        slot = Slot("input", bucket, 0, 0, sealed=True, shard=0)
+        slot = Slot(TRADES.name, "input", bucket, 0, 0, sealed=True, shard=0)
         yield Segment(slot, None, tuple(map(str, files)))
 
 

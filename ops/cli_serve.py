@@ -25,18 +25,24 @@ def speed() -> None:
     """The speed layer."""
 
 
-def _settings(context: Context, **more: Any) -> Any:
-    from speed_layer.source import SourceSettings
+def _settings(context: Context, streams: str | None = None, **more: Any) -> Any:
+    from speed_layer.source import SourceSettings, of_streams
 
     open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
-    return SourceSettings(open_log, context.names, context.settings.home, registered(context.settings.views), **more)
+    views = of_streams(registered(context.settings.views), streams)
+    return SourceSettings(open_log, context.names, context.settings.home, views, **more)
 
 
-@speed.command(name="run", epilog=examples("slackwater speed run"))
+@speed.command(name="run", epilog=examples("slackwater speed run", "slackwater speed run --streams trades"))
+@click.option("--streams", help="The streams that it reads, such as trades,fills; all by default.")
 @json_option
 @pass_context
-def run_command(context: Context, as_json: bool) -> None:
-    """Turn the event log into deltas until told to end. Begins where the chain of deltas ends."""
+def run_command(context: Context, streams: str | None, as_json: bool) -> None:
+    """Turn the events of all streams into deltas until told to end. Begins where their chains of deltas end.
+
+    A stream that cannot be read stops none of the others; run one process for some streams and one for the others to
+    give each a core.
+    """
     from speed_layer.figures import FIGURES
     from speed_layer.metrics import speed_metrics
     from speed_layer.run import run
@@ -55,7 +61,7 @@ def run_command(context: Context, as_json: bool) -> None:
 
     settings = context.settings
     with speed_metrics(settings):
-        run(_settings(context, stall_s=settings.stall_seconds), on_restart=count)
+        run(_settings(context, streams, stall_s=settings.stall_seconds), on_restart=count)
     facts = {"pipelines": restarts, **FIGURES.counts()}
     emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))
     _leave()

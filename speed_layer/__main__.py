@@ -1,6 +1,6 @@
 """The speed layer as a plain Beam program.
 
-    python -m speed_layer [--partitions 0,1] --runner=... [Beam options]
+    python -m speed_layer [--streams trades] [--partitions 0,1] --runner=... [Beam options]
 
 Without `--runner` it runs in process until it is told to end. On a cluster, submit one job for each share of the
 partitions. Settings come from the environment, as for `slackwater`.
@@ -23,19 +23,21 @@ from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
+from slackwater.views.definitions import streams_of
 from slackwater.views.registry import registered
 from speed_layer.metrics import speed_metrics
-from speed_layer.run import all_partitions, build, run
-from speed_layer.source import Share, SourceSettings
+from speed_layer.run import ALL, build, run
+from speed_layer.source import Share, SourceSettings, of_streams
 from speed_layer.stopping import STOP
 
 
 class SpeedOptions(PipelineOptions):
-    """The one option of its own; all others are Beam's."""
+    """The options of its own; all others are Beam's."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--partitions", help="Partitions that this job reads, such as 0,1. Default: all.")
+        parser.add_argument("--streams", help="Streams that this job reads, such as trades,fills. Default: all.")
+        parser.add_argument("--partitions", help="Partitions of each that it reads, such as 0,1. Default: all.")
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> int:
             functools.partial(KafkaLog, settings.servers, settings.kafka),
             TopicNames(settings.prefix),
             settings.home,
-            registered(settings.views),
+            of_streams(registered(settings.views), options.view_as(SpeedOptions).streams),
             stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
                 run(source, share)
         else:
             pipeline = beam.Pipeline(options=options)
-            build(pipeline, source, [share or all_partitions(source.open_log(), source)])
+            build(pipeline, source, [share])
             pipeline.run().wait_until_finish()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -69,10 +71,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _share(text: str | None, source: SourceSettings) -> Share | None:
+def _share(text: str | None, source: SourceSettings) -> Share:
     if text is None:
-        return None
-    there = all_partitions(source.open_log(), source).partitions
+        return ALL
+    log = source.open_log()
+    there = sorted({p for stream in streams_of(source.views) for p in log.bounds(source.names.topic(stream))})
     words = text.split(",")
     if not all(word.isascii() and word.isdigit() and int(word) in there for word in words):
         raise SettingError(f"--partitions is {text!r}.", f"There are {', '.join(map(str, there))}.")

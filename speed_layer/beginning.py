@@ -12,10 +12,11 @@ from typing import NamedTuple
 from slackwater.deltas.chains import read_chains
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.retention import smallest_cut, smallest_delta_start
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
+from speed_layer.figures import FIGURES
 
 logger = logging.getLogger(__name__)
 
@@ -40,23 +41,29 @@ def retained(log: Log, store: VersionStore, topic: str, topic_id: str, deltas: s
 
 
 def beginnings(
-    log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], partitions: Collection[int]
+    log: Log,
+    names: TopicNames,
+    store: VersionStore,
+    stream: Stream,
+    views: tuple[View, ...],
+    partitions: Collection[int],
 ) -> dict[int, int]:
-    """Partition -> the offset at which a worker of `views` begins to read."""
-    (stream,) = streams_of(views)
+    """Partition -> the offset at which a worker begins to read `stream` for `views`, which are views of it."""
     topic = names.topic(stream)
     topic_id = log.topic_id(topic)
     deltas = names.deltas(stream)
     floor = retained(log, store, topic, topic_id, deltas)
     chains = read_chains(log, deltas, views, topic_id, {p: floor.delta_start[p] for p in partitions})
-    begin, bounds = {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
+    begin, lost, bounds = {}, {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
     for p in partitions:
         lasts = [chains[view, p].last(floor.cut[p]) for view in views]
         reached = max((last.upto for last in lasts if last is not None), default=0)
-        if p in bounds and reached > bounds[p].end:
+        lost[p] = max(0, reached - bounds[p].end) if p in bounds else 0
+        if lost[p]:
             # The last cell is made again all the same: a server answers nothing until a version passes what was lost.
             logger.error(
                 "%s[%d]: the log ends at %d, cells reach %d: its tail was lost", topic, p, bounds[p].end, reached
             )
         begin[p] = min(floor.cut[p] if last is None else last.start for last in lasts)
+    FIGURES.tail_lost(stream.name, lost)
     return begin

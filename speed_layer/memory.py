@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from slackwater.core.clock import Clock
-from speed_layer.run import all_partitions, run_once
+from speed_layer.run import run_once
 from speed_layer.source import SourceSettings
 
 WARM = 0.4
@@ -25,7 +25,6 @@ def measure(settings: SourceSettings, checkpoints: int, restarts: int, clock: Cl
     The log may be idle or busy. Slopes are least squares over the samples after the first two fifths.
     """
     process = psutil.Process()
-    share = all_partitions(settings.open_log(), settings)
     began = clock.elapsed_s()
     samples: list[int] = []
     stop = threading.Event()
@@ -36,12 +35,12 @@ def measure(settings: SourceSettings, checkpoints: int, restarts: int, clock: Cl
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
-    run_once(replace(settings, pipeline_s=checkpoints * settings.slice_s), share)
+    run_once(replace(settings, pipeline_s=checkpoints * settings.slice_s))
     stop.set()
     sampler.join()
     between: list[int] = []
     for _ in range(restarts):
-        run_once(replace(settings, pipeline_s=settings.slice_s), share)
+        run_once(replace(settings, pipeline_s=settings.slice_s))
         gc.collect()
         between.append(process.memory_info().rss)
     per_checkpoint, per_restart = _slope(samples), _slope(between)

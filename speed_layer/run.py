@@ -5,17 +5,17 @@ a start costs 0.2 s, and the design restarts anywhere.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from slackwater.core.clock import SystemClock
 from slackwater.log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
-from slackwater.log.log import Log
 from slackwater.pipeline.summarise import Summarise
-from slackwater.views.definitions import streams_of
 from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
 from speed_layer.so_far import SO_FAR
@@ -25,6 +25,11 @@ from speed_layer.stopping import STOP
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+LEFT_OUT_S = 30.0
+"""How long a stream whose deltas were not taken is left out, so that it does not end the others' pipelines."""
+
+ALL = Share()
 
 
 def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
@@ -38,24 +43,18 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
     )
 
 
-def all_partitions(log: Log, settings: SourceSettings) -> Share:
-    """One share that owns every partition there is now."""
-    (stream,) = streams_of(settings.views)
-    return Share(tuple(sorted(log.bounds(settings.names.topic(stream)))))
-
-
-def run_once(settings: SourceSettings, share: Share | None = None) -> None:
+def run_once(settings: SourceSettings, share: Share = ALL) -> None:
     """One in-process pipeline over `share`, until STOP is set or `settings.pipeline_s` are over."""
     options = PipelineOptions([], direct_num_workers=1)
     pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
-    build(pipeline, settings, [share or all_partitions(settings.open_log(), settings)])
+    build(pipeline, settings, [share])
     pipeline.run().wait_until_finish()
 
 
-def run(
-    settings: SourceSettings, share: Share | None = None, on_restart: Callable[[int], None] = lambda _: None
-) -> None:
+def run(settings: SourceSettings, share: Share = ALL, on_restart: Callable[[int], None] = lambda _: None) -> None:
     """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends.
+
+    Where it failed again since the deltas of a stream are not taken, the next ones leave that stream out for a while.
 
     Raises:
         LogRefusedError, AccessRefusedError, CredentialsError: by the first, before it has read; a broker that
@@ -64,13 +63,17 @@ def run(
     """
     failures = restarts = 0
     SO_FAR.read = SO_FAR.wrote = False
+    left_out = _LeftOut(settings)
     while not STOP.is_set():
+        SO_FAR.taken.clear()
+        SO_FAR.refused.clear()
         try:
-            run_once(settings, share)
+            run_once(left_out.settings(), share)
             failures = 0
         except Exception as error:  # Beam wraps what a DoFn raises in types of its own, but for errors of the log
             if _is_final(error, restarts):
                 raise
+            left_out.add(SO_FAR.refused, SO_FAR.taken)
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
             failures += 1
             FIGURES.count("pipelines_failed")
@@ -80,6 +83,35 @@ def run(
                 break
         restarts += 1
         on_restart(restarts)
+
+
+class _LeftOut:
+    """The streams whose deltas are not taken while others' are."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self._whole = settings
+        self._clock = SystemClock()
+        self._refused: set[str] = set()
+        self._until_s: dict[str, float] = {}
+
+    def add(self, refused: Set[str], taken: Set[str]) -> None:
+        """A pipeline ended since deltas were refused. The second time in which others' were taken, leave those out."""
+        if taken <= refused:
+            return
+        for stream in refused & self._refused:
+            self._until_s[stream] = self._clock.elapsed_s() + LEFT_OUT_S
+            FIGURES.failed(stream, True)
+        self._refused |= refused
+
+    def settings(self) -> SourceSettings:
+        """Those of the next pipeline, which ends when a stream may be taken in again."""
+        now_s = self._clock.elapsed_s()
+        self._until_s = {stream: until_s for stream, until_s in self._until_s.items() if until_s > now_s}
+        if not self._until_s:
+            return self._whole
+        views = tuple(view for view in self._whole.views if view.stream.name not in self._until_s)
+        left_s = min(self._until_s.values()) - now_s
+        return replace(self._whole, views=views, pipeline_s=min(self._whole.pipeline_s, left_s))
 
 
 def _is_final(error: Exception, restarts: int) -> bool:

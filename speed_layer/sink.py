@@ -1,4 +1,4 @@
-"""The sink: states -> deltas in partition p of the delta topic, in order.
+"""The sink: states -> deltas in partition p of the delta topic of their stream, in order.
 
 Group offsets are committed after the acknowledgement, for the lag that standard tools show; nothing is read from
 them. A delta that is not acknowledged raises, the pipeline ends, and the next one begins where the chain ends.
@@ -16,7 +16,8 @@ from slackwater.deltas.cell import Cell, appended_headers, encode_key, encode_va
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import States
-from slackwater.views.definitions import streams_of, view_of
+from slackwater.streams.stream import Stream
+from slackwater.views.definitions import view_of
 from slackwater.views.view import View
 from speed_layer.figures import FIGURES
 from speed_layer.so_far import SO_FAR, as_it_is
@@ -47,30 +48,51 @@ class PublishDeltas(beam.DoFn):
         self._views = views
 
     def setup(self) -> None:
-        """Open the producer, and a consumer of the group whose offsets are committed."""
+        """A stream's own sink is opened for its first delta."""
         with as_it_is():
-            log = self._open_log()
-            self._writer = log.writer()
-            (stream,) = streams_of(self._views)
-            self._group = log.reader(self._names.topic(stream), {}, SPEED_GROUP)
-        self._sent: deque[_Sent] = deque()
-        self._sent_bytes = 0
-        self._acknowledged: dict[int, int] = {}
-        self._committed_s = self._clock.elapsed_s()
+            self._log = self._open_log()
+        self._sinks: dict[Stream, _StreamSink] = {}
 
     def process(self, states: States) -> None:
         """Send one delta."""
-        with as_it_is():
-            self._send(states)
+        view = view_of(states.definition, self._views)
+        with as_it_is(view.stream.name):
+            sink = self._sinks.get(view.stream)
+            if sink is None:
+                sink = self._sinks[view.stream] = _StreamSink(self._log, self._names, view.stream, self._clock)
+            sink.send(view, states)
 
-    def _send(self, states: States) -> None:
-        view, slot = view_of(states.definition, self._views), states.slot
+    def teardown(self) -> None:
+        """Wait for what is under way."""
+        for stream, sink in self._sinks.items():
+            with as_it_is(stream.name):
+                sink.close()
+
+
+class _StreamSink:
+    """The deltas of one stream: a producer of its own, since one that failed is of no use, and a consumer of the group
+    whose offsets are committed."""
+
+    def __init__(self, log: Log, names: TopicNames, stream: Stream, clock: Clock) -> None:
+        self._clock = clock
+        self._stream = stream.name
+        self._topic = names.deltas(stream)
+        self._writer = log.writer()
+        self._group = log.reader(names.topic(stream), {}, SPEED_GROUP)
+        self._sent: deque[_Sent] = deque()
+        self._sent_bytes = 0
+        self._acknowledged: dict[int, int] = {}
+        self._committed_s = clock.elapsed_s()
+
+    def send(self, view: View, states: States) -> None:
+        """Send one delta."""
+        slot = states.slot
         lane = lane_of(view, slot.topic_id, slot.partition)
         cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")
         value = encode_value(cell)
         key, headers = encode_key(cell, slot.sealed), appended_headers(slot.appended_ms)
-        ack = self._writer.append(self._names.deltas("trades"), slot.partition, key, value, headers)
+        ack = self._writer.append(self._topic, slot.partition, key, value, headers)
         reach("emit.after")
         FIGURES.count("deltas")
         self._sent.append(_Sent(slot.partition, slot.upto, ack, len(value)))
@@ -80,12 +102,11 @@ class PublishDeltas(beam.DoFn):
         if self._clock.elapsed_s() - self._committed_s >= COMMIT_S:
             self._commit()
 
-    def teardown(self) -> None:
+    def close(self) -> None:
         """Wait for what is under way."""
-        with as_it_is():
-            while self._sent:
-                self._settle(self._sent.popleft())
-            self._commit(wait=True)
+        while self._sent:
+            self._settle(self._sent.popleft())
+        self._commit(wait=True)
         self._writer.close()
         self._group.close()
 
@@ -97,6 +118,7 @@ class PublishDeltas(beam.DoFn):
             FIGURES.count("waits")
         sent.ack.offset()
         SO_FAR.wrote = True
+        SO_FAR.taken.add(self._stream)
         self._sent_bytes -= sent.size
         reach("emit.landed")
         self._acknowledged[sent.partition] = sent.upto

@@ -10,20 +10,27 @@ from slackwater.log.errors import LogError
 
 
 class SoFar:
-    """Whether the log was read, and whether a delta was taken."""
+    """Whether the log was read and a delta was taken; whose deltas were taken or refused in this pipeline."""
 
     def __init__(self) -> None:
         self.read = self.wrote = False
+        self.taken: set[str] = set()
+        self.refused: set[str] = set()
 
 
 SO_FAR = SoFar()
 
 
 @contextmanager
-def as_it_is() -> Iterator[None]:
-    """Have Beam pass on an error of the log as it is: it would make a RuntimeError of it, and log its trace."""
+def as_it_is(stream: str | None = None) -> Iterator[None]:
+    """Have Beam pass on an error of the log as it is: it would make a RuntimeError of it, and log its trace.
+
+    `stream` is whose deltas are not taken then.
+    """
     try:
         yield
     except LogError as error:
+        if stream is not None:
+            SO_FAR.refused.add(stream)
         error._tagged_with_step = True  # type: ignore[attr-defined]  # Beam's own mark that it has done so
         raise

@@ -16,10 +16,12 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.transforms.core import RestrictionProvider
 
 from slackwater.core.clock import SystemClock
+from slackwater.core.errors import SettingError
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block
 from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
 from speed_layer.so_far import SO_FAR, as_it_is
 from speed_layer.stopping import STOP
@@ -31,9 +33,9 @@ POLL_S = 0.25
 
 @dataclass(frozen=True)
 class Share:
-    """The element: which partitions this worker reads."""
+    """The element: which partitions of each stream this worker reads; None: all there are."""
 
-    partitions: tuple[int, ...]
+    partitions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ class SourceSettings:
     slice_s: float = 10.0
     pipeline_s: float = 3600.0
     stall_s: float = STALL_S
+
+
+def of_streams(views: tuple[View, ...], text: str | None) -> tuple[View, ...]:
+    """The views of the streams that are named, such as `trades,fills`; all where none is.
+
+    Raises:
+        SettingError: no view is of a stream of that name.
+    """
+    if text is None:
+        return views
+    names, there = text.split(","), [stream.name for stream in streams_of(views)]
+    if unknown := sorted(set(names) - set(there)):
+        raise SettingError(f"--streams names {', '.join(unknown)}.", f"There are {', '.join(there)}.")
+    return tuple(view for view in views if view.stream.name in names)
 
 
 class _Turns(OffsetRestrictionTracker):

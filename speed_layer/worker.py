@@ -1,47 +1,49 @@
-"""A worker: reads its partitions from where the chain ends and gives segments, sealed and open. No Beam here.
+"""A worker: reads its partitions of all streams, each from where its chain ends, and gives blocks of segments.
 
-An open segment is given again at least once a second while the log's end has been read within that second, so that
-one that a stale worker overwrote in the delta topic comes back.
+    trades   ----[block]----[block]-[block]-->
+    fills    ----[block] x  its tail was lost: said, and tried again after 1, 2, 5, ... s
+    quotes   -------------------------------->   idle
+
+A stream that cannot be read (its topic is gone or another one, its log's tail was lost, no access) stops none of the
+others. Where none is left, the worker ends with the last one's error. No Beam here.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from slackwater.core.clock import Clock
-from slackwater.core.faults import reach
-from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
-from slackwater.log.log import Bounds, Log, Unread
+from slackwater.log.errors import LogError
+from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
-from slackwater.pipeline.segment import Block, Segment, Slot
+from slackwater.pipeline.segment import Block, Segment
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
-from speed_layer.beginning import beginnings
 from speed_layer.figures import FIGURES
-from speed_layer.tiling import Piece, Tiler
-from speed_layer.watchdog import STALL_S, Watchdog
+from speed_layer.stream_worker import StreamWorker
+from speed_layer.watchdog import STALL_S
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.8
-"""Seconds between two looks at the log's end; open segments are given again then. The contract says one second."""
+AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between two tries to read a stream; meanwhile the others are read."""
 
-GATHER_S = 0.005
-"""How long the log may gather records before it answers. At 1,000 trades/s every poll would bring one or two, and to
-take them up, summarise the open cell and publish it would fill half a core; five together cost little more than one."""
+SHARED_WAIT_S = 0.02
+"""Of several streams only the one that gave something last is waited for, and no longer than that."""
 
-IDENTITY_S = 5.0
-"""Seconds between two looks at the topic's id and its number of partitions."""
+
+class _Failed(NamedTuple):
+    tries: int
+    again_s: float
 
 
 class Worker:
-    """Reads `partitions` of the views' source topic. A reader that leaves one lying for `stall_s` is made again.
-
-    A partition whose next batch cannot be read waits for it, is said so once, and stops none of the others.
+    """Reads `partitions` of the streams of `views`, all there are if None.
 
     Raises:
-        PositionLostError: the log's tail was lost below what was read.
-        TopicRecreatedError, TopicMismatchError: the topic is another one now, or has more partitions. Start again.
+        LogError: no stream can be read. Start again.
     """
 
     def __init__(
@@ -50,144 +52,78 @@ class Worker:
         names: TopicNames,
         store: VersionStore,
         views: tuple[View, ...],
-        partitions: Sequence[int],
+        partitions: Collection[int] | None,
         clock: Clock,
         stall_s: float = STALL_S,
     ) -> None:
+        self._made_of = log, names, store
+        self._views = views
+        self._partitions = partitions
         self._clock = clock
-        self._log = log
-        (stream,) = streams_of(views)
-        self._topic = names.topic(stream)
-        self._topic_id = log.topic_id(self._topic)
-        bounds = log.bounds(self._topic)
-        self._count = len(bounds)
-        reach("read.begin")
-        self._positions = beginnings(log, names, store, views, partitions)
-        self._tilers = {p: Tiler(stream, at) for p, at in self._positions.items()}
-        for p, at in self._positions.items():
-            if at > bounds[p].end:
-                raise PositionLostError(
-                    self._topic, {p: at}, f"beyond the log's end {bounds[p].end}: its tail was lost"
-                )
-            if at < bounds[p].start:
-                self._reset(p, bounds[p].start)
-        logger.info("begins at %s", self._positions)
-        self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
-        FIGURES.unread(dict.fromkeys(self._positions, False))
-        self._watch = log.watch(self._topic)
-        self._watchdog = Watchdog(stall_s)
-        self._unread: dict[int, Unread] = {}
-        self._beat = self._identified = clock.elapsed_s()
+        self._stall_s = stall_s
+        self._streams = streams_of(views)
+        self._reading: dict[Stream, StreamWorker] = {}
+        self._failed: dict[Stream, _Failed] = {}
+        self._newest = self._streams[0]
         self.half_done = False
+        for stream in self._streams:
+            self._open(stream)
 
     def step(self, timeout_s: float) -> Iterator[Block]:
-        """What the log has now, if it has anything: one block of sealed segments, and the open ones that moved.
+        """What the logs have now: for each stream that has something one block of sealed segments, and the open ones
+        that moved.
 
         Go on after it: a turn that was left halfway (`half_done`) has lost segments, and the worker must go.
         """
         self.half_done = True
-        segments = tuple(self._step(timeout_s))
-        if segments:
-            yield Block(segments)
+        for stream in [each for each, failed in self._failed.items() if failed.again_s <= self._clock.elapsed_s()]:
+            self._open(stream)
+        alone, newest = len(self._reading) == 1, self._newest
+        for stream, worker in list(self._reading.items()):
+            wait_s = timeout_s if alone else min(timeout_s, SHARED_WAIT_S) if stream == newest else 0.0
+            segments = self._take(stream, worker, wait_s)
+            if segments:
+                self._newest = stream
+                yield Block(segments)
         self.half_done = False
 
-    def _step(self, timeout_s: float) -> Iterator[Segment]:
-        try:
-            reach("read.before")
-            slices = self._reader.poll(timeout_s)
-        except PositionLostError:
-            self._recover()
-            return
-        for found in slices:
-            FIGURES.count("records", len(found.records))
-            reach("read.after")
-            tiler = self._tilers[found.partition]
-            for piece in tiler.add(found):
-                yield self._segment(found.partition, piece)
-            self._positions[found.partition] = found.upto
-            FIGURES.read_to(found.partition, found.upto)
-            yield from self._open(found.partition)
-        self._look_at_unread()
-        now = self._clock.elapsed_s()
-        if now - self._beat >= HEARTBEAT_S:
-            self._beat = now
-            bounds = self._reader.bounds()
-            FIGURES.lags({p: found.high - self._positions[p] for p, found in bounds.items()})
-            yield from self._again(bounds)
-            self._guard(bounds, now)
-        if now - self._identified >= IDENTITY_S:
-            self._identified = now
-            self._identify()
-
     def close(self) -> None:
-        """Release the reader and the watch."""
-        self._reader.close()
-        self._watch.close()
+        """Release the readers."""
+        for worker in self._reading.values():
+            worker.close()
 
-    def _open(self, partition: int) -> Iterator[Segment]:
-        piece = self._tilers[partition].open()
-        if piece is not None:
-            yield self._segment(partition, piece)
+    def _take(self, stream: Stream, worker: StreamWorker, wait_s: float) -> tuple[Segment, ...]:
+        try:
+            segments = tuple(worker.step(wait_s))
+        except LogError as error:
+            del self._reading[stream]
+            worker.close()
+            self._fail(stream, error)
+            return ()
+        self._failed.pop(stream, None)
+        return segments
 
-    def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
-        for p, found in bounds.items():
-            end = found.end
-            if end < self._positions[p]:
-                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {end}")
-            if end == self._positions[p] or p in self._unread:
-                yield from self._open(p)
-
-    def _look_at_unread(self) -> None:
-        """Say once which partitions cannot be read, and when one can again. The others go on.
-
-        A reader that was made again does not know them: one stays unread until it was read past its offset.
-        """
-        stood = {p: stuck for p, stuck in self._unread.items() if self._positions[p] <= stuck.offset}
-        unread = {**stood, **self._reader.unread}
-        if unread == self._unread:
+    def _open(self, stream: Stream) -> None:
+        log, names, store = self._made_of
+        views = tuple(view for view in self._views if view.stream == stream)
+        try:
+            self._reading[stream] = StreamWorker(
+                log, names, store, stream, views, self._partitions, self._clock, self._stall_s
+            )
+        except LogError as error:
+            self._fail(stream, error)
             return
-        for p, stuck in unread.items():
-            if self._unread.get(p) != stuck:
-                logger.error("%s", UnreadableError(self._topic, *stuck))
-        for p in self._unread.keys() - unread.keys():
-            logger.info("%s[%d] can be read again", self._topic, p)
-        self._unread = unread
-        FIGURES.unread({p: p in unread for p in self._positions})
+        FIGURES.failed(stream.name, False)
+        if stream in self._failed:  # its tries are forgotten when it was read
+            logger.info("the stream %s is read again", stream.name)
+            self._failed[stream] = self._failed[stream]._replace(again_s=float("inf"))
 
-    def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
-        reading = {p: at for p, at in self._positions.items() if p not in self._unread}
-        late = self._watchdog.look(reading, bounds, now_s)
-        if late:
-            stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
-            logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)
-            FIGURES.count("readers_rebuilt")
-            self._reader.close()
-            self._reader = self._log.reader(self._topic, self._positions, gather_s=GATHER_S)
-
-    def _recover(self) -> None:
-        """Positions below the log's start are reset to it; a position beyond its end is a lost tail."""
-        for p, bounds in self._reader.bounds().items():
-            if self._positions[p] < bounds.start:
-                self._reset(p, bounds.start)
-                self._reader.seek(p, bounds.start)
-            elif self._positions[p] > bounds.end:
-                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
-
-    def _reset(self, partition: int, start: int) -> None:
-        at = self._positions[partition]
-        logger.error("%s[%d]: the log starts at %d, above %d: a hole", self._topic, partition, start, at)
-        self._tilers[partition].reset(start)
-        self._positions[partition] = start
-
-    def _identify(self) -> None:
-        found = self._watch.look()
-        if found.topic_id != self._topic_id:
-            raise TopicRecreatedError(self._topic, self._topic_id, found.topic_id)
-        if found.partitions != self._count:
-            raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
-
-    def _segment(self, partition: int, piece: Piece) -> Segment:
-        slot = Slot(
-            self._topic_id, partition, piece.start, piece.upto, piece.sealed, partition, appended_ms=piece.appended_ms
-        )
-        return Segment(slot, piece.table)
+    def _fail(self, stream: Stream, error: LogError) -> None:
+        tries = self._failed[stream].tries + 1 if stream in self._failed else 0
+        wait_s = AGAIN_S[min(tries, len(AGAIN_S) - 1)]
+        self._failed[stream] = _Failed(tries, self._clock.elapsed_s() + wait_s)
+        FIGURES.failed(stream.name, True)
+        waiting = [each for each in self._streams if each not in self._reading and each not in self._failed]
+        if not self._reading and not waiting:
+            raise error
+        logger.error("the stream %s cannot be read, and is tried again in %.0f s: %s", stream.name, wait_s, error)

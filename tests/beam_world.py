@@ -43,7 +43,7 @@ from slackwater.views.merge import State, finisher, merger
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import Summariser
 from slackwater.views.view import View
-from speed_layer.run import run
+from speed_layer.run import ALL, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
 from verify.oracle import Oracle
@@ -263,7 +263,7 @@ def memory_world(home: Path, partitions: int = 2, start: int = 0) -> World:
 
 
 @contextmanager
-def speed_running(settings: SourceSettings, share: Share | None = None) -> Iterator[list[int]]:
+def speed_running(settings: SourceSettings, share: Share = ALL) -> Iterator[list[int]]:
     """The real speed pipeline in a thread; yields the list that each restart is added to."""
     restarts: list[int] = []
     assert not STOP.is_set()

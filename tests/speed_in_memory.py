@@ -25,13 +25,13 @@ class Speed:
     ) -> None:
         self._views = views
         self._summariser = Summariser(views)
-        self._worker = Worker(log, names, store, views, list(log.bounds(names.topic("trades"))), clock or HandClock())
+        self._worker = Worker(log, names, store, views, None, clock or HandClock())
         self._sink = PublishDeltas(lambda: log, names, views)
         self._sink.setup()
 
     def step(self) -> None:
         for segment in (segment for block in self._worker.step(0) for segment in block.segments):
-            for view in self._views:
+            for view in [view for view in self._views if view.stream.name == segment.slot.stream]:
                 rows = tuple(self._summariser.rows(view, segment.table))
                 self._sink.process(States(view.definition, segment.slot, None, rows))
 

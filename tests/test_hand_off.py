@@ -34,7 +34,8 @@ from slackwater.views.rows import Row
 from slackwater.views.session import Summariser
 from speed_layer import tiling
 from speed_layer.sink import PublishDeltas
-from speed_layer.worker import HEARTBEAT_S, Worker
+from speed_layer.stream_worker import HEARTBEAT_S
+from speed_layer.worker import Worker
 from tests.hand import HandClock, Versions
 from verify.oracle import Oracle
 

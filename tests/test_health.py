@@ -54,26 +54,26 @@ def publish(log: MemoryLog, partition: int, upto: int, topic_id: str | None = No
 
 
 def test_speed_is_healthy_on_an_empty_log(log: MemoryLog) -> None:
-    assert health.speed(log, NAMES, Clock()) == ""
+    assert health.speed(log, NAMES, VIEWS, Clock()) == ""
 
 
 def test_speed_is_healthy_when_the_deltas_reach_the_end_of_every_partition(log: MemoryLog) -> None:
     for offset in range(3):
         log.append(NAMES.topic("trades"), 0, b"k", b"%d" % offset)
         publish(log, 0, offset + 1)
-    assert health.speed(log, NAMES, Clock()) == ""
+    assert health.speed(log, NAMES, VIEWS, Clock()) == ""
     log.append(NAMES.topic("trades"), 1, None, b"", MARK)
-    assert "{1: 1}" in health.speed(log, NAMES, Clock())
+    assert "{1: 1}" in health.speed(log, NAMES, VIEWS, Clock())
     publish(log, 1, 1)
-    assert health.speed(log, NAMES, Clock()) == ""
+    assert health.speed(log, NAMES, VIEWS, Clock()) == ""
 
 
 def test_speed_is_not_healthy_for_deltas_of_another_topic_or_of_no_cell(log: MemoryLog) -> None:
     log.append(NAMES.topic("trades"), 0, b"k", b"v")
     publish(log, 0, 1, topic_id="the topic before")
-    assert "{0: 1}" in health.speed(log, NAMES, Clock())
+    assert "{0: 1}" in health.speed(log, NAMES, VIEWS, Clock())
     log.append(NAMES.deltas("trades"), 0, b"no key", b"no value")
-    assert "{0: 1}" in health.speed(log, NAMES, Clock())
+    assert "{0: 1}" in health.speed(log, NAMES, VIEWS, Clock())
 
 
 def test_ingest_is_healthy_when_an_event_comes_and_not_by_a_mark(log: MemoryLog) -> None:

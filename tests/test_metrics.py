@@ -77,7 +77,8 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     world.publish(run, "run-2", duplicates=found, timings_ms={"compute": 1250}, counts={"events": 8, "refused": 2})
     speed = Speed(world.log, NAMES, world.store, world.views)
     speed.step()
-    FIGURES.lags({0: 0})
+    FIGURES.lags("trades", {0: 0})
+    FIGURES.failed("trades", False)
     speed.close()
     world.step()
     assert world.get("/v1/bars?venue=x&symbol=BTC").status_code == 200

@@ -49,7 +49,7 @@ def events(seed: int, rows: int) -> pa.Table:
 
 
 def slot(start: int, upto: int, partition: int = 0) -> Slot:
-    return Slot("id", partition, start, upto, sealed=True, shard=partition)
+    return Slot("trades", "id", partition, start, upto, sealed=True, shard=partition)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_table_comes_back_and_a_slice_of_one_does_not_write_its_parent() -> No
     [
         Segment(slot(0, 2**40, 3), events(2, 5)),
         Segment(slot(7, 8), TRADES.schema.empty_table()),
-        Segment(Slot("t\n{}", 0, 0, 0, sealed=False, shard=9), None, ("/a b/'c.parquet", "/d\n.parquet")),
+        Segment(Slot("trades", "t\n{}", 0, 0, 0, sealed=False, shard=9), None, ("/a b/'c.parquet", "/d\n.parquet")),
     ],
     ids=["events", "no event", "files"],
 )

@@ -37,8 +37,9 @@ from speed_layer.run import run
 from speed_layer.sink import PublishDeltas
 from speed_layer.source import Share
 from speed_layer.stopping import STOP
+from speed_layer.stream_worker import HEARTBEAT_S, IDENTITY_S
 from speed_layer.tiling import Piece, Tiler
-from speed_layer.worker import HEARTBEAT_S, IDENTITY_S, Worker
+from speed_layer.worker import Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
 
@@ -333,7 +334,7 @@ def put(log: MemoryLog, view: View, start: int, upto: int, partition: int = 0, s
 
 def begins(log: MemoryLog, store: Versions, *views: View) -> dict[int, int]:
     partitions = range(len(log.topics[NAMES.topic("trades")]))
-    return beginnings(log, NAMES, store, views, partitions)  # type: ignore[arg-type]
+    return beginnings(log, NAMES, store, BARS.stream, views, partitions)  # type: ignore[arg-type]
 
 
 def test_it_begins_at_the_chains_last_cell_the_smallest_over_views_else_at_the_cut(log: MemoryLog) -> None:
@@ -473,7 +474,9 @@ def publisher(slow: SlowLog, monkeypatch: pytest.MonkeyPatch) -> PublishDeltas:
 
 
 def states(start: int, upto: int) -> States:
-    return States(BARS.definition, Slot("id", 0, start, upto, sealed=True, shard=0), BARS.state_schema.empty_table())
+    return States(
+        BARS.definition, Slot("trades", "id", 0, start, upto, sealed=True, shard=0), BARS.state_schema.empty_table()
+    )
 
 
 def test_an_offset_is_committed_after_its_acknowledgement_and_in_order(slow: SlowLog, publisher: PublishDeltas) -> None:

@@ -230,11 +230,11 @@ def test_the_speed_layer_goes_on_with_the_other_partitions_and_comes_back(
             return applied == {0: at, 1: world.ends[1]}
 
         settle(others)
-        settle(lambda: 'slackwater_speed_unreadable{partition="0"} 1.0' in page())
+        settle(lambda: 'slackwater_speed_unreadable{partition="0",stream="trades"} 1.0' in page())
         assert FIGURES.counts()["pipelines_failed"] == failed
         no_snappy(False)
         settle(world.reached)
-        settle(lambda: 'slackwater_speed_unreadable{partition="0"} 0.0' in page())
+        settle(lambda: 'slackwater_speed_unreadable{partition="0",stream="trades"} 0.0' in page())
     world.check_chain()
     said = [r.message for r in caplog.records if "cannot be read" in r.message]
     assert len(said) == 1 and f"[0] cannot be read from offset {at} on" in said[0]

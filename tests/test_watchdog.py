@@ -177,7 +177,7 @@ def test_a_reader_that_is_made_again_mends_no_partition_that_cannot_be_read(
     for p in (0, 1):
         log.append(NAMES.topic("trades"), p, None, line(p))
     log.damage(NAMES.topic("trades"), 0, 0)
-    shown = 'slackwater_speed_unreadable{partition="0"} 1.0'
+    shown = 'slackwater_speed_unreadable{partition="0",stream="trades"} 1.0'
     worker = Worker(log, NAMES, VersionStore(tmp_path), (BARS,), [0, 1], clock, stall_s=4.5)
 
     def turns(count: int) -> None:
@@ -298,12 +298,12 @@ def test_the_figures_are_counters_in_the_text_format() -> None:
     figures, registry = Figures(), process_registry()
     registry.register(figures)
     figures.count("deltas", 3)
-    figures.read_to(1, 40)
-    figures.lags({1: 2})
+    figures.read_to("trades", 1, 40)
+    figures.lags("trades", {1: 2})
     text = generate_latest(registry).decode()
     assert "# TYPE slackwater_speed_deltas_total counter\nslackwater_speed_deltas_total 3.0\n" in text
-    assert 'slackwater_speed_position_offset{partition="1"} 40.0\n' in text
-    assert 'slackwater_speed_lag_records{partition="1"} 2.0\n' in text
+    assert 'slackwater_speed_position_offset{partition="1",stream="trades"} 40.0\n' in text
+    assert 'slackwater_speed_lag_records{partition="1",stream="trades"} 2.0\n' in text
     with pytest.raises(KeyError):
         figures.count("nothing")
 

@@ -68,6 +68,9 @@ OVERHEAD_BYTES = 1024
 RETRY_MS = 10
 """Between two tries of a reader, and between a new client's first two looks at the cluster, which are no failure."""
 
+BOUNDS_MS = 10_000
+"""How long a question for offsets may take: for a topic that is gone it would go on, and others are asked behind it."""
+
 UNREAD_S = 5.0
 """Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
 
@@ -473,9 +476,9 @@ def _record(found: Any) -> Record:
 
 
 def _bounds(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:
-    starts = consumer.beginning_offsets(partitions)
+    starts = consumer.beginning_offsets(partitions, BOUNDS_MS)
     highs = _high_watermarks(consumer, partitions)  # before the ends: what comes in between is not hidden
-    ends = consumer.end_offsets(partitions)
+    ends = consumer.end_offsets(partitions, BOUNDS_MS)
     return {at.partition: Bounds(starts[at], ends[at], max(0, highs[at] - ends[at])) for at in partitions}
 
 
@@ -485,6 +488,6 @@ def _high_watermarks(consumer: Any, partitions: list[TopicPartition]) -> Any:
     committed = fetcher._isolation_level
     fetcher._isolation_level = IsolationLevel.READ_UNCOMMITTED
     try:
-        return consumer.end_offsets(partitions)
+        return consumer.end_offsets(partitions, BOUNDS_MS)
     finally:
         fetcher._isolation_level = committed

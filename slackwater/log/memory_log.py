@@ -206,7 +206,7 @@ class MemoryReader:
         del timeout_s
         found = []
         for p, at in self._positions.items():
-            part = self._log.topics[self._topic][p]
+            part = self._log._known(self._topic)[p]
             if not part.start <= at <= part.end:
                 raise PositionLostError(self._topic, {p: at})
             upto = part.readable if self.limit is None else min(part.readable, at + self.limit)

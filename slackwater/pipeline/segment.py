@@ -15,11 +15,13 @@ from slackwater.views.view import View
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a segment lies. `sealed` says that it cannot grow. `shard` is where its states are merged in batch.
+    """Where a segment lies. `stream` is the name of its stream, `sealed` says that it cannot grow, `shard` where its
+    states are merged in batch.
 
     `appended_ms` is when the log took the segment's last record, by the log's clock; 0 where nobody asks.
     """
 
+    stream: str
     topic_id: str
     partition: int
     start: int

@@ -17,7 +17,10 @@ __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 
 class Summarise(beam.PTransform):
-    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order."""
+    """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order.
+
+    A view gets the segments of its own stream.
+    """
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         super().__init__()
@@ -40,7 +43,8 @@ class _SummariseSegment(beam.DoFn):
     def process(self, element: Segment | Block) -> Iterator[States]:
         segments = element.segments if isinstance(element, Block) else (element,)
         for view in self._views:
-            yield from self._states(view, segments)
+            own = tuple(segment for segment in segments if segment.slot.stream == view.stream.name)
+            yield from self._states(view, own)
 
     def teardown(self) -> None:
         self._summariser.close()

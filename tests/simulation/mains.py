@@ -43,8 +43,7 @@ def speed(world: "World") -> None:
 
 
 def _pipeline(world: "World") -> None:
-    partitions = sorted(world.log.bounds(world.names.topic("trades")))
-    worker = Worker(world.log, world.names, world.store, world.views, partitions, world.clock)
+    worker = Worker(world.log, world.names, world.store, world.views, None, world.clock)
     sink = PublishDeltas(lambda: world.log, world.names, world.views, world.clock)
     sink.setup()
     end = world.clock.elapsed_s() + PIPELINE_S

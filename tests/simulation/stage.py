@@ -19,7 +19,8 @@ from slackwater.versions.manifest import Manifest
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
-from speed_layer.worker import HEARTBEAT_S, Worker
+from speed_layer.stream_worker import HEARTBEAT_S
+from speed_layer.worker import Worker
 from tests.simulation import checks, mains
 from tests.simulation.light import VIEWS, summarise, summariser
 from tests.simulation.log import Place

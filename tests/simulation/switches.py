@@ -20,7 +20,7 @@ from serving.watch import feed, log_checks, log_watch
 from slackwater.deltas import cell, chain, reader
 from slackwater.versions import leases, retention, store
 from slackwater.views import view
-from speed_layer import beginning, sink, tiling, worker
+from speed_layer import beginning, sink, stream_worker, tiling
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ SWITCHES = (
         "cells without rows are published",
         (
             Edit(
-                sink.PublishDeltas,
-                "_send",
+                sink._StreamSink,
+                "send",
                 'reach("emit.before")',
                 'if not cell.rows:\n        return\n    reach("emit.before")',
             ),
@@ -203,7 +203,11 @@ SWITCHES = (
     Switch(
         14,
         "the open delta is written again",
-        (Edit(worker.Worker, "_again", "if end == self._positions[p] or p in self._unread:", "if False:"),),
+        (
+            Edit(
+                stream_worker.StreamWorker, "_again", "if end == self._positions[p] or p in self._unread:", "if False:"
+            ),
+        ),
     ),
     Switch(
         15,

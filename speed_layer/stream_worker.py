@@ -1,0 +1,196 @@
+"""Reads the partitions of one stream from where the chain ends and gives segments, sealed and open. No Beam here.
+
+An open segment is given again at least once a second while the log's end has been read within that second, so that
+one that a stale worker overwrote in the delta topic comes back.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+
+from slackwater.core.clock import Clock
+from slackwater.core.faults import reach
+from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
+from slackwater.log.log import Bounds, Log, Unread
+from slackwater.log.names import TopicNames
+from slackwater.pipeline.segment import Segment, Slot
+from slackwater.streams.stream import Stream
+from slackwater.versions.store import VersionStore
+from slackwater.views.view import View
+from speed_layer.beginning import beginnings
+from speed_layer.figures import FIGURES
+from speed_layer.tiling import Piece, Tiler
+from speed_layer.watchdog import STALL_S, Watchdog
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.8
+"""Seconds between two looks at the log's end; open segments are given again then. The contract says one second."""
+
+GATHER_S = 0.005
+"""How long the log may gather records before it answers. At 1,000 trades/s every poll would bring one or two, and to
+take them up, summarise the open cell and publish it would fill half a core; five together cost little more than one."""
+
+IDENTITY_S = 5.0
+"""Seconds between two looks at the topic's id and its number of partitions."""
+
+
+class StreamWorker:
+    """Reads `partitions` of the topic of `stream`, all there are if None; `views` are views of it.
+
+    A reader that leaves one lying for `stall_s` is made again.
+
+    A partition whose next batch cannot be read waits for it, is said so once, and stops none of the others.
+
+    Raises:
+        PositionLostError: the log's tail was lost below what was read.
+        TopicRecreatedError, TopicMismatchError: the topic is another one now, or has more partitions. Start again.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: VersionStore,
+        stream: Stream,
+        views: tuple[View, ...],
+        partitions: Collection[int] | None,
+        clock: Clock,
+        stall_s: float = STALL_S,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._stream = stream
+        self._topic = names.topic(stream)
+        self._topic_id = log.topic_id(self._topic)
+        bounds = log.bounds(self._topic)
+        self._count = len(bounds)
+        partitions = sorted(bounds if partitions is None else set(partitions) & bounds.keys())
+        reach("read.begin")
+        self._positions = beginnings(log, names, store, stream, views, partitions)
+        self._tilers = {p: Tiler(stream, at) for p, at in self._positions.items()}
+        for p, at in self._positions.items():
+            if at > bounds[p].end:
+                raise PositionLostError(
+                    self._topic, {p: at}, f"beyond the log's end {bounds[p].end}: its tail was lost"
+                )
+            if at < bounds[p].start:
+                self._reset(p, bounds[p].start)
+        logger.info("%s begins at %s", self._topic, self._positions)
+        self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
+        FIGURES.unread(stream.name, dict.fromkeys(self._positions, False))
+        self._watch = log.watch(self._topic)
+        self._watchdog = Watchdog(stall_s)
+        self._unread: dict[int, Unread] = {}
+        self._beat = self._identified = clock.elapsed_s()
+
+    def step(self, timeout_s: float) -> Iterator[Segment]:
+        """What the log has now: sealed segments, and the open ones that moved.
+
+        A turn that was left halfway has lost segments, and the worker must go.
+        """
+        try:
+            reach("read.before")
+            slices = self._reader.poll(timeout_s)
+        except PositionLostError:
+            self._recover()
+            return
+        for found in slices:
+            FIGURES.count("records", len(found.records))
+            reach("read.after")
+            tiler = self._tilers[found.partition]
+            for piece in tiler.add(found):
+                yield self._segment(found.partition, piece)
+            self._positions[found.partition] = found.upto
+            FIGURES.read_to(self._stream.name, found.partition, found.upto)
+            yield from self._open(found.partition)
+        self._look_at_unread()
+        now = self._clock.elapsed_s()
+        if now - self._beat >= HEARTBEAT_S:
+            self._beat = now
+            bounds = self._reader.bounds()
+            FIGURES.lags(self._stream.name, {p: found.high - self._positions[p] for p, found in bounds.items()})
+            yield from self._again(bounds)
+            self._guard(bounds, now)
+        if now - self._identified >= IDENTITY_S:
+            self._identified = now
+            self._identify()
+
+    def close(self) -> None:
+        """Release the reader and the watch."""
+        self._reader.close()
+        self._watch.close()
+
+    def _open(self, partition: int) -> Iterator[Segment]:
+        piece = self._tilers[partition].open()
+        if piece is not None:
+            yield self._segment(partition, piece)
+
+    def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
+        for p, found in bounds.items():
+            end = found.end
+            if end < self._positions[p]:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {end}")
+            if end == self._positions[p] or p in self._unread:
+                yield from self._open(p)
+
+    def _look_at_unread(self) -> None:
+        """Say once which partitions cannot be read, and when one can again. The others go on.
+
+        A reader that was made again does not know them: one stays unread until it was read past its offset.
+        """
+        stood = {p: stuck for p, stuck in self._unread.items() if self._positions[p] <= stuck.offset}
+        unread = {**stood, **self._reader.unread}
+        if unread == self._unread:
+            return
+        for p, stuck in unread.items():
+            if self._unread.get(p) != stuck:
+                logger.error("%s", UnreadableError(self._topic, *stuck))
+        for p in self._unread.keys() - unread.keys():
+            logger.info("%s[%d] can be read again", self._topic, p)
+        self._unread = unread
+        FIGURES.unread(self._stream.name, {p: p in unread for p in self._positions})
+
+    def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
+        reading = {p: at for p, at in self._positions.items() if p not in self._unread}
+        late = self._watchdog.look(reading, bounds, now_s)
+        if late:
+            stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
+            logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)
+            FIGURES.count("readers_rebuilt")
+            self._reader.close()
+            self._reader = self._log.reader(self._topic, self._positions, gather_s=GATHER_S)
+
+    def _recover(self) -> None:
+        """Positions below the log's start are reset to it; a position beyond its end is a lost tail."""
+        for p, bounds in self._reader.bounds().items():
+            if self._positions[p] < bounds.start:
+                self._reset(p, bounds.start)
+                self._reader.seek(p, bounds.start)
+            elif self._positions[p] > bounds.end:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
+
+    def _reset(self, partition: int, start: int) -> None:
+        at = self._positions[partition]
+        logger.error("%s[%d]: the log starts at %d, above %d: a hole", self._topic, partition, start, at)
+        self._tilers[partition].reset(start)
+        self._positions[partition] = start
+
+    def _identify(self) -> None:
+        found = self._watch.look()
+        if found.topic_id != self._topic_id:
+            raise TopicRecreatedError(self._topic, self._topic_id, found.topic_id)
+        if found.partitions != self._count:
+            raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
+
+    def _segment(self, partition: int, piece: Piece) -> Segment:
+        slot = Slot(
+            self._stream.name,
+            self._topic_id,
+            partition,
+            piece.start,
+            piece.upto,
+            piece.sealed,
+            partition,
+            appended_ms=piece.appended_ms,
+        )
+        return Segment(slot, piece.table)
