@@ -6,9 +6,8 @@ letters. The archive of a version is the files that its manifest lists, never a 
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from batch_layer.errors import TailLostError
 from slackwater.core.clock import Clock
@@ -20,8 +19,8 @@ from slackwater.log.log import Ack, Log, Writer, read_range
 from slackwater.log.mark import marks_at
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
-from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.streams.stream import Stream
+from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
 from slackwater.versions.store import VersionStore
 
@@ -30,19 +29,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one run adds to the archive. `ids` is the file of its trade ids, None if there are none.
+    """What one run adds to the archive. `ids` are the files of its events' ids (`slackwater.versions.epoch_ids`).
 
     `refused` maps a reason -> how many, `refused_in` a partition -> how many.
     """
 
     files: tuple[ArchiveFile, ...]
-    ids: StoredFile | None
+    ids: tuple[StoredFile, ...]
     events: int
     refused: Mapping[str, int]
     refused_in: Mapping[int, int] = field(default_factory=dict)
 
 
-NOTHING = Epoch((), None, 0, {})
+NOTHING = Epoch((), (), 0, {})
 
 
 def check_parent(log: Log, topic: str, parent: Manifest) -> None:
@@ -80,16 +79,25 @@ class Archiver:
         self._run_id = run_id
 
     def archive(
-        self, stream: Stream, topic: str, topic_id: str, start: Mapping[int, int], cut: Mapping[int, int]
+        self,
+        stream: Stream,
+        topic: str,
+        topic_id: str,
+        start: Mapping[int, int],
+        cut: Mapping[int, int],
+        known: Iterable[StoredFile] = (),
     ) -> Epoch:
         """Read, decode and write the slice; returns when the files and the dead letters are durable.
+
+        `known` are the id files of what the archive holds already.
 
         Raises:
             HiddenRecordsError, UnreadableError: a partition cannot be read; nothing is left of the slice but letters,
                 which are the same when it is read again.
         """
         files: dict[int, ArchiveWriter] = {}
-        runs, refused, refused_in = IdRuns(), Counter[str](), Counter[int]()
+        ids = EpochIds(stream, self._store, self._run_id, known)
+        refused, refused_in = Counter[str](), Counter[int]()
         pending: list[Ack] = []
         try:
             for found in read_range(self._log, topic, start, cut):
@@ -99,14 +107,14 @@ class Archiver:
                 for refusal in decoded.refused:
                     refused[refusal.reason] += 1
                     refused_in[found.partition] += 1
-                    pending.append(self._refuse(source, refusal))
+                    pending.append(self._refuse(stream, source, refusal))
                 while pending:
                     pending.pop().offset()
                 if decoded.table.num_rows:
                     if found.partition not in files:
                         path = self._store.home / archive_path(self._run_id, found.partition, 0)
                         files[found.partition] = open_writer(stream, path)
-                    runs.add_events(decoded.table)
+                    ids.add(decoded.table)
                     reach("archive.write")
                     offset, index = decoded.table.column("offset"), decoded.table.column("index")
                     files[found.partition].write(archive_table(stream, found.partition, decoded.table, offset, index))
@@ -114,16 +122,17 @@ class Archiver:
             for file in files.values():
                 file.close()
                 file.path.unlink()
+            ids.abandon()
             raise
         finally:
             for file in files.values():
                 file.close()
-        return replace(self._epoch(files, runs, start, cut), refused=dict(refused), refused_in=dict(refused_in))
+        return replace(self._epoch(files, ids, start, cut), refused=dict(refused), refused_in=dict(refused_in))
 
     def _epoch(
         self,
         files: Mapping[int, ArchiveWriter],
-        runs: IdRuns,
+        ids: EpochIds,
         start: Mapping[int, int],
         cut: Mapping[int, int],
     ) -> Epoch:
@@ -135,14 +144,13 @@ class Archiver:
             stored = self._store.stored(file.path, file.rows)
             entries.append(ArchiveFile(stored, self._run_id, p, start[p], cut[p]))
         reach("archive.ids")
-        path: Path = self._store.home / "archive" / self._run_id / "ids.parquet"
-        ids = self._store.stored(path, write_runs(runs, path))
-        return Epoch(tuple(entries), ids, sum(file.rows for file in files.values()), {})
+        return Epoch(tuple(entries), ids.finish(), sum(file.rows for file in files.values()), {})
 
-    def _refuse(self, source: str, refusal: Refused) -> Ack:
+    def _refuse(self, stream: Stream, source: str, refusal: Refused) -> Ack:
         reach("archive.letter")
         line = "" if refusal.line == WHOLE_RECORD else f":{refusal.line}"
         letter = dead_letter.DeadLetter(
+            stream=stream.name,
             source=source,
             position=f"{refusal.offset}{line}",
             reason=refusal.reason,

@@ -1,8 +1,8 @@
-"""How many trades of an instrument are duplicates: events of the archive whose id stands there more than once.
+"""How many events of an entity are duplicates: events of the archive whose id stands there more than once.
 
-The door lets none through; a foreign writer's are counted as they stand, and this is where they are shown. Exact and
-cheap: the archive's rows are known, the id files say how many ids there are, and only if the two differ is the archive
-asked which instruments it concerns.
+The ingest writer lets none through; a foreign writer's are counted as they stand, and this is where they are shown.
+Exact and cheap: the archive's rows are known, the id files say how many ids there are, and only if the two differ is
+the archive asked which entities it concerns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,25 +10,29 @@ from pathlib import Path
 
 import duckdb
 
-from slackwater.store.id_runs import Instrument
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
+from slackwater.versions.epoch_ids import is_keys
 from slackwater.versions.manifest import ArchiveFile, Duplicates, StoredFile
+from slackwater.views.counts import events_sql, ids_sql
 from slackwater.views.session import connect, files_sql
-from slackwater.views.sql import events_sql, ids_in_runs_sql
 
 
-def find_duplicates(home: Path, archive: Sequence[ArchiveFile], ids: Sequence[StoredFile]) -> tuple[Duplicates, ...]:
-    """The instruments with duplicates, in order. `ids` are the id files of exactly these archive files."""
+def find_duplicates(
+    stream: Stream, home: Path, archive: Sequence[ArchiveFile], ids: Sequence[StoredFile]
+) -> tuple[Duplicates, ...]:
+    """The entities with duplicates, in order. `ids` are the id files of exactly these archive files."""
     if not archive:
         return ()
     with connect() as con:
-        distinct = _numbers(con, ids_in_runs_sql(_relation(home, ids)))
+        distinct = _numbers(con, ids_sql(stream, _relation(home, (file for file in ids if not is_keys(file)))))
         if sum(distinct.values()) == sum(entry.file.rows for entry in archive):
             return ()
-        events = _numbers(con, events_sql(_relation(home, [entry.file for entry in archive])))
+        events = _numbers(con, events_sql(stream, _relation(home, [entry.file for entry in archive])))
     return tuple(
-        Duplicates(*instrument, count - distinct[instrument])
-        for instrument, count in sorted(events.items())
-        if count > distinct[instrument]
+        Duplicates(entity[0], entity[1], count - distinct.get(entity, 0))
+        for entity, count in sorted(events.items())
+        if count > distinct.get(entity, 0)
     )
 
 
@@ -36,5 +40,5 @@ def _relation(home: Path, files: Iterable[StoredFile]) -> str:
     return files_sql(file.checked(home) for file in files)
 
 
-def _numbers(con: duckdb.DuckDBPyConnection, select: str) -> dict[Instrument, int]:
-    return {(venue, symbol): number for venue, symbol, number in con.execute(select).fetchall()}
+def _numbers(con: duckdb.DuckDBPyConnection, select: str) -> dict[Entity, int]:
+    return {tuple(entity): number for *entity, number in con.execute(select).fetchall()}

@@ -33,7 +33,8 @@ from batch_layer.errors import InputError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.store.files import gone_if_it_fails
-from slackwater.streams.digests import content_digests
+from slackwater.store.identities import integer_ids
+from slackwater.streams.content import contents_of, same, words_of
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import Layout, resolve
 from slackwater.streams.trades import TRADES
@@ -190,16 +191,17 @@ class Unite(beam.DoFn):
 def again(events: pa.Table) -> tuple[Any, Any]:
     """The rows whose id an earlier row has: with the same content, and with another one."""
     codes = np.zeros(events.num_rows, np.int64)
-    for name in ("venue", "symbol"):
+    for name in TRADES.entity:
         column = events.column(name).combine_chunks().dictionary_encode()
         codes = codes * len(column.dictionary) + column.indices.to_numpy()
-    ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
+    ids = events.column(TRADES.identity).combine_chunks().dictionary_encode().indices.to_numpy()
+    contents = contents_of(TRADES, events)
     order = np.lexsort((ids, codes))  # stable: the rows of an id stay in their order
     first = np.ones(len(order), bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(ids[order]) != 0)
     leader = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
-    same = digests[order] == digests[order][leader]
-    return np.sort(order[~first & same]), np.sort(order[~first & ~same])
+    equal = same(contents[order], contents[order][leader])
+    return np.sort(order[~first & equal]), np.sort(order[~first & ~equal])
 
 
 class _Writers:
@@ -231,7 +233,7 @@ class _Writers:
         """Write events with the numbers of their rows."""
         events = events.append_column(_ROW, pa.array(rows, pa.int64()))
         self.rows += events.num_rows
-        of = events.column("trade_id").to_numpy() // BLOCK_IDS % buckets
+        of = _blocks(events.column(TRADES.identity).combine_chunks()) % np.uint64(buckets)
         for bucket in np.unique(of).tolist():
             self._writer(bucket).write_table(events.filter(pa.array(of == bucket)))
 
@@ -250,6 +252,12 @@ class _Writers:
             writer = self._exits.enter_context(pq.ParquetWriter(temporary, _CHECKED, compression="lz4"))
             self._open[bucket] = (path, temporary, writer)
         return self._open[bucket][2]
+
+
+def _blocks(ids: pa.Array) -> Any:
+    """A number for each id, the same for integers that follow each other; a uint64 array."""
+    integers, numbers = integer_ids(ids)
+    return np.where(integers, numbers.astype(np.uint64) // np.uint64(BLOCK_IDS), words_of(ids))
 
 
 def _tell(work: Path, folder: Path) -> Checked:

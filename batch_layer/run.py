@@ -39,11 +39,12 @@ from slackwater.log.mark import append_marks
 from slackwater.log.names import TopicNames
 from slackwater.restatements.of_run import Change, Differing, restate
 from slackwater.streams.stream import Stream
+from slackwater.versions.epoch_ids import merged_ids
 from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.lineage import refuted
-from slackwater.versions.manifest import Duplicates, Manifest
+from slackwater.versions.manifest import Duplicates, Manifest, StoredFile
 from slackwater.versions.proof import Forced, Proof, Span
 from slackwater.versions.store import VersionStore, empty_manifest
 from slackwater.views.definitions import in_force, streams_of
@@ -206,8 +207,8 @@ class BatchRun:
                 raise ComputeError(f"The ledger is not written: {error}.", hint) from error
         with self._step("publish"):
             reach("publish.before")
-            ids = (*parent.ids, *(e.ids for e in (epoch, self.extra) if e.ids is not None))
-            duplicates = find_duplicates(self.store.home, archive, ids)
+            ids = merged_ids(self._stream, self.store, run_id, (*parent.ids, *epoch.ids, *self.extra.ids))
+            duplicates = find_duplicates(self._stream, self.store.home, archive, ids)
             manifest = Manifest(
                 version=version,
                 parent=parent.version,
@@ -249,7 +250,7 @@ class BatchRun:
             with self._step("archive"):
                 archiver = Archiver(self.log, self.names, self.store, writer, self.clock, run_id)
                 reach("archive.before")
-                epoch = self._archive(archiver, topic, topic_id, spans)
+                epoch = self._archive(archiver, topic, topic_id, spans, (*parent.ids, *self.extra.ids))
                 reach("archive.after")
                 if for_log and not epoch.events and not epoch.refused and spans.cut.keys() <= parent.cut.keys():
                     spans.refuse_held()
@@ -257,11 +258,13 @@ class BatchRun:
             writer.close()
         return spans, delta_ends, epoch
 
-    def _archive(self, archiver: Archiver, topic: str, topic_id: str, spans: Spans) -> Epoch:
+    def _archive(
+        self, archiver: Archiver, topic: str, topic_id: str, spans: Spans, known: tuple[StoredFile, ...]
+    ) -> Epoch:
         """The epoch of what can be read; what cannot is held, and the rest begins anew: only faults cost that."""
         while True:
             try:
-                return archiver.archive(self._stream, topic, topic_id, spans.start, spans.cut)
+                return archiver.archive(self._stream, topic, topic_id, spans.start, spans.cut, known)
             except (HiddenRecordsError, UnreadableError) as error:
                 logger.error("partition %d stays at its cut: %s", error.partition, error)
                 if isinstance(error, UnreadableError):

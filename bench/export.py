@@ -12,11 +12,12 @@ import pyarrow as pa
 from bench.house import House
 from bench.latency import start_layers
 from bench.trades import Trades, fill
-from ingest.groups import by_instrument
 from ingest.live import SECOND_US, Loop
 from ops.context import CLOCK
 from slackwater.keys.keys import KeyStore
+from slackwater.streams.entities import by_entity
 from slackwater.streams.schema import MAX_LINES
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 
 EXPORT_BARS = 1_000_000
@@ -26,7 +27,7 @@ RUNS = 5
 def spread(loop: Loop) -> Loop:
     """A loop of the same trades, one of an instrument a second."""
     rank = np.zeros(loop.events.num_rows, np.int64)
-    for _, rows in by_instrument(loop.events):
+    for _, rows in by_entity(TRADES, loop.events):
         rank[rows] = np.arange(len(rows))
     order = np.argsort(rank, kind="stable")
     times = pa.array(loop.start_us + rank[order] * SECOND_US)

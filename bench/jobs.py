@@ -21,7 +21,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from bench.trades import Trades
-from ingest.door import LINGER_S
+from ingest.writer import LINGER_S
 from ops.context import CLOCK, Context
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ

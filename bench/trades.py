@@ -6,7 +6,7 @@ in the future. A stream looks as it did on the exchange: events in order of time
     per record 1    the event log of a quiet market: each trade a record
     per record 64   that of a replay: each record is 64 trades of one instrument, records in order of their last trade
 
-These records go straight to the log. The door's rate is not what is measured here, and nothing is validated: lines are
+These records go straight to the log. Ingest's rate is not what is measured here, and nothing is validated: lines are
 the canonical encoder's, cut once around id and time. Memory is bounded by one pass.
 """
 
@@ -19,11 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.groups import by_instrument
 from ingest.live import Loop, make_loop, pass_at
 from ingest.sample_data import open_sample
 from slackwater.log.log import Log
-from slackwater.store.id_runs import Instrument
+from slackwater.streams.entities import Entity, by_entity
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
 
@@ -63,9 +62,9 @@ class Trades:
     def __init__(self, loop: Loop | None = None) -> None:
         self.loop = loop or make_loop(open_sample())
         events = self.loop.events
-        self.instruments: list[Instrument] = []
+        self.instruments: list[Entity] = []
         self.instrument_of = np.zeros(events.num_rows, np.int64)
-        for number, (instrument, rows) in enumerate(by_instrument(events)):
+        for number, (instrument, rows) in enumerate(by_entity(TRADES, events)):
             self.instruments.append(instrument)
             self.instrument_of[rows] = number
         parts = [found.groups() for line in event_lines(TRADES, events) if (found := _LINE.fullmatch(line))]

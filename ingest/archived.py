@@ -1,105 +1,118 @@
-"""What the master dataset knows of trade ids: which there are (sorted runs), and the contents of those asked for.
+"""What the master dataset knows of a stream's ids: which there are, and the contents of those asked for.
 
-Ids come from the id files and stay in memory; contents stay on disk and are read by id, since only an id that comes
-again asks for one. Not here: what is known since the cut (`slackwater.streams.digests`), who asks (`ingest.known`).
+Dense integers stand in runs in memory, and their contents on disk in the archive, read by id, since only an id that
+comes again asks for one. All other ids stand in files with their contents (`slackwater.store.id_keys`). Not here: what
+is known since the cut (`slackwater.store.contents`), who asks (`ingest.known`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.errors import ArchiveGapError
 from slackwater.core.checked_files import damage_in
-from slackwater.store.id_runs import IdRuns, Instrument
-from slackwater.streams.digests import content_digests
-from slackwater.streams.trades import TRADES
+from slackwater.store.id_keys import KeyIndex
+from slackwater.store.id_runs import IdRuns
+from slackwater.streams.content import CONTENT, contents_of, same
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.session import connect, files_sql
 
 
-class RunIndex:
-    """The runs of ids, for many ids at once. A run holds both its ends; runs do not touch."""
+class Archived:
+    """The ids of one version. `files` are (partition, file) pairs; each is inspected before it is read."""
 
-    def __init__(self, runs: IdRuns) -> None:
-        table = runs.table()
-        self._runs: dict[Instrument, tuple[Any, Any]] = {}
-        names = list(zip(table.column("venue").to_pylist(), table.column("symbol").to_pylist(), strict=True))
-        firsts, lasts = table.column("first").to_numpy(), table.column("last").to_numpy()
-        start = 0
-        for at in range(1, len(names) + 1):
-            if at == len(names) or names[at] != names[start]:
-                self._runs[names[start]] = (firsts[start:at], lasts[start:at])
-                start = at
+    def __init__(
+        self,
+        stream: Stream,
+        runs: IdRuns,
+        keys: KeyIndex,
+        files: Iterable[tuple[int, StoredFile]],
+        inspector: Inspector,
+        partition_of: Callable[[Entity], int],
+    ) -> None:
+        self._stream = stream
+        self._runs = runs.arrays()
+        self._keys = keys
+        self.entities: Collection[Entity] = runs.entities
+        self._files = list(files)
+        self._inspector = inspector
+        self._partition_of = partition_of
+        self._con: duckdb.DuckDBPyConnection | None = None
 
-    @property
-    def instruments(self) -> Collection[Instrument]:
-        """The instruments that have a run."""
-        return self._runs.keys()
-
-    def contains(self, instrument: Instrument, ids: Any) -> Any:
-        """Which of `ids` are in a run."""
-        if instrument not in self._runs:
+    def holds(self, entity: Entity | None, ids: Any) -> Any:
+        """Which of `ids` are there: of an entity's dense integers, or of all keys where it is None."""
+        if entity is None:
+            return self._keys.find(ids)[0]
+        if entity not in self._runs:
             return np.zeros(len(ids), bool)
-        firsts, lasts = self._runs[instrument]
+        firsts, lasts = self._runs[entity]
         at = np.searchsorted(firsts, ids, side="right") - 1
         return (at >= 0) & (ids <= lasts[at])
 
-
-class Contents:
-    """Events of archive files by id. `files` are (partition, file) pairs; each is inspected before it is read."""
-
-    def __init__(self, files: Iterable[tuple[int, StoredFile]], inspector: Inspector) -> None:
-        self._files = list(files)
-        self._inspector = inspector
-        self._con: duckdb.DuckDBPyConnection | None = None
-
-    def same(self, partition: int, instrument: Instrument, ids: Any, digests: Any) -> Any:
-        """Which of `ids`, each of which the archive has, have an archived content of that digest.
-
-        The partition's own files are asked first; the others only for what those lack (partitions were added since).
+    def compare(self, entity: Entity | None, ids: Any, contents: Any) -> tuple[Any, Any]:
+        """Which of `ids` are there, and which of those with that content.
 
         Raises:
-            ArchiveGapError: no file holds one of the ids.
-            DamagedFileError: a file is gone, or not what the manifest says.
+            ArchiveGapError: no file holds one of the ids that are there.
+            DamagedFileError, OSError: a file is gone, or not what the manifest says.
         """
-        own = [file for of, file in self._files if of == partition]
-        others = [file for of, file in self._files if of != partition]
-        known = self._pairs(own, instrument, ids)
-        missing = np.setdiff1d(ids, known[0])
-        if len(missing):
-            known_ids, known_digests = self._pairs(others, instrument, missing)
-            missing = np.setdiff1d(missing, known_ids)
-            if len(missing):
-                raise ArchiveGapError(instrument, len(missing), int(missing[0]))
-            known = np.concatenate([known[0], known_ids]), np.concatenate([known[1], known_digests])
-        pairs = set(zip(known[0].tolist(), known[1].tolist(), strict=True))
-        return np.fromiter((pair in pairs for pair in zip(ids.tolist(), digests.tolist(), strict=True)), bool, len(ids))
+        if entity is None:
+            held, found = self._keys.find(ids)
+            return held, held & same(found, contents)
+        held = self.holds(entity, ids)
+        equal = np.zeros(len(ids), bool)
+        if held.any():
+            equal[held] = _any_same(*self._contents(entity, ids[held]), ids[held], contents[held])
+        return held, equal
 
     def close(self) -> None:
         """Release the session."""
         if self._con is not None:
             self._con.close()
 
-    def _pairs(self, files: Sequence[StoredFile], instrument: Instrument, ids: Any) -> tuple[Any, Any]:
+    def _contents(self, entity: Entity, ids: Any) -> tuple[Any, Any]:
+        """Ids and contents of the events of these ids.
+
+        The partition's own files are asked first; the others only for what those lack (partitions were added since).
+        """
+        partition = self._partition_of(entity)
+        known = self._read([file for of, file in self._files if of == partition], entity, ids)
+        missing = np.setdiff1d(ids, known[0])
+        if not len(missing):
+            return known
+        others = self._read([file for of, file in self._files if of != partition], entity, missing)
+        missing = np.setdiff1d(missing, others[0])
+        if len(missing):
+            raise ArchiveGapError(entity, len(missing), int(missing[0]))
+        return np.concatenate([known[0], others[0]]), np.concatenate([known[1], others[1]])
+
+    def _read(self, files: Sequence[StoredFile], entity: Entity, ids: Any) -> tuple[Any, Any]:
         if not files:
-            return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+            return np.zeros(0, np.int64), np.zeros(0, CONTENT)
         self._inspector.check(files)
         names = [self._inspector.name(file) for file in files]
         if self._con is None:
             self._con = connect(threads=1, memory_limit="512MB")
-        self._con.register("wanted", pa.table({"trade_id": np.unique(ids)}))
-        columns = ", ".join(TRADES.schema.names)
+        stream = self._stream
+        wanted = pa.array(np.unique(ids)).cast(stream.schema.field(stream.identity).type)
+        self._con.register("wanted", pa.table({stream.identity: wanted}))
+        bounds = pc.min_max(wanted).as_py()
+        mine = " AND ".join(f'"{name}" = ?' for name in stream.entity)
+        columns = ", ".join(f'"{name}"' for name in stream.schema.names)
         # The bounds let row groups be passed over by their statistics.
         query = (
-            f"SELECT {columns} FROM {files_sql(names)} SEMI JOIN wanted USING (trade_id) "
-            "WHERE venue = ? AND symbol = ? AND trade_id BETWEEN ? AND ?"
+            f'SELECT {columns} FROM {files_sql(names)} SEMI JOIN wanted USING ("{stream.identity}") '
+            f'WHERE {mine} AND "{stream.identity}" BETWEEN ? AND ?'
         )
         try:
-            found = self._con.sql(query, params=[*instrument, int(ids.min()), int(ids.max())]).to_arrow_table()
+            found = self._con.sql(query, params=[*entity, bounds["min"], bounds["max"]]).to_arrow_table()
         except duckdb.IOException as error:
             raise OSError(str(error)) from error
         except duckdb.Error as error:
@@ -108,4 +121,17 @@ class Contents:
             raise OSError(": ".join(damage_in(error) or ())) from error
         finally:
             self._con.unregister("wanted")
-        return found.column("trade_id").to_numpy(), content_digests(TRADES, found.cast(TRADES.schema))
+        found = found.cast(stream.schema)
+        return found.column(stream.identity).cast(pa.int64()).to_numpy(), contents_of(stream, found)
+
+
+def _any_same(known: Any, known_contents: Any, ids: Any, contents: Any) -> Any:
+    """Which of `ids` are known with that content; an id may be known with several."""
+    order = np.argsort(known, kind="stable")
+    known, known_contents = known[order], known_contents[order]
+    first, behind = np.searchsorted(known, ids), np.searchsorted(known, ids, side="right")
+    equal = np.zeros(len(ids), bool)
+    for step in range(int((behind - first).max(initial=0))):
+        at = np.minimum(first + step, behind - 1)
+        equal |= same(known_contents[at], contents)
+    return equal

@@ -17,7 +17,7 @@ from ingest.line_reader import LineReader, LongLine
 from slackwater.streams.columns import is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LATIN = "latin-1"
@@ -28,7 +28,8 @@ class CsvRows:
 
     unit = "bytes"
 
-    def __init__(self, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
+    def __init__(self, stream: Stream, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
+        self._stream = stream
         self.name = name
         self.total = total
         self._unit = layout.time_unit
@@ -38,7 +39,7 @@ class CsvRows:
         self._checked = False
         try:
             self._columns = self._header()
-            self._sources = resolve(TRADES, name, self._columns, layout)
+            self._sources = resolve(self._stream, name, self._columns, layout)
         except BaseException:
             self._reader.close()
             raise
@@ -130,10 +131,10 @@ class CsvRows:
                 made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
                 continue
             values = [value.encode(_LATIN) for value in columns[source.column]]
-            if field == "time":
+            if field == self._stream.time:
                 self._check_unit(source, values)
-            made[field] = tokens(TRADES, field, pa.array(values, pa.binary()), source, self._unit)
-        return row_lines(TRADES, made, len(rows))
+            made[field] = tokens(self._stream, field, pa.array(values, pa.binary()), source, self._unit)
+        return row_lines(self._stream, made, len(rows))
 
     def _check_unit(self, source: FromColumn, values: list[bytes]) -> None:
         # Before anything of the file is taken; a number that comes later is a bad row.
@@ -142,11 +143,11 @@ class CsvRows:
         self._checked = True
 
 
-def open_csv(name: str, path: Path, layout: Layout) -> CsvRows:
+def open_csv(stream: Stream, name: str, path: Path, layout: Layout) -> CsvRows:
     """Rows of a CSV file.
 
     Raises:
         EmptySourceError, MappingError, UnreadableFileError
     """
     size = path.stat().st_size if path.is_file() else None
-    return CsvRows(name, os.open(path, os.O_RDONLY), size, layout)
+    return CsvRows(stream, name, os.open(path, os.O_RDONLY), size, layout)

@@ -1,11 +1,11 @@
-"""The duplicate filter of the door: what is known from the current version and from the log since its cut.
+"""The duplicate filter of a stream: what is known from the current version and from the log since its cut.
 
-    archive of version v  |  log since the cut of v             |  what the door takes
-    id files              |  read once, when the door opens     |  remembered when it is judged
+    archive of version v  |  log since the cut of v             |  what the writer takes
+    id files              |  read once, when it is opened        |  remembered when it is judged
                           C                                     end
 
 Where a partition cannot be read to its end, because a batch of it is damaged or an open transaction hides it, events of
-the instruments that live there cannot be judged: they are refused with that error until it can, and all others go on.
+the entities that live there cannot be judged: they are refused with that error until it can, and all others go on.
 
 It follows the pointer. When a version's cut passes everything a generation holds, the version's id files know it, and
 the generation is dropped. When the pointer goes back (a rollback), the log is read again from the older cut. Not
@@ -18,15 +18,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest.archived import Archived
 from ingest.errors import LogGapError
-from ingest.groups import by_instrument
 from ingest.known import Generation, Known
 from slackwater.core.clock import Clock
 from slackwater.log.errors import HiddenRecordsError, TopicRecreatedError, UnreadableError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, Slice, read_range
-from slackwater.store.id_runs import IdRuns, Instrument, read_runs
-from slackwater.streams.trades import TRADES
+from slackwater.log.names import TopicNames
+from slackwater.store.id_keys import KeyFile, KeyIndex
+from slackwater.store.id_runs import IdRuns, read_runs
+from slackwater.streams.entities import Entity, by_entity, entity_key
+from slackwater.streams.stream import Stream
+from slackwater.versions.epoch_ids import EpochIds, is_keys
 from slackwater.versions.errors import DamagedFileError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -48,12 +52,13 @@ class DuplicateFilter:
 
     def __init__(
         self,
+        stream: Stream,
         log: Log,
-        topic: str,
+        names: TopicNames,
         store: VersionStore,
         clock: Clock,
         before_move: Callable[[], None] = lambda: None,
-        most_instruments: int = 0,
+        most_entities: int = 0,
     ) -> None:
         """Read what is known. `before_move` is called before a generation ends: what it took must be on its way.
 
@@ -61,34 +66,37 @@ class DuplicateFilter:
             VersionError: the current version cannot be trusted.
             TopicRecreatedError, LogGapError: what the log holds is not what the version stood on.
         """
+        self._stream = stream
         self._log = log
-        self._topic = topic
-        self._topic_id = log.topic_id(topic)
+        self._topic = names.topic(stream)
+        self._topic_id = log.topic_id(self._topic)
         self._store = store
         self._clock = clock
         self._before_move = before_move
-        self._partitions = len(log.bounds(topic))
-        self.known = Known(self.partition_of, Inspector(store), most_instruments)
+        self._partitions = len(log.bounds(self._topic))
+        self._inspector = Inspector(store)
         self._pointer, manifest = store.pointer_and_manifest()
         self._looked_s = clock.elapsed_s()
         self._runs = IdRuns()
         self._read: set[StoredFile] = set()
+        self._keys: dict[StoredFile, KeyFile] = {}
         self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
         self._behind: dict[int, int] = {}
         self._failed: dict[int, Unread] = {}
-        self._stand_on(manifest)
+        self._load(manifest)
+        self.known = Known(stream, self._archived(), most_entities)
         self._read_log(self._cut)
 
-    def partition_of(self, instrument: Instrument) -> int:
-        """The partition of an instrument."""
-        return self._log.partition_of(":".join(instrument).encode(), self._partitions)
+    def partition_of(self, entity: Entity) -> int:
+        """The partition of an entity."""
+        return self._log.partition_of(entity_key(entity), self._partitions)
 
     def judge(self, events: pa.Table) -> Any:
         """See `Known.judge`. Looks at the pointer first, at most once a second.
 
         Raises:
-            HiddenRecordsError, UnreadableError: what the log holds of an instrument cannot be known now.
+            HiddenRecordsError, UnreadableError: what the log holds of an entity cannot be known now.
         """
         self.follow()
         if self._behind:
@@ -122,12 +130,13 @@ class DuplicateFilter:
         except VersionError:
             return
 
-    def absorb(self, runs: IdRuns, files: Iterable[tuple[int, StoredFile]]) -> None:
-        """For an import: know these ids from these (partition, file) pairs, and no longer those of the generation."""
-        for venue, symbol, first, last in zip(*(column.to_pylist() for column in runs.table().columns), strict=True):
-            self._runs.add((venue, symbol), first, last)
+    def absorb(self, ids: EpochIds, files: Iterable[tuple[int, StoredFile]]) -> None:
+        """For an import: know the ids of an epoch from its (partition, file) pairs, no longer from the generation."""
+        ids.flush()
+        self._runs.update(ids.runs)
+        self._keys |= {file: self._open(file) for file in ids.keys if file not in self._keys}
         self._files += files
-        self.known.archive(self._runs, self._files)
+        self.known.stand_on(self._archived())
         self.known.generations[-1] = Generation()
 
     def close(self) -> None:
@@ -136,7 +145,8 @@ class DuplicateFilter:
 
     def _move(self, pointer: Pointer, manifest: Manifest | None) -> None:
         before = dict(self._cut)
-        self._stand_on(manifest)
+        self._load(manifest)
+        self.known.stand_on(self._archived())
         self._pointer = pointer
         self._before_move()
         self.known.turn()
@@ -146,25 +156,33 @@ class DuplicateFilter:
         cut = self._cut
         self.known.drop(lambda generation: generation.below(cut))
 
-    def _stand_on(self, manifest: Manifest | None) -> None:
+    def _load(self, manifest: Manifest | None) -> None:
+        """Read what a version knows of the stream."""
         if manifest is None:
-            self._runs, self._read = IdRuns(), set()
+            self._runs, self._read, self._keys, self._files = IdRuns(), set(), {}, []
             self._cut = {p: bounds.start for p, bounds in self._log.bounds(self._topic).items()}
-            self._files = []
-            self.known.archive(self._runs, self._files)
             return
         known_id = manifest.topics.get(self._topic)
         if known_id != self._topic_id:
             raise TopicRecreatedError(self._topic, str(known_id), self._topic_id)
-        if not self._read <= set(manifest.ids):
+        runs = [file for file in manifest.ids if not is_keys(file)]
+        keys = [file for file in manifest.ids if is_keys(file)]
+        if not self._read <= set(runs):
             self._runs, self._read = IdRuns(), set()
-        fresh = [file for file in manifest.ids if file not in self._read]
-        self._store.check(fresh)
-        read_runs([file.checked(self._store.home) for file in fresh], into=self._runs)
+        self._store.check(file for file in manifest.ids if file not in self._read and file not in self._keys)
+        fresh = [file for file in runs if file not in self._read]
+        read_runs(self._stream, [file.checked(self._store.home) for file in fresh], into=self._runs)
         self._read |= set(fresh)
+        self._keys = {file: self._keys.get(file) or self._open(file) for file in keys}
         self._cut = manifest.cut
         self._files = [(file.partition, file.file) for file in manifest.archive]
-        self.known.archive(self._runs, self._files)
+
+    def _open(self, file: StoredFile) -> KeyFile:
+        return KeyFile(self._store.home / file.path, file.rows)
+
+    def _archived(self) -> Archived:
+        keys = KeyIndex(self._keys.values())
+        return Archived(self._stream, self._runs, keys, self._files, self._inspector, self.partition_of)
 
     def _read_log(self, cut: dict[int, int]) -> None:
         bounds = self._log.bounds(self._topic)
@@ -175,7 +193,7 @@ class DuplicateFilter:
         self._behind = starts
         self._failed = self._read_on()
         for error in self._failed.values():
-            logger.warning("events of instruments in partition %d cannot be taken: %s", error.partition, error)
+            logger.warning("events of entities in partition %d cannot be taken: %s", error.partition, error)
 
     def _need(self, events: pa.Table) -> None:
         """Know what the log holds in the partitions of these events. Raises HiddenRecordsError, UnreadableError."""
@@ -185,7 +203,7 @@ class DuplicateFilter:
             self._refuse(wanted, self._failed)
 
     def _partitions_of(self, events: pa.Table) -> set[int]:
-        return {self.partition_of(instrument) for instrument, _ in by_instrument(events)}
+        return {self.partition_of(entity) for entity, _ in by_entity(self._stream, events)}
 
     @staticmethod
     def _refuse(wanted: set[int], failed: Mapping[int, Unread]) -> None:
@@ -212,6 +230,6 @@ class DuplicateFilter:
         return failed
 
     def _learn(self, piece: Slice) -> None:
-        self.known.learn(decode(TRADES, piece.records).table)
+        self.known.learn(decode(self._stream, piece.records).table)
         self.known.generation.reach(piece.partition, piece.upto - 1)
         self._behind[piece.partition] = piece.upto

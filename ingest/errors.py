@@ -7,7 +7,7 @@ SlackwaterError
       FormatError             a file is not of the type it is said to be, or of none that is known
       UnreadableFileError     a file is damaged
       EmptySourceError        a file holds no events
-    IngestRunningError        another process holds the door                          (retriable)
+    IngestRunningError        another process writes the stream                          (retriable)
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from slackwater.core.errors import SlackwaterError
+from slackwater.streams.entities import Entity
 
 
 class IngestError(SlackwaterError):
@@ -58,7 +59,7 @@ class EmptySourceError(SourceError):
 
 
 class IngestRunningError(IngestError):
-    """Another process holds the door. `pid` is its process, 0 if it is not known."""
+    """Another process writes the stream. `pid` is its process, 0 if it is not known."""
 
     retriable: ClassVar[bool] = True
 
@@ -66,7 +67,7 @@ class IngestRunningError(IngestError):
         holder = f"process {pid}" if pid else "another process"
         super().__init__(
             f"An ingest on this topic is running already: {holder} holds {path}.",
-            "One door keeps the duplicate filter exact: wait until it ends, or stop it.",
+            "One writer keeps the duplicate filter exact: wait until it ends, or stop it.",
         )
         self.pid = pid
 
@@ -78,9 +79,9 @@ class SpeedError(IngestError):
 class ArchiveGapError(IngestError):
     """An id file names an id that no archive file holds: the version is not whole."""
 
-    def __init__(self, instrument: tuple[str, str], count: int, first: int) -> None:
+    def __init__(self, entity: Entity, count: int, first: int) -> None:
         super().__init__(
-            f"{count} ids of {':'.join(instrument)} stand in the id files and in no archive file, the first {first}.",
+            f"{count} ids of {':'.join(entity)} stand in the id files and in no archive file, the first {first}.",
             "The version's files do not belong together; check it with `slackwater verify`.",
         )
 

@@ -1,44 +1,43 @@
 """Which events are known: the exact filter, as one value in memory, without a log and without a clock.
 
 An event is NEW, a DUPLICATE (its id is known with the same content) or a CONFLICT (with another content; the first
-wins). It is BEYOND if its instrument is new and as many are known as there may be. Three places know ids; the first two
-know contents too:
+wins; `slackwater.streams.content` says when two are the same). It is BEYOND if its entity is new and as many are known
+as there may be. Three places know ids:
 
-    generations   what was taken since they were opened: id -> digest            16 bytes an id
-    archive       what a version holds: runs of ids; contents are read on demand  small where ids are dense
+    generations   what was taken since they were opened: id -> content            24 bytes an integer, 32 another id
+    archive       what a version holds (`ingest.archived`)                        small where ids are dense, else 1.5
     the chunk     an id that stands twice in one table
 
 A generation that a version holds whole is dropped, so memory is bounded by what flows between two versions.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ingest.archived import Contents, RunIndex
-from ingest.groups import by_instrument
-from slackwater.store.id_runs import IdRuns, Instrument
-from slackwater.streams.digests import Digests, content_digests
-from slackwater.streams.trades import TRADES
-from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import StoredFile
+from ingest.archived import Archived
+from slackwater.store.contents import Contents
+from slackwater.store.identities import Group, group_ids
+from slackwater.streams.content import CONTENT, contents_of, same
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
 
 NEW, DUPLICATE, CONFLICT, BEYOND = 0, 1, 2, 3
 
 
 class Generation:
-    """What was taken in one stretch of time. `reached` maps partition -> the largest offset that was acknowledged."""
+    """What was taken in one stretch of time. `reached` maps partition -> the largest offset that was acknowledged.
+
+    `contents` holds the integers by entity, and the keys of all entities at None.
+    """
 
     def __init__(self) -> None:
-        self.digests: dict[Instrument, Digests] = {}
+        self.contents: defaultdict[Entity | None, Contents] = defaultdict(Contents)
         self.reached: dict[int, int] = {}
         self.waiting = 0
-
-    def add(self, instrument: Instrument, ids: Any, digests: Any) -> None:
-        """Add ids that are not known."""
-        self.digests.setdefault(instrument, Digests()).add(ids, digests)
 
     def appended(self) -> None:
         """A record of this generation is on its way."""
@@ -58,28 +57,25 @@ class Generation:
         return self.waiting == 0 and all(offset < cut.get(p, 0) for p, offset in self.reached.items())
 
     def __len__(self) -> int:
-        return sum(len(digests) for digests in self.digests.values())
+        return sum(len(contents) for contents in self.contents.values())
 
 
 class Known:
-    """All ids that are known. `partition_of` gives the partition of an instrument; `inspector` knows whole files.
+    """All ids of a stream that are known.
 
-    `most_instruments` is how many there may be, 0 for any number; those that are known go on, however many they are.
+    `most_entities` is how many there may be, 0 for any number; those that are known go on, however many they are.
     """
 
-    def __init__(
-        self, partition_of: Callable[[Instrument], int], inspector: Inspector, most_instruments: int = 0
-    ) -> None:
-        self._partition_of = partition_of
-        self._inspector = inspector
-        self._index = RunIndex(IdRuns())
-        self._contents = Contents([], inspector)
-        self._most_instruments = most_instruments
-        self.instruments: set[Instrument] = set()
+    def __init__(self, stream: Stream, archived: Archived, most_entities: int = 0) -> None:
+        self._stream = stream
+        self._archived = archived
+        self._most_entities = most_entities
+        self._since: set[Entity] = set()
         self.generations = [Generation()]
+        self.entities: set[Entity] = set(archived.entities)
 
     def __len__(self) -> int:
-        """Ids whose digests are held."""
+        """Ids whose contents are held."""
         return sum(len(generation) for generation in self.generations)
 
     @property
@@ -92,11 +88,11 @@ class Known:
         if len(self.generation):
             self.generations.append(Generation())
 
-    def archive(self, runs: IdRuns, files: Iterable[tuple[int, StoredFile]]) -> None:
-        """Stand on this archive from now on: its ids, and its (partition, file) pairs."""
-        self._contents.close()
-        self._index, self._contents = RunIndex(runs), Contents(files, self._inspector)
-        self.instruments = set(self._index.instruments).union(*(each.digests for each in self.generations))
+    def stand_on(self, archived: Archived) -> None:
+        """Stand on this archive from now on."""
+        self._archived.close()
+        self._archived = archived
+        self.entities = self._since.union(archived.entities)
 
     def drop(self, covered: Callable[[Generation], bool]) -> None:
         """Forget the generations that the archive covers; the one that takes new ids stays."""
@@ -110,72 +106,72 @@ class Known:
             ArchiveGapError: the archive lacks an id that it names.
             DamagedFileError, OSError: a file of the archive is damaged or gone. Nothing is known that was not before.
         """
-        verdicts = np.zeros(events.num_rows, np.int8)
-        ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
-        fresh: list[tuple[Instrument, Any]] = []
-        groups = list(by_instrument(events))
-        beyond = self._beyond(groups)
-        for instrument, rows in groups:
-            if instrument in beyond:
-                verdicts[rows] = BEYOND
-                continue
-            verdicts[rows] = self._judge(instrument, ids[rows], digests[rows])
-            fresh.append((instrument, rows[verdicts[rows] == NEW]))
-        for instrument, rows in fresh:
-            if len(rows):
-                self._add(instrument, ids[rows], digests[rows])
+        verdicts = np.full(events.num_rows, NEW, np.int8)
+        contents = contents_of(self._stream, events)
+        entities, groups = group_ids(self._stream, events)
+        for rows in self._beyond(entities):
+            verdicts[rows] = BEYOND
+        for entity, rows, ids in groups:
+            judged = self._judge(entity, ids, contents[rows])
+            verdicts[rows] = np.where(verdicts[rows] == BEYOND, BEYOND, judged)
+        for entity, rows, ids in groups:
+            new = verdicts[rows] == NEW
+            self._add(Group(entity, rows[new], ids[new]), contents)
+        self._see(entity for entity, rows in entities if verdicts[rows[0]] != BEYOND)
         return verdicts
 
     def learn(self, events: pa.Table) -> None:
         """Know the ids of events that the log holds; the first content of an id is the one that counts."""
-        ids, digests = events.column("trade_id").to_numpy(), content_digests(TRADES, events)
-        for instrument, rows in by_instrument(events):
-            found, _ = self._find(instrument, ids[rows])
-            rest = rows[~(found | self._index.contains(instrument, ids[rows]))]
+        contents = contents_of(self._stream, events)
+        entities, groups = group_ids(self._stream, events)
+        for entity, rows, ids in groups:
+            rest = np.flatnonzero(~(self._find(entity, ids)[0] | self._archived.holds(entity, ids)))
             once, first = np.unique(ids[rest], return_index=True)
-            if len(once):
-                self._add(instrument, once, digests[rest][first])
+            self._add(Group(entity, rows[rest][first], once), contents)
+        self._see(entity for entity, _ in entities)
 
     def close(self) -> None:
         """Release what the archive holds."""
-        self._contents.close()
+        self._archived.close()
 
-    def _add(self, instrument: Instrument, ids: Any, digests: Any) -> None:
-        self.generation.add(instrument, ids, digests)
-        self.instruments.add(instrument)
+    def _add(self, group: Group, contents: Any) -> None:
+        if len(group.rows):
+            self.generation.contents[group.entity].add(group.ids, contents[group.rows])
 
-    def _beyond(self, groups: Iterable[tuple[Instrument, Any]]) -> set[Instrument]:
-        """The new instruments for which there is no room: of several, those whose first events come last."""
-        if not self._most_instruments:
-            return set()
-        new = sorted((int(rows[0]), instrument) for instrument, rows in groups if instrument not in self.instruments)
-        room = max(0, self._most_instruments - len(self.instruments))
-        return {instrument for _, instrument in new[room:]}
+    def _see(self, entities: Iterable[Entity]) -> None:
+        for entity in entities:
+            self._since.add(entity)
+            self.entities.add(entity)
 
-    def _judge(self, instrument: Instrument, ids: Any, digests: Any) -> Any:
-        found, known = self._find(instrument, ids)
-        verdicts = np.where(found, _same_or_not(known == digests), NEW)
-        archived = ~found & self._index.contains(instrument, ids)
-        if archived.any():
-            partition = self._partition_of(instrument)
-            same = self._contents.same(partition, instrument, ids[archived], digests[archived])
-            verdicts[archived] = _same_or_not(same)
-        fresh = np.flatnonzero(~found & ~archived)
+    def _beyond(self, entities: Iterable[tuple[Entity, Any]]) -> list[Any]:
+        """The rows of new entities for which there is no room: of several, those whose first events come last."""
+        if not self._most_entities:
+            return []
+        new = sorted((int(rows[0]), entity, rows) for entity, rows in entities if entity not in self.entities)
+        return [rows for _, _, rows in new[max(0, self._most_entities - len(self.entities)) :]]
+
+    def _judge(self, entity: Entity | None, ids: Any, contents: Any) -> Any:
+        found, known = self._find(entity, ids)
+        verdicts = np.where(found, _same_or_not(same(known, contents)), NEW)
+        rest = np.flatnonzero(~found)
+        held, equal = self._archived.compare(entity, ids[rest], contents[rest])
+        verdicts[rest[held]] = _same_or_not(equal[held])
+        fresh = rest[~held]
         if len(fresh):
             once, first, of = np.unique(ids[fresh], return_index=True, return_inverse=True)
             if len(once) < len(fresh):
-                firsts = digests[fresh][first]
                 again = np.ones(len(fresh), bool)
                 again[first] = False
-                verdicts[fresh[again]] = _same_or_not(digests[fresh] == firsts[of])[again]
+                equal = same(contents[fresh], contents[fresh][first][of])
+                verdicts[fresh[again]] = _same_or_not(equal)[again]
         return verdicts
 
-    def _find(self, instrument: Instrument, ids: Any) -> tuple[Any, Any]:
-        found, known = np.zeros(len(ids), bool), np.zeros(len(ids), np.uint64)
+    def _find(self, entity: Entity | None, ids: Any) -> tuple[Any, Any]:
+        found, known = np.zeros(len(ids), bool), np.zeros(len(ids), CONTENT)
         for generation in self.generations:
-            if instrument in generation.digests:
-                here, digests = generation.digests[instrument].find(ids)
-                known[here & ~found] = digests[here & ~found]
+            if entity in generation.contents:
+                here, contents = generation.contents[entity].find(ids)
+                known[here & ~found] = contents[here & ~found]
                 found |= here
         return found, known
 

@@ -2,7 +2,7 @@
 
 Time is cut into passes of `span` whole seconds, counted from the sample's own first second. Pass P is the sample with
 P spans added to its times, and P times the length of its id range added to the ids of each stream: a pure function of
-P. So a restart gives the same events again, the door knows them, and nothing is counted twice.
+P. So a restart gives the same events again, the filter knows them, and nothing is counted twice.
 
     sample   |~~~~~~|
     pass     0      1      2  ...         P-1       P       P+1
@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
-from ingest.groups import by_instrument
 from ingest.sources import Source
 from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
+from slackwater.streams.entities import by_entity
 from slackwater.streams.event import MAX_ID
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
@@ -60,7 +60,7 @@ def make_loop(source: Source) -> Loop:
     start = int(times.min()) // SECOND_US * SECOND_US
     span = -(-(int(times.max()) + 1 - start) // SECOND_US) * SECOND_US
     parts, lengths = [], []
-    for _, rows in by_instrument(events):
+    for _, rows in by_entity(TRADES, events):
         stream, length = _filled(events.take(pa.array(rows)), start + span)
         parts.append(stream)
         lengths.append(np.full(stream.num_rows, length, np.int64))

@@ -1,8 +1,8 @@
-"""The lock of the door: one ingest on a topic, held by a process and gone with it.
+"""The lock of a stream: one ingest on a topic, held by a process and gone with it.
 
     <home>/ingest-<topic id>.lock       holds the process id of who has it, or had it last
 
-It guards one home folder: two homes on one topic are two doors, which this cannot see.
+It guards one home folder: two homes on one topic are two writers, which this cannot see.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from ingest.errors import IngestRunningError
 
 @dataclass(frozen=True)
 class IngestLock:
-    """Proof that the door of a topic is held; only `hold` makes one."""
+    """Proof that a topic is held; only `hold` makes one."""
 
     topic_id: str
     path: Path
@@ -25,7 +25,7 @@ class IngestLock:
 
 @contextmanager
 def hold(home: Path, topic_id: str) -> Iterator[IngestLock]:
-    """Hold the door of a topic until the block ends.
+    """Hold a topic until the block ends.
 
     Raises:
         IngestRunningError: another process, or another block of this one, holds it.

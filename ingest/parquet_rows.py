@@ -12,7 +12,7 @@ from ingest.errors import EmptySourceError, UnreadableFileError
 from slackwater.streams.columns import check_types, is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 
 
 class ParquetRows:
@@ -20,14 +20,15 @@ class ParquetRows:
 
     unit = "rows"
 
-    def __init__(self, name: str, file: Any, layout: Layout) -> None:
+    def __init__(self, stream: Stream, name: str, file: Any, layout: Layout) -> None:
+        self._stream = stream
         self.name = name
         self.total: int | None = file.metadata.num_rows
         self.done = 0
         self._file = file
-        self._sources = resolve(TRADES, name, file.schema_arrow.names, layout)
+        self._sources = resolve(self._stream, name, file.schema_arrow.names, layout)
         self._unit = layout.time_unit
-        check_types(TRADES, file.schema_arrow, self._sources, self._unit)
+        check_types(self._stream, file.schema_arrow, self._sources, self._unit)
         self._batches = file.iter_batches(batch_size=CHUNK_LINES)
 
     def read(self, timeout_s: float) -> Chunk | None:
@@ -52,10 +53,10 @@ class ParquetRows:
             if isinstance(source, Constant):
                 made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
             else:
-                made[field] = tokens(TRADES, field, batch.column(source.column), source, self._unit)
+                made[field] = tokens(self._stream, field, batch.column(source.column), source, self._unit)
         return Chunk(
             self.name,
-            row_lines(TRADES, made, batch.num_rows),
+            row_lines(self._stream, made, batch.num_rows),
             lambda i: f"row {first + i}",
             lambda i: _row_text(batch, i),
             more=self.done < (self.total or 0),
@@ -66,14 +67,14 @@ class ParquetRows:
         self._file.close()
 
     def _check_time_text(self, batch: Any) -> None:
-        source = self._sources["time"]
+        source = self._sources[self._stream.time]
         if self._unit is None and isinstance(source, FromColumn):
             values = batch.column(source.column).slice(0, 100).to_pylist()
             if any(is_number(value.encode()) for value in values if isinstance(value, str)):
                 raise unit_missing(source.column)
 
 
-def open_parquet(name: str, path: Path, layout: Layout) -> ParquetRows:
+def open_parquet(stream: Stream, name: str, path: Path, layout: Layout) -> ParquetRows:
     """Rows of a Parquet file.
 
     Raises:
@@ -88,7 +89,7 @@ def open_parquet(name: str, path: Path, layout: Layout) -> ParquetRows:
     try:
         if not file.metadata.num_rows:
             raise EmptySourceError(name)
-        return ParquetRows(name, file, layout)
+        return ParquetRows(stream, name, file, layout)
     except BaseException:
         file.close()
         raise

@@ -1,10 +1,10 @@
-"""Replays a source by event time: in order across its streams, as fast as it happened, ten times that, or at once.
+"""Replays a source by event time: in order across its instruments, as fast as it happened, ten times that, or at once.
 
     event time     10:00:00    10:00:01            10:00:05
     speed 1x       0 s         1 s                 5 s
     speed 5x       0 s         0.2 s               1 s
 
-The source is read to its end first, since streams may stand one after the other in it; events of one time keep its
+The source is read to its end first, since they may stand one after the other in it; events of one time keep its
 order. A line that is no event goes with the line before it. Endless replays of the sample are in `ingest.live`.
 """
 
@@ -19,7 +19,7 @@ from ingest.sources import Source
 from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import MAX_ID
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 
 MAX_LINES = 5_000_000
 """Lines that a replay puts in order; each is held in memory."""
@@ -46,7 +46,7 @@ class Replay:
 
     unit = "rows"
 
-    def __init__(self, source: Source, speed: float | None, clock: Clock) -> None:
+    def __init__(self, stream: Stream, source: Source, speed: float | None, clock: Clock) -> None:
         """Read the source to its end and close it.
 
         Raises:
@@ -56,7 +56,7 @@ class Replay:
         self.name = source.name
         self._speed = speed
         self._clock = clock
-        self._chunks, self._of, self._line, self._times = _in_order(source)
+        self._chunks, self._of, self._line, self._times = _in_order(stream, source)
         self.total: int | None = len(self._times)
         self.done = 0
         self._started_s: float | None = None
@@ -103,7 +103,7 @@ class Replay:
         )
 
 
-def _in_order(source: Source) -> tuple[list[Chunk], Any, Any, Any]:
+def _in_order(stream: Stream, source: Source) -> tuple[list[Chunk], Any, Any, Any]:
     """The chunks, and for each line in order of time: its chunk, its number there, and its time."""
     chunks: list[Chunk] = []
     times: list[Any] = []
@@ -118,7 +118,7 @@ def _in_order(source: Source) -> tuple[list[Chunk], Any, Any, Any]:
                     f"{source.name!r} has more than {MAX_LINES:,} lines, too many to put in order.",
                     "Use --speed max, which takes them as they stand.",
                 )
-            found = _times(chunk, last)
+            found = _times(stream, chunk, last)
             last = int(found[-1])
             chunks.append(chunk)
             times.append(found)
@@ -136,9 +136,9 @@ def _in_order(source: Source) -> tuple[list[Chunk], Any, Any, Any]:
     return chunks, of[order], line[order], time[order]
 
 
-def _times(chunk: Chunk, last: int) -> Any:
-    events, kept, _ = decode_lines(TRADES, chunk.lines, np.full(len(chunk.lines), MAX_ID))
+def _times(stream: Stream, chunk: Chunk, last: int) -> Any:
+    events, kept, _ = decode_lines(stream, chunk.lines, np.full(len(chunk.lines), MAX_ID))
     at = np.zeros(len(chunk.lines), np.int64)
     at[kept] = np.arange(1, len(kept) + 1)
     before = np.maximum.accumulate(at)  # the number of the last event at or before each line, from 1
-    return np.concatenate([[last], events.column("time").to_numpy()])[before]
+    return np.concatenate([[last], events.column(stream.time).to_numpy()])[before]

@@ -9,6 +9,7 @@ from pathlib import Path
 from ingest.errors import UnreadableFileError
 from ingest.parquet_rows import ParquetRows, open_parquet
 from slackwater.streams.mapping import SAMPLE_LAYOUT
+from slackwater.streams.trades import TRADES
 
 FOLDER = Path(__file__).parent / "sample"
 NAME = "sample"
@@ -34,4 +35,4 @@ def sample_path(folder: Path = FOLDER) -> Path:
 
 def open_sample(folder: Path = FOLDER) -> ParquetRows:
     """The sample as a source: streams one after the other, as captured."""
-    return open_parquet(NAME, sample_path(folder), SAMPLE_LAYOUT)
+    return open_parquet(TRADES, NAME, sample_path(folder), SAMPLE_LAYOUT)

@@ -14,6 +14,7 @@ from ingest.json_lines import JsonLines, open_json_lines
 from ingest.parquet_rows import open_parquet
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
+from slackwater.streams.stream import Stream
 
 STDIN = "-"
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -57,8 +58,10 @@ class Source(Protocol):
         """Release."""
 
 
-def open_source(file: str, layout: Layout | None = None, file_format: str | None = None, stdin: int = 0) -> Source:
-    """The source that `file` names: a path, or `-` for JSON lines on the descriptor `stdin`.
+def open_source(
+    stream: Stream, file: str, layout: Layout | None = None, file_format: str | None = None, stdin: int = 0
+) -> Source:
+    """The source of a stream that `file` names: a path, or `-` for JSON lines on the descriptor `stdin`.
 
     `layout` maps the columns of CSV and Parquet; canonical JSON lines take none. The format is the file name's ending
     unless `file_format` names one.
@@ -88,8 +91,8 @@ def open_source(file: str, layout: Layout | None = None, file_format: str | None
     if found == "jsonl":
         return open_json_lines(file, path)
     if found == "csv":
-        return open_csv(file, path, layout or Layout())
-    return open_parquet(file, path, layout or Layout())
+        return open_csv(stream, file, path, layout or Layout())
+    return open_parquet(stream, file, path, layout or Layout())
 
 
 def _format_of(name: str, path: Path) -> str:

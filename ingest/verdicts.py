@@ -1,9 +1,11 @@
 """Judges a chunk: the decoder, then the duplicate filter; what neither lets through goes to the dead letters.
 
-The same for the door and for imported history. Not here: what happens to the events that are new.
+The same for the log's writer and for imported history. Not here: what happens to the events that are new.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ import pyarrow as pa
 from ingest.chunk import Chunk, Fault
 from ingest.known import BEYOND, CONFLICT, DUPLICATE, NEW
 from ingest.line_reader import LongLine
-from ingest.summary import Tally
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.dead_letter import CONFLICT as CONFLICT_REASON
@@ -20,15 +21,55 @@ from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, 
 from slackwater.log.log import Writer
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import AHEAD_US
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
 
 
+@dataclass(frozen=True)
+class Summary:
+    """Events by fate. `refused` maps reason -> lines; `records` is how many records hold what was accepted."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    records: int = 0
+
+    @property
+    def dead_letters(self) -> int:
+        """Lines that went to the dead letters."""
+        return self.conflicts + sum(self.refused.values())
+
+    @property
+    def lines(self) -> int:
+        """Lines that were judged."""
+        return self.accepted + self.duplicates + self.dead_letters
+
+
+class Tally:
+    """Counts while it goes on."""
+
+    def __init__(self) -> None:
+        self.accepted = self.duplicates = self.conflicts = self.records = 0
+        self.refused: Counter[str] = Counter()
+
+    def summary(self) -> Summary:
+        """The counts so far."""
+        refused = dict(sorted(self.refused.items()))
+        return Summary(self.accepted, self.duplicates, self.conflicts, refused, self.records)
+
+
 def judge_chunk(
-    chunk: Chunk, judge: Callable[[pa.Table], Any], writer: Writer, topic: str, clock: Clock, tally: Tally
+    stream: Stream,
+    chunk: Chunk,
+    judge: Callable[[pa.Table], Any],
+    writer: Writer,
+    topic: str,
+    clock: Clock,
+    tally: Tally,
 ) -> pa.Table:
-    """The new events of a chunk, in order; the rest is counted, and what was refused is stored, when this returns.
+    """The new events of a chunk, in order; the rest is counted, and what was refused is in `topic`, when this returns.
 
     `judge` gives a verdict of `ingest.known` on each event. An event's time may be one minute ahead of `clock`.
 
@@ -37,7 +78,7 @@ def judge_chunk(
     """
     now_us = clock.now_us()
     latest = np.full(len(chunk.lines), now_us + AHEAD_US)
-    events, kept, bad = decode_lines(TRADES, chunk.lines, latest)
+    events, kept, bad = decode_lines(stream, chunk.lines, latest)
     verdicts = judge(events)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = kept[verdicts == CONFLICT].tolist()
@@ -45,7 +86,7 @@ def judge_chunk(
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
     faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in kept[verdicts == BEYOND].tolist()}
     acks = [
-        send(writer, topic, _letter(chunk.source, chunk.position(i), faults[i], now_us, chunk.original(i)))
+        send(writer, topic, _letter(stream, chunk.source, chunk.position(i), faults[i], now_us, chunk.original(i)))
         for i in sorted(faults)
     ]
     if acks:
@@ -59,6 +100,6 @@ def judge_chunk(
     return events if new.all() else events.filter(pa.array(new)).combine_chunks()
 
 
-def _letter(source: str, position: str, fault: Fault, now_us: int, original: bytes) -> DeadLetter:
+def _letter(stream: Stream, source: str, position: str, fault: Fault, now_us: int, original: bytes) -> DeadLetter:
     whole = Whole(original.length, original.sha256) if isinstance(original, LongLine) else None
-    return DeadLetter(source, position, fault.reason, fault.error, now_us, original, whole=whole)
+    return DeadLetter(stream.name, source, position, fault.reason, fault.error, now_us, original, whole=whole)

@@ -1,6 +1,6 @@
 """Slackwater's own boundary: the marks of a batch run in the log, at which the speed layer cuts its cells.
 
-Nothing of it is rebuilt here: the door, the batch run with archive, proof and publication, the worker with tiling and
+Nothing of it is rebuilt here: ingest, the batch run with archive, proof and publication, the worker with tiling and
 sink, and the service with feed, chains, merge and the route are the project's own, on a log in memory and real files.
 Two things are left out: the Beam runner of the speed layer (the summary is the view's SQL all the same), and threads.
 """
@@ -22,7 +22,7 @@ from batch_layer.compute import run_pipeline
 from batch_layer.errors import ProofFailedError
 from batch_layer.run import BatchRun
 from ingest.chunk import of_lines
-from ingest.door import open_door
+from ingest.writer import open_ingest
 from lesson.play import Play, PlayClock
 from lesson.schedule import Run
 from lesson.score import Answer, Example
@@ -33,6 +33,7 @@ from serving.options import ServingOptions
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block, States
+from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.session import Summariser
@@ -61,7 +62,7 @@ class Cut:
             self._log.create(topic, PARTITIONS)
         self._log.create(NAMES.dead_letters, 1)
         self._store = VersionStore(home)
-        self._door = self._open.enter_context(open_door(self._log, NAMES, self._store, self._clock))
+        self._ingest = self._open.enter_context(open_ingest(TRADES, self._log, NAMES, self._store, self._clock))
         self._speed: _Speed | None = None
         self._app = create_app(self._log, NAMES, self._store, VIEWS, self._clock, ServingOptions(poll_s=0.0))
         self._loop = asyncio.new_event_loop()
@@ -75,10 +76,10 @@ class Cut:
         self._notes: Counter[str] = Counter()
 
     def arrive(self, arrivals: Sequence[Arrival]) -> None:
-        """See `Rule.arrive`: through the door."""
+        """See `Rule.arrive`: through the writer."""
         self._log.now_ms = self._play.now_us // 1000
-        self._door.accept(of_lines("lesson", [arrival.trade.line for arrival in arrivals]))
-        self._door.flush()
+        self._ingest.accept(of_lines("lesson", [arrival.trade.line for arrival in arrivals]))
+        self._ingest.flush()
         for arrival in arrivals:
             p = arrival.trade.partition
             self._partitions[arrival.trade.instrument] = p

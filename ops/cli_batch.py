@@ -20,6 +20,7 @@ from ops.output import console, emit, examples, json_option
 from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.log.compression import check_codecs
 from slackwater.store.files import holding
+from slackwater.streams.registry import stream_named
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
@@ -197,7 +198,9 @@ def archive() -> None:
 @source_options
 @json_option
 @pass_context
-def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def import_command(
+    context: Context, /, files: tuple[str, ...], as_json: bool, stream_name: str, **options: Any
+) -> None:
     """Validate history and write it straight into the master dataset, past the broker; then publish a version.
 
     Each file becomes an epoch of its own. Ids that the archive or the log already has are refused: with the same
@@ -206,8 +209,9 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
     from batch_layer.archive import Epoch
     from batch_layer.run import BatchRun
 
+    stream = stream_named(stream_name)
     for file in files:
-        source = open_input(file, **options)
+        source = open_input(stream, file, **options)
         epoch = new_epoch()
         # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
         with (
@@ -217,6 +221,7 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
             with progress_bar(as_json) as progress:
                 most = context.settings.max_instruments
                 done = import_history(
+                    stream,
                     source,
                     context.store,
                     context.log,
@@ -225,9 +230,14 @@ def import_command(context: Context, /, files: tuple[str, ...], as_json: bool, *
                     lock,
                     progress,
                     epoch,
-                    most_instruments=most,
+                    most_entities=most,
                 )
-            facts: dict[str, Any] = {"file": file, "epoch": done.epoch, **summary_facts(done.summary)}
+            facts: dict[str, Any] = {
+                "stream": stream.name,
+                "file": file,
+                "epoch": done.epoch,
+                **summary_facts(done.summary),
+            }
             if done.archive:
                 extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
                 run = BatchRun(

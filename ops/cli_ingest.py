@@ -10,28 +10,37 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ingest.door import open_door
 from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
 from ingest.replay import Replay, parse_speed
-from ingest.run import ingest as run_ingest
 from ingest.sample_data import open_sample
 from ingest.sources import FORMATS, Source, open_source
-from ingest.summary import Summary
+from ingest.verdicts import Summary
+from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, pass_context, stop_on_signals
 from ops.output import console, emit, errors, examples, json_option
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
+from slackwater.streams.registry import STREAMS, stream_named
+from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 
 OnProgress = Callable[[int, int | None], None]
 
 
 def source_options(command: Any) -> Any:
-    """The options that say how a file is read."""
+    """The options that say of which stream a file is, and how it is read."""
     for option in (
+        click.option(
+            "--stream",
+            "stream_name",
+            default=TRADES.name,
+            show_default=True,
+            metavar="NAME",
+            help="What its events are.",
+        ),
         click.option("--format", "file_format", type=click.Choice(sorted(FORMATS)), help="Default: the file's ending."),
         click.option(
             "--map", "maps", multiple=True, metavar="FIELD=COLUMN,...", help="Event field = column of the file."
@@ -49,6 +58,7 @@ def source_options(command: Any) -> Any:
         "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
         "slackwater ingest --preset sample --speed 10x",
         "slackwater ingest --preset sample --live",
+        "slackwater ingest --stream fills fills.csv",
     )
 )
 @click.argument("file", required=False, metavar="FILE|-")
@@ -59,7 +69,15 @@ def source_options(command: Any) -> Any:
 @json_option
 @pass_context
 def ingest(
-    context: Context, /, file: str | None, preset: str | None, speed: str, live: bool, as_json: bool, **options: Any
+    context: Context,
+    /,
+    file: str | None,
+    preset: str | None,
+    speed: str,
+    live: bool,
+    as_json: bool,
+    stream_name: str,
+    **options: Any,
 ) -> None:
     """Validate events and append them to the event log, once each.
 
@@ -68,6 +86,9 @@ def ingest(
     """
     if (file is None) == (preset is None):
         raise click.UsageError("Name one file, or - for standard input, or --preset sample.")
+    stream = stream_named(stream_name)
+    if preset is not None and stream is not TRADES:
+        raise click.UsageError(f"The sample holds trades; leave --stream {stream.name} out.")
     if live and preset is None:
         raise click.UsageError("--live goes with --preset sample.")
     if live and speed != "max":
@@ -77,15 +98,15 @@ def ingest(
     stop_on_signals(stop)
     factor = parse_speed(speed)
     most = context.settings.max_instruments
-    with open_door(context.log, context.names, context.store, CLOCK, most_instruments=most) as door:
-        source = open_sample() if file is None else open_input(file, **options)
+    with open_ingest(stream, context.log, context.names, context.store, CLOCK, most_entities=most) as writer:
+        source = open_sample() if file is None else open_input(stream, file, **options)
         if live:
             source = Live(make_loop(source), CLOCK)
         elif factor is not None or preset is not None:
-            source = Replay(source, factor, CLOCK)
-        with progress_bar(as_json) as progress, ingest_metrics(door, context.settings):
-            summary = run_ingest(source, door, progress, stop.is_set)
-    facts = {"file": file or preset, **summary_facts(summary)}
+            source = Replay(stream, source, factor, CLOCK)
+        with progress_bar(as_json) as progress, ingest_metrics(writer, context.settings):
+            summary = writer.ingest(source, progress, stop.is_set)
+    facts = {"stream": stream.name, "file": file or preset, **summary_facts(summary)}
     emit(as_json, facts, lambda: show_summary(str(file or preset), facts))
 
 
@@ -118,7 +139,7 @@ def list_topics(context: Context, as_json: bool) -> None:
     missing = missing_topics(log, names)
     found = {
         name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
-        for name in names.all((TRADES,))
+        for name in names.all(STREAMS)
         if name not in missing
     }
 
@@ -148,12 +169,14 @@ def list_acls(context: Context, as_json: bool) -> None:
     emit(as_json, {"allowed": found}, show)
 
 
-def open_input(file: str, maps: tuple[str, ...], time_unit: str | None, file_format: str | None) -> Source:
+def open_input(
+    stream: Stream, file: str, maps: tuple[str, ...], time_unit: str | None, file_format: str | None
+) -> Source:
     """The source that a command's argument and options name."""
     layout = None
     if maps or time_unit is not None:
-        layout = Layout(parse_map(TRADES, maps), None if time_unit is None else parse_time_unit(time_unit))
-    return open_source(file, layout, file_format)
+        layout = Layout(parse_map(stream, maps), None if time_unit is None else parse_time_unit(time_unit))
+    return open_source(stream, file, layout, file_format)
 
 
 @contextmanager

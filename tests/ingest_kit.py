@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ingest.chunk import Chunk, of_lines
-from ingest.door import Door, open_door
-from ingest.summary import Summary
+from ingest.verdicts import Summary
+from ingest.writer import IngestWriter, open_ingest
 from slackwater.log.events import decode
 from slackwater.log.log import Log, Record, read_range
 from slackwater.log.mark import append_marks
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
-from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.streams.event import Event, encode_event
 from slackwater.streams.trades import TRADES
+from slackwater.versions.epoch_ids import EpochIds, merged_ids
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.versions.store import VersionStore, empty_manifest
 
@@ -121,8 +121,8 @@ class House:
     names: TopicNames = NAMES
 
     @contextmanager
-    def door(self) -> Iterator[Door]:
-        with open_door(self.log, self.names, self.store, self.clock) as door:
+    def door(self) -> Iterator[IngestWriter]:
+        with open_ingest(TRADES, self.log, self.names, self.store, self.clock) as door:
             yield door
 
     def ingest(self, lines: list[bytes], source: str = "test") -> Summary:
@@ -140,24 +140,22 @@ class House:
         cut = append_marks(writer, topic, before, "run")
         writer.close()
         version = self.store.reserve()
-        runs, files = IdRuns(), []
+        old = parent or empty_manifest({}, {})
+        ids, files = EpochIds(TRADES, self.store, f"epoch-{version}", old.ids), []
         for p, start in before.items():
             found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
             events = decode(TRADES, [record for piece in found for record in piece.records]).table
             path = self.store.home / archive_path(f"epoch-{version}", p, 0)
             with open_writer(TRADES, path) as file:
                 file.write(archive_table(TRADES, p, events, events.column("offset"), events.column("index")))
-            runs.add_events(events)
+            ids.add(events)
             files.append(ArchiveFile(self.store.stored(path, file.rows), f"epoch-{version}", p, start, cut[p]))
-        path = self.store.home / "archive" / f"epoch-{version}" / "ids.parquet"
-        stored = self.store.stored(path, write_runs(runs, path))
-        old = parent or empty_manifest({}, {})
         manifest = replace(
             empty_manifest({topic: self.log.topic_id(topic)}, cut),
             version=version,
             parent=self.store.pointer().version,
             archive=(*old.archive, *files),
-            ids=(*old.ids, stored),
+            ids=merged_ids(TRADES, self.store, f"epoch-{version}", (*old.ids, *ids.finish())),
         )
         self.store.publish(manifest)
         return manifest

@@ -30,11 +30,11 @@ from slackwater.log.log import Bounds, Record
 from slackwater.log.mark import MARK_HEADER, mark_of
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
-from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
+from slackwater.versions.epoch_ids import EpochIds
+from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, ViewFile
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -185,7 +185,7 @@ class World:
         folder = self.store.folder / str(version)
         views: list[ViewFile] = []
         archive: list[ArchiveFile] = []
-        runs = IdRuns()
+        ids = EpochIds(TRADES, self.store, str(version))
         instruments: list[Instrument] = []
         for p, upto in cut.items():
             table = decode(TRADES, self.records(p, 0, upto)).table
@@ -196,7 +196,7 @@ class World:
             pq.write_table(table.add_column(0, "partition", pa.array([p] * table.num_rows, pa.int32())), path)
             stored = self.store.stored(path, table.num_rows)
             archive.append(ArchiveFile(stored, run_id or "", p, 0, upto))
-            runs.add_events(table)
+            ids.add(table)
             states = {view.name: self.summariser.rows(view, table.select(TRADES.schema.names)) for view in self.views}
             views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]
             instruments += _bounds(table_of(self.views[0], states[self.views[0].name]), p)
@@ -212,7 +212,7 @@ class World:
                 "definitions": {view.name: view.definition for view in self.views},
                 "counts": {},
                 "archive": tuple(archive),
-                "ids": self._ids(version, runs),
+                "ids": ids.finish(),
                 "views": tuple(views),
                 "instruments": Instruments(instruments),
                 "proof": Proof("equal", ""),
@@ -222,10 +222,6 @@ class World:
         )
         self.store.publish(manifest)
         return manifest
-
-    def _ids(self, version: int, runs: IdRuns) -> tuple[StoredFile, ...]:
-        path = self.store.home / "archive" / str(version) / "ids.parquet"
-        return (self.store.stored(path, write_runs(runs, path)),) if path.parent.is_dir() else ()
 
     def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
         with connect(1) as con:

@@ -12,7 +12,14 @@ from slackwater.streams.event import Reason
 
 
 def letter(value: bytes, **fields: object) -> DeadLetter:
-    facts = {"source": "some.jsonl", "position": "line 1", "reason": Reason.NOT_JSON, "error": "no", "time_us": 7}
+    facts = {
+        "stream": "trades",
+        "source": "some.jsonl",
+        "position": "line 1",
+        "reason": Reason.NOT_JSON,
+        "error": "no",
+        "time_us": 7,
+    }
     return DeadLetter(**{**facts, "value": value, **fields})  # type: ignore[arg-type]
 
 

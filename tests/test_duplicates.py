@@ -21,9 +21,10 @@ import httpx
 import pytest
 
 from ingest.chunk import of_lines
-from ingest.door import Door, open_door
-from ingest.summary import Summary
+from ingest.verdicts import Summary
+from ingest.writer import IngestWriter, open_ingest
 from serving.http.app import create_app
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from tests.beam_world import ROOT, World, kafka_world, settle, speed_running
 from tests.forked import call
@@ -64,8 +65,8 @@ class House:
         self._began_us = time.time_ns() // 1000 - 3_600_000_000
 
     @contextmanager
-    def door(self) -> Iterator[Door]:
-        with open_door(self.world.log, self.world.names, self.world.store, self.clock) as door:
+    def door(self) -> Iterator[IngestWriter]:
+        with open_ingest(TRADES, self.world.log, self.world.names, self.world.store, self.clock) as door:
             yield door
 
     def line(self, trade_id: int, price: str = "100.5") -> bytes:
@@ -141,7 +142,7 @@ def house(broker: str, tmp_path: Path) -> Iterator[House]:
             service.stop()
 
 
-def take(house: House, door: Door, lines: Sequence[bytes]) -> Summary:
+def take(house: House, door: IngestWriter, lines: Sequence[bytes]) -> Summary:
     """What the door says of these lines alone, whether they came one by one or together."""
     before = door.summary()
     half = len(lines) // 2

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.store.id_runs import RUNS_SCHEMA, IdRuns, read_runs, write_runs
-from slackwater.streams.decode import events_table
-from slackwater.streams.event import Event
+from slackwater.store.id_runs import IdRuns, read_runs, runs_schema, write_runs
 from slackwater.streams.trades import TRADES
+from slackwater.views.counts import ids_sql
 from slackwater.views.session import connect
-from slackwater.views.sql import ids_in_runs_sql
 from tests import profiles
 
 LARGEST = 2**63 - 1
@@ -19,10 +18,6 @@ INSTRUMENTS = (("v", "A"), ("v", "B"), ("w", "A"))
 
 ids = st.one_of(st.integers(0, 40), st.sampled_from([0, LARGEST - 2, LARGEST - 1, LARGEST]))
 added = st.lists(st.tuples(st.sampled_from(INSTRUMENTS), ids, st.integers(0, 5)), max_size=30)
-
-
-def events(items: list[tuple[tuple[str, str], int]]) -> pa.Table:
-    return events_table(TRADES, [Event(*instrument, trade_id, 10**15, 1, 1, "buy") for instrument, trade_id in items])
 
 
 def runs_of(found: set[tuple[tuple[str, str], int]]) -> list[tuple[str, str, int, int]]:
@@ -39,7 +34,7 @@ def runs_of(found: set[tuple[tuple[str, str], int]]) -> list[tuple[str, str, int
 
 
 def rows(runs: IdRuns) -> list[tuple[str, str, int, int]]:
-    return [tuple(row.values()) for row in runs.table().to_pylist()]
+    return [tuple(row.values())[:4] for row in runs.table(TRADES).to_pylist()]
 
 
 @profiles.examples(100)
@@ -59,12 +54,12 @@ def test_runs_hold_what_a_set_holds_in_the_fewest_runs(items: list[tuple[tuple[s
 
 @profiles.examples(60)
 @given(st.lists(st.tuples(st.sampled_from(INSTRUMENTS), ids), max_size=40), st.integers(0, 40))
-def test_tables_of_events_give_the_same_runs_however_they_are_split(
-    items: list[tuple[tuple[str, str], int]], at: int
-) -> None:
+def test_ids_give_the_same_runs_however_they_are_split(items: list[tuple[tuple[str, str], int]], at: int) -> None:
     runs = IdRuns()
     for part in (items[:at], items[at:]):
-        runs.add_events(events(part))
+        for entity in INSTRUMENTS:
+            if mine := [one for of, one in part if of == entity]:
+                runs.add_ids(entity, np.array(mine, np.int64))
     assert rows(runs) == runs_of(set(items))
 
 
@@ -75,27 +70,20 @@ def test_the_ids_of_runs_that_overlap_are_counted_once(items: list[tuple[tuple[s
     runs = []
     for instrument, first, more in items:
         last = min(first + more, LARGEST)
-        runs.append((*instrument, first, last))
+        runs.append((*instrument, first, last, 0))
         held.setdefault(instrument, set()).update(range(first, last + 1))
-    columns = list(zip(*runs, strict=True)) if runs else [[]] * 4
+    columns = list(zip(*runs, strict=True)) if runs else [[]] * 5
     with connect(threads=1) as con:
-        arrays = [pa.array(column, of.type) for column, of in zip(columns, RUNS_SCHEMA, strict=True)]
-        con.register("runs", pa.Table.from_arrays(arrays, schema=RUNS_SCHEMA))
-        found = con.execute(ids_in_runs_sql("runs")).fetchall()
+        arrays = [pa.array(column, of.type) for column, of in zip(columns, runs_schema(TRADES), strict=True)]
+        con.register("runs", pa.Table.from_arrays(arrays, schema=runs_schema(TRADES)))
+        found = con.execute(ids_sql(TRADES, "runs")).fetchall()
     assert {(venue, symbol): count for venue, symbol, count in found} == {of: len(ids) for of, ids in held.items()}
 
 
 def test_the_ids_of_a_run_of_all_ids_are_counted_exactly() -> None:
     with connect(threads=1) as con:
-        con.register("runs", pa.table([["v"], ["A"], [0], [LARGEST]], RUNS_SCHEMA.names))
-        assert con.execute(ids_in_runs_sql("runs")).fetchall() == [("v", "A", 2**63)]
-
-
-def test_a_chunked_table_and_a_slice_of_one_count_their_own_rows() -> None:
-    table = pa.concat_tables([events([(INSTRUMENTS[0], i)]) for i in (5, 1, 2)])
-    runs = IdRuns()
-    runs.add_events(table.slice(1))
-    assert rows(runs) == [("v", "A", 1, 2)]
+        con.register("runs", pa.table([["v"], ["A"], [0], [LARGEST], [0]], runs_schema(TRADES).names))
+        assert con.execute(ids_sql(TRADES, "runs")).fetchall() == [("v", "A", 2**63)]
 
 
 def test_files_join_to_their_union(tmp_path: Path) -> None:
@@ -104,12 +92,12 @@ def test_files_join_to_their_union(tmp_path: Path) -> None:
         runs = IdRuns()
         runs.add(INSTRUMENTS[number % 2], first, last)
         whole.add(INSTRUMENTS[number % 2], first, last)
-        assert write_runs(runs, tmp_path / f"{number}.parquet") == 1
+        assert write_runs(TRADES, runs, tmp_path / f"{number}.parquet") == 1
     paths = sorted(tmp_path.iterdir())
-    assert rows(read_runs(paths)) == rows(whole)
+    assert rows(read_runs(TRADES, paths)) == rows(whole)
     into = IdRuns()
     into.add(INSTRUMENTS[2], 7, 7)
-    assert read_runs(paths, into) is into
+    assert read_runs(TRADES, paths, into) is into
     assert rows(into) == [*rows(whole), (*INSTRUMENTS[2], 7, 7)]
-    assert write_runs(IdRuns(), tmp_path / "empty.parquet") == 0
-    assert rows(read_runs([tmp_path / "empty.parquet"])) == []
+    assert write_runs(TRADES, IdRuns(), tmp_path / "empty.parquet") == 0
+    assert rows(read_runs(TRADES, [tmp_path / "empty.parquet"])) == []

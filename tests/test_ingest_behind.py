@@ -10,11 +10,12 @@ import pytest
 
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
-from ingest.door import open_door
 from ingest.lock import hold
 from ingest.sources import open_source
+from ingest.writer import open_ingest
 from slackwater.log.errors import HiddenRecordsError, UnreadableError
 from slackwater.log.memory_log import MemoryLog
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, House, ids, line, memory_house
 
 BTC = [line(n) for n in (1, 2, 3)]
@@ -79,14 +80,14 @@ def test_an_import_takes_no_history_of_an_instrument_that_it_cannot_judge(house:
     with hold(house.store.home, log.topic_id(NAMES.topic("trades"))) as lock:
         file.write_bytes(line(1) + b"\n")
         with pytest.raises(UnreadableError):
-            import_history(open_source(str(file)), house.store, log, NAMES, house.clock, lock)
+            import_history(TRADES, open_source(TRADES, str(file)), house.store, log, NAMES, house.clock, lock)
         file.write_bytes(line(9, symbol=elsewhere(house)) + b"\n")
-        found = import_history(open_source(str(file)), house.store, log, NAMES, house.clock, lock)
+        found = import_history(TRADES, open_source(TRADES, str(file)), house.store, log, NAMES, house.clock, lock)
     assert found.summary.accepted == 1
 
 
 def test_a_door_says_at_the_start_what_it_cannot_take(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.ingest(BTC)
     log_of(house).damage(NAMES.topic("trades"), place(house), 0, "damaged")
-    with open_door(house.log, NAMES, house.store, house.clock):
+    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock):
         assert f"instruments in partition {place(house)} cannot be taken" in caplog.text

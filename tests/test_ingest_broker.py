@@ -12,10 +12,9 @@ from ingest.chunk import of_lines
 from ingest.errors import IngestRunningError
 from ingest.packer import LINGER_S
 from ingest.replay import Replay
-from ingest.run import ingest
 from ingest.sample_data import open_sample
 from ingest.sources import open_source
-from ingest.summary import Summary
+from ingest.verdicts import Summary
 from slackwater.core.clock import SystemClock
 from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.kafka_log import KafkaLog
@@ -23,6 +22,7 @@ from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
 from slackwater.streams.event import Event
 from slackwater.streams.schema import MAX_LINES
+from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
 
@@ -52,7 +52,7 @@ def test_dead_letters_are_read_back_with_their_bytes_and_headers(house: House) -
     found = letters(house.log, house.names)
     assert [value for _, value in found] == bad
     for number, (headers, value) in enumerate(found):
-        assert set(headers) == {"reason", "source", "position", "time", "error", "length", "sha256"}
+        assert set(headers) == {"stream", "reason", "source", "position", "time", "error", "length", "sha256"}
         assert (headers["source"], headers["position"]) == ("some.jsonl", f"line {number + 2}")
         assert headers["length"] == str(len(value)) and headers["sha256"] == hashlib.sha256(value).hexdigest()
         assert abs(int(headers["time"]) - house.clock.now_us()) < 60_000_000
@@ -64,7 +64,7 @@ def test_a_line_of_any_size_is_a_bounded_dead_letter_and_the_door_goes_on(house:
     path = tmp_path / "some.jsonl"
     path.write_bytes(b"\n".join([now_line(house, 1), huge, wide, now_line(house, 3)]))
     with house.door() as door:
-        summary = ingest(open_source(str(path)), door)
+        summary = door.ingest(open_source(TRADES, str(path)))
     assert summary == Summary(2, 0, 0, {"bad-price": 1, "line-too-long": 1}, summary.records)
     found = letters(house.log, house.names)
     for (headers, value), whole in zip(found, (huge, wide), strict=True):
@@ -91,7 +91,7 @@ def test_the_sample_is_taken_whole_once_and_twice_and_after_a_batch(house: House
 
 def _ingest(house: House) -> Summary:
     with house.door() as door:
-        return ingest(Replay(open_sample(), None, house.clock), door)
+        return door.ingest(Replay(TRADES, open_sample(), None, house.clock))
 
 
 def test_a_trickle_is_one_trade_a_record_and_a_burst_is_packed(house: House) -> None:
@@ -120,7 +120,7 @@ def test_two_instruments_in_one_burst_are_apart_and_each_in_order(house: House) 
 
 
 def test_a_second_ingest_on_the_topic_is_refused(house: House) -> None:
-    with house.door(), pytest.raises(IngestRunningError, match="One door"), house.door():
+    with house.door(), pytest.raises(IngestRunningError, match="One writer"), house.door():
         pass
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from ingest.chunk import of_lines
-from ingest.door import open_door
 from ingest.errors import IngestRunningError
 from ingest.lock import hold
-from ingest.run import ingest
 from ingest.sources import open_source
-from ingest.summary import Summary
+from ingest.verdicts import Summary
+from ingest.writer import open_ingest
 from slackwater.log.errors import AppendError, TopicMissingError
 from slackwater.streams.event import MAX_DEPTH
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
 IN_2100 = 4_102_444_800_000_000
@@ -74,6 +74,7 @@ def test_a_bad_line_is_refused_alone_with_its_reason(bad: bytes, copies: int, ho
     assert value == bad
     assert headers.pop("error")
     assert headers == {
+        "stream": "trades",
         "reason": BAD[bad],
         "source": "test",
         "position": f"line {copies + 1}",
@@ -119,7 +120,7 @@ def test_faults_of_a_source_are_dead_letters_too(house: House, tmp_path: Path) -
     path.write_text("venue,symbol,trade_id,time,price,quantity,side\nx,A,1,2025-10-06T00:00:00Z,1,1,buy\nx,A\n")
     seen: list[tuple[int, int | None]] = []
     with house.door() as door:
-        summary = ingest(open_source(str(path)), door, lambda done, total: seen.append((done, total)))
+        summary = door.ingest(open_source(TRADES, str(path)), lambda done, total: seen.append((done, total)))
     assert summary == Summary(1, 0, 0, {"bad-row": 1}, 1)
     assert letters(house.log)[0][1] == b"x,A"
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
@@ -148,7 +149,7 @@ def test_stop_is_asked_between_chunks(house: House, tmp_path: Path) -> None:
     path.write_bytes(b"\n".join(line(i) for i in range(20_000)))
     asked = iter([False, True])
     with house.door() as door:
-        assert 0 < ingest(open_source(str(path)), door, stop=lambda: next(asked)).accepted < 20_000
+        assert 0 < door.ingest(open_source(TRADES, str(path)), stop=lambda: next(asked)).accepted < 20_000
 
 
 class SlowAck:
@@ -177,7 +178,7 @@ def test_records_on_their_way_are_bounded(house: House, monkeypatch: pytest.Monk
     monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", SlowAck)
     monkeypatch.setattr(SlowAck, "waiting", 0)
     monkeypatch.setattr(SlowAck, "most", 0)
-    with open_door(house.log, NAMES, house.store, house.clock, max_in_flight=10) as door:
+    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, max_in_flight=10) as door:
         door.accept(of_lines("test", [line(i, symbol=f"S{i}") for i in range(500)]))
         assert SlowAck.most == 10
     assert SlowAck.waiting == 0

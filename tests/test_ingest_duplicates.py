@@ -19,15 +19,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.archived import Archived
 from ingest.chunk import of_lines
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import ArchiveGapError, LogGapError
 from ingest.known import CONFLICT, DUPLICATE, NEW, Known
-from ingest.summary import Summary
+from ingest.verdicts import Summary
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.log.memory_log import MemoryLog
+from slackwater.store.contents import Contents
+from slackwater.store.id_keys import KeyIndex
+from slackwater.store.id_runs import IdRuns
+from slackwater.streams.content import CONTENT, contents_of
 from slackwater.streams.decode import events_table
-from slackwater.streams.digests import Digests, content_digests
 from slackwater.streams.event import Event
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError
@@ -348,7 +352,8 @@ contents = st.builds(
 @given(st.lists(st.lists(contents, min_size=1, max_size=12), max_size=8))
 @examples(200)
 def test_verdicts_are_those_of_a_plain_dictionary(chunks: list[list[Event]]) -> None:
-    known, naive = Known(lambda instrument: 0, Inspector(VersionStore(Path()))), {}
+    nothing = Archived(TRADES, IdRuns(), KeyIndex(), [], Inspector(VersionStore(Path())), lambda entity: 0)
+    known, naive = Known(TRADES, nothing), {}
     for chunk in chunks:
         expected = []
         for one in chunk:
@@ -359,27 +364,33 @@ def test_verdicts_are_those_of_a_plain_dictionary(chunks: list[list[Event]]) -> 
         assert known.judge(events_table(TRADES, chunk)).tolist() == expected
 
 
+def contents_like(numbers: list[int]) -> np.ndarray:
+    found = np.zeros(len(numbers), CONTENT)
+    found["digest"] = np.array(numbers, np.uint64)
+    return found
+
+
 @given(st.lists(st.sets(st.integers(0, 2**63 - 1), max_size=40), max_size=12))
 @examples(200)
-def test_digests_find_what_was_added_and_nothing_else(batches: list[set[int]]) -> None:
-    digests, plain = Digests(), {}
+def test_contents_are_found_by_id_and_nothing_else(batches: list[set[int]]) -> None:
+    known, plain = Contents(), {}
     for batch in batches:
         fresh = [one for one in batch if one not in plain]
         plain |= {one: one * 7 % 2**64 for one in fresh}
         if fresh:
-            digests.add(np.array(fresh, np.int64), np.array([plain[one] for one in fresh], np.uint64))
-    assert len(digests) == len(plain)
+            known.add(np.array(fresh, np.int64), contents_like([plain[one] for one in fresh]))
+    assert len(known) == len(plain)
     asked = [*plain, *({one + 1 for one in plain if one < 2**63 - 1} - set(plain))]
-    found, values = digests.find(np.array(asked, np.int64))
+    found, values = known.find(np.array(asked, np.int64))
     assert found.tolist() == [one in plain for one in asked]
-    assert values.tolist() == [plain.get(one, 0) for one in asked]
+    assert values["digest"].tolist() == [plain.get(one, 0) for one in asked]
 
 
-def test_digests_of_a_trickle_stay_few_arrays() -> None:
-    digests = Digests()
+def test_contents_of_a_trickle_stay_few_arrays() -> None:
+    known = Contents()
     for one in range(5000):
-        digests.add(np.array([one], np.int64), np.array([one], np.uint64))
-    assert len(digests) == 5000 and len(digests._parts) < 14
+        known.add(np.array([one], np.int64), contents_like([one]))
+    assert len(known) == 5000 and len(known._parts) < 14
 
 
 def test_contents_that_differ_have_digests_that_differ() -> None:
@@ -389,11 +400,11 @@ def test_contents_that_differ_have_digests_that_differ() -> None:
         for _ in range(20_000)
     }
     table = events_table(TRADES, [event(1, time=t, price=p, quantity=q, side=s) for t, p, q, s in drawn])
-    assert len(set(content_digests(TRADES, table).tolist())) == len(drawn)
-    assert content_digests(TRADES, table.slice(5)).tolist() == content_digests(TRADES, table).tolist()[5:]
+    assert len(set(contents_of(TRADES, table).tolist())) == len(drawn)
+    assert contents_of(TRADES, table.slice(5)).tolist() == contents_of(TRADES, table).tolist()[5:]
 
 
 def test_the_filter_follows_the_pointer_only_forward_in_memory(house: House) -> None:
-    found = DuplicateFilter(house.log, NAMES.topic("trades"), house.store, house.clock)
+    found = DuplicateFilter(TRADES, house.log, NAMES, house.store, house.clock)
     assert found.judge(events_table(TRADES, [event(1), event(1)])).tolist() == [NEW, DUPLICATE]
     found.close()

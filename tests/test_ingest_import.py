@@ -19,7 +19,7 @@ from ingest.known import Known
 from ingest.lock import hold
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
-from ingest.summary import Summary
+from ingest.verdicts import Summary
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
 from slackwater.streams.trades import TRADES
@@ -34,13 +34,13 @@ def house(tmp_path: Path) -> House:
 def source(house: House, lines: list[bytes]) -> Source:
     path = house.store.home.parent / "history.jsonl"
     path.write_bytes(b"\n".join(lines))
-    return open_source(str(path))
+    return open_source(TRADES, str(path))
 
 
 def imported(house: House, lines: list[bytes] | Source, **options: Any) -> ImportedEpoch:
     found = source(house, lines) if isinstance(lines, list) else lines
     with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
-        return import_history(found, house.store, house.log, NAMES, house.clock, lock, **options)
+        return import_history(TRADES, found, house.store, house.log, NAMES, house.clock, lock, **options)
 
 
 def trades(count: int, start: int = 0, symbols: int = 5) -> list[bytes]:
@@ -61,7 +61,7 @@ def publish(house: House, epoch: ImportedEpoch) -> None:
             version=house.store.reserve(),
             parent=parent.version,
             archive=(*parent.archive, *epoch.archive),
-            ids=(*parent.ids, epoch.ids),
+            ids=(*parent.ids, *epoch.ids),
         )
     )
 
@@ -84,12 +84,11 @@ def test_history_becomes_files_by_partition_without_offsets(house: House) -> Non
             key = f"{row['venue']}:{row['symbol']}".encode()
             assert row["partition"] == file.partition == house.log.partition_of(key, PARTITIONS)
     house.store.check(file.file for file in epoch.archive)
-    assert epoch.ids is not None
-    house.store.check([epoch.ids])
-    assert dict(epoch.instruments) == {
+    house.store.check(epoch.ids)
+    assert dict(epoch.entities) == {
         ("x", f"S{i}"): house.log.partition_of(f"x:S{i}".encode(), PARTITIONS) for i in range(5)
     }
-    runs = read_runs([house.store.home / epoch.ids.path])
+    runs = read_runs(TRADES, [house.store.home / file.path for file in epoch.ids])
     assert all((("x", f"S{i % 5}"), i) in runs for i in range(1000))
     assert (("x", "S0"), 1) not in runs and (("x", "S0"), 1000) not in runs
 
@@ -124,7 +123,7 @@ def test_ids_that_were_imported_are_duplicates_at_the_door(house: House) -> None
 def test_an_import_of_known_ids_alone_leaves_nothing(house: House) -> None:
     house.ingest(trades(50))
     epoch = imported(house, trades(50), epoch="import-1")
-    assert (epoch.archive, epoch.ids, epoch.summary.duplicates) == ((), None, 50)
+    assert (epoch.archive, epoch.ids, epoch.summary.duplicates) == ((), (), 50)
 
 
 def test_memory_is_bounded_and_ids_of_closed_files_are_still_known(
@@ -180,7 +179,7 @@ def test_an_epoch_is_never_written_twice(house: House) -> None:
 
 def test_the_lock_of_another_topic_opens_nothing(house: House) -> None:
     with hold(house.store.home, "another") as lock, pytest.raises(ValueError, match="another"):
-        import_history(source(house, trades(1)), house.store, house.log, NAMES, house.clock, lock)
+        import_history(TRADES, source(house, trades(1)), house.store, house.log, NAMES, house.clock, lock)
 
 
 def test_the_sample_is_imported_whole(house: House) -> None:

@@ -17,9 +17,9 @@ from ingest.chunk import Chunk
 from ingest.errors import SpeedError
 from ingest.live import Live, Loop, make_loop, pass_at, pass_events
 from ingest.replay import Replay, parse_speed
-from ingest.run import ingest
 from ingest.sample_data import open_sample
 from ingest.sources import Source, open_source
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import T0, HandClock, all_lines, ids, line, memory_house, reasons, rows
 from tests.profiles import examples
 
@@ -29,7 +29,7 @@ SECOND = 1_000_000
 def source(tmp_path: Path, lines: list[bytes]) -> Source:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(lines))
-    return open_source(str(path))
+    return open_source(TRADES, str(path))
 
 
 def timed(replay: Replay, clock: HandClock) -> list[tuple[float, bytes]]:
@@ -59,7 +59,7 @@ def test_a_replay_keeps_the_time_of_the_events(speed: float, tmp_path: Path) -> 
     after = [0, 1.0, 1.0, 1.5, 60.0]
     lines = [line(i, time=T0 + round(s * SECOND)) for i, s in enumerate(after)]
     clock = HandClock()
-    found = timed(Replay(source(tmp_path, lines), speed, clock), clock)
+    found = timed(Replay(TRADES, source(tmp_path, lines), speed, clock), clock)
     assert [one for _, one in found] == lines
     assert [at for at, _ in found] == pytest.approx([s / speed for s in after], abs=1e-4)
     assert max(clock.slept) <= 0.25
@@ -74,7 +74,7 @@ def test_a_replay_is_in_order_of_time_across_streams_and_stable(tmp_path: Path) 
         b"bad",
         line(5, time=T0),
     ]
-    replay = Replay(source(tmp_path, lines), None, HandClock())
+    replay = Replay(TRADES, source(tmp_path, lines), None, HandClock())
     (chunk,) = [one for one in [replay.read(1.0)] if one is not None]
     assert [chunk.position(i) for i in range(6)] == ["line 3", "line 6", "line 1", "line 4", "line 5", "line 2"]
     assert chunk.original(4) == b"bad"
@@ -84,7 +84,7 @@ def test_a_replay_is_in_order_of_time_across_streams_and_stable(tmp_path: Path) 
 def test_a_replay_of_nothing_good_still_refuses_it(tmp_path: Path) -> None:
     house = memory_house(tmp_path / "home")
     with house.door() as door:
-        summary = ingest(Replay(source(tmp_path, [b"bad", b"worse"]), 1.0, house.clock), door)
+        summary = door.ingest(Replay(TRADES, source(tmp_path, [b"bad", b"worse"]), 1.0, house.clock))
     assert summary.refused == {"not-json": 2} and reasons(house.log) == ["not-json"] * 2
 
 
@@ -93,28 +93,28 @@ def test_faults_of_the_source_go_through_a_replay(tmp_path: Path) -> None:
     path.write_text("venue,symbol,trade_id,time,price,quantity,side\nx,A\nx,A,1,2025-10-06T00:00:00Z,1,1,buy\n")
     house = memory_house(tmp_path / "home")
     with house.door() as door:
-        summary = ingest(Replay(open_source(str(path)), 1.0, house.clock), door)
+        summary = door.ingest(Replay(TRADES, open_source(TRADES, str(path)), 1.0, house.clock))
     assert (summary.accepted, summary.refused) == (1, {"bad-row": 1})
 
 
 def test_a_replay_that_memory_would_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
     with pytest.raises(SpeedError, match="more than 3 lines"):
-        Replay(source(tmp_path, [line(i) for i in range(4)]), 1.0, HandClock())
+        Replay(TRADES, source(tmp_path, [line(i) for i in range(4)]), 1.0, HandClock())
 
 
 def test_a_replay_through_the_door_counts_everything(tmp_path: Path) -> None:
     house = memory_house(tmp_path / "home")
     lines = [line(i, time=T0 + i * 50_000) for i in range(200)]
     with house.door() as door:
-        summary = ingest(Replay(source(tmp_path, lines), 10.0, house.clock), door)
+        summary = door.ingest(Replay(TRADES, source(tmp_path, lines), 10.0, house.clock))
     assert summary.accepted == 200 and summary.records == 200  # 5 ms apart: one trade a record
     assert ids(house.log) == list(range(200))
 
 
 def test_the_sample_in_order_of_time_is_the_sample(tmp_path: Path) -> None:
     plain = all_lines(open_sample())
-    ordered = all_lines(Replay(open_sample(), None, HandClock()))
+    ordered = all_lines(Replay(TRADES, open_sample(), None, HandClock()))
     assert sorted(plain) == sorted(ordered)
     assert times(ordered) == sorted(times(plain))
 
@@ -211,7 +211,7 @@ def test_a_restart_of_live_sends_the_same_events_and_they_are_dropped(loop: Loop
     start = clock.now_us()
     for stopped_at_s in (2.0, 6.0):
         with house.door() as door:
-            ingest(Live(loop, clock), door, stop=lambda: clock.now_us() >= start + stopped_at_s * SECOND)  # noqa: B023
+            door.ingest(Live(loop, clock), stop=lambda: clock.now_us() >= start + stopped_at_s * SECOND)  # noqa: B023
     now = clock.now_us()
     expected = [
         event

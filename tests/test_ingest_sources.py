@@ -54,7 +54,7 @@ def judged(data: bytes) -> str | Event:
 def csv(tmp_path: Path, text: str | bytes, layout: Layout = US) -> list[Any]:
     path = tmp_path / "some.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_all(open_source(str(path), layout))
+    return read_all(open_source(TRADES, str(path), layout))
 
 
 def parquet(tmp_path: Path, columns: dict[str, Any], layout: Layout = US) -> list[bytes]:
@@ -62,7 +62,7 @@ def parquet(tmp_path: Path, columns: dict[str, Any], layout: Layout = US) -> lis
     table = pa.table({**base, "side": ["buy"], **columns})
     path = tmp_path / "some.parquet"
     pq.write_table(table, path)
-    return all_lines(open_source(str(path), layout))
+    return all_lines(open_source(TRADES, str(path), layout))
 
 
 # ------------------------------------------------------------------------------------------------------------ the map
@@ -99,14 +99,14 @@ def test_a_time_unit_is_one_of_four() -> None:
 
 def test_a_missing_file_says_so() -> None:
     with pytest.raises(FileMissingError, match=r"nowhere\.csv"):
-        open_source("nowhere.csv")
+        open_source(TRADES, "nowhere.csv")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
 def test_an_empty_file_holds_no_events(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     with pytest.raises(EmptySourceError, match="holds no events"):
-        open_source(str(tmp_path / name))
+        open_source(TRADES, str(tmp_path / name))
 
 
 def test_a_header_alone_holds_no_events(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
         ".": "is a folder",
     }.items():
         with pytest.raises(FormatError, match=said):
-            open_source(str(tmp_path / name))
+            open_source(TRADES, str(tmp_path / name))
     with pytest.raises(FormatError, match="'xml'"):
-        open_source(str(tmp_path / "notes.txt"), file_format="xml")
+        open_source(TRADES, str(tmp_path / "notes.txt"), file_format="xml")
 
 
 def test_torn_parquet_is_refused(tmp_path: Path) -> None:
@@ -185,13 +185,13 @@ def test_torn_parquet_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "torn.parquet").write_bytes(whole[:-100])
     with pytest.raises(UnreadableFileError, match=r"torn\.parquet"):
-        open_source(str(tmp_path / "torn.parquet"))
+        open_source(TRADES, str(tmp_path / "torn.parquet"))
 
 
 def test_canonical_lines_take_no_map(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(line())
     with pytest.raises(MappingError):
-        open_source(str(tmp_path / "a.jsonl"), US)
+        open_source(TRADES, str(tmp_path / "a.jsonl"), US)
 
 
 # ---------------------------------------------------------------------------------------------------------- json lines
@@ -200,7 +200,7 @@ def test_canonical_lines_take_no_map(tmp_path: Path) -> None:
 def test_json_lines_are_judged_as_they_stand_with_their_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(line(1) + b"\n\n" + line(3) + b"\r\nnonsense")
-    (chunk,) = [one for one in [open_source(str(path))] for one in _joined(read_all(one))]
+    (chunk,) = [one for one in [open_source(TRADES, str(path))] for one in _joined(read_all(one))]
     assert chunk == [
         ("line 1", line(1), line(1)),
         ("line 2", b"", b""),
@@ -215,7 +215,7 @@ def _joined(chunks: list[Any]) -> list[list[tuple[str, bytes, bytes]]]:
 
 def test_standard_input_gives_what_is_there_and_waits_for_no_more() -> None:
     out, into = os.pipe()
-    source = open_source("-", stdin=out)
+    source = open_source(TRADES, "-", stdin=out)
     os.write(into, line(1) + b"\n" + line(2)[:10])
     first = source.read(5.0)
     assert first is not None and first.lines == [line(1)]
@@ -236,7 +236,7 @@ def test_a_line_beyond_the_limit_is_a_fault_and_keeps_its_first_bytes(ending: by
     path.write_bytes(line(1) + b"\n" + b"x" * (3 * MAX_LINE_BYTES) + ending)
     found = [
         (chunk.position(i), chunk.faults.get(i), chunk.original(i))
-        for chunk in read_all(open_source(str(path)))
+        for chunk in read_all(open_source(TRADES, str(path)))
         for i in range(len(chunk.lines))
     ]
     assert [place for place, _, _ in found] == ["line 1", "line 2", "line 3"][: len(found)]
@@ -413,7 +413,7 @@ def test_a_null_is_a_missing_field_and_its_row_is_kept_as_json(tmp_path: Path) -
     pq.write_table(
         pa.table({**columns, "price": [1.5, None], "quantity": [1, 1], "side": [True, False], "note": ["a", "b"]}), path
     )
-    (chunk,) = read_all(open_source(str(path), US))
+    (chunk,) = read_all(open_source(TRADES, str(path), US))
     good, bad = map(judged, chunk.lines)
     assert isinstance(good, Event) and good.side == "buy"
     assert bad == "missing-field"

@@ -159,8 +159,8 @@ def test_the_same_rows_get_the_same_verdicts_as_from_archive_import(
     house, whole = memory_house(tmp_path / "home"), tmp_path / "whole.parquet"
     pq.write_table(table(rows), whole)
     with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
-        source = open_source(str(whole), Layout({}, "us"))
-        summary = import_history(source, house.store, house.log, NAMES, house.clock, lock).summary
+        source = open_source(TRADES, str(whole), Layout({}, "us"))
+        summary = import_history(TRADES, source, house.store, house.log, NAMES, house.clock, lock).summary
     assert called(write(tmp_path, *parts), tmp_path / "out") == 1
     found = Counter(each["reason"] for each in refused(tmp_path / "out"))
     assert found == Counter({**summary.refused, "conflict": summary.conflicts})

@@ -8,12 +8,13 @@ import pytest
 
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
-from ingest.door import Door, open_door
-from ingest.figures import DoorFigures
+from ingest.figures import IngestFigures
 from ingest.lock import hold
 from ingest.sources import open_source
-from ingest.summary import Summary
+from ingest.verdicts import Summary
+from ingest.writer import IngestWriter, open_ingest
 from slackwater.log.dead_letter import TOO_MANY_INSTRUMENTS
+from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, House, event, letters, lines_of, memory_house, reasons, rows
 
 
@@ -23,7 +24,7 @@ def house(tmp_path: Path) -> House:
 
 
 def ingested(house: House, lines: list[bytes], most: int) -> Summary:
-    with open_door(house.log, NAMES, house.store, house.clock, most_instruments=most) as door:
+    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as door:
         door.accept(of_lines("a", lines))
     return door.summary()
 
@@ -70,7 +71,7 @@ def test_any_history_keeps_as_many_instruments_as_a_list_says(house: House, seed
     most, known, accepted, refused = random.randrange(1, 8), [], 0, 0  # type: ignore[var-annotated]
     first_id = 1
     for _ in range(6):
-        with open_door(house.log, NAMES, house.store, house.clock, most_instruments=most) as door:
+        with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as door:
             for _ in range(random.randrange(4)):
                 names = [f"S{random.randrange(12)}" for _ in range(random.randrange(1, 9))]
                 for name in names:
@@ -84,8 +85,8 @@ def test_any_history_keeps_as_many_instruments_as_a_list_says(house: House, seed
                     door.flush()
                     house.publish()
                     house.clock.sleep(5)
-            assert len(door.filter.known.instruments) == len(known)
-            assert figures(door)["slackwater_ingest_instruments"] == len(known)
+            assert len(door.filter.known.entities) == len(known)
+            assert figures(door)["slackwater_ingest_entities"] == len(known)
         most = random.choice([most, most, most + 2, max(1, most - 1)])
     assert symbols(house) == set(known)
     assert len(rows(house.log)) == accepted
@@ -98,18 +99,19 @@ def test_an_import_obeys_the_cap_together_with_the_log(house: House, tmp_path: P
     path.write_bytes(b"\n".join(trades(10, "B", "C", "A", "B", "D")))
     with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         done = import_history(
-            open_source(str(path)),
+            TRADES,
+            open_source(TRADES, str(path)),
             house.store,
             house.log,
             NAMES,
             house.clock,
             lock,
             roll_rows=2,
-            most_instruments=2,
+            most_entities=2,
         )
     assert (done.summary.accepted, dict(done.summary.refused)) == (3, {TOO_MANY_INSTRUMENTS: 2})
-    assert {symbol for (_, symbol), _ in done.instruments} == {"A", "B"}
+    assert {symbol for (_, symbol), _ in done.entities} == {"A", "B"}
 
 
-def figures(door: Door) -> dict[str, float]:
-    return {each.name: each.samples[0].value for each in DoorFigures(door).collect() if each.samples}
+def figures(door: IngestWriter) -> dict[str, float]:
+    return {each.name: each.samples[0].value for each in IngestFigures(door).collect() if each.samples}

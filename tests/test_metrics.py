@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, gen
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.chunk import of_lines
-from ingest.figures import DoorFigures
+from ingest.figures import IngestFigures
 from ingest.late import LateCount
 from serving.status.timings import BUCKETS, Timings
 from slackwater.core.exposition import process_registry
@@ -56,7 +56,7 @@ def door_page(house: House, *lines: bytes) -> str:
     with house.door() as door:
         door.accept(of_lines("test", list(lines)))
         registry = process_registry()
-        registry.register(DoorFigures(door))
+        registry.register(IngestFigures(door))
         return generate_latest(registry).decode()
 
 

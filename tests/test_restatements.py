@@ -25,9 +25,9 @@ from slackwater.restatements.errors import RestatementError
 from slackwater.restatements.places import Places
 from slackwater.restatements.restatement import RESTATEMENT_SCHEMA
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
-from slackwater.store.id_runs import IdRuns, write_runs
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.trades import TRADES
+from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -314,12 +314,11 @@ def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", part
     table = events_table(events)
     with open_writer(TRADES, story.world.home / archive_path(name, partition, 0)) as file:
         file.write(archive_table(TRADES, partition, table))
-    store, runs = story.world.store, IdRuns()
-    runs.add_events(table)
-    path = file.path.with_name("ids.parquet")
-    ids = store.stored(path, write_runs(runs, path))
+    store = story.world.store
+    ids = EpochIds(TRADES, store, name)
+    ids.add(table)
     entry = ArchiveFile(store.stored(file.path, file.rows), name, partition, None, None)
-    return Epoch((entry,), ids, len(events), {})
+    return Epoch((entry,), ids.finish(), len(events), {})
 
 
 def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) -> None:

@@ -29,12 +29,14 @@ class Whole(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """One refusal: `source` is a file or a topic with its id, `position` the place in it, `time_us` when it happened.
+    """One refusal, of an event of `stream`: `source` is a file or a topic with its id, `position` the place in it,
+    `time_us` when it happened.
 
     `reason` is a `Reason`, `CONFLICT` or `TOO_MANY_INSTRUMENTS`. `value` is the original, or its beginning if `whole`
     says what all of it is.
     """
 
+    stream: str
     source: str
     position: str
     reason: Reason | str
@@ -48,7 +50,7 @@ class DeadLetter(NamedTuple):
 CONFLICT = "conflict"
 """The reason of an event whose id is taken by an event with other content: the first wins."""
 
-TAKEN = "the id was taken by an event with another time, price, quantity or side"
+TAKEN = "the id was taken by an event with other content"
 """What a letter of that reason says."""
 
 TOO_MANY_INSTRUMENTS = "too-many-instruments"
@@ -63,6 +65,7 @@ def send(writer: Writer, topic: str, letter: DeadLetter) -> Ack:
     length, sha256 = letter.whole or Whole(len(letter.value), hashlib.sha256(letter.value).hexdigest())
     value = letter.value[:MAX_VALUE_BYTES]
     facts = {
+        "stream": letter.stream,
         "reason": str(letter.reason),
         "error": letter.error,
         "source": letter.source,

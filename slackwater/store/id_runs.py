@@ -1,10 +1,13 @@
-"""Which trade ids an instrument has, exactly, as sorted runs [first, last]: small where ids are dense.
+"""Which integer ids an entity has, exactly, as sorted runs [first, last]: small where ids are dense.
 
-They feed ingest's duplicate filter. A run file is Parquet: venue, symbol, first, last.
+They feed ingest's duplicate filter. A run file is Parquet: the entity's columns, first, last, others. `others` is how
+many ids of the entity are no dense integers and new with this file; they stand in files of `slackwater.store.id_keys`.
 """
 
 import bisect
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +16,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slackwater.core.checked_files import open_checked
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
 
-RUNS_SCHEMA = pa.schema([("venue", pa.string()), ("symbol", pa.string()), ("first", pa.int64()), ("last", pa.int64())])
 
-Instrument = tuple[str, str]
+def runs_schema(stream: Stream) -> pa.Schema:
+    """Of a run file; a row has both ends of a run, or `others`."""
+    entity = [(name, pa.string()) for name in stream.entity]
+    return pa.schema([*entity, ("first", pa.int64()), ("last", pa.int64()), ("others", pa.int64())])
 
 
 class IdRuns:
-    """Runs of ids per instrument. Both ends of a run belong to it."""
+    """Runs of ids per entity. Both ends of a run belong to it. `others` counts the ids that are in no run."""
 
     def __init__(self) -> None:
-        self._firsts: dict[Instrument, list[int]] = {}
-        self._lasts: dict[Instrument, list[int]] = {}
+        self._firsts: dict[Entity, list[int]] = {}
+        self._lasts: dict[Entity, list[int]] = {}
+        self.others: Counter[Entity] = Counter()
 
-    def __contains__(self, item: tuple[Instrument, int]) -> bool:
-        instrument, trade_id = item
-        firsts = self._firsts.get(instrument)
+    def __contains__(self, item: tuple[Entity, int]) -> bool:
+        entity, one = item
+        firsts = self._firsts.get(entity)
         if not firsts:
             return False
-        at = bisect.bisect_right(firsts, trade_id) - 1
-        return at >= 0 and trade_id <= self._lasts[instrument][at]
+        at = bisect.bisect_right(firsts, one) - 1
+        return at >= 0 and one <= self._lasts[entity][at]
 
-    def add(self, instrument: Instrument, first: int, last: int) -> None:
+    def add(self, entity: Entity, first: int, last: int) -> None:
         """Add the ids first..last; runs that touch become one."""
-        firsts, lasts = self._firsts.setdefault(instrument, []), self._lasts.setdefault(instrument, [])
+        firsts, lasts = self._firsts.setdefault(entity, []), self._lasts.setdefault(entity, [])
         low = bisect.bisect_left(lasts, first - 1)
         high = bisect.bisect_right(firsts, last + 1)
         if low < high:
@@ -44,59 +52,63 @@ class IdRuns:
         firsts[low:high] = [first]
         lasts[low:high] = [last]
 
-    def add_events(self, events: pa.Table) -> None:
-        """Add the ids of a table of events."""
-        if not events.num_rows:
-            return
-        venues = events.column("venue").combine_chunks().dictionary_encode()
-        symbols = events.column("symbol").combine_chunks().dictionary_encode()
-        code = venues.indices.to_numpy().astype(np.int64) * len(symbols.dictionary) + symbols.indices.to_numpy()
-        ids = events.column("trade_id").to_numpy()
-        # One look at each event, however many instruments there are; what fits 16 bits is sorted by radix.
-        there, number = np.unique(code, return_inverse=True)
-        order = np.argsort(number.astype(np.uint16) if len(there) < 1 << 16 else number, kind="stable")
-        ends = np.cumsum(np.bincount(number))
-        for value, start, end in zip(there.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            venue, symbol = divmod(value, len(symbols.dictionary))
-            instrument = (venues.dictionary[venue].as_py(), symbols.dictionary[symbol].as_py())
-            for first, last in zip(*_runs(ids[order[start:end]]), strict=True):
-                self.add(instrument, first, last)
+    def add_ids(self, entity: Entity, ids: Any) -> None:
+        """Add ids, an int64 array of at least one."""
+        if len(ids) > 1 and not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all
+            ids = np.unique(ids)
+        breaks = np.flatnonzero(np.diff(ids) != 1)
+        firsts, lasts = ids[np.r_[0, breaks + 1]], ids[np.r_[breaks, len(ids) - 1]]
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            self.add(entity, first, last)
 
-    def table(self) -> pa.Table:
-        """The runs as a table of RUNS_SCHEMA."""
-        rows = [
-            (*instrument, first, last)
-            for instrument in sorted(self._firsts)
-            for first, last in zip(self._firsts[instrument], self._lasts[instrument], strict=True)
-        ]
-        columns: list[Any] = list(zip(*rows, strict=True)) if rows else [[], [], [], []]
-        return pa.Table.from_arrays(
-            [pa.array(c, f.type) for c, f in zip(columns, RUNS_SCHEMA, strict=True)], schema=RUNS_SCHEMA
+    def update(self, other: "IdRuns") -> None:
+        """Add all that another has."""
+        for entity in other._firsts:
+            for first, last in zip(other._firsts[entity], other._lasts[entity], strict=True):
+                self.add(entity, first, last)
+        self.others.update(other.others)
+
+    @property
+    def entities(self) -> Collection[Entity]:
+        """The entities that have an id."""
+        return self._firsts.keys() | self.others.keys()
+
+    def arrays(self) -> dict[Entity, tuple[Any, Any]]:
+        """Each entity's first and last ids of its runs, in order, as int64 arrays."""
+        return {
+            entity: (np.array(firsts, np.int64), np.array(self._lasts[entity], np.int64))
+            for entity, firsts in self._firsts.items()
+        }
+
+    def table(self, stream: Stream) -> pa.Table:
+        """The runs as a table of `runs_schema`."""
+        runs = (
+            (*entity, first, last, 0)
+            for entity in sorted(self._firsts)
+            for first, last in zip(self._firsts[entity], self._lasts[entity], strict=True)
         )
+        others = ((*entity, None, None, count) for entity, count in sorted(self.others.items()))
+        schema = runs_schema(stream)
+        columns: list[Any] = list(zip(*chain(runs, others), strict=True)) or [[]] * len(schema)
+        return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 
 
-def write_runs(runs: IdRuns, path: Path) -> int:
+def write_runs(stream: Stream, runs: IdRuns, path: Path) -> int:
     """Write a run file; its number of rows."""
-    table = runs.table()
+    table = runs.table(stream)
     pq.write_table(table, path, compression="zstd")
     return int(table.num_rows)
 
 
-def read_runs(names: Iterable[str | Path], into: IdRuns | None = None) -> IdRuns:
+def read_runs(stream: Stream, names: Iterable[str | Path], into: IdRuns | None = None) -> IdRuns:
     """The union of run files, and of what `into` holds, which grows. `names` are paths, or names with checksums."""
     runs = IdRuns() if into is None else into
     for name in names:
         with open_checked(str(name)) as file:
-            table = pq.read_table(file, schema=RUNS_SCHEMA)
-        for venue, symbol, first, last in zip(*(table.column(i).to_pylist() for i in range(4)), strict=True):
-            runs.add((venue, symbol), first, last)
+            table = pq.read_table(file, schema=runs_schema(stream))
+        for *entity, first, last, others in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            if first is None:
+                runs.others[tuple(entity)] += others
+            else:
+                runs.add(tuple(entity), first, last)
     return runs
-
-
-def _runs(ids: Any) -> tuple[list[int], list[int]]:
-    if len(ids) == 1:
-        return ids.tolist(), ids.tolist()
-    if not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all else
-        ids = np.unique(ids)
-    breaks = np.flatnonzero(np.diff(ids) != 1)
-    return ids[np.r_[0, breaks + 1]].tolist(), ids[np.r_[breaks, len(ids) - 1]].tolist()

@@ -57,25 +57,6 @@ def bounds_sql(relation: str) -> str:
     )
 
 
-def events_sql(relation: str) -> str:
-    """Per instrument the number of events of a table of events."""
-    return f"SELECT venue, symbol, count(*)::BIGINT AS events FROM {relation} GROUP BY venue, symbol"
-
-
-def ids_in_runs_sql(relation: str) -> str:
-    """Per instrument the number of ids in a table of runs [first, last], which may overlap: each id once.
-
-    A run adds what reaches beyond all runs that start before it. HUGEINT, since an id goes up to 2^63-1.
-    """
-    before = (
-        'max("last") OVER (PARTITION BY venue, symbol ORDER BY "first", "last" '
-        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    )
-    runs = f'SELECT venue, symbol, "first"::HUGEINT AS low, "last"::HUGEINT AS high, {before} AS before FROM {relation}'
-    added = "greatest(0, high - greatest(low, coalesce(before, -1) + 1::HUGEINT) + 1)"
-    return f"SELECT venue, symbol, sum({added})::HUGEINT AS ids FROM ({runs}) GROUP BY venue, symbol"
-
-
 def floor_sql(time: str, interval: Interval) -> str:
     """The start of the bar that holds `time`; integer arithmetic on microseconds."""
     if interval.calendar:

@@ -230,7 +230,7 @@ def check_door(world: "World") -> None:
                 event = _event(line, latest)
                 if event is not None and event.symbol in world.through_the_door:
                     found.append(event)
-    assert sorted(found) == sorted(offered.values()), "the door lost, doubled or changed an event"
+    assert sorted(found) == sorted(offered.values()), "ingest lost, doubled or changed an event"
     world.trace.count("events through the door", len(found))
 
 

@@ -14,11 +14,12 @@ from batch_layer.look import Idle
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from ingest.chunk import nothing, of_lines
-from ingest.door import open_door
+from ingest.writer import open_ingest
 from serving.options import ServingOptions
 from serving.service import Service
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
 from slackwater.versions.rollback import rollback as go_back
 from speed_layer.sink import PublishDeltas
@@ -174,7 +175,7 @@ def door(world: "World") -> None:
 
 
 def _ingest(world: "World") -> None:
-    with open_door(world.log, world.names, world.store, world.clock) as entrance:
+    with open_ingest(TRADES, world.log, world.names, world.store, world.clock) as entrance:
         at = world.taken
         while True:
             if at < len(world.inbox):

@@ -284,8 +284,15 @@ SWITCHES = (
     ),
     Switch(
         0,
-        "the door knows what is in the log since the cut",
-        (Edit(duplicates.DuplicateFilter, "_learn", "self.known.learn(decode(TRADES, piece.records).table)", "pass"),),
+        "ingest knows what is in the log since the cut",
+        (
+            Edit(
+                duplicates.DuplicateFilter,
+                "_learn",
+                "self.known.learn(decode(self._stream, piece.records).table)",
+                "pass",
+            ),
+        ),
         seeds=40,
     ),
 )

@@ -1,43 +1,47 @@
-"""The door: the only writer of events. It validates, drops duplicates, packs and appends; what it refuses is stored.
+"""The ingest writer: the only writer of events. It validates, drops duplicates, packs and appends; refusals are stored.
 
     chunk -> decode -> duplicate filter -> packer -> idempotent producer -> event log
-                \\-> dead letters <-/         (acknowledged before the door moves on)
+                \\-> dead letters <-/         (acknowledged before it moves on)
 
-Records that are not acknowledged yet are bounded, so a slow log slows the door and does not fill the memory. Not
-here: where chunks come from (`ingest.sources`), the loop over them (`ingest.run`).
+Records that are not acknowledged yet are bounded, so a slow log slows the writer and does not fill the memory. Not
+here: where chunks come from (`ingest.sources`).
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from ingest.chunk import Chunk
 from ingest.duplicates import DuplicateFilter
-from ingest.groups import by_instrument
 from ingest.known import Generation
 from ingest.late import LateCount
 from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
-from ingest.summary import Summary, Tally
-from ingest.verdicts import judge_chunk
+from ingest.sources import Source
+from ingest.verdicts import Summary, Tally, judge_chunk
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import TopicNames
+from slackwater.streams.entities import by_entity, entity_key
 from slackwater.streams.rows import event_lines
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 
 MAX_IN_FLIGHT = 2000
 """Records on their way; a record has at most 64 lines of some 150 bytes, so about 20 MB."""
 
 LINGER_S = 0.002
-"""How long a record may wait for others on its way out. At 1,000 trades/s it halves the requests, which cost the door,
-the broker and the readers more than the trades in them."""
+"""How long a record may wait for others on its way out. At 1,000 trades/s it halves the requests, which cost the
+writer, the broker and the readers more than the trades in them."""
 
 IDLE_S = 0.25
 """The longest wait between two looks at a quiet source."""
+
+
+Progress = Callable[[int, int | None], None]
+"""Called after each chunk with how much of the source was read, and how much there is (None: nobody knows)."""
 
 
 class _Flight(NamedTuple):
@@ -46,43 +50,46 @@ class _Flight(NamedTuple):
     generation: Generation
 
 
-class Door:
-    """One topic's door, open until `close`. Not thread safe."""
+class IngestWriter:
+    """The writer of one stream, open until `close`. Not thread safe."""
 
     def __init__(
         self,
+        stream: Stream,
         log: Log,
         names: TopicNames,
         store: VersionStore,
         clock: Clock,
         lock: IngestLock,
         max_in_flight: int = MAX_IN_FLIGHT,
-        most_instruments: int = 0,
+        most_entities: int = 0,
     ) -> None:
         """Read what is known and open a producer. `lock` is the topic's, held by the caller until after `close`.
 
-        Events of new instruments are refused where `most_instruments` are known; 0: never.
+        Events of new entities are refused where `most_entities` are known; 0: never.
 
         Raises:
             LogError, VersionError, LogGapError: what is known cannot be read.
         """
-        if lock.topic_id != log.topic_id(names.topic("trades")):
+        if lock.topic_id != log.topic_id(names.topic(stream)):
             raise ValueError(f"the lock is that of topic {lock.topic_id}")
-        self._names = names
+        self.stream = stream
+        self._topic = names.topic(stream)
+        self._letters = names.dead_letters
         self._clock = clock
         self._max_in_flight = max_in_flight
         self._tally = Tally()
         self.late = LateCount()
         self._packer = Packer()
         self._flying: deque[_Flight] = deque()
-        self.filter = DuplicateFilter(log, names.topic("trades"), store, clock, self._drain, most_instruments)
+        self.filter = DuplicateFilter(stream, log, names, store, clock, self._drain, most_entities)
         self._writer = log.writer(LINGER_S)
 
     def accept(self, chunk: Chunk) -> None:
         """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns.
 
         Raises:
-            AppendError: the log did not take a record. The door is of no use any more; nothing is lost by ingesting
+            AppendError: the log did not take a record. The writer is of no use any more; nothing is lost by ingesting
                 the same input again, since what was taken is a duplicate then.
         """
         if chunk.lines:
@@ -95,8 +102,33 @@ class Door:
             self._append(self._packer.due(self._clock.elapsed_s()))
         self._settle()
 
+    def ingest(
+        self,
+        source: Source,
+        on_progress: Progress = lambda done, total: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Summary:
+        """Take all that a source has, then wait for its acknowledgement; the counts so far.
+
+        `stop` is asked between chunks, at least four times a second.
+
+        Raises:
+            SourceError, MappingError: the source cannot be read on; what was read before it is in the log.
+            AppendError: the log did not take a record.
+        """
+        try:
+            while not stop():
+                chunk = source.read(self.wait_s())
+                if chunk is None:
+                    break
+                self.accept(chunk)
+                on_progress(source.done, source.total)
+        finally:
+            self.flush()
+        return self.summary()
+
     def wait_s(self) -> float:
-        """How long a source may be waited for before the door must be called again."""
+        """How long a source may be waited for before the writer must be called again."""
         due = self._packer.wait_s(self._clock.elapsed_s())
         return IDLE_S if due is None else min(due, IDLE_S)
 
@@ -108,6 +140,11 @@ class Door:
     def unacknowledged(self) -> int:
         """Records that were sent and not acknowledged."""
         return len(self._flying)
+
+    @property
+    def entities(self) -> int:
+        """Entities that are known."""
+        return len(self.filter.known.entities)
 
     def flush(self) -> None:
         """Wait until everything that was accepted is acknowledged. Raises AppendError."""
@@ -127,29 +164,29 @@ class Door:
 
     def _take(self, chunk: Chunk) -> None:
         reach("ingest.before")
-        events = judge_chunk(chunk, self.filter.judge, self._writer, self._names.dead_letters, self._clock, self._tally)
+        events = judge_chunk(
+            self.stream, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
+        )
         if not events.num_rows:
             return
         self._tally.accepted += events.num_rows
-        lines = event_lines(TRADES, events)
-        times = events.column("time").to_numpy()
+        lines = event_lines(self.stream, events)
+        times = events.column(self.stream.time).to_numpy()
         now = self._clock.elapsed_s()
-        for instrument, rows in by_instrument(events):
-            self.late.take(instrument, times[rows])
-            self._append(self._packer.add(instrument, [lines[row] for row in rows], now))
+        for entity, rows in by_entity(self.stream, events):
+            self.late.take(entity, times[rows])
+            self._append(self._packer.add(entity, [lines[row] for row in rows], now))
 
     def _drain(self) -> None:
         self._append(self._packer.drain(self._clock.elapsed_s()))
 
     def _append(self, records: Iterable[Packed]) -> None:
-        for instrument, lines in records:
+        for entity, lines in records:
             while len(self._flying) >= self._max_in_flight:
                 self._land()
             reach("ingest.append")
-            partition = self.filter.partition_of(instrument)
-            ack = self._writer.append(
-                self._names.topic("trades"), partition, ":".join(instrument).encode(), b"\n".join(lines)
-            )
+            partition = self.filter.partition_of(entity)
+            ack = self._writer.append(self._topic, partition, entity_key(entity), b"\n".join(lines))
             generation = self.filter.known.generation
             generation.appended()
             self._flying.append(_Flight(ack, partition, generation))
@@ -167,22 +204,23 @@ class Door:
 
 
 @contextmanager
-def open_door(
+def open_ingest(
+    stream: Stream,
     log: Log,
     names: TopicNames,
     store: VersionStore,
     clock: Clock,
     max_in_flight: int = MAX_IN_FLIGHT,
-    most_instruments: int = 0,
-) -> Iterator[Door]:
-    """Hold the lock of the trades topic under the store's home and open its door; closed at the end of the block.
+    most_entities: int = 0,
+) -> Iterator[IngestWriter]:
+    """Hold the lock of a stream under the store's home and open its writer; closed at the end of the block.
 
     Raises:
         IngestRunningError: another ingest holds it.
     """
-    with hold(store.home, log.topic_id(names.topic("trades"))) as lock:
-        door = Door(log, names, store, clock, lock, max_in_flight, most_instruments)
+    with hold(store.home, log.topic_id(names.topic(stream))) as lock:
+        writer = IngestWriter(stream, log, names, store, clock, lock, max_in_flight, most_entities)
         try:
-            yield door
+            yield writer
         finally:
-            door.close()
+            writer.close()

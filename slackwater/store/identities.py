@@ -1,0 +1,63 @@
+"""The ids of a table of events, in the form in which they are looked up: dense integers by entity, all others by key.
+
+ids of one entity       7  8  9                    integers      7 8 9 -> runs
+                        01J9ZZ..  01JA00..         keys          one group for all entities
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slackwater.store.id_keys import KEY, keys_of
+from slackwater.streams.entities import Entity, by_entity
+from slackwater.streams.stream import Stream
+
+_INTEGER = r"\A(?:0|[1-9][0-9]{0,18})\z"
+_MAX_ID = np.uint64(2**63 - 1)
+
+
+class Group(NamedTuple):
+    """Rows of a table and their ids: int64 of one entity, or keys (S16) of any where `entity` is None."""
+
+    entity: Entity | None
+    rows: Any
+    ids: Any
+
+
+class Grouped(NamedTuple):
+    """The rows of each entity in order, and the ids of all of them by group."""
+
+    entities: list[tuple[Entity, Any]]
+    groups: list[Group]
+
+
+def group_ids(stream: Stream, events: pa.Table) -> Grouped:
+    """The ids of events. An id is an integer here if it is a canonical one and its venue's ids are not sparse."""
+    texts = events.column(stream.identity).combine_chunks()
+    integers, numbers = integer_ids(texts)
+    entities = list(by_entity(stream, events))
+    groups, keyed = [], []
+    for entity, rows in entities:
+        dense = integers[rows]
+        if dense.any():
+            mine = rows[dense]
+            groups.append(Group(entity, mine, numbers[mine]))
+        if not dense.all():
+            keyed.append((entity, rows[~dense]))
+    if keyed:
+        rows = np.concatenate([mine for _, mine in keyed])
+        keys = [keys_of(entity, texts.take(pa.array(mine)).to_pylist()) for entity, mine in keyed]
+        order = np.argsort(rows)
+        groups.append(Group(None, rows[order], np.concatenate(keys).astype(KEY)[order]))
+    return Grouped(entities, groups)
+
+
+def integer_ids(ids: pa.Array) -> tuple[Any, Any]:
+    """Which ids are canonical integers up to 2^63-1, and their numbers, an int64 array."""
+    if pa.types.is_integer(ids.type):
+        return np.ones(len(ids), bool), ids.to_numpy()
+    good = pc.match_substring_regex(ids, _INTEGER)
+    numbers = pc.if_else(good, ids, "0").cast(pa.uint64()).to_numpy()
+    return good.to_numpy(zero_copy_only=False) & (numbers <= _MAX_ID), numbers.astype(np.int64)
