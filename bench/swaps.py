@@ -23,7 +23,9 @@ from ops.services import services
 from slackwater.log.log import Log, read_range
 from slackwater.log.mark import mark_of
 from slackwater.versions.manifest import Manifest
+from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
+from verify.definition import read_view
 from verify.oracle import Oracle
 
 READY_S = 90.0
@@ -31,6 +33,7 @@ SWAP_S = 60.0
 SECOND_US = 1_000_000
 VENUE = "swaps"
 SYMBOLS = ("S0", "S1", "S2", "S3", "S4", "S5")
+OF_BARS = read_view(BARS)
 INTERVALS = tuple(parse_interval(text) for text in ("1s", "5m", "1h"))
 NEWER_EVERY = 5
 """Swaps between two trades that arrive meanwhile."""
@@ -247,7 +250,7 @@ def _torn(room: Room, found: dict[str, Any], published: dict[int, Manifest]) -> 
 
 def _compare(log: Log, topic: str, waiting: list[tuple[int, int, str, str, int]]) -> int:
     """Compare the answers of one partition, in the order of their positions, while the oracle walks its log."""
-    oracle = Oracle([interval.us for interval in INTERVALS])
+    oracle = Oracle(OF_BARS.stream, [OF_BARS])
     torn = 0
     partition, upto = waiting[0][0], waiting[-1][1]
     for piece in read_range(log, topic, {partition: 0}, {partition: upto}):
@@ -263,6 +266,7 @@ def _differs(oracle: Oracle, path: str, body: str, times: int) -> int:
     query = httpx.URL(path).params
     interval = parse_interval(query["interval"])
     low = int(query["start"])
-    expected = oracle.bars(query["venue"], query["symbol"], interval.us, low, int(query["end"]))
+    instrument = query["venue"], query["symbol"]
+    expected = oracle.rows(OF_BARS.definition, instrument, interval.text, low, int(query["end"]))
     text = json.dumps(expected, separators=(",", ":"))
     return 0 if body.startswith(f'{{"bars":{text},"next":null,') else times

@@ -11,8 +11,11 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from lesson.stream import INTERVAL, Arrival, Instrument, Stream
+from slackwater.views.bars import BARS
+from verify.definition import read_view
 from verify.oracle import Oracle
 
+OF_BARS = read_view(BARS)
 Bar = dict[str, object]
 
 
@@ -21,7 +24,7 @@ class Truth:
 
     def __init__(self, stream: Stream) -> None:
         self._bars: dict[tuple[Instrument, int], tuple[list[int], list[Bar]]] = {}
-        oracle = Oracle([INTERVAL.us])
+        oracle = Oracle(OF_BARS.stream, [OF_BARS])
         known: set[tuple[Instrument, int]] = set()
         for arrival in stream.arrivals:
             trade = arrival.trade
@@ -32,7 +35,7 @@ class Truth:
 
     def _add(self, oracle: Oracle, arrival: Arrival) -> None:
         trade = arrival.trade
-        [bar] = oracle.bars(*trade.instrument, INTERVAL.us, trade.start, trade.start + 1)
+        [bar] = oracle.rows(OF_BARS.definition, trade.instrument, INTERVAL.text, trade.start, trade.start + 1)
         del bar["closed"]  # says how far the log was read; no rule is asked for it
         positions, bars = self._bars.setdefault((trade.instrument, trade.start), ([], []))
         positions.append(arrival.place + 1)

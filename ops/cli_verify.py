@@ -1,17 +1,21 @@
 """`slackwater verify`."""
 
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from ops.context import Context, pass_context
+from ops.evidence import LogEvidence, claims, prove
 from ops.output import console, emit, examples, json_option
 from ops.rest import session
 from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
-from verify.compare import WAIT_S, Client, Proof
-from verify.compare import verify as run_verify
+from slackwater.views.registry import DEFINITIONS
+from verify.client import Client
+from verify.compare import WAIT_S
+from verify.proof import Proof
 
 
 @click.command(
@@ -33,23 +37,17 @@ def verify(
     wait_s: float,
     as_json: bool,
 ) -> None:
-    """Recompute every bar with an independent oracle and compare it with what the service answers.
+    """Recompute every row of every view with an independent oracle and compare it with what the service answers.
 
-    Exit code 0 if all bars are equal and stand on every event that the log held at the start; 1, and the first
-    differences, if any is not. Answers get --wait seconds to come so far.
+    Exit code 0 if all rows, and the events of every stream, are equal and stand on every event that the log held at
+    the start; 1, and the first differences, if any is not, or if the oracle does not know what a view declares. Answers
+    get --wait seconds to come so far.
     """
     check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
-        proof = run_verify(
-            client,
-            context.log,
-            context.names,
-            context.store,
-            chosen,
-            lambda v, s: venue in {None, v} and symbol in {None, s},
-            wait_s,
-        )
+        wanted = claims(DEFINITIONS, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]})
+        proof = prove(client, LogEvidence(context.log, context.names, context.store), wanted, wait_s)
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:
         sys.exit(1)
@@ -59,13 +57,14 @@ def proof_facts(proof: Proof) -> dict[str, Any]:
     """A proof, for a program."""
     return {
         "holds": proof.holds,
-        "bars": proof.bars,
+        "views": {name: asdict(part) for name, part in proof.parts.items()},
+        "rows": proof.rows,
         "differ": proof.differ,
         "answers": proof.answers,
-        "instruments": sorted(proof.instruments),
+        "entities": sorted(proof.entities),
         "intervals": sorted(proof.intervals),
         "versions": sorted(proof.versions),
-        "trades": proof.trades,
+        "events": proof.events,
         "seconds": round(proof.seconds, 3),
         "differences": proof.differences,
         "refusals": proof.refusals,
@@ -77,19 +76,22 @@ def show_proof(proof: Proof) -> None:
     """A proof, for a person."""
     colour, word = ("green", "holds") if proof.holds else ("red", "FAILS")
     console.print(
-        f"[bold {colour}]The proof {word}:[/] {proof.bars:,} bars compared, [bold]{proof.differ:,} differ[/]  "
-        f"({len(proof.instruments)} instruments, {len(proof.intervals)} intervals, {proof.trades:,} trades recomputed "
+        f"[bold {colour}]The proof {word}:[/] {proof.rows:,} rows compared, [bold]{proof.differ:,} differ[/]  "
+        f"({len(proof.entities)} instruments, {len(proof.intervals)} intervals, {proof.events:,} events recomputed "
         f"in {proof.seconds:.1f} s)"
     )
-    if not proof.bars:
+    if not proof.rows:
         console.print("  There was nothing to compare.")
+    for name, part in proof.parts.items():
+        said = f"not proven: {part.not_proven}" if part.not_proven else f"{part.rows:,} rows, {part.differ:,} differ"
+        console.print(f"  {name}: {said}", markup=False)
     for refusal in proof.refusals:
         console.print(f"  refused: {refusal}", markup=False)
     for missing in proof.beyond:
         console.print(f"  not in any answer: {missing}", markup=False)
     for difference in proof.differences:
         console.print(
-            "  {instrument} {interval} start {start}: {field} is {served}, the oracle has {expected} "
+            "  {view} of {entity} {interval} at {place}: {field} is {served}, the oracle has {expected} "
             "(version {version}, applied {applied})".format(**difference),
             markup=False,
         )

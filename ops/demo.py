@@ -12,12 +12,15 @@ from rich.live import Live
 from ops.cli_verify import proof_facts, show_proof
 from ops.context import Context
 from ops.demo_view import Lines, State, render
+from ops.evidence import LogEvidence, claims, prove
 from ops.output import console
 from ops.rest import session
 from ops.up import Stack, line_printer, stopping
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import LogError
-from verify.compare import Client, Proof, verify
+from slackwater.views.registry import DEFINITIONS
+from verify.client import Client
+from verify.proof import Proof
 
 LOOK_S = 0.5
 TICK_S = 0.1
@@ -113,7 +116,7 @@ def _prove(context: Context, stack: Stack) -> Proof:
     with Client(context.url, http=session(context, timeout_s=30.0)) as client:
         for attempt in range(PROOF_TRIES):
             try:
-                return verify(client, context.log, context.names, context.store)
+                return prove(client, LogEvidence(context.log, context.names, context.store), claims(DEFINITIONS))
             except SlackwaterError as error:
                 if not error.retriable or attempt == PROOF_TRIES - 1:
                     raise

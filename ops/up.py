@@ -13,13 +13,13 @@ import httpx
 
 from ops.broker import Broker, BrokerSettings
 from ops.context import Context
+from ops.evidence import ServiceError
 from ops.kept_broker import KeptBroker
 from ops.output import console
 from ops.rest import trusted
 from ops.services import services, to_environ
 from ops.supervisor import OnLine, Supervisor
 from slackwater.log.topics import create_topics
-from verify.errors import ServiceError
 
 COLOURS = {"broker": "magenta", "speed": "cyan", "serving": "green", "batch": "yellow", "ingest": "blue"}
 READY_S = 90.0
@@ -83,9 +83,8 @@ class Stack:
             if stop.wait(TICK_S):
                 return
             if time.monotonic() > deadline:
-                raise ServiceError(
-                    self.context.url, f"not ready within {READY_S:.0f} s; see {self._settings.home}/logs"
-                )
+                fact = f"The service at {self.context.url} was not ready within {READY_S:.0f} s."
+                raise ServiceError(fact, f"See {self._settings.home}/logs.")
             self.keep()
 
 

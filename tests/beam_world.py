@@ -46,7 +46,7 @@ from slackwater.views.view import View
 from speed_layer.run import ALL, run
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
-from verify.oracle import Oracle
+from tests.bars_oracle import Oracle
 
 ROOT = Path(__file__).parents[1]
 T0_US = 1_723_161_240_000_000

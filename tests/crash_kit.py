@@ -19,7 +19,8 @@ from slackwater.core.faults import VARIABLE
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.beam_world import World, kafka_world
 from tests.forked import END_S, Ended, Program
-from verify.compare import Client, verify
+from tests.proof_kit import prove
+from verify.client import Client
 from verify.errors import ServiceError
 
 AGAIN = 75
@@ -108,7 +109,8 @@ class House:
                 ends = self.world.ends
                 until(lambda: self.at_the_end(client, ends))
             log, names, store = self.world.log, self.world.names, self.world.store
-            proof = verify(client, log, names, store, PUBLISHED_INTERVALS[:2], wait_s=10.0 if to_the_end else 0.0)
+            wait_s = 10.0 if to_the_end else 0.0
+            proof = prove(client, log, names, store, PUBLISHED_INTERVALS[:2], wait_s=wait_s)
         if not to_the_end:
             proof.beyond.clear()
         assert proof.holds, (proof.differences, proof.refusals, proof.beyond)

@@ -43,7 +43,7 @@ from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.sql import bounds_sql, merge_sql
 from slackwater.views.view import View
-from verify.oracle import Oracle
+from tests.bars_oracle import Oracle
 
 SECOND = 1_000_000
 NOON = 1_759_752_000 * SECOND  # 2025-10-06T12:00:00Z, a Monday

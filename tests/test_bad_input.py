@@ -22,9 +22,9 @@ from slackwater.log.log import read_range
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
 from slackwater.versions.store import VersionStore
-from slackwater.views.interval import parse_interval
 from tests.forked import call
-from verify.compare import Client, verify
+from tests.proof_kit import OF_BARS, prove
+from verify.client import Client
 
 T0_US = 1_723_161_240_000_000
 GOOD = {"venue": "v", "symbol": "BTC", "time": T0_US, "price": "100.5", "quantity": "2", "side": "buy"}
@@ -116,12 +116,12 @@ def _prove(log: KafkaLog, names: TopicNames, store: VersionStore) -> None:
                 thread.join(0.05)
             while client._http.get("/health/ready").status_code != 200 and SystemClock().elapsed_s() < deadline:
                 thread.join(0.05)
-            proof = verify(client, log, names, store)
+            proof = prove(client, log, names, store)
             assert proof.holds, proof.differences or proof.refusals
-            answer, _ = client.answer("v", "BIG", parse_interval("1d"))
-            assert answer.bars[0]["trades"] == 101
+            answer = client.answer(OF_BARS, ("v", "BIG"), "1d")
+            assert answer.rows[0]["trades"] == 101
             exact = 101 * 999_999_999_999_999_999 * 99_999_999_999
-            assert answer.bars[0]["notional"].replace(".", "") == str(exact).rstrip("0")
+            assert answer.rows[0]["notional"].replace(".", "") == str(exact).rstrip("0")
     finally:
         server.should_exit = True
         thread.join(20)

@@ -16,8 +16,8 @@ from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import rows_of
+from tests.bars_oracle import Oracle
 from tests.beam_world import call, oracle_bars
-from verify.oracle import Oracle
 
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 FILES = 3
@@ -48,7 +48,7 @@ def oracle_of(folder: Path) -> Oracle:
     for path in folder.glob("*.parquet"):
         for row in pq.read_table(path).to_pylist():
             price, quantity = f"{row['price']:f}", f"{row['quantity']:f}"
-            oracle.event(row["venue"], row["symbol"], row["trade_id"], row["time"], price, quantity, row["side"])
+            oracle.trade(row["venue"], row["symbol"], row["trade_id"], row["time"], price, quantity, row["side"])
     return oracle
 
 

@@ -20,9 +20,9 @@ import pytest
 
 from serving.options import ServingOptions
 from slackwater.views.interval import NAMED_INTERVALS, Interval, parse_interval
+from tests.bars_oracle import Oracle
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World, offsets
-from verify.oracle import Oracle
 
 QUESTIONS = 100 if PROFILE == "repeatable" else 10_000
 ROUND = 25

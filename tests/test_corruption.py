@@ -24,9 +24,9 @@ from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.versions.pointer import Pointer
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
+from tests.bars_oracle import Oracle
 from tests.profiles import PROFILE
 from tests.serving_world import NOON, SECOND, World
-from verify.oracle import Oracle
 
 KINDS = [*(interval.text for interval in PUBLISHED_INTERVALS), "archive", "ids", "manifest", "pointer"]
 MORE = 3 if PROFILE == "search" else 1

@@ -32,7 +32,7 @@ from speed_layer.beginning import read_chains
 from tests.beam_world import add_partitions, delete_records, recreate_topics
 from tests.crash_kit import AGAIN, House, open_house, until
 from tests.test_crash_ingest import TRADES, facts, taken, write
-from verify.compare import Client
+from verify.client import Client
 
 pytestmark = [
     pytest.mark.broker,

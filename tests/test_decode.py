@@ -28,8 +28,8 @@ from slackwater.streams import decode as module
 from slackwater.streams.decode import SMALL_BLOCK, events_table
 from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decode_event, encode_event
 from slackwater.streams.trades import TRADES
+from tests.bars_oracle import Oracle
 from tests.profiles import examples
-from verify.oracle import Oracle
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 NOW_MS = T0 // 1000

@@ -19,11 +19,13 @@ import httpx
 import pytest
 
 from ops.broker import free_port
+from ops.evidence import LogEvidence
 from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
 from tests import forked
 from tests.beam_world import SYMBOLS, World, call, kafka_world, program
-from verify.compare import Answer, Client, Proof, compare
+from tests.proof_kit import OF_BARS, compared
+from verify.client import Answer, Client
 from verify.errors import ServiceError
 
 pytestmark = pytest.mark.broker
@@ -56,7 +58,7 @@ class Asker(threading.Thread):
     """Asks for every instrument again and again; keeps each answer with what it refused."""
 
     url: str
-    answers: list[tuple[Answer, list[str]]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     failed: BaseException | None = None
 
@@ -71,7 +73,8 @@ class Asker(threading.Thread):
                 while not self.stopped.wait(0.05):
                     for instrument in client.get("/v1/instruments")["instruments"]:
                         interval = INTERVALS[len(self.answers) % len(INTERVALS)]
-                        self.answers.append(client.answer(instrument["venue"], instrument["symbol"], interval))
+                        entity = instrument["venue"], instrument["symbol"]
+                        self.answers.append(client.answer(OF_BARS, entity, interval.text))
         except ServiceError as error:
             self.failed = error
 
@@ -165,11 +168,11 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
             assert ready(url)[0] == 200
         assert asker.failed is None
         # The log keeps everything, so each answer is compared after the fact.
-        proof = Proof()
-        compare([answer for answer, _ in asker.answers], world.log, world.names, world.store, proof)
+        evidence = LogEvidence(world.log, world.names, world.store)
+        proof = compared(evidence, asker.answers)
         assert proof.answers == len(asker.answers)
         assert proof.differ == 0, proof.differences
-        assert {answer.version for answer, _ in asker.answers} == {1, 3}
+        assert {answer.version for answer in asker.answers} == {1, 3}
         # Expire: the rolled back version and its deltas go, on the real broker, under the running service.
         done = run(world, "batch", "expire", "--keep", "1")
         assert (done["kept"], done["retired"]) == ([3, 1], [2])
@@ -192,6 +195,5 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         wait("a new service is ready", lambda: ready(url)[0] == 200)
         with asking(url) as asker:
             wait("somebody asks", lambda: len(asker.answers) >= len(SYMBOLS))
-        last = Proof()
-        compare([answer for answer, _ in asker.answers], world.log, world.names, world.store, last)
+        last = compared(evidence, asker.answers)
         assert last.differ == 0 and last.answers

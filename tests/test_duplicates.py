@@ -26,10 +26,10 @@ from ingest.writer import IngestWriter, open_ingest
 from serving.http.app import create_app
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
+from tests.bars_oracle import Oracle
 from tests.beam_world import ROOT, World, kafka_world, settle, speed_running
 from tests.forked import call
 from tests.ingest_kit import letters
-from verify.oracle import Oracle
 
 pytestmark = pytest.mark.broker
 

@@ -17,10 +17,12 @@ from playwright.sync_api import Browser, expect
 
 from ops.broker import free_port
 from ops.context import Context
+from ops.evidence import LogEvidence
 from ops.up import Stack
 from slackwater.core.settings import Settings
 from slackwater.views.interval import parse_interval
-from verify.compare import Answer, Client, Proof, compare, verify
+from tests.proof_kit import OF_BARS, bars_answer, compared, prove
+from verify.client import Answer, Client
 
 pytestmark = [pytest.mark.broker, pytest.mark.crash]
 
@@ -70,18 +72,17 @@ def test_every_answer_equals_the_oracle_at_its_own_positions(context: Context, s
         assert both >= BOTH
         assert len({answer.version for answer in answers if answer.version}) >= VERSIONS
 
-        proof = Proof()
-        compare(answers, context.log, context.names, context.store, proof)
+        proof = compared(LogEvidence(context.log, context.names, context.store), answers)
         assert proof.answers == len(answers)
         assert proof.differences == []
         assert proof.differ == 0
 
-        whole = verify(client, context.log, context.names, context.store)
+        whole = prove(client, context.log, context.names, context.store)
         outcomes = [version["proof"]["outcome"] for version in client.get("/v1/versions")["versions"]]
     assert "equal" in outcomes, "no hand-off was proven while the speed layer ran"
     assert "different" not in outcomes
     assert whole.holds, whole.differences or whole.refusals
-    assert len(whole.instruments) == 6
+    assert len(whole.entities) == 6
     assert len(whole.intervals) == 18
 
 
@@ -90,15 +91,14 @@ def test_verify_fails_where_an_answer_is_wrong(context: Context, stack: Stack) -
     """The proof looks: one digit of one bar, one bar too few, and one trade too few are each found."""
     with Client(context.url) as client:
         instrument = client.get("/v1/instruments")["instruments"][0]
-        right, _ = client.answer(instrument["venue"], instrument["symbol"], parse_interval("1m"))
+        right = client.answer(OF_BARS, (instrument["venue"], instrument["symbol"]), "1m")
     for wrong in (
-        replace(right, bars=[{**right.bars[0], "close": right.bars[0]["close"] + "1"}, *right.bars[1:]]),
-        replace(right, bars=right.bars[1:]),
-        replace(right, bars=[{**bar, "trades": bar["trades"] - 1} for bar in right.bars]),
-        replace(right, bars=[*right.bars, right.bars[-1]]),
+        replace(right, rows=[{**right.rows[0], "close": right.rows[0]["close"] + "1"}, *right.rows[1:]]),
+        replace(right, rows=right.rows[1:]),
+        replace(right, rows=[{**bar, "trades": bar["trades"] - 1} for bar in right.rows]),
+        replace(right, rows=[*right.rows, right.rows[-1]]),
     ):
-        proof = Proof()
-        compare([wrong], context.log, context.names, context.store, proof)
+        proof = compared(LogEvidence(context.log, context.names, context.store), [wrong])
         assert not proof.holds
         assert proof.differences
 
@@ -168,16 +168,4 @@ def _answer(query: dict[str, str], interval: Any, found: Any) -> tuple[Answer, b
     ((partition, applied),) = about["applied"].items()
     assert about["cut"][partition] <= applied
     first = found["bars"][0]["start"] if found["bars"] else None
-    return (
-        Answer(
-            query["venue"],
-            query["symbol"],
-            interval,
-            about["version"],
-            int(partition),
-            applied,
-            found["bars"],
-            start=first,
-        ),
-        seen,
-    )
+    return bars_answer((query["venue"], query["symbol"]), interval, found, start=first), seen

@@ -24,7 +24,7 @@ from slackwater.versions.proof import Forced
 from slackwater.views.bars import BARS
 from tests.serving_world import NAMES, NOON, World, cut_in_a_minute
 from tests.test_prove import Bench
-from verify.oracle import DAY_US
+from verify.intervals import DAY_US
 
 ROOT = Path(__file__).parents[1]
 

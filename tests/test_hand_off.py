@@ -36,8 +36,8 @@ from speed_layer import tiling
 from speed_layer.sink import PublishDeltas
 from speed_layer.stream_worker import HEARTBEAT_S
 from speed_layer.worker import Worker
+from tests.bars_oracle import Oracle
 from tests.hand import HandClock, Versions
-from verify.oracle import Oracle
 
 BARS = VIEWS[0]
 NAMES = TopicNames("t")

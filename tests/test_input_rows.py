@@ -31,10 +31,10 @@ from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
 from slackwater.views.rows import rows_of
+from tests.bars_oracle import Oracle
 from tests.beam_world import oracle_bars
 from tests.ingest_kit import NAMES, memory_house
 from tests.test_batch_program import IN_PROCESS
-from verify.oracle import Oracle
 
 T0 = 1_723_161_240_000_000
 LATEST = T0 + 86_400_000_000
@@ -103,7 +103,7 @@ def bars(out: Path, interval: str = "1s") -> list[Any]:
 def expected(rows: list[Row], interval: str = "1s") -> list[Any]:
     oracle = Oracle([each.us for each in PUBLISHED_INTERVALS])
     for each in rows:
-        oracle.event(*(each[name] for name in TRADES.schema.names))
+        oracle.trade(*(each[name] for name in TRADES.schema.names))
     return sorted(oracle_bars(oracle, parse_interval(interval)))
 
 

@@ -21,8 +21,8 @@ from serving.options import ServingOptions
 from serving.query.ids import LARGEST_EXACT
 from serving.sql.routes import plain_rows
 from tests.page_server import NAMES, SECOND_US, VENUE, Market, PageServer
-from verify.compare import Client as Prover
-from verify.compare import verify
+from tests.proof_kit import prove
+from verify.client import Client as Prover
 
 FIRST = LARGEST_EXACT - 2
 IDS = ("first_trade_id", "last_trade_id")
@@ -158,6 +158,6 @@ def test_the_client_has_integers(server: PageServer) -> None:
 
 def test_the_proof_compares_them_exactly(server: PageServer, market: Market) -> None:
     with Prover(server.url) as prover:
-        proof = verify(prover, market.log, NAMES, market.store)
+        proof = prove(prover, market.log, NAMES, market.store)
     assert proof.holds, proof.differences
-    assert proof.trades == 16
+    assert proof.events == 16

@@ -8,11 +8,14 @@ import httpx
 import pytest
 
 from ops.cli_verify import proof_facts
+from ops.evidence import LogEvidence, claims
 from slackwater.log.mark import MARK_HEADER
 from slackwater.views.interval import parse_interval
 from tests.serving_world import NAMES, World
 from verify import compare as verify_module
-from verify.compare import Client, Proof, verify
+from verify.client import Client
+from verify.compare import verify
+from verify.proof import Proof
 
 
 class Asked:
@@ -30,8 +33,8 @@ class Asked:
 
 def proof(world: World, before: Callable[[], None] = lambda: None, wait_s: float = 0.0, symbol: str = "") -> Proof:
     client = Client("http://test", http=Asked(world, before))  # type: ignore[arg-type]
-    intervals = [parse_interval("1m")]
-    return verify(client, world.log, NAMES, world.store, intervals, lambda _, s: not symbol or s == symbol, wait_s)
+    wanted = claims(world.service.views, [parse_interval("1m")], lambda entity: not symbol or entity[1] == symbol)
+    return verify(client, LogEvidence(world.log, NAMES, world.store), wanted, wait_s)
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_events_that_no_answer_stands_on_are_a_failure(world: World) -> None:
     found = proof(world)
     assert not found.holds and found.differ == 0
     assert found.beyond == [
-        "slackwater.trades[0] holds 2 events in [1, 3) of x:AB, x:AC: no answer stands on them.",
+        "trades[0] holds 2 events in [1, 3) of x:AB, x:AC: no answer stands on them.",
     ]
     assert proof_facts(found)["holds"] is False and proof_facts(found)["beyond"] == found.beyond
 
@@ -70,7 +73,7 @@ def test_so_are_those_of_a_partition_that_no_answer_knows(world: World) -> None:
     for symbol in ("A", "B", "C", "D", "E"):
         world.trade(symbol, partition=2)
     assert proof(world).beyond == [
-        "slackwater.trades[2] holds 5 events in [0, 5) of x:A, x:B, x:C and 2 more: no answer knows the partition.",
+        "trades[2] holds 5 events in [0, 5) of x:A, x:B, x:C and 2 more: no answer knows the partition.",
     ]
 
 
@@ -82,7 +85,7 @@ def test_and_those_that_cannot_be_read_or_are_hidden(world: World) -> None:
     assert not found.holds
     assert found.beyond == [
         "slackwater.trades[0] cannot be read from offset 1 on: the codec snappy is missing.",
-        "An open transaction of a foreign writer hides 1 records of slackwater.trades[1] from offset 1 on.",
+        "An open transaction of a foreign writer hides 1 records of trades[1] from offset 1 on.",
     ]
 
 
@@ -90,10 +93,10 @@ def test_what_an_answer_stands_on_and_the_oracle_cannot_read_is_not_compared_and
     world.log.damage(NAMES.topic("trades"), 0, 0, "damaged")
     found = proof(world)
     assert not found.holds and found.differ == 0
-    assert found.refusals == [
-        "1 answers were not compared: slackwater.trades[0] cannot be read from offset 0 on: damaged."
-    ]
-    assert found.instruments == {"x:ABC"}
+    events, rows = found.refusals
+    assert "/v1/trades answers 503" in events
+    assert rows == "1 answers were not compared: slackwater.trades[0] cannot be read from offset 0 on: damaged."
+    assert found.entities == {"x:ABC"}
 
 
 def test_an_instrument_in_two_partitions_is_compared_over_both(world: World) -> None:
@@ -102,10 +105,10 @@ def test_an_instrument_in_two_partitions_is_compared_over_both(world: World) -> 
     world.emit()
     world.step()
     found = proof(world)
-    assert found.holds and found.instruments == {"x:AB", "x:ABC"}, (found.differences, found.beyond)
+    assert found.holds and found.entities == {"x:AB", "x:ABC"}, (found.differences, found.beyond)
     world.trade("AB", partition=2)
     assert proof(world).beyond == [
-        "slackwater.trades[2] holds 1 events in [2, 3) of x:AB: no answer stands on them.",
+        "trades[2] holds 1 events in [2, 3) of x:AB: no answer stands on them.",
     ]
 
 

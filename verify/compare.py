@@ -1,332 +1,284 @@
-"""The proof: every bar of every interval as the REST service answers it, against the oracle at the answer's positions.
+"""The proof: every row of every view as the REST service answers it, against the oracle at the answer's positions.
 
-The oracle (`verify.oracle`) reads the event log's raw bytes; what the log never held (imported history) or holds no
-more comes from the archive. An answer says by `applied` up to which offset of its partition it stands, so the proof
-holds on a running system: the oracle walks a partition once and each answer is compared when its position is reached.
+The oracle (`verify.oracle`) reads the log's raw bytes; what the log never held (imported history) or holds no more
+comes from the archive. An answer says by `applied` up to which offset of its partition it stands, so the proof holds on
+a running system: the oracle walks a partition once and each answer is compared when its position is reached.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from slackwater.core.decimals import decimal_text
-from slackwater.log.errors import UnreadableError
-from slackwater.log.log import Log, read_range
-from slackwater.log.mark import mark_of
-from slackwater.log.names import TopicNames
-from slackwater.streams.schema import PRICE_SCALE
-from slackwater.versions.manifest import ArchiveFile
-from slackwater.versions.store import VersionStore
-from slackwater.views.interval import NAMED_INTERVALS, Interval
-from verify.errors import ServiceError
+from verify.archive import ArchivedFile, read_archive
+from verify.client import Answer, Client, Entity
+from verify.decoder import units
+from verify.definition import Definition, StreamData
+from verify.errors import EvidenceError, NotProvenError, ServiceError
+from verify.evidence import Evidence, is_mark
 from verify.oracle import Oracle
-from verify.standing import Standing, Wanted
-
-EVER = "1970-01-01"
-PAGE = 10_000
+from verify.proof import Proof
+from verify.standing import Standing, Wanted, everything
 
 WAIT_S = 10.0
 """How long answers may take to stand on what the log holds; the speed layer takes milliseconds."""
 
 AGAIN_S = 0.5
-FIRST_DIFFERENCES = 10
+
+Group = tuple[str, int, tuple[tuple[int, int], ...], tuple[ArchivedFile, ...]]
+"""Stream, partition, ends of other partitions, imported files: answers with all of these alike take one walk."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer of the service, its pages joined.
+class Claims:
+    """What is to be proven: all definitions of all views, those of one name side by side; and intervals.
 
-    An instrument lies in one partition, unless a foreign writer chose others: `others` are these, with what is applied.
+    `streams`: those whose events are compared, too.
     """
 
-    venue: str
-    symbol: str
-    interval: Interval
-    version: int
-    partition: int
-    applied: int
-    bars: list[dict[str, Any]]
-    start: int | None = None
-    end: int | None = None
-    others: tuple[tuple[int, int], ...] = ()
+    views: Sequence[Definition]
+    intervals: Sequence[str]
+    streams: Sequence[StreamData] = ()
+    wanted: Wanted = everything
 
     @property
-    def ends(self) -> tuple[tuple[int, int], ...]:
-        """(partition, applied) of each partition that it stands on."""
-        return (self.partition, self.applied), *self.others
+    def fed(self) -> list[StreamData]:
+        """Every stream of the views and of `streams`, once."""
+        each = (*(view.stream for view in self.views), *self.streams)
+        return list({stream.name: stream for stream in each}.values())
 
 
-@dataclass
-class Proof:
-    """What was compared.
-
-    It holds if something was, nothing differs, nothing was refused, and nothing is `beyond`: what the log holds that no
-    answer stands on.
-    """
-
-    answers: int = 0
-    bars: int = 0
-    differ: int = 0
-    trades: int = 0
-    both: int = 0
-    seconds: float = 0.0
-    versions: set[int] = field(default_factory=set)
-    instruments: set[str] = field(default_factory=set)
-    intervals: set[str] = field(default_factory=set)
-    differences: list[dict[str, Any]] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
-
-    @property
-    def holds(self) -> bool:
-        """Whether every bar is equal, and all events are in them."""
-        return self.bars > 0 and self.differ == 0 and not self.refusals and not self.beyond
-
-
-class Client:
-    """The REST service, as the proof asks it. A context manager."""
-
-    def __init__(self, url: str, timeout_s: float = 30.0, http: httpx.Client | None = None) -> None:
-        self.url = url
-        self._http = http or httpx.Client(base_url=url, timeout=timeout_s)
-
-    def get(self, path: str, **parameters: object) -> Any:
-        """A JSON answer.
-
-        Raises:
-            ServiceError: the service is not there, or answers an error.
-        """
-        try:
-            found = self._http.get(path, params={k: str(v) for k, v in parameters.items()})
-        except httpx.HTTPError as error:
-            raise ServiceError(self.url, str(error) or type(error).__name__) from error
-        if found.status_code != httpx.codes.OK:
-            raise ServiceError(self.url, f"{path} answers {found.status_code}: {found.text[:300]}")
-        return found.json()
-
-    def instruments(self) -> Iterator[dict[str, Any]]:
-        """Every instrument, page by page; one that lies in several partitions comes once for each."""
-        page = self.get("/v1/instruments", limit=PAGE)
-        yield from page["instruments"]
-        while page["next"] is not None:
-            page = self.get("/v1/instruments", limit=PAGE, cursor=page["next"])
-            yield from page["instruments"]
-
-    def answer(self, venue: str, symbol: str, interval: Interval) -> tuple[Answer, list[str]]:
-        """All bars of an instrument, every page at the same positions; and what the service refused."""
-        query: dict[str, object] = {"venue": venue, "symbol": symbol, "interval": interval.text}
-        page = self.get("/v1/bars", **query, start=EVER, limit=PAGE)
-        about, bars = page["meta"], page["bars"]
-        while page["next"] is not None:
-            page = self.get("/v1/bars", **query, start=EVER, limit=PAGE, cursor=page["next"])
-            bars += page["bars"]
-        refusal = [f"{venue}:{symbol}: {about['refusal']}"] if about.get("refusal") else []
-        (partition, applied), *others = sorted((int(p), at) for p, at in about["applied"].items())
-        answer = Answer(venue, symbol, interval, about["version"], partition, applied, bars, others=tuple(others))
-        return answer, refusal
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-
-def verify(
-    client: Client,
-    log: Log,
-    names: TopicNames,
-    store: VersionStore,
-    intervals: Sequence[Interval] = NAMED_INTERVALS,
-    wanted: Wanted = lambda _venue, _symbol: True,
-    wait_s: float = WAIT_S,
-) -> Proof:
-    """Ask for every bar of the wanted instruments at `intervals`, and compare.
+def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = WAIT_S) -> Proof:
+    """Ask for every row of the wanted entities at `intervals`, and compare.
 
     Answers that do not stand on all that the log held when this began are asked for again, for up to `wait_s` seconds.
     """
     began = time.monotonic()
-    standing = Standing(log, names.topic("trades"), wanted)
+    standing = Standing(evidence, claims.fed, claims.wanted)
     while True:
         proof = Proof()
-        answers = _ask(client, intervals, wanted, proof)
+        answers = _ask(client, claims, proof)
         proof.beyond = standing.beyond(_least(answers))
         if not proof.beyond or time.monotonic() - began >= wait_s:
             break
         time.sleep(AGAIN_S)
-    compare(answers, log, names, store, proof)
+    compare(answers, evidence, proof)
     proof.seconds = time.monotonic() - began
     return proof
 
 
-def _ask(client: Client, intervals: Sequence[Interval], wanted: Wanted, proof: Proof) -> list[Answer]:
-    answers = []
-    for instrument in client.instruments():
-        venue, symbol = instrument["venue"], instrument["symbol"]
-        if wanted(venue, symbol):
-            for interval in intervals:
-                answer, refusals = client.answer(venue, symbol, interval)
-                answers.append(answer)
-                proof.refusals += refusals
+def _ask(client: Client, claims: Claims, proof: Proof) -> list[Answer]:
+    answers: list[Answer] = []
+    entities = {s.name: [e for e in dict.fromkeys(client.entities(s)) if claims.wanted(e)] for s in claims.fed}
+    by_name: dict[str, list[Definition]] = defaultdict(list)
+    for view in claims.views:
+        by_name[view.name].append(view)
+    for name, definitions in by_name.items():
+        part, known = proof.part(name), _known(definitions, proof)
+        for entity in entities[definitions[0].stream.name] if known else ():
+            for interval in claims.intervals:
+                answer = client.answer(definitions[0], entity, interval)
+                if answer.definition not in known:
+                    part.not_proven = part.not_proven or f"It answers by the definition {answer.definition}."
+                else:
+                    answers.append(replace(answer, view=known[answer.definition]))
+    pairs = [(each, entity) for each in claims.streams for entity in entities[each.name]]
+    for stream, entity in pairs:
+        try:
+            answers.append(client.events(stream, entity))
+        except ServiceError as error:  # it reads the log for them, and may not be able to
+            if not error.status:
+                raise
+            proof.refusals.append(f"{_text(entity)}: {error.fact}")
+    for answer in answers:
+        if answer.refusal:
+            proof.refusals.append(f"{_text(answer.entity)}: {answer.refusal}")
+    proof.refusals = list(dict.fromkeys(proof.refusals))
     return answers
 
 
-def _least(answers: Iterable[Answer]) -> dict[int, int]:
-    """Partition -> how far its answers stand, the one that stands on least."""
-    found: dict[int, int] = {}
-    for answer in answers:
-        for partition, applied in answer.ends:
-            found[partition] = min(applied, found.get(partition, applied))
+def _known(definitions: Iterable[Definition], proof: Proof) -> dict[str, Definition]:
+    """Definitions that the oracle knows by their hashes; why not, of the others, goes to the proof."""
+    found = {}
+    for view in definitions:
+        try:
+            Oracle(view.stream, [view])
+            found[view.definition] = view
+        except NotProvenError as error:
+            proof.part(view.name).not_proven = error.fact
     return found
 
 
-def compare(
-    answers: Iterable[Answer],
-    log: Log,
-    names: TopicNames,
-    store: VersionStore,
-    proof: Proof,
-    archives: Mapping[int, tuple[ArchiveFile, ...]] | None = None,
-) -> None:
-    """Compare answers with the oracle, each at its own positions; adds to `proof`.
-
-    `archives` are the archives of the answers' versions, if some of these may be retired by now.
-
-    Raises:
-        RetiredVersionError: an answer stands on a version that was retired, and there is no `archives`.
-    """
-    groups: dict[tuple[int, tuple[ArchiveFile, ...]], list[Answer]] = defaultdict(list)
-    spread: dict[tuple[tuple[tuple[int, int], ...], tuple[ArchiveFile, ...]], list[Answer]] = defaultdict(list)
+def _least(answers: Iterable[Answer]) -> dict[tuple[str, int], int]:
+    """(stream, partition) -> how far its answers stand, the one that stands on least."""
+    found: dict[tuple[str, int], int] = {}
     for answer in answers:
-        if archives is not None:
-            archive = archives[answer.version]
-        else:
-            archive = store.manifest(answer.version).archive if answer.version else ()
+        for partition, applied in answer.ends:
+            key = answer.stream.name, partition
+            found[key] = min(applied, found.get(key, applied))
+    return found
+
+
+def compare(answers: Iterable[Answer], evidence: Evidence, proof: Proof) -> None:
+    """Compare answers with the oracle, each at its own positions; adds to `proof`."""
+    groups: dict[Group, list[Answer]] = defaultdict(list)
+    for answer in answers:
         held = {p for p, _ in answer.ends}
-        imported = tuple(f for f in archive if f.start is None and f.partition in held)
-        if answer.others:
-            spread[answer.ends, imported].append(answer)
-        else:
-            groups[answer.partition, imported].append(answer)
-    for (ends, imported), group in spread.items():
-        _compare_over(ends, imported, group, log, names, store, proof)
-    for (partition, imported), group in groups.items():
-        intervals = sorted({answer.interval.us for answer in group})
-        oracle = Oracle(intervals)
-        for event in _archived(store, imported):
-            oracle.event(*event)
+        files = evidence.archive(answer.version, answer.stream.name)
+        imported = tuple(file for file in files if file.start is None and file.partition in held)
+        groups[answer.stream.name, answer.partition, answer.others, imported].append(answer)
+    for (_, partition, others, imported), group in groups.items():
+        walk = _Walk(evidence, group)
         waiting = sorted(group, key=lambda answer: answer.applied)
-        newest = waiting[-1].version
         try:
-            for offset, apply in _records(log, names, store, partition, waiting[-1].applied, newest, oracle):
+            walk.imported(imported)
+            for p, end in others:
+                for _, apply in walk.records(p, end):
+                    apply()
+            for offset, apply in walk.records(partition, waiting[-1].applied):
                 while waiting and waiting[0].applied <= offset:
-                    _compare(waiting.pop(0), oracle, proof)
+                    _compare(waiting.pop(0), walk, proof)
                 apply()
-        except UnreadableError as error:
+        except EvidenceError as error:
             proof.refusals.append(f"{len(waiting)} answers were not compared: {error.fact}")
             continue
         for answer in waiting:
-            _compare(answer, oracle, proof)
-        proof.trades += oracle.events
+            _compare(answer, walk, proof)
+        proof.events += walk.oracle.events
 
 
-def _compare_over(
-    ends: Iterable[tuple[int, int]],
-    imported: Iterable[ArchiveFile],
-    group: Sequence[Answer],
-    log: Log,
-    names: TopicNames,
-    store: VersionStore,
-    proof: Proof,
-) -> None:
-    """Compare answers that stand on several partitions, with an oracle that has seen each up to its end."""
-    oracle = Oracle(sorted({answer.interval.us for answer in group}))
-    for event in _archived(store, imported):
-        oracle.event(*event)
-    newest = max(answer.version for answer in group)
-    try:
-        for partition, applied in ends:
-            for _, apply in _records(log, names, store, partition, applied, newest, oracle):
-                apply()
-    except UnreadableError as error:
-        proof.refusals.append(f"{len(group)} answers were not compared: {error.fact}")
-        return
-    for answer in group:
-        _compare(answer, oracle, proof)
-    proof.trades += oracle.events
+@dataclass
+class _Walk:
+    """The oracle of a group of answers, and the events that it has seen of entities whose events are compared."""
+
+    evidence: Evidence
+    group: Sequence[Answer]
+    seen: dict[Entity, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stream = self.group[0].stream
+        views = {answer.view.definition: answer.view for answer in self.group if answer.view}
+        self.oracle = Oracle(self.stream, views.values())
+        self.seen = {answer.entity: [] for answer in self.group if not answer.view}
+        self._version = max(answer.version for answer in self.group)
+
+    def imported(self, files: Iterable[ArchivedFile]) -> None:
+        """Show what the log never held."""
+        for file in files:
+            for _, _, event in read_archive(self.stream, [file]):
+                self.oracle.event(event)
+                self._note(file.partition, None, None, event)
+
+    def records(self, partition: int, upto: int) -> Iterator[tuple[int, Callable[[], None]]]:
+        """Every offset below `upto` with what shows it: from the log, below its start from the archive."""
+        start = self.evidence.bounds(self.stream.name)[partition].start
+        if start > 0 and self._version:
+            files = self.evidence.archive(self._version, self.stream.name)
+            logged = [file for file in files if file.start is not None and file.partition == partition]
+            for offset, index, event in read_archive(self.stream, logged, start):
+                yield offset or 0, lambda o=offset, i=index, e=event: self._apply(partition, o, i, e)  # type: ignore[misc]
+        for record in self.evidence.records(self.stream.name, partition, start, upto):
+            if not is_mark(record):
+                yield record.offset, lambda r=record: self._record(partition, r)  # type: ignore[misc]
+
+    def _apply(self, partition: int, offset: int | None, index: int | None, event: dict[str, Any]) -> None:
+        self.oracle.event(event)
+        self._note(partition, offset, index, event)
+
+    def _record(self, partition: int, record: Any) -> None:
+        for index, event in self.oracle.record(record.value, record.append_time_ms):
+            self._note(partition, record.offset, index, event)
+
+    def _note(self, partition: int, offset: int | None, index: int | None, event: dict[str, Any]) -> None:
+        events = self.seen.get(tuple(event[name] for name in self.stream.entity))
+        if events is not None:
+            events.append({**event, "partition": partition, "offset": offset, "index": index})
 
 
-def _records(
-    log: Log, names: TopicNames, store: VersionStore, partition: int, upto: int, version: int, oracle: Oracle
-) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Every offset below `upto` with what it adds to the oracle: from the log, below its start from the archive."""
-    start = log.bounds(names.topic("trades"))[partition].start
-    if start > 0 and version:
-        files = [f for f in store.manifest(version).archive if f.start is not None and f.partition == partition]
-        for offset, *event in _archived(store, files, start, "offset"):
-            yield offset, lambda event=event: oracle.event(*event)  # type: ignore[misc]
-    for found in read_range(log, names.topic("trades"), {partition: start}, {partition: upto}):
-        for record in found.records:
-            if mark_of(record) is None:
-                yield record.offset, lambda r=record: oracle.record(r.value, r.append_time_ms)  # type: ignore[misc]
-
-
-def _archived(
-    store: VersionStore, files: Iterable[ArchiveFile], below: int | None = None, *more: str
-) -> Iterator[tuple[Any, ...]]:
-    names = [*more, "venue", "symbol", "trade_id", "time", "price", "quantity", "side"]
-    for file in files:
-        for batch in pq.ParquetFile(store.home / file.file.path).iter_batches(columns=[*{*names, "offset"}]):
-            rows = batch if below is None else batch.filter(pc.less(batch.column("offset"), below))
-            for row in rows.select(names).to_pylist():
-                row["price"], row["quantity"] = _text(row["price"]), _text(row["quantity"])
-                yield tuple(row.values())
-
-
-def _text(value: Any) -> str:
-    return decimal_text(int(value.scaleb(PRICE_SCALE)), PRICE_SCALE)  # 18 digits, below the context's 28
-
-
-def _compare(answer: Answer, oracle: Oracle, proof: Proof) -> None:
-    proof.answers += 1
+def _compare(answer: Answer, walk: _Walk, proof: Proof) -> None:
+    part = proof.part(answer.name)
+    part.answers += 1
     proof.versions.add(answer.version)
-    proof.instruments.add(f"{answer.venue}:{answer.symbol}")
-    proof.intervals.add(answer.interval.text)
-    expected = oracle.bars(answer.venue, answer.symbol, answer.interval.us, answer.start, answer.end)
-    wanted: dict[Any, Any] = {bar["start"]: bar for bar in expected}
-    served = {bar["start"]: _with_numbers(bar) for bar in answer.bars}
-    proof.bars += len(wanted.keys() | served.keys())
-    if len(served) != len(answer.bars) or sorted(served) != [bar["start"] for bar in answer.bars]:
-        proof.differ += 1
-        proof.differences.append(_difference(answer, None, "order", "sorted, once each", "not"))
-    for start in sorted(wanted.keys() | served.keys()):
-        ours, theirs = wanted.get(start), served.get(start)
+    proof.entities.add(_text(answer.entity))
+    if answer.view is None:
+        expected, served = _events(answer, walk), [_as_event(row, walk.stream) for row in answer.rows]
+        place = ["partition", "offset", "index", walk.stream.time, walk.stream.identity]
+    else:
+        proof.intervals.add(answer.interval)
+        view = answer.view
+        expected = walk.oracle.rows(view.definition, answer.entity, answer.interval, answer.start, answer.end)
+        served, place = answer.rows, ["start", *view.rest]
+    _rows(answer, [(row, _place(row, place)) for row in expected], [(row, _place(row, place)) for row in served], proof)
+
+
+Placed = list[tuple[dict[str, Any], tuple[Any, ...]]]
+
+
+def _rows(answer: Answer, expected: Placed, served: Placed, proof: Proof) -> None:
+    """Compare rows by their places; those of a view stand in order, and a place is served once."""
+    wanted = {place: row for row, place in expected}
+    given = {place: _as_numbers(row, wanted.get(place)) for row, place in served}
+    part = proof.part(answer.name)
+    part.rows += len(wanted.keys() | given.keys())
+    order = [place for _, place in served]
+    if len(given) != len(served) or (answer.view and sorted(given) != order) or len(wanted) != len(expected):
+        proof.differs(answer.name, _difference(answer, None, "order", "sorted, once each", "not"))
+    for place in sorted(wanted.keys() | given.keys(), key=str):
+        ours, theirs = wanted.get(place), given.get(place)
         if ours == theirs:
             continue
-        proof.differ += 1
-        fields = sorted({*(ours or {}), *(theirs or {})})
-        for name in fields:
+        proof.differs(answer.name)
+        for name in sorted({*(ours or {}), *(theirs or {})}):
             a, b = (ours or {}).get(name), (theirs or {}).get(name)
-            if a != b and len(proof.differences) < FIRST_DIFFERENCES:
-                proof.differences.append(_difference(answer, start, name, a, b))
+            if a != b:
+                proof.note(_difference(answer, place, name, a, b))
 
 
-def _with_numbers(bar: dict[str, Any]) -> dict[str, Any]:
-    """A bar whose ids are numbers, also where JSON has them as text, beyond 2^53."""
-    return {name: int(value) if name.endswith("_trade_id") else value for name, value in bar.items()}
+def _events(answer: Answer, walk: _Walk) -> list[dict[str, Any]]:
+    """The events of the answer's entity, as far as the answer holds them, without the entity's columns."""
+    hidden = set(walk.stream.entity)
+    return [{name: v for name, v in event.items() if name not in hidden} for event in walk.seen[answer.entity]]
 
 
-def _difference(answer: Answer, start: object, name: str, expected: object, served: object) -> dict[str, Any]:
+def _as_event(row: dict[str, Any], stream: StreamData) -> dict[str, Any]:
+    """A served event with decimals as whole numbers, and numbers that JSON has as text beyond 2^53."""
+    found = dict(row)
+    for column in stream.columns:
+        name = column.args["name"]
+        if name in found and column.kind == "Decimal":
+            found[name] = units(found[name])
+        elif name in found and column.kind in {"Identity", "Sequence", "Integer"} and _is_digits(found[name]):
+            found[name] = int(found[name])
+    return found
+
+
+def _as_numbers(row: dict[str, Any], expected: dict[str, Any] | None) -> dict[str, Any]:
+    """A row whose integers are numbers, also where JSON has them as text, beyond 2^53."""
     return {
-        "instrument": f"{answer.venue}:{answer.symbol}",
-        "interval": answer.interval.text,
-        "start": start,
+        name: int(value) if type((expected or {}).get(name)) is int and _is_digits(value) else value
+        for name, value in row.items()
+    }
+
+
+def _is_digits(value: object) -> bool:
+    return isinstance(value, str) and value.removeprefix("-").isdigit()
+
+
+def _place(row: dict[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in names)
+
+
+def _text(entity: Entity) -> str:
+    return ":".join(map(str, entity))
+
+
+def _difference(answer: Answer, place: object, name: str, expected: object, served: object) -> dict[str, Any]:
+    return {
+        "view": answer.name,
+        "entity": _text(answer.entity),
+        "interval": answer.interval,
+        "place": place,
         "field": name,
         "expected": expected,
         "served": served,

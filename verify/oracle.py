@@ -1,271 +1,192 @@
-"""The independent oracle of the proof: every bar recomputed from the event log's raw bytes, in plain Python integers.
+"""The independent oracle of the proof: every row of every view recomputed from the log's raw bytes, in plain Python.
 
-It is *not* a fast path and shares nothing with one: no room, no package, no decimal type, no merge of states, only the
-standard library and the contract (DESIGN.md, sections 2, 4 "Closed" and 5). What the batch view, the speed layer and
-the service print has to equal what this file prints; a mistake that both make must be made twice. A test holds its
-imports. Reading Kafka, skipping marks and comparing live in the caller.
+It is *not* a fast path and shares nothing with one: no room, no package, no decimal type, no SQL, only the standard
+library, the definitions as data and the contract (DESIGN.md, sections 2, 4 "Closed" and 5). What the batch view, the
+speed layer and the service print has to equal what this prints; a mistake that both make must be made twice. A test
+holds its imports. Reading the log, skipping marks and comparing live in the caller.
 
-    bytes --_parse--> trade --_add--> {start: bar} --bars--> {"start": ..., "open": "61000.1", ...}
+    bytes --Decoder--> event --add--> {(entity, key, base start): state} --rows--> {"start": ..., "open": "61000.1"}
 
-Prices and quantities are whole numbers of 1e-8, notionals of 1e-16. A trade seen twice is counted twice: dropping
-duplicates is the door's work, and this is below the door.
+All numbers are whole ones: decimals in units of 1e-8, sums in units of 1e-16. An event seen twice is counted twice:
+dropping duplicates is the ingest service's work, and this is below it.
 """
 
-import re
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from json import JSONDecoder
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-SECOND_US = 1_000_000
-DAY_US = 86_400 * SECOND_US
-WEEK_US = 7 * DAY_US
-MONDAY_US = 4 * DAY_US  # 1970-01-01 was a Thursday; 1970-01-05, a Monday, starts a bar of every interval
-CLOSED_AFTER_US = 2 * SECOND_US
-AHEAD_US = 60 * SECOND_US  # how far an event may be ahead of the log's append time
-EARLIEST_US = int(datetime(2009, 1, 3, tzinfo=UTC).timestamp()) * SECOND_US
-LARGEST_INTEGER = 2**63 - 1
-NOTIONAL_LIMIT = 10**13 * 10**16  # 10^13 in units of 1e-16, not reached
-MOST_LINES = 64
-DEEPEST = 200  # how many JSON values may stand open at once
+from verify.answers import answer_of, decimal, quantile
+from verify.decoder import Decoder
+from verify.definition import Definition, StreamData
+from verify.errors import NotProvenError
+from verify.expressions import parse
+from verify.intervals import CLOSED_AFTER_US, Interval, length_of, span
+from verify.keys import bounds, key_of
+from verify.measures import measure_of
 
-_VENUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}")
-_AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
-_SIDE = re.compile(r"buy|sell")
-
-_Trade = tuple[str, str, int, int, int, int, str]  # venue, symbol, trade_id, time, price, quantity, side
+Entity = tuple[Any, ...]
+State = list[tuple[Any, ...]]
 
 
-class _RefusedError(Exception):
-    """A line that does not count; its text is the reason under which `Oracle.refused` counts it."""
+class ViewOracle:
+    """The states of one view at its base interval, of the events that it was shown. `base_us`: another base."""
 
+    def __init__(self, view: Definition, scales: Mapping[str, int | None], base_us: int = 0) -> None:
+        self.view = view
+        self.base_us = base_us or length_of(view.base)
+        self._measures = [measure_of(name, part, scales) for name, part in view.measures.items()]
+        columns = {name: scale for measure in self._measures for name, scale in measure.columns}
+        self._names = tuple(columns)
+        self._answers = {name: answer_of(name, part, columns) for name, part in view.answers.items()}
+        self._key = [key_of(name, view.derived.get(name), scales) for name in view.rest]
+        self._time = view.stream.time
+        self._scales = scales
+        self._states: dict[Entity, dict[int, dict[tuple[Any, ...], State]]] = {}
+        if unknown := {part.kind for part in view.quantiles.values()} - {"Quantiles"}:
+            raise NotProvenError(f"The oracle knows no {', '.join(sorted(unknown))}.")
 
-class _Pairs(list[tuple[str, object]]):
-    """A JSON object as its pairs in order, so that duplicate keys are seen and an array is not taken for one."""
+    def add(self, entity: Entity, event: Mapping[str, Any]) -> None:
+        """Count an event."""
+        time = event[self._time]
+        key = tuple([column(event) for column in self._key])
+        states = self._states.setdefault(entity, {}).setdefault(time - time % self.base_us, {})
+        state = states.get(key)
+        if state is None:
+            states[key] = [measure.of(event) for measure in self._measures]
+        else:
+            for i, measure in enumerate(self._measures):
+                state[i] = measure.add(state[i], measure.of(event))
 
+    def merged(
+        self, entity: Entity, interval: Interval, low: int | None = None, high: int | None = None
+    ) -> dict[tuple[Any, ...], State]:
+        """(start, key...) -> state of the bars with low <= start < high, in no order."""
+        found: dict[tuple[Any, ...], State] = {}
+        bars = self._states.get(entity, {})
+        times: Iterable[int] = bars
+        if low is not None and high is not None and low < high:
+            few = range(low - low % self.base_us, span(interval, high - 1)[1], self.base_us)
+            times = [time for time in few if time in bars] if len(few) < len(bars) else bars
+        for time in times:
+            start = span(interval, time)[0]
+            if (low is None or start >= low) and (high is None or start < high):
+                for key, state in bars[time].items():
+                    self._merge(found, (start, *key), state)
+        return found
 
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    def before(self, entity: Entity, time: int) -> dict[tuple[Any, ...], State]:
+        """(0, key...) -> state of everything before a time: of base bars that start before it."""
+        found: dict[tuple[Any, ...], State] = {}
+        for start, states in self._states.get(entity, {}).items():
+            for key, state in states.items() if start < time else ():
+                self._merge(found, (0, *key), state)
+        return found
 
+    def finished(self, state: State) -> dict[str, Any]:
+        """The answers of a state."""
+        values = dict(zip(self._names, (value for part in state for value in part), strict=True))
+        return {name: finish(values) for name, finish in self._answers.items()}
 
-def _whole(digits: str) -> int | None:
-    """The number, or None for one too long to be an id or a time: Python reads 4,300 digits, JSON has no limit."""
-    return int(digits) if len(digits) <= 30 else None
+    def quantiles(self, states: Mapping[tuple[Any, ...], State]) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """(start, key without buckets...) -> both bounds of each quantile."""
+        buckets = {name: part for name, part in self.view.derived.items() if part.kind == "Bucket"}
+        kept = [i for i, name in enumerate(self.view.rest) if name not in buckets]
+        groups: dict[tuple[Any, ...], list[tuple[tuple[Any, ...], dict[str, Any]]]] = {}
+        for (start, *key), state in states.items():
+            values = dict(zip(self._names, (value for part in state for value in part), strict=True))
+            groups.setdefault((start, *(key[i] for i in kept)), []).append((tuple(key), values))
+        return {place: dict(self._bounds(rows)) for place, rows in groups.items()}
 
+    def _bounds(self, rows: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
+        for name, part in self.view.quantiles.items():
+            by, of = part.args["by"], part.args["of"]
+            counts: Counter[int] = Counter()
+            for key, values in rows:
+                counts[key[self.view.rest.index(by)]] += values[of]
+            declared = self.view.derived[by]
+            found = quantile(list(counts.items()), part.args["at"])
+            scale = parse(declared.args["expr"], self._scales).scale or 0
+            both = (None, None) if found is None else bounds(found, declared.args["digits"])
+            for side, bound in zip(("low", "high"), both, strict=True):
+                yield f"{name}_{side}", decimal(bound, scale) if scale and bound is not None else bound
 
-_JSON = JSONDecoder(object_pairs_hook=_Pairs, parse_int=_whole, parse_constant=_constant)
-
-
-class _Bar:
-    """The running sums of one bar. `first` and `last` are (trade_id, price)."""
-
-    __slots__ = ("buy_volume", "first", "high", "last", "low", "notional", "trades", "volume")
-
-    def __init__(self, ordered: tuple[int, int]) -> None:
-        self.first = self.last = ordered
-        self.high = self.low = ordered[1]
-        self.volume = self.notional = self.buy_volume = self.trades = 0
+    def _merge(self, found: dict[tuple[Any, ...], State], place: tuple[Any, ...], state: State) -> None:
+        known = found.get(place)
+        if known is None:
+            found[place] = list(state)
+        else:
+            for i, measure in enumerate(self._measures):
+                known[i] = measure.add(known[i], state[i])
 
 
 class Oracle:
-    """Bars of every instrument at the given intervals (lengths in microseconds), from the records it is shown.
+    """Views of one stream, from the records that it is shown, in any order; an answer is about those shown so far.
 
-    Records may come in any order; the answer is about those shown so far. `events` counts the applied trades, `refused`
-    the refused lines, and the records refused as a whole (once each), by reason.
+    `events` counts the applied events, `refused` the refused lines, and the records refused as a whole (once each), by
+    reason. `base_us` is another base interval than the views'.
 
     Raises:
-        ValueError: an interval neither divides a day nor is a week.
+        NotProvenError: a definition holds something that is not known here.
     """
 
-    def __init__(self, intervals: Sequence[int]) -> None:
-        for length in intervals:
-            if length != WEEK_US and (length <= 0 or DAY_US % length):
-                raise ValueError(f"An interval of {length} microseconds neither divides a day nor is a week.")
-        self._intervals = list(dict.fromkeys(intervals))
-        self._bars: dict[tuple[str, str], list[dict[int, _Bar]]] = {}  # per interval {start: bar}
-        self._newest: dict[tuple[str, str], int] = {}
+    def __init__(self, stream: StreamData, views: Iterable[Definition] = (), base_us: int = 0) -> None:
+        self._decoder = Decoder(stream)
+        self._entity = stream.entity
+        self._time = stream.time
+        self.views = {view.definition: ViewOracle(view, self._decoder.scales, base_us) for view in views}
+        self._newest: dict[Entity, int] = {}
         self.events = 0
-        self.refused: Counter[str] = Counter()
-
-    def record(self, value: bytes | None, append_time_ms: int) -> None:
-        """Count one record of the event log: its raw value, and when the log appended it. Marks are not shown here."""
-        if not value:
-            self.refused["empty value"] += 1
-            return
-        lines = value.split(b"\n")
-        if len(lines) > MOST_LINES:
-            self.refused["more than 64 lines"] += 1
-            return
-        latest = min(append_time_ms * 1000 + AHEAD_US, LARGEST_INTEGER)
-        for line in lines:
-            try:
-                self._add(_parse(line, latest))
-            except _RefusedError as error:
-                self.refused[str(error)] += 1
-
-    def event(self, venue: str, symbol: str, trade_id: int, time: int, price: str, quantity: str, side: str) -> None:
-        """Count one valid event that did not come through the log (imported history); nothing is checked again."""
-        self._add((venue, symbol, trade_id, time, _units(price), _units(quantity), side))
-
-    def _add(self, trade: _Trade) -> None:
-        venue, symbol, trade_id, time, price, quantity, side = trade
-        instrument = venue, symbol
-        if instrument not in self._bars:
-            self._bars[instrument] = [{} for _ in self._intervals]
-            self._newest[instrument] = time
-        self._newest[instrument] = max(self._newest[instrument], time)
-        self.events += 1
-        ordered = trade_id, price
-        notional = price * quantity
-        bought = quantity if side == "buy" else 0
-        for length, bars in zip(self._intervals, self._bars[instrument], strict=True):
-            start = time - (time - MONDAY_US) % length
-            bar = bars.get(start)
-            if bar is None:
-                bar = bars[start] = _Bar(ordered)
-            if ordered < bar.first:
-                bar.first = ordered
-            elif ordered > bar.last:
-                bar.last = ordered
-            if price < bar.low:
-                bar.low = price
-            elif price > bar.high:
-                bar.high = price
-            bar.volume += quantity
-            bar.notional += notional
-            bar.buy_volume += bought
-            bar.trades += 1
 
     @property
-    def instruments(self) -> list[tuple[str, str]]:
-        """Every (venue, symbol) with an applied event, sorted."""
-        return sorted(self._bars)
+    def refused(self) -> Counter[str]:
+        """Reason -> how often."""
+        return self._decoder.refused
 
-    def bars(
-        self, venue: str, symbol: str, interval_us: int, start: int | None = None, end: int | None = None
-    ) -> list[dict[str, object]]:
-        """The bars with start <= bar start < end (microseconds, None: no bound) as the service prints them, in order.
+    @property
+    def entities(self) -> list[Entity]:
+        """Every entity with an applied event, sorted."""
+        return sorted(self._newest)
+
+    def record(self, value: bytes | None, append_time_ms: int) -> list[tuple[int, dict[str, Any]]]:
+        """Count one record: its raw value, and when the log appended it; its events. Marks are not shown here."""
+        found = list(self._decoder.events(value, append_time_ms))
+        for _, event in found:
+            self.event(event)
+        return found
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Count one valid event; nothing is checked again."""
+        entity = tuple(event[name] for name in self._entity)
+        time = event[self._time]
+        self._newest[entity] = max(self._newest.get(entity, time), time)
+        self.events += 1
+        for view in self.views.values():
+            view.add(entity, event)
+
+    def rows(
+        self,
+        definition: str,
+        entity: Entity,
+        interval: Interval,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows with start <= row start < end (microseconds, None: no bound) as the service prints them, in order.
 
         Raises:
-            ValueError: the interval is not one that the oracle was made with.
+            ValueError: there is no such interval, or the base does not divide it.
         """
-        if interval_us not in self._intervals:
-            raise ValueError(f"No bars of {interval_us} microseconds are kept; these are: {self._intervals}.")
-        if (venue, symbol) not in self._bars:
-            return []
-        bars = self._bars[venue, symbol][self._intervals.index(interval_us)]
-        closed_to = self._newest[venue, symbol] - CLOSED_AFTER_US
+        view = self.views[definition]
+        if interval not in {"1w", "1M", "1y", "total"} and length_of(interval) % view.base_us:
+            raise ValueError(f"No rows of {interval!r} can be made of those of {view.base_us} microseconds.")
+        found = view.merged(entity, interval, start, end)
+        closed_to = self._newest.get(entity, 0) - CLOSED_AFTER_US
         return [
-            _finish(at, bars[at], closed=at + interval_us <= closed_to)
-            for at in sorted(bars)
-            if (start is None or at >= start) and (end is None or at < end)
+            {
+                **dict(zip(view.view.rest, place[1:], strict=True)),
+                "start": place[0],
+                **view.finished(found[place]),
+                "closed": span(interval, place[0])[1] <= closed_to,
+            }
+            for place in sorted(found)
         ]
-
-
-def _parse(line: bytes, latest: int) -> _Trade:
-    """One line as a trade; `latest` is the last allowed time. Raises _RefusedError."""
-    if _nests_too_deep(line):
-        raise _RefusedError("too deep")
-    try:
-        pairs = _JSON.decode(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise _RefusedError("not UTF-8") from None
-    except ValueError:
-        raise _RefusedError("not JSON") from None
-    if not isinstance(pairs, _Pairs):
-        raise _RefusedError("not an object")
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise _RefusedError("duplicate key")
-    venue = _text(fields, "venue", _VENUE)
-    symbol = _text(fields, "symbol", _SYMBOL)
-    if ".." in symbol or "//" in symbol:
-        raise _RefusedError("symbol")
-    trade_id = _integer(fields, "trade_id", 0, LARGEST_INTEGER)
-    time = _integer(fields, "time", EARLIEST_US, latest)
-    price = _positive(fields, "price")
-    quantity = _positive(fields, "quantity")
-    if price * quantity >= NOTIONAL_LIMIT:
-        raise _RefusedError("notional")
-    return venue, symbol, trade_id, time, price, quantity, _text(fields, "side", _SIDE)
-
-
-def _nests_too_deep(line: bytes) -> bool:
-    """Whether more than DEEPEST arrays and objects stand open at once, those spelled inside of strings not counted."""
-    if sum(map(line.count, (b"[", b"{"))) <= DEEPEST:
-        return False
-    level = 0
-    quoted = escaped = False
-    for char in line.decode("latin-1"):
-        if escaped:
-            escaped = False
-        elif quoted:
-            quoted, escaped = char != '"', char == "\\"
-        elif char == '"':
-            quoted = True
-        elif char in "[{":
-            level += 1
-            if level > DEEPEST:
-                return True
-        elif char in "]}":
-            level -= 1
-    return False
-
-
-def _text(fields: dict[str, object], name: str, pattern: re.Pattern[str]) -> str:
-    value = fields.get(name)
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return value
-    raise _RefusedError(name)
-
-
-def _integer(fields: dict[str, object], name: str, low: int, high: int) -> int:
-    value = fields.get(name)
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return value
-    raise _RefusedError(name)
-
-
-def _positive(fields: dict[str, object], name: str) -> int:
-    units = _units(_text(fields, name, _AMOUNT))
-    if units > 0:
-        return units
-    raise _RefusedError(name)
-
-
-def _units(amount: str) -> int:
-    """A decimal text with at most 8 fraction digits in units of 1e-8."""
-    whole, _, fraction = amount.partition(".")
-    return int(whole + fraction.ljust(8, "0"))
-
-
-def _decimal(units: int, digits: int) -> str:
-    """A number of units of 10^-digits as text, without exponent and without trailing zeros."""
-    whole, fraction = divmod(units, 10**digits)
-    return f"{whole}.{fraction:0{digits}d}".rstrip("0").rstrip(".")
-
-
-def _half_even(numerator: int, denominator: int) -> int:
-    """The quotient, rounded to the nearest integer, a tie to the even one."""
-    quotient, rest = divmod(numerator, denominator)
-    return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2 == 1))
-
-
-def _finish(start: int, bar: _Bar, closed: bool) -> dict[str, object]:
-    return {
-        "start": start,
-        "open": _decimal(bar.first[1], 8),
-        "high": _decimal(bar.high, 8),
-        "low": _decimal(bar.low, 8),
-        "close": _decimal(bar.last[1], 8),
-        "volume": _decimal(bar.volume, 8),
-        "notional": _decimal(bar.notional, 16),
-        "vwap": _decimal(_half_even(bar.notional, bar.volume), 8),  # 1e-16 / 1e-8: units of 1e-8
-        "buy_volume": _decimal(bar.buy_volume, 8),
-        "trades": bar.trades,
-        "first_trade_id": bar.first[0],
-        "last_trade_id": bar.last[0],
-        "closed": closed,
-    }

@@ -1,4 +1,4 @@
-"""What the event log holds that no answer of the service stands on, for `slackwater verify`.
+"""What the log holds that no answer of the service stands on, for `slackwater verify`.
 
 log        start ------- applied ------- end . . . . high
 answers    [------------)                             the answer of the partition that stands on least, if it has one
@@ -7,56 +7,65 @@ here                     [events?-------)[hidden)     any event here is one that
 Marks and refused records are no events. Not here: what the answers say (`verify.compare`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from slackwater.log.errors import HiddenRecordsError, LogError
-from slackwater.log.log import Log, read_range
-from slackwater.log.mark import mark_of
+from verify.client import Entity
+from verify.definition import StreamData
+from verify.errors import EvidenceError
+from verify.evidence import Bounds, Evidence, is_mark
 from verify.oracle import Oracle
 
-Wanted = Callable[[str, str], bool]
+Wanted = Callable[[Entity], bool]
 
-TOLD = 3
-"""Instruments that are told by name; of more there is the number."""
+
+def everything(_: Entity) -> bool:
+    """All entities."""
+    return True
+
+
+NAMED = 3
+"""Entities that are named; of more there is the number."""
 
 
 class Standing:
     """Compares answers with where the log ended when this was made: what comes later is another proof's."""
 
-    def __init__(self, log: Log, topic: str, wanted: Wanted) -> None:
-        self._log = log
-        self._topic = topic
+    def __init__(self, evidence: Evidence, streams: Iterable[StreamData], wanted: Wanted) -> None:
+        self._evidence = evidence
         self._wanted = wanted
-        self._bounds = log.bounds(topic)
-        self._known: dict[tuple[int, int], str] = {}
+        self._streams = {stream.name: stream for stream in streams}
+        self._bounds = {name: evidence.bounds(name) for name in self._streams}
+        self._known: dict[tuple[str, int, int], str] = {}
 
-    def beyond(self, applied: Mapping[int, int]) -> list[str]:
-        """What lies beyond `applied`, partition -> the least end of its answers, in a sentence for each partition."""
+    def beyond(self, applied: Mapping[tuple[str, int], int]) -> list[str]:
+        """What lies beyond `applied`, (stream, partition) -> the least end of its answers; a sentence for each."""
         found = []
-        for p, bounds in sorted(self._bounds.items()):
-            at = max(applied.get(p, 0), bounds.start)
-            if at >= bounds.high:
-                continue
-            if (p, at) not in self._known:
-                self._known[p, at] = self._beyond(p, at, bounds.high, p in applied)
-            if self._known[p, at]:
-                found.append(self._known[p, at])
+        for name, stream in self._streams.items():
+            for p, bounds in sorted(self._bounds[name].items()):
+                at = max(applied.get((name, p), 0), bounds.start)
+                if at >= bounds.high:
+                    continue
+                key = name, p, at
+                if key not in self._known:
+                    self._known[key] = self._beyond(stream, p, at, bounds, (name, p) in applied)
+                if self._known[key]:
+                    found.append(self._known[key])
         return found
 
-    def _beyond(self, partition: int, start: int, high: int, known: bool) -> str:
-        oracle, end = Oracle([]), start
+    def _beyond(self, stream: StreamData, partition: int, start: int, bounds: Bounds, known: bool) -> str:
+        oracle, end = Oracle(stream), start
+        where = f"{stream.name}[{partition}]"
         try:
-            end = min(self._log.bounds(self._topic)[partition].end, high)
-            for found in read_range(self._log, self._topic, {partition: start}, {partition: end}):
-                for record in found.records:
-                    if mark_of(record) is None:
-                        oracle.record(record.value, record.append_time_ms)
-        except LogError as error:
+            end = min(self._evidence.bounds(stream.name)[partition].end, bounds.high)
+            for record in self._evidence.records(stream.name, partition, start, end):
+                if not is_mark(record):
+                    oracle.record(record.value, record.append_time_ms)
+        except EvidenceError as error:
             return error.fact
-        missed = [f"{venue}:{symbol}" for venue, symbol in oracle.instruments if self._wanted(venue, symbol)]
+        missed = [":".join(map(str, entity)) for entity in oracle.entities if self._wanted(entity)]
         if missed:
             whose = "no answer stands on them" if known else "no answer knows the partition"
-            told = ", ".join(missed[:TOLD]) + (f" and {len(missed) - TOLD} more" if len(missed) > TOLD else "")
-            where = f"{self._topic}[{partition}] holds {oracle.events:,} events in [{start}, {end})"
-            return f"{where} of {told}: {whose}."
-        return "" if end == high else HiddenRecordsError(self._topic, partition, end, high - end).fact
+            named = ", ".join(missed[:NAMED]) + (f" and {len(missed) - NAMED} more" if len(missed) > NAMED else "")
+            return f"{where} holds {oracle.events:,} events in [{start}, {end}) of {named}: {whose}."
+        hides = f"An open transaction of a foreign writer hides {bounds.high - end} records of {where}"
+        return "" if end == bounds.high else f"{hides} from offset {end} on."

@@ -25,7 +25,8 @@ from tests.crash.reader import Reader
 from tests.crash.table import Found
 from tests.crash.up import Up
 from tests.crash_kit import until
-from verify.compare import Client, Proof, compare, verify
+from tests.proof_kit import Kept, compared, prove
+from verify.client import Client
 
 SETTLE_S = 300.0
 
@@ -49,10 +50,9 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
             reader.stop()
             feeder.stop()
         seconds = time.monotonic() - began
-        during = Proof()
-        compare(reader.answers, up.log, up.names, up.store, during, reader.archives)
+        during = compared(Kept(up.log, up.names, up.store, reader.archives), reader.answers)
         with Client(up.url) as client:
-            after = verify(client, up.log, up.names, up.store)
+            after = prove(client, up.log, up.names, up.store)
         found = taken(up)
         wanted = feeder.expected()
         return Found(

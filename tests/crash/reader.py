@@ -9,15 +9,18 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from ops.evidence import LogEvidence
 from slackwater.log.errors import LogError
 from slackwater.log.log import Reader as LogReader
-from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.interval import NAMED_INTERVALS
 from tests.crash.feeder import SYMBOLS, Feeder
 from tests.crash.up import Up
-from verify.compare import Answer, Client
+from tests.proof_kit import bars_answer
+from verify.archive import ArchivedFile
+from verify.client import Answer, Client
 from verify.errors import ServiceError
 
 ASK_S = 0.1
@@ -33,7 +36,7 @@ class Reader:
 
     def __init__(self, up: Up, feeder: Feeder, seed: int) -> None:
         self.answers: list[Answer] = []
-        self.archives: dict[int, tuple[ArchiveFile, ...]] = {0: ()}
+        self.archives: dict[int, Sequence[ArchivedFile]] = {0: ()}
         self.refused: list[str] = []
         self.backwards: list[str] = []
         self.level: list[float] = []
@@ -42,6 +45,7 @@ class Reader:
         self.told: Counter[str] = Counter()
         self.away = 0
         self._up = up
+        self._evidence = LogEvidence(up.log, up.names, up.store)
         self._feeder = feeder
         self._random = random.Random(seed)
         self._applied: dict[int, int] = {}
@@ -92,13 +96,12 @@ class Reader:
         about = page["meta"]
         self._hold(about)
         if about["version"] not in self.archives:  # it may be retired before its answers are compared
-            self.archives[about["version"]] = self._up.store.manifest(about["version"]).archive
+            self.archives[about["version"]] = self._evidence.archive(about["version"], "trades")
         if about.get("refusal"):
             self.refused.append(about["refusal"])
         for text, at in about["applied"].items():
-            self.answers.append(
-                Answer("soak", symbol, interval, about["version"], int(text), at, page["bars"], start, end)
-            )
+            place = {"partition": int(text), "applied": at, "start": start, "end": end}
+            self.answers.append(bars_answer(("soak", symbol), interval, page, **place))
 
     def _hold(self, about: dict[str, Any]) -> None:
         """What an answer stands on against all answers before it."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.crash.killer import WEIGHTS, Death
-from verify.compare import Proof
+from verify.proof import Proof
 
 READING_S, LEVEL_S = 10.0, 30.0
 

@@ -16,7 +16,7 @@ from ops.broker import free_port
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.versions.store import VersionStore
-from verify.compare import Client
+from verify.client import Client
 from verify.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]

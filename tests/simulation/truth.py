@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from slackwater.log.mark import mark_of
+from tests.bars_oracle import Oracle
 from tests.simulation.log import Branch
-from verify.oracle import Oracle
 
 
 class Truth:

@@ -1,0 +1,80 @@
+"""What `slackwater verify` reads beside the service, handed to a proof that knows nothing of how it is read."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from slackwater.core.errors import SlackwaterError
+from slackwater.log.errors import LogError
+from slackwater.log.log import Bounds, Log, Record, read_range
+from slackwater.log.names import TopicNames
+from slackwater.versions.store import VersionStore
+from slackwater.views.interval import NAMED_INTERVALS, Interval
+from slackwater.views.view import View
+from verify.archive import ArchivedFile
+from verify.client import Client
+from verify.compare import WAIT_S, Claims, verify
+from verify.definition import read_view
+from verify.errors import EvidenceError, VerifyError
+from verify.proof import Proof
+from verify.standing import Wanted, everything
+
+
+@dataclass(frozen=True)
+class LogEvidence:
+    """The log and the archive of one home. Raises EvidenceError as `verify.evidence.Evidence` says."""
+
+    log: Log
+    names: TopicNames
+    store: VersionStore
+
+    def bounds(self, stream: str) -> Mapping[int, Bounds]:
+        """See Evidence."""
+        try:
+            return self.log.bounds(self.names.topic(stream))
+        except LogError as error:
+            raise EvidenceError(error.fact, error.hint) from error
+
+    def records(self, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
+        """See Evidence."""
+        try:
+            for found in read_range(self.log, self.names.topic(stream), {partition: start}, {partition: end}):
+                yield from found.records
+        except LogError as error:
+            raise EvidenceError(error.fact, error.hint) from error
+
+    def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
+        """See Evidence."""
+        files = self.store.manifest(version).archive if version else ()
+        return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]
+
+
+class ServiceError(SlackwaterError):
+    """The service is not there, or answers an error."""
+
+    retriable: ClassVar[bool] = True
+
+
+class ProofError(SlackwaterError):
+    """The proof cannot go on."""
+
+
+def prove(client: Client, evidence: LogEvidence, wanted: Claims, wait_s: float = WAIT_S) -> Proof:
+    """The proof, with this program's errors.
+
+    Raises:
+        ServiceError, ProofError
+    """
+    try:
+        return verify(client, evidence, wanted, wait_s)
+    except VerifyError as error:
+        raise (ServiceError if error.retriable else ProofError)(error.fact, error.hint) from error
+
+
+def claims(
+    views: Iterable[View], intervals: Iterable[Interval] = NAMED_INTERVALS, wanted: Wanted = everything
+) -> Claims:
+    """What is to be proven of these views, and of the events of their streams."""
+    found = [read_view(view) for view in views]
+    streams = {view.stream.name: view.stream for view in found}
+    return Claims(found, [interval.text for interval in intervals], list(streams.values()), wanted)

@@ -1,0 +1,130 @@
+"""The REST service, as the proof asks it, and what it answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from verify.definition import Definition, StreamData
+from verify.errors import ServiceError
+
+EVER = "1970-01-01"
+FAR = "2100-01-01"
+PAGE = 10_000
+
+Entity = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the service, its pages joined: rows of a view at an interval, or, without one, events.
+
+    An entity lies in one partition, unless a foreign writer chose others: `others` are these, with what is applied.
+    `start` and `end` are the bounds that were asked for; None: none.
+    """
+
+    stream: StreamData
+    entity: Entity
+    interval: str
+    version: int
+    partition: int
+    applied: int
+    rows: list[dict[str, Any]]
+    view: Definition | None = None
+    start: int | None = None
+    end: int | None = None
+    others: tuple[tuple[int, int], ...] = ()
+    definition: str = ""
+    refusal: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the view, or of the stream."""
+        return self.view.name if self.view else self.stream.name
+
+    @property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """(partition, applied) of each partition that it stands on."""
+        return (self.partition, self.applied), *self.others
+
+
+class Client:
+    """The REST service. A context manager."""
+
+    def __init__(self, url: str, timeout_s: float = 30.0, http: httpx.Client | None = None) -> None:
+        self.url = url
+        self._http = http or httpx.Client(base_url=url, timeout=timeout_s)
+
+    def get(self, path: str, **parameters: object) -> Any:
+        """A JSON answer.
+
+        Raises:
+            ServiceError: the service is not there, or answers an error.
+        """
+        try:
+            found = self._http.get(path, params={k: str(v) for k, v in parameters.items()})
+        except httpx.HTTPError as error:
+            raise ServiceError(self.url, str(error) or type(error).__name__) from error
+        if found.status_code != httpx.codes.OK:
+            raise ServiceError(self.url, f"{path} answers {found.status_code}: {found.text[:300]}", found.status_code)
+        return found.json()
+
+    def entities(self, stream: StreamData) -> Iterator[Entity]:
+        """Every entity of a stream, page by page; one that lies in several partitions comes once for each."""
+        for page in self._pages("/v1/instruments"):
+            for each in page["instruments"]:
+                yield tuple(each[name] for name in stream.entity)
+
+    def answer(self, view: Definition, entity: Entity, interval: str) -> Answer:
+        """All rows of an entity, every page at the same positions."""
+        query = {**self._entity(view.stream, entity), "interval": interval, "start": EVER}
+        return self._joined(f"/v1/{view.name}", view.stream, entity, query, view, interval)
+
+    def events(self, stream: StreamData, entity: Entity) -> Answer:
+        """All events of an entity, every page at the same positions."""
+        query = {**self._entity(stream, entity), "start": EVER, "end": FAR}
+        return self._joined(f"/v1/{stream.name}", stream, entity, query, None, "")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def _joined(
+        self,
+        path: str,
+        stream: StreamData,
+        entity: Entity,
+        query: Mapping[str, object],
+        view: Definition | None,
+        interval: str,
+    ) -> Answer:
+        name = path.rpartition("/")[2]
+        first, *further = self._pages(path, **query)
+        meta = first["answer"]
+        (partition, applied), *others = sorted((int(p), at) for p, at in meta["applied"].items())
+        return Answer(
+            stream=stream,
+            entity=entity,
+            interval=interval,
+            version=meta["version"],
+            partition=partition,
+            applied=applied,
+            rows=[row for page in (first, *further) for row in page[name]],
+            view=view,
+            others=tuple(others),
+            definition=meta.get("definition", ""),
+            refusal=meta.get("refusal") or "",
+        )
+
+    def _entity(self, stream: StreamData, entity: Entity) -> dict[str, object]:
+        return dict(zip(stream.entity, entity, strict=True))
+
+    def _pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        page = self.get(path, **query, limit=PAGE)
+        yield page
+        while page["next"] is not None:
+            page = self.get(path, **query, limit=PAGE, cursor=page["next"])
+            yield page

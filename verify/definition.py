@@ -1,0 +1,75 @@
+"""What is proven, as data: views and streams as their declarations say, read field by field and nothing else of them.
+
+    Sum(expr="quantity")   ->   Part("Sum", {"expr": "quantity"})
+
+The command line hands the registered views over; what their classes can do is never called, so the product's SQL,
+merges and decoders have no part in the proof. What the oracle does with a part is said by its kind's name
+(`verify.measures`, `verify.answers`, `verify.keys`, `verify.decoder`); a kind that they do not know is not proven.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """One declaration: the name of its class, and its fields."""
+
+    kind: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StreamData:
+    """One stream. `facts` are all its fields as they were declared."""
+
+    name: str
+    columns: tuple[Part, ...]
+    entity: tuple[str, ...]
+    identity: str
+    time: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One view. `definition` is the hash by which an answer says what it was made by."""
+
+    name: str
+    definition: str
+    stream: StreamData
+    key: tuple[str, ...]
+    derived: Mapping[str, Part]
+    measures: Mapping[str, Part]
+    answers: Mapping[str, Part]
+    quantiles: Mapping[str, Part]
+    base: str
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """The key columns after the entity."""
+        return self.key[len(self.stream.entity) :]
+
+
+def read_view(view: Any) -> Definition:
+    """The data of a registered view."""
+    parts = {name: _parts(getattr(view, name, {})) for name in ("derived", "measures", "answers", "quantiles")}
+    base = getattr(view, "base", "1s")
+    return Definition(view.name, view.definition, read_stream(view.stream), tuple(view.key), **parts, base=base)
+
+
+def read_stream(stream: Any) -> StreamData:
+    """The data of a registered stream."""
+    columns = tuple(part_of(column) for column in stream.columns)
+    facts = {field.name: getattr(stream, field.name) for field in fields(stream)}
+    return StreamData(stream.name, columns, tuple(stream.entity), stream.identity, stream.time, facts)
+
+
+def part_of(declared: Any) -> Part:
+    """The data of one declaration."""
+    return Part(type(declared).__name__, {field.name: getattr(declared, field.name) for field in fields(declared)})
+
+
+def _parts(declared: Mapping[str, Any]) -> dict[str, Part]:
+    return {name: part_of(each) for name, each in declared.items()}

@@ -1,0 +1,85 @@
+"""The kinds of measure: what one event adds, and how two values become one. Plain Python over whole numbers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from verify.definition import Part
+from verify.errors import NotProvenError
+from verify.expressions import TRUTH, Event, Expression, parse
+
+SUM_SCALE = 16
+"""Fraction digits of every sum."""
+
+
+class Measure(NamedTuple):
+    """`columns` are name and scale of what its value holds; `of` gives the value of one event, `add` that of two."""
+
+    columns: tuple[tuple[str, int | None], ...]
+    of: Callable[[Event], tuple[Any, ...]]
+    add: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+
+
+def measure_of(name: str, part: Part, columns: Mapping[str, int | None]) -> Measure:
+    """The measure of a declaration over a stream's columns, name -> scale.
+
+    Raises:
+        NotProvenError: its kind or its expression is not known here.
+    """
+    made = _KINDS.get(part.kind)
+    if made is None:
+        raise NotProvenError(f"The oracle knows no measure {part.kind!r} ({name}).", "It is proven by no other means.")
+    return made(name, part.args, columns)
+
+
+def _count(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
+    where = args.get("where")
+    if where is None:
+        return Measure(((name, 0),), lambda _: (1,), _added)
+    test = parse(where, columns)
+    if test.scale != TRUTH:
+        raise NotProvenError(f"{name} counts where {where!r}, which is neither true nor false.")
+    return Measure(((name, 0),), lambda event: (1 if test.value(event) else 0,), _added)
+
+
+def _sum(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
+    found = _number(name, args["expr"], columns)
+    factor = 10 ** (SUM_SCALE - (found.scale or 0))
+    return Measure(((name, SUM_SCALE),), lambda event: (found.value(event) * factor,), _added)
+
+
+def _extreme(pick: Callable[..., Any]) -> Callable[..., Measure]:
+    def made(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
+        found = parse(args["expr"], columns)
+        return Measure(((name, found.scale),), lambda event: (found.value(event),), pick)
+
+    return made
+
+
+def _ordered(pick: Callable[..., Any]) -> Callable[..., Measure]:
+    def made(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
+        found, order = parse(args["expr"], columns), _number(name, args["by"], columns)
+        pair = ((f"{name}_id", order.scale), (name, found.scale))
+        return Measure(pair, lambda event: (order.value(event), found.value(event)), pick)
+
+    return made
+
+
+def _number(name: str, text: str, columns: Mapping[str, int | None]) -> Expression:
+    found = parse(text, columns)
+    if found.scale is None or not 0 <= found.scale <= SUM_SCALE:
+        raise NotProvenError(f"{name} is of {text!r}, which is no number of at most {SUM_SCALE} fraction digits.")
+    return found
+
+
+def _added(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (a[0] + b[0],)
+
+
+_KINDS: Mapping[str, Callable[..., Measure]] = {
+    "Sum": _sum,
+    "Count": _count,
+    "Min": _extreme(min),
+    "Max": _extreme(max),
+    "First": _ordered(min),
+    "Last": _ordered(max),
+}
