@@ -12,7 +12,7 @@ from ops.output import console, emit, examples, json_option
 from ops.rest import session
 from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from verify.client import Client
 from verify.compare import WAIT_S
 from verify.proof import Proof
@@ -46,7 +46,8 @@ def verify(
     check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
-        wanted = claims(DEFINITIONS, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]})
+        views = registered(context.settings.views)
+        wanted = claims(views, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]})
         proof = prove(client, LogEvidence(context.log, context.names, context.store), wanted, wait_s)
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:

@@ -18,7 +18,7 @@ from ops.rest import session
 from ops.up import Stack, line_printer, stopping
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import LogError
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from verify.client import Client
 from verify.proof import Proof
 
@@ -116,7 +116,8 @@ def _prove(context: Context, stack: Stack) -> Proof:
     with Client(context.url, http=session(context, timeout_s=30.0)) as client:
         for attempt in range(PROOF_TRIES):
             try:
-                return prove(client, LogEvidence(context.log, context.names, context.store), claims(DEFINITIONS))
+                views = registered(context.settings.views)
+                return prove(client, LogEvidence(context.log, context.names, context.store), claims(views))
             except SlackwaterError as error:
                 if not error.retriable or attempt == PROOF_TRIES - 1:
                     raise

@@ -10,7 +10,7 @@ from slackwater.log.names import TopicNames
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.interval import NAMED_INTERVALS, Interval
-from slackwater.views.registry import DEFINITIONS
+from slackwater.views.registry import registered
 from slackwater.views.view import View
 from verify.archive import ArchivedFile
 from verify.client import Answer, Client
@@ -27,11 +27,11 @@ def prove(
     names: TopicNames,
     store: VersionStore,
     intervals: Sequence[Interval] = NAMED_INTERVALS,
-    views: Iterable[View] = DEFINITIONS,
+    views: Iterable[View] | None = None,
     wait_s: float = WAIT_S,
 ) -> Proof:
     """The proof of everything."""
-    return verify(client, LogEvidence(log, names, store), claims(views, intervals), wait_s)
+    return verify(client, LogEvidence(log, names, store), claims(views or registered(), intervals), wait_s)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def compared(evidence: LogEvidence, answers: Iterable[Answer]) -> Proof:
 
 def bars_answer(instrument: tuple[str, str], interval: Interval, found: Mapping[str, Any], **more: Any) -> Answer:
     """A page of bars, as the service answered it, over one partition or by what is given."""
-    meta = found["answer"]
+    meta = found["meta"]
     if "partition" not in more:
         ((partition, applied),) = meta["applied"].items()
         more |= {"partition": int(partition), "applied": applied}

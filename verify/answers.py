@@ -63,7 +63,9 @@ def _ratio(args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Finish
     over, under = args["over"], args["under"]
     power = RATIO_SCALE + (columns[under] or 0) - (columns[over] or 0)
     up, down = 10 ** max(power, 0), 10 ** max(-power, 0)
-    return lambda state: decimal(half_even(state[over] * up, state[under] * down), RATIO_SCALE)
+    return lambda state: (  # without a divisor there is no answer
+        decimal(half_even(state[over] * up, state[under] * down), RATIO_SCALE) if state[under] else None
+    )
 
 
 def _linear(args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Finish:

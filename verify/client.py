@@ -103,7 +103,7 @@ class Client:
     ) -> Answer:
         name = path.rpartition("/")[2]
         first, *further = self._pages(path, **query)
-        meta = first["answer"]
+        meta = first["meta"]
         (partition, applied), *others = sorted((int(p), at) for p, at in meta["applied"].items())
         return Answer(
             stream=stream,

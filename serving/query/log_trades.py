@@ -69,9 +69,8 @@ def _trades(partition: int, records: list[Record], want: TradesWant) -> list[Tra
     table = table.filter(pc.and_(mine, then))
     names = ("time", "trade_id", "offset", "index", "price", "quantity", "side")
     columns = [table.column(name) for name in names]
-    columns[4:6] = [column.cast("string") for column in columns[4:6]]
     trades = [
-        trade(at, trade_id, partition, offset, line, price, quantity, side)
+        trade(at, trade_id, partition, offset, line, f"{price:f}", f"{quantity:f}", side)  # a cast of Arrow says 1E-8
         for at, trade_id, offset, line, price, quantity, side in zip(*(c.to_pylist() for c in columns), strict=True)
     ]
     return [one for one in trades if one.place > want.after]
