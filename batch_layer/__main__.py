@@ -19,6 +19,7 @@ from batch_layer.errors import InputError, RefusedRowsError
 from batch_layer.input import find_input, views_of_input
 from batch_layer.look import Idle
 from batch_layer.run import BatchRun
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import arm
@@ -29,6 +30,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.streams.event import AHEAD_US
+from slackwater.streams.registry import STREAMS
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.registry import registered
@@ -61,7 +63,8 @@ def main(arguments: list[str]) -> int:
         if own.input is not None:
             return _views_of(own.input, defaults(views), Path(own.output).absolute(), own.allow_refused, options)
         log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
-        run = BatchRun(log, TopicNames(settings.prefix), store, views, SystemClock(), options)
+        context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), STREAMS)
+        run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         made = run.run_if_new()
     except SlackwaterError as error:
@@ -70,7 +73,7 @@ def main(arguments: list[str]) -> int:
     if isinstance(made, Idle):
         print(made)
     else:
-        print(f"version {made.version}: {made.counts['events']} events, cut {made.cut}, {made.proof.outcome}")
+        print(f"version {made.version}: {made.count('events')} events, cut {made.cuts}, {made.proof.outcome}")
     return 0
 
 

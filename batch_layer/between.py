@@ -33,10 +33,11 @@ class Between:
 
     def read(self, log: Log, topic: str, starts: Mapping[int, int], clock: Clock, deadline_s: float) -> None:
         """Read from `starts`, delta partition -> offset, 0 where none is named; fold the rows of cells that join."""
-        if not self.lanes:
+        wanted = {lane.partition for lane, (_, joined) in self.lanes.items() if joined.start < joined.upto}
+        if not wanted:
             return
         deadline = clock.elapsed_s() + deadline_s
-        reader = DeltaReader(log, topic, starts, self._wanted, {lane.partition for lane in self.lanes})
+        reader = DeltaReader(log, topic, starts, self._wanted, wanted)
         try:
             for delta in reader.rest():
                 self._put(delta.cell)

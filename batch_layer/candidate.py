@@ -15,29 +15,24 @@ from batch_layer.compute import Compute, run_pipeline
 from batch_layer.errors import NoCandidateError, ProofFailedError
 from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
-from batch_layer.run import new_run_id
+from batch_layer.run import check_known, new_run_id
 from batch_layer.segments import archive_segments
-from slackwater.core.clock import Clock
+from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
-from slackwater.log.log import Log
-from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.manifest import Manifest, ViewFile
-from slackwater.versions.proof import Proof, Span
-from slackwater.versions.store import VersionStore, empty_manifest
-from slackwater.views.definitions import beside, streams_of
+from slackwater.versions.proof import Proof, Span, joined
+from slackwater.versions.store import empty_manifest
+from slackwater.views.definitions import beside
 from slackwater.views.view import View
 
 
 @dataclass
 class CandidateRun:
-    """One run. `views` are all definitions, `options` Beam's; `compute` and `new_run_id` are those of `BatchRun`."""
+    """One run. `options` are Beam's; `compute` and `new_run_id` are those of `BatchRun`."""
 
-    log: Log
-    names: TopicNames
-    store: VersionStore
-    views: tuple[View, ...]
-    clock: Clock
+    context: Context
     options: Any = None
     compute: Compute = run_pipeline
     new_run_id: Callable[[], str] = new_run_id
@@ -47,68 +42,95 @@ class CandidateRun:
 
         Raises:
             NoCandidateError: nothing is published.
+            LackingError: this program does not know a stream or a view of the served version.
             DefinitionError: of each view there is one definition only.
             TopicRecreatedError, PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
             ProofFailedError: what was computed is not what the archive holds.
             LostRaceError: another version was published meanwhile.
         """
         run_id = self.new_run_id()
-        current, lease = self.store.lease_current(run_id, {run_id})
+        current, lease = self.context.store.lease_current(run_id, {run_id})
         try:
             if current is None:
                 raise NoCandidateError(
                     "Nothing is published, so there is nothing that a candidate could stand beside.",
                     "Make a version with `slackwater batch run`.",
                 )
+            check_known(self.context, current)
             return self._run(run_id, current)
         finally:
             lease.release()
 
     def _run(self, run_id: str, current: Manifest) -> Manifest:
-        (stream,) = streams_of(self.views)
-        topic = self.names.topic(stream)
-        topic_id = self.log.topic_id(topic)
-        if current.topics.get(topic) != topic_id:
-            raise TopicRecreatedError(topic, current.topics.get(topic, "none"), topic_id)
-        views = beside(self.views, current.definitions)
-        self.store.check(current.dataset)
-        version = self.store.reserve()
-        began = self.clock.elapsed_s()
-        segments = archive_segments(self.store.home, topic_id, current.archive)
-        folder = self.store.folder / str(version) / "views"
-        self.compute(segments, views, folder, self.options)
-        files = view_files(self.store, segments, views, folder)
-        computed = self.clock.elapsed_s()
-        proof = self._prove(current, views, topic_id, files)
-        if proof.outcome != "equal":
-            write_handoff(self.store, version, run_id, proof)
-            raise ProofFailedError(version, current.version, proof, handoff_path(self.store, version))
+        context, store = self.context, self.context.store
+        streams = [stream for stream in context.streams if stream.name in current.streams]
+        self._check_topics(current, streams)
+        chosen = beside(context.views, current.definitions)
+        views = {stream: tuple(view for view in chosen if view.stream == stream) for stream in streams}
+        store.check(current.dataset)
+        version = store.reserve()
+        began = context.clock.elapsed_s()
+        files = {stream: self._compute(current, stream, of, version) for stream, of in views.items()}
+        computed = context.clock.elapsed_s()
+        definitions = {view.name: view.definition for of in views.values() for view in of}
+        proofs = {stream.name: self._prove(current, stream, definitions, files[stream]) for stream in streams}
+        together = joined(proofs)
+        if together.outcome != "equal":
+            write_handoff(store, version, run_id, proofs)
+            raise ProofFailedError(version, current.version, together, handoff_path(store, version))
         manifest = replace(
             current,
             version=version,
             parent=current.version,
             run_id=run_id,
-            created_us=self.clock.now_us(),
-            definitions={view.name: view.definition for view in views},
-            counts={**current.counts, "new_events": 0},
-            views=files,
-            instruments=instruments_of(self.store.home, views[0], files),
-            proof=proof,
-            timings_ms={"compute": round((computed - began) * 1000), "prove": proof.took_ms},
+            created_us=context.clock.now_us(),
+            definitions=definitions,
+            sources={view.name: stream.name for stream, of in views.items() for view in of},
+            counts={name: {**counts, "new_events": 0} for name, counts in current.counts.items()},
+            views=tuple(file for of in files.values() for file in of),
+            instruments={
+                stream.name: instruments_of(store.home, of[0], files[stream]) for stream, of in views.items() if of
+            },
+            proofs=proofs,
+            timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
             candidate=True,
+            dropped=None,
         )
-        self.store.add_candidate(manifest)
+        store.add_candidate(manifest)
         return manifest
 
-    def _prove(self, current: Manifest, views: tuple[View, ...], topic_id: str, files: tuple[ViewFile, ...]) -> Proof:
+    def _check_topics(self, current: Manifest, streams: list[Stream]) -> None:
+        for stream in streams:
+            topic = self.context.names.topic(stream)
+            topic_id, known = self.context.log.topic_id(topic), current.of(stream).topic_id
+            if known != topic_id:
+                raise TopicRecreatedError(topic, known or "none", topic_id)
+
+    def _compute(
+        self, current: Manifest, stream: Stream, views: tuple[View, ...], version: int
+    ) -> tuple[ViewFile, ...]:
+        store = self.context.store
+        segments = archive_segments(store.home, current.of(stream).topic_id, current.archive_of(stream))
+        if not views or not segments:
+            return ()
+        folder = store.folder / str(version) / "views"
+        self.compute(segments, views, folder, self.options)
+        return view_files(store, segments, views, folder)
+
+    def _prove(
+        self, current: Manifest, stream: Stream, definitions: dict[str, str], files: tuple[ViewFile, ...]
+    ) -> Proof:
         """Against version 0 and the whole archive as imported history: no cell lies between the cuts."""
+        archive = current.archive_of(stream)
         claim = Claim(
-            parent=empty_manifest(dict(current.topics), dict(current.cut)),
-            topic_id=topic_id,
-            delta_start={p: bounds.end for p, bounds in self.log.bounds(self.names.deltas("trades")).items()},
-            spans=tuple(Span(p, at, at, 0, 0) for p, at in sorted(current.cut.items())),
-            definitions={view.name: view.definition for view in views},
+            stream=stream,
+            parent=empty_manifest({}),
+            topic_id=current.of(stream).topic_id,
+            delta_start={},
+            spans=tuple(Span(stream.name, p, at, at, 0, 0) for p, at in sorted(current.cut(stream).items())),
+            definitions=definitions,
             files=files,
-            imported=current.archive,
+            archive=archive,
+            imported=archive,
         )
-        return Prover(self.log, self.names, self.store, views, self.clock).prove(claim, 0.0)
+        return Prover(self.context).prove(claim, 0.0)

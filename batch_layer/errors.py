@@ -4,6 +4,7 @@ SlackwaterError
   BatchError
     TailLostError       the log no longer holds what the parent's cut stands on
     CutBehindError      a mark lies below the parent's cut
+    LackingError        the program does not know a stream or a view of the parent
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
     ParentRefutedError  a version that the next one would stand on is proven wrong
@@ -15,6 +16,7 @@ SlackwaterError
     RefusedRowsError    Parquet files hold rows that are no trades
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,6 +40,23 @@ class TailLostError(BatchError):
 
 class CutBehindError(BatchError):
     """A mark lies below the parent's cut."""
+
+    def __init__(self, topic: str, behind: Mapping[int, tuple[int, int]]) -> None:
+        super().__init__(f"Marks of {topic!r} lie below the parent's cut, as partition: (mark, cut): {behind}.")
+
+
+class LackingError(BatchError):
+    """The program does not know a stream or a view of the version that the next one would stand on."""
+
+    def __init__(self, version: int, streams: Sequence[str], views: Sequence[str]) -> None:
+        lacking = [("stream", name) for name in streams] + [("view", name) for name in views]
+        what = " and ".join(f"the {kind} {name!r}" for kind, name in lacking)
+        drops = " and ".join(f"`slackwater {kind} drop {name} --reason TEXT`" for kind, name in lacking)
+        super().__init__(
+            f"Version {version} holds {what}, which this program does not know; nothing was marked.",
+            "Name its module in SLACKWATER_STREAMS or SLACKWATER_VIEWS, or install its package; to take it out of the "
+            f"versions for good: {drops}.",
+        )
 
 
 class ExpiryError(BatchError):

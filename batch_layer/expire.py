@@ -8,15 +8,14 @@ What 2 and 3 remove is decided together with 1, under the lock: what appears lat
 anywhere and be run again, beside a publisher, a rollback or another expiry. The event log itself loses nothing.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_layer.errors import ExpiryError
+from slackwater.context import Context
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
-from slackwater.log.log import Log
-from slackwater.log.names import TopicNames
+from slackwater.log.errors import TopicMissingError
 from slackwater.versions.garbage import garbage
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import NOTHING
@@ -28,19 +27,19 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Expired:
-    """What one expiry did, or would do. `deltas`: partition -> its first delta from now on, where that moved.
+    """What one expiry did, or would do. `deltas`: (stream, partition, its first delta from now on), where that moved.
 
     `waiting` says why deltas and files stay although versions were retired; empty where they do not.
     """
 
     kept: tuple[int, ...] = ()
     retired: tuple[int, ...] = ()
-    deltas: tuple[tuple[int, int], ...] = ()
+    deltas: tuple[tuple[str, int, int], ...] = ()
     paths: tuple[Path, ...] = ()
     waiting: str = ""
 
 
-def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep: int, dry_run: bool = False) -> Expired:
+def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
     """Keep the newest `keep` versions (at least 1), and what `slackwater.versions.retention` adds to them.
 
     Raises:
@@ -50,18 +49,20 @@ def expire(log: Log, names: TopicNames, store: VersionStore, clock: Clock, keep:
     if keep < 1:
         raise ValueError(f"keep is {keep}")
     reach("expire.before")
-    done, manifests, nothing_below = _retire(store, clock, keep, dry_run)
+    done, manifests, nothing_below = _retire(context.store, context.clock, keep, dry_run)
     if done.waiting or not manifests:
         return done
-    deltas = {} if nothing_below else _deltas(log, names, manifests)
-    done = replace(done, deltas=tuple(sorted(deltas.items())))
+    deltas = {} if nothing_below else _deltas(context, manifests)
+    done = replace(
+        done, deltas=tuple((name, p, at) for name, of in sorted(deltas.items()) for p, at in sorted(of.items()))
+    )
     if not dry_run:
         reach("expire.deltas")
-        if deltas:
-            log.delete_before(names.deltas("trades"), deltas)
+        for name, of in deltas.items():
+            context.log.delete_before(context.names.deltas(name), of)
         for path in done.paths:
             reach("expire.remove")
-            store.files.remove(path)
+            context.store.files.remove(path)
     reach("expire.after")
     return done
 
@@ -97,10 +98,19 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
     raise ExpiryError("The pointer moved each time that it was looked at.", "Run it again.")
 
 
-def _deltas(log: Log, names: TopicNames, manifests: Iterable[Manifest]) -> dict[int, int]:
-    bounds = log.bounds(names.deltas("trades"))
-    needed = smallest_delta_start(manifests, names.deltas("trades"), log.topic_id(names.deltas("trades")), bounds)
-    short = {p: (at, bounds[p].end) for p, at in needed.items() if at > bounds[p].end}
-    if short:
-        raise ExpiryError(f"The delta topic ends below what versions know of it, as partition: (known, end): {short}.")
-    return {p: at for p, at in needed.items() if at > bounds[p].start}
+def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict[int, int]]:
+    """Stream -> partition -> the first delta that is needed, where that is not the first one."""
+    found = {}
+    for name in sorted({name for manifest in manifests for name in manifest.streams}):
+        topic = context.names.deltas(name)
+        try:
+            bounds, deltas_id = context.log.bounds(topic), context.log.topic_id(topic)
+        except TopicMissingError:  # a stalled stream, or one that was dropped: nothing to remove
+            continue
+        needed = smallest_delta_start(manifests, name, deltas_id, bounds)
+        short = {p: (at, bounds[p].end) for p, at in needed.items() if at > bounds[p].end}
+        if short:
+            raise ExpiryError(f"{topic} ends below what versions know of it, as partition: (known, end): {short}.")
+        if moved := {p: at for p, at in needed.items() if at > bounds[p].start}:
+            found[name] = moved
+    return found

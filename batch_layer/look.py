@@ -7,13 +7,15 @@ Two dozen versions of nothing would push every older one out of what is kept. No
 and a run that is asked for by name, which always are one (`batch_layer.run`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from batch_layer.held import Unread
-from batch_layer.stable import Stable
+from batch_layer.archive import Stuck
+from batch_layer.spans import Spans
+from slackwater.context import Context
+from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import UnreadableError
 from slackwater.log.log import Log, read_range
 from slackwater.log.log import Unread as Position
@@ -45,35 +47,32 @@ class Waiting(NamedTuple):
 
 
 def waits(
-    log: Log,
-    topic: str,
-    parent: Manifest,
-    views: tuple[View, ...],
-    inspector: Inspector,
-    stable: Stable,
-    stuck: dict[int, int],
+    context: Context, parent: Manifest, found: Sequence[Spans], inspector: Inspector, stuck: Stuck
 ) -> Waiting | None:
     """What a run behind `parent` has to do; None if nothing.
 
-    The log is read up to the first record that is no mark, as far as `stable` says that it can be. `stuck` maps a
-    partition -> a batch that could not be read by a run before: where it still cannot, that partition makes no run,
-    whatever lies before it. The parent's files are read only where the inspector does not know them: a damaged one is
-    made again by a run, or stops it.
+    Each log is read up to the first record that is no mark, as far as its spans say that it can be. `stuck` names
+    batches that could not be read by a run before: where one still cannot, that partition makes no run, whatever lies
+    before it. The parent's files are read only where the inspector does not know them: a damaged one is made again by a
+    run, or stops it.
 
     Raises:
         PositionLostError: the log does not hold what lies behind the parent's cut.
-        HiddenRecordsError, UnreadableError: what is new, if anything, cannot be read.
+        LogError, TailLostError: what is new, if anything, cannot be read.
     """
     if parent.version:
         if parent.proof.forced is not None:
             return Waiting(f"Version {parent.version} was forced.")
-        if {view.name: view.definition for view in in_force(views, parent.definitions)} != parent.definitions:
+        if published_views(context.views, parent, found) != parent.definitions:
             return Waiting(f"Version {parent.version} holds other definitions.")
-        if added := sorted(stable.bounds.keys() - parent.cut.keys() - stable.hidden.keys()):
-            return Waiting(f"Partitions {added} are new.", log=True)
-    unread: list[Unread] = [*stable.hidden.values(), *_still_stuck(log, topic, parent, stable, stuck)]
-    if new := _new(log, topic, parent, stable, unread):
-        return Waiting(new, log=True)
+        for spans in found:
+            if added := sorted(spans.bounds.keys() - spans.parent.cut.keys() - spans.held.keys()):
+                return Waiting(f"Partitions {added} of {spans.topic} are new.", log=True)
+    unread: list[SlackwaterError] = []
+    for spans in found:
+        unread += [*spans.reasons, *_still_stuck(context.log, spans, stuck)]
+        if spans.stalled is None and (new := _new(context.log, spans, stuck, unread)):
+            return Waiting(new, log=True)
     try:
         inspector.check([*parent.dataset, *(entry.file for entry in parent.views)])
     except DamagedFileError as error:
@@ -83,36 +82,43 @@ def waits(
     return None
 
 
-def _still_stuck(
-    log: Log, topic: str, parent: Manifest, stable: Stable, stuck: dict[int, int]
-) -> Iterator[UnreadableError]:
+def published_views(views: tuple[View, ...], parent: Manifest, found: Iterable[Spans]) -> dict[str, str]:
+    """View -> the definition that the next version holds: of the streams that it can hold."""
+    known = {spans.stream for spans in found if spans.known}
+    return {view.name: view.definition for view in in_force(views, parent.definitions) if view.stream in known}
+
+
+def _still_stuck(log: Log, spans: Spans, stuck: Stuck) -> Iterator[UnreadableError]:
     """Those that cannot be read still; the others are forgotten."""
-    for p, at in list(stuck.items()):
-        del stuck[p]
-        if p in stable.bounds and max(parent.cut.get(p, 0), stable.bounds[p].start) <= at < stable.bounds[p].end:
+    for (name, p), at in list(stuck.items()):
+        if name != spans.stream.name:
+            continue
+        del stuck[name, p]
+        bounds = spans.bounds.get(p)
+        if bounds is not None and max(spans.parent.cut.get(p, 0), bounds.start) <= at < bounds.end:
             try:
-                for _ in read_range(log, topic, {p: at}, {p: at + 1}):
+                for _ in read_range(log, spans.topic, {p: at}, {p: at + 1}):
                     pass
             except UnreadableError as error:
-                stuck[p] = error.offset
+                stuck[name, p] = error.offset
                 yield error
 
 
-def _new(log: Log, topic: str, parent: Manifest, stable: Stable, unread: list[Unread]) -> str:
+def _new(log: Log, spans: Spans, stuck: Stuck, unread: list[SlackwaterError]) -> str:
     """Where a record is that is no mark; `unread` takes down what cannot be read.
 
     A partition that is held whole makes no run by what can be read of it.
     """
-    held = {error.partition for error in unread}
-    starts = {p: max(parent.cut.get(p, 0), at.start) for p, at in stable.bounds.items() if p not in held}
-    uptos = {p: at.end for p, at in stable.bounds.items()}
+    starts = {p: at for p, at in spans.start.items() if (spans.stream.name, p) not in stuck}
+    starts = {p: max(at, spans.bounds[p].start) for p, at in starts.items()}
+    uptos = {p: at.end for p, at in spans.bounds.items()}
 
     def note(one: Position) -> None:
-        unread.append(UnreadableError(topic, *one))
+        unread.append(UnreadableError(spans.topic, *one))
 
-    with closing(read_range(log, topic, starts, uptos, note)) as slices:
+    with closing(read_range(log, spans.topic, starts, uptos, note)) as slices:
         for piece in slices:
             for record in piece.records:
                 if mark_of(record) is None:
-                    return f"The log holds a record at offset {record.offset} of partition {piece.partition}."
+                    return f"{spans.topic} holds a record at offset {record.offset} of partition {piece.partition}."
     return ""

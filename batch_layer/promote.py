@@ -13,34 +13,29 @@ import uuid
 from collections.abc import Mapping
 
 from batch_layer.errors import PromotionError
-from slackwater.core.clock import Clock
+from slackwater.context import Context
 from slackwater.deltas.chains import chains_since
 from slackwater.deltas.read_tail import TailReader
 from slackwater.deltas.tail import Cut
-from slackwater.log.log import Log
-from slackwater.log.names import TopicNames
 from slackwater.restatements.of_move import Restating
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, LostRaceError
 from slackwater.versions.lineage import refuted
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, StreamCut
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import files_of
-from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import in_force, streams_of
+from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
 POLL_S = 0.25
 
 
 class Promotion:
-    """Promotes candidates. `views` are all definitions of this program."""
+    """Promotes candidates."""
 
-    def __init__(self, log: Log, names: TopicNames, store: VersionStore, views: tuple[View, ...], clock: Clock) -> None:
-        self._log = log
-        self._names = names
-        self._store = store
-        self._views = views
-        self._clock = clock
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = context.store
 
     def promote(self, version: int, reason: str, by: str, deadline_s: float = 0.0) -> Move:
         """Move the pointer to a candidate; waits up to `deadline_s` for its cells.
@@ -62,8 +57,8 @@ class Promotion:
             views = self._known(manifest)
             self._check_whole(manifest)
             self._wait(manifest, views, deadline_s)
-            now_us = self._clock.now_us()
-            restating = Restating(store, self._views, TailReader(self._log, self._names))
+            now_us = self._context.clock.now_us()
+            restating = Restating(store, self._context.views, TailReader(self._context.log, self._context.names))
             told = restating.tell(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
             try:
                 return store.move(version, now_us, by, reason, manifest.parent, told)
@@ -81,7 +76,7 @@ class Promotion:
             )
 
     def _known(self, manifest: Manifest) -> tuple[View, ...]:
-        views = in_force(self._views, manifest.definitions)
+        views = in_force(self._context.views, manifest.definitions)
         held = {**{view.name: "none" for view in views}, **manifest.definitions}
         known = {view.definition for view in views}
         unknown = {name: definition for name, definition in held.items() if definition not in known}
@@ -102,18 +97,24 @@ class Promotion:
             raise PromotionError(f"Candidate {manifest.version} is not whole: {error}") from error
 
     def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
-        """Until the candidate's cells reach what the served version's reached at the first look."""
-        (stream,) = streams_of(views)
-        topic = self._names.topic(stream)
-        topic_id = self._log.topic_id(topic)
-        if manifest.topics.get(topic) != topic_id:
+        """Until the candidate's cells reach what the served version's reached at the first look, in every stream."""
+        served = in_force(self._context.views, self._store.manifest(manifest.parent).definitions)
+        until_s = self._context.clock.elapsed_s() + deadline_s
+        for stream in dict.fromkeys(view.stream for view in views):
+            of = tuple(view for view in views if view.stream == stream)
+            self._wait_in(manifest, stream, of, tuple(view for view in served if view.stream == stream), until_s)
+
+    def _wait_in(
+        self, manifest: Manifest, stream: Stream, views: tuple[View, ...], served: tuple[View, ...], until_s: float
+    ) -> None:
+        log, topic = self._context.log, self._context.names.topic(stream)
+        own, topic_id = manifest.of(stream), log.topic_id(topic)
+        if own.topic_id != topic_id:
             raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")
-        cut = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **manifest.cut}
-        served = in_force(self._views, self._store.manifest(manifest.parent).definitions)
-        deadline = self._clock.elapsed_s() + deadline_s
+        cut = {**{p: bounds.start for p, bounds in log.bounds(topic).items()}, **own.cut}
         goal: dict[tuple[str, int], int] = {}
         while True:
-            ends = self._ends(manifest, (*served, *views), topic_id, cut)
+            ends = self._ends(own, (*served, *views), cut)
             goal = goal or {(view.name, p): end for (view, p), end in ends.items() if view in served}
             short = {
                 (view.name, p): (end, goal[view.name, p])
@@ -122,20 +123,19 @@ class Promotion:
             }
             if not short:
                 return
-            if self._clock.elapsed_s() >= deadline:
+            if self._context.clock.elapsed_s() >= until_s:
                 raise PromotionError(
                     f"Its deltas do not reach those of version {manifest.parent} yet, as (view, partition): (its end, "
                     f"the served end): {short}.",
                     "The speed layer must run its definition, from the cut on; then promote again.",
                 )
-            self._clock.sleep(POLL_S)
+            self._context.clock.sleep(POLL_S)
 
-    def _ends(
-        self, manifest: Manifest, views: tuple[View, ...], topic_id: str, cut: Mapping[int, int]
-    ) -> dict[tuple[View, int], int]:
-        """Where the chain of each view ends now, in each partition of the cut."""
-        since = Cut(cut, manifest.topics, manifest.delta_start)
-        chains = chains_since(self._log, self._names.deltas(views[0].stream), views, topic_id, since, cut)
+    def _ends(self, own: StreamCut, views: tuple[View, ...], cut: Mapping[int, int]) -> dict[tuple[View, int], int]:
+        """Where the chain of each view of a stream ends now, in each partition of the cut."""
+        since = Cut(cut, own.topic_id, own.deltas_id, own.delta_start)
+        topic = self._context.names.deltas(views[0].stream)
+        chains = chains_since(self._context.log, topic, views, own.topic_id, since, cut)
         ends: dict[tuple[View, int], int] = {}
         for view in views:
             for p, at in cut.items():

@@ -4,8 +4,9 @@
     different   one is not, or two cells over one slice differ
     unproven    a chain does not reach the cut (speed behind, a hole), or the definition is another one, by the deadline
 
-Imported history was never in the log, so no cell holds it: its states are summarised from its own files, by the view's
-own SQL and past the pipeline, and added. Not here: what follows from an outcome (`batch_layer.run`).
+Each stream is proven by itself. Imported history was never in the log, so no cell holds it: its states are summarised
+from its own files, by the view's own SQL and past the pipeline, and added. So is the whole archive for a view that the
+parent does not have. Not here: what follows from an outcome (`batch_layer.run`).
 """
 
 from collections import defaultdict
@@ -15,15 +16,14 @@ from dataclasses import dataclass, replace
 from batch_layer.between import Between
 from batch_layer.comparison import Comparison
 from batch_layer.joined import Joined
-from slackwater.core.clock import Clock
+from slackwater.context import Context
 from slackwater.deltas.cell import Lane, lane_of
-from slackwater.log.log import Log
-from slackwater.log.names import TopicNames
+from slackwater.log.errors import LogError
 from slackwater.restatements.of_run import Differing
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
 from slackwater.versions.proof import Outcome, Proof, Span
-from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
@@ -33,55 +33,46 @@ TOLD = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """What is to be proven of a version: its `definitions` and `files`.
+    """What is to be proven of a version in one stream: its `definitions` and `files`.
 
-    `spans` are the partitions between the cuts; `imported` is history that the version added and no cell holds.
+    `spans` are the partitions between the cuts, `archive` is all that the views are made of; `imported` is history
+    that the version added and no cell holds.
     """
 
+    stream: Stream
     parent: Manifest
     topic_id: str
     delta_start: Mapping[int, int]
     spans: tuple[Span, ...]
     definitions: Mapping[str, str]
     files: tuple[ViewFile, ...]
+    archive: tuple[ArchiveFile, ...]
     imported: tuple[ArchiveFile, ...]
 
 
 class Prover:
-    """Proves claims about versions. `views` are all definitions; a version is proven by the one that it holds.
+    """Proves claims about versions; a version is proven by the definition that it holds.
 
     `kept`, where it is a list, takes all states that differ.
     """
 
-    def __init__(
-        self,
-        log: Log,
-        names: TopicNames,
-        store: VersionStore,
-        views: tuple[View, ...],
-        clock: Clock,
-        kept: list[Differing] | None = None,
-    ) -> None:
+    def __init__(self, context: Context, kept: list[Differing] | None = None) -> None:
         self._kept = kept
-        self._log = log
-        self._names = names
-        self._store = store
-        self._views = views
-        self._clock = clock
+        self._context = context
 
     def prove(self, claim: Claim, deadline_s: float) -> Proof:
         """Compare, after waiting up to `deadline_s` for cells that are missing."""
-        began = self._clock.elapsed_s()
-        common, reasons = self._common(claim)
-        with Comparison(self._store.home) as comparison:
+        clock = self._context.clock
+        began = clock.elapsed_s()
+        common, new, reasons = self._common(claim)
+        with Comparison(self._context.store.home) as comparison:
             comparison.kept = self._kept
             lanes = {
                 lane_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
                 for view in common
                 for span in claim.spans
             }
-            between = Between(lanes, lambda lane, rows: comparison.add(lane, lanes[lane][0], rows))
-            between.read(self._log, self._names.deltas("trades"), claim.delta_start, self._clock, deadline_s)
+            between = self._read(claim, lanes, comparison, deadline_s)
             conflicts = [joined.conflict for _, joined in lanes.values() if joined.conflict]
             for lane, (view, joined) in lanes.items():
                 if joined.end == joined.upto:
@@ -90,7 +81,10 @@ class Prover:
                     reasons.append(_short(lane, joined))
             if any(joined.end < joined.upto for _, joined in lanes.values()) and between.bad:
                 reasons.append(between.bad)
-            for view in in_force(self._views, claim.definitions):
+            for view in new:
+                for shard in sorted({entry.partition for entry in claim.archive}):
+                    comparison.base(view, lane_of(view, claim.topic_id, shard), *_of_archive(claim, view, shard))
+            for view in self._views(claim):
                 if claim.definitions.get(view.name) != view.definition:
                     continue
                 for shard, files in _shards(claim.files, view).items():
@@ -105,32 +99,55 @@ class Prover:
             compared=compared.states,
             differ=compared.differ,
             first=tuple(compared.first),
-            proven_us=self._clock.now_us(),
-            took_ms=round((self._clock.elapsed_s() - began) * 1000),
+            proven_us=clock.now_us(),
+            took_ms=round((clock.elapsed_s() - began) * 1000),
+            new=tuple(view.name for view in new),
         )
 
-    def _common(self, claim: Claim) -> tuple[list[View], list[str]]:
-        """The views of one definition in parent and version, its files whole; and why others are not among them."""
-        common, reasons = [], []
-        for view in in_force(self._views, claim.definitions):
-            held, own = claim.parent.definitions.get(view.name), claim.definitions.get(view.name)
-            if own != view.definition or (claim.parent.version and held != own):
+    def _read(
+        self, claim: Claim, lanes: Mapping[Lane, tuple[View, Joined]], comparison: Comparison, deadline_s: float
+    ) -> Between:
+        """The cells; where the delta topic cannot be read there are none, and it says why."""
+        log, clock = self._context.log, self._context.clock
+        between = Between(lanes, lambda lane, rows: comparison.add(lane, lanes[lane][0], rows))
+        try:
+            between.read(log, self._context.names.deltas(claim.stream), claim.delta_start, clock, deadline_s)
+        except LogError as error:
+            between.bad = between.bad or str(error)
+        return between
+
+    def _views(self, claim: Claim) -> list[View]:
+        return [view for view in in_force(self._context.views, claim.definitions) if view.stream == claim.stream]
+
+    def _common(self, claim: Claim) -> tuple[list[View], list[View], list[str]]:
+        """The views of one definition in parent and version, its files whole; those that are new; why others are not
+        among them.
+        """
+        common, new, reasons = [], [], []
+        parent, known = claim.parent, claim.stream.name in claim.parent.streams
+        for view in self._views(claim):
+            held, own = parent.definitions.get(view.name), claim.definitions.get(view.name)
+            if own == view.definition and known and held is None:
+                new.append(view)
+                continue
+            if own != view.definition or (known and held != own):
                 reasons.append(
-                    f"No common definition of {view.name}: version {claim.parent.version} holds {held or 'none'}, "
+                    f"No common definition of {view.name}: version {parent.version} holds {held or 'none'}, "
                     f"this one {own or 'none'}, this program {view.definition}."
                 )
                 continue
             try:
-                self._store.check(file.file for file in claim.parent.files_of(view.name, view.base))
+                self._context.store.check(file.file for file in parent.files_of(view.name, view.base))
                 common.append(view)
             except DamagedFileError as error:
-                reasons.append(f"The parent, version {claim.parent.version}, is damaged: {error}")
-        return common, reasons
+                reasons.append(f"The parent, version {parent.version}, is damaged: {error}")
+        return common, new, reasons
 
 
-def deltas_from(parent: Manifest, topic: str, topic_id: str) -> Mapping[int, int]:
+def deltas_from(parent: Manifest, stream: Stream, deltas_id: str) -> Mapping[int, int]:
     """Where the cells from the parent's cut on are read in the delta topic; a topic created again has none of them."""
-    return parent.delta_start if parent.topics.get(topic) == topic_id else {}
+    own = parent.of(stream)
+    return own.delta_start if own.deltas_id == deltas_id else {}
 
 
 def _of_shard(
@@ -139,6 +156,13 @@ def _of_shard(
     parent = [file for file in claim.parent.files_of(view.name, view.base) if file.shard == shard]
     own = [file for file in claim.files if (file.view, file.interval, file.shard) == (view.name, view.base, shard)]
     return parent, own, [entry for entry in claim.imported if entry.partition == shard]
+
+
+def _of_archive(
+    claim: Claim, view: View, shard: int
+) -> tuple[Sequence[ViewFile], Sequence[ViewFile], Sequence[ArchiveFile]]:
+    _, own, _ = _of_shard(claim, view, shard)
+    return (), own, [entry for entry in claim.archive if entry.partition == shard]
 
 
 def _shards(files: Iterable[ViewFile], view: View) -> dict[int, list[ViewFile]]:

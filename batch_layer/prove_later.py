@@ -5,16 +5,19 @@ stays served until somebody rolls back; that is an alarm, in the log here and in
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import duckdb
 
 from batch_layer.prove import Claim, Prover, deltas_from
+from slackwater.context import Context
+from slackwater.log.errors import LogError
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError
-from slackwater.versions.handoff import latest_proof, write_handoff
+from slackwater.versions.handoff import latest_proof, latest_proofs, write_handoff
 from slackwater.versions.manifest import Manifest
-from slackwater.versions.proof import Proof
+from slackwater.versions.proof import Proof, joined
 from slackwater.versions.store import VersionStore, empty_manifest
 
 logger = logging.getLogger(__name__)
@@ -29,39 +32,41 @@ def open_versions(store: VersionStore) -> Iterator[Manifest]:
 
 
 def prove_later(
-    prover: Prover,
-    store: VersionStore,
-    topic: str,
-    topics: Mapping[str, str],
-    versions: Iterable[Manifest],
-    deadline_s: float = 0.0,
+    context: Context, versions: Iterable[Manifest], deadline_s: float = 0.0
 ) -> Iterator[tuple[Manifest, Proof]]:
-    """Try each version again; yields it with what is known then. `topics` are the topics' ids now."""
+    """Try each version's unproven streams again; yields it with what is known then of all."""
+    store = context.store
     for manifest in versions:
         try:
-            proof = _proof(prover, store, topic, topics, manifest, deadline_s)
-            if proof is not None and proof.outcome != "unproven":
-                write_handoff(store, manifest.version, manifest.run_id, proof)
+            known = dict(latest_proofs(store, manifest))
+            found = {**known, **_proofs(context, manifest, known, deadline_s)}
+            if found != known:
+                write_handoff(store, manifest.version, manifest.run_id, found)
         # The last two: expired while this looks at it.
         except (NoSuchVersionError, ManifestError, DamagedFileError, FileNotFoundError, duckdb.IOException) as error:
             reason = f"{manifest.proof.reason} Not tried again: {error}".strip()
             yield manifest, replace(manifest.proof, reason=reason)
             continue
-        if proof is None:
-            yield manifest, manifest.proof
-            continue
+        proof = joined(found)
         _tell(manifest.version, proof)
         yield manifest, proof
 
 
-def _proof(
-    prover: Prover, store: VersionStore, topic: str, topics: Mapping[str, str], manifest: Manifest, deadline_s: float
-) -> Proof | None:
-    claim = _claim(store, manifest, topic, topics)
-    if claim is None:
-        return None
-    store.check(file.file for file in manifest.views)
-    return prover.prove(claim, deadline_s)
+def _proofs(context: Context, manifest: Manifest, known: dict[str, Proof], deadline_s: float) -> dict[str, Proof]:
+    """The streams that could be proven, or refuted, now."""
+    found = {}
+    for stream in context.streams:
+        proof = known.get(stream.name)
+        if proof is None or proof.outcome != "unproven":
+            continue
+        claim = _claim(context, manifest, stream, proof)
+        if claim is None:
+            continue
+        context.store.check(file.file for file in claim.files)
+        tried = Prover(context).prove(claim, deadline_s)
+        if tried.outcome != "unproven":
+            found[stream.name] = tried
+    return found
 
 
 def _tell(version: int, proof: Proof) -> None:
@@ -72,21 +77,29 @@ def _tell(version: int, proof: Proof) -> None:
         logger.info("version %d, published unproven, is proven equal", version)
 
 
-def _claim(store: VersionStore, manifest: Manifest, topic: str, topics: Mapping[str, str]) -> Claim | None:
+def _claim(context: Context, manifest: Manifest, stream: Stream, proof: Proof) -> Claim | None:
     """The claim of a published version; None where its cuts are of another topic, or were not written down."""
-    if manifest.topics.get(topic) != topics[topic] or not manifest.proof.spans:
+    own, log, store = manifest.of(stream), context.log, context.store
+    try:
+        topic_id = log.topic_id(context.names.topic(stream))
+        deltas_id = log.topic_id(context.names.deltas(stream))
+    except LogError:
         return None
-    spans = tuple(replace(span, cells=0, gap=0, overlap=0) for span in manifest.proof.spans)
-    starts = {span.partition: span.start for span in spans}
-    parent = store.manifest(manifest.parent) if manifest.parent else empty_manifest(dict(manifest.topics), starts)
+    if own.topic_id != topic_id or not proof.spans:
+        return None
+    spans = tuple(replace(span, cells=0, gap=0, overlap=0) for span in proof.spans)
+    parent = store.manifest(manifest.parent) if manifest.parent else empty_manifest({})
     known = {entry.file.path for entry in parent.archive}
-    (deltas,) = topics.keys() - {topic}
+    archive = manifest.archive_of(stream)
+    names = {view.name for view in context.views if view.stream == stream}
     return Claim(
+        stream=stream,
         parent=parent,
-        topic_id=topics[topic],
-        delta_start=deltas_from(parent, deltas, topics[deltas]),
+        topic_id=topic_id,
+        delta_start=deltas_from(parent, stream, deltas_id),
         spans=spans,
         definitions=manifest.definitions,
-        files=manifest.views,
-        imported=tuple(e for e in manifest.archive if e.start is None and e.file.path not in known),
+        files=tuple(file for file in manifest.views if file.view in names),
+        archive=archive,
+        imported=tuple(entry for entry in archive if entry.start is None and entry.file.path not in known),
     )

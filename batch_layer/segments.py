@@ -15,7 +15,7 @@ SEGMENT_ROWS = 16_000_000
 
 
 def archive_segments(home: Path, topic_id: str, archive: Iterable[ArchiveFile]) -> list[Segment]:
-    """The segments of a version's archive; a segment's shard is its partition, where its instruments live."""
+    """The segments of one stream's archive; a segment's shard is its partition, where its instruments live."""
     segments = []
     by_partition: dict[int, list[ArchiveFile]] = {}
     for entry in archive:

@@ -23,8 +23,10 @@ import pyarrow.parquet as pq
 from bench.trades import Trades
 from ingest.writer import LINGER_S
 from ops.context import CLOCK, Context
+from slackwater.context import Context as Parts
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.levels import finer_published
 from slackwater.views.registry import VIEWS
@@ -43,11 +45,11 @@ def batch(context: Context, _: Parameters) -> Parameters:
     from batch_layer.run import BatchRun
     from batch_layer.sink import ROW_GROUP_ROWS
 
-    run = BatchRun(context.log, context.names, context.store, VIEWS, CLOCK)
+    run = BatchRun(Parts(context.log, context.names, context.store, VIEWS, CLOCK))
     manifest = run.run()
     return {
         "seconds": {step: ms / 1e3 for step, ms in run.timings_ms.items()},
-        "events": manifest.counts["events"],
+        "events": manifest.count("events"),
         "version": manifest.version,
         "archive": [str(context.settings.home / entry.file.path) for entry in manifest.archive],
         "row_group_rows": ROW_GROUP_ROWS,
@@ -61,7 +63,7 @@ def compute(context: Context, given: Parameters) -> Parameters:
 
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
-    segments = archive_segments(context.settings.home, manifest.topics[context.names.topic("trades")], manifest.archive)
+    segments = archive_segments(context.settings.home, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES))
     began, used = time.perf_counter(), time.process_time()
     run_pipeline(segments, VIEWS, Path(given["folder"]))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}

@@ -22,6 +22,7 @@ from ops.context import CLOCK, Context
 from ops.rest import session
 from slackwater.keys.keys import KeyStore
 from slackwater.streams.schema import MAX_LINES
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import Interval, parse_interval
@@ -60,7 +61,7 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
     load = _Loads(house, room, spans, key)
     venue, symbol = source.instruments[source.busiest()]
     asked = f"/v1/{BARS.name}?venue={venue}&symbol={symbol}&interval="
-    newest = max(i.last_start for i in manifest.instruments if (i.venue, i.symbol) == (venue, symbol))
+    newest = max(i.last_start for i in manifest.instruments_of(TRADES) if (i.venue, i.symbol) == (venue, symbol))
     hot = {
         "latest 100 bars": f"{asked}1m&limit=100",
         "500 bars of a range": f"{asked}1s&start={newest - 400 * 1_000_000}&limit=500",
@@ -133,7 +134,7 @@ def _cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]
     """Different questions for 500 bars, of any instrument and place; their limits differ where places are few."""
     drawn, paths = random.Random(7), []  # noqa: S311 - the same questions every time
     for _ in range(count):
-        one = drawn.choice(manifest.instruments)
+        one = drawn.choice(manifest.instruments_of(TRADES))
         last = max(one.first_start, one.last_start - 500 * interval.us)
         start = interval.floor(drawn.randrange(one.first_start, last + 1))
         query = f"venue={one.venue}&symbol={one.symbol}&interval={interval.text}&start={start}"

@@ -22,6 +22,7 @@ from ops.output import console
 from ops.services import services
 from slackwater.log.log import Log, read_range
 from slackwater.log.mark import mark_of
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
@@ -234,7 +235,7 @@ def _torn(room: Room, found: dict[str, Any], published: dict[int, Manifest]) -> 
     torn = 0
     for version, partition, at in found["cuts"]:
         manifest = published.get(version) or store.manifest(version)
-        torn += manifest.cut[int(partition)] != at
+        torn += manifest.cut(TRADES)[int(partition)] != at
     waiting = []
     for answer in found["answers"]:
         body = json.loads(answer["body"])

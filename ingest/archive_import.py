@@ -129,7 +129,7 @@ class _Files:
             by_partition.setdefault(self._partitions[entity], []).extend(rows.tolist())
         for partition, rows in sorted(by_partition.items()):
             if partition not in self._open:
-                path = self._store.home / archive_path(self._epoch, partition, self._number)
+                path = self._store.home / archive_path(self._epoch, self._stream, partition, self._number)
                 self._open[partition] = open_writer(self._stream, path)
             part = events.take(pa.array(sorted(rows)))
             self._open[partition].write(archive_table(self._stream, partition, part))
@@ -163,5 +163,5 @@ class _Files:
             writer.close()
             reach("archive.import")
             stored = self._store.stored(writer.path, writer.rows)
-            self._closed.append(ArchiveFile(stored, self._epoch, partition, None, None))
+            self._closed.append(ArchiveFile(stored, self._stream.name, self._epoch, partition, None, None))
         self._open = {}

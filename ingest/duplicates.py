@@ -33,7 +33,7 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds, is_keys
 from slackwater.versions.errors import DamagedFileError, VersionError
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import Manifest, StoredFile
+from slackwater.versions.manifest import UNKNOWN, Manifest, StoredFile
 from slackwater.versions.pointer import Pointer
 from slackwater.versions.store import VersionStore
 
@@ -158,24 +158,25 @@ class DuplicateFilter:
 
     def _load(self, manifest: Manifest | None) -> None:
         """Read what a version knows of the stream."""
-        if manifest is None:
+        own = UNKNOWN if manifest is None else manifest.of(self._stream)
+        if manifest is None or not own.topic_id:
             self._runs, self._read, self._keys, self._files = IdRuns(), set(), {}, []
             self._cut = {p: bounds.start for p, bounds in self._log.bounds(self._topic).items()}
             return
-        known_id = manifest.topics.get(self._topic)
-        if known_id != self._topic_id:
-            raise TopicRecreatedError(self._topic, str(known_id), self._topic_id)
-        runs = [file for file in manifest.ids if not is_keys(file)]
-        keys = [file for file in manifest.ids if is_keys(file)]
+        if own.topic_id != self._topic_id:
+            raise TopicRecreatedError(self._topic, own.topic_id, self._topic_id)
+        ids = manifest.ids_of(self._stream)
+        runs = [file for file in ids if not is_keys(file)]
+        keys = [file for file in ids if is_keys(file)]
         if not self._read <= set(runs):
             self._runs, self._read = IdRuns(), set()
-        self._store.check(file for file in manifest.ids if file not in self._read and file not in self._keys)
+        self._store.check(file for file in ids if file not in self._read and file not in self._keys)
         fresh = [file for file in runs if file not in self._read]
         read_runs(self._stream, [file.checked(self._store.home) for file in fresh], into=self._runs)
         self._read |= set(fresh)
         self._keys = {file: self._keys.get(file) or self._open(file) for file in keys}
-        self._cut = manifest.cut
-        self._files = [(file.partition, file.file) for file in manifest.archive]
+        self._cut = own.cut
+        self._files = [(file.partition, file.file) for file in manifest.archive_of(self._stream)]
 
     def _open(self, file: StoredFile) -> KeyFile:
         return KeyFile(self._store.home / file.path, file.rows)

@@ -30,6 +30,7 @@ from lesson.stream import INTERVAL, PARTITIONS, Arrival, Instrument
 from lesson.truth import Bar
 from serving.http.app import create_app
 from serving.options import ServingOptions
+from slackwater.context import Context
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block, States
@@ -114,7 +115,7 @@ class Cut:
                 raise _KilledError
             run_pipeline(*arguments)
 
-        batch = BatchRun(self._log, NAMES, self._store, VIEWS, self._clock)
+        batch = BatchRun(Context(self._log, NAMES, self._store, VIEWS, self._clock))
         batch.compute, batch.proof_deadline_s = compute, PROOF_DEADLINE_S
         self._log.now_ms = self._play.now_us // 1000
         try:

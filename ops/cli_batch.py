@@ -23,10 +23,9 @@ from slackwater.store.files import holding
 from slackwater.streams.registry import stream_named
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, StreamCut, stream_facts
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.retention import states
-from slackwater.views.registry import registered
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.look import Idle
@@ -80,7 +79,7 @@ def run_command(
     if every is None:
         report_run(_run(context, force, always), as_json)
         return
-    inspector, stuck = Inspector(context.store), dict[int, int]()
+    inspector, stuck = Inspector(context.store), dict[tuple[str, int], int]()
     stop = threading.Event()
     stop_on_signals(stop)
     while not stop.is_set():
@@ -123,11 +122,11 @@ def list_command(context: Context, as_json: bool) -> None:
                 str(m.version),
                 state.get(m.version, "retained"),
                 f"{datetime.fromtimestamp(m.created_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
-                f"{m.counts['events']:,}",
-                f"{m.counts['new_events']:,}",
-                f"{m.counts.get('duplicates', 0):,}",
+                f"{m.count('events'):,}",
+                f"{m.count('new_events'):,}",
+                f"{m.count('duplicates'):,}",
                 f"{sum(m.restated.values()):,}",
-                " ".join(f"{mark.partition}:{mark.offset}" for mark in m.marks),
+                " ".join(f"{name} {_cut_text(own)}" for name, own in m.streams.items()),
                 f"{sum(m.timings_ms.values()) / 1000:.1f} s",
                 *proof_columns(latest_proof(store, m)),
             )
@@ -150,16 +149,13 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
 
     The outcome is kept beside the version and shown by `batch list`, in readiness and at /v1/versions/{v}/handoff.
     """
-    from batch_layer.prove import Prover
     from batch_layer.prove_later import open_versions, prove_later
 
-    log, names, store = context.log, context.names, context.store
+    store = context.store
     wanted = list(open_versions(store)) if version is None else [store.manifest(version)]
     if version is not None and wanted[0].proof.outcome != "unproven":
         raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
-    topics = {topic: log.topic_id(topic) for topic in (names.topic("trades"), names.deltas("trades"))}
-    prover = Prover(log, names, store, registered(context.settings.views), CLOCK)
-    found = prove_later(prover, store, names.topic("trades"), topics, wanted, context.settings.proof_seconds)
+    found = prove_later(context.parts, wanted, context.settings.proof_seconds)
     different = False
     for manifest, proof in found:
         different |= proof.outcome == "different"
@@ -239,10 +235,8 @@ def import_command(
                 **summary_facts(done.summary),
             }
             if done.archive:
-                extra = Epoch(done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                run = BatchRun(
-                    context.log, context.names, context.store, registered(context.settings.views), CLOCK, extra=extra
-                )
+                extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+                run = BatchRun(context.parts, extra=extra)
                 run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
                 facts["version"] = run.run().version
 
@@ -252,6 +246,10 @@ def import_command(
             console.print(f"  published  {made}")
 
         emit(as_json, facts, show)
+
+
+def _cut_text(own: StreamCut) -> str:
+    return " ".join(f"{mark.partition}:{mark.offset}" for mark in own.marks)
 
 
 def proof_columns(proof: Proof) -> tuple[str, ...]:
@@ -275,9 +273,9 @@ def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, 
         "parent": manifest.parent,
         "run_id": manifest.run_id,
         "created_us": manifest.created_us,
-        "cut": manifest.cut,
+        "streams": {name: stream_facts(own) for name, own in manifest.streams.items()},
         "definitions": dict(manifest.definitions),
-        "counts": dict(manifest.counts),
+        "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
         "restated": dict(manifest.restated),
         "proof": proof_facts(proof or manifest.proof),
         "timings_ms": dict(manifest.timings_ms),
@@ -289,16 +287,12 @@ def _run(
     force: str | None = None,
     always: bool = False,
     inspector: Inspector | None = None,
-    stuck: dict[int, int] | None = None,
+    stuck: dict[tuple[str, int], int] | None = None,
 ) -> "Manifest | Idle":
     from batch_layer.run import BatchRun
 
     run = BatchRun(
-        context.log,
-        context.names,
-        context.store,
-        registered(context.settings.views),
-        CLOCK,
+        context.parts,
         proof_deadline_s=context.settings.proof_seconds,
         keep=context.settings.keep_versions,
         forced=None if force is None else Forced(user_name(), force.strip()),
@@ -311,7 +305,7 @@ def _run(
 def _candidate(context: Context) -> Manifest:
     from batch_layer.candidate import CandidateRun
 
-    return CandidateRun(context.log, context.names, context.store, registered(context.settings.views), CLOCK).run()
+    return CandidateRun(context.parts).run()
 
 
 def report_run(made: "Manifest | Idle", as_json: bool) -> None:
@@ -333,18 +327,19 @@ def report_version(manifest: Manifest, as_json: bool) -> None:
         if manifest.candidate:
             console.print(
                 f"version {manifest.version} is a candidate beside version {manifest.parent}, over the same "
-                f"{manifest.counts['events']:,} events; `slackwater batch diff {manifest.parent} {manifest.version}` "
+                f"{manifest.count('events'):,} events; `slackwater batch diff {manifest.parent} {manifest.version}` "
                 f"says what it changes, `slackwater batch promote {manifest.version} --reason TEXT` serves it"
             )
             return
         steps = ", ".join(f"{name} {ms} ms" for name, ms in manifest.timings_ms.items())
         console.print(
-            f"version {manifest.version} published: {manifest.counts['new_events']:,} new of "
-            f"{manifest.counts['events']:,} events; {steps}; proof: {manifest.proof.outcome}"
+            f"version {manifest.version} published: {manifest.count('new_events'):,} new of "
+            f"{manifest.count('events'):,} events; {steps}; proof: {manifest.proof.outcome}"
         )
         if manifest.proof.reason:
             console.print(f"  {manifest.proof.reason}", markup=False)
-        for held in manifest.held:
-            console.print(f"  Partition {held.partition} stays at its cut. {held.reason}", markup=False)
+        for name, own in manifest.streams.items():
+            for held in own.held:
+                console.print(f"  Partition {held.partition} of {name} stays at its cut. {held.reason}", markup=False)
 
     emit(as_json, {**manifest_facts(manifest), "published": not manifest.candidate}, show)

@@ -32,7 +32,7 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
 
     store = context.store
     found = diff_versions(store, registered(context.settings.views), a, b, shown)
-    same_cut = store.manifest(a).cut == store.manifest(b).cut
+    same_cut = store.manifest(a).cuts == store.manifest(b).cuts
     for each in found:
         facts = {"versions": [a, b], "same_cut": same_cut, "equal": each.equal, **asdict(each)}
 

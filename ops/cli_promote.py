@@ -5,9 +5,8 @@ from dataclasses import asdict
 import click
 
 from ops.cli_retention import show_move
-from ops.context import CLOCK, Context, pass_context, user_name
+from ops.context import Context, pass_context, user_name
 from ops.output import emit, examples, json_option
-from slackwater.views.registry import registered
 
 
 @click.command(
@@ -31,7 +30,7 @@ def promote_command(context: Context, version: int, reason: str, as_json: bool) 
 
     if not reason.strip():
         raise click.UsageError("--reason says why.")
-    promotion = Promotion(context.log, context.names, context.store, registered(context.settings.views), CLOCK)
+    promotion = Promotion(context.parts)
     move = promotion.promote(version, reason.strip(), user_name(), context.settings.proof_seconds)
     facts = {"version": version, "move": asdict(move), "restated": dict(move.restated)}
     emit(as_json, facts, lambda: show_move(move, f"version {version} takes the place of version {move.source}"))

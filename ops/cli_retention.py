@@ -62,11 +62,14 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
     from batch_layer.expire import expire
 
     keep = keep or context.settings.keep_versions
-    done = expire(context.log, context.names, context.store, CLOCK, keep, dry_run)
+    done = expire(context.parts, keep, dry_run)
+    deltas: dict[str, dict[str, int]] = {}
+    for stream, p, at in done.deltas:
+        deltas.setdefault(stream, {})[str(p)] = at
     facts = {
         "kept": done.kept,
         "retired": done.retired,
-        "deltas": {str(p): at for p, at in done.deltas},
+        "deltas": deltas,
         "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
         "waiting": done.waiting,
         "dry_run": dry_run,
@@ -75,7 +78,7 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
     def show() -> None:
         would = "would be " if dry_run else ""
         console.print(f"{len(done.retired)} versions {would}retired, {len(done.kept)} kept: {_numbers(done.kept)}")
-        console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {facts['deltas'] or 'as before'}")
+        console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {deltas or 'as before'}")
         if done.waiting:
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import click
 
+from slackwater.context import Context as Parts
 from slackwater.core.clock import SystemClock
 from slackwater.core.settings import Settings
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
+from slackwater.streams.registry import STREAMS
 from slackwater.versions.store import VersionStore
+from slackwater.views.registry import registered
 
 CLOCK = SystemClock()
 
@@ -37,6 +40,11 @@ class Context:
     def store(self) -> VersionStore:
         """The versions under the home folder."""
         return VersionStore(self.settings.home)
+
+    @property
+    def parts(self) -> Parts:
+        """The same for the rooms below, with every definition that this program has."""
+        return Parts(self.log, self.names, self.store, registered(self.settings.views), CLOCK, STREAMS)
 
     @property
     def url(self) -> str:

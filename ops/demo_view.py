@@ -90,8 +90,8 @@ def _versions(state: State) -> Table:
         table.add_row(
             str(version["version"]),
             f"{datetime.fromtimestamp(version['created'] / 1e6, UTC):%H:%M:%S}",
-            f"{version['counts'].get('events', 0):,}",
-            " ".join(f"{p}:{at}" for p, at in version["cut"].items()),
+            f"{sum(of['events'] for of in version['counts'].values()):,}",
+            " ".join(f"{p}:{at}" for cut in version["cut"].values() for p, at in cut.items()),
             proof_text(version["proof"]),
         )
     return table

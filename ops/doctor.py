@@ -18,8 +18,10 @@ from slackwater.log.compression import CODECS, missing_codecs
 from slackwater.log.errors import LogError, LogUnreachableError, TopicMissingError
 from slackwater.log.kafka_greeting import Greeting
 from slackwater.log.topics import wrong_configs
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import VersionError
 from slackwater.versions.handoff import latest_proof
+from slackwater.versions.manifest import UNKNOWN
 
 Verdict = Literal["ok", "note", "bad"]
 NEEDED_MB = 2_000
@@ -208,7 +210,8 @@ def _log(context: Context) -> Finding:
         current = context.store.current()
     except VersionError:
         current = None  # said on its own
-    starts = {names.topic("trades"): current.cut, names.deltas("trades"): current.delta_start} if current else {}
+    own = UNKNOWN if current is None else current.of(TRADES)
+    starts = {names.topic("trades"): own.cut, names.deltas("trades"): own.delta_start}
     try:
         for topic in (names.topic("trades"), names.deltas("trades")):
             look = look_at_log(context.log, topic, starts.get(topic, {}), CLOCK, LOOK_S)

@@ -31,13 +31,14 @@ class Retained(NamedTuple):
     delta_start: dict[int, int]
 
 
-def retained(log: Log, store: VersionStore, topic: str, topic_id: str, deltas: str) -> Retained:
+def retained(log: Log, names: TopicNames, store: VersionStore, stream: Stream, topic_id: str) -> Retained:
     """The smallest retained positions; the first offsets where a version of this topic does not know the partition."""
+    topic, deltas = names.topic(stream), names.deltas(stream)
     starts = {p: bounds.start for p, bounds in log.bounds(topic).items()}
-    versions = [manifest for manifest in store.retained() if manifest.topics.get(topic) == topic_id]
+    versions = [manifest for manifest in store.retained() if manifest.of(stream).topic_id == topic_id]
     first = {p: bounds.start for p, bounds in log.bounds(deltas).items()}
-    needed = smallest_delta_start(versions, deltas, log.topic_id(deltas), starts)
-    return Retained(smallest_cut(versions, starts), {p: max(at, first.get(p, 0)) for p, at in needed.items()})
+    needed = smallest_delta_start(versions, stream.name, log.topic_id(deltas), starts)
+    return Retained(smallest_cut(versions, stream, starts), {p: max(at, first.get(p, 0)) for p, at in needed.items()})
 
 
 def beginnings(
@@ -52,7 +53,7 @@ def beginnings(
     topic = names.topic(stream)
     topic_id = log.topic_id(topic)
     deltas = names.deltas(stream)
-    floor = retained(log, store, topic, topic_id, deltas)
+    floor = retained(log, names, store, stream, topic_id)
     chains = read_chains(log, deltas, views, topic_id, {p: floor.delta_start[p] for p in partitions})
     begin, lost, bounds = {}, {}, log.bounds(topic)  # asked after the chains, which only reach what the log had
     for p in partitions:

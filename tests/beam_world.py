@@ -25,6 +25,7 @@ from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
 
 from batch_layer.run import BatchRun
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.chains import read_chains
 from slackwater.log.events import decode
@@ -139,7 +140,7 @@ class World:
 
     def batch(self, views: tuple[View, ...] = (BARS,), **more: Any) -> Manifest:
         store = more.pop("store", self.store)
-        return BatchRun(self.log, self.names, store, views, SystemClock(), **more).run()
+        return BatchRun(Context(self.log, self.names, store, views, SystemClock()), **more).run()
 
     def source(self, views: tuple[View, ...] = (BARS,), **more: Any) -> SourceSettings:
         assert isinstance(self.log, KafkaLog)
@@ -170,9 +171,9 @@ class World:
         """
         files = [*manifest.dataset, *(entry.file for entry in manifest.views)]
         self.store.check(files)
-        oracle = self.oracle(manifest.cut)
-        assert manifest.counts["events"] == oracle.events == sum(entry.file.rows for entry in manifest.archive)
-        assert manifest.counts["refused"] == sum(oracle.refused.values())
+        oracle = self.oracle(manifest.cut(TRADES))
+        assert manifest.count("events") == oracle.events == sum(entry.file.rows for entry in manifest.archive)
+        assert manifest.count("refused") == sum(oracle.refused.values())
         for interval in PUBLISHED_INTERVALS:
             rows: list[Row] = []
             for entry in manifest.files_of(BARS.name, interval.text):
@@ -186,7 +187,7 @@ class World:
         """Where the chain begins: the smallest cut of a version, the log's start where none knows the partition."""
         versions = self.store.retained()
         return {
-            p: min((m.cut.get(p, bounds.start) for m in versions), default=bounds.start)
+            p: min((m.cut(TRADES).get(p, bounds.start) for m in versions), default=bounds.start)
             for p, bounds in self.log.bounds(self.names.topic("trades")).items()
         }
 

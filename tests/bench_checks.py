@@ -69,15 +69,15 @@ def trades(count: int) -> pa.Table:
 def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     """A store with an archive and its views."""
     store = VersionStore(home)
-    path = home / archive_path("run", 0, 0)
+    path = home / archive_path("run", TRADES, 0, 0)
     with open_writer(TRADES, path) as writer:
         writer.write(archive_table(TRADES, 0, trades(count)))
-    archive = (ArchiveFile(store.stored(path, count), "run", 0, 0, count),)
+    archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count),)
     segments = archive_segments(home, "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")
     files = view_files(store, segments, (BARS,), home / "views")
     found = instruments_of(home, BARS, files)
-    return store, replace(empty_manifest({}, {}), archive=archive, views=files, instruments=found)
+    return store, replace(empty_manifest({}), archive=archive, views=files, instruments={"trades": found})
 
 
 def pairs(number: int, checked: Callable[[], float], bare: Callable[[], float]) -> str:
@@ -123,7 +123,7 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
     """Each line is a pair."""
     print("what                                     with checks   without      ratio (smallest to largest)")
     readers = [BatchReader(store.home, each) for each in (manifest, bare)]
-    span_s = (manifest.instruments[0].last_start - NOON) // 1_000_000
+    span_s = (manifest.instruments_of("trades")[0].last_start - NOON) // 1_000_000
     nothing = BARS.state_schema.empty_table()
 
     def read(reader: BatchReader, interval: str, symbols: tuple[str, ...], start_s: int, bars: int) -> int:

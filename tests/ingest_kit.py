@@ -23,8 +23,8 @@ from slackwater.store.archive_file import archive_path, archive_table, open_writ
 from slackwater.streams.event import Event, encode_event
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds, merged_ids
-from slackwater.versions.manifest import ArchiveFile, Manifest
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest
+from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 NAMES = TopicNames("test")
@@ -135,27 +135,30 @@ class House:
         """Everything in the log becomes the next version. `forget`: the pointer's version is taken to have nothing."""
         parent = None if forget else self.store.current()
         topic = self.names.topic("trades")
-        before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut if parent else {})
+        before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut(TRADES) if parent else {})
         writer = self.log.writer()
-        cut = append_marks(writer, topic, before, "run")
+        cut, _ = append_marks(writer, topic, before, "run")
         writer.close()
         version = self.store.reserve()
-        old = parent or empty_manifest({}, {})
-        ids, files = EpochIds(TRADES, self.store, f"epoch-{version}", old.ids), []
+        old = parent or empty_manifest({})
+        ids, files = EpochIds(TRADES, self.store, f"epoch-{version}", old.ids_of("trades")), []
         for p, start in before.items():
             found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
             events = decode(TRADES, [record for piece in found for record in piece.records]).table
-            path = self.store.home / archive_path(f"epoch-{version}", p, 0)
+            path = self.store.home / archive_path(f"epoch-{version}", TRADES, p, 0)
             with open_writer(TRADES, path) as file:
                 file.write(archive_table(TRADES, p, events, events.column("offset"), events.column("index")))
             ids.add(events)
-            files.append(ArchiveFile(self.store.stored(path, file.rows), f"epoch-{version}", p, start, cut[p]))
+            files.append(
+                ArchiveFile(self.store.stored(path, file.rows), "trades", f"epoch-{version}", p, start, cut[p])
+            )
+        merged = merged_ids(TRADES, self.store, f"epoch-{version}", (*old.ids_of("trades"), *ids.finish()))
         manifest = replace(
-            empty_manifest({topic: self.log.topic_id(topic)}, cut),
+            empty_manifest({"trades": first_cut(self.log.topic_id(topic), "", cut)}),
             version=version,
             parent=self.store.pointer().version,
             archive=(*old.archive, *files),
-            ids=merged_ids(TRADES, self.store, f"epoch-{version}", (*old.ids, *ids.finish())),
+            ids=tuple(IdFile(file, "trades") for file in merged),
         )
         self.store.publish(manifest)
         return manifest

@@ -19,6 +19,7 @@ import serving.store.hot
 from serving.options import ServingOptions
 from serving.query.answer import ENCODED
 from slackwater.core.heap import give_back
+from slackwater.streams.trades import TRADES
 from tests.fuzz.hooks import SYMBOL, VENUE
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World
@@ -103,7 +104,7 @@ def fill(world: World, trades: int) -> None:
             world.trade(SYMBOL if i % 3 else "ETHUSDT", at_s, price, venue=VENUE)
         world.publish(world.mark(f"run-{version}"), f"run-{version}")
     world.trade(SYMBOL, SPAN_S, venue=VENUE)
-    world.emit({p: at - 1 for p, at in world.store.manifest(2).cut.items()})
+    world.emit({p: at - 1 for p, at in world.store.manifest(2).cut(TRADES).items()})
     world.step()
 
 

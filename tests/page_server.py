@@ -24,6 +24,7 @@ from serving.http.app import create_app
 from serving.http.server import Server
 from serving.options import ServingOptions
 from serving.run import server_of
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
@@ -99,7 +100,8 @@ class Market:
     def publish(self) -> Manifest:
         """One real batch run."""
         return BatchRun(
-            self.log, NAMES, self.store, registered(), SystemClock(), proof_deadline_s=20.0 if self.speaks else 0.0
+            Context(self.log, NAMES, self.store, registered(), SystemClock()),
+            proof_deadline_s=20.0 if self.speaks else 0.0,
         ).run()
 
     @property

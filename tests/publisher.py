@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from slackwater.core.errors import SlackwaterError
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 
 
 def main(home: Path) -> None:
     """Serve lines until the input ends."""
     store = VersionStore(home)
-    manifest = empty_manifest({"trades": "id"}, {0: 0})
+    manifest = empty_manifest({"trades": first_cut("id", "", {0: 0})})
     for line in sys.stdin:
         if line == "ready\n":
             manifest = replace(manifest, parent=store.pointer().version, version=store.reserve())

@@ -34,7 +34,7 @@ from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds
-from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, ViewFile
+from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest, Mark, StreamCut, ViewFile
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -48,6 +48,7 @@ from tests.bars_oracle import Oracle
 SECOND = 1_000_000
 NOON = 1_759_752_000 * SECOND  # 2025-10-06T12:00:00Z, a Monday
 NAMES = TopicNames("slackwater")
+EQUAL = Proof("equal", "")
 
 
 class FakeClock:
@@ -179,7 +180,15 @@ class World:
 
     # the batch layer
 
-    def publish(self, cut: Mapping[int, int], run_id: str | None, **changes: Any) -> Manifest:
+    def publish(
+        self,
+        cut: Mapping[int, int],
+        run_id: str | None,
+        proof: Proof = EQUAL,
+        delta_start: Mapping[int, int] | None = None,
+        topic_id: str = "",
+        **changes: Any,
+    ) -> Manifest:
         """Publish a version whose batch view holds everything below `cut`."""
         version = self.store.reserve()
         folder = self.store.folder / str(version)
@@ -195,27 +204,32 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table.add_column(0, "partition", pa.array([p] * table.num_rows, pa.int32())), path)
             stored = self.store.stored(path, table.num_rows)
-            archive.append(ArchiveFile(stored, run_id or "", p, 0, upto))
+            archive.append(ArchiveFile(stored, "trades", run_id or "", p, 0, upto))
             ids.add(table)
             states = {view.name: self.summariser.rows(view, table.select(TRADES.schema.names)) for view in self.views}
             views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]
             instruments += _bounds(table_of(self.views[0], states[self.views[0].name]), p)
+        own = StreamCut(
+            topic_id or self.log.topic_id(NAMES.topic("trades")),
+            self.log.topic_id(NAMES.deltas("trades")),
+            tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
+            dict.fromkeys(cut, 0) if delta_start is None else delta_start,
+        )
         manifest = Manifest(
             **{
                 "version": version,
                 "parent": self.store.pointer().version,
                 "run_id": run_id or "",
                 "created_us": self.clock.now_us(),
-                "topics": {NAMES.topic("trades"): self.log.topic_id(NAMES.topic("trades"))},
-                "marks": tuple(Mark(p, at, run_id) for p, at in sorted(cut.items())),
-                "delta_start": dict.fromkeys(cut, 0),
+                "streams": {"trades": own},
                 "definitions": {view.name: view.definition for view in self.views},
+                "sources": {view.name: "trades" for view in self.views},
                 "counts": {},
                 "archive": tuple(archive),
-                "ids": ids.finish(),
+                "ids": tuple(IdFile(file, "trades") for file in ids.finish()),
                 "views": tuple(views),
-                "instruments": Instruments(instruments),
-                "proof": Proof("equal", ""),
+                "instruments": {"trades": Instruments(instruments)},
+                "proofs": {"trades": proof},
                 "timings_ms": {},
                 **changes,
             }

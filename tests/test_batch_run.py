@@ -21,6 +21,7 @@ from kafka import KafkaProducer
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.errors import TopicRecreatedError
@@ -75,14 +76,14 @@ def reasons(world: World) -> list[str]:
 def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafka: World) -> None:
     first = kafka.batch()
     assert (first.version, first.parent, first.counts) == (1, 0, NO_EVENTS)
-    assert not (first.archive or first.views or first.ids or first.instruments)
-    assert first.cut == {0: 0, 1: 0}
+    assert not (first.archive or first.views or first.ids or first.instruments.get("trades"))
+    assert first.cut(TRADES) == {0: 0, 1: 0}
     kafka.check(first)
 
     kafka.produce(60)
     second = kafka.batch()
     assert (second.version, second.parent) == (2, 1)
-    assert second.counts["events"] == second.counts["new_events"] == kafka.events
+    assert second.count("events") == second.count("new_events") == kafka.events
     assert second.definitions == {"bars": BARS.definition}
     assert second.topics == {
         t: kafka.log.topic_id(t) for t in (kafka.names.topic("trades"), kafka.names.deltas("trades"))
@@ -93,14 +94,14 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
     kafka.produce(40)
     third = kafka.batch()
     assert third.archive[: len(second.archive)] == second.archive
-    assert third.counts["new_events"] == kafka.events - before
+    assert third.count("new_events") == kafka.events - before
     assert kafka.store.current() == third
     kafka.check(third)
     kafka.check(second)  # a version stays what it was
 
     for version in (first, second, third):
-        marks = marks_at(kafka.log, kafka.names.topic("trades"), version.cut)
-        assert marks == dict.fromkeys(version.cut, version.run_id)
+        marks = marks_at(kafka.log, kafka.names.topic("trades"), version.cut(TRADES))
+        assert marks == dict.fromkeys(version.cut(TRADES), version.run_id)
     assert set(third.timings_ms) == {
         "check",
         "mark",
@@ -121,12 +122,12 @@ def test_an_archive_holds_each_event_with_its_place_and_an_instrument_its_bounds
         assert places == sorted(set(places))
         assert set(table["partition"].to_pylist()) == {entry.partition}
         assert entry.start is not None and entry.upto is not None
-        assert entry.start <= places[0][0] and places[-1][0] < entry.upto == manifest.cut[entry.partition]
+        assert entry.start <= places[0][0] and places[-1][0] < entry.upto == manifest.cut(TRADES)[entry.partition]
     times: dict[str, list[int]] = {}
     for entry in manifest.archive:
         for row in pq.read_table(memory.home / entry.file.path).to_pylist():
             times.setdefault(row["symbol"], []).append(row["time"] - row["time"] % 1_000_000)
-    bounds = {i.symbol: (i.first_start, i.last_start) for i in manifest.instruments}
+    bounds = {i.symbol: (i.first_start, i.last_start) for i in manifest.instruments_of(TRADES)}
     assert bounds == {symbol: (min(found), max(found)) for symbol, found in times.items()}
 
 
@@ -158,7 +159,7 @@ def test_a_foreign_record_of_any_size_is_a_bounded_dead_letter_and_does_not_stop
     kafka.produce(10, bad=False)
     manifest = kafka.batch()
     kafka.check(manifest)
-    assert manifest.counts["refused"] == 1
+    assert manifest.count("refused") == 1
     ((_, record),) = kafka.records(kafka.names.dead_letters)
     headers = {name: value.decode() for name, value in record.headers}
     assert record.value == huge[:MAX_VALUE_BYTES] and headers["stored"] == str(MAX_VALUE_BYTES)
@@ -179,7 +180,7 @@ def test_ids_that_stand_more_than_once_are_counted_by_instrument(memory: World) 
     put(("A", 3))
     put(("A", 3), ("C", 3), partition=1)
     versions += [memory.batch(), memory.batch()]
-    assert [version.counts["duplicates"] for version in versions] == [0, 2, 4, 4]
+    assert [version.count("duplicates") for version in versions] == [0, 2, 4, 4]
     assert [{d.symbol: d.events for d in version.duplicates} for version in versions] == [
         {},
         {"A": 1, "B": 1},
@@ -196,7 +197,7 @@ def test_the_same_archive_gives_the_same_bytes(memory: World) -> None:
         (f.view, f.interval, f.file.sha256) for f in again.views
     ]
     assert again.archive == first.archive
-    assert again.counts["new_events"] == 0
+    assert again.count("new_events") == 0
 
 
 @pytest.mark.broker
@@ -206,8 +207,8 @@ def test_partitions_that_are_added_between_two_runs_begin_at_their_first_offset(
     add_partitions(kafka, 3)
     kafka.produce(60)
     second = kafka.batch()
-    assert set(first.cut) == {0, 1} and set(second.cut) == {0, 1, 2}
-    assert second.delta_start[2] == 0
+    assert set(first.cut(TRADES)) == {0, 1} and set(second.cut(TRADES)) == {0, 1, 2}
+    assert second.of(TRADES).delta_start[2] == 0
     assert any(entry.partition == 2 and entry.start == 0 for entry in second.archive)
     kafka.check(second, moved=True)  # more partitions: the hash of a key leads elsewhere from now on
 
@@ -281,7 +282,7 @@ def test_a_run_whose_parent_is_damaged_marks_nothing_and_publishes_nothing(memor
     served = memory.batch()
     path = {
         "archive": memory.home / served.archive[0].file.path,
-        "ids": memory.home / served.ids[0].path,
+        "ids": memory.home / served.ids[0].file.path,
         "manifest": memory.store.manifest_path(served.version),
         "pointer": memory.store.folder / "current",
     }[kind]
@@ -380,8 +381,10 @@ def test_a_log_whose_start_moved_above_the_cut_is_refused(kafka: World) -> None:
     kafka.produce(10)
     served = kafka.batch()
     kafka.produce(40)
-    delete_records(kafka, kafka.names.topic("trades"), 0, served.cut[0] + 1)
-    with pytest.raises(TailLostError, match=rf"partition 0 holds \[{served.cut[0] + 1}, .* the cut is {served.cut[0]}"):
+    delete_records(kafka, kafka.names.topic("trades"), 0, served.cut(TRADES)[0] + 1)
+    with pytest.raises(
+        TailLostError, match=rf"partition 0 holds \[{served.cut(TRADES)[0] + 1}, .* the cut is {served.cut(TRADES)[0]}"
+    ):
         kafka.batch()
     assert kafka.store.current() == served
 
@@ -425,7 +428,7 @@ def test_a_log_that_lost_what_the_cut_stands_on_is_refused_before_a_mark_is_appe
     memory.produce(30)
     served = memory.batch()
     assert isinstance(memory.log, MemoryLog)
-    loss(memory.log, memory.names.topic("trades"), served.cut[0])
+    loss(memory.log, memory.names.topic("trades"), served.cut(TRADES)[0])
     ends = memory.ends
     with pytest.raises(TailLostError, match=f"not the log that version 1 was made of: {fact}"):
         memory.batch()
@@ -452,7 +455,7 @@ def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkey
     assert manifest is not None
     one = archive_segments(memory.home, memory.topic_id, manifest.archive)
     assert [s.slot.partition for s in one] == [0, 1]
-    assert [s.slot.upto for s in one] == [manifest.cut[0], manifest.cut[1]]
+    assert [s.slot.upto for s in one] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
     monkeypatch.setattr("batch_layer.segments.SEGMENT_ROWS", 1)
     assert len(archive_segments(memory.home, memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
     again = memory.batch()
@@ -461,7 +464,7 @@ def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkey
 
 def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
     steps: list[str] = []
-    run = BatchRun(memory.log, memory.names, memory.store, (BARS,), SystemClock(), on_step=steps.append)
+    run = BatchRun(Context(memory.log, memory.names, memory.store, (BARS,), SystemClock()), on_step=steps.append)
     published = run.run()
     assert steps == ["check", "mark", "archive", "compute", "prove", "restate", "publish"]
     assert set(run.timings_ms) == set(steps)

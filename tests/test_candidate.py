@@ -19,6 +19,8 @@ from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from serving.http.app import create_app
 from serving.options import ServingOptions
+from slackwater.context import Context
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RollbackError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
@@ -52,16 +54,16 @@ class House:
         self.speed.step()
 
     def batch(self, views: tuple[View, ...] = BOTH) -> Manifest:
-        run = BatchRun(self.log, self.names, self.store, views, self.clock, compute=LIGHT)
+        run = BatchRun(Context(self.log, self.names, self.store, views, self.clock), compute=LIGHT)
         run.on_step = lambda _: self.speed.step()  # it meets the marks before the proof
         return run.run()
 
     def candidate(self, views: tuple[View, ...] = BOTH, **more: Any) -> Manifest:
         more = {"compute": LIGHT, **more}
-        return CandidateRun(self.log, self.names, self.store, views, self.clock, **more).run()
+        return CandidateRun(Context(self.log, self.names, self.store, views, self.clock), **more).run()
 
     def promote(self, version: int, views: tuple[View, ...] = BOTH) -> Move:
-        return Promotion(self.log, self.names, self.store, views, self.clock).promote(version, "better", "who")
+        return Promotion(Context(self.log, self.names, self.store, views, self.clock)).promote(version, "better", "who")
 
     def check(self, view: View, version: int, query: str = "") -> None:
         """Everything that is answered is of this version and definition, to the log's end; `query` asks otherwise."""
@@ -115,7 +117,11 @@ def test_a_candidate_is_never_served_by_itself_and_exact_when_it_is_promoted(hou
     made = house.candidate(compute=CandidateRun.compute)  # the real pipeline
     assert (made.candidate, made.parent, made.proof.outcome) == (True, served.version, "equal")
     assert made.definitions == {"bars": SWAPPED.definition}
-    assert (made.marks, made.delta_start, made.archive) == (served.marks, served.delta_start, served.archive)
+    assert (made.of(TRADES).marks, made.of(TRADES).delta_start, made.archive) == (
+        served.of(TRADES).marks,
+        served.of(TRADES).delta_start,
+        served.archive,
+    )
     assert house.store.current() == served
     assert [manifest.version for manifest in house.store.whole()] == [served.version]
     house.check(BARS, served.version)

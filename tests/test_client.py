@@ -249,7 +249,7 @@ def test_what_there_is(live: LiveService, make: Make) -> None:
     assert (instrument.first_start, instrument.last_start) == (NOON + SECOND, NOON + 540 * SECOND)
     versions = asker("versions")
     assert (versions.served, [one.version for one in versions.versions]) == (1, [1])
-    assert versions.versions[0].cut == {0: 0, 1: 4}
+    assert versions.versions[0].cut == {"trades": {0: 0, 1: 4}}
     assert versions.versions[0].proof.outcome == "equal"
     handoff = asker("handoff", 1)
     assert (handoff.version, handoff.published, handoff.proof.outcome) == (1, True, "equal")

@@ -76,7 +76,7 @@ def the_file(world: World, kind: str) -> tuple[Path, StoredFile | None]:
         return world.store.folder / "current", None
     if kind == "manifest":
         return world.store.manifest_path(3), None
-    stored = {"archive": manifest.archive[0].file, "ids": manifest.ids[0]}.get(kind)
+    stored = {"archive": manifest.archive[0].file, "ids": manifest.ids[0].file}.get(kind)
     stored = stored or manifest.files_of("bars", kind)[0].file
     return world.store.home / stored.path, stored
 

@@ -72,7 +72,7 @@ def check(house: House, manifest: Manifest) -> None:
     """The version and every merged answer equal the oracle, and each refused record is a dead letter."""
     house.world.check(manifest)
     assert (manifest.proof.outcome, manifest.proof.reason) == ("equal", "")
-    assert len(letters(house.world)) == manifest.counts["refused"]
+    assert len(letters(house.world)) == manifest.count("refused")
     house.verify()
 
 
@@ -157,7 +157,9 @@ def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_n
         served = current(house)
         while world.ends[0] <= GRID:
             world.produce(100)
-        forged = Cell(lane_of(BARS, world.topic_id, 0), served.cut[0], GRID, ())  # a sealed cell, without its rows
+        forged = Cell(
+            lane_of(BARS, world.topic_id, 0), served.cut("trades")[0], GRID, ()
+        )  # a sealed cell, without its rows
         writer = world.log.writer()
         writer.append(world.names.deltas("trades"), 0, encode_key(forged, True), encode_value(forged))
         writer.close()

@@ -82,14 +82,14 @@ def reasons(house: House) -> str:
 
 def expected(house: House) -> dict[tuple[str, str], list[dict[str, object]]]:
     """The oracle's bars of one minute below the version's cut."""
-    oracle = house.world.oracle(served(house).cut, [MINUTE])
+    oracle = house.world.oracle(served(house).cut("trades"), [MINUTE])
     return {instrument: oracle.bars(*instrument, MINUTE.us) for instrument in oracle.instruments}
 
 
 def batch_alone(house: House, fact: str, bars: dict[tuple[str, str], list[dict[str, object]]]) -> None:
     """The service says `fact`, and answers `bars` at its version's own cut: nothing is added."""
     until(lambda: fact in reasons(house), told=lambda: reasons(house))
-    cut = served(house).cut
+    cut = served(house).cut("trades")
     with Client(house.url) as client:
         for (venue, symbol), wanted in bars.items():
             found = client.get("/v1/bars", venue=venue, symbol=symbol, interval="1m", start="1970-01-01", limit=10_000)
@@ -209,7 +209,7 @@ def test_a_topic_that_is_created_again_is_refused_but_by_the_speed_layer_which_b
 def test_a_log_that_starts_above_the_cut_is_refused_and_the_speed_layer_says_that_there_is_a_hole(
     house: House, tmp_path: Path
 ) -> None:
-    bars, cut = expected(house), served(house).cut
+    bars, cut = expected(house), served(house).cut("trades")
     house.world.produce(40, bad=False)
     delete_records(house.world, house.world.names.topic("trades"), 0, cut[0] + 3)
     refused(house, f"the cut is {cut[0]}", "batch", "run")
@@ -229,7 +229,7 @@ def test_a_log_that_starts_above_the_cut_is_refused_and_the_speed_layer_says_tha
 def test_a_log_that_starts_below_the_cut_costs_nothing(house: House, tmp_path: Path) -> None:
     with house.running("speed", "run"):
         house.verify()
-        delete_records(house.world, house.world.names.topic("trades"), 0, served(house).cut[0] - 1)
+        delete_records(house.world, house.world.names.topic("trades"), 0, served(house).cut("trades")[0] - 1)
         assert house.run("ingest", trades(house, tmp_path, "below")).code == 0
         house.verify()
         assert house.run("batch", "run").code == 0
@@ -260,7 +260,7 @@ def lose_tail(own: Broker, house: House, partition: int, below: int) -> int:
 def test_a_log_that_ends_below_the_cut_is_refused_by_all_also_when_it_has_grown_again(
     own: Broker, house: House, tmp_path: Path
 ) -> None:
-    bars, cut = expected(house), served(house).cut
+    bars, cut = expected(house), served(house).cut("trades")
     with house.running("speed", "run") as worker:
         house.verify()
         end = lose_tail(own, house, 0, cut[0])
@@ -276,7 +276,7 @@ def test_a_log_that_ends_below_the_cut_is_refused_by_all_also_when_it_has_grown_
 def test_a_log_that_ends_below_what_is_applied_is_refused_until_a_version_has_passed_it(
     own: Broker, house: House
 ) -> None:
-    bars, cut = expected(house), served(house).cut
+    bars, cut = expected(house), served(house).cut("trades")
     house.world.produce(60, bad=False)
     with house.running("speed", "run") as worker:
         house.verify()
@@ -307,7 +307,7 @@ def test_partitions_that_are_added_are_read_by_all(house: House, tmp_path: Path)
         assert not moved_differ(house)
         assert house.run("batch", "run").code == 0
         house.world.check(served(house), moved=True)  # the hash of a key leads elsewhere from now on
-        assert house.world.ends.keys() == served(house).cut.keys()
+        assert house.world.ends.keys() == served(house).cut("trades").keys()
         until(lambda: not reasons(house), told=lambda: reasons(house))
         assert not moved_differ(house)
     house.world.check_chain()

@@ -141,7 +141,9 @@ def test_answers_are_of_the_definition_of_their_version_and_never_mixed(tmp_path
                 if symbol in {known for _, known in world.oracle().instruments}:
                     check(world, current, symbol)
             for version, view in held.items():
-                for symbol in {known for _, known in world.oracle(world.store.manifest(version).cut).instruments}:
+                for symbol in {
+                    known for _, known in world.oracle(world.store.manifest(version).cut(TRADES)).instruments
+                }:
                     check(world, view, symbol, f"&as_of={version}")
         assert not world.service.readiness.look().reasons
         world.close()

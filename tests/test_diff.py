@@ -13,6 +13,7 @@ from batch_layer.diff import Diff, diff_versions
 from batch_layer.errors import DiffError
 from ops import cli_diff
 from ops.cli import main
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
@@ -30,7 +31,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def bars(house: House, manifest: Manifest, us: int) -> dict[tuple[Any, ...], dict[str, Any]]:
     """(venue, symbol, start) -> bar, below a version's cut, as the oracle says."""
-    oracle = house.world.oracle(manifest.cut)
+    oracle = house.world.oracle(manifest.cut(TRADES))
     return {(*key, bar["start"]): bar for key in oracle.instruments for bar in oracle.bars(*key, us)}
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from ops.broker import free_port
 from ops.evidence import LogEvidence
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
 from tests import forked
@@ -177,7 +178,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         done = run(world, "batch", "expire", "--keep", "1")
         assert (done["kept"], done["retired"]) == ([3, 1], [2])
         assert world.store.numbers() == [1, 3]
-        first = world.store.manifest(1).delta_start
+        first = world.store.manifest(1).of(TRADES).delta_start
         assert {p: b.start for p, b in world.log.bounds(world.names.deltas("trades")).items()} == first
         assert httpx.get(f"{url}/v1/versions/2", timeout=10).status_code == 410
         for _ in range(2):
@@ -187,7 +188,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         # Four versions stay leased by the service for its cursors; a new service holds none of them.
     done = run(world, "batch", "expire", "--keep", "1")
     assert (done["kept"], world.store.numbers()) == ([5, 4], [4, 5])
-    needed = world.store.manifest(4).delta_start
+    needed = world.store.manifest(4).of(TRADES).delta_start
     assert {p: b.start for p, b in world.log.bounds(world.names.deltas("trades")).items()} == needed
     assert {b.start for b in world.log.bounds(world.names.topic("trades")).values()} == {0}
     world.check(world.store.manifest(5))

@@ -196,7 +196,7 @@ def test_the_same_trade_counts_once_whenever_it_comes_again(house: House) -> Non
     conflicts = letters(house.world.log, house.world.names)
     assert {headers["reason"] for headers, _ in conflicts} == {"conflict"}
     assert sorted(value for _, value in conflicts) == sorted([*dearer * 4, house.line(199, "7")])
-    assert manifest.counts["duplicates"] == 0 and house.world.store.current().counts["duplicates"] == 0  # type: ignore[union-attr]
+    assert manifest.count("duplicates") == 0 and house.world.store.current().count("duplicates") == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.crash
@@ -257,7 +257,7 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     assert "slackwater_batch_duplicates 4.0" in metrics and "slackwater_batch_events 64.0" in metrics
     assert 'slackwater_instrument_duplicates{symbol="BTC-USD",venue="x"} 3.0' in metrics
     listed = json.loads(call("batch", "list", "--json", environ=house.world.environ()).stdout)
-    assert listed["versions"][0]["counts"]["duplicates"] == 4
+    assert listed["versions"][0]["counts"]["trades"]["duplicates"] == 4
 
     later = house.line(2)  # and again, above the cut
     at = house.world.log.partition_of(b"x:SOL-USD", 4)
@@ -266,5 +266,5 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     writer.close()
     house.new.append(later)
     house.check()
-    assert house.batch().counts["duplicates"] == 5
+    assert house.batch().count("duplicates") == 5
     house.check()

@@ -18,13 +18,15 @@ import pytest
 
 from batch_layer.errors import ExpiryError
 from batch_layer.expire import Expired, expire
+from slackwater.context import Context
 from slackwater.log.errors import DeletionRefusedError
 from slackwater.log.mark import append_marks
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.files import Hold, LocalFiles
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
-from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, StreamCut, ViewFile
 from slackwater.versions.proof import Proof
 from slackwater.versions.rollback import files_of, rollback
 from slackwater.versions.store import VersionStore
@@ -32,6 +34,12 @@ from tests.hand import HandClock
 from tests.test_versions import MANIFEST
 
 NAMES = TopicNames("t")
+
+
+def of_trades(done: Expired) -> dict[int, int]:
+    """Partition -> its first delta."""
+    assert {stream for stream, _, _ in done.deltas} <= {"trades"}
+    return {p: at for _, p, at in done.deltas}
 
 
 class Run:
@@ -49,30 +57,33 @@ class Run:
         log = self.house.log
         partitions = log.bounds(NAMES.topic("trades"))
         self.delta_start = {p: b.end for p, b in log.bounds(NAMES.deltas("trades")).items() if p in partitions}
-        self.cut = append_marks(log.writer(), NAMES.topic("trades"), partitions, self.run_id)
+        self.cut, _ = append_marks(log.writer(), NAMES.topic("trades"), partitions, self.run_id)
         self.house.deltas(2)
 
     def archive(self) -> None:
         self.stored = self.house.file(f"archive/{self.run_id}/p0-0.parquet")
+
+    def stand(self) -> StreamCut:
+        ids = [self.house.log.topic_id(topic) for topic in (NAMES.topic("trades"), NAMES.deltas("trades"))]
+        marks = tuple(Mark(p, at, self.run_id) for p, at in self.cut.items())
+        return StreamCut(*ids, marks, self.delta_start)
 
     def publish(self) -> Manifest:
         assert self.stored is not None
         store = self.house.store
         version = store.reserve()
         view = self.house.file(f"versions/{version}/views/bars/1s/0.parquet")
-        own = ArchiveFile(self.stored, self.run_id, 0, 0, 1)
+        own = ArchiveFile(self.stored, "trades", self.run_id, 0, 0, 1)
         manifest = replace(
             MANIFEST,
             version=version,
             parent=self.parent.version if self.parent else 0,
             run_id=self.run_id,
-            topics={name: self.house.log.topic_id(name) for name in (NAMES.topic("trades"), NAMES.deltas("trades"))},
-            marks=tuple(Mark(p, at, self.run_id) for p, at in self.cut.items()),
-            delta_start=self.delta_start,
+            streams={"trades": self.stand()},
             archive=(*(self.parent.archive if self.parent else ()), own),
             ids=(),
             views=(ViewFile(view, "bars", "1s", 0),),
-            proof=Proof("unproven", ""),
+            proofs={"trades": Proof("unproven", "")},
         )
         store.publish(manifest)
         return manifest
@@ -140,7 +151,7 @@ class House:
         rollback(self.store, version, "it was wrong", "test", self.clock.now_us())
 
     def expire(self, keep: int = 2, store: VersionStore | None = None, dry_run: bool = False) -> Expired:
-        return expire(self.log, NAMES, store or self.store, self.clock, keep, dry_run)
+        return expire(Context(self.log, NAMES, store or self.store, (), self.clock), keep, dry_run)
 
     def paths(self) -> set[str]:
         home = self.store.home
@@ -154,7 +165,7 @@ class House:
         for manifest in retained:
             self.store.check(files_of(manifest))
             for p, b in bounds.items():
-                assert b.start <= manifest.delta_start.get(p, 0), (manifest.version, p)
+                assert b.start <= manifest.of(TRADES).delta_start.get(p, 0), (manifest.version, p)
         current = self.store.current()
         assert current is None or current.version in {m.version for m in retained}
 
@@ -182,8 +193,8 @@ def test_the_newest_stay_with_all_they_stand_on_and_the_rest_goes(house: House) 
     done = house.expire(keep=2)
     assert (done.kept, done.retired) == ((5, 4), (3, 2, 1))
     assert versions(house) == [5, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[3].delta_start
-    assert dict(done.deltas) == made[3].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[3].of(TRADES).delta_start
+    assert of_trades(done) == made[3].of(TRADES).delta_start
     # The archive is the current version's, so every epoch stays; only the views of the retired went.
     assert house.store.numbers() == [4, 5]
     assert house.store.files.names(house.store.home / "archive") == [f"run-{n}" for n in range(1, 6)]
@@ -537,7 +548,7 @@ def test_11_the_event_log_keeps_what_a_rollback_must_read_again(house: House) ->
     house.back(1)
     run = house.begin()
     assert run.parent == first
-    for p, at in first.cut.items():
+    for p, at in first.cut(TRADES).items():
         assert house.log.bounds(NAMES.topic("trades"))[p].start <= at
     run.lease.release()
     house.check()
@@ -553,7 +564,7 @@ def test_12_cuts_that_cross_hold_the_smallest_of_each_partition(house: House) ->
         run.delta_start = starts
         run.publish()
         run.lease.release()
-    assert dict(house.expire(keep=2).deltas) == {0: 3, 1: 3}
+    assert of_trades(house.expire(keep=2)) == {0: 3, 1: 3}
 
 
 def test_12_a_rollback_to_what_expiry_retires_meanwhile_is_refused(house: House) -> None:
@@ -611,13 +622,13 @@ def test_what_a_server_leases_while_it_is_being_retired_stays_until_it_lets_go(h
         house.store.lease_served("another", 1)
     house.store.check(files_of(made[0]))
     assert house.store.numbers() == [1, 3, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[0].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[0].of(TRADES).delta_start
     house.expire(keep=2)
     house.store.check(files_of(made[0]))
     holds[0].release()
     house.expire(keep=2)
     assert house.store.numbers() == [3, 4]
-    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[2].delta_start
+    assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[2].of(TRADES).delta_start
     house.check()
 
 

@@ -20,6 +20,7 @@ from slackwater.log.acls import allowed, commands
 from slackwater.log.mark import MARK_HEADER
 from slackwater.log.names import TopicNames
 from slackwater.streams.schema import GRID
+from slackwater.streams.trades import TRADES
 from slackwater.versions.proof import Forced
 from slackwater.views.bars import BARS
 from tests.serving_world import NAMES, NOON, World, cut_in_a_minute
@@ -79,7 +80,7 @@ def test_a_forged_mark_ends_a_cell_and_changes_no_answer(bench: Bench) -> None:
     version = bench.publish()
     assert offset in {json.loads(record.value or b"")["upto"] for record in bench.deltas(0).values()}
     assert version.proof.outcome == "equal"
-    assert all(mark.run_id == version.run_id for mark in version.marks)
+    assert all(mark.run_id == version.run_id for mark in version.of(TRADES).marks)
     bench.world.check(version)
 
 
@@ -131,7 +132,7 @@ def forge_sealed(bench: Bench, more: int, compacted: bool) -> None:
     current = bench.world.store.current()
     assert current is not None
     found = {at: json.loads(record.value or b"") for at, record in bench.deltas(0).items()}
-    at, cell = min((at, cell) for at, cell in found.items() if cell["start"] >= current.cut[0])
+    at, cell = min((at, cell) for at, cell in found.items() if cell["start"] >= current.cut(TRADES)[0])
     cell["rows"][0][-1] += 1
     cell["upto"] += more
     key = records[at].key

@@ -26,7 +26,7 @@ from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import States
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark
-from slackwater.versions.store import empty_manifest
+from slackwater.versions.store import empty_manifest, first_cut
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.merge import State, finisher, merger
 from slackwater.views.registry import VIEWS
@@ -84,7 +84,9 @@ class World:
         self.topic_id = self.log.topic_id(NAMES.topic("trades"))
         bounds = self.log.bounds(NAMES.topic("trades"))
         cut = {p: b.start for p, b in bounds.items()}
-        self.versions = [empty_manifest({NAMES.topic("trades"): self.topic_id}, cut)]
+        self.versions = [
+            empty_manifest({"trades": first_cut(self.topic_id, self.log.topic_id(NAMES.deltas("trades")), cut)})
+        ]
         self.processes = [Process(self)]
         self.ids: defaultdict[str, int] = defaultdict(int)
         self.queries = self.both = 0
@@ -129,12 +131,12 @@ class World:
     def mark(self) -> None:
         run_id = f"run-{len(self.versions)}"
         delta_start = {p: b.end for p, b in self.log.bounds(NAMES.deltas("trades")).items()}
-        cut = append_marks(self.log.writer(), NAMES.topic("trades"), self.log.bounds(NAMES.topic("trades")), run_id)
+        cut, _ = append_marks(self.log.writer(), NAMES.topic("trades"), self.log.bounds(NAMES.topic("trades")), run_id)
+        marks = tuple(Mark(p, at, run_id) for p, at in cut.items())
         manifest = replace(
             self.versions[0],
             version=len(self.versions),
-            marks=tuple(Mark(p, at, run_id) for p, at in cut.items()),
-            delta_start=delta_start,
+            streams={"trades": replace(self.versions[0].of(TRADES), marks=marks, delta_start=delta_start)},
         )
         self.versions.append(manifest)
         self.store.manifests.insert(0, manifest)
@@ -166,7 +168,7 @@ class World:
         version = self.random.choice(self.versions)
         chains = read_chains(self.log, NAMES.deltas("trades"), VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
         applied, rows, parts = {}, [], [self.batch(version), []]
-        for p, at in version.cut.items():
+        for p, at in version.cut("trades").items():
             last = chains[BARS, p].last(at)
             applied[p] = at if last is None else last.upto
             parts[1] += [row for cell in chains[BARS, p].walk(at) for row in cell.rows]
@@ -179,11 +181,11 @@ class World:
         self.both += bool({r.key for r in parts[0]} & {r.key for r in parts[1]})
 
     def retained(self, partition: int) -> int:
-        return min(v.cut[partition] for v in self.versions[1:] or self.versions)
+        return min(v.cut(TRADES)[partition] for v in self.versions[1:] or self.versions)
 
     def batch(self, version: Manifest) -> list[Row]:
         rows: list[Row] = []
-        for p, at in version.cut.items():
+        for p, at in version.cut("trades").items():
             records = [r for o, r in self.log.topics[NAMES.topic("trades")][p].records.items() if o < at]
             rows += SUMMARISER.rows(BARS, decode(TRADES, records).table.select(TRADES.schema.names))
         return rows
@@ -241,11 +243,11 @@ def test_a_lost_cell_is_noticed() -> None:
     lane = lane_of(BARS, world.topic_id, 0)
     whole = read_chains(world.log, NAMES.deltas("trades"), VIEWS, world.topic_id, {0: 0})[BARS, 0]
     holed = Chain()
-    for number, cell in enumerate(whole.walk(world.versions[0].cut[0])):
+    for number, cell in enumerate(whole.walk(world.versions[0].cut("trades")[0])):
         assert cell.lane == lane
         if number % 3 != 2:
             holed.put(cell)
-    start = world.versions[0].cut[0]
+    start = world.versions[0].cut("trades")[0]
     last = holed.last(start)
     assert last is not None
     assert not holed.complete(last.upto)

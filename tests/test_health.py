@@ -94,7 +94,7 @@ def test_ingest_is_healthy_when_an_event_comes_and_not_by_a_mark(log: MemoryLog)
 def test_batch_is_healthy_while_its_version_is_young(tmp_path: Path) -> None:
     store, clock = VersionStore(tmp_path), Clock()
     assert health.batch(store, 30, clock) == "No version is published yet."
-    store.publish(replace(empty_manifest({}, {}), version=store.reserve(), created_us=START_US))
+    store.publish(replace(empty_manifest({}), version=store.reserve(), created_us=START_US))
     clock.seconds = 150.0
     assert health.batch(store, 30, clock) == ""
     clock.seconds = 151.0
@@ -106,7 +106,7 @@ def test_batch_is_healthy_while_runs_find_nothing_new(tmp_path: Path) -> None:
     (tmp_path / "versions").mkdir()
     note_idle(store, 0, START_US)
     assert health.batch(store, 30, clock) == ""
-    store.publish(replace(empty_manifest({}, {}), version=store.reserve(), created_us=START_US))
+    store.publish(replace(empty_manifest({}), version=store.reserve(), created_us=START_US))
     clock.seconds = 100_000.0
     note_idle(store, 1, clock.now_us())
     clock.seconds += 150.0

@@ -15,12 +15,14 @@ import pytest
 from kafka import KafkaProducer
 
 from batch_layer.run import BatchRun
-from batch_layer.stable import Stable, await_stable
+from batch_layer.spans import await_stable
 from ops.log_look import look_at_log
 from serving.watch.log_probe import STANDS_S
+from slackwater.context import Context
 from slackwater.log.errors import HiddenRecordsError
 from slackwater.log.log import Bounds, Log, read_range
 from slackwater.log.memory_log import MemoryLog
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -132,10 +134,10 @@ def test_no_mark_is_made_behind_an_open_transaction_and_the_other_partitions_go_
     world = memory_world(tmp_path)
     log = world.log
     assert isinstance(log, MemoryLog)
-    run = BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    run = BatchRun(Context(log, world.names, VersionStore(tmp_path), (BARS,), HandClock()))
     world.produce(9)
     first = run.run_if_new()
-    assert isinstance(first, Manifest) and set(first.cut) == {0, 1}
+    assert isinstance(first, Manifest) and set(first.cut(TRADES)) == {0, 1}
     log.open_transaction("t.trades", 1)
     log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
     hidden = log.bounds("t.trades")[1].high
@@ -146,19 +148,19 @@ def test_no_mark_is_made_behind_an_open_transaction_and_the_other_partitions_go_
     second = run.run_if_new()
     assert isinstance(second, Manifest) and second.version == 2
     assert log.bounds("t.trades")[1].high == hidden + 1, "no mark was appended there"
-    assert [(mark.run_id, mark.offset) for mark in second.marks if mark.partition == 1] == [
-        (first.run_id, first.cut[1])
+    assert [(mark.run_id, mark.offset) for mark in second.of(TRADES).marks if mark.partition == 1] == [
+        (first.run_id, first.cut(TRADES)[1])
     ]
-    assert second.delta_start[1] == first.delta_start[1]
-    assert [(held.partition, "hides 2 records" in held.reason) for held in second.held] == [(1, True)]
-    assert second.cut[0] > first.cut[0]
+    assert second.of(TRADES).delta_start[1] == first.of(TRADES).delta_start[1]
+    assert [(held.partition, "hides 2 records" in held.reason) for held in second.of(TRADES).held] == [(1, True)]
+    assert second.cut(TRADES)[0] > first.cut(TRADES)[0]
     world.check(second, moved=True)
     assert decode_manifest(encode_manifest(second)) == second
     with pytest.raises(HiddenRecordsError):  # nothing but what is hidden is new: no version of nothing
         run.run_if_new()
     log.end_transaction("t.trades", 1)
     third = run.run_if_new()
-    assert isinstance(third, Manifest) and third.version == 3 and third.held == ()
+    assert isinstance(third, Manifest) and third.version == 3 and third.of(TRADES).held == ()
     world.check(third, moved=True)
 
 
@@ -169,14 +171,16 @@ def test_a_partition_that_is_hidden_from_the_first_run_on_keeps_its_start(tmp_pa
     world.produce(9)
     log.open_transaction("t.trades", 1)
     log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
-    run = BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    run = BatchRun(Context(log, world.names, VersionStore(tmp_path), (BARS,), HandClock()))
     first = run.run()
-    assert [mark for mark in first.marks if mark.partition == 1] == [Mark(1, 0, None)], "version 0's, without a mark"
+    assert [mark for mark in first.of(TRADES).marks if mark.partition == 1] == [Mark(1, 0, None)], (
+        "version 0's, without a mark"
+    )
     with pytest.raises(HiddenRecordsError):
         run.run_if_new()
     log.end_transaction("t.trades", 1)
     second = run.run_if_new()
-    assert isinstance(second, Manifest) and set(second.cut) == {0, 1}
+    assert isinstance(second, Manifest) and set(second.cut(TRADES)) == {0, 1}
     world.check(second, moved=True)
 
 
@@ -187,7 +191,7 @@ def test_where_every_partition_is_hidden_nothing_is_marked(tmp_path: Path) -> No
     log.open_transaction("t.trades", 0)
     log.append("t.trades", 0, None, world.line("BTCUSDT", bad=False))
     with pytest.raises(HiddenRecordsError):
-        BatchRun(log, world.names, VersionStore(tmp_path), (BARS,), HandClock()).run()
+        BatchRun(Context(log, world.names, VersionStore(tmp_path), (BARS,), HandClock())).run()
     assert log.bounds("t.trades")[0].high == 1
 
 
@@ -204,8 +208,7 @@ def test_transactions_that_end_are_waited_for_and_those_that_begin_meanwhile_are
             log.open_transaction("t", 0)
             log.append("t", 0, None, b"y")
 
-    stable = await_stable(log, "t", Clock(), 10.0)
-    assert (stable.bounds[0], stable.hidden) == (Bounds(0, 2, 1), {})
+    assert await_stable(log, "t", Clock(), 10.0) == ({0: Bounds(0, 2, 1)}, {})
 
 
 @pytest.mark.broker
@@ -220,8 +223,9 @@ def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_en
         send(world, producer, 0, 5)
         world.append(1, world.line("ETHUSDT", bad=False)).offset()
         second = world.batch(stable_wait_s=0.5)
-        assert [held.partition for held in second.held] == [0] and "hides 5 records" in second.held[0].reason
-        assert second.cut[0] == first.cut[0] and second.cut[1] > first.cut[1]
+        (held,) = second.of(TRADES).held
+        assert held.partition == 0 and "hides 5 records" in held.reason
+        assert second.cut(TRADES)[0] == first.cut(TRADES)[0] and second.cut(TRADES)[1] > first.cut(TRADES)[1]
         world.check(second, moved=True)
         if aborted:
             producer.abort_transaction()
@@ -229,7 +233,7 @@ def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_en
         else:
             producer.commit_transaction()
     third = world.batch()
-    assert third.held == ()
+    assert third.of(TRADES).held == ()
     world.check(third, moved=True)
 
 
@@ -244,11 +248,11 @@ def test_marks_that_a_transaction_hid_meanwhile_are_not_waited_for_without_end(
         def stable(log: Log, topic: str, *_: Any) -> Any:
             bounds = log.bounds(topic)
             send(world, producer, 0, 5)  # between the look and the marks
-            return Stable(bounds, {})
+            return bounds, {}
 
-        monkeypatch.setattr("batch_layer.run.await_stable", stable)
+        monkeypatch.setattr("batch_layer.spans.await_stable", stable)
         manifest = world.batch()
-        assert [(held.partition, "hides 6 records" in held.reason) for held in manifest.held] == [
+        assert [(held.partition, "hides 6 records" in held.reason) for held in manifest.of(TRADES).held] == [
             (0, True)
         ]  # and a mark
         world.check(manifest, moved=True)
@@ -262,7 +266,7 @@ def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:
     assert isinstance(world.log, MemoryLog)
     world.log.open_transaction("t.trades", 1)
     world.log.append("t.trades", 1, None, world.line("BTCUSDT", bad=False))
-    run = BatchRun(world.log, world.names, VersionStore(tmp_path), (BARS,), HandClock())
+    run = BatchRun(Context(world.log, world.names, VersionStore(tmp_path), (BARS,), HandClock()))
     with pytest.raises(HiddenRecordsError):
         run.run_if_new()
     world.log.end_transaction("t.trades", 1)

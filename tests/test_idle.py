@@ -16,8 +16,9 @@ import ops.cli_batch as commands
 from batch_layer.errors import ParentRefutedError, TailLostError
 from batch_layer.look import Idle, waits
 from batch_layer.run import BatchRun
-from batch_layer.stable import Stable
+from batch_layer.spans import open_spans
 from ops.cli import main
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.errors import HiddenRecordsError
 from slackwater.log.mark import MARK_HEADER
@@ -29,6 +30,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.store import VersionStore, empty_manifest
 from slackwater.views.bars import BARS
+from slackwater.views.view import View
 from tests.beam_world import World, kafka_world, memory_world
 from tests.serving_world import NAMES
 from tests.serving_world import World as Served
@@ -40,9 +42,12 @@ def world(tmp_path: Path) -> World:
     return memory_world(tmp_path / "home")
 
 
+def context_of(world: World, views: tuple[View, ...] = (BARS,)) -> Context:
+    return Context(world.log, world.names, world.store, views, SystemClock())
+
+
 def run(world: World, **more: Any) -> BatchRun:
-    views = more.pop("views", (BARS,))
-    return BatchRun(world.log, world.names, world.store, views, SystemClock(), **more)
+    return BatchRun(context_of(world, more.pop("views", (BARS,))), **more)
 
 
 def version(made: Manifest | Idle) -> int:
@@ -92,7 +97,7 @@ def test_a_record_that_is_no_event_is_new_since_its_dead_letter_is_made_by_a_run
     made = run(world).run_if_new()
     assert version(made) == 2
     assert isinstance(made, Manifest)
-    assert made.counts["refused"] == len(world.records(world.names.dead_letters)) == 1
+    assert made.count("refused") == len(world.records(world.names.dead_letters)) == 1
     assert run(world).run_if_new() == Idle(2)
 
 
@@ -137,7 +142,7 @@ def test_a_forced_version_that_was_wrong_is_made_again(world: World) -> None:
         first,
         version=world.store.reserve(),
         parent=1,
-        proof=replace(first.proof, outcome="different", forced=Forced("me", "because")),
+        proofs={"trades": replace(first.proof, outcome="different", forced=Forced("me", "because"))},
     )
     world.store.publish(forced)
     assert version(run(world).run_if_new()) == 3
@@ -158,7 +163,7 @@ def test_an_idle_run_tries_open_proofs_again_and_refuses_a_version_that_is_refut
     first = run(world).run()
     assert first.proof.outcome == "unproven"  # nothing writes cells here
     assert run(world).run_if_new() == Idle(1)
-    write_handoff(world.store, 1, first.run_id, Proof("different", "a test"))
+    write_handoff(world.store, 1, first.run_id, {"trades": Proof("different", "a test")})
     with pytest.raises(ParentRefutedError):
         run(world).run_if_new()
 
@@ -166,11 +171,11 @@ def test_an_idle_run_tries_open_proofs_again_and_refuses_a_version_that_is_refut
 def test_an_idle_run_completes_the_proof_of_what_was_unproven(tmp_path: Path) -> None:
     world = Served(tmp_path)
     world.trade()
-    first = BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run_if_new()
+    first = BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock)).run_if_new()
     assert isinstance(first, Manifest)
     assert first.proof.outcome == "unproven"
     world.emit()
-    assert BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run_if_new() == Idle(1)
+    assert BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock)).run_if_new() == Idle(1)
     assert latest_proof(world.store, first).outcome == "equal"
     world.close()
 
@@ -207,19 +212,11 @@ def test_an_idle_run_expires_what_a_smaller_number_of_versions_leaves(world: Wor
 
 
 def test_what_an_open_transaction_hides_is_not_called_nothing(world: World) -> None:
-    bounds = world.log.bounds(world.names.topic("trades"))
-    hidden = HiddenRecordsError(world.names.topic("trades"), 1, bounds[1].end, 2)
-    parent = empty_manifest({}, {0: 0, 1: 0})
+    context, parent = context_of(world), empty_manifest({})
+    (spans,) = open_spans(context, parent, 0.0)
+    spans.hold(1, HiddenRecordsError(spans.topic, 1, spans.bounds[1].end, 2))
     with pytest.raises(HiddenRecordsError):
-        waits(
-            world.log,
-            world.names.topic("trades"),
-            parent,
-            (BARS,),
-            Inspector(world.store),
-            Stable(bounds, {1: hidden}),
-            {},
-        )
+        waits(context, parent, [spans], Inspector(world.store), {})
 
 
 def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +237,10 @@ def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch
             return reader
 
     monkeypatch.setattr(world.log, "__class__", Counting)
-    parent = empty_manifest({}, {0: 0, 1: 0})
-    stable = Stable(world.log.bounds(world.names.topic("trades")), {})
-    found = waits(world.log, world.names.topic("trades"), parent, (BARS,), Inspector(world.store), stable, {})
+    parent = empty_manifest({})
+    context = context_of(world)
+    spans = open_spans(context, parent, 0.0)
+    found = waits(context, parent, spans, Inspector(world.store), {})
     assert found is not None and found.log and "offset 0" in found.text
     assert len(read) == 1
 
@@ -250,7 +248,7 @@ def test_the_look_ends_at_the_first_record_that_counts(world: World, monkeypatch
 def test_files_that_an_inspector_knows_are_not_read_again(world: World) -> None:
     world.produce(20)
     first = run(world).run()
-    write_handoff(world.store, 1, first.run_id, Proof("equal", ""))
+    write_handoff(world.store, 1, first.run_id, {"trades": Proof("equal", "")})
     read: list[Path] = []
 
     class Counting(type(world.store.files)):  # type: ignore[misc]
@@ -276,10 +274,10 @@ def test_two_dozen_idle_runs_leave_older_versions_to_as_of(tmp_path: Path) -> No
     ask = "/v1/bars?venue=x&symbol=BTC&interval=1m&as_of="
     for at in (0.0, 61.0):
         world.trade(at_s=at)
-        BatchRun(world.log, NAMES, world.store, (BARS,), world.clock, keep=24).run_if_new()
+        BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock), keep=24).run_if_new()
     before = [world.get(f"{ask}{version}") for version in (1, 2)]
     for _ in range(50):
-        assert BatchRun(world.log, NAMES, world.store, (BARS,), world.clock, keep=24).run_if_new() == Idle(2)
+        assert BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock), keep=24).run_if_new() == Idle(2)
     world.serve()
     for version, found in zip((1, 2), before, strict=True):
         again = world.get(f"{ask}{version}")
@@ -290,13 +288,13 @@ def test_two_dozen_idle_runs_leave_older_versions_to_as_of(tmp_path: Path) -> No
 def test_the_service_says_that_runs_find_nothing_new(tmp_path: Path) -> None:
     world = Served(tmp_path)
     world.trade()
-    BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run()
+    BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock)).run()
     world.emit()
     world.clock.sleep(5_000)
     world.get("/health/ready")
     world.service.step()
     assert "slackwater_batch_run_age_seconds 5000.0" in world.get("/metrics").text
-    BatchRun(world.log, NAMES, world.store, (BARS,), world.clock).run_if_new()
+    BatchRun(Context(world.log, NAMES, world.store, (BARS,), world.clock)).run_if_new()
     world.clock.sleep(7)
     world.service.step()
     text = world.get("/metrics").text

@@ -286,7 +286,7 @@ def test_a_topic_that_was_created_again_is_refused(house: House) -> None:
 
 def test_a_log_that_lost_what_was_taken_since_the_cut_is_refused(house: House) -> None:
     house.ingest(trades(10))
-    cut = house.publish().cut
+    cut = house.publish().cut("trades")
     house.ingest(trades(10, 10))
     assert isinstance(house.log, MemoryLog)
     house.log.delete_below(NAMES.topic("trades"), 0, cut[0] + 2)
@@ -296,7 +296,7 @@ def test_a_log_that_lost_what_was_taken_since_the_cut_is_refused(house: House) -
 
 def test_a_damaged_id_file_is_refused(house: House) -> None:
     house.ingest(trades(10))
-    path = house.store.home / house.publish().ids[0].path
+    path = house.store.home / house.publish().ids[0].file.path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(DamagedFileError):
         house.ingest(trades(10))

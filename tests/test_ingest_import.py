@@ -1,6 +1,6 @@
 """History past the broker: validated and filtered like everything else, written as an epoch that nothing lists yet.
 
-source --import--> archive/<epoch>/p0-0.parquet, ids.parquet        bad lines, conflicts --> dead letters
+source --import--> archive/<epoch>/trades-0-0.parquet, trades-ids.parquet        bad lines, conflicts --> dead letters
 """
 
 import shutil
@@ -23,6 +23,7 @@ from ingest.verdicts import Summary
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
 from slackwater.streams.trades import TRADES
+from slackwater.versions.manifest import IdFile
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 
 
@@ -61,7 +62,7 @@ def publish(house: House, epoch: ImportedEpoch) -> None:
             version=house.store.reserve(),
             parent=parent.version,
             archive=(*parent.archive, *epoch.archive),
-            ids=(*parent.ids, *epoch.ids),
+            ids=(*parent.ids, *(IdFile(file, "trades") for file in epoch.ids)),
         )
     )
 
@@ -76,7 +77,7 @@ def test_history_becomes_files_by_partition_without_offsets(house: House) -> Non
     assert found.column("offset").null_count == found.column("index").null_count == found.num_rows == 1000
     assert sorted(found.column("trade_id").to_pylist()) == list(range(1000))
     for file in epoch.archive:
-        assert file.file.path == f"archive/import-1/p{file.partition}-0.parquet"
+        assert file.file.path == f"archive/import-1/trades-{file.partition}-0.parquet"
         assert (file.epoch, file.start, file.upto) == ("import-1", None, None)
         rows = pq.read_table(house.store.home / file.file.path).to_pylist()
         assert len(rows) == file.file.rows

@@ -489,9 +489,9 @@ def test_marks_are_the_cut_of_their_run(log: KafkaLog, trades: str) -> None:
     append(log, trades, 0, b"a", b"b")
     append(log, trades, 2, b"a")
     with closing(log.writer()) as writer:
-        first = append_marks(writer, trades, range(3), "run-1")
+        first, _ = append_marks(writer, trades, range(3), "run-1")
         writer.append(trades, 0, None, b"c").offset()
-        second = append_marks(writer, trades, range(3), "run-2")
+        second, _ = append_marks(writer, trades, range(3), "run-2")
     assert (first, second) == ({0: 2, 1: 0, 2: 1}, {0: 4, 1: 1, 2: 2})
     assert marks_at(log, trades, first) == dict.fromkeys(range(3), "run-1")
     assert marks_at(log, trades, second) == dict.fromkeys(range(3), "run-2")
@@ -502,7 +502,7 @@ def test_marks_are_the_cut_of_their_run(log: KafkaLog, trades: str) -> None:
 @pytest.mark.broker
 def test_there_is_no_mark_where_there_is_no_record(log: KafkaLog, gaps: str) -> None:
     with closing(log.writer()) as writer:
-        cut = append_marks(writer, gaps, [0, 1], "run-1")
+        cut, _ = append_marks(writer, gaps, [0, 1], "run-1")
     assert cut == {0: 8, 1: 0}
     #   a control record, an aborted one, the log's end, far above it, a partition that is not there
     assert marks_at(log, gaps, {0: 2}) == marks_at(log, gaps, {0: 3}) == {0: None}

@@ -30,7 +30,7 @@ def test_the_marks_at_a_cut_are_found_and_nothing_is_where_the_log_is_not() -> N
     log = MemoryLog(0)
     log.create("t", 2)
     log.append("t", 0, None, b"{}")
-    cut = append_marks(log.writer(), "t", [0, 1], "run-1")
+    cut, _ = append_marks(log.writer(), "t", [0, 1], "run-1")
     assert cut == {0: 1, 1: 0}
     log.append("t", 0, None, b"{}")
     assert marks_at(log, "t", cut) == {0: "run-1", 1: "run-1"}

@@ -19,9 +19,9 @@ import pytest
 from batch_layer.archive import Epoch
 from batch_layer.compute import run_pipeline
 from batch_layer.errors import ParentRefutedError, ProofFailedError
-from batch_layer.prove import Prover
 from batch_layer.prove_later import open_versions, prove_later
 from batch_layer.run import BatchRun
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.cell import OPEN
 from slackwater.log.log import Record
@@ -63,17 +63,13 @@ class Bench:
             (at or {}).get(step, lambda: None)()
 
         world, clock = self.world, more.pop("clock", SystemClock())
-        return BatchRun(self.log, world.names, world.store, self.views, clock, on_step=on_step, **more).run()
+        return BatchRun(Context(self.log, world.names, world.store, self.views, clock), on_step=on_step, **more).run()
 
     def later(self) -> dict[int, Proof]:
         """What proving again gives, of every version that is open."""
         world = self.world
-        topics = {
-            topic: self.log.topic_id(topic) for topic in (world.names.topic("trades"), world.names.deltas("trades"))
-        }
-        prover = Prover(self.log, world.names, world.store, self.views, SystemClock())
-        versions = list(open_versions(world.store))
-        found = prove_later(prover, world.store, world.names.topic("trades"), topics, versions)
+        context = Context(self.log, world.names, world.store, self.views, SystemClock())
+        found = prove_later(context, list(open_versions(world.store)))
         return {manifest.version: proof for manifest, proof in found}
 
     def deltas(self, partition: int) -> dict[int, Record]:
@@ -141,11 +137,11 @@ def test_every_version_from_the_first_on_is_proven_equal(bench: Bench) -> None:
     assert (first.reason, first.differ, first.first, first.forced) == ("", 0, (), None)
     assert [(s.gap, s.overlap) for p in (first, second, third) for s in p.spans] == [(0, 0)] * 6
     assert {s.partition: (s.start, s.upto) for s in third.spans} == {
-        p: (versions[1].cut[p], versions[2].cut[p]) for p in (0, 1)
+        p: (versions[1].cut("trades")[p], versions[2].cut("trades")[p]) for p in (0, 1)
     }
     for version in versions:
-        assert sum(s.events for s in version.proof.spans) == version.counts["new_events"]
-    assert sum(s.refused for v in versions for s in v.proof.spans) == versions[-1].counts["refused"]
+        assert sum(s.events for s in version.proof.spans) == version.count("new_events")
+    assert sum(s.refused for v in versions for s in v.proof.spans) == versions[-1].count("refused")
     assert max(s.cells for s in third.spans) >= 3, "grid lines seal cells between the cuts, too"
     assert first.compared == second.compared == sum(f.file.rows for f in versions[0].views)
     assert third.compared == sum(f.file.rows for f in versions[2].views)
@@ -213,11 +209,13 @@ def test_imported_history_is_recomputed_from_its_own_files(bench: Bench) -> None
     first = bench.publish()
     entry = first.archive[0]
     events = pq.read_table(bench.world.home / entry.file.path).select(TRADES.schema.names)
-    path = bench.world.home / archive_path("history", entry.partition, 0)
+    path = bench.world.home / archive_path("history", TRADES, entry.partition, 0)
     with open_writer(TRADES, path) as writer:  # the same events again: a sum is a sum
         writer.write(archive_table(TRADES, entry.partition, events))
     stored = bench.world.store.stored(path, events.num_rows)
-    extra = Epoch((ArchiveFile(stored, "history", entry.partition, None, None),), None, events.num_rows, {})
+    extra = Epoch(
+        "trades", (ArchiveFile(stored, "trades", "history", entry.partition, None, None),), (), events.num_rows, {}
+    )
     bench.world.produce(30)
     second = bench.publish(extra=extra, speed=False)
     assert (second.proof.outcome, second.proof.imported) == ("unproven", events.num_rows)
@@ -244,7 +242,7 @@ def test_one_corrupt_delta_stops_the_publication(bench: Bench) -> None:
     assert "Version 2 is not published, version 1 stays served" in str(caught.value)
     assert "--force" in caught.value.hint
     assert bench.world.store.current() == served
-    proof = read_handoff(bench.world.store, 2)
+    proof = (read_handoff(bench.world.store, 2) or {}).get("trades")
     assert proof == caught.value.proof and proof is not None
     assert (proof.outcome, proof.differ, len(proof.first)) == ("different", 1, 1)
     difference = proof.first[0]
@@ -328,7 +326,7 @@ def test_without_the_speed_layer_a_version_is_published_unproven(bench: Bench) -
     published = bench.publish(speed=False)
     assert published.proof.outcome == "unproven"
     assert "The speed layer is behind: its cells of bars in partition 0 reach 0" in published.proof.reason
-    assert published.proof.gap == sum(published.cut.values())
+    assert published.proof.gap == sum(published.cut(TRADES).values())
     assert bench.world.store.current() == published
 
 
@@ -423,5 +421,5 @@ def test_what_cannot_be_tried_again_stays_unproven_and_says_why(bench: Bench) ->
     assert proof.outcome == "unproven"
     assert "Not tried again: There is no version 1" in proof.reason
     assert not handoff_path(bench.world.store, 2).exists()
-    write_handoff(bench.world.store, 2, "another run", proof)
+    write_handoff(bench.world.store, 2, "another run", {"trades": proof})
     assert "not trusted" in latest_proof(bench.world.store, second).reason

@@ -124,7 +124,8 @@ class Story:
         expected = [
             sorted((row for rows in of_version for row in rows), key=str)
             for of_version in zip(
-                *(restatements(view, self.records, [m.cut for m in self.versions]) for view in self.views), strict=True
+                *(restatements(view, self.records, [m.cut(TRADES) for m in self.versions]) for view in self.views),
+                strict=True,
             )
         ]
         found = [sorted(self.rows(manifest), key=str) for manifest in self.versions]
@@ -256,10 +257,12 @@ def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
     story.trade("B", 14)
     late = story.trade("B", 10)
     child = story.batch()
-    known = _Counting([*parent.instruments, *(Instrument("v", f"S{n}", 0, T0_US, T0_US) for n in range(100))])
+    known = _Counting(
+        [*parent.instruments_of(TRADES), *(Instrument("v", f"S{n}", 0, T0_US, T0_US) for n in range(100))]
+    )
     with connect() as con:
         epoch = [entry for entry in child.archive if entry not in parent.archive]
-        places = Places(con, story.world.home, replace(parent, instruments=known), epoch, PUBLISHED_INTERVALS)
+        places = Places(con, story.world.home, known, epoch, PUBLISHED_INTERVALS)
         assert places.late(PUBLISHED_INTERVALS[0]) == 1
         assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
     assert known.asked == [("v", "B")]
@@ -312,13 +315,13 @@ def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instru
 
 def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", partition: int = 0) -> Epoch:
     table = events_table(events)
-    with open_writer(TRADES, story.world.home / archive_path(name, partition, 0)) as file:
+    with open_writer(TRADES, story.world.home / archive_path(name, TRADES, partition, 0)) as file:
         file.write(archive_table(TRADES, partition, table))
     store = story.world.store
     ids = EpochIds(TRADES, store, name)
     ids.add(table)
-    entry = ArchiveFile(store.stored(file.path, file.rows), name, partition, None, None)
-    return Epoch((entry,), ids.finish(), len(events), {})
+    entry = ArchiveFile(store.stored(file.path, file.rows), "trades", name, partition, None, None)
+    return Epoch("trades", (entry,), ids.finish(), len(events), {})
 
 
 def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) -> None:

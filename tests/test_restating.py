@@ -26,6 +26,7 @@ from batch_layer.promote import Promotion
 from ops.cli import main
 from serving.http.app import create_app
 from serving.options import ServingOptions
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.faults import POINTS, VARIABLE, arm
 from slackwater.deltas.read_tail import TailReader
@@ -117,7 +118,7 @@ class Moving(Story):
 
     def promote(self) -> Move:
         world, source = self.world, self.current()
-        run = CandidateRun(world.log, world.names, self.store, BOTH, SystemClock(), compute=COMPUTE)
+        run = CandidateRun(Context(world.log, world.names, self.store, BOTH, SystemClock()), compute=COMPUTE)
         made = run.run()
         self.imported[made.version] = self.imported[source.version]
         before, after = view_of(source), view_of(made)
@@ -125,7 +126,7 @@ class Moving(Story):
             for _ in range(self.random.randrange(4)):
                 self.draw()
             self.step(*views)
-        promotion = Promotion(world.log, world.names, self.store, BOTH, SystemClock())
+        promotion = Promotion(Context(world.log, world.names, self.store, BOTH, SystemClock()))
         return self._told(source, promotion.promote(made.version, "better", "who"), "new_definition")
 
     def back(self, version: int | None = None, look: Any = None) -> Move:
@@ -137,11 +138,14 @@ class Moving(Story):
 
     def _told(self, source: Manifest, move: Move, cause: str) -> Move:
         target = self.store.manifest(move.target)
-        upto = {p: max(source.cut[p], target.cut[p], end) for p, end in self.ends[view_of(source)].items()}
+        upto = {
+            p: max(source.cut("trades")[p], target.cut("trades")[p], end)
+            for p, end in self.ends[view_of(source)].items()
+        }
         if not move.untold:
-            assert move.positions == upto
+            assert move.positions == {"trades": upto}
         sides = [
-            [e for r in self.records if r.offset < move.positions[r.partition] for e in r.events]
+            [e for r in self.records if r.offset < move.positions["trades"][r.partition] for e in r.events]
             + self.imported[manifest.version]
             for manifest in (source, target)
         ]
@@ -296,7 +300,7 @@ def test_a_rollback_without_a_broker_tells_what_the_archive_knows_and_that_it_is
     story.step(*BOTH)
     move = story.back(1, TailReader(Gone(), story.world.names))
     assert "No Kafka broker answers at nowhere" in move.untold
-    assert move.positions == story.store.manifest(2).cut
+    assert move.positions == story.store.manifest(2).cuts
     assert dict(move.restated) == {"repair": 1}
     story.check()
 
@@ -362,7 +366,7 @@ def test_a_move_that_dies_anywhere_leaves_the_old_ledger_and_can_be_made_again(s
     assert served(story) == before
     story.back(1)
     story.check()
-    expire(story.world.log, story.world.names, story.store, SystemClock(), keep=1)
+    expire(Context(story.world.log, story.world.names, story.store, (), SystemClock()), keep=1)
     story.check()
 
 
@@ -373,7 +377,7 @@ def test_expiry_keeps_the_ledgers_of_moves_and_of_what_they_left(story: Moving) 
         story.trade("A", second)
         story.step(*BOTH)
         story.publish()
-    done = expire(story.world.log, story.world.names, story.store, SystemClock(), keep=1)
+    done = expire(Context(story.world.log, story.world.names, story.store, (), SystemClock()), keep=1)
     assert 2 in done.retired and done.paths
     after = served(story)
     assert [each for each in after if each in before] == before
@@ -387,7 +391,7 @@ def test_a_torn_record_of_a_move_is_not_read_over(story: Moving) -> None:
     with pytest.raises(KeyError):
         served(story)
     with pytest.raises(RecordError):
-        expire(story.world.log, story.world.names, story.store, SystemClock(), keep=1)
+        expire(Context(story.world.log, story.world.names, story.store, (), SystemClock()), keep=1)
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("move.") and point != "move.after"])
@@ -399,7 +403,7 @@ def test_a_promotion_on_a_bad_disk_at_each_point_leaves_the_pointer_and_can_be_m
         with pytest.raises((OSError, RestatingError), match=re.escape(f"fault point {point}")):
             story.promote()
         assert story.store.pointer().version == 2, "a candidate is served"
-        again = Promotion(story.world.log, story.world.names, story.store, BOTH, SystemClock())
+        again = Promotion(Context(story.world.log, story.world.names, story.store, BOTH, SystemClock()))
         move = again.promote(max(story.store.candidates(story.store.readable())), "better", "who")
     finally:
         arm({})

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from batch_layer.expire import expire
 from ops.cli import main
+from slackwater.context import Context
 from slackwater.versions.errors import RecordError, RetiredVersionError, RollbackError
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.rollback import rollback
@@ -196,7 +197,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
     pages = world.bars("symbol=BTC&interval=1m&limit=1&start=1970-01-01")
     assert world.get("/v1/bars?venue=x&symbol=BTC&interval=1m&as_of=1").status_code == 200
     version(world)
-    done = expire(world.log, NAMES, world.store, world.clock, keep=1)
+    done = expire(Context(world.log, NAMES, world.store, (), world.clock), keep=1)
     assert done.kept == (4, 3)  # 3 is served until the server looks at the pointer
     assert done.retired == (2, 1)
     assert served(world) == 3
@@ -210,7 +211,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
     for _ in range(4):
         version(world)
         world.step()
-    expire(world.log, NAMES, world.store, world.clock, keep=1)
+    expire(Context(world.log, NAMES, world.store, (), world.clock), keep=1)
     gone = world.get(f"/v1/bars?venue=x&symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")
     assert (gone.status_code, gone.json()["type"]) == (410, "urn:slackwater:problem:cursor-gone")
     assert served(world) == 8

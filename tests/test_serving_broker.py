@@ -80,7 +80,7 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
     world.trade(at_s=80)
     world.emit()
     mirror.copy()
-    world.publish(cut, "run-1", topics={mirror.names.topic("trades"): world.log.topic_id(NAMES.topic("trades"))})
+    world.publish(cut, "run-1", topic_id=world.log.topic_id(NAMES.topic("trades")))
     world.app = create_app(mirror.kafka, mirror.names, world.store, options=ServingOptions())
     world.service.start()
     until(lambda: world.get("/health/ready").status_code == 200)
@@ -94,7 +94,7 @@ def test_deltas_of_a_real_topic_are_answered_and_versions_followed(world: World,
     cut = world.mark("run-2")
     world.emit()
     mirror.copy()
-    world.publish(cut, "run-2", topics={mirror.names.topic("trades"): world.log.topic_id(NAMES.topic("trades"))})
+    world.publish(cut, "run-2", topic_id=world.log.topic_id(NAMES.topic("trades")))
     found = until(lambda: (f := world.bars("symbol=BTC"))["meta"]["version"] == 2 and f)
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
     trades = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + MINUTE}").json()["trades"]

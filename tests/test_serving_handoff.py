@@ -13,7 +13,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Difference, Forced, Proof, Span
 from tests.serving_world import World
 
-SPANS = (Span(0, 0, 3, 2, 0, 1), Span(1, 0, 1, 0, 0, 1))
+SPANS = (Span("trades", 0, 0, 3, 2, 0, 1), Span("trades", 1, 0, 1, 0, 0, 1))
 EQUAL = Proof("equal", "", spans=SPANS, compared=9)
 OPEN = Proof("unproven", "The speed layer is behind.", spans=SPANS)
 DIFFERENT = replace(
@@ -83,7 +83,7 @@ def test_an_unknown_version_is_a_problem(world: World, version: str) -> None:
 def test_a_run_whose_proof_failed_shows_it_though_nothing_was_published(world: World) -> None:
     publish(world, EQUAL)
     assert world.store.reserve() == 2
-    write_handoff(world.store, 2, "run-2", DIFFERENT)
+    write_handoff(world.store, 2, "run-2", {"trades": DIFFERENT})
     found = handoff(world, 2)
     assert (found["published"], found["parent"], found["outcome"]) == (False, None, "different")
     assert found["first"] == [{**asdict(DIFFERENT.first[0]), "key": ["x", "BTC"]}]
@@ -97,7 +97,7 @@ def test_an_unproven_version_is_served_and_shown_and_proven_later(world: World) 
     status, facts = ready(world)
     assert (status, facts["proof"]["outcome"], facts["proof"]["reason"]) == (200, "unproven", OPEN.reason)
     assert 'slackwater_handoff{outcome="unproven"} 1.0' in world.get("/metrics").text
-    write_handoff(world.store, 1, manifest.run_id, EQUAL)
+    write_handoff(world.store, 1, manifest.run_id, {"trades": EQUAL})
     world.step()
     status, facts = ready(world)
     assert (status, facts["proof"]["outcome"]) == (200, "equal")
@@ -110,7 +110,7 @@ def test_a_version_that_is_different_later_stays_served_with_an_alarm(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = publish(world, OPEN)
-    write_handoff(world.store, 1, manifest.run_id, DIFFERENT)
+    write_handoff(world.store, 1, manifest.run_id, {"trades": DIFFERENT})
     world.step()
     status, facts = ready(world)
     assert (status, facts["version"], facts["proof"]["outcome"]) == (503, 1, "different")
@@ -159,7 +159,7 @@ def test_what_turned_out_different_does_not_take_anothers_place(world: World) ->
     publish(world, EQUAL)
     second = publish(world, OPEN)
     publish(world, EQUAL)
-    write_handoff(world.store, 2, second.run_id, DIFFERENT)
+    write_handoff(world.store, 2, second.run_id, {"trades": DIFFERENT})
     world.store.manifest_path(3).unlink()
     world.step(11)
     assert ready(world)[1]["version"] == 1

@@ -21,6 +21,7 @@ from serving.query.parameters import FIRST_US
 from serving.store.batch import BatchReader, Want, windows
 from serving.store.fold import Fold
 from slackwater.deltas.chain import Chain
+from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.merge import merge_all
@@ -203,6 +204,6 @@ def test_files_of_several_shards_are_merged_where_an_instrument_lies_in_both(wor
     world.step()
     for interval in NAMED_INTERVALS:
         found = world.bars(f"symbol=BTC&layer=batch&interval={interval.text}")["bars"]
-        cut = world.store.manifest(1).cut
+        cut = world.store.manifest(1).cut(TRADES)
         expected = world.oracle(cut).bars("x", "BTC", interval.us)
         assert found == expected

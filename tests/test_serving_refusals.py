@@ -120,7 +120,7 @@ def test_cells_beyond_the_logs_end_are_not_answered_until_a_version_passes_them(
     world.step(seconds=60)
     assert answer(world)[0] == 2, "the log grew again, but the cells are of records that are gone"
     world.publish(world.mark("run-2"), "run-2")
-    world.emit(start={0: world.store.current().cut[0]})  # type: ignore[union-attr]
+    world.emit(start={0: world.store.current().cut("trades")[0]})  # type: ignore[union-attr]
     world.step()
     world.step()
     assert (answer(world)[0], answer(world)[1]["layer"]) == (7, "merged")

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, Memory
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import Block, Slot, States
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import Manifest, Mark
+from slackwater.versions.manifest import Manifest, Mark, StreamCut
 from slackwater.versions.store import empty_manifest
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -193,10 +194,10 @@ class Versions:
         return self.manifests
 
     def add(self, log: MemoryLog, cut: dict[int, int], delta_start: dict[int, int] | None = None) -> None:
-        found = empty_manifest({NAMES.topic("trades"): log.topic_id(NAMES.topic("trades"))}, cut)
-        manifest = {**vars(found), "version": len(self.manifests) + 1, "delta_start": delta_start or {}}
-        manifest["marks"] = tuple(Mark(p, at, "run") for p, at in cut.items())
-        self.manifests.append(Manifest(**manifest))
+        marks = tuple(Mark(p, at, "run") for p, at in cut.items())
+        ids = [log.topic_id(topic) for topic in (NAMES.topic("trades"), NAMES.deltas("trades"))]
+        found = empty_manifest({"trades": StreamCut(*ids, marks, delta_start or {})})
+        self.manifests.append(replace(found, version=len(self.manifests) + 1))
 
 
 def new_worker(

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from batch_layer.errors import CutBehindError
 from batch_layer.run import BatchRun
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.errors import SettingError
 from slackwater.core.tracing import TRACES, Traces
@@ -82,7 +83,7 @@ def test_a_request_is_a_span_with_its_route_status_version_and_whether_it_read_f
 
 def test_a_batch_run_is_a_span_with_one_for_each_step_inside(world: World, spans: InMemorySpanExporter) -> None:
     world.trade("BTC")
-    run = BatchRun(world.log, NAMES, world.store, world.views, SystemClock())
+    run = BatchRun(Context(world.log, NAMES, world.store, world.views, SystemClock()))
     manifest = run.run()
     found = named(spans)
     steps = ["check", "mark", "archive", "compute", "prove", "restate", "publish"]
@@ -106,12 +107,12 @@ def test_a_step_that_fails_says_so_in_its_span(
     world: World, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def behind(*_: object) -> None:
-        raise CutBehindError("below")
+        raise CutBehindError("t", {0: (1, 2)})
 
-    monkeypatch.setattr("batch_layer.run._check_cut", behind)
+    monkeypatch.setattr("batch_layer.run.mark_all", behind)
     world.trade("BTC")
     with pytest.raises(CutBehindError):
-        BatchRun(world.log, NAMES, world.store, world.views, SystemClock()).run()
+        BatchRun(Context(world.log, NAMES, world.store, world.views, SystemClock())).run()
     for name in ("slackwater.batch.mark", "slackwater.batch"):
         span = named(spans)[name]
         assert span.status.status_code is StatusCode.ERROR

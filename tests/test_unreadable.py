@@ -20,6 +20,7 @@ from batch_layer.between import Between
 from batch_layer.joined import Joined
 from batch_layer.run import BatchRun
 from serving.watch.log_probe import STANDS_S
+from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import Lane
@@ -30,6 +31,7 @@ from slackwater.log.kafka_log import KafkaReader
 from slackwater.log.log import Reader, Slice, Unread, read_range
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from speed_layer.figures import FIGURES
@@ -273,7 +275,7 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
     world.append(0, world.line("BTCUSDT", bad=False)).offset()  # before what cannot be read: taken with it, later
     (at, *_) = foreign(world, broker, "snappy", 0, 20)
     no_snappy(True)
-    run = BatchRun(world.log, world.names, world.store, (BARS,), SystemClock(), proof_deadline_s=30.0)
+    run = BatchRun(Context(world.log, world.names, world.store, (BARS,), SystemClock()), proof_deadline_s=30.0)
     with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
         run.run_if_new()
     assert world.store.pointer().version == first.version, "nothing but what cannot be read was new"
@@ -287,12 +289,12 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
         world.append(1, world.line("ETHUSDT", bad=False)).offset()
         second = run.run_if_new()
         assert isinstance(second, Manifest)
-        assert [(held.partition, "codec snappy" in held.reason) for held in second.held] == [(0, True)]
-        assert second.cut[0] == first.cut[0] and second.cut[1] > first.cut[1]
+        assert [(held.partition, "codec snappy" in held.reason) for held in second.of(TRADES).held] == [(0, True)]
+        assert second.cut(TRADES)[0] == first.cut(TRADES)[0] and second.cut(TRADES)[1] > first.cut(TRADES)[1]
         assert (second.proof.outcome, [span.partition for span in second.proof.spans]) == ("equal", [1])
         no_snappy(False)
         third = run.run_if_new()
-    assert isinstance(third, Manifest) and third.held == () and third.cut[0] > at
+    assert isinstance(third, Manifest) and third.of(TRADES).held == () and third.cut(TRADES)[0] > at
     assert third.proof.outcome == "equal"
     for manifest in (second, third):
         world.check(manifest, moved=True)

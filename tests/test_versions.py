@@ -13,6 +13,7 @@ from slackwater.store.files import LocalFiles
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.versions.errors import (
     DamagedFileError,
+    FormatError,
     LostRaceError,
     ManifestError,
     NoSuchVersionError,
@@ -24,9 +25,12 @@ from slackwater.versions.manifest import (
     FORMAT,
     ArchiveFile,
     Duplicates,
+    Held,
+    IdFile,
     Manifest,
     Mark,
     StoredFile,
+    StreamCut,
     ViewFile,
     decode_manifest,
     encode_manifest,
@@ -34,7 +38,7 @@ from slackwater.versions.manifest import (
 from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
 from slackwater.versions.proof import Difference, Forced, Proof, Span
 from slackwater.versions.record import encode_record
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 
 FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3, "16.AAAAAA")
 MANIFEST = Manifest(
@@ -42,18 +46,26 @@ MANIFEST = Manifest(
     parent=5,
     run_id="20240809T000000-abcdef01",
     created_us=1_723_161_240_000_000,
-    topics={"t.trades": "id-1", "t.trades.deltas": "id-2"},
-    marks=(Mark(0, 10, "run"), Mark(1, 2**62, None)),
-    delta_start={0: 4, 1: 0},
+    streams={
+        "trades": StreamCut(
+            "id-1", "id-2", (Mark(0, 10, "run"), Mark(1, 2**62, None)), {0: 4, 1: 0}, (Held(1, "It is dead."),)
+        ),
+        "fills": StreamCut("id-3", "id-4"),
+    },
     definitions={"bars": "0123456789abcdef"},
-    counts={"events": 3, "refused": 1, "new_events": 3},
-    archive=(ArchiveFile(FILE, "run", 0, 2, 10), ArchiveFile(FILE, "history", 1, None, None)),
-    ids=(FILE,),
+    sources={"bars": "trades"},
+    counts={"trades": {"events": 3, "refused": 1, "new_events": 3}},
+    archive=(
+        ArchiveFile(FILE, "trades", "run", 0, 2, 10),
+        ArchiveFile(FILE, "trades", "history", 1, None, None),
+        ArchiveFile(FILE, "fills", "run", 0, 2, 10),
+    ),
+    ids=(IdFile(FILE, "trades"),),
     views=(ViewFile(FILE, "bars", "1s", 0), ViewFile(FILE, "bars", "1m", 0)),
-    instruments=Instruments([Instrument("v", "S", 0, 5, 6)]),
-    proof=Proof("unproven", "speed \u201cbehind\u201d"),
+    instruments={"trades": Instruments([Instrument("v", "S", 0, 5, 6)])},
+    proofs={"trades": Proof("unproven", "speed \u201cbehind\u201d"), "fills": Proof("equal", "")},
     timings_ms={"mark": 1},
-    duplicates=(Duplicates("v", "S", 2),),
+    duplicates=(Duplicates("trades", "v", "S", 2),),
 )
 
 
@@ -64,7 +76,7 @@ def store(tmp_path: Path) -> VersionStore:
 
 def publish(store: VersionStore, parent: int, outcome: str = "unproven") -> Manifest:
     proof = Proof(outcome, "")  # type: ignore[arg-type]
-    manifest = replace(MANIFEST, version=store.reserve(), parent=parent, proof=proof)
+    manifest = replace(MANIFEST, version=store.reserve(), parent=parent, proofs={"trades": proof})
     store.publish(manifest)
     return manifest
 
@@ -74,9 +86,28 @@ def publish(store: VersionStore, parent: int, outcome: str = "unproven") -> Mani
 
 def test_a_manifest_comes_back_as_it_was_and_says_its_cut_and_files() -> None:
     assert decode_manifest(encode_manifest(MANIFEST)) == MANIFEST
-    assert MANIFEST.cut == {0: 10, 1: 2**62}
+    assert MANIFEST.cut("trades") == {0: 10, 1: 2**62}
     assert MANIFEST.files_of("bars", "1m") == (MANIFEST.views[1],)
     assert MANIFEST.files_of("bars", "1h") == ()
+
+
+def test_a_manifest_says_what_it_holds_of_each_stream() -> None:
+    assert [entry.partition for entry in MANIFEST.archive_of("trades")] == [0, 1]
+    assert (MANIFEST.ids_of("trades"), MANIFEST.ids_of("fills")) == ((FILE,), ())
+    assert (MANIFEST.cuts, MANIFEST.cut("orders")) == ({"trades": {0: 10, 1: 2**62}, "fills": {}}, {})
+    assert MANIFEST.proof.outcome == "unproven" and MANIFEST.proof.reason == "speed \u201cbehind\u201d"
+
+
+def test_a_manifest_of_an_older_format_is_refused_with_what_to_do() -> None:
+    with pytest.raises(FormatError, match=r"format 3; this program needs format 4.*SLACKWATER_HOME.*archive import"):
+        decode_manifest(b'{"manifest": {"format": 3, "version": 7}, "sha256": ""}')
+
+
+def test_the_pointer_of_an_older_home_is_refused_with_what_to_do(store: VersionStore) -> None:
+    store.folder.mkdir(parents=True)
+    (store.folder / "current").write_bytes(b'{"version": 2, "sha256": "ab", "move": 0, "check": "cd"}\n')
+    with pytest.raises(FormatError, match="format 3; this program needs format 4"):
+        store.current()
 
 
 def test_a_manifest_with_any_byte_flipped_is_refused() -> None:
@@ -121,7 +152,7 @@ def test_a_manifest_of_another_format_is_refused_by_name(monkeypatch: pytest.Mon
     monkeypatch.setattr("slackwater.versions.manifest.FORMAT", FORMAT + 1)
     data = encode_manifest(MANIFEST)
     monkeypatch.undo()
-    with pytest.raises(ManifestError, match=f"This program reads format {FORMAT}"):
+    with pytest.raises(ManifestError, match=f"this program needs format {FORMAT}"):
         decode_manifest(data)
 
 
@@ -132,7 +163,7 @@ def test_nothing_published_is_version_0(store: VersionStore) -> None:
     assert store.pointer() == NOTHING
     assert store.current() is None
     assert store.numbers() == [] and store.whole() == []
-    assert empty_manifest({"t": "id"}, {1: 5, 0: 3}).cut == {0: 3, 1: 5}
+    assert empty_manifest({"t": first_cut("id", "", {1: 5, 0: 3})}).cut("t") == {0: 3, 1: 5}
 
 
 @pytest.mark.parametrize(
@@ -413,7 +444,7 @@ def test_a_damaged_file_is_found_by_name(store: VersionStore, damage: Callable[[
 PROOF = Proof(
     "different",
     "1 of 9 states differ.",
-    spans=(Span(0, 3, 9, 5, 1, 2, 0, 0),),
+    spans=(Span("trades", 0, 3, 9, 5, 1, 2, 0, 0),),
     imported=4,
     compared=9,
     differ=1,
@@ -425,26 +456,26 @@ PROOF = Proof(
 
 
 def test_a_whole_proof_comes_back_from_a_manifest_and_from_its_own_file(store: VersionStore) -> None:
-    assert decode_manifest(encode_manifest(replace(MANIFEST, proof=PROOF))).proof == PROOF
+    assert decode_manifest(encode_manifest(replace(MANIFEST, proofs={"trades": PROOF}))).proof == PROOF
     manifest = publish(store, 0)
     assert read_handoff(store, 1) is None and latest_proof(store, manifest) == manifest.proof
-    write_handoff(store, 1, manifest.run_id, PROOF)
-    assert read_handoff(store, 1) == PROOF == latest_proof(store, manifest)
+    write_handoff(store, 1, manifest.run_id, {"trades": PROOF})
+    assert read_handoff(store, 1) == {"trades": PROOF} and latest_proof(store, manifest) == PROOF
     equal = replace(PROOF, outcome="equal", first=())
-    write_handoff(store, 1, manifest.run_id, equal)
+    write_handoff(store, 1, manifest.run_id, {"trades": equal})
     assert latest_proof(store, manifest) == equal
-    final = replace(manifest, proof=PROOF)
+    final = replace(manifest, proofs={"trades": PROOF})
     assert latest_proof(store, final) == PROOF, "a manifest that knows is not overruled"
 
 
 def test_a_later_proof_that_is_torn_changed_or_anothers_is_never_trusted(store: VersionStore) -> None:
     manifest = publish(store, 0)
-    write_handoff(store, 1, manifest.run_id, replace(PROOF, outcome="equal"))
+    write_handoff(store, 1, manifest.run_id, {"trades": replace(PROOF, outcome="equal")})
     path = handoff_path(store, 1)
     data = path.read_bytes()
-    write_handoff(store, 1, "another run", replace(PROOF, outcome="equal"))
+    write_handoff(store, 1, "another run", {"trades": replace(PROOF, outcome="equal")})
     others = path.read_bytes()
-    write_handoff(store, 2 - 1, manifest.run_id, PROOF)
+    write_handoff(store, 2 - 1, manifest.run_id, {"trades": PROOF})
     for wrong in (b"", b"{", b"[" * 200_000, data[:-30], data.replace(b'"differ": 1', b'"differ": 0'), others):
         path.write_bytes(wrong)
         with pytest.raises(RecordError):

@@ -55,14 +55,16 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A published version. `cut` holds offsets by partition; `state` says whether it is kept, served or retired."""
+    """A published version. `cut` holds offsets by stream and partition, `counts` numbers by stream; `state` says what
+    became of it.
+    """
 
     version: int
     parent: int
     created_us: int
     run_id: str
-    cut: Mapping[int, int]
-    counts: Mapping[str, int]
+    cut: Mapping[str, Mapping[int, int]]
+    counts: Mapping[str, Mapping[str, int]]
     restated: Mapping[str, int]
     definitions: Mapping[str, str]
     proof: Proof
@@ -79,7 +81,7 @@ class Version:
         plain = ("version", "parent", "run_id", "counts", "restated", "definitions", "state")
         return cls(
             created_us=item["created"],
-            cut=offsets(item["cut"]),
+            cut={stream: offsets(cut) for stream, cut in item["cut"].items()},
             proof=Proof.of(item["proof"]),
             **{name: item[name] for name in plain},
         )
@@ -101,8 +103,9 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a proof compared of one partition: the offsets [start, upto), half-open."""
+    """What a proof compared of one partition of a stream: the offsets [start, upto), half-open."""
 
+    stream: str
     partition: int
     start: int
     upto: int

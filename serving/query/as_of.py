@@ -8,6 +8,7 @@ from serving.query.pool import Pool
 from serving.store.batch import BatchReader
 from serving.store.snapshot import Snapshot, snapshot_key
 from serving.watch.versions_watch import VersionsWatch
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
@@ -79,11 +80,11 @@ class AsOf:
             raise ProblemError(404, "unknown-version", f"There is no version {version}. See /v1/versions.") from error
         except (ManifestError, DamagedFileError) as error:
             raise ProblemError(503, "version-damaged", f"Version {version} is not whole.") from error
-        topic_id = manifest.topics.get(self._topic, "")
+        own = manifest.of(TRADES)
         batch = BatchReader(self._store.home, manifest, on_damage=self._inspector.suspect)
-        key = snapshot_key(manifest, topic_id, manifest.cut)
+        key = snapshot_key(manifest, own.topic_id, own.cut)
         views = {view.name: view for view in in_force(self._views, manifest.definitions)}
-        found = Snapshot(key, manifest, manifest.cut, topic_id, batch, views, chain=False)
+        found = Snapshot(key, manifest, own.cut, own.topic_id, batch, views, chain=False)
         with self._lock:
             self._open[version] = found
             while len(self._open) > RETAINED_VERSIONS:

@@ -188,7 +188,7 @@ class Bases:
         """
         snapshot = await self._as_of.snapshot(version, name)
         view = snapshot.views[name]
-        alone = replace(snapshot, cut=snapshot.manifest.cut, refusals=())
+        alone = replace(snapshot, cut=snapshot.manifest.cut(view.stream), refusals=())
         partitions = self._partitions(view, venue, symbols, alone, hot=False)
         served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
         stamp = Stamp(snapshot, self._hot.spread, 0, name, frozenset()) if served else None

@@ -150,7 +150,7 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
         ("duplicates", "Trades of the batch view whose id stands there before.", "duplicates"),
         ("refused", "Records and lines below the cut that batch runs sent to the dead letters.", "refused"),
     ):
-        yield GaugeMetricFamily(f"slackwater_batch_{name}", text, manifest.counts.get(count, 0))
+        yield GaugeMetricFamily(f"slackwater_batch_{name}", text, manifest.count(count))
     yield _duplicates(manifest)
     if snapshot.ledger is not None:
         yield _restatements(snapshot.ledger)

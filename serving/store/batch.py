@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from slackwater.core.checked_files import OnDamage, damage_in
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -79,7 +80,7 @@ class BatchReader:
         on_damage: OnDamage | None = None,
     ) -> None:
         self.version = manifest.version
-        self.instruments = manifest.instruments
+        self.instruments = manifest.instruments_of(TRADES)
         self.duplicates = {(each.venue, each.symbol): each.events for each in manifest.duplicates}
         self._home = home
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}

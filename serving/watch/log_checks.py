@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from serving.watch.log_watch import LogFacts
 from slackwater.log.log import Bounds, Log
 from slackwater.log.mark import marks_at
+from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import Manifest
 
 
-def cut_reasons(manifest: Manifest, topic: str, facts: LogFacts) -> list[str]:
+def cut_reasons(manifest: Manifest, stream: Stream, topic: str, facts: LogFacts) -> list[str]:
     """Topic id, retained start and end against the cut."""
-    known = manifest.topics.get(topic)
-    if known != facts.topic_id:
+    own = manifest.of(stream)
+    if own.topic_id != facts.topic_id:
+        known = own.topic_id or "none"
         return [
             f"Topic {topic} was created again: version {manifest.version} knows {known}, now it is {facts.topic_id}."
         ]
     reasons = []
-    for mark in manifest.marks:
+    for mark in own.marks:
         bounds = facts.bounds.get(mark.partition)
         if bounds is None:
             reasons.append(f"Partition {mark.partition} of {topic} is gone.")
@@ -32,9 +34,9 @@ def cut_reasons(manifest: Manifest, topic: str, facts: LogFacts) -> list[str]:
     return reasons
 
 
-def mark_reasons(manifest: Manifest, topic: str, log: Log) -> list[str]:
+def mark_reasons(manifest: Manifest, stream: Stream, topic: str, log: Log) -> list[str]:
     """The records at the cut against the version's own marks; a cut without a mark is not checked."""
-    own = {mark.partition: mark for mark in manifest.marks if mark.run_id is not None}
+    own = {mark.partition: mark for mark in manifest.of(stream).marks if mark.run_id is not None}
     if not own:
         return []
     found = marks_at(log, topic, {p: mark.offset for p, mark in own.items()})

@@ -11,7 +11,6 @@ from dataclasses import replace
 from serving.store.snapshot import Snapshot
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.store.instruments import NO_INSTRUMENTS
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.lineage import refuted
 from slackwater.versions.manifest import Manifest
@@ -64,7 +63,7 @@ class ProofWatch:
         """A manifest without its lists of files: a lineage is long, and they are not needed."""
         if version not in self._kept:
             found = self._store.manifest(version)
-            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments=NO_INSTRUMENTS)
+            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments={})
         return self._kept[version]
 
     @staticmethod

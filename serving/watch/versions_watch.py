@@ -25,11 +25,12 @@ from slackwater.core.clock import Clock
 from slackwater.log.errors import LogError
 from slackwater.log.log import Log
 from slackwater.restatements.ledger import Entry, ledger_of
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import RecordError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import Pointer
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
@@ -178,7 +179,7 @@ class VersionsWatch:
             again = snapshot.topic_id != self._hot.topic_id or not snapshot.cut.keys() <= self._feed.partitions
             whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut, snapshot.views.values())
             if again or not whole:
-                self._feed.restart(snapshot.manifest.delta_start)
+                self._feed.restart(snapshot.manifest.of(TRADES).delta_start)
         self._kept = {**{key: kept for key, kept in self._kept.items() if key != snapshot.key}, snapshot.key: snapshot}
         while len(self._kept) > KEPT_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]
@@ -196,10 +197,11 @@ class VersionsWatch:
                 raise NothingWholeError(
                     "Nothing was published, and the log cannot be read.", self.log_watch.error or ""
                 )
-            manifest = empty_manifest({self._topic: facts.topic_id}, facts.starts)
+            manifest = empty_manifest({TRADES.name: first_cut(facts.topic_id, "", facts.starts)})
         reasons = self._reasons(manifest, facts)
-        topic_id = manifest.topics.get(self._topic, "") if reasons or facts is None else facts.topic_id
-        cut = manifest.cut if reasons or facts is None else {**facts.starts, **manifest.cut}
+        own = manifest.of(TRADES)
+        topic_id = own.topic_id if reasons or facts is None else facts.topic_id
+        cut = own.cut if reasons or facts is None else {**facts.starts, **own.cut}
         return Snapshot(
             key=snapshot_key(manifest, topic_id, cut),
             manifest=manifest,
@@ -225,8 +227,11 @@ class VersionsWatch:
     def _reasons(self, manifest: Manifest, facts: LogFacts | None) -> list[str]:
         if facts is None:
             return [self.log_watch.error or "The log was not read yet."]
-        reasons = cut_reasons(manifest, self._topic, facts) or mark_reasons(manifest, self._topic, self._log)
-        lost = {p: at for p, at in self.log_watch.lost.items() if manifest.cut.get(p, 0) < at}
+        reasons = cut_reasons(manifest, TRADES, self._topic, facts) or mark_reasons(
+            manifest, TRADES, self._topic, self._log
+        )
+        cut = manifest.cut(TRADES)
+        lost = {p: at for p, at in self.log_watch.lost.items() if cut.get(p, 0) < at}
         return reasons + [f"The log lost its tail below {at} in partition {p}." for p, at in lost.items()]
 
     def _batch(self, manifest: Manifest) -> BatchReader:

@@ -48,6 +48,6 @@ def chains_since(
 
     A delta topic that was created again since, or whose start was expired, is read from its own start.
     """
-    known = cut.delta_start if cut.topics.get(topic) == log.topic_id(topic) else {}
+    known = cut.delta_start if cut.deltas_id == log.topic_id(topic) else {}
     there = log.bounds(topic).keys()
     return read_chains(log, topic, views, topic_id, {p: known.get(p, 0) for p in partitions if p in there})

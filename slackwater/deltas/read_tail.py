@@ -41,8 +41,8 @@ class TailReader:
         (stream,) = streams_of(views)
         topic = self._names.topic(stream)
         topic_id = self._log.topic_id(topic)
-        if cut.topics.get(topic) != topic_id:
-            raise TopicRecreatedError(topic, cut.topics.get(topic, "none"), topic_id)
+        if cut.topic_id != topic_id:
+            raise TopicRecreatedError(topic, cut.topic_id or "none", topic_id)
         at = {**{p: bounds.start for p, bounds in self._log.bounds(topic).items()}, **cut.at}
         chains = chains_since(self._log, self._names.deltas(stream), views, topic_id, cut, at)
         upto = dict(at)

@@ -11,10 +11,13 @@ from slackwater.views.view import View
 
 
 class Cut(NamedTuple):
-    """Where it begins. `at` maps partition -> offset, `topics` topic -> id, `delta_start` partition -> first delta."""
+    """Where it begins in one stream. `at` maps partition -> offset, `delta_start` partition -> first delta; the ids are
+    those of the stream's two topics when the cut was taken.
+    """
 
     at: Mapping[int, int]
-    topics: Mapping[str, str]
+    topic_id: str
+    deltas_id: str
     delta_start: Mapping[int, int]
 
 

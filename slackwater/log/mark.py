@@ -7,6 +7,7 @@ no mark: it is a record that does not decode.
 from collections.abc import Iterable, Mapping
 
 from slackwater.core.faults import reach
+from slackwater.log.errors import AppendError
 from slackwater.log.log import Ack, Log, Record, Writer, read_range
 
 MARK_HEADER = "slackwater-mark"
@@ -22,18 +23,29 @@ def mark_of(record: Record) -> str | None:
     return None
 
 
-def append_marks(writer: Writer, topic: str, partitions: Iterable[int], run_id: str) -> dict[int, int]:
-    """Append a mark to each partition and return their acknowledged offsets, the cut of `run_id`.
+def append_marks(
+    writer: Writer, topic: str, partitions: Iterable[int], run_id: str
+) -> tuple[dict[int, int], dict[int, AppendError]]:
+    """Append a mark to each partition: their acknowledged offsets, the cut of `run_id`, and what became of the others.
 
-    Raises:
-        AppendError: one was not acknowledged. Marks that were, stay; they are harmless.
+    A mark whose acknowledgement was lost may stand in the log all the same; it is harmless.
     """
     headers = [(MARK_HEADER, run_id.encode())]
     acks: dict[int, Ack] = {}
+    cut: dict[int, int] = {}
+    refused: dict[int, AppendError] = {}
     for p in partitions:
         reach("mark.append")
-        acks[p] = writer.append(topic, p, None, b"", headers)
-    return {p: ack.offset() for p, ack in acks.items()}
+        try:
+            acks[p] = writer.append(topic, p, None, b"", headers)
+        except AppendError as error:
+            refused[p] = error
+    for p, ack in acks.items():
+        try:
+            cut[p] = ack.offset()
+        except AppendError as error:
+            refused[p] = error
+    return cut, refused
 
 
 def marks_at(log: Log, topic: str, cut: Mapping[int, int]) -> dict[int, str | None]:

@@ -19,7 +19,7 @@ from slackwater.restatements.finder import Finder, Side
 from slackwater.restatements.restatement import Cause
 from slackwater.restatements.sql import from_offsets_sql
 from slackwater.versions.errors import DamagedFileError, RestatingError
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, StreamCut
 from slackwater.versions.moves import Told
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import states_sql
@@ -51,18 +51,29 @@ class Restating:
                 moved.
         """
         reach("move.before")
-        pairs = [(old, new) for old in self._held(before) for new in self._held(after) if old.name == new.name]
+        pairs = [
+            (old, new)
+            for old in self._held(before)
+            for new in self._held(after)
+            if (old.name, old.stream) == (new.name, new.stream)
+        ]
         untold = []
         if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
             untold.append(f"This program does not have both definitions of {', '.join(unknown)}.")
-        tail = self.read_tail(_cut(before, after), [old for old, _ in pairs], [new for _, new in pairs])
-        if tail.missing:
-            untold.append(f"What is beyond the cuts is left out: {tail.missing}")
+        tails = {}
+        for stream in dict.fromkeys(new.stream for _, new in pairs):
+            of = [pair for pair in pairs if pair[1].stream == stream]
+            cut = _cut(before.of(stream), after.of(stream))
+            tails[stream] = tail = self.read_tail(cut, [old for old, _ in of], [new for _, new in of])
+            if tail.missing:
+                untold.append(f"What is beyond the cuts of {stream.name} is left out: {tail.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
         try:
             with connect(self.threads, self.memory_limit) as con:
                 finder = Finder(con, self.store)
-                _find(finder, pairs, cause, before, after, tail)
+                for stream, tail in tails.items():
+                    of = [pair for pair in pairs if pair[1].stream == stream]
+                    _find(finder, of, cause, before, after, tail)
                 counts = finder.counts()
                 if counts:
                     reach("move.ledger")
@@ -76,28 +87,32 @@ class Restating:
             ) from error
         except (duckdb.IOException, OSError) as error:
             raise RestatingError(f"The ledger is not written: {error}.", "Nothing moved; do it again.") from error
-        return Told(own, left, tail.upto, " ".join(untold))
+        positions = {stream.name: tail.upto for stream, tail in tails.items()}
+        return Told(own, left, positions, " ".join(untold))
 
     def _held(self, manifest: Manifest) -> list[View]:
         return [view for view in self.views if manifest.definitions.get(view.name) == view.definition]
 
 
-def _cut(before: Manifest, after: Manifest) -> Cut:
+def _cut(before: StreamCut, after: StreamCut) -> Cut:
     """Per partition the further one of the two; they need not lie one above the other."""
     partitions = {*before.cut, *after.cut}
-    at = {p: max(manifest.cut.get(p, 0) for manifest in (before, after)) for p in partitions}
-    starts = {p: min(manifest.delta_start.get(p, 0) for manifest in (before, after)) for p in partitions}
-    return Cut(at, after.topics, starts)
+    at = {p: max(own.cut.get(p, 0) for own in (before, after)) for p in partitions}
+    starts = {p: min(own.delta_start.get(p, 0) for own in (before, after)) for p in partitions}
+    return Cut(at, after.topic_id, after.deltas_id, starts)
 
 
 def _find(
     finder: Finder, pairs: Sequence[tuple[View, View]], cause: Cause, before: Manifest, after: Manifest, tail: Tail
 ) -> None:
-    """Find the bars, `pairs` being the views of both sides."""
+    """Find the bars of one stream, `pairs` being the views of both sides."""
+    stream = pairs[0][1].stream
     tables = {view: table_of(view, tail.rows.get(view, ())) for pair in pairs for view in pair}
     for view, table in tables.items():
         finder.con.register(_tail(view), table)
-    known = [manifest.instruments.table() for manifest in (before, after)]  # to the second: enough to close a bar
+    known = [
+        manifest.instruments_of(stream).table() for manifest in (before, after)
+    ]  # to the second: enough to close a bar
     finder.close_bars([*known, *map(_spans, tables.values())])
     for old, new in pairs:
         for interval in [each for each in old.intervals if each in new.intervals]:
@@ -107,9 +122,11 @@ def _find(
 
 def _states(finder: Finder, view: View, interval: Interval, own: Manifest, other: Manifest) -> str:
     parts = [states_sql(view, _tail(view)), finder.states(view, interval, own)]
-    further = [e.file for e in other.archive if e.upto is not None and e.upto > own.cut.get(e.partition, 0)]
+    cut = own.cut(view.stream)
+    archive = other.archive_of(view.stream)
+    further = [e.file for e in archive if e.upto is not None and e.upto > cut.get(e.partition, 0)]
     if further:
-        parts.append(summarise_sql(view, f"({from_offsets_sql(finder.checked(further), own.cut)})"))
+        parts.append(summarise_sql(view, f"({from_offsets_sql(finder.checked(further), cut)})"))
     together = " UNION ALL ".join(parts)
     return f"({merge_sql(view, f'({together})', interval)})"
 

@@ -8,7 +8,7 @@ the closed bars that it changes are a repair, from the bar of the log alone to t
 be what comes out here, exactly; so the ledger is a second proof for the bars that changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from slackwater.restatements.finder import Finder, Side
 from slackwater.restatements.places import Places
 from slackwater.restatements.restatement import Cause
 from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql, states_at_sql
+from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import differing_sql, states_sql
@@ -41,55 +42,70 @@ class Differing(NamedTuple):
 
 @dataclass(frozen=True)
 class Change:
-    """What a run made of its parent: of its slice of the log, `epoch`, and what it `imported`; `files` are its views.
+    """What a run made of its parent in one stream: of its slice of the log, `epoch`, and what it `imported`; `views`
+    are the stream's, `files` the version's.
 
     `forced` is true for a version that is published whatever its proof says; `differing` is then all that it says.
     """
 
+    stream: Stream
     parent: Manifest
     version: int
-    created_us: int
-    run_id: str
+    views: tuple[View, ...]
     epoch: tuple[ArchiveFile, ...]
     imported: tuple[ArchiveFile, ...]
     files: tuple[ViewFile, ...]
     forced: bool = False
     differing: Sequence[Differing] = ()
 
+    @property
+    def known(self) -> list[View]:
+        """The views that were served in this definition, or of a stream that the parent does not know.
 
-def restate(store: VersionStore, views: Sequence[View], change: Change) -> tuple[Ledger, ...]:
-    """Write what `change` restates; nothing where that is nothing.
+        A view that is new, or that the parent holds in another definition, is left out: none of its bars was served.
+        """
+        served, parent = self.parent.definitions, self.parent
+        return [v for v in self.views if self.stream.name not in parent.streams or served.get(v.name) == v.definition]
 
-    A view that the parent holds in another definition is left out: none of its bars was served in this one.
+
+def restate(
+    store: VersionStore, changes: Iterable[Change], run_id: str, version: int, created_us: int
+) -> tuple[Ledger, ...]:
+    """Write what the changes of all streams restate; nothing where that is nothing.
 
     Raises:
         RestatementError: the version does not hold what the parent and the new trades give.
         duckdb.IOException: the disk is full, or a file cannot be read.
     """
     reach("restate.before")
-    parent = change.parent
-    known = [view for view in views if not parent.version or parent.definitions.get(view.name) == view.definition]
     with connect() as con:
         finder = Finder(con, store)
-        places = Places(con, store.home, parent, change.epoch, published_by(known))
-        if change.imported or change.differing:
-            finder.close_bars(places.newest())
-        for interval in published_by(known):
-            if places.late(interval):
-                _find(finder, change, known, interval, "late_trade")
-            if change.imported and places.imported(change.imported, interval):
-                _find(finder, change, known, interval, "repair")
-        for view, interval, expected, found in change.differing:
-            # What a forced version holds otherwise than its parent and the speed layer's cells, which were served.
-            con.register("expected", expected)
-            con.register("found", found)
-            finder.find("repair", interval, Side(view, "expected"), Side(view, "found"))
+        for change in changes:
+            _restate(finder, store, change)
         counts = finder.counts()
         if counts:
             reach("restate.write")
-            written = (finder.write(change.run_id, change.version, change.created_us, counts),)
+            written = (finder.write(run_id, version, created_us, counts),)
     reach("restate.after")
     return written if counts else ()
+
+
+def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
+    intervals = published_by(change.known)
+    known = change.parent.instruments_of(change.stream)
+    places = Places(finder.con, store.home, known, change.epoch, intervals)
+    if change.imported or change.differing:
+        finder.close_bars(places.newest())
+    for interval in intervals:
+        if places.late(interval):
+            _find(finder, change, change.known, interval, "late_trade")
+        if change.imported and places.imported(change.imported, interval):
+            _find(finder, change, change.known, interval, "repair")
+    for view, interval, expected, found in change.differing:
+        # What a forced version holds otherwise than its parent and the speed layer's cells, which were served.
+        finder.con.register("expected", expected)
+        finder.con.register("found", found)
+        finder.find("repair", interval, Side(view, "expected"), Side(view, "found"))
 
 
 def _find(finder: Finder, change: Change, views: Sequence[View], interval: Interval, cause: Cause) -> None:

@@ -21,7 +21,7 @@ from slackwater.core.checked_files import open_checked
 from slackwater.restatements.late import Newest, find_late
 from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, imported_places_sql, late_places_sql
 from slackwater.store.instruments import Instruments, Name
-from slackwater.versions.manifest import ArchiveFile, Manifest
+from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.compare import count_sql
 from slackwater.views.interval import SECOND, Interval
 from slackwater.views.session import files_sql
@@ -31,32 +31,34 @@ SLICE_ROWS = 1_000_000
 
 
 class Places:
-    """The bars in question of one epoch: `late` and `imported` put them into the table `places` of the session."""
+    """The bars in question of one epoch of a stream: `late` and `imported` put them into the table `places` of the
+    session. `known` is what the parent version knows of the stream's instruments.
+    """
 
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
         home: Path,
-        parent: Manifest,
+        known: Instruments,
         epoch: Sequence[ArchiveFile],
         intervals: Sequence[Interval],
     ) -> None:
         self._con = con
         self._home = home
-        self._parent = parent
+        self._known = known
         self._intervals = intervals
         for interval in intervals:
             con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.text} ({PLACE_COLUMNS})")
         self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
-            self._found.append(_Newest(parent.instruments))
+            self._found.append(_Newest(known))
             for entry in epoch:
                 if entry.partition == partition:
                     self._read(entry, self._found[-1])
 
     def newest(self) -> list[pa.Table]:
         """Every instrument as it is at the cut, for `Finder.close_bars`."""
-        return [self._parent.instruments.table(), *(found.table() for found in self._found)]
+        return [self._known.table(), *(found.table() for found in self._found)]
 
     def late(self, interval: Interval) -> int:
         """The bars of an interval that late trades changed; how many there are."""

@@ -90,7 +90,7 @@ def states_at_sql(view: View, states: str, places: str) -> str:
 def added_sql(view: View, events: str, interval: Interval) -> str:
     """One SELECT: per bar, the position of the first event that was added, and how many were."""
     return (
-        f"SELECT venue, symbol, {_rest(view)} AS key, {floor_sql('time', interval)} AS start, "
+        f"SELECT venue, symbol, {_rest_of_events(view)} AS key, {floor_sql('time', interval)} AS start, "
         f"min({{'p': partition, 'o': \"offset\"}}) AS place, count(*)::BIGINT AS trades "
         f"FROM {events} WHERE added GROUP BY ALL"
     )
@@ -146,6 +146,11 @@ def causes_sql(restated: str) -> str:
 
 def _closed(time: str, interval: Interval, newest: str) -> str:
     return f"{end_sql(f'({floor_sql(time, interval)})', interval)} + {CLOSED_AFTER_US} <= {newest}"
+
+
+def _rest_of_events(view: View) -> str:
+    columns = [column for column in view.key_columns if column.name in view.rest]
+    return f"[{', '.join(f'({column.sql})::VARCHAR' for column in columns)}]::VARCHAR[]"
 
 
 def _rest(view: View) -> str:

@@ -1,6 +1,6 @@
 """A file of the master dataset: its schema and its writer, the same for slices of the log and for imported history.
 
-    archive/<epoch>/p<partition>-<n>.parquet
+    archive/<epoch>/<stream>-<partition>-<n>.parquet
 
 An event from the log keeps its place: partition, offset, and index in its record. Imported history never was in the
 log: its offset and index are null, and its partition is the one that the log would give its instrument. Not here:
@@ -28,9 +28,9 @@ ROW_GROUP_ROWS = 256 * 1024
 """Rows of a full row group: what one thread of a scan takes at a time."""
 
 
-def archive_path(epoch: str, partition: int, number: int) -> str:
-    """Where the `number`-th file of a partition in an epoch stands, relative to the home folder."""
-    return f"archive/{epoch}/p{partition}-{number}.parquet"
+def archive_path(epoch: str, stream: Stream, partition: int, number: int) -> str:
+    """Where the `number`-th file of a stream's partition in an epoch stands, relative to the home folder."""
+    return f"archive/{epoch}/{stream.name}-{partition}-{number}.parquet"
 
 
 @cache

@@ -5,7 +5,8 @@ SlackwaterError
     NoSuchVersionError      there is no published version of that number
       RetiredVersionError   there was one, and it was retired
     RollbackError           the pointer cannot go to that version
-    ManifestError           a manifest that is missing, torn, or of another format
+    ManifestError           a manifest that is missing or torn
+      FormatError           a pointer or a manifest of another format: an older home
       RecordError           a record of a proof, a move, a retirement or a lease that is torn or changed
     PointerError            a pointer that is empty, torn, or names no version
     RestatingError          what a move changes cannot be written down
@@ -46,7 +47,7 @@ class RollbackError(VersionError):
 
 
 class ManifestError(VersionError):
-    """A manifest is missing, torn, or of another format."""
+    """A manifest is missing or torn."""
 
 
 class RecordError(ManifestError):
@@ -59,6 +60,20 @@ class RecordError(ManifestError):
 
 class PointerError(VersionError):
     """The pointer is empty, torn, or names no version."""
+
+
+class FormatError(ManifestError, PointerError):
+    """A pointer or a manifest of another format: the home was made by an older, or a newer, program."""
+
+    def __init__(self, found: object, needed: int) -> None:
+        newer = isinstance(found, int) and found > needed
+        super().__init__(
+            f"This home holds versions of manifest format {found!r:.20}; this program needs format {needed}.",
+            "Run the program that made it, or a later one."
+            if newer
+            else "Set SLACKWATER_HOME to a new folder, and SLACKWATER_PREFIX to a new one so that it gets topics of "
+            "its own; then import the archive again: `slackwater archive import OLD_HOME/archive/*/p*.parquet`.",
+        )
 
 
 class RestatingError(VersionError):

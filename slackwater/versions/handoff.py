@@ -1,18 +1,20 @@
 """The file of a proof that is not in its version's manifest: of one that came later, or of one that failed.
 
-    versions/<n>/handoff.json       the record {"version", "run_id", "proof"}
+    versions/<n>/handoff.json       the record {"version", "run_id", "proofs"}
 
-A manifest never changes, so an unproven version that is proven later gets this file beside it. A run whose proof
+A manifest never changes, so an unproven version that is proven later gets this file beside it, with the proofs of all
+its streams as they are known then. A run whose proof
 failed and which published nothing leaves it too, in a folder without a manifest, for whoever looks into it. A file
 that is torn, changed, or another run's is never trusted.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from slackwater.versions.errors import RecordError
 from slackwater.versions.manifest import Manifest
-from slackwater.versions.proof import Proof, proof_from
+from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
 from slackwater.versions.store import VersionStore
 
@@ -22,14 +24,14 @@ def handoff_path(store: VersionStore, version: int) -> Path:
     return store.folder / str(version) / "handoff.json"
 
 
-def write_handoff(store: VersionStore, version: int, run_id: str, proof: Proof) -> None:
-    """Write the proof durably; it takes the place of an earlier one."""
-    body = {"version": version, "run_id": run_id, "proof": asdict(proof)}
+def write_handoff(store: VersionStore, version: int, run_id: str, proofs: Mapping[str, Proof]) -> None:
+    """Write the proofs of all streams durably; they take the place of earlier ones."""
+    body = {"version": version, "run_id": run_id, "proofs": {stream: asdict(proof) for stream, proof in proofs.items()}}
     store.files.replace(handoff_path(store, version), encode_record(body))
 
 
-def read_handoff(store: VersionStore, version: int, run_id: str | None = None) -> Proof | None:
-    """The proof in the file, None if there is none. `run_id`: whose it must be.
+def read_handoff(store: VersionStore, version: int, run_id: str | None = None) -> dict[str, Proof] | None:
+    """Stream -> its proof in the file, None if there is none. `run_id`: whose it must be.
 
     Raises:
         RecordError: it cannot be trusted.
@@ -43,17 +45,25 @@ def read_handoff(store: VersionStore, version: int, run_id: str | None = None) -
     try:
         if body["version"] != version or (run_id is not None and body["run_id"] != run_id):
             raise RecordError(path, f"it is of version {body['version']} of run {body['run_id']}")
-        return proof_from(body["proof"])
+        return proofs_from(body["proofs"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(path, repr(error)) from error
 
 
-def latest_proof(store: VersionStore, manifest: Manifest) -> Proof:
-    """What is known of a version's hand-off now: the manifest's proof, or the one that came later where it was open."""
+def latest_proofs(store: VersionStore, manifest: Manifest) -> Mapping[str, Proof]:
+    """Stream -> what is known of its hand-off now: the manifest's proof, or a later one where it was open."""
     if manifest.proof.outcome != "unproven" or not manifest.version:
-        return manifest.proof
+        return manifest.proofs
     try:
-        later = read_handoff(store, manifest.version, manifest.run_id)
+        return read_handoff(store, manifest.version, manifest.run_id) or manifest.proofs
     except (RecordError, OSError) as error:
-        return replace(manifest.proof, reason=f"{manifest.proof.reason} A later proof is not trusted: {error}".strip())
-    return later or manifest.proof
+        why = f"A later proof is not trusted: {error}"
+        return {
+            stream: replace(proof, reason=f"{proof.reason} {why}".strip()) if proof.outcome == "unproven" else proof
+            for stream, proof in manifest.proofs.items()
+        }
+
+
+def latest_proof(store: VersionStore, manifest: Manifest) -> Proof:
+    """The same of all streams together."""
+    return joined(latest_proofs(store, manifest))

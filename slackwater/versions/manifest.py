@@ -1,17 +1,19 @@
 """The manifest: everything that a version is, as one record (`slackwater.versions.record`)."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slackwater.core.checked_files import checked_name
+from slackwater.log.names import Named
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
-from slackwater.versions.errors import ManifestError
-from slackwater.versions.proof import Proof, proof_from
+from slackwater.versions.errors import FormatError, ManifestError
+from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,24 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """Events of [start, upto) of a partition. `epoch` is the run that wrote it; imported history has no offsets."""
+    """Events of [start, upto) of a stream's partition. `epoch` is the run that wrote it; imported history has no
+    offsets.
+    """
 
     file: StoredFile
+    stream: str
     epoch: str
     partition: int
     start: int | None
     upto: int | None
+
+
+@dataclass(frozen=True)
+class IdFile:
+    """The identities of one epoch's events of a stream."""
+
+    file: StoredFile
+    stream: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,7 @@ class ViewFile:
 class Duplicates:
     """How many events of an instrument's batch view have an id that an event before them has."""
 
+    stream: str
     venue: str
     symbol: str
     events: int
@@ -92,13 +106,48 @@ class Ledger:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """What a version lacks that its parent has: a `stream` or a `view`, who took it out, when and why."""
+
+    kind: Literal["stream", "view"]
+    name: str
+    by: str
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True)
+class StreamCut:
+    """Where a version stands in one stream.
+
+    `topic_id` and `deltas_id` are the ids of its two topics; `marks` are the cut; `delta_start` maps partition -> the
+    delta topic's end before the marks; `held` names partitions that stayed at the parent's cut, and why.
+    """
+
+    topic_id: str
+    deltas_id: str
+    marks: tuple[Mark, ...] = ()
+    delta_start: Mapping[int, int] = field(default_factory=dict)
+    held: tuple[Held, ...] = ()
+
+    @property
+    def cut(self) -> dict[int, int]:
+        """Partition -> offset: batch below it, speed from it."""
+        return {mark.partition: mark.offset for mark in self.marks}
+
+
+UNKNOWN = StreamCut("", "")
+"""Of a stream that a version does not know."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One version. Times in microseconds since the epoch, UTC.
 
-    `topics` maps topic -> id; `marks` are the cut; `delta_start` maps partition -> the delta topic's end before the
-    marks; `definitions` maps view -> definition hash; `counts` maps a name -> a number, over the whole archive;
-    `duplicates` names the instruments that have some; `restatements` are its own and those of its ancestors, in order.
-    `held` names partitions that stayed at the parent's cut.
+    `streams` maps a stream's name -> where the version stands in it, `proofs` -> its proof, `instruments` -> its own,
+    `counts` -> a name -> a number, over the whole archive; `definitions` maps view -> definition hash, `sources` view
+    -> the stream that it is of; `duplicates` names the instruments that have some; `restatements` are its own and those
+    of its ancestors, in order.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
@@ -106,26 +155,31 @@ class Manifest:
     parent: int
     run_id: str
     created_us: int
-    topics: Mapping[str, str]
-    marks: tuple[Mark, ...]
-    delta_start: Mapping[int, int]
+    streams: Mapping[str, StreamCut]
     definitions: Mapping[str, str]
-    counts: Mapping[str, int]
+    sources: Mapping[str, str]
+    counts: Mapping[str, Mapping[str, int]]
     archive: tuple[ArchiveFile, ...]
-    ids: tuple[StoredFile, ...]
+    ids: tuple[IdFile, ...]
     views: tuple[ViewFile, ...]
-    instruments: Instruments
-    proof: Proof
+    instruments: Mapping[str, Instruments]
+    proofs: Mapping[str, Proof]
     timings_ms: Mapping[str, int]
     duplicates: tuple[Duplicates, ...] = ()
     restatements: tuple[Ledger, ...] = ()
     candidate: bool = False
-    held: tuple[Held, ...] = ()
+    dropped: Dropped | None = None
+
+    @property
+    def proof(self) -> Proof:
+        """What is known of all streams together; see `slackwater.versions.proof.joined`."""
+        return joined(self.proofs)
 
     @property
     def dataset(self) -> list[StoredFile]:
         """The files that the versions after it stand on, too: archive, ids and restatements."""
-        return [*(entry.file for entry in self.archive), *self.ids, *(ledger.file for ledger in self.restatements)]
+        archive, ids, ledgers = ([entry.file for entry in of] for of in (self.archive, self.ids, self.restatements))
+        return [*archive, *ids, *ledgers]
 
     @property
     def restated(self) -> Mapping[str, int]:
@@ -133,20 +187,48 @@ class Manifest:
         return next((ledger.counts for ledger in self.restatements if ledger.version == self.version), {})
 
     @property
-    def cut(self) -> dict[int, int]:
-        """Partition -> offset: batch below it, speed from it."""
-        return {mark.partition: mark.offset for mark in self.marks}
+    def cuts(self) -> dict[str, dict[int, int]]:
+        """Stream -> partition -> offset."""
+        return {name: own.cut for name, own in self.streams.items()}
+
+    def of(self, stream: Named | str) -> StreamCut:
+        """Where it stands in a stream; `UNKNOWN` if it does not know it."""
+        return self.streams.get(_name(stream), UNKNOWN)
+
+    def cut(self, stream: Named | str) -> dict[int, int]:
+        """Partition -> offset of a stream: batch below it, speed from it."""
+        return self.of(stream).cut
+
+    def count(self, name: str) -> int:
+        """One of the counts, over all streams."""
+        return sum(counts.get(name, 0) for counts in self.counts.values())
+
+    def archive_of(self, stream: Named | str) -> tuple[ArchiveFile, ...]:
+        """The archive of a stream, in order."""
+        return tuple(entry for entry in self.archive if entry.stream == _name(stream))
+
+    def ids_of(self, stream: Named | str) -> tuple[StoredFile, ...]:
+        """The files of a stream's identities, in order."""
+        return tuple(entry.file for entry in self.ids if entry.stream == _name(stream))
+
+    def instruments_of(self, stream: Named | str) -> Instruments:
+        """What a stream has events of."""
+        return self.instruments.get(_name(stream), NO_INSTRUMENTS)
 
     def files_of(self, view: str, interval: str) -> tuple[ViewFile, ...]:
         """The files of one view at one published interval."""
         return tuple(file for file in self.views if (file.view, file.interval) == (view, interval))
 
 
+def _name(stream: Named | str) -> str:
+    return stream if isinstance(stream, str) else stream.name
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's file."""
-    body = {"format": FORMAT, **asdict(replace(manifest, instruments=NO_INSTRUMENTS))}
-    body["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
-    body["instruments"] = manifest.instruments.facts()
+    body = {"format": FORMAT, **asdict(replace(manifest, instruments={}, streams={}))}
+    body["streams"] = {name: stream_facts(own) for name, own in manifest.streams.items()}
+    body["instruments"] = {name: own.facts() for name, own in manifest.instruments.items()}
     return encode_record(body)
 
 
@@ -154,33 +236,56 @@ def decode_manifest(data: bytes) -> Manifest:
     """The manifest of a file's bytes.
 
     Raises:
-        ManifestError: it is torn, changed, or of another format.
+        FormatError: it is of another format.
+        ManifestError: it is torn or changed.
     """
+    refuse_older(data)
     body = decode_record(data, Path("A manifest"))
     try:
-        if body.pop("format") != FORMAT:
-            raise ManifestError("A manifest has another format.", f"This program reads format {FORMAT}.")
-        body["delta_start"] = {int(p): at for p, at in body["delta_start"].items()}
-        body["marks"] = tuple(Mark(**mark) for mark in body["marks"])
-        body["archive"] = tuple(_with_file(ArchiveFile, entry) for entry in body["archive"])
-        body["views"] = tuple(_with_file(ViewFile, entry) for entry in body["views"])
-        body["ids"] = tuple(StoredFile(**entry) for entry in body["ids"])
-        body["instruments"] = Instruments.from_facts(body["instruments"])
-        body["duplicates"] = tuple(Duplicates(**entry) for entry in body.get("duplicates", ()))
-        body["restatements"] = tuple(map(ledger_from, body.get("restatements", ())))
-        body.setdefault("candidate", False)
-        body["held"] = tuple(Held(**entry) for entry in body.get("held", ()))
-        body["proof"] = proof_from(body["proof"])
+        if (found := body.pop("format")) != FORMAT:
+            raise FormatError(found, FORMAT)
+        body["streams"] = {name: _stream_from(entry) for name, entry in body["streams"].items()}
+        body["archive"] = _with_files(ArchiveFile, body["archive"])
+        body["views"] = _with_files(ViewFile, body["views"])
+        body["ids"] = _with_files(IdFile, body["ids"])
+        body["instruments"] = {name: Instruments.from_facts(facts) for name, facts in body["instruments"].items()}
+        body["duplicates"] = tuple(Duplicates(**entry) for entry in body["duplicates"])
+        body["restatements"] = tuple(map(ledger_from, body["restatements"]))
+        body["proofs"] = proofs_from(body["proofs"])
+        body["dropped"] = Dropped(**body["dropped"]) if body["dropped"] is not None else None
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ManifestError(f"A manifest cannot be read: {error!r}.") from error
 
 
+def stream_facts(own: StreamCut) -> dict[str, Any]:
+    """Where a version stands in a stream, as JSON."""
+    return {**asdict(own), "delta_start": {str(p): at for p, at in own.delta_start.items()}}
+
+
+def _stream_from(entry: dict[str, Any]) -> StreamCut:
+    entry["marks"] = tuple(Mark(**mark) for mark in entry["marks"])
+    entry["held"] = tuple(Held(**held) for held in entry["held"])
+    entry["delta_start"] = {int(p): at for p, at in entry["delta_start"].items()}
+    return StreamCut(**entry)
+
+
+def refuse_older(data: bytes) -> None:
+    """Raises FormatError for a pointer or a manifest of an older program. Up to format 3 they were no records."""
+    try:
+        document = json.loads(data)
+        found = document["manifest"]["format"] if "manifest" in document else 3 if "check" in document else FORMAT
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return  # torn: who reads it says how
+    if found != FORMAT:
+        raise FormatError(found, FORMAT)
+
+
 def ledger_from(entry: dict[str, Any]) -> Ledger:
     """The ledger of its JSON object. Raises KeyError or TypeError if it is none."""
-    found: Ledger = _with_file(Ledger, entry)
+    found: Ledger = _with_files(Ledger, [entry])[0]
     return found
 
 
-def _with_file(kind: Any, entry: dict[str, Any]) -> Any:
-    return kind(**{**entry, "file": StoredFile(**entry["file"])})
+def _with_files(kind: Any, entries: Iterable[dict[str, Any]]) -> tuple[Any, ...]:
+    return tuple(kind(**{**entry, "file": StoredFile(**entry["file"])}) for entry in entries)

@@ -22,13 +22,13 @@ class Told(NamedTuple):
     """What a move restates (`slackwater.restatements.of_move`).
 
     `ledger` is the move's own, `left` are those of the version that the pointer leaves, of which the other one knows
-    nothing. Both sides were compared at `positions`, partition -> offset. `untold` says why that is not all; empty if
-    it is.
+    nothing. Both sides were compared at `positions`, stream -> partition -> offset. `untold` says why that is not
+    all; empty if it is.
     """
 
     ledger: Ledger | None
     left: tuple[Ledger, ...]
-    positions: Mapping[int, int]
+    positions: Mapping[str, Mapping[int, int]]
     untold: str
 
 
@@ -54,7 +54,7 @@ class Move:
     reason: str
     ledger: Ledger | None = None
     left: tuple[Ledger, ...] = ()
-    positions: Mapping[int, int] = field(default_factory=dict)
+    positions: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     untold: str = ""
 
     @property
@@ -84,7 +84,8 @@ class Moves:
         """Write a move durably, before the pointer moves. Its number was never used."""
         with suppress(FileExistsError):
             self._files.make_folder(self._folder)
-        body = {**asdict(move), "positions": {str(p): at for p, at in move.positions.items()}}
+        positions = {stream: {str(p): at for p, at in of.items()} for stream, of in move.positions.items()}
+        body = {**asdict(move), "positions": positions}
         self._files.replace(self._path(move.number), encode_record(body))
 
     def ledgers(self) -> list[Ledger]:
@@ -118,7 +119,9 @@ class Moves:
             body = decode_record(self._files.read(path), path)
             body["ledger"] = ledger_from(body["ledger"]) if body.get("ledger") else None
             body["left"] = tuple(map(ledger_from, body.get("left", ())))
-            body["positions"] = {int(p): at for p, at in body.get("positions", {}).items()}
+            body["positions"] = {
+                stream: {int(p): at for p, at in of.items()} for stream, of in body["positions"].items()
+            }
             move = Move(**body)
         except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise RecordError(path, str(error)) from error

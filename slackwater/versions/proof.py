@@ -14,7 +14,7 @@ Outcome = Literal["equal", "different", "unproven"]
 
 @dataclass(frozen=True)
 class Span:
-    """One partition between the two cuts: the offsets [start, upto), and how the cells lie over them.
+    """One partition of a stream between the two cuts: the offsets [start, upto), and how the cells lie over them.
 
     Attributes:
         events: events of these offsets in the archive.
@@ -24,6 +24,7 @@ class Span:
         overlap: offsets beyond `upto` that a cell which starts below it covers.
     """
 
+    stream: str
     partition: int
     start: int
     upto: int
@@ -62,12 +63,16 @@ class Forced:
 
 @dataclass(frozen=True)
 class Proof:
-    """What is known of the hand-off from the parent to a version. Times in microseconds, UTC; `took_ms` in all.
+    """What is known of the hand-off of one stream from the parent to a version, or of all of them (`joined`).
+
+    Times in microseconds, UTC; `took_ms` in all.
 
     Attributes:
         imported: events of imported history, which no cell holds; their states are recomputed from their own files.
         compared: states compared, a view's row of one key and start each, at every published interval.
         differ: how many of them differ; `first` says what differs in the first ones.
+        new: views that the parent does not have: no cells lie between the cuts of those, and they were compared with
+            what their own SQL makes of the archive.
     """
 
     outcome: Outcome
@@ -80,6 +85,7 @@ class Proof:
     proven_us: int = 0
     took_ms: int = 0
     forced: Forced | None = None
+    new: tuple[str, ...] = ()
 
     @property
     def gap(self) -> int:
@@ -92,6 +98,34 @@ class Proof:
         return sum(span.overlap for span in self.spans)
 
 
+_WORST: tuple[Outcome, ...] = ("different", "unproven", "equal")
+
+
+def joined(proofs: Mapping[str, Proof]) -> Proof:
+    """The proofs of all streams as one: the worst outcome, every reason, every sum."""
+    parts = list(proofs.values())
+    outcomes = {part.outcome for part in parts}
+    outcome: Outcome = next((each for each in _WORST if each in outcomes), "equal")
+    return Proof(
+        outcome=outcome,
+        reason=" ".join(part.reason for part in parts if part.reason),
+        spans=tuple(span for part in parts for span in part.spans),
+        imported=sum(part.imported for part in parts),
+        compared=sum(part.compared for part in parts),
+        differ=sum(part.differ for part in parts),
+        first=tuple(difference for part in parts for difference in part.first),
+        proven_us=max((part.proven_us for part in parts), default=0),
+        took_ms=sum(part.took_ms for part in parts),
+        forced=next((part.forced for part in parts if part.forced is not None), None),
+        new=tuple(view for part in parts for view in part.new),
+    )
+
+
+def proofs_from(entries: Mapping[str, Any]) -> dict[str, Proof]:
+    """Stream -> its proof, of the JSON form. Raises what `proof_from` raises."""
+    return {stream: proof_from(entry) for stream, entry in entries.items()}
+
+
 def proof_from(entry: Mapping[str, Any]) -> Proof:
     """The proof of its JSON form, `dataclasses.asdict`. Raises TypeError, KeyError or ValueError where it is none."""
     fields = dict(entry)
@@ -101,4 +135,5 @@ def proof_from(entry: Mapping[str, Any]) -> Proof:
     fields["first"] = tuple(Difference(**{**each, "key": tuple(each["key"])}) for each in fields.get("first", ()))
     if fields.get("forced") is not None:
         fields["forced"] = Forced(**fields["forced"])
+    fields["new"] = tuple(fields.get("new", ()))
     return Proof(**fields)

@@ -2,34 +2,36 @@
 
 kept      what the pointer names, what a server falls back on, the newest N, the newest N that were published and
           not rolled back from, and what a living process leases
-floors    per partition the smallest over what is kept, and never by age: two cuts may cross, {0: 3, 1: 5} and
-          {0: 5, 1: 3}; a version that does not know a partition needs all of it
+floors    per stream and partition the smallest over what is kept, and never by age: two cuts may cross,
+          {0: 3, 1: 5} and {0: 5, 1: 3}; a version that does not know a partition needs all of it
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from slackwater.log.names import Named
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 
 
-def smallest_cut(manifests: Iterable[Manifest], starts: Mapping[int, int]) -> dict[int, int]:
-    """Partition -> the smallest cut. `starts` are the log's first offsets, the cut of whoever does not know better."""
-    manifests = list(manifests)
-    return {p: min((m.cut.get(p, at) for m in manifests), default=at) for p, at in starts.items()}
+def smallest_cut(manifests: Iterable[Manifest], stream: Named | str, starts: Mapping[int, int]) -> dict[int, int]:
+    """Partition -> the smallest cut of a stream. `starts` are the log's first offsets, the cut of whoever does not
+    know better.
+    """
+    cuts = [manifest.cut(stream) for manifest in manifests]
+    return {p: min((cut.get(p, at) for cut in cuts), default=at) for p, at in starts.items()}
 
 
 def smallest_delta_start(
-    manifests: Iterable[Manifest], topic: str, topic_id: str, partitions: Iterable[int]
+    manifests: Iterable[Manifest], stream: Named | str, deltas_id: str, partitions: Iterable[int]
 ) -> dict[int, int]:
-    """Partition -> the first delta that is needed; 0 where a version knows no better, or knows another topic."""
-    starts = [_delta_start(manifest, topic, topic_id) for manifest in manifests]
+    """Partition -> the first delta of a stream that is needed; 0 where a version knows no better, or knows another
+    topic.
+    """
+    known = [manifest.of(stream) for manifest in manifests]
+    starts = [own.delta_start if own.deltas_id == deltas_id else {} for own in known]
     return {p: min((start.get(p, 0) for start in starts), default=0) for p in partitions}
-
-
-def _delta_start(manifest: Manifest, topic: str, topic_id: str) -> Mapping[int, int]:
-    return manifest.delta_start if manifest.topics.get(topic, topic_id) == topic_id else {}
 
 
 State = Literal["current", "retained", "candidate", "rolled back", "retired", "unreadable"]

@@ -14,13 +14,12 @@ what is kept and for how long (`slackwater.versions.retention`), and what a roll
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from slackwater.core.faults import reach
 from slackwater.store.files import Files, Hold, LocalFiles
-from slackwater.store.instruments import NO_INSTRUMENTS
 from slackwater.versions.errors import (
     DamagedFileError,
     LostRaceError,
@@ -31,10 +30,17 @@ from slackwater.versions.errors import (
     RetiredVersionError,
 )
 from slackwater.versions.leases import Leases
-from slackwater.versions.manifest import Manifest, Mark, StoredFile, decode_manifest, encode_manifest
+from slackwater.versions.manifest import (
+    Manifest,
+    Mark,
+    StoredFile,
+    StreamCut,
+    decode_manifest,
+    encode_manifest,
+    refuse_older,
+)
 from slackwater.versions.moves import NOTHING_TOLD, Move, Moves, Told, withdrawn
 from slackwater.versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
-from slackwater.versions.proof import Proof
 from slackwater.versions.record import decode_record, encode_record
 
 
@@ -53,6 +59,7 @@ class VersionStore:
         """The pointer; version 0 when nothing was ever published.
 
         Raises:
+            FormatError: it is an older program's.
             PointerError: it is empty, torn, changed, or gone though versions were published.
         """
         try:
@@ -67,6 +74,7 @@ class VersionStore:
         try:
             return decode_pointer(data)
         except ValueError as error:
+            refuse_older(data)
             raise PointerError(f"The pointer is damaged, it holds {data[:60]!r}.") from error
 
     def current(self) -> Manifest | None:
@@ -387,22 +395,27 @@ class VersionStore:
         self.files.replace(self._pointer, encode_pointer(pointer))
 
 
-def empty_manifest(topics: dict[str, str], cut: dict[int, int]) -> Manifest:
-    """Version 0: nothing in batch, cut at the first retained offset."""
+def empty_manifest(streams: Mapping[str, StreamCut]) -> Manifest:
+    """Version 0: nothing in batch, each cut at its log's first retained offsets."""
     return Manifest(
         version=0,
         parent=0,
         run_id="",
         created_us=0,
-        topics=topics,
-        marks=tuple(Mark(p, at, None) for p, at in sorted(cut.items())),
-        delta_start=dict.fromkeys(cut, 0),
+        streams=streams,
         definitions={},
+        sources={},
         counts={},
         archive=(),
         ids=(),
         views=(),
-        instruments=NO_INSTRUMENTS,
-        proof=Proof("equal", "nothing in batch"),
+        instruments={},
+        proofs={},
         timings_ms={},
     )
+
+
+def first_cut(topic_id: str, deltas_id: str, starts: Mapping[int, int]) -> StreamCut:
+    """Where version 0 stands in a stream. `starts` maps partition -> its first retained offset."""
+    marks = tuple(Mark(p, at, None) for p, at in sorted(starts.items()))
+    return StreamCut(topic_id, deltas_id, marks, dict.fromkeys(starts, 0))

@@ -80,7 +80,7 @@ def _beyond(applied: dict[int, int], ends: dict[int, int]) -> bool:
 
 
 def _refused(world: "World", lose_tail: bool) -> None:
-    cuts = world.manifest_of(world.pointed).cut
+    cuts = world.manifest_of(world.pointed).cut("trades")
     below = any(at >= world.log.book.cut_off.get(p, at + 1) for p, at in cuts.items())
     if world.pointed and (below or not lose_tail):
         try:

@@ -59,7 +59,7 @@ def check_answer(
     cut, applied = ({int(p): at for p, at in about[name].items()} for name in ("cut", "applied"))
     manifest = world.manifest_of(about["version"])
     assert not manifest.candidate or manifest.version in world.promoted, f"a candidate is served: {about}"
-    assert all(manifest.cut.get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
+    assert all(manifest.cut(TRADES).get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
     assert all(applied[p] >= at for p, at in cut.items()), f"applied below the cut: {about}"
     alone = about["layer"] == "batch"
     branches = {p: branch_of(world, manifest, p, alone) for p in applied}
@@ -145,7 +145,7 @@ def check_forward(world: "World", service: Service, view: Any) -> None:
 
 def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:
     """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
-    known = manifest.topics.get(world.names.topic("trades")) if manifest.version else None
+    known = manifest.of(TRADES).topic_id if manifest.version else None
     place = Place(known or world.topic_id, partition)
     run_id = marked_by(manifest, partition)
     if alone and (run_id, place) in world.log.book.of_run:
@@ -155,7 +155,9 @@ def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -
 
 def marked_by(manifest: Manifest, partition: int) -> str:
     """The run whose mark is a version's cut: its own, or that of the version that a candidate stands beside."""
-    return next((mark.run_id or "" for mark in manifest.marks if mark.partition == partition), manifest.run_id)
+    return next(
+        (mark.run_id or "" for mark in manifest.of(TRADES).marks if mark.partition == partition), manifest.run_id
+    )
 
 
 def definition_of(manifest: Manifest, view: Any) -> str:
@@ -177,9 +179,9 @@ def check_version(world: "World", manifest: Manifest) -> None:
     files = [*manifest.dataset, *(e.file for e in manifest.views)]
     world.store.check(files)
     parent = world.manifest_of(manifest.parent)
-    assert all(manifest.cut[p] >= at for p, at in parent.cut.items()), "a cut went back"
-    branches = {p: branch_of(world, manifest, p, True) for p in manifest.cut}
-    for p, cut in manifest.cut.items():
+    assert all(manifest.cut(TRADES)[p] >= at for p, at in parent.cut(TRADES).items()), "a cut went back"
+    branches = {p: branch_of(world, manifest, p, True) for p in manifest.cut(TRADES)}
+    for p, cut in manifest.cut(TRADES).items():
         assert any(r.offset == cut and mark_of(r) == marked_by(manifest, p) for r in branches[p].records), (
             "no mark at the cut"
         )
@@ -195,7 +197,7 @@ def check_version(world: "World", manifest: Manifest) -> None:
             for file in manifest.files_of(view.name, interval.text)
             for row in rows_in(str(world.home / file.file.path), file.file.size, view)
         ]
-        oracle = world.truth.oracle(interval.us, branches, manifest.cut)
+        oracle = world.truth.oracle(interval.us, branches, manifest.cut(TRADES))
         shown = {(key, bar["start"]): bar for key in oracle.instruments for bar in oracle.bars(*key, interval.us)}
         assert {(row.key, row.start) for row in rows} == set(shown), f"bars of version {manifest.version}"
         if interval is base:

@@ -244,7 +244,7 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.files.connect", session)
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
-        patch.setattr("batch_layer.run.restate", lambda *_: ())
+        patch.setattr("batch_layer.publish.restate", lambda *_: ())
         patch.setattr("slackwater.restatements.of_move.Restating.tell", lambda *_: NOTHING_TOLD)
         patch.setattr("slackwater.versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
         patch.setattr("ingest.archived.connect", lambda **_: session())

@@ -17,6 +17,7 @@ from ingest.chunk import nothing, of_lines
 from ingest.writer import open_ingest
 from serving.options import ServingOptions
 from serving.service import Service
+from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
@@ -59,11 +60,7 @@ def _pipeline(world: "World") -> None:
 def new_run(world: "World") -> BatchRun:
     """The real run, with the compute and the names of the simulation."""
     return BatchRun(
-        world.log,
-        world.names,
-        world.store,
-        world.views,
-        world.clock,
+        Context(world.log, world.names, world.store, world.views, world.clock),
         compute=compute_with(world.scheduler.pause),
         new_run_id=world.new_run_id,
         proof_deadline_s=world.proof_deadline_s or world.random.choice([0.0, 3.0, 10.0]),
@@ -94,7 +91,7 @@ def batch(world: "World") -> None:
 
 def candidate(world: "World") -> None:
     """batch run --candidate, and mostly batch promote at once: soon its cut is stale."""
-    run = CandidateRun(world.log, world.names, world.store, world.views, world.clock)
+    run = CandidateRun(Context(world.log, world.names, world.store, world.views, world.clock))
     run.compute, run.new_run_id = compute_with(world.scheduler.pause), world.new_run_id
     try:
         run.run()
@@ -111,7 +108,7 @@ def candidate(world: "World") -> None:
 def promotion(world: "World") -> None:
     """batch promote: the newest candidate, or a version that is none."""
     candidates = [m.version for m in world.manifests.values() if m.candidate] or [1]
-    promote = Promotion(world.log, world.names, world.store, world.views, world.clock).promote
+    promote = Promotion(Context(world.log, world.names, world.store, world.views, world.clock)).promote
     try:
         promote(max(candidates), "the seed says so", "sim", world.random.choice([0.0, 1.0, 3.0]))
     except (NoSuchVersionError, PromotionError, LostRaceError, ManifestError) as error:
@@ -124,7 +121,9 @@ def promotion(world: "World") -> None:
 def expiry(world: "World") -> None:
     """batch expire: retire, then remove."""
     try:
-        done = expire(world.log, world.names, world.store, world.clock, keep=world.random.choice([1, 1, 2]))
+        done = expire(
+            Context(world.log, world.names, world.store, (), world.clock), keep=world.random.choice([1, 1, 2])
+        )
     except ExpiryError:
         world.trace.count("expiries that met a moving pointer")
         return

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from batch_layer.expire import expire
 from serving.service import Service
+from slackwater.context import Context
 from slackwater.deltas.cell import Cell, decode_cell, decode_lane, lane_of
 from slackwater.log.events import decode
 from slackwater.pipeline.segment import States
@@ -109,7 +110,7 @@ class Stage:
 
     def expire(self, keep: int) -> None:
         """A whole expiry."""
-        expire(self.log, self.world.names, self.world.store, self.world.clock, keep)
+        expire(Context(self.log, self.world.names, self.world.store, (), self.world.clock), keep)
 
     def program(self) -> Program:
         """A batch run that has not begun."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, expire, look, prove, run, segments
+from batch_layer import expire, look, prove, run, segments, spans
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import feed, log_checks, log_watch
@@ -77,19 +77,17 @@ class Switch:
         return f"{self.case}: {self.rule}"
 
 
-_CHECKED = "_check_cut(spans.start, spans.cut)"
-_PARENT_AGAIN = "parent = self._parent(topic, self._topics()[1], self.store.current())"
-_START_AGAIN = f"{_PARENT_AGAIN}; spans.start = {{p: parent.cut.get(p, 0) for p in spans.start}}"
-_DELTAS_AGAIN = 'delta_ends = {p: bounds.end for p, bounds in self.log.bounds(self.names.deltas("trades")).items()}'
+_MARKED = "mark_all(found, writer, run_id)"
+_PARENT_AGAIN = "parent = self.context.store.current() or parent"
+_STARTS_AGAIN = "[s.start.update({p: parent.of(s.stream).cut.get(p, 0) for p in s.start}) for s in found]"
+_ENDS = "{p: at.end for p, at in context.log.bounds(context.names.deltas(s.stream)).items()}"
+_DELTAS_AGAIN = f"[setattr(s, 'delta_ends', {_ENDS}) for s in found]"
 
 SWITCHES = (
     Switch(
         1,
         "the pointer is read once, before marking",
-        (
-            Edit(run.BatchRun, "_take", _CHECKED, f"{_CHECKED}; {_START_AGAIN}"),
-            Edit(run.BatchRun, "_run", "archive = (*parent", f"{_PARENT_AGAIN}; archive = (*parent"),
-        ),
+        (Edit(run.BatchRun, "_take", _MARKED, f"{_MARKED}; {_PARENT_AGAIN}; {_STARTS_AGAIN}"),),
     ),
     Switch(
         2,
@@ -104,7 +102,7 @@ SWITCHES = (
                 segments,
                 "archive_segments",
                 "tuple(entry.file.checked(home) for entry in group)",
-                "tuple(sorted(map(str, home.glob(f'archive/*/p{partition}-*.parquet'))))",
+                "tuple(sorted(map(str, home.glob(f'archive/*/*-{partition}-*.parquet'))))",
             ),
         ),
         seeds=10,
@@ -112,7 +110,7 @@ SWITCHES = (
     Switch(
         4,
         "a run checks the mark at the parent's cut",
-        (Edit(archive, "check_parent", "if found[p] != run_id:", "if False:"),),
+        (Edit(spans, "check_parent", "if found[p] != run_id:", "if False:"),),
     ),
     Switch(
         4,
@@ -224,7 +222,7 @@ SWITCHES = (
     Switch(
         16,
         "delta_start is noted before the marks",
-        (Edit(run.BatchRun, "_take", _CHECKED, f"{_CHECKED}; {_DELTAS_AGAIN}"),),
+        (Edit(run.BatchRun, "_take", _MARKED, f"{_MARKED}; {_DELTAS_AGAIN}"),),
     ),
     Switch(
         16,

@@ -12,6 +12,7 @@ import pytest
 
 from batch_layer.errors import TailLostError
 from slackwater.core.errors import SlackwaterError
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import NoSuchVersionError
 from slackwater.versions.retention import smallest_cut
 from slackwater.versions.rollback import rollback
@@ -85,7 +86,7 @@ def a_tail_that_was_lost_and_refilled_is_refused() -> None:
     stage = Stage()
     stage.trades(0, 10)
     stage.worker().step()
-    assert stage.batch().cut == {0: 10}
+    assert stage.batch().cut(TRADES) == {0: 10}
     stage.log.truncate(stage.world.names.topic("trades"), 0, 7)
     stage.trades(0, 9)
     server = stage.server()
@@ -285,7 +286,7 @@ def nothing_is_answered_beyond_the_log_s_end() -> None:
     stage.trades(0, 2)
     worker = stage.worker()
     worker.step()
-    assert stage.batch().cut == {0: 2}
+    assert stage.batch().cut(TRADES) == {0: 2}
     stage.trades(0, 4)
     worker.step()
     server = stage.server()

@@ -13,7 +13,7 @@ from serving.service import Service
 from slackwater.log.names import TopicNames
 from slackwater.versions.manifest import Manifest, decode_manifest
 from slackwater.versions.pointer import decode_pointer
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
 from tests.simulation import calamity, checks, mains
@@ -124,7 +124,8 @@ class World:
         """The topic of events is new: version 0 stands on its first offsets."""
         self.topic_id = self.log.topic_id(self.names.topic("trades"))
         starts = {p: part.start for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
-        self.manifests[0] = empty_manifest({self.names.topic("trades"): self.topic_id}, starts)
+        deltas_id = self.log.topic_id(self.names.deltas("trades"))
+        self.manifests[0] = empty_manifest({"trades": first_cut(self.topic_id, deltas_id, starts)})
 
     # the run
 

@@ -5,6 +5,7 @@ holds real answers against this document. Not here: problems (`serving.http.open
 (`serving.http.openapi.document`).
 """
 
+from collections.abc import Mapping
 from dataclasses import fields, make_dataclass
 from typing import Any, get_args
 
@@ -208,8 +209,8 @@ VERSION = closed_object(
         "parent": COUNT,
         "created": {**COUNT, "description": "Microseconds since the epoch, UTC."},
         "run_id": TEXT,
-        "cut": OFFSETS,
-        "counts": COUNTS,
+        "cut": {"type": "object", "additionalProperties": OFFSETS, "description": "Stream -> partition -> offset."},
+        "counts": {"type": "object", "additionalProperties": COUNTS, "description": "Stream -> what -> how many."},
         "restated": COUNTS,
         "definitions": TEXTS,
         "proof": {"$ref": "#/components/schemas/Proof"},
@@ -277,7 +278,7 @@ def manifest_schemas() -> dict[str, Schema]:
     """The models of one version's manifest, made from its dataclasses; see `serving.http.routes.catalog` for what is
     not given.
     """
-    given = [(each.name, int if each.name == "instruments" else each.type) for each in fields(Manifest)]
+    given = [(each.name, Mapping[str, int] if each.name == "instruments" else each.type) for each in fields(Manifest)]
     model: TypeAdapter[Any] = TypeAdapter(make_dataclass("Manifest", given))
     found = model.json_schema(ref_template="#/components/schemas/Manifest{model}", mode="serialization")
     parts = {f"Manifest{name}": part for name, part in found.pop("$defs").items()}

@@ -14,10 +14,9 @@ from serving.http.routes.handoff import proof_summary
 from serving.query.parameters import ValueRefusedError, read_parameters, whole
 from serving.query.pool import Pool
 from serving.watch.versions_watch import VersionsWatch
-from slackwater.store.instruments import NO_INSTRUMENTS
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.handoff import latest_proof
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, stream_facts
 from slackwater.versions.moves import Move
 from slackwater.versions.proof import Proof
 from slackwater.versions.retention import State, states
@@ -45,8 +44,8 @@ class CatalogRoutes:
                 "parent": manifest.parent,
                 "created": manifest.created_us,
                 "run_id": manifest.run_id,
-                "cut": {str(p): at for p, at in sorted(manifest.cut.items())},
-                "counts": dict(manifest.counts),
+                "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
+                "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
                 "restated": dict(manifest.restated),
                 "definitions": dict(manifest.definitions),
                 "proof": proof_summary(proof),
@@ -93,8 +92,8 @@ def move_json(move: Move) -> dict[str, Any]:
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
-    facts = asdict(replace(manifest, ids=(), instruments=NO_INSTRUMENTS))
+    facts = asdict(replace(manifest, ids=(), instruments={}, streams={}))
     del facts["ids"]
-    facts["instruments"] = len(manifest.instruments)
-    facts["delta_start"] = {str(p): at for p, at in manifest.delta_start.items()}
+    facts["instruments"] = {stream: len(known) for stream, known in manifest.instruments.items()}
+    facts["streams"] = {stream: stream_facts(own) for stream, own in manifest.streams.items()}
     return facts

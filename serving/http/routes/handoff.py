@@ -14,7 +14,7 @@ from serving.query.pool import Pool
 from slackwater.versions.errors import ManifestError, NoSuchVersionError
 from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import Manifest
-from slackwater.versions.proof import Proof
+from slackwater.versions.proof import Proof, joined
 from slackwater.versions.store import VersionStore
 
 
@@ -48,7 +48,8 @@ class HandoffRoute:
             manifest = store.manifest(version)
             proof: Proof | None = latest_proof(store, manifest)
         except NoSuchVersionError:
-            manifest, proof = None, read_handoff(store, version)
+            manifest, found = None, read_handoff(store, version)
+            proof = None if found is None else joined(found)
         if proof is None:
             return None
         return {
@@ -95,6 +96,7 @@ _INTEGER = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
 _FORCED = _object(by=_TEXT, reason=_TEXT)
 _SPAN = _object(
+    stream=_TEXT,
     partition=_INTEGER,
     start={**_INTEGER, "description": "The parent's cut."},
     upto={**_INTEGER, "description": "This version's cut."},
@@ -128,6 +130,7 @@ HANDOFF_SCHEMA: dict[str, Any] = _object(
     first={"type": "array", "items": _DIFFERENCE, "description": "The first differences."},
     proven_us={**_INTEGER, "description": "When, in microseconds since the epoch, UTC."},
     took_ms=_INTEGER,
+    new={"type": "array", "items": _TEXT, "description": "Views that the parent does not have."},
     forced={"oneOf": [{"type": "null"}, _FORCED]},
     records={**_INTEGER, "description": "Offsets between the cuts, over all partitions."},
     gap=_INTEGER,

@@ -1,0 +1,94 @@
+"""The proof of one run: each stream's claim, what follows from its outcome, and what older versions still owe."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from batch_layer.archive import Epoch
+from batch_layer.errors import ParentRefutedError, ProofFailedError
+from batch_layer.prove import Claim, Prover, deltas_from
+from batch_layer.prove_later import RETRIED, open_versions, prove_later
+from batch_layer.publish import Parts
+from batch_layer.spans import Spans
+from slackwater.context import Context
+from slackwater.core.faults import reach
+from slackwater.restatements.of_run import Differing
+from slackwater.versions.handoff import handoff_path, write_handoff
+from slackwater.versions.lineage import refuted
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.proof import Forced, Proof, Span, joined
+
+logger = logging.getLogger(__name__)
+
+
+def retry_open(context: Context) -> None:
+    """Try what was published unproven again."""
+    for _ in prove_later(context, islice(open_versions(context.store), RETRIED)):
+        pass  # what comes of it is written down and logged
+
+
+def check_lineage(context: Context, parent: Manifest, forced: Forced | None) -> bool:
+    """Whether a version below was found wrong, though this run is forced to stand on it all the same.
+
+    Raises:
+        ParentRefutedError: it is not forced.
+    """
+    wrong = refuted(context.store, parent)
+    if wrong is not None and forced is None:
+        raise ParentRefutedError(*wrong)
+    return wrong is not None
+
+
+def prove_run(
+    parts: Parts, deadline_s: float, kept: list[Differing] | None, forced: Forced | None, wrong: bool
+) -> dict[str, Proof]:
+    """Stream -> its proof, after waiting up to `deadline_s` in all for cells. `kept` takes all states that differ.
+
+    Raises:
+        ProofFailedError: one is different, and `forced` is None. The proofs are written down.
+    """
+    context = parts.context
+    prover, until_s = Prover(context, kept), context.clock.elapsed_s() + deadline_s
+    proofs = {}
+    for spans, epoch in zip(parts.spans, parts.epochs, strict=True):
+        claim = _claim(parts, spans, epoch)
+        proofs[spans.stream.name] = prover.prove(claim, until_s - context.clock.elapsed_s())
+    together = joined(proofs)
+    if together.outcome == "different":
+        if forced is None:
+            reach("prove.handoff")
+            write_handoff(context.store, parts.version, parts.run_id, proofs)
+            path = handoff_path(context.store, parts.version)
+            raise ProofFailedError(parts.version, parts.parent.version, together, path)
+        logger.error("Version %d is published by force: %s %s", parts.version, together.reason, together.first[:1])
+    if wrong or together.outcome == "different":
+        return {name: replace(proof, forced=forced) for name, proof in proofs.items()}
+    return proofs
+
+
+def _claim(parts: Parts, spans: Spans, epoch: Epoch) -> Claim:
+    stream = spans.stream
+    return Claim(
+        stream=stream,
+        parent=parts.parent,
+        topic_id=spans.topic_id,
+        delta_start=deltas_from(parts.parent, stream, spans.deltas_id),
+        spans=_spans(spans, epoch),
+        definitions=parts.definitions,
+        files=parts.files_of(stream),
+        archive=parts.archive_of(stream),
+        imported=parts.imported_of(stream),
+    )
+
+
+def _spans(spans: Spans, epoch: Epoch) -> tuple[Span, ...]:
+    """A partition that is held is one without offsets: its states are the parent's."""
+    events = {entry.partition: entry.file.rows for entry in epoch.files}
+    held = {p: at for p, at in spans.parent.cut.items() if p not in spans.start}
+    read: Sequence[tuple[int, int, int]] = [(p, at, spans.cut[p]) for p, at in spans.start.items()]
+    name = spans.stream.name
+    return tuple(
+        Span(name, p, start, upto, events.get(p, 0), epoch.refused_in.get(p, 0))
+        for p, start, upto in sorted([*read, *((p, at, at) for p, at in held.items())])
+    )
