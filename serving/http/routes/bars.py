@@ -179,11 +179,11 @@ def _question(query: BarsQuery, view: View) -> str:
 
 def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     """The query's cursor, which must be of one of these views."""
-    shapes = {_question(query, view): (int, *(str for _ in view.key[1:])) for view in views}
+    shapes = {_question(query, view): (int, *(column.kind.python for column in view.key_columns[1:])) for view in views}
     return decode_cursor(query.cursor, shapes) if query.cursor else None
 
 
-def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str, ...]]:
+def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str | int, ...]]:
     """Where the page of an instrument starts: a bar start, and further key columns that it is behind at that start."""
     if cursor is None:
         return query.low, ()
@@ -191,4 +191,4 @@ def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tup
     at = query.interval.floor(int(start))
     if symbol < str(last) or (symbol == last and not rest):
         return max(query.low, query.interval.end(at)), ()
-    return max(query.low, at), tuple(map(str, rest)) if symbol == last else ()
+    return max(query.low, at), tuple(rest) if symbol == last else ()
