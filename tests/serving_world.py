@@ -38,7 +38,7 @@ from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest, Mark, St
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
-from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS
+from slackwater.views.interval import NAMED_INTERVALS
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.sql import bounds_sql, merge_sql
@@ -240,7 +240,7 @@ class World:
     def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
         with connect(1) as con:
             con.register("base", table_of(view, rows))
-            for interval in PUBLISHED_INTERVALS:
+            for interval in view.intervals:
                 merged = con.sql(merge_sql(view, "base", interval)).to_arrow_table()
                 path = folder / "views" / view.name / interval.text / f"{partition}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)

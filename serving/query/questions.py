@@ -28,7 +28,9 @@ from serving.query.parameters import (
 )
 from serving.store.listing import Wanted
 from slackwater.restatements.restatement import CAUSES
+from slackwater.views.errors import IntervalError
 from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.view import View
 
 MOST_BARS = 10_000
 _VERSION = whole(0, 2**31)
@@ -313,6 +315,20 @@ def instruments_query(items: Iterable[tuple[str, str]]) -> InstrumentsQuery:
         active_since=found["active_since"],
     )
     return InstrumentsQuery(wanted, found["limit"], found["cursor"], _look({"numbers": None, "ids": None, **found}))
+
+
+def check_interval(views: Iterable[View], intervals: Iterable[Interval]) -> None:
+    """Refuse intervals that the bases of these views do not divide.
+
+    Raises:
+        ProblemError: 422.
+    """
+    for view in views:
+        for each in intervals:
+            try:
+                view.interval_named(each.text)
+            except IntervalError as error:
+                raise parameter_problem([{"parameter": "interval", "detail": f"{error.fact} {error.hint}"}]) from error
 
 
 def cannot_fill() -> ProblemError:

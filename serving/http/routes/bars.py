@@ -29,7 +29,15 @@ from serving.query.explain import explained
 from serving.query.fill import filled_bars, fills
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
-from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
+from serving.query.questions import (
+    ALL_NEEDS,
+    EXPLAIN_NEEDS,
+    MOST_BARS,
+    BarsQuery,
+    bars_query,
+    cannot_fill,
+    check_interval,
+)
 from serving.store.merge import place_of
 from serving.store.source import BatchRows, Source
 from slackwater.views.view import View
@@ -85,6 +93,7 @@ class BarsRoute:
 
     def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
         query = bars_query(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True), self._fills)
+        check_interval(self._views, [query.interval])
         look = query.look.chosen(asked.accept)
         if look.of is JSON and query.limit is None:
             raise parameter_problem([{"parameter": "limit", "detail": ALL_NEEDS}])

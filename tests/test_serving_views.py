@@ -1,0 +1,192 @@
+"""Every registered view is served by its definition alone: pages of its rows at every interval, in every layer.
+
+The views of this test besides the registered ones have what these lack: coarser published intervals than hours, a base
+that is no second, a key that is an integer, states that are texts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+
+from slackwater.core.decimals import decimal_text
+from slackwater.log.events import decode
+from slackwater.streams.trades import TRADES
+from slackwater.views.answers import Column, Difference
+from slackwater.views.interval import parse_interval
+from slackwater.views.keys import Bucket
+from slackwater.views.measures import Count, Last, Max, Sum
+from slackwater.views.registry import VIEWS
+from slackwater.views.view import View
+from tests import naive
+from tests.naive import DAY_US
+from tests.serving_world import NOON, SECOND, World
+
+DEEP = View(
+    name="deep",
+    key=("venue", "symbol", "trade_id", "side", "price_bucket"),
+    derived={"price_bucket": Bucket("-price", digits=1)},
+    base="5s",
+    published=("5s", "1h", "1d", "1w", "1M", "1y", "total"),
+    measures={
+        "taker": Last("side", by="time"),
+        "trades": Count(),
+        "buys": Count(where="side = 'buy'"),
+        "most": Max("price"),
+    },
+    answers={"taker": Column("taker"), "sells": Difference("trades", "buys"), "most": Column("most")},
+)
+PLAIN = View(
+    name="plain",
+    published=("1s", "1h", "1M", "total"),
+    measures={"volume": Sum("quantity"), "last": Last("symbol", by="trade_id"), "trades": Count()},
+    answers={
+        "volume": Column("volume", gap="0"),
+        "last": Column("last", gap="last"),
+        "trades": Column("trades", gap="0"),
+    },
+)
+ALL = (*VIEWS, DEEP, PLAIN)
+INTERVALS = ("5s", "4h", "1d", "1w", "1M", "1y", "total")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two years of trades in both partitions, below a cut and behind it, some of them late."""
+    random = Random(13)
+    found = World(Path(tmp_path_factory.mktemp("home")), partitions=2, views=ALL)
+    cut: Any = None
+    for step in range(240):
+        if step == 120:
+            cut = found.mark("run-1")
+        at_s = random.choice([random.randrange(700 * 86_400), random.randrange(90), random.randrange(4 * 86_400)])
+        found.trade(
+            random.choice(["BTC", "ETHX"]),
+            at_s - 600 * 86_400,
+            decimal_text(random.choice([random.randrange(1, 10**5), random.randrange(1, 10**12)]), 8),
+            trade_id=random.choice([random.randrange(6), 2**60 + step]),
+            quantity=decimal_text(random.randrange(1, 10 ** random.randrange(1, 12)), 8),
+            side=random.choice(["buy", "sell"]),
+        )
+    found.emit()
+    found.publish(cut, "run-1")
+    found.step()
+    yield found
+    found.close()
+
+
+def events(world: World, symbol: str) -> list[Any]:
+    """The events of an instrument, decimals in units."""
+    partition = len(symbol) % world.partitions
+    table = decode(TRADES, [r for r in world.records(partition) if r.value]).table
+    rows = [row for row in table.to_pylist() if row["symbol"] == symbol]
+    units = {"price": 8, "quantity": 8}
+    return [
+        SimpleNamespace(**{n: int(v.scaleb(units[n])) if n in units else v for n, v in row.items()}) for row in rows
+    ]
+
+
+def pages(world: World, view: View, query: str) -> list[dict[str, Any]]:
+    """All rows of a question, by pages."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        response = world.get(f"/v1/{view.name}?venue=x&{query}{cursor}")
+        assert response.status_code == 200, response.text
+        page = response.json()
+        found += page[view.name]
+        if page["next"] is None:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+def expected(world: World, view: View, symbol: str, interval: str) -> list[dict[str, Any]]:
+    """The rows as they are to be answered, without `closed`."""
+    bars = naive.summarise(view, events(world, symbol), parse_interval(interval))
+    wide = {name for name, kind in view.answer_kinds.items() if kind.wide}
+    found = []
+    for bar in sorted(bars, key=lambda bar: (bar.start, bar.key)):
+        answers = naive.finish(view, bar.state)
+        answers |= {name: str(answers[name]) for name in wide if int(answers[name]) >= 2**53}
+        keys = dict(zip(view.key[2:], bar.key[2:], strict=True))
+        found.append({**keys, "start": bar.start, **answers})
+    return found
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
+def test_pages_hold_all_rows_as_the_oracle_has_them(world: World, view: View, interval: str) -> None:
+    for symbol in ("BTC", "ETHX"):
+        rows = expected(world, view, symbol, interval)
+        since = "" if interval == "total" else "&start=2009-01-04T00:00:00Z"  # its start is the epoch
+        for limit in (1000,) if not since else (2, 7, 1000) if len(rows) < 25 else (9, 1000):
+            found = pages(world, view, f"symbol={symbol}&interval={interval}&limit={limit}{since}")
+            closed = [row.pop("closed") for row in found]
+            assert found == rows
+        newest = max(event.time for event in events(world, symbol))
+        ends = [parse_interval(interval).end(row["start"]) for row in rows]
+        assert closed == [
+            end + 2 * SECOND <= newest - newest % (5 * SECOND if view is DEEP else SECOND) for end in ends
+        ]
+
+
+@pytest.mark.parametrize("interval", ["1h", "1M", "total"])
+@pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
+def test_the_newest_rows_and_a_range_are_parts_of_all(world: World, view: View, interval: str) -> None:
+    rows = expected(world, view, "BTC", interval)
+    newest = pages(world, view, f"symbol=BTC&interval={interval}&limit=3")
+    assert [{k: v for k, v in row.items() if k != "closed"} for row in newest] == rows[-3:]
+    low, high = NOON - 300 * DAY_US, NOON - 20 * DAY_US
+    length = parse_interval(interval)
+    found = pages(world, view, f"symbol=BTC&interval={interval}&start={low}&end={high}&limit=5")
+    first = length.floor(low) if length.floor(low) == low else length.end(length.floor(low))
+    assert [row["start"] for row in found] == [row["start"] for row in rows if first <= row["start"] < high]
+
+
+@pytest.mark.parametrize("interval", ["1h", "1M", "1y"])
+@pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
+def test_an_export_holds_the_same_rows(world: World, view: View, interval: str) -> None:
+    rows = expected(world, view, "ETHX", interval)
+    url = f"/v1/{view.name}?venue=x&symbol=ETHX&interval={interval}&start=2009-01-04T00:00:00Z&limit=all"
+    table = pa.ipc.open_stream(world.get(f"{url}&format=arrow").content).read_all()
+    assert table.num_rows == len(rows)
+    assert table.column_names == [*view.key, "start", *view.answers, "closed"]
+    for name in view.key[2:]:
+        assert table.column(name).to_pylist() == [row[name] for row in rows]
+    for name, kind in view.answer_kinds.items():
+        assert [str(kind.answer(v)) for v in kind.values(table.column(name))] == [str(row[name]) for row in rows]
+
+
+@pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
+def test_explained_parts_and_layers_make_up_the_rows(world: World, view: View) -> None:
+    merged = pages(world, view, "symbol=BTC&interval=1M&explain=true&start=2009-01-04T00:00:00Z&limit=500")
+    assert all(row["explain"]["merged"].keys() == view.answers.keys() for row in merged)
+    for row in merged:
+        assert bool(row["explain"]["batch"]) or row["explain"]["deltas"]
+    for layer in ("batch", "speed"):
+        url = f"symbol=BTC&interval=1M&layer={layer}&start=2009-01-04T00:00:00Z&limit=500"
+        side = [row for row in merged if row["explain"]["batch" if layer == "batch" else "deltas"]]
+        assert [row["start"] for row in pages(world, view, url)] == [row["start"] for row in side]
+
+
+def test_an_interval_that_the_base_does_not_divide_is_refused(world: World) -> None:
+    response = world.get("/v1/deep?venue=x&symbol=BTC&interval=1s")
+    assert response.status_code == 422
+    assert "5s" in response.text
+
+
+def test_gaps_of_months_are_filled(world: World) -> None:
+    url = f"symbol=BTC&interval=1M&start={NOON - 600 * DAY_US}&end={NOON + 90 * DAY_US}&fill=previous&limit=1000"
+    found = pages(world, PLAIN, url)
+    starts = [row["start"] for row in found]
+    month = parse_interval("1M")
+    assert starts == [*month.starts(starts[0], month.end(starts[-1]))]
+    there = {row["start"]: row for row in expected(world, PLAIN, "BTC", "1M")}
+    for row in found:
+        row.pop("closed")
+        assert row == there.get(row["start"], {"start": row["start"], "volume": "0", "last": "BTC", "trades": 0})
