@@ -14,13 +14,13 @@ from serving.query.answer import ENCODED
 from serving.query.as_of import AsOf
 from serving.query.basis import Bases
 from serving.query.pool import Pool
+from serving.query.read import BatchRows
 from serving.status import gauges
 from serving.status.layers import Layers
 from serving.status.metrics import Metrics
 from serving.status.readiness import Readiness
 from serving.store.hot import KEPT_TIP_BYTES, HotStore
 from serving.store.row_cache import RowCache
-from serving.store.source import BatchRows
 from serving.stream.hub import Hub
 from serving.watch.completeness import Completeness
 from serving.watch.feed import Feed

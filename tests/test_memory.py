@@ -19,7 +19,7 @@ import pytest
 
 from serving.store.encoded import EncodedBars
 from serving.store.ends import Ends
-from serving.store.weight import row_bytes, rows_bytes
+from serving.store.row_cache import row_bytes, rows_bytes
 from slackwater.core.heap import give_back
 from slackwater.deltas.cell import Cell
 from slackwater.views.bars import BARS

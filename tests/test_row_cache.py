@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 import serving.store.row_cache
-from serving.store.batch import BatchReader, Range, Want
+from serving.store.batch import BatchReader, Keys, Range, Want
 from serving.store.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -53,14 +53,14 @@ def batch(world: World) -> BatchReader:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Range | Want]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Want]:
     """What is read from files."""
-    found: list[Range | Want] = []
-    for name in ("whole_range", "whole_bars"):
+    found: list[Want] = []
+    for name in ("whole_rows",):
         real = getattr(serving.store.row_cache, name)
 
         def counted(*given: object, real: object = real) -> list[Row]:
-            found.extend(each for each in given if isinstance(each, Range | Want))
+            found.extend(each for each in given if isinstance(each, Want))
             return real(*given)  # type: ignore[operator]
 
         monkeypatch.setattr(serving.store.row_cache, name, counted)
@@ -77,14 +77,14 @@ def ask(cache: RowCache, batch: BatchReader, want: Want) -> list[Row]:
 
 
 def dense(low: int, high: int | None, limit: int) -> Want:
-    return Want(BARS, "x", "DENSE", SECONDS, low, high, limit, False)
+    return Want(BARS, Keys((("x", "DENSE"),)), Range(SECONDS, low, high, limit))
 
 
 @pytest.mark.parametrize("most_bytes", [96_000_000, 500_000], ids=["all kept", "much thrown away"])
 @pytest.mark.parametrize("view", [BARS, SIDES], ids=["bars", "sides"])
 def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader, view: View, most_bytes: int) -> None:
     cache, random = RowCache(world.service.inspector, most_bytes), Random(2)
-    known = batch.instruments.of("x", "BTC")
+    known = batch.instruments(BARS).of("x", "BTC")
     first, last = min(each.first_start for each in known), max(each.last_start for each in known)
     found = 0
     for _ in range(60):
@@ -92,12 +92,14 @@ def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader
         low = interval.floor(random.choice([0, first, random.randrange(first, last), last]))
         high = random.choice([None, low + random.randrange(1, 5_000) * interval.us])
         limit = random.choice([1, 3, 100, 501, 10_000])
-        after = (random.choice(["buy", "sell"]),) if view is SIDES and random.random() < 0.5 else ()
-        want = Want(view, "x", "BTC", interval, low, high, limit, not after and random.random() < 0.5, after)
+        after = (low, "x", "BTC", random.choice(["buy", "sell"])) if view is SIDES and random.random() < 0.5 else ()
+        where = ((2, random.choice(["buy", "sell"])),) if view is SIDES and random.random() < 0.3 else ()
+        of = Range(interval, low, high, limit, not after and random.random() < 0.5, after)
+        want = Want(view, Keys((("x", "BTC"),), where), of)
         if batch.nothing(want):
             continue
         with batch.cursor() as cursor:
-            expected = batch.bars(want, cursor)
+            expected = batch.rows(want, cursor)
         assert ask(cache, batch, want) == expected
         assert ask(cache, batch, want) == expected
         assert cache.bytes <= most_bytes
@@ -105,28 +107,28 @@ def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader
     assert found > 2_000 and cache.hits > 40 and cache.misses > 10
 
 
-def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[Range | Want]) -> None:
+def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[Want]) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
     low = EARLY
     assert len(ask(cache, batch, dense(low, None, 200))) == 200
-    assert [type(each) for each in reads] == [Range]
-    behind = reads[0].high
+    assert [each.range.limit for each in reads] == [None]
+    behind = reads[0].range.high
     for start in range(low, low + 50 * SECOND, SECOND):
         ask(cache, batch, dense(start, start + 100 * SECOND, 200))
     assert len(reads) == 1 and cache.hits == 50
     ask(cache, batch, dense(low, behind + SECOND, 2_000))
-    assert [each.low for each in reads] == [reads[0].low, behind], "the block behind those, and nothing else"
-    assert behind - reads[0].low >= BLOCK_BARS * SECOND
+    assert [each.range.low for each in reads] == [reads[0].range.low, behind], (
+        "the block behind those, and nothing else"
+    )
+    assert behind is not None and behind - reads[0].range.low >= BLOCK_BARS * SECOND
 
 
-def test_what_is_rare_is_searched_and_kept_as_it_was_asked(
-    world: World, batch: BatchReader, reads: list[Range | Want]
-) -> None:
+def test_what_is_rare_is_searched_and_kept_as_it_was_asked(world: World, batch: BatchReader, reads: list[Want]) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
-    want = Want(BARS, "x", "RARE", SECONDS, 0, None, 10, False)
+    want = Want(BARS, Keys((("x", "RARE"),)), Range(SECONDS, 0, None, 10))
     found = ask(cache, batch, want)
     assert [row.start for row in found] == [EARLY + days * 86_400 * SECOND for days in (0, 3, 400)]
-    assert reads[-1] == want and sum(isinstance(each, Want) for each in reads) == 1
+    assert reads[-1] == want and sum(each.range.limit is not None for each in reads) == 1
     assert cache.rows < 4 * MOST_BLOCKS, "empty blocks are few"
     count = len(reads)
     assert ask(cache, batch, want) == found and len(reads) == count
@@ -134,7 +136,7 @@ def test_what_is_rare_is_searched_and_kept_as_it_was_asked(
 
 def test_weeks_start_on_monday_in_blocks_too(world: World, batch: BatchReader) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
-    weeks = ask(cache, batch, Want(BARS, "x", "BTC", parse_interval("1w"), 0, None, 10_000, True))
+    weeks = ask(cache, batch, Want(BARS, Keys((("x", "BTC"),)), Range(parse_interval("1w"), 0, None, 10_000, True)))
     assert weeks and all((row.start - MONDAY_US) % WEEK_US == 0 for row in weeks)
 
 
@@ -142,4 +144,4 @@ def test_other_versions_and_views_have_rows_of_their_own(world: World, batch: Ba
     cache = RowCache(world.service.inspector, 96_000_000)
     want = dense(EARLY, None, 5)
     assert ask(cache, batch, want) != ask(cache, batch, want._replace(view=SIDES))
-    assert cache.recent(batch.version) == [want._replace(view=SIDES), want] and cache.recent(0) == []
+    assert cache.recent(batch.version) == [want, want._replace(view=SIDES)] and cache.recent(0) == []

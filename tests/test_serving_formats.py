@@ -24,6 +24,7 @@ from serving.http.formats.media import BY_NAME, FORMATS
 from serving.http.formats.ndjson import json_lines
 from serving.http.formats.table import decimals_text
 from serving.options import ServingOptions
+from serving.query import read as query_read
 from serving.query.ids import exact_json
 from tests.serving_world import NOON, SECOND, World
 
@@ -182,7 +183,7 @@ def test_an_export_is_all_pages(world: World, monkeypatch: pytest.MonkeyPatch, o
     monkeypatch.setattr(export, "FIRST_ROWS", 2)
     monkeypatch.setattr(export, "WINDOW_ROWS", 6)
     monkeypatch.setattr(export, "PART_ROWS", 4)
-    monkeypatch.setattr(export, "ROWS_PER_LOCK", 3)
+    monkeypatch.setattr(query_read, "ROWS_PER_LOCK", 3)
     expected = world.bars(f"{query}&limit=10000" + ("" if "start" in query else "&start=1970-01-01"))
     response = world.get(f"/v1/bars?venue=x&{query}&limit=all&format={of}")
     assert response.status_code == 200, response.text

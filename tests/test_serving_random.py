@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.query.parameters import FIRST_US
-from serving.store.batch import BatchReader, Want, windows
+from serving.store.batch import BatchReader, Keys, Range, Want, windows
 from serving.store.fold import Fold
 from slackwater.deltas.chain import Chain
 from slackwater.streams.trades import TRADES
@@ -172,8 +172,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_windows_grow_to_the_whole_range() -> None:
     interval = NAMED_INTERVALS[0]
     for newest_first in (False, True):
-        want = Want(BARS, "x", "BTC", interval, 0, None, 10, newest_first)
-        found = list(windows(want, 0, 10_000 * interval.us))
+        of = Range(interval, 0, None, 10, newest_first)
+        found = list(windows(of, 0, 10_000 * interval.us))
         assert found[-1] == (0, 10_000 * interval.us)
         assert all(low >= 0 and high <= 10_000 * interval.us for low, high in found)
         assert [high - low for low, high in found] == sorted(high - low for low, high in found)
@@ -190,8 +190,8 @@ def test_sparse_bars_are_found_however_wide_the_holes(world: World, newest_first
     world.publish(world.mark("run-1"), "run-1")
     reader = BatchReader(world.store.home, world.store.manifest(1))
     for limit in range(1, 8):
-        want = Want(BARS, "x", "BTC", NAMED_INTERVALS[0], 0, None, limit, newest_first)
-        starts = [(row.start - NOON) // SECOND for row in reader.bars(want, reader.cursor())]
+        want = Want(BARS, Keys((("x", "BTC"),)), Range(NAMED_INTERVALS[0], 0, None, limit, newest_first))
+        starts = [(row.start - NOON) // SECOND for row in reader.rows(want, reader.cursor())]
         assert starts == (sorted(-at for at in times[:limit]) if newest_first else times[:limit])
     reader.close()
 

@@ -33,11 +33,11 @@ from serving.http.routes.trades import TradesRoute
 from serving.options import ServingOptions
 from serving.page.pages import STATIC, Assets, PageRoutes
 from serving.query.parameters import Parameter
-from serving.query.questions import BARS_PARAMETERS, INSTRUMENTS_PARAMETERS, RESTATEMENTS_PARAMETERS, TRADES_PARAMETERS
+from serving.query.questions import INSTRUMENTS_PARAMETERS, RESTATEMENTS_PARAMETERS, TRADES_PARAMETERS, bars_parameters
 from serving.service import Service
 from serving.sql.routes import SqlRoute
 from serving.sql.schema import SQL_BODY
-from serving.stream.query import STREAM_PARAMETERS
+from serving.stream.query import stream_parameters
 from serving.stream.routes import MEDIA_TYPE as EVENT_STREAM
 from serving.stream.routes import StreamRoute
 from serving.stream.series import revision_of
@@ -153,12 +153,12 @@ def _add_routes(app: FastAPI, service: Service) -> dict[str, DirectRoute]:
     for view in defaults(service.views):
         route = bars_route(service, view.name, service.cached)
         text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
-        added = _get(app, f"/v1/{view.name}", route.answer, text, BARS_PARAMETERS)
+        added = _get(app, f"/v1/{view.name}", route.answer, text, bars_parameters(view))
         direct[added.path] = DirectRoute(added, route.respond)
         if all(revision_of(each) is not None for each in service.views if each.name == view.name):
             text = f"Rows of the view `{view.name}` as server-sent events: a snapshot, then every change."
-            stream = StreamRoute(view.name, service.bases, service.hub, service.clock).answer
-            _get(app, f"/v1/stream/{view.name}", stream, text, STREAM_PARAMETERS, media_type=EVENT_STREAM)
+            stream = StreamRoute(view, service.bases, service.hub, service.clock).answer
+            _get(app, f"/v1/stream/{view.name}", stream, text, stream_parameters(view), media_type=EVENT_STREAM)
     store, bases, pool, first = service.store, service.bases, service.pool, service.views[0].name
     catalog, pages = CatalogRoutes(store, service.watch, pool), PageRoutes(app)
     health = HealthRoutes(service.readiness, service.watch, service.proofs, service.layers, service.metrics)

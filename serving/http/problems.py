@@ -86,10 +86,9 @@ def retired(version: int) -> ProblemError:
     return ProblemError(410, "version-retired", f"Version {version} was retired. See /v1/versions.")
 
 
-def unknown_instrument(venue: str, symbols: list[str]) -> ProblemError:
-    """404: no event of these instruments was ever applied."""
-    names = ", ".join(f"{venue}:{symbol}" for symbol in symbols)
-    return ProblemError(404, "unknown-instrument", f"No event of {names} is known. See /v1/instruments.")
+def unknown_instrument(names: list[str]) -> ProblemError:
+    """404: no event of these was ever applied."""
+    return ProblemError(404, "unknown-instrument", f"No event of {', '.join(names)} is known. See /v1/instruments.")
 
 
 def not_serving(detail: str) -> ProblemError:

@@ -40,8 +40,8 @@ Bar = Row | Gap
 
 
 class Form(NamedTuple):
-    """How bars are written: with their symbol, where several were asked for, their times as text or integers, and their
-    decimals as doubles or text. `text_ids`: ids all as text, or those that are too large for JSON; None: integers."""
+    """How rows are written. `several`: with the entity's last column, since several were asked for; `iso`: times as
+    text; `floats`: decimals as doubles; `text_ids`: ids all as text, or the large ones alone; None: integers."""
 
     several: bool
     iso: bool
@@ -59,8 +59,8 @@ def time_json(time_us: int, iso: bool) -> int | str:
 
 def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     """A bar's fields, without `closed`."""
-    head: dict[str, Any] = {"symbol": bar.key[1]} if form.several else {}
-    head.update(zip(view.key[2:], bar.key[2:], strict=True))
+    at = len(view.entity) - form.several
+    head: dict[str, Any] = dict(zip(view.key[at:], bar.key[at:], strict=True))
     answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
     if form.floats:
         kinds = view.answer_kinds
@@ -72,7 +72,7 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
 
 def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
     """A bar as a row of a table that stands alone: with its instrument."""
-    return {"venue": bar.key[0], "symbol": bar.key[1], **bar_fields(view, form, bar), "closed": closed}
+    return {**dict(zip(view.entity, bar.key, strict=False)), **bar_fields(view, form, bar), "closed": closed}
 
 
 @cache

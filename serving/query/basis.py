@@ -15,13 +15,19 @@ from serving.http.problems import gone, not_serving, unknown_instrument
 from serving.query.answer import partitions_json
 from serving.query.as_of import AsOf
 from serving.query.cursor import Cursor
+from serving.store.batch import BatchReader
+from serving.store.directory import Entity
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
-from serving.store.merge import Place
 from serving.store.snapshot import Snapshot
 from serving.watch.completeness import APART, FIRST_PAGE, REFUSED, Completeness
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.request import REQUEST
+from slackwater.deltas.cell import Cell
+from slackwater.views.interval import Interval
+from slackwater.views.kinds import Value
+from slackwater.views.merge import State
+from slackwater.views.rows import Row
 from slackwater.views.view import View
 
 _TRIES = 3
@@ -68,6 +74,33 @@ class Basis:
     def applied(self) -> dict[int, int]:
         """What is applied in the asked partitions."""
         return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
+
+    @property
+    def batch(self) -> BatchReader | None:
+        """What reads the stored rows; None where the speed layer answers alone."""
+        return None if self.layer == "speed" else self.snapshot.batch
+
+    def newest(self, entity: Entity) -> int | None:
+        """The newest second that an applied event of the entity lies in; the same for every layer of one answer."""
+        found = [known.last_start for known in self.snapshot.places(self.view, entity)]
+        found += [start for ends in self.ends.values() if (start := ends.newest(entity)) is not None]
+        return max(found, default=None)
+
+    def closed_to(self, interval: Interval, entities: Iterable[Entity]) -> dict[Entity, int]:
+        """Per entity the last start whose bar is closed."""
+        return {entity: interval.last_closed(self.newest(entity) or 0) for entity in entities}
+
+    def span(self, entity: Entity) -> tuple[int, int] | None:
+        """The oldest and newest base start of an entity in the layers that answer."""
+        known = self.snapshot.places(self.view, entity) if self.batch is not None else ()
+        spans = [(each.first_start, each.last_start) for each in known]
+        spans += [span for ends in self.ends.values() if (span := ends.span(entity)) is not None]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
+
+    def parts(self, row: Row, interval: Interval) -> list[tuple[Cell, State]]:
+        """What each cell gave to a row."""
+        low, high = row.start, interval.end(row.start)
+        return [part for ends in self.ends.values() for part in ends.parts(row.key, low, high)]
 
     def meta(self) -> dict[str, Any]:
         """What an answer says of itself."""
@@ -118,7 +151,7 @@ class Bases:
             request.version = found.version
         return found
 
-    def current(self, name: str, venue: str, symbols: tuple[str, ...], layer: str, cursor: Cursor | None) -> Basis:
+    def current(self, name: str, entities: tuple[Entity, ...], layer: str, cursor: Cursor | None) -> Basis:
         """The basis of what is served of a view now, or of the cursor's first page.
 
         Raises:
@@ -128,7 +161,7 @@ class Bases:
             snapshot = self._of(name, cursor)
             spread = self._hot.spread
             view = snapshot.views[name]
-            partitions = self._partitions(view, venue, symbols, snapshot, hot=True)
+            partitions = self._partitions(view, entities, snapshot, hot=True)
             still = Stamp(snapshot, spread, 0, name, frozenset())
             if layer == "batch":
                 return Basis(snapshot, view, "batch", partitions, {}, stamp=still)
@@ -179,7 +212,7 @@ class Bases:
             }
         raise not_serving("Versions change faster than they can be read.")
 
-    async def as_of(self, name: str, version: int, venue: str, symbols: tuple[str, ...]) -> Basis:
+    async def as_of(self, name: str, version: int, entities: tuple[Entity, ...]) -> Basis:
         """The basis of one version's view alone.
 
         Raises:
@@ -189,7 +222,7 @@ class Bases:
         snapshot = await self._as_of.snapshot(version, name)
         view = snapshot.views[name]
         alone = replace(snapshot, cut=snapshot.manifest.cut(view.stream), refusals=())
-        partitions = self._partitions(view, venue, symbols, alone, hot=False)
+        partitions = self._partitions(view, entities, alone, hot=False)
         served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
         stamp = Stamp(snapshot, self._hot.spread, 0, name, frozenset()) if served else None
         return Basis(alone, view, "batch", partitions, {}, stamp=stamp)
@@ -207,7 +240,7 @@ class Bases:
             and (not stamp.partitions or self._completeness.lacking(stamp.partitions) == stamp.lacking)
         )
 
-    def cursor(self, basis: Basis, after: Place) -> Cursor:
+    def cursor(self, basis: Basis, after: tuple[Value, ...]) -> Cursor:
         """The cursor behind `after`; what it stands on is retained for a while."""
         self._hot.remember(basis.ends.values())
         uptos = {p: ends.upto for p, ends in basis.ends.items()}
@@ -258,20 +291,18 @@ class Bases:
             raise gone("The cells that this cursor stands on are not retained any more.")
         return Basis(snapshot, view, layer, frozenset(ends), ends, incomplete)
 
-    def _partitions(
-        self, view: View, venue: str, symbols: tuple[str, ...], snapshot: Snapshot, hot: bool
-    ) -> frozenset[int]:
+    def _partitions(self, view: View, entities: tuple[Entity, ...], snapshot: Snapshot, hot: bool) -> frozenset[int]:
         found: set[int] = set()
         unknown = []
-        for symbol in symbols:
-            where = {known.partition for known in snapshot.instruments(venue, symbol)}
+        for entity in entities:
+            where = {known.partition for known in snapshot.places(view, entity)}
             if hot:
-                where |= self._hot.partitions_of(view, (venue, symbol))
+                where |= self._hot.partitions_of(view, entity)
             if not where:
-                unknown.append(symbol)
+                unknown.append(":".join(map(str, entity)))
             found |= where
         if unknown and hot and (unread := self._completeness.unread(snapshot.cut)):
-            raise not_serving(f"It is not known yet whether there is {venue}:{unknown[0]}. {unread}")
+            raise not_serving(f"It is not known yet whether there is {unknown[0]}. {unread}")
         if unknown:
-            raise unknown_instrument(venue, unknown)
+            raise unknown_instrument(unknown)
         return frozenset(found)

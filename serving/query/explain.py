@@ -1,11 +1,15 @@
 """A bar taken apart: its batch part, each delta's part, and their merge, all finished. The parts merge to the whole."""
 
+from dataclasses import replace
 from typing import Any
 
 from serving.http.problems import ProblemError
 from serving.query.answer import Bar, Gap
+from serving.query.basis import Basis
 from serving.query.ids import ids_json
-from serving.store.source import Source
+from serving.query.read import BatchRows, read
+from serving.store.batch import Keys, Range
+from serving.store.directory import Entity
 from slackwater.views.interval import Interval
 from slackwater.views.kinds import Value
 from slackwater.views.merge import Finish, State, finisher
@@ -14,17 +18,19 @@ from slackwater.views.rows import Row
 MOST_PARTS = 20_000
 
 
-async def explained(source: Source, interval: Interval, bars: list[Bar], text_ids: bool) -> list[dict[str, Any]]:
+async def explained(
+    basis: Basis, interval: Interval, bars: list[Bar], text_ids: bool, rows: BatchRows
+) -> list[dict[str, Any]]:
     """For each bar `{"explain": {"batch": ..., "deltas": [...], "merged": ...}}`.
 
     Raises:
         ProblemError: 422 if there are too many parts to list.
     """
-    batch = await _batch_parts(source, interval, bars)
-    finished = finisher(source.view)
+    batch = await _batch_parts(basis, interval, bars, rows)
+    finished = finisher(basis.view)
 
     def finish(state: State) -> dict[str, Any]:
-        return ids_json(source.view, finished(state), text_ids)
+        return ids_json(basis.view, finished(state), text_ids)
 
     found = []
     parts = 0
@@ -34,7 +40,7 @@ async def explained(source: Source, interval: Interval, bars: list[Bar], text_id
             continue
         deltas = [
             {"partition": cell.lane.partition, "start": cell.start, "upto": cell.upto, "part": finish(state)}
-            for cell, state in source.parts(bar, interval)
+            for cell, state in basis.parts(bar, interval)
         ]
         parts += len(deltas)
         if parts > MOST_PARTS:
@@ -49,14 +55,15 @@ def _explain(finish: Finish, batch: State | None, deltas: list[dict[str, Any]], 
 
 
 async def _batch_parts(
-    source: Source, interval: Interval, bars: list[Bar]
+    basis: Basis, interval: Interval, bars: list[Bar], rows: BatchRows
 ) -> dict[tuple[tuple[Value, ...], int], State]:
-    spans: dict[tuple[str, str], list[int]] = {}
+    spans: dict[Entity, list[int]] = {}
     for bar in bars:
         if isinstance(bar, Row):
-            spans.setdefault((str(bar.key[0]), str(bar.key[1])), []).append(bar.start)
-    found = {}
-    for instrument, starts in spans.items():
-        rows = await source.batch_bars(instrument, interval, min(starts), interval.end(max(starts)), len(starts))
-        found.update({(row.key, row.start): row.state for row in rows})
+            spans.setdefault(bar.key[: len(basis.view.entity)], []).append(bar.start)
+    found: dict[tuple[tuple[Value, ...], int], State] = {}
+    for entity, starts in spans.items() if basis.batch is not None else ():
+        of = Range(interval, min(starts), interval.end(max(starts)), len(starts))
+        stored = await read(replace(basis, ends={}), Keys((entity,)), of, rows)
+        found.update({(row.key, row.start): row.state for row in stored})
     return found

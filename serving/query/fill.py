@@ -8,7 +8,9 @@ the first bar there ever was and ends with the last applied one.
 """
 
 from serving.query.answer import Bar, Gap
-from serving.store.source import Source
+from serving.query.basis import Basis
+from serving.query.read import BatchRows, place_of, read
+from serving.store.batch import Keys, Range
 from slackwater.views.interval import Interval
 from slackwater.views.merge import finisher
 from slackwater.views.rows import Row
@@ -16,36 +18,39 @@ from slackwater.views.view import View
 
 
 def fills(view: View) -> bool:
-    """Whether bars of this view can be filled: it declares gaps, and an instrument has one series."""
-    return len(view.key) == 2 and any(answer.gap is not None for answer in view.answers.values())
+    """Whether bars of this view can be filled: it declares gaps, and an entity has one series."""
+    return not view.rest and any(answer.gap is not None for answer in view.answers.values())
 
 
-async def filled_bars(
-    source: Source,
-    instrument: tuple[str, str],
-    interval: Interval,
-    low: int,
-    high: int | None,
-    limit: int,
-    newest_first: bool,
-) -> list[Bar]:
-    """The first (or last) `limit` bars and gaps of [low, high), both bar starts, in order."""
-    newest = source.newest(instrument)
+async def filled(basis: Basis, keys: Keys, of: Range, batch: BatchRows) -> list[Bar]:
+    """The first (or last) bars and gaps of a range with a limit, in order."""
+    found: list[Bar] = []
+    for one in keys.each():
+        found += await _filled(basis, one, of, batch)
+    return sorted(found, key=place_of) if len(keys.entities) > 1 else found
+
+
+async def _filled(basis: Basis, one: Keys, of: Range, batch: BatchRows) -> list[Bar]:
+    interval, low, limit, (entity,) = of.interval, of.low, of.limit or 0, one.entities
+    if of.after:
+        low = interval.floor(int(of.after[0]))
+        low = max(of.low, interval.end(low) if (low, *entity) <= of.after else low)
+    newest = basis.newest(entity)
     if newest is None:
         return []
     behind = interval.end(interval.floor(newest))
-    high = behind if high is None else min(high, behind)
-    if newest_first:
+    high = behind if of.high is None else min(of.high, behind)
+    if of.newest_first:
         low = max(low, interval.floor(high - limit * interval.us))
-    before = await source.bars(instrument, interval, 0, low, 1, newest_first=True)
+    before = await read(basis, one, Range(interval, 0, low, 1, newest_first=True), batch)
     if not before:
-        earliest = await source.bars(instrument, interval, low, high, 1)
+        earliest = await read(basis, one, Range(interval, low, high, 1), batch)
         if not earliest:
             return []
         low = earliest[0].start
-    high = min(high, low + limit * interval.us)
-    rows = await source.bars(instrument, interval, low, high, limit)
-    return _with_gaps(source.view, interval, low, high, before, rows)
+    high = min(high, interval.floor(low + limit * interval.us))
+    rows = await read(basis, one, Range(interval, low, high, limit), batch)
+    return _with_gaps(basis.view, interval, low, high, before, rows)
 
 
 def _with_gaps(view: View, interval: Interval, low: int, high: int, before: list[Row], rows: list[Row]) -> list[Bar]:

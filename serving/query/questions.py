@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.http.formats.media import BY_NAME, FORMATS, JSON
 from serving.http.problems import ProblemError, parameter_problem
+from serving.query.keys import key_parameters, keys_of
 from serving.query.look import Look
 from serving.query.parameters import (
     Parameter,
@@ -26,6 +27,7 @@ from serving.query.parameters import (
     whole_or_all,
     words,
 )
+from serving.store.batch import Keys
 from serving.store.listing import Wanted
 from slackwater.restatements.restatement import CAUSES
 from slackwater.views.errors import IntervalError
@@ -40,7 +42,6 @@ EXPLAIN_NEEDS = "needs the format json"
 _NO_FILL = "this view declares no value for bars without events"
 
 _VENUE = Parameter("venue", "The venue.", venue, required=True)
-_SYMBOL = Parameter("symbol", "The symbol; several with commas between.", symbols, required=True)
 _START = Parameter(
     "start",
     "First time, inclusive: ISO 8601 UTC or microseconds since the epoch; a number in another unit is refused.",
@@ -91,9 +92,7 @@ IDS = Parameter(
 )
 _LOOKS = (_TIMES, _FORMAT, _NUMBERS, IDS)
 
-BARS_PARAMETERS: tuple[Parameter, ...] = (
-    _VENUE,
-    _SYMBOL,
+_BARS: tuple[Parameter, ...] = (
     Parameter("interval", "Length of a bar: a divisor of a day such as 1s, 5m, 4h, or 1w. Default 1m.", interval),
     Parameter("start", f"{_START.help} Without it: the latest `limit` bars before `end`.", time_us),
     _END,
@@ -174,15 +173,19 @@ INSTRUMENTS_PARAMETERS: tuple[Parameter, ...] = (
 )
 
 
+def bars_parameters(view: View) -> tuple[Parameter, ...]:
+    """The parameters of `GET /v1/<view>`."""
+    return (*key_parameters(view), *_BARS)
+
+
 @dataclass(frozen=True)
 class BarsQuery:
-    """A question for bars. Times in microseconds; `[start, end)` holds the bars by their own start.
+    """A question for rows of a view. Times in microseconds; `[start, end)` holds them by their own start.
 
     `limit` is None for all of them.
     """
 
-    venue: str
-    symbols: tuple[str, ...]
+    keys: Keys
     interval: Interval
     start: int | None
     end: int | None
@@ -206,7 +209,7 @@ class BarsQuery:
 
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""
-        facts = (of, self.venue, self.symbols, self.interval.us, self.start, self.end, self.limit, self.layer)
+        facts = (of, self.keys, self.interval.text, self.start, self.end, self.limit, self.layer)
         return fingerprint((*facts, self.as_of, self.explain, self.fill))
 
 
@@ -263,14 +266,19 @@ class InstrumentsQuery:
         return fingerprint(("instruments", *self.wanted.facts, self.limit))
 
 
-def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
-    """The question of a query string; `fills` says whether the view can fill.
+def bars_query(view: View, items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
+    """The question of a query string to a view; `fills` says whether it can fill.
 
     Raises:
         ProblemError: 422.
     """
-    found = read_parameters(BARS_PARAMETERS, items)
+    found = read_parameters(bars_parameters(view), items)
     errors = _range_errors(found)
+    interval = found["interval"] or (_MINUTE if view.intervals[0].tiles(_MINUTE) else view.intervals[0])
+    try:
+        view.interval_named(interval.text)
+    except IntervalError as error:
+        errors["interval"] = f"{error.fact} {error.hint}"
     if found["as_of"] is not None and found["layer"] == "speed":
         errors["layer"] = "speed cannot stand with as_of, which answers from the batch view alone"
     if found["fill"] and not fills:
@@ -285,9 +293,8 @@ def bars_query(items: Iterable[tuple[str, str]], fills: bool) -> BarsQuery:
         errors["explain"] = EXPLAIN_NEEDS
     _refuse(errors)
     return BarsQuery(
-        venue=found["venue"],
-        symbols=found["symbol"],
-        interval=found["interval"] or _MINUTE,
+        keys=keys_of(view, found),
+        interval=interval,
         start=found["start"],
         end=found["end"],
         limit=found["limit"],
@@ -315,20 +322,6 @@ def instruments_query(items: Iterable[tuple[str, str]]) -> InstrumentsQuery:
         active_since=found["active_since"],
     )
     return InstrumentsQuery(wanted, found["limit"], found["cursor"], _look({"numbers": None, "ids": None, **found}))
-
-
-def check_interval(views: Iterable[View], intervals: Iterable[Interval]) -> None:
-    """Refuse intervals that the bases of these views do not divide.
-
-    Raises:
-        ProblemError: 422.
-    """
-    for view in views:
-        for each in intervals:
-            try:
-                view.interval_named(each.text)
-            except IntervalError as error:
-                raise parameter_problem([{"parameter": "interval", "detail": f"{error.fact} {error.hint}"}]) from error
 
 
 def cannot_fill() -> ProblemError:

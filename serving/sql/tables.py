@@ -8,7 +8,7 @@
 A view reads the files when it is asked, and only what is asked of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,21 @@ from typing import Any
 import pyarrow as pa
 
 from serving.query.basis import Basis
+from serving.query.read import chain_rows
 from serving.query.units import quantity_unit
-from serving.store.ends import Ends
+from serving.store.batch import Keys, Range
 from serving.store.hot import HotStore
 from serving.store.listing import Wanted, listed, newest
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.rows import Row, table_of
+from slackwater.views.rows import table_of
 from slackwater.views.session import files_sql
 from slackwater.views.sql import end_sql, gather_sql, merge_sql, values_sql
 from slackwater.views.view import View
 
 HERE = Path()
 """The home folder, as the process of a query sees it: it runs there."""
-
-_AT_ONCE = 4_096  # rows that are taken out of a chain under its lock
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def tables_of(hot: HotStore, moment: Moment) -> Tables:
     names = ["instruments"]
     for basis in moment.bases.values():
         view = basis.view
-        given[f"given_{view.name}"] = table_of(view, _rows(hot, basis))
+        given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
             name = f"{view.name}_{interval.text}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
@@ -91,7 +90,7 @@ def _answers_sql(view: View, interval: Interval, name: str, paths: list[str]) ->
     values = values_sql(view, f"({gather_sql(view, f'({states})')})")
     columns = ", ".join([*view.key, "start", *view.answers])
     closed = f"{end_sql('start', interval)} <= newest - {CLOSED_AFTER_US} AS closed"
-    return f"SELECT {columns}, {closed} FROM ({values}) JOIN moment.newest USING (venue, symbol)"
+    return f"SELECT {columns}, {closed} FROM ({values}) JOIN moment.newest USING ({', '.join(view.entity)})"
 
 
 def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
@@ -120,20 +119,7 @@ def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
     return {"given_instruments": instruments, "given_newest": of_each}
 
 
-def _rows(hot: HotStore, basis: Basis) -> Iterator[Row]:
+def _chain(hot: HotStore, basis: Basis) -> pa.Table:
     """The chains' states at the base interval; a key has a row for each partition that holds it."""
-    ends = basis.ends
-    for instrument, partitions in hot.instruments(basis.view).items() if ends else ():
-        for partition in sorted(partitions & ends.keys()):
-            for key in sorted(ends[partition].keys(instrument)):
-                yield from _rows_of_key(ends[partition], key)
-
-
-def _rows_of_key(ends: Ends, key: tuple[str | int, ...]) -> Iterator[Row]:
-    """In portions, since the feed and every other answer wait while a chain is read."""
-    base = ends.fold.view.intervals[0]
-    low = 0
-    while states := ends.bars(key, base, low, None, _AT_ONCE, newest_first=False):
-        starts = sorted(states)[:_AT_ONCE]
-        yield from (Row(key, start, states[start]) for start in starts)
-        low = base.end(starts[-1])
+    entities = tuple(hot.instruments(basis.view)) if basis.ends else ()
+    return table_of(basis.view, chain_rows(basis, Keys(entities), Range(basis.view.intervals[0])))

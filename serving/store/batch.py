@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from serving.store.directory import Entity
 from slackwater.core.checked_files import OnDamage, damage_in
-from slackwater.streams.trades import TRADES
+from slackwater.store.instruments import Instrument, Instruments
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.views.interval import Interval
+from slackwater.views.kinds import Value
 from slackwater.views.levels import coarsest_published
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import connect, files_sql
@@ -40,32 +42,46 @@ UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
 OUT_OF_MEMORY = duckdb.OutOfMemoryException
 
 
-class Want(NamedTuple):
-    """Bars of one instrument: the first (or last) `limit` bars with low <= start < high, both bar starts.
+class Keys(NamedTuple):
+    """Which keys: those of some entities, of which all columns but the last are equal; `where` fixes further columns.
 
-    `after` skips the rows at `low` whose further key columns are not behind it.
+    `where` holds places in the key and the value there.
     """
 
-    view: View
-    venue: str
-    symbol: str
-    interval: Interval
-    low: int
-    high: int | None
-    limit: int
-    newest_first: bool
-    after: tuple[str | int, ...] = ()
+    entities: tuple[Entity, ...]
+    where: tuple[tuple[int, Value], ...] = ()
+
+    def hold(self, key: tuple[Value, ...]) -> bool:
+        """Whether a key of one of the entities is among them."""
+        return all(key[place] == value for place, value in self.where)
+
+    def each(self) -> "Iterator[Keys]":
+        """The keys of one entity after the other."""
+        return (Keys((entity,), self.where) for entity in self.entities)
 
 
 class Range(NamedTuple):
-    """All bars of some instruments of a venue with low <= start < high, both bar starts."""
+    """Which bars: the first (or last) `limit` with low <= start < high, both bar starts; all of them without `limit`.
+
+    `after` is a row's place, start and key, that all lie behind. `level` is the published interval that the bars are
+    made of, whose starts `low` and `high` are then; the coarsest that tiles them where it is None.
+    """
+
+    interval: Interval
+    low: int = 0
+    high: int | None = None
+    limit: int | None = None
+    newest_first: bool = False
+    after: tuple[Value, ...] = ()
+    level: Interval | None = None
+
+
+class Want(NamedTuple):
+    """Which rows of a view."""
 
     view: View
-    venue: str
-    symbols: tuple[str, ...]
-    interval: Interval
-    low: int
-    high: int
+    keys: Keys
+    range: Range
 
 
 class BatchReader:
@@ -80,7 +96,7 @@ class BatchReader:
         on_damage: OnDamage | None = None,
     ) -> None:
         self.version = manifest.version
-        self.instruments = manifest.instruments_of(TRADES)
+        self._manifest = manifest
         self.duplicates = {(each.venue, each.symbol): each.events for each in manifest.duplicates}
         self._home = home
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
@@ -88,99 +104,99 @@ class BatchReader:
             self._files.setdefault((file.view, file.interval, file.shard), []).append(file.file)
         self._con = sandbox((file.file.checked(home) for file in manifest.views), threads, memory_limit, on_damage)
 
+    def instruments(self, view: View) -> Instruments:
+        """What the version has of a view's stream."""
+        return self._manifest.instruments_of(view.stream)
+
+    def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
+        """What the version knows of an entity: an entry for each partition that holds it."""
+        venue, symbol = map(str, entity)
+        return self.instruments(view).of(venue, symbol)
+
     def nothing(self, want: Want) -> bool:
         """Whether it is plain without reading that there are no such bars."""
-        known = self.instruments.of(want.venue, want.symbol)
-        return not any(
-            want.interval.floor(found.last_start) >= want.low
-            and (want.high is None or want.interval.floor(found.first_start) < want.high)
-            for found in known
-        )
+        low, high = self.bounds(want)
+        return low >= high
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor for one `bars`; its `interrupt` ends that from another thread."""
+        """A cursor for one read; its `interrupt` ends that from another thread."""
         return self._con.cursor()
 
     def files(self, want: Want) -> list[StoredFile]:
         """The files that the bars are read from."""
-        return self._stored(want.view, want.venue, (want.symbol,), want.interval)
-
-    def range_files(self, want: Range) -> list[StoredFile]:
-        """The files that a range is read from."""
-        return self._stored(want.view, want.venue, want.symbols, want.interval)
-
-    def _stored(self, view: View, venue: str, symbols: Iterable[str], interval: Interval) -> list[StoredFile]:
-        level = coarsest_published(view, interval).text
-        shards = sorted({each.partition for s in symbols for each in self.instruments.of(venue, s)})
-        return [file for shard in shards for file in self._files.get((view.name, level, shard), ())]
+        return self._stored(want, want.keys.entities)
 
     def bounds(self, want: Want) -> tuple[int, int]:
         """[low, high), both bar starts: what is asked, without what lies before the first event or behind the last."""
-        known = self.instruments.of(want.venue, want.symbol)
+        range_, known = want.range, [each for e in want.keys.entities for each in self.places(want.view, e)]
         if not known:
-            return want.low, want.low
-        low = max(want.low, want.interval.floor(min(found.first_start for found in known)))
-        high = want.interval.end(want.interval.floor(max(found.last_start for found in known)))
-        return low, high if want.high is None else min(high, want.high)
+            return range_.low, range_.low
+        level = range_.level or range_.interval
+        low = max(range_.low, level.floor(min(found.first_start for found in known)))
+        high = level.end(level.floor(max(found.last_start for found in known)))
+        return low, high if range_.high is None else min(high, range_.high)
 
-    def bars(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
-        """The bars, in order of start and key. A part of `searched` microseconds is known to hold too few."""
-        level = coarsest_published(want.view, want.interval)
+    def rows(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
+        """The rows, in order of start and key. A part of `searched` microseconds is known to hold too few."""
         paths = [file.checked(self._home) for file in self.files(want)]
-        if not paths:
-            return []
         rows: list[Row] = []
-        for low, high in windows(want, *self.bounds(want)):
+        for low, high in windows(want.range, *self.bounds(want)) if paths else ():
             if high - low <= searched:
                 continue
-            query, values = _select(want, low, high, paths, want.interval != level)
+            query, values = self._query(want, low, high, paths)
+            query, values = _limited(want, query, values)
             rows = rows_of(want.view, cursor.sql(query, params=values).to_arrow_table())
-            if len(rows) >= want.limit:
+            if want.range.limit is not None and len(rows) >= want.range.limit:
                 break
         return sorted(rows, key=lambda row: (row.start, row.key))
 
-    def range_states(self, want: Range, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
-        """The states of a range with those of `speed` merged in, in order of start and key.
+    def states(self, want: Want, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+        """All states of a range with those of `speed` merged in, in order of start and key.
 
         `speed` is a table of states at the range's interval, within the range; it may be empty.
         """
-        columns = ", ".join(want.view.state_schema.names)
-        paths = [file.checked(self._home) for file in self.range_files(want)]
-        sources, values = [], []
-        if paths:
-            marks = ", ".join("?" * len(want.symbols))
-            condition = f"venue = ? AND symbol IN ({marks}) AND start >= ? AND start < ?"
-            sources.append(f"SELECT {columns} FROM {files_sql(paths)} WHERE {condition}")
-            values = [want.venue, *want.symbols, want.low, want.high]
+        paths = [file.checked(self._home) for file in self.files(want)]
+        if not paths and not speed.num_rows:
+            return want.view.state_schema.empty_table()
         if speed.num_rows:
             cursor.register("speed_states", speed)
-            sources.append(f"SELECT {columns} FROM speed_states")
-        if not sources:
-            return want.view.state_schema.empty_table()
-        source = f"({' UNION ALL '.join(sources)})"
-        if speed.num_rows or coarsest_published(want.view, want.interval) != want.interval or self._split(want):
-            source = f"({merge_sql(want.view, source, want.interval)})"
-        states = cursor.sql(f"SELECT {columns} FROM {source}", params=values).to_arrow_table()
-        return _ordered(states, ("start", *want.view.key[1:]))
+        high = want.range.high if want.range.high is not None else self.bounds(want)[1]
+        query, values = self._query(want, want.range.low, high, paths, bool(speed.num_rows))
+        return _ordered(cursor.sql(query, params=values).to_arrow_table(), ("start", *want.view.key[1:]))
 
-    def _split(self, want: Range) -> bool:
-        """Whether the bars of one instrument lie in several files."""
-        return any(len(self._stored(want.view, want.venue, (s,), want.interval)) > 1 for s in want.symbols)
-
-    def range_rows(self, want: Range, cursor: duckdb.DuckDBPyConnection) -> int:
+    def count(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
-        paths = [file.checked(self._home) for file in self.range_files(want)]
+        paths = [file.checked(self._home) for file in self.files(want)]
         if not paths:
             return 0
-        marks = ", ".join("?" * len(want.symbols))
-        source = f"(SELECT venue, symbol, start FROM {files_sql(paths)} WHERE start >= ? AND start < ?)"
-        query = f"SELECT * FROM ({bounds_sql(source)}) WHERE venue = ? AND symbol IN ({marks})"
-        found = cursor.execute(query, [want.low, want.high, want.venue, *want.symbols]).fetchall()
+        condition, values = _condition(want, *self.bounds(want))
+        source = f"(SELECT * FROM {files_sql(paths)} WHERE {condition})"
+        found = cursor.execute(bounds_sql(source), values).fetchall()
         return sum(rows for *_, rows in found)
 
     def close(self) -> None:
         """Close the database."""
         self._con.close()
+
+    def _stored(self, want: Want, entities: Iterable[Entity]) -> list[StoredFile]:
+        level = want.range.level or coarsest_published(want.view, want.range.interval)
+        shards = sorted({each.partition for entity in entities for each in self.places(want.view, entity)})
+        return [file for shard in shards for file in self._files.get((want.view.name, level.text, shard), ())]
+
+    def _query(self, want: Want, low: int, high: int, paths: list[str], speed: bool = False) -> tuple[str, list[Any]]:
+        """A SELECT of the states in [low, high), at the range's interval, and its values."""
+        columns, sources, values = ", ".join(want.view.state_schema.names), [], list[Any]()
+        if paths:
+            condition, values = _condition(want, low, high)
+            sources.append(f"SELECT {columns} FROM {files_sql(paths)} WHERE {condition}")
+        if speed:
+            sources.append(f"SELECT {columns} FROM speed_states")
+        source = f"({' UNION ALL '.join(sources)})"
+        level = want.range.level or coarsest_published(want.view, want.range.interval)
+        split = any(len(self._stored(want, (entity,))) > 1 for entity in want.keys.entities)
+        if speed or split or level != want.range.interval:
+            source = f"({merge_sql(want.view, source, want.range.interval)})"
+        return f"SELECT {columns} FROM {source}", values
 
 
 def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], _T]) -> _T:
@@ -206,19 +222,11 @@ def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], 
     return found
 
 
-def whole_bars(
+def whole_rows(
     inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0
 ) -> list[Row]:
-    """The bars, from whole files. Raises DamagedFileError."""
-    return whole(inspector, batch.files(want), lambda: batch.bars(want, cursor, searched))
-
-
-def whole_range(inspector: Inspector, batch: BatchReader, want: Range, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The rows of a range in order of start and key, from whole files. Raises DamagedFileError."""
-    nothing = want.view.state_schema.empty_table()
-    states = whole(inspector, batch.range_files(want), lambda: batch.range_states(want, nothing, cursor))
-    rows = rows_of(want.view, states)
-    return sorted(rows, key=lambda row: (row.start, row.key)) if len(want.view.key) > 2 else rows
+    """The rows, from whole files. Raises DamagedFileError."""
+    return whole(inspector, batch.files(want), lambda: batch.rows(want, cursor, searched))
 
 
 def sandbox(
@@ -233,15 +241,17 @@ def sandbox(
     return con
 
 
-def windows(want: Want, low: int, high: int) -> Iterator[tuple[int, int]]:
+def windows(of: Range, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Growing parts of [low, high), the last one all of it: enough for `limit` bars if they lie dense, then more.
 
     A file is sorted by key and start, so a narrow part is read without the rest.
     """
-    span = (want.limit + want.limit // 4 + 1) * want.interval.us
+    if low >= high:
+        return
+    span = high - low if of.limit is None else (of.limit + of.limit // 4 + 1) * of.interval.us
     while span < high - low:
-        floor = want.interval.floor  # bars of the calendar differ in length
-        yield (floor(high - span), high) if want.newest_first else (low, floor(low + span))
+        floor = of.interval.floor  # bars of the calendar differ in length
+        yield (floor(high - span), high) if of.newest_first else (low, floor(low + span))
         span *= 16
     yield low, high
 
@@ -261,15 +271,26 @@ def _ranks(texts: pa.ChunkedArray) -> Any:
     return pc.index_in(texts, pa.array(sorted(texts.unique().to_pylist()), texts.type)).to_numpy()
 
 
-def _select(want: Want, low: int, high: int, paths: list[str], merge: bool) -> tuple[str, list[Any]]:
-    source = f"(SELECT * FROM {files_sql(paths)} WHERE venue = ? AND symbol = ? AND start >= ? AND start < ?)"
-    if merge or len(paths) > 1:
-        source = f"({merge_sql(want.view, source, want.interval)})"
-    query, values = f"SELECT * FROM {source}", [want.venue, want.symbol, low, high]
-    rest = want.view.key[2:]
-    if rest and want.after:
-        query += f" WHERE start > ? OR ({', '.join(rest)}) > ({', '.join('?' * len(rest))})"
-        values += [want.low, *want.after]
-    way = "DESC" if want.newest_first else "ASC"
-    order = ", ".join(f"{name} {way}" for name in ("start", *rest))
-    return f"{query} ORDER BY {order} LIMIT {int(want.limit)}", values
+def _condition(want: Want, low: int, high: int) -> tuple[str, list[Any]]:
+    """What holds of the rows of a range in the files, and its values."""
+    view, parts, values = want.view, [], list[Any]()
+    for place, name in enumerate(view.entity):
+        found = sorted({entity[place] for entity in want.keys.entities})
+        parts.append(f"{name} = ?" if len(found) == 1 else f"{name} IN ({', '.join('?' * len(found))})")
+        values += found
+    for place, value in want.keys.where:
+        parts.append(f"{view.key[place]} = ?")
+        values.append(value)
+    return " AND ".join([*parts, "start >= ?", "start < ?"]), [*values, low, high]
+
+
+def _limited(want: Want, query: str, values: list[Any]) -> tuple[str, list[Any]]:
+    """The first or last rows of a SELECT of states."""
+    of, names = want.range, ("start", *want.view.key)
+    if of.after:
+        query += f" WHERE ({', '.join(names)}) > ({', '.join('?' * len(names))})"
+        values = [*values, *of.after]
+    if of.limit is None:
+        return query, values
+    way = "DESC" if of.newest_first else "ASC"
+    return f"{query} ORDER BY {', '.join(f'{name} {way}' for name in names)} LIMIT {of.limit:d}", values

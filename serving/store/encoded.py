@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from serving.store.weight import row_bytes
+from serving.store.row_cache import row_bytes
 from slackwater.views.rows import Row
 
 ENCODED_BYTES = 48 * 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
-from serving.store.directory import Instrument, instrument_of
+from serving.store.directory import Entity, entity_of
 from serving.store.fold import Fold, Key
 from slackwater.deltas.cell import Cell
 from slackwater.views.interval import Interval
@@ -34,26 +34,26 @@ class Ends:
     complete: bool
     lock: Lock
 
-    def keys(self, instrument: Instrument) -> set[Key]:
+    def keys(self, instrument: Entity) -> set[Key]:
         """Every key of an instrument that may have rows here."""
         with self.lock:
             found = set(self.fold.keys(instrument))
-        return found | {row.key for row in self._tip_rows() if instrument_of(row) == instrument}
+        return found | {row.key for row in self._tip_rows() if entity_of(self.fold.view, row) == instrument}
 
-    def newest(self, instrument: Instrument) -> int | None:
+    def newest(self, instrument: Entity) -> int | None:
         """The newest base start of an instrument."""
         with self.lock:
             settled = self.fold.newest(instrument, self.count)
-        starts = [row.start for row in self._tip_rows() if instrument_of(row) == instrument]
+        starts = [row.start for row in self._tip_rows() if entity_of(self.fold.view, row) == instrument]
         return max(starts if settled is None else [*starts, settled], default=None)
 
-    def span(self, instrument: Instrument) -> tuple[int, int] | None:
+    def span(self, instrument: Entity) -> tuple[int, int] | None:
         """The oldest and newest base start of an instrument."""
         return self.spans([instrument]).get(instrument)
 
-    def spans(self, instruments: Iterable[Instrument]) -> dict[Instrument, tuple[int, int]]:
+    def spans(self, instruments: Iterable[Entity]) -> dict[Entity, tuple[int, int]]:
         """The oldest and newest base start of each of these instruments that has one."""
-        found: dict[Instrument, tuple[int, int]] = {}
+        found: dict[Entity, tuple[int, int]] = {}
         wanted = list(dict.fromkeys(instruments))
         for at in range(0, len(wanted), AT_ONCE):
             with self.lock:
@@ -64,7 +64,7 @@ class Ends:
                         found[instrument] = first, last
         asked = set(wanted)
         for row in self._tip_rows():
-            instrument = instrument_of(row)
+            instrument = entity_of(self.fold.view, row)
             if instrument in asked:
                 first, last = found.get(instrument, (row.start, row.start))
                 found[instrument] = min(first, row.start), max(last, row.start)

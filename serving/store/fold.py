@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import reduce
 
-from serving.store.directory import Instrument, instrument_of
+from serving.store.directory import Entity, entity_of
 from serving.store.series import Series
 from slackwater.deltas.cell import Cell, Lane
 from slackwater.deltas.chain import Chain
@@ -40,7 +40,7 @@ class Fold:
         self._merge = merger(view)
         self._coarser = view.intervals[1:]
         self._series: dict[Key, Series] = {}
-        self._keys: dict[Instrument, list[Key]] | None = {} if view.rest else None
+        self._keys: dict[Entity, list[Key]] | None = {} if view.rest else None
         self._advance()
 
     @property
@@ -67,18 +67,18 @@ class Fold:
         count = bisect_left(self.cells, end + 1, key=lambda cell: cell.upto)
         return count, self.cells[count - 1].upto if count else self.cut
 
-    def keys(self, instrument: Instrument) -> Sequence[Key]:
+    def keys(self, instrument: Entity) -> Sequence[Key]:
         """The settled keys of an instrument."""
         if self._keys is not None:
             return tuple(self._keys.get(instrument, ()))
         return (instrument,) if instrument in self._series else ()
 
-    def newest(self, instrument: Instrument, count: int) -> int | None:
+    def newest(self, instrument: Entity, count: int) -> int | None:
         """The newest base start of an instrument among the first `count` cells."""
         found = [self._series[key].newest(count) for key in self.keys(instrument)]
         return max((start for start in found if start is not None), default=None)
 
-    def oldest(self, instrument: Instrument, count: int) -> int | None:
+    def oldest(self, instrument: Entity, count: int) -> int | None:
         """The oldest base start of an instrument among the first `count` cells."""
         found = [self._series[key].oldest(count) for key in self.keys(instrument)]
         return min((start for start in found if start is not None), default=None)
@@ -139,4 +139,4 @@ class Fold:
                 continue
             self._series[key] = Series(number, start, state)
             if self._keys is not None:
-                self._keys.setdefault(instrument_of(row), []).append(key)
+                self._keys.setdefault(entity_of(self.view, row), []).append(key)

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from serving.store.directory import Directory, Instrument, instrument_of
+from serving.store.directory import Directory, Entity, entity_of
 from serving.store.ends import Ends
 from serving.store.fold import Fold
-from serving.store.weight import ENTRY_BYTES, rows_bytes
+from serving.store.row_cache import ENTRY_BYTES, rows_bytes
 from slackwater.deltas.cell import Cell, Lane, lane_of
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.errors import CellConflictError
@@ -152,14 +152,14 @@ class HotStore:
             found = {p: self._end_at(folds[view, p], upto, complete) for p, upto in uptos.items()}
         return {p: end for p, end in found.items() if end is not None} if None not in found.values() else None
 
-    def partitions_of(self, view: View, instrument: Instrument) -> frozenset[int]:
+    def partitions_of(self, view: View, instrument: Entity) -> frozenset[int]:
         """The partitions that hold cells of an instrument."""
         directory = self._directories.get(view)
         return frozenset() if directory is None else directory.of(instrument)
 
     def instruments(
-        self, view: View, low: Instrument = (), high: Instrument | None = None, most: int = sys.maxsize
-    ) -> dict[Instrument, frozenset[int]]:
+        self, view: View, low: Entity = (), high: Entity | None = None, most: int = sys.maxsize
+    ) -> dict[Entity, frozenset[int]]:
         """The first `most` instruments of a view's cells in [low, high), in order, each with its partitions."""
         with self._lock:
             directory = self._directories.get(view)
@@ -210,7 +210,7 @@ class HotStore:
             return
         directory = self._directories.setdefault(view, Directory())
         for row in cell.rows:
-            if directory.put(instrument_of(row), lane.partition):
+            if directory.put(entity_of(view, row), lane.partition):
                 self.spread += 1
         name = lane.view, lane.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1

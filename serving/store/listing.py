@@ -101,7 +101,7 @@ def listed(
     portion = PORTION if most is None or wanted.picks else min(PORTION, most)
     found: Spans = {}
     while most is None or len(found) < most:
-        known, known_to = _of_version(snapshot.batch.instruments, wanted, low, high, portion)
+        known, known_to = _of_version(snapshot.batch.instruments(view), wanted, low, high, portion)
         there, there_to = _of_chains(hot, view, low, high, portion) if ends else ({}, high)
         upto = min(known_to, there_to)
         spans = known if upto == known_to else {place: span for place, span in known.items() if place[:2] < upto}
@@ -141,7 +141,7 @@ def _of_chains(
     hot: HotStore, view: View, low: Name, high: Name, portion: int
 ) -> tuple[dict[Name, frozenset[int]], Name]:
     """A portion of the chains' names in [low, high), and the name up to which it is whole."""
-    found = {(venue, symbol): p for (venue, symbol), p in hot.instruments(view, low, high, portion).items()}
+    found = {(str(venue), str(symbol)): p for (venue, symbol), p in hot.instruments(view, low, high, portion).items()}
     if len(found) < portion:
         return found, high
     venue, symbol = next(reversed(found))
@@ -152,6 +152,6 @@ def _add_chains(spans: Spans, names: Mapping[Name, frozenset[int]], ends: Mappin
     for partition, end in ends.items():
         here = [name for name, partitions in names.items() if partition in partitions]
         for (venue, symbol), (first, last) in end.spans(here).items():
-            place = Place(venue, symbol, partition)
+            place = Place(str(venue), str(symbol), partition)
             known = spans.get(place, (first, last))
             spans[place] = min(first, known[0]), max(last, known[1])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.store.batch import BatchReader
+from serving.store.directory import Entity
 from slackwater.restatements.ledger import Entry
 from slackwater.store.instruments import Instrument
 from slackwater.versions.manifest import Manifest
@@ -42,9 +43,9 @@ class Snapshot:
         """The version's number."""
         return self.manifest.version
 
-    def instruments(self, venue: str, symbol: str) -> tuple[Instrument, ...]:
-        """What the version knows of an instrument: an entry for each partition that holds it."""
-        return self.batch.instruments.of(venue, symbol)
+    def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
+        """What the version knows of an entity: an entry for each partition that holds it."""
+        return self.batch.places(view, entity)
 
 
 def snapshot_key(manifest: Manifest, topic_id: str, cut: Mapping[int, int]) -> str:

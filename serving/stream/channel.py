@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from serving.query.answer import Form, bar_encoder
+from serving.query.read import place_of
+from serving.store.batch import Keys
+from serving.store.directory import Entity
 from serving.store.hot import HotStore
-from serving.store.merge import place_of
 from serving.stream.moment import Moment
 from serving.stream.series import Changed, Series, revision_of
 from slackwater.views.interval import Interval
@@ -31,8 +33,7 @@ KEPT_BARS = 4096
 class Asked(NamedTuple):
     """What a channel is of."""
 
-    venue: str
-    symbols: tuple[str, ...]
+    keys: Keys
     interval: Interval
     iso: bool
     text_ids: bool
@@ -109,7 +110,7 @@ class Channel:
 
     def partitions(self, moment: Moment) -> set[int]:
         """The partitions that hold the instruments."""
-        return partitions_of(moment, self._hot, (series.instrument for series in self.series))
+        return partitions_of(moment, self._hot, (series.entity for series in self.series))
 
     def _cache(self, moment: Moment) -> dict[object, bytes]:
         if self._made_at is not moment:
@@ -118,11 +119,11 @@ class Channel:
         return self._made
 
 
-def partitions_of(moment: Moment, hot: HotStore, instruments: Iterable[tuple[str, str]]) -> set[int]:
+def partitions_of(moment: Moment, hot: HotStore, instruments: Iterable[Entity]) -> set[int]:
     """The partitions that hold some instruments."""
     found: set[int] = set()
     for instrument in instruments:
-        found |= {known.partition for known in moment.snapshot.instruments(*instrument)}
+        found |= {known.partition for known in moment.snapshot.places(moment.view, instrument)}
         found |= hot.partitions_of(moment.view, instrument)
     return found
 

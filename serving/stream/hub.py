@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from serving.http.problems import ProblemError
 from serving.options import StreamOptions
+from serving.query.read import BatchRows
 from serving.store.hot import HotStore
-from serving.store.source import BatchRows
 from serving.stream.client import Client
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream

@@ -13,7 +13,7 @@ from typing import Any
 
 from serving.http.problems import not_serving
 from serving.query.basis import Basis, apart
-from serving.store.directory import Instrument, instrument_of
+from serving.store.directory import Entity, entity_of
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
 from serving.store.snapshot import Snapshot
@@ -55,11 +55,14 @@ class Moment:
         """What an answer says of itself."""
         return self.basis(partitions).meta()
 
-    def newest(self, instrument: tuple[str, str]) -> int | None:
-        """The newest second that an applied event of the instrument lies in."""
-        found = [known.last_start for known in self.snapshot.instruments(*instrument)]
-        found += [start for of in self.ends.values() if (start := of.newest(instrument)) is not None]
-        return max(found, default=None)
+    def newest(self, entity: Entity) -> int | None:
+        """The newest second that an applied event of the entity lies in."""
+        return self.whole.newest(entity)
+
+    @cached_property
+    def whole(self) -> Basis:
+        """What it stands on in all partitions, to read from."""
+        return Basis(self.snapshot, self.view, "merged", frozenset(self.snapshot.cut), self.ends)
 
     def stands_on(self, other: "Moment") -> bool:
         """Whether this is a later moment of the same chains, so that `changed_rows` says what changed."""
@@ -127,9 +130,9 @@ def rows_since(ends: Ends, at: int) -> Iterator[Row]:
         yield from ends.tip.rows
 
 
-def newest_before(moment: Moment, instrument: tuple[str, str], place: Mapping[int, int]) -> int | None:
+def newest_before(moment: Moment, instrument: Entity, place: Mapping[int, int]) -> int | None:
     """A second that an event of the instrument lies in which was applied at `place`; it may not be the newest."""
-    found = [known.last_start for known in moment.snapshot.instruments(*instrument)]
+    found = [known.last_start for known in moment.snapshot.places(moment.view, instrument)]
     for p, ends in moment.ends.items():
         with ends.lock:
             count, _ = ends.fold.count_at(place.get(p, 0))
@@ -139,9 +142,9 @@ def newest_before(moment: Moment, instrument: tuple[str, str], place: Mapping[in
     return max(found, default=None)
 
 
-def by_instrument(rows: Iterable[Row]) -> dict[Instrument, set[int]]:
-    """Instrument -> the base starts of its rows."""
-    found: dict[Instrument, set[int]] = {}
+def by_entity(view: View, rows: Iterable[Row]) -> dict[Entity, set[int]]:
+    """Entity -> the base starts of its rows."""
+    found: dict[Entity, set[int]] = {}
     for row in rows:
-        found.setdefault(instrument_of(row), set()).add(row.start)
+        found.setdefault(entity_of(view, row), set()).add(row.start)
     return found

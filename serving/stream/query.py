@@ -4,19 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from serving.http.problems import parameter_problem
+from serving.query.keys import key_parameters, keys_of
 from serving.query.parameters import (
     Parameter,
     ValueRefusedError,
     interval,
     one_of,
     read_parameters,
-    symbols,
-    venue,
     whole,
 )
 from serving.query.questions import IDS, fingerprint
+from serving.store.batch import Keys
 from serving.stream.place import TOKEN
 from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.view import View
 
 MOST_INTERVALS = 8
 MOST_SERIES = 64
@@ -39,14 +40,7 @@ def event_id(text: str) -> str:
     return text
 
 
-STREAM_PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("venue", "The venue.", venue, required=True),
-    Parameter(
-        "symbol",
-        "The symbol; several with commas between. One that is unknown is waited for.",
-        symbols,
-        required=True,
-    ),
+_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("interval", "Length of a bar; several with commas between. Default 1m.", intervals),
     Parameter(
         "limit",
@@ -71,12 +65,16 @@ STREAM_PARAMETERS: tuple[Parameter, ...] = (
 )
 
 
+def stream_parameters(view: View) -> tuple[Parameter, ...]:
+    """The parameters of `GET /v1/stream/<view>`. An entity that is unknown is waited for."""
+    return (*key_parameters(view), *_PARAMETERS)
+
+
 @dataclass(frozen=True)
 class StreamQuery:
     """A question for a stream."""
 
-    venue: str
-    symbols: tuple[str, ...]
+    keys: Keys
     intervals: tuple[Interval, ...]
     limit: int
     iso: bool
@@ -86,18 +84,19 @@ class StreamQuery:
     @property
     def fingerprint(self) -> str:
         """What the ids of this stream are bound to."""
-        return fingerprint((self.venue, self.symbols, [each.us for each in self.intervals], self.iso, self.text_ids))
+        return fingerprint((self.keys, [each.text for each in self.intervals], self.iso, self.text_ids))
 
 
-def stream_query(items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamQuery:
+def stream_query(view: View, items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamQuery:
     """The question of a query string and the header `Last-Event-ID`.
 
     Raises:
         ProblemError: 422.
     """
-    found = read_parameters(STREAM_PARAMETERS, items)
+    found = read_parameters(stream_parameters(view), items)
     lengths = found["interval"] or (parse_interval("1m"),)
-    series = len(found["symbol"]) * len(lengths)
+    keys = keys_of(view, found)
+    series = len(keys.entities) * len(lengths)
     after = found["last_event_id"]
     if last_event_id:  # empty where a client was told to forget it
         try:
@@ -111,4 +110,4 @@ def stream_query(items: Iterable[tuple[str, str]], last_event_id: str | None) ->
         detail = f"of each of {series} series are too many; at most {MOST_BARS_OF_ALL} bars in all"
         raise parameter_problem([{"parameter": "limit", "detail": detail}])
     iso, text_ids = found["times"] == "iso", found["ids"] == "text"
-    return StreamQuery(found["venue"], found["symbol"], lengths, found["limit"], iso, text_ids, after)
+    return StreamQuery(keys, lengths, found["limit"], iso, text_ids, after)

@@ -19,26 +19,27 @@ from serving.stream.cut import StreamConnection
 from serving.stream.hub import Hub
 from serving.stream.query import StreamQuery, stream_query
 from slackwater.core.clock import Clock
+from slackwater.views.view import View
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 2000\n\n"
 
 
 class StreamRoute:
-    """Answers for the view of one name."""
+    """Answers for the view of one name; `view` is the definition whose key the parameters are of."""
 
-    def __init__(self, name: str, bases: Bases, hub: Hub, clock: Clock) -> None:
-        self._name = name
+    def __init__(self, view: View, bases: Bases, hub: Hub, clock: Clock) -> None:
+        self._view = view
         self._bases = bases
         self._hub = hub
         self._clock = clock
 
     async def answer(self, request: Request) -> Response:
         """The stream. Raises ProblemError before it begins."""
-        query = stream_query(request.query_params.multi_items(), request.headers.get("last-event-id"))
+        query = stream_query(self._view, request.query_params.multi_items(), request.headers.get("last-event-id"))
         self._bases.snapshot()
         self._hub.admit()
-        return StreamResponse(self._hub, self._clock, self._name, query)
+        return StreamResponse(self._hub, self._clock, self._view.name, query)
 
 
 class StreamResponse(Response):

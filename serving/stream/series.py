@@ -14,12 +14,11 @@ and is the same on every server and after every restart, since it is a function 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain as joined
 from typing import NamedTuple
 
-from serving.store.batch import Want
-from serving.store.merge import first, merge_rows
-from serving.store.source import BatchRows
+from serving.query.read import BatchRows, chain_rows, merge_rows, merged
+from serving.store.batch import Keys, Range, Want
 from serving.stream.moment import Moment
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
@@ -30,6 +29,9 @@ WINDOWS = (100, 300, 1000)
 
 MOST_KEYS = 1000
 """Rows of one start that are read, where a view has further key columns."""
+
+KEYS = 64
+"""Rows of each start that a window has room for there; with more, it holds fewer starts."""
 
 
 class Changed(NamedTuple):
@@ -72,8 +74,9 @@ def revision_of(view: View) -> int | None:
 class Series:
     """One instrument and interval. Belongs to the event loop; `moment` is always the one of its view's turn."""
 
-    def __init__(self, instrument: tuple[str, str], interval: Interval) -> None:
-        self.instrument = instrument
+    def __init__(self, keys: Keys, interval: Interval) -> None:
+        self.keys = keys
+        self.entity = keys.entities[0]
         self.interval = interval
         self.window = WINDOWS[0]
         self.replaced = True
@@ -94,7 +97,7 @@ class Series:
         base = self._base
         if base is None or base.snapshot != moment.snapshot.key or base.window < self.window:
             return False
-        return all(map(base.knows, chain(self._dirty, self._asked)))
+        return all(map(base.knows, joined(self._dirty, self._asked)))
 
     def settled(self, moment: Moment) -> bool:
         """Whether everything that changed was published."""
@@ -127,12 +130,13 @@ class Series:
         key, reader = moment.snapshot.key, moment.snapshot.batch
         base, window = self._base, self.window
         if base is None or base.snapshot != key or base.window < window:
-            rows = await batch.read(reader, self._want(moment.view, 0, None, window))
-            base = Base(key, window, _low(rows, window), {})
+            most = _room(moment.view, window)
+            rows = await batch.read(reader, self._want(moment.view, 0, None, most))
+            base = Base(key, window, _low(rows, most), {})
             for row in rows:
                 if row.start >= base.low:
                     base.bars.setdefault(row.start, []).append(row)
-        for start in [start for start in chain(self._dirty, self._asked) if not base.knows(start)]:
+        for start in [start for start in joined(self._dirty, self._asked) if not base.knows(start)]:
             want = self._want(moment.view, start, self.interval.end(start), MOST_KEYS)
             base.bars[start] = await batch.read(reader, want)
         self._base = base
@@ -144,7 +148,7 @@ class Series:
 
     def take(self, moment: Moment) -> list[Changed]:
         """What changed since it was taken last; the series is `ready`. After `replaced` it is nothing."""
-        newest = moment.newest(self.instrument)
+        newest = moment.newest(self.entity)
         if self._was is not None:
             self._compare(moment)
         if self.replaced:
@@ -164,7 +168,7 @@ class Series:
 
     def latest(self, moment: Moment, limit: int) -> list[Changed]:
         """The newest `limit` bars."""
-        newest = moment.newest(self.instrument)
+        newest = moment.newest(self.entity)
         rows = self._rows(moment, limit) if limit else []
         return [Changed(row, self._is_closed(row.start, newest), False) for row in rows]
 
@@ -172,23 +176,19 @@ class Series:
         """Some bars, in order; their batch part is known."""
         assert self._base is not None  # noqa: S101 - it is ready
         wanted = list(starts)
-        speed: list[Row] = []
-        for ends in moment.ends.values():
-            for key in ends.keys(self.instrument):
-                for start in wanted:
-                    found = ends.bars(key, self.interval, start, self.interval.end(start), 1, False)
-                    speed += [Row(key, at, state) for at, state in found.items()]
-        return merge_rows(moment.view, self._base.at(wanted), speed)
+        ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in wanted]
+        chain = (row for of in ranges for row in chain_rows(moment.whole, self.keys, of))
+        return merge_rows(moment.view, self._base.at(wanted), chain)
 
     def told(self, moment: Moment, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
 
         None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
         """
-        now = moment.newest(self.instrument)
+        now = moment.newest(self.entity)
         low = None if newest is None else self.interval.last_closed(newest)
         rows = self._rows(moment, self.window)
-        if len(rows) >= self.window and (low is None or rows[0].start > low):
+        if len({row.start for row in rows}) >= self.window and (low is None or rows[0].start > low):
             return None
         starts = {self.interval.floor(start) for start in touched}
         starts |= {row.start for row in rows if low is None or row.start > low}
@@ -198,17 +198,20 @@ class Series:
         return [Changed(r, self._is_closed(r.start, now), self._is_closed(r.start, newest)) for r in found]
 
     def _rows(self, moment: Moment, limit: int) -> list[Row]:
+        """The rows of the newest `limit` starts."""
         assert self._base is not None  # noqa: S101 - it is ready
-        return _merged(self, self._base, moment, limit)
+        rows = _merged(self, self._base, moment, _room(moment.view, limit))
+        starts = sorted({row.start for row in rows})[-limit:]
+        return [row for row in rows if row.start >= starts[0]] if starts else []
 
     def _want(self, view: View, low: int, high: int | None, limit: int) -> Want:
-        return Want(view, *self.instrument, self.interval, low, high, limit, high is None)
+        return Want(view, self.keys, Range(self.interval, low, high, limit, high is None))
 
     def _compare(self, moment: Moment) -> None:
         """Mark what is different from what was published on the snapshot before."""
         assert self._was is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
         (old_base, old), self._was = self._was, None
-        window = min(old_base.window, self._base.window)
+        window = _room(moment.view, min(old_base.window, self._base.window))
         was, now = _merged(self, old_base, old, window), _merged(self, self._base, moment, window)
         low = max(_low(was, window), _low(now, window))
         places = {(row.key, row.start) for row in now}
@@ -243,13 +246,12 @@ class Series:
 
 def _merged(series: Series, base: Base, moment: Moment, limit: int) -> list[Row]:
     """The newest `limit` bars of a base and a chain."""
-    speed = [
-        Row(key, start, state)
-        for ends in moment.ends.values()
-        for key in ends.keys(series.instrument)
-        for start, state in ends.bars(key, series.interval, 0, None, limit, True).items()
-    ]
-    return first(merge_rows(moment.view, base.rows(), speed), limit, True)
+    return merged(moment.whole, series.keys, Range(series.interval, limit=limit, newest_first=True), base.rows())
+
+
+def _room(view: View, starts: int) -> int:
+    """How many rows that many starts may have."""
+    return starts * KEYS if view.rest else starts
 
 
 def _low(rows: list[Row], limit: int) -> int:

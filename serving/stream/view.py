@@ -11,14 +11,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from serving.http.problems import ProblemError
+from serving.query.read import BatchRows
+from serving.store.batch import Keys
+from serving.store.directory import Entity
 from serving.store.hot import KEPT_SNAPSHOTS, HotStore
 from serving.store.snapshot import Snapshot
-from serving.store.source import BatchRows
 from serving.stream.channel import Asked, Channel
 from serving.stream.client import Client
 from serving.stream.moment import (
     Moment,
-    by_instrument,
+    by_entity,
     changed_rows,
     newest_before,
     rows_since,
@@ -30,7 +32,9 @@ from serving.stream.series import Series
 from serving.watch.completeness import Completeness
 from serving.watch.feed import Feed
 from serving.watch.versions_watch import VersionsWatch
+from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
+from slackwater.views.view import View
 
 LOADS = 2
 """Series that are read at once: as many as the pool has threads, so that requests still find their place there."""
@@ -62,8 +66,8 @@ class ViewStream:
         self._completeness = completeness
         self._rows = rows
         self._wake = wake
-        self._series: dict[tuple[tuple[str, str], int], Series] = {}
-        self._of: dict[tuple[str, ...], list[Series]] = {}
+        self._series: dict[tuple[Keys, Interval], Series] = {}
+        self._of: dict[Entity, list[Series]] = {}
         self._channels: dict[Asked, Channel] = {}
         self._told: dict[Series, dict[Channel, None]] = {}
         self._unsettled: dict[Series, None] = {}
@@ -79,7 +83,7 @@ class ViewStream:
 
     def open(self, query: StreamQuery) -> Client:
         """A new client. It is given something by the next turn."""
-        channels = tuple(self._channel(query, asked) for asked in _asked(query))
+        channels = tuple(self._channel(asked) for asked in _asked(query))
         after = decode_place(query.after, query.fingerprint) if query.after else None
         client = Client(channels, query.limit, query.fingerprint, after)
         for channel in channels:
@@ -126,6 +130,9 @@ class ViewStream:
         if moment is None:  # it is being swapped, and the watch wakes us after it
             return []
         old, self.moment = self.moment, moment
+        if old is not None and old.view.key != moment.view.key:  # places of key columns that were asked for
+            self.fail(ProblemError(503, "other-definition", "The view has other key columns now.", retry_after_s=1))
+            return []
         if old is not None:
             self._advance(old, moment)
         self._kept[moment.snapshot.key] = moment
@@ -172,29 +179,29 @@ class ViewStream:
         stands = moment if current else client.moment or moment
         return client.heartbeat(stands, self._watch.lag(stands.basis(client.partitions(stands)).applied), current)
 
-    def _channel(self, query: StreamQuery, asked: Asked) -> Channel:
+    def _channel(self, asked: Asked) -> Channel:
         known = self._channels.get(asked)
         if known is None:
-            series = tuple(self._one((query.venue, symbol), asked) for symbol in asked.symbols)
+            series = tuple(self._one(keys, asked) for keys in asked.keys.each())
             known = self._channels[asked] = Channel(asked, series, self._hot)
             for each in series:
                 self._told[each][known] = None
         return known
 
-    def _one(self, instrument: tuple[str, str], asked: Asked) -> Series:
-        place = instrument, asked.interval.us
+    def _one(self, keys: Keys, asked: Asked) -> Series:
+        place = keys, asked.interval
         known = self._series.get(place)
         if known is None:
-            known = self._series[place] = Series(instrument, asked.interval)
-            self._of.setdefault(instrument, []).append(known)
+            known = self._series[place] = Series(keys, asked.interval)
+            self._of.setdefault(known.entity, []).append(known)
             self._told[known] = {}
         return known
 
     def _forget(self, series: Series) -> None:
-        del self._told[series], self._series[series.instrument, series.interval.us]
-        self._of[series.instrument].remove(series)
-        if not self._of[series.instrument]:
-            del self._of[series.instrument]
+        del self._told[series], self._series[series.keys, series.interval]
+        self._of[series.entity].remove(series)
+        if not self._of[series.entity]:
+            del self._of[series.entity]
         self._unsettled.pop(series, None)
         self._tries.pop(series, None)
         loading = self._loading.pop(series, None)
@@ -205,7 +212,7 @@ class ViewStream:
         """Tell the series what changed between two moments."""
         if moment.stands_on(old):
             for p, ends in moment.ends.items():
-                for series, starts in self._concerned(changed_rows(old.ends[p], ends)):
+                for series, starts in self._concerned(moment.view, changed_rows(old.ends[p], ends)):
                     series.touch(starts)
                     self._unsettled[series] = None
             return
@@ -217,12 +224,12 @@ class ViewStream:
             self._unsettled[series] = None
         if follows:  # else everything is given anew
             for p, ends in moment.ends.items():
-                for series, starts in self._concerned(rows_since(ends, old.applied.get(p, 0))):
+                for series, starts in self._concerned(moment.view, rows_since(ends, old.applied.get(p, 0))):
                     series.doubt(starts)
 
-    def _concerned(self, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
-        for instrument, starts in by_instrument(rows).items():
-            for series in self._of.get(instrument, ()):
+    def _concerned(self, view: View, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
+        for entity, starts in by_entity(view, rows).items():
+            for series in self._of.get(entity, ()):
                 yield series, starts
 
     def _publish(self, moment: Moment) -> list[Client]:
@@ -270,15 +277,15 @@ class ViewStream:
         if not since:
             return None
         first = self._kept[place.key]
-        touched = by_instrument(row for rows in since for row in rows)
+        touched = by_entity(moment.view, (row for rows in since for row in rows))
         parts = []
         for channel in client.channels:
             found = []
             for series in channel.series:
-                if series.instrument not in touched:
+                if series.entity not in touched:
                     continue
-                newest = newest_before(first, series.instrument, place.applied)
-                changed = series.told(moment, touched[series.instrument], newest)
+                newest = newest_before(first, series.entity, place.applied)
+                changed = series.told(moment, touched[series.entity], newest)
                 if changed is None:
                     if not series.settled(moment):
                         self._unsettled[series] = None
@@ -306,4 +313,4 @@ class ViewStream:
 
 def _asked(query: StreamQuery) -> Iterator[Asked]:
     for interval in query.intervals:
-        yield Asked(query.venue, query.symbols, interval, query.iso, query.text_ids)
+        yield Asked(query.keys, interval, query.iso, query.text_ids)

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.sink import shard_path
-from serving.store.batch import BatchReader, Range, Want
+from serving.store.batch import BatchReader, Want
+from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import StoredFile
 from slackwater.versions.moves import NOTHING_TOLD
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -190,28 +190,17 @@ def rows_in(path: str, size: int, view: View) -> list[Row]:
 class LightReader(BatchReader):
     """The batch views of one version, without a database."""
 
-    def bars(self, want: Want, cursor: object, searched: int = 0) -> list[Row]:
+    def rows(self, want: Want, cursor: object, searched: int = 0) -> list[Row]:
         del searched
-        bars = self._merged(want.view, self.files(want), want.venue, (want.symbol,), want.interval)
-        bars = [b for b in bars if b.start >= want.low and (want.high is None or b.start < want.high)]
-        bars = [b for b in bars if b.start > want.low or b.key[2:] > want.after or not want.after]
+        of, wide, rows = want.range, len(want.view.entity), list[Row]()
+        for file in self.files(want):
+            found = rows_in(str(self._home / file.path), file.size, want.view)
+            rows += [r for r in found if r.key[:wide] in want.keys.entities and want.keys.hold(r.key)]
+        bars = merged(want.view, rows, of.interval)
+        bars = [b for b in bars if b.start >= of.low and (of.high is None or b.start < of.high)]
+        bars = [b for b in bars if not of.after or (b.start, *b.key) > of.after]
         bars.sort(key=lambda row: (row.start, row.key))
-        return bars[-want.limit :] if want.newest_first else bars[: want.limit]
-
-    def range_states(self, want: Range, speed: pa.Table, cursor: object) -> pa.Table:
-        assert not speed.num_rows, "exports are not simulated"
-        bars = self._merged(want.view, self.range_files(want), want.venue, want.symbols, want.interval)
-        bars = [bar for bar in bars if want.low <= bar.start < want.high]
-        return table_of(want.view, sorted(bars, key=lambda bar: (bar.start, bar.key)))
-
-    def _merged(
-        self, view: View, files: list[StoredFile], venue: str, symbols: tuple[str, ...], interval: Interval
-    ) -> list[Row]:
-        rows: list[Row] = []
-        for file in files:
-            found = rows_in(str(self._home / file.path), file.size, view)
-            rows += [row for row in found if row.key[0] == venue and row.key[1] in symbols]
-        return merged(view, rows, interval)
+        return first(bars, of)
 
 
 class InlinePool:

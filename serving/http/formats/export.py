@@ -32,23 +32,19 @@ from serving.query.basis import Bases, Basis
 from serving.query.page import described, fact_headers
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, whole
-from serving.store.ends import Ends
-from serving.store.source import Source
+from serving.query.read import read_states
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, Want, whole
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.views.finished import finish_table
-from slackwater.views.rows import Row, table_of
 
 _T = TypeVar("_T")
 
 FIRST_ROWS = 2_000
 WINDOW_ROWS = 131_072
 PART_ROWS = 65_536
-ROWS_PER_LOCK = 1_000
-"""Bars of the speed layer that are read while the feed waits."""
 
 
 class ExportCutError(SlackwaterError):
@@ -65,14 +61,14 @@ class Exporter:
         self._most = most
         self._running = 0
 
-    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, basis: Basis, source: Source) -> Response:
+    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, basis: Basis) -> Response:
         """The response. Its first part is read before it begins, so that what fails at once is a problem.
 
         Raises:
             ProblemError
         """
         coding = choose_coding(asked.accept_encoding, query.look.of.text)
-        etag = _etag(query, basis, source, coding)
+        etag = _etag(query, basis, coding)
         pinned = query.as_of is not None
         headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
         headers.update(fact_headers(basis.meta()))
@@ -89,7 +85,7 @@ class Exporter:
         if self._running >= self._most:
             raise ProblemError(503, "busy", "Too many exports are running.", retry_after_s=5)
         self._running += 1
-        export = Export(query, basis, source, self._pool, self._inspector, coding)
+        export = Export(query, basis, self._pool, self._inspector, coding)
         try:
             first = await export.part()
         except BaseException:
@@ -106,16 +102,13 @@ class Exporter:
 class Export:
     """One export that runs. `part` gives its bytes one after the other."""
 
-    def __init__(
-        self, query: BarsQuery, basis: Basis, source: Source, pool: Pool, inspector: Inspector, coding: str
-    ) -> None:
+    def __init__(self, query: BarsQuery, basis: Basis, pool: Pool, inspector: Inspector, coding: str) -> None:
         self._query = query
-        self._source = source
         self._basis = basis
         self._pool = pool
         self._inspector = inspector
-        self._closed_to = source.closed_to(query.interval)
-        self._schema = described(bars_schema(source.view), basis.meta())
+        self._closed_to = basis.closed_to(query.interval, query.keys.entities)
+        self._schema = described(bars_schema(basis.view), basis.meta())
         self._encoder = encoder(query.look.of, query.look.schema(self._schema))
         self._compressor = None if coding == IDENTITY else compressor(coding)
         self._cursor = basis.snapshot.batch.cursor()
@@ -165,74 +158,52 @@ class Export:
     def _states(self) -> Iterator[pa.Table]:
         """The states of each window that has some."""
         query, interval = self._query, self._query.interval
-        spans = [span for s in query.symbols if (span := self._source.span((query.venue, s))) is not None]
+        spans = [span for entity in query.keys.entities if (span := self._basis.span(entity)) is not None]
         if not spans:
             return
         low = max(query.low, interval.floor(min(first for first, _ in spans)))
         end = interval.end(interval.floor(max(last for _, last in spans)))
         high = end if query.high is None else min(query.high, end)
-        bars = max(1, FIRST_ROWS // len(query.symbols))
+        bars = max(1, FIRST_ROWS // len(query.keys.entities))
         while low < high:
-            want = self._window(low, min(high, interval.floor(low + bars * interval.us)))
-            states = self._window_states(want)
+            of = self._window(low, min(high, max(interval.end(low), interval.floor(low + bars * interval.us))))
+            states = self._checked(of, partial(read_states, self._basis, query.keys, of, self._cursor))
             if states.num_rows:
                 yield states
-            low = want.high
+            low = of.high or high
             bars = max(1, min(4 * bars, bars * WINDOW_ROWS // max(1, states.num_rows)))
 
     def _window(self, low: int, high: int) -> Range:
         """The window, or a smaller one where it was chosen in a sparse range and holds too many rows."""
-        query = self._query
-        want = Range(self._source.view, query.venue, query.symbols, query.interval, low, high)
-        batch = self._source.batch
-        while batch is not None and (bars := (want.high - low) // query.interval.us) > 2 * WINDOW_ROWS:
-            count = partial(batch.range_rows, want, self._cursor)
-            if whole(self._inspector, batch.range_files(want), count) <= 2 * WINDOW_ROWS:
+        interval, batch = self._query.interval, self._basis.batch
+        while batch is not None and (bars := (high - low) // interval.us) > 2 * WINDOW_ROWS:
+            want = Want(self._basis.view, self._query.keys, Range(interval, low, high))
+            if self._checked(want.range, partial(batch.count, want, self._cursor)) <= 2 * WINDOW_ROWS:
                 break
-            want = want._replace(high=query.interval.floor(low + bars // 4 * query.interval.us))
-        return want
+            high = interval.floor(low + bars // 4 * interval.us)
+        return Range(interval, low, high)
 
-    def _window_states(self, want: Range) -> pa.Table:
-        speed = table_of(want.view, self._speed_rows(want))
-        batch = self._source.batch
-        if batch is None:
-            # The database of the version merges; its files are not read.
-            return self._basis.snapshot.batch.range_states(want._replace(symbols=()), speed, self._cursor)
-        read = partial(batch.range_states, want, speed, self._cursor)
-        return whole(self._inspector, batch.range_files(want), read)
-
-    def _speed_rows(self, want: Range) -> Iterator[Row]:
-        for ends in self._source.ends.values():
-            for symbol in want.symbols:
-                for key in ends.keys((want.venue, symbol)):
-                    yield from _rows(ends, key, want)
+    def _checked(self, of: Range, read: Callable[[], _T]) -> _T:
+        """What is read of files that are whole before it and after."""
+        batch = self._basis.batch
+        files = [] if batch is None else batch.files(Want(self._basis.view, self._query.keys, of))
+        return whole(self._inspector, files, read)
 
     def _table(self, states: pa.Table) -> pa.Table:
         """The finished rows as they are asked for."""
-        finished = finish_table(self._source.view, states)
+        finished = finish_table(self._basis.view, states)
         start = finished.column("start")
         if len(self._closed_to) == 1:
             (limit,) = self._closed_to.values()
         else:
-            order = list(self._closed_to)
-            at = pc.index_in(finished.column("symbol"), pa.array([symbol for _, symbol in order]))
-            limit = pc.take(pa.array([self._closed_to[each] for each in order], pa.int64()), at)
+            name, order = self._basis.view.entity[-1], [entity[-1] for entity in self._closed_to]
+            at = pc.index_in(finished.column(name), pa.array(order))
+            limit = pc.take(pa.array(list(self._closed_to.values()), pa.int64()), at)
         columns = [*finished.columns, pc.less_equal(start, limit)]
         typed = pa.Table.from_arrays(
             [c.cast(f.type) for c, f in zip(columns, self._schema, strict=True)], schema=self._schema
         )
         return table_of_typed(typed.combine_chunks(), self._query.look)
-
-
-def _rows(ends: Ends, key: tuple[str | int, ...], want: Range) -> Iterator[Row]:
-    low = want.low
-    while low < want.high:
-        found = ends.bars(key, want.interval, low, want.high, ROWS_PER_LOCK, newest_first=False)
-        starts = sorted(found)[:ROWS_PER_LOCK]
-        yield from (Row(key, start, found[start]) for start in starts)
-        if len(starts) < ROWS_PER_LOCK:
-            return
-        low = want.interval.end(starts[-1])
 
 
 class _Exported(StreamingResponse):
@@ -277,9 +248,9 @@ async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
         ahead.exception()
 
 
-def _etag(query: BarsQuery, basis: Basis, source: Source, coding: str) -> str:
+def _etag(query: BarsQuery, basis: Basis, coding: str) -> str:
     """Of what the bytes are made from: they are the same every time."""
-    newest = sorted((*instrument, at) for instrument, at in source.closed_to(query.interval).items())
+    newest = sorted(basis.closed_to(query.interval, query.keys.entities).items())
     look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
     facts = (query.fingerprint(basis.view.definition), look, basis.snapshot.key, newest, __version__)
     digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.meta()), digest_size=16).hexdigest()

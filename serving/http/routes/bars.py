@@ -26,20 +26,12 @@ from serving.query.answer import Bar, Form, bar_item, bars_schema, document, enc
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
-from serving.query.fill import filled_bars, fills
+from serving.query.fill import filled, fills
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
-from serving.query.questions import (
-    ALL_NEEDS,
-    EXPLAIN_NEEDS,
-    MOST_BARS,
-    BarsQuery,
-    bars_query,
-    cannot_fill,
-    check_interval,
-)
-from serving.store.merge import place_of
-from serving.store.source import BatchRows, Source
+from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
+from serving.query.read import BatchRows, place_of, read
+from serving.store.batch import Range
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -82,7 +74,7 @@ class BarsRoute:
             query = known.question if known is not None else self._query(scope, asked)
             if query.limit is None:
                 basis = await self._basis(query, None)
-                return await self._exporter.respond(scope, asked, query, basis, self._source(query, basis))
+                return await self._exporter.respond(scope, asked, query, basis)
             cached = await self._answer(scope, query, asked)
             if cached.stamp is not None:
                 self._cached.put(key, query, cached)
@@ -92,8 +84,8 @@ class BarsRoute:
         return cached.reply.response(asked, scope["method"] == "HEAD", more)
 
     def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
-        query = bars_query(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True), self._fills)
-        check_interval(self._views, [query.interval])
+        items = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        query = bars_query(self._views[0], items, self._fills)
         look = query.look.chosen(asked.accept)
         if look.of is JSON and query.limit is None:
             raise parameter_problem([{"parameter": "limit", "detail": ALL_NEEDS}])
@@ -132,47 +124,33 @@ class BarsRoute:
 
     async def _basis(self, query: BarsQuery, cursor: Cursor | None) -> Basis:
         if query.as_of is not None:
-            return await self._bases.as_of(self._name, query.as_of, query.venue, query.symbols)
-        return self._bases.current(self._name, query.venue, query.symbols, query.layer, cursor)
-
-    def _source(self, query: BarsQuery, basis: Basis) -> Source:
-        batch = None if basis.layer == "speed" else basis.snapshot.batch
-        instruments = {(query.venue, s): basis.snapshot.instruments(query.venue, s) for s in query.symbols}
-        return Source(basis.view, batch, basis.ends, instruments, self._rows)
+            return await self._bases.as_of(self._name, query.as_of, query.keys.entities)
+        return self._bases.current(self._name, query.keys.entities, query.layer, cursor)
 
     async def _read(self, query: BarsQuery, basis: Basis, cursor: Cursor | None) -> tuple[list[Bar], bool]:
         """The bars of the page, and whether there are more behind them."""
-        source = self._source(query, basis)
         newest_first = query.start is None
         most = query.limit or MOST_BARS
-        limit = most if newest_first else most + 1
-        bars: list[Bar] = []
-        for symbol in query.symbols:
-            instrument = query.venue, symbol
-            low, after = _low(query, cursor, symbol)
-            high = query.high
-            if high is not None and low >= high:
-                continue
-            if query.fill:
-                bars += await filled_bars(source, instrument, query.interval, low, high, limit, newest_first)
-            else:
-                bars += await source.bars(instrument, query.interval, low, high, limit, newest_first, after)
-        if len(query.symbols) > 1:
-            bars.sort(key=lambda bar: (bar.start, bar.key))
+        low, after = query.low, () if cursor is None else cursor.after
+        if after:
+            low = max(low, query.interval.floor(int(after[0])))
+        of = Range(query.interval, low, query.high, most if newest_first else most + 1, newest_first, after)
+        if of.high is not None and low >= of.high:
+            return [], False
+        bars: list[Bar] = list(await (filled if query.fill else read)(basis, query.keys, of, self._rows))
         if newest_first:
-            return bars[-limit:], False
+            return bars[-most:], False
         return bars[:most], len(bars) > most
 
     async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
-        source, view, look = self._source(query, basis), basis.view, query.look
-        closed_to = source.closed_to(query.interval)
-        limits = {symbol: closed_to[query.venue, symbol] for symbol in query.symbols}
-        closed = [bar.start <= limits[str(bar.key[1])] for bar in bars]
-        more = await explained(source, query.interval, bars, look.text_ids) if query.explain else []
+        view, look, wide = basis.view, query.look, len(basis.view.entity)
+        closed_to = basis.closed_to(query.interval, query.keys.entities)
+        closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
+        more = await explained(basis, query.interval, bars, look.text_ids, self._rows) if query.explain else []
         meta = basis.meta()
 
         def whole() -> bytes:
-            form = Form(len(query.symbols) > 1, look.iso, look.floats, look.text_ids)
+            form = Form(len(query.keys.entities) > 1, look.iso, look.floats, look.text_ids)
             return document(view.name, encode_bars(view, form, bars, closed, more), following, meta)
 
         def items() -> list[dict[str, Any]]:
@@ -188,16 +166,5 @@ def _question(query: BarsQuery, view: View) -> str:
 
 def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     """The query's cursor, which must be of one of these views."""
-    shapes = {_question(query, view): (int, *(column.kind.python for column in view.key_columns[1:])) for view in views}
+    shapes = {_question(query, v): (int, *(column.kind.python for column in v.key_columns)) for v in views}
     return decode_cursor(query.cursor, shapes) if query.cursor else None
-
-
-def _low(query: BarsQuery, cursor: Cursor | None, symbol: str) -> tuple[int, tuple[str | int, ...]]:
-    """Where the page of an instrument starts: a bar start, and further key columns that it is behind at that start."""
-    if cursor is None:
-        return query.low, ()
-    start, last, *rest = cursor.after
-    at = query.interval.floor(int(start))
-    if symbol < str(last) or (symbol == last and not rest):
-        return max(query.low, query.interval.end(at)), ()
-    return max(query.low, at), tuple(rest) if symbol == last else ()

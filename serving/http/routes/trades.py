@@ -76,7 +76,7 @@ class TradesRoute:
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
-        basis = self._bases.current(self._name, query.venue, (query.symbol,), "merged", cursor)
+        basis = self._bases.current(self._name, ((query.venue, query.symbol),), "merged", cursor)
         try:
             trades = await self._read(query, basis, cursor)
         except ProblemError as error:
