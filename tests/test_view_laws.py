@@ -9,8 +9,9 @@ import duckdb
 import pytest
 from hypothesis import Phase, settings
 
+from slackwater.streams.stream import Choice, Decimal, Identity, Stream, Text, Time
 from slackwater.views import sql
-from slackwater.views.answers import Answer, Column, Columns, Difference, Finish1, Linear, Ratio
+from slackwater.views.answers import Answer, Column, Columns, Difference, Finish1, Linear, Quantiles, Ratio
 from slackwater.views.bars import BARS
 from slackwater.views.errors import DefinitionError
 from slackwater.views.interval import Interval
@@ -107,6 +108,36 @@ class Parity(Answer):
         return f"CASE WHEN {self.column} % 2 = 0 THEN 'even' ELSE 'odd' END"
 
 
+QUOTES = Stream(
+    name="quotes",
+    columns=(
+        Text("desk", "[a-z]+"),
+        Identity("quote"),
+        Time("seen"),
+        Decimal("bid"),
+        Decimal("ask"),
+        Choice("state", ("firm", "soft", "gone")),
+    ),
+    entity=("desk",),
+    identity="quote",
+    time="seen",
+)
+SPREADS = View(
+    name="spreads",
+    stream=QUOTES,
+    key=("desk", "state", "width"),
+    derived={"width": Bucket("ask::DECIMAL(19,8) - bid", digits=1)},
+    published=("1s", "1d", "1M"),
+    measures={
+        "quotes": Count(),
+        "firm": Count(where="state = 'firm'"),
+        "worst": Min("bid - ask"),
+        "last": Last("ask", "seen"),
+    },
+    answers={"quotes": Column("quotes"), "soft": Difference("quotes", "firm"), "worst": Column("worst")},
+    quantiles={"middle": Quantiles("0.5", of="quotes", by="width")},
+)
+
 OUTSIDE = View(
     name="outside",
     key=("venue", "symbol", "trade_id"),
@@ -123,7 +154,7 @@ def laws_of(view: View) -> dict[str, Law]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("view", [*VIEWS, TOY, OUTSIDE], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [*VIEWS, TOY, OUTSIDE, SPREADS], ids=lambda view: view.name)
 def test_the_view_keeps_the_law(view: View, name: str) -> None:
     laws_of(view)[name]()
 
