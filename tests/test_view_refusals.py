@@ -108,8 +108,8 @@ class _Wrong(Measure):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (_Wrong("sum(quantity)", "max(x)"), r"summarise of x gives DECIMAL\(38,8\), and its state is BIGINT"),
-        (_Wrong("count(*)", "sum(x)"), "merge of x gives HUGEINT, and its state is BIGINT"),
+        (_Wrong("sum(quantity)", "max(x)"), r"summarise of x gives DECIMAL\(38,8\), and it is BIGINT"),
+        (_Wrong("count(*)", "sum(x)"), "merge of x gives HUGEINT, and it is BIGINT"),
         (_Wrong("count(*)", "max(y)"), "DuckDB refuses"),
     ],
 )

@@ -73,32 +73,29 @@ def check_intervals(view: "View") -> None:
 
 
 def check_parts(view: "View") -> None:
-    """Every measure's SQL gives the types that it says, over events and over states. Raises DefinitionError."""
+    """The SQL of keys and measures gives the types that they say, over events and states. Raises DefinitionError."""
     columns = [*view.key, "start", *(column.name for column in view.columns)]
     if twice := {c for c in columns if columns.count(c) > 1}:
         raise DefinitionError(f"View {view.name!r}: key or state columns {sorted(twice)} stand twice.")
-    states = view.state_schema.empty_table()
-    said = [column.sql for column in view.columns]
-    for what in ("summarise", "merge"):
-        source = view.stream.schema.empty_table() if what == "summarise" else states
-        select = f"SELECT {', '.join(sql for part in view.parts for sql in getattr(part, what))} FROM source"
-        found = types_of(select, {"source": source}, view.stream)
-        if wrong := [(c.name, c.sql, got) for c, got in zip(view.columns, found, strict=False) if c.sql != got]:
+    said = [(column.name, column.kind.sql) for column in view.key_columns]
+    said += [(column.name, column.sql) for column in view.columns]
+    for what, keys in (("summarise", [column.sql for column in view.key_columns]), ("merge", [*view.key])):
+        schema = view.stream.schema if what == "summarise" else view.state_schema
+        aggregates = [sql for part in view.parts for sql in getattr(part, what)]
+        found = types_of(f"SELECT {', '.join([*keys, *aggregates])} FROM source GROUP BY ALL", schema, view.stream)
+        if wrong := [(name, sql, got) for (name, sql), got in zip(said, found, strict=False) if sql != got]:
             name, sql, got = wrong[0]
-            raise DefinitionError(f"View {view.name!r}: {what} of {name} gives {got}, and its state is {sql}.")
+            raise DefinitionError(f"View {view.name!r}: {what} of {name} gives {got}, and it is {sql}.")
         if len(found) != len(said):
-            raise DefinitionError(
-                f"View {view.name!r}: {what} gives {len(found)} columns, and the state has {len(said)}."
-            )
+            raise DefinitionError(f"View {view.name!r}: {what} gives {len(found)} columns of {len(said)}.")
 
 
 def check_answers(view: "View") -> None:
     """Every answer can be made of the state, and every gap is one. Raises DefinitionError."""
-    states = {"source": view.state_schema.empty_table()}
     for name, answer in view.answers.items():
         answer.finish(view.columns)
         kind = answer.kind(view.columns)
-        (got,) = types_of(f"SELECT {answer.value_sql(view.columns)} FROM source", states, view.stream)
+        (got,) = types_of(f"SELECT {answer.value_sql(view.columns)} FROM source", view.state_schema, view.stream)
         if got != kind.sql:
             raise DefinitionError(f"View {view.name!r}: SQL gives {got} for {name}, and it is {kind.sql}.")
         if answer.gap not in (None, "0", *view.answers) or (answer.gap == "0" and not kind.digits):
