@@ -18,6 +18,7 @@ from serving.store.encoded import EncodedBars
 from slackwater.views.finished import finished_schema
 from slackwater.views.kinds import Value
 from slackwater.views.merge import finisher
+from slackwater.views.quantiles import Spread, spread_key, spread_kinds
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -36,7 +37,7 @@ class Gap(NamedTuple):
     answers: dict[str, Value | None]
 
 
-Bar = Row | Gap
+Bar = Row | Gap | Spread
 
 
 class Form(NamedTuple):
@@ -59,11 +60,12 @@ def time_json(time_us: int, iso: bool) -> int | str:
 
 def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     """A bar's fields, without `closed`."""
-    at = len(view.entity) - form.several
-    head: dict[str, Any] = dict(zip(view.key[at:], bar.key[at:], strict=True))
-    answers: Mapping[str, Any] = bar.answers if isinstance(bar, Gap) else finisher(view)(bar.state)
+    at, names, kinds = len(view.entity) - form.several, view.key, view.answer_kinds
+    if isinstance(bar, Spread):
+        names, kinds = spread_key(view), spread_kinds(view)
+    head: dict[str, Any] = dict(zip(names[at:], bar.key[at:], strict=True))
+    answers: Mapping[str, Any] = finisher(view)(bar.state) if isinstance(bar, Row) else bar.answers
     if form.floats:
-        kinds = view.answer_kinds
         answers = {n: float(v) if kinds[n].scale and v is not None else v for n, v in answers.items()}
     if form.text_ids is not None:
         answers = ids_json(view, answers, form.text_ids)
@@ -76,9 +78,14 @@ def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
 
 
 @cache
-def bars_schema(view: View) -> pa.Schema:
+def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     """The types of `bar_item`. Answers may be null, where gaps are filled."""
     finished = finished_schema(view)
+    if quantiles:
+        bounds = [pa.field(name, kind.arrow) for name, kind in spread_kinds(view).items()]
+        start = pa.field("start", TIME_TYPE, nullable=False)
+        keys = [finished.field(name) for name in spread_key(view)]
+        return pa.schema([*keys, start, *bounds, pa.field("closed", pa.bool_(), nullable=False)])
     keys = [finished.field(name) for name in view.key]
     answers = [finished.field(name).with_nullable(True) for name in view.answers]
     answers = [each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in answers]
@@ -107,7 +114,7 @@ def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], mor
     return b"[" + b",".join([start + tail for start, tail in zip(starts, tails, strict=True)]) + b"]"
 
 
-def _gap(view: View, form: Form, gap: Gap) -> bytes:
+def _gap(view: View, form: Form, gap: Gap | Spread) -> bytes:
     found: bytes = orjson.dumps(bar_fields(view, form, gap))[:-1]
     return found
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from serving.http.problems import ProblemError
-from serving.query.answer import Bar, Gap
+from serving.query.answer import Bar
 from serving.query.basis import Basis
 from serving.query.ids import ids_json
 from serving.query.read import BatchRows, read
@@ -35,7 +35,7 @@ async def explained(
     found = []
     parts = 0
     for bar in bars:
-        if isinstance(bar, Gap):
+        if not isinstance(bar, Row):
             found.append(_explain(finish, None, [], None))
             continue
         deltas = [

@@ -99,6 +99,18 @@ _BARS: tuple[Parameter, ...] = (
     _ALL,
     _CURSOR,
     Parameter(
+        "at",
+        "Instead of bars all events before this time, a row a key: the time is a start of the view's base interval.",
+        time_us,
+    ),
+    Parameter(
+        "quantiles",
+        "Instead of rows the quantiles of a view that has some, both bounds of each.",
+        flag,
+        False,
+        schema={"type": "boolean"},
+    ),
+    Parameter(
         "layer",
         "Which part answers: both (merged, the default), the batch view, or the speed layer's cells.",
         one_of("merged", "batch", "speed"),
@@ -196,6 +208,8 @@ class BarsQuery:
     explain: bool
     fill: bool
     look: Look
+    at: int | None = None
+    quantiles: bool = False
 
     @property
     def low(self) -> int:
@@ -210,7 +224,7 @@ class BarsQuery:
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""
         facts = (of, self.keys, self.interval.text, self.start, self.end, self.limit, self.layer)
-        return fingerprint((*facts, self.as_of, self.explain, self.fill))
+        return fingerprint((*facts, self.as_of, self.explain, self.fill, self.at, self.quantiles))
 
 
 @dataclass(frozen=True)
@@ -279,11 +293,12 @@ def bars_query(view: View, items: Iterable[tuple[str, str]], fills: bool) -> Bar
         view.interval_named(interval.text)
     except IntervalError as error:
         errors["interval"] = f"{error.fact} {error.hint}"
+    errors |= _prefix_errors(view, found)
     if found["as_of"] is not None and found["layer"] == "speed":
         errors["layer"] = "speed cannot stand with as_of, which answers from the batch view alone"
     if found["fill"] and not fills:
         errors["fill"] = _NO_FILL
-    if found["cursor"] and found["start"] is None:
+    if found["cursor"] and found["start"] is None and found["at"] is None:
         errors["cursor"] = "needs the start that it was given for"
     if found["limit"] is None:
         errors.update({name: "cannot stand with limit=all" for name in ("cursor", "explain", "fill") if found[name]})
@@ -304,7 +319,24 @@ def bars_query(view: View, items: Iterable[tuple[str, str]], fills: bool) -> Bar
         explain=found["explain"],
         fill=found["fill"] is not None,
         look=_look(found),
+        at=found["at"],
+        quantiles=found["quantiles"],
     )
+
+
+def _prefix_errors(view: View, found: Mapping[str, Any]) -> dict[str, str]:
+    """What cannot stand with `at` or with `quantiles`."""
+    base, at, errors = view.intervals[0], found["at"], {}
+    asked = {name for name in ("interval", "start", "end", "fill", "explain") if found[name]}
+    asked |= {"limit"} if found["limit"] is None else set()
+    if at is not None:
+        errors = dict.fromkeys(asked, "cannot stand with at")
+        if base.floor(at) != at:
+            errors["at"] = f"lies within a bar of {view.base}, the view's base; the nearest before is {base.floor(at)}"
+    if found["quantiles"]:
+        errors |= dict.fromkeys(asked & {"fill", "explain", "limit"}, "cannot stand with quantiles")
+        errors |= {} if view.quantiles else {"quantiles": "this view has none"}
+    return errors
 
 
 def instruments_query(items: Iterable[tuple[str, str]]) -> InstrumentsQuery:

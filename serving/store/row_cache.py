@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 from cachetools import LRUCache
@@ -35,6 +35,7 @@ RECENT_WANTS = 32
 ENTRY_BYTES = 1_000
 """What an entry of a cache takes besides what it holds: its key, and its place."""
 
+_T = TypeVar("_T")
 _start = attrgetter("start")
 
 
@@ -200,7 +201,7 @@ def _within(want: Want, low: int, high: int, blocks: list[list[Row]]) -> list[Ro
     return first(rows, of)
 
 
-def first(rows: list[Row], of: Range) -> list[Row]:
+def first(rows: list[_T], of: Range) -> list[_T]:
     """The first `limit` of rows in order, or the last, still in order."""
     if of.limit is None:
         return rows

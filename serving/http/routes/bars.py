@@ -7,7 +7,7 @@ Generated for each name of the registry; which definition answers is said by the
 it computes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,8 +30,11 @@ from serving.query.fill import filled, fills
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
 from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
-from serving.query.read import BatchRows, place_of, read
+from serving.query.read import BatchRows, place_of, read, read_prefix
+from serving.query.spread import spread_rows
 from serving.store.batch import Range
+from slackwater.views.interval import CLOSED_AFTER_US
+from slackwater.views.quantiles import spread_key, spreads
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -137,14 +140,25 @@ class BarsRoute:
         of = Range(query.interval, low, query.high, most if newest_first else most + 1, newest_first, after)
         if of.high is not None and low >= of.high:
             return [], False
-        bars: list[Bar] = list(await (filled if query.fill else read)(basis, query.keys, of, self._rows))
+        bars = list(await self._rows_of(query, basis, of))
+        if query.at is not None:
+            bars, newest_first = [bar for bar in bars if not after or place_of(bar) > after], False
         if newest_first:
             return bars[-most:], False
         return bars[:most], len(bars) > most
 
+    async def _rows_of(self, query: BarsQuery, basis: Basis, of: Range) -> Sequence[Bar]:
+        if query.at is not None:
+            rows = await read_prefix(basis, query.keys, query.at, self._rows)
+            return spreads(basis.view, rows) if query.quantiles else rows
+        how = spread_rows if query.quantiles else filled if query.fill else read
+        return await how(basis, query.keys, of, self._rows)
+
     async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
         view, look, wide = basis.view, query.look, len(basis.view.entity)
         closed_to = basis.closed_to(query.interval, query.keys.entities)
+        if query.at is not None:  # the row of everything before it is one bar, which ends there
+            closed_to = {e: 0 if (basis.newest(e) or 0) >= query.at + CLOSED_AFTER_US else -1 for e in closed_to}
         closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
         more = await explained(basis, query.interval, bars, look.text_ids, self._rows) if query.explain else []
         meta = basis.meta()
@@ -157,7 +171,7 @@ class BarsRoute:
             form = Form(False, look.iso and look.of.text, look.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
-        return Page(bars_schema(view), items, whole, meta, following)
+        return Page(bars_schema(view, query.quantiles), items, whole, meta, following)
 
 
 def _question(query: BarsQuery, view: View) -> str:
@@ -166,5 +180,9 @@ def _question(query: BarsQuery, view: View) -> str:
 
 def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     """The query's cursor, which must be of one of these views."""
-    shapes = {_question(query, v): (int, *(column.kind.python for column in v.key_columns)) for v in views}
+    shapes = {}
+    for view in views:
+        names = spread_key(view) if query.quantiles else view.key
+        kinds = (column.kind.python for column in view.key_columns if column.name in names)
+        shapes[_question(query, view)] = (int, *kinds)
     return decode_cursor(query.cursor, shapes) if query.cursor else None
