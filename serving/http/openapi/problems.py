@@ -100,6 +100,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
             "sql-size": "The result has more than 8 MB. Ask for fewer rows or columns.",
             "sql-engine": "The database did not survive this query. The service did.",
             "too-many-parts": "More than 10000 deltas; ask for fewer or shorter bars.",
+            "too-many-rows": "A start has more than 20000 rows. Ask for fewer keys.",
         },
     ),
     429: ("RateLimited", "Too Many Requests", True, {"rate-limited": "More requests than this key's limit."}),
