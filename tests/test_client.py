@@ -27,6 +27,7 @@ from slackwater_client import (
     UnauthorizedError,
     UnavailableError,
 )
+from slackwater_client.questions import Calls
 
 from slackwater.keys.keys import KeyStore
 from tests.client_kit import KINDS, QUICK, Asker
@@ -401,13 +402,18 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_it(url: str) -> No
     assert "secret" not in str(error.value)
 
 
-def test_both_clients_take_the_same_and_say_the_same() -> None:
+def test_both_clients_take_the_same_and_say_the_same(live: LiveService) -> None:
+    calls = [name for name in vars(Calls) if not name.startswith("_")]
     methods = [name for name in vars(Client) if not name.startswith("_")]
     assert methods == [name for name in vars(AsyncClient) if not name.startswith("_")]
-    for name in methods:
-        ours, theirs = getattr(Client, name), getattr(AsyncClient, name)
-        assert inspect.signature(ours).parameters == inspect.signature(theirs).parameters, name
-        assert str(ours.__doc__).replace("close()", "aclose()") == str(theirs.__doc__), name
+    assert methods == [*calls, "carry_out", "follow", "close"]
+    for name in calls:
+        described = inspect.signature(getattr(Calls, name)).parameters
+        assert getattr(Calls, name).__doc__, name
+        for kind in (Client, AsyncClient):
+            assert inspect.signature(getattr(kind, name)).parameters == described, name
+            assert getattr(kind, name).__doc__ == inspect.getdoc(getattr(Calls, name)), name
+            assert list(inspect.signature(getattr(kind(live.url), name)).parameters) == [*described][1:], name
 
 
 def test_the_client_imports_no_room_and_the_package_imports_no_client() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slackwater_client import (
     BadRequestError,
+    Bar,
     Changes,
     ConnectionFailedError,
     Disconnected,
@@ -72,7 +73,7 @@ AGAIN = Retry(attempts=3, base_s=1.0, most_s=8.0, draw=lambda: 0.5)
 
 def played(script: Sequence[Any], last_id: str = "") -> Iterator[Event | float | str]:
     """What a client does on a connection that does what the script says: events, waits, and the ids it resumes at."""
-    steps = follow(Send("/v1/stream/bars"), "BTC", AGAIN, last_id)
+    steps = follow(Send("/v1/stream/bars"), "bars", lambda item: Bar.of(item, "BTC"), AGAIN, last_id)
     left, came = list(script), None
     while True:
         step = steps.send(came)
@@ -157,7 +158,7 @@ def test_changes_carry_revisions_and_corrections() -> None:
     message = b'id: 3\nevent: bars\ndata: {"interval":"1m","bars":[' + bar + b"]}\n\n"
     changes = list(played([OPENED, Piece(message)]))[-1]
     assert isinstance(changes, Changes)
-    (found,) = changes.bars
+    (found,) = changes.rows
     assert (found.symbol, found.revision, found.correction, found.closed) == ("BTC", 9, True, True)
 
 
@@ -198,7 +199,7 @@ class Picture:
             self.snapshots += 1
             self.bars = {key: bar for key, bar in self.bars.items() if key[0] != event.interval}
         if isinstance(event, Snapshot | Changes):
-            for bar in event.bars:
+            for bar in event.rows:
                 assert bar.revision is not None
                 known = self.bars.get((event.interval, bar.start))
                 assert known is None or known["revision"] <= bar.revision
@@ -248,10 +249,10 @@ def test_a_stream_gives_what_is_answered_through_cuts_and_a_restart(
         return any(isinstance(each, VersionChange) for each in events)
 
     with Proxy(live.port) as proxy:
-        make(proxy.url).events(step, "x", "BTC", ["1s", "1m"])
+        make(proxy.url).events(step, "bars", venue="x", symbol="BTC", interval=["1s", "1m"])
     assert not plan
     assert sum(isinstance(event, Disconnected) for event in events) >= 2
-    late = [bar for event in events if isinstance(event, Changes) for bar in event.bars if bar.correction]
+    late = [bar for event in events if isinstance(event, Changes) for bar in event.rows if bar.correction]
     assert {(bar.start, str(bar.volume)) for bar in late} >= {(NOON + 65 * SECOND, "1")}
     assert late[0].symbol == "BTC"
 
@@ -264,10 +265,10 @@ def test_a_stream_that_is_silent_counts_as_lost(live: LiveService, make: Callabl
         known.append(event)
         return isinstance(event, Disconnected) and any(isinstance(each, Snapshot) for each in known)
 
-    found = make(live.url).events(silent, "x", "BTC", silence=0.5)
+    found = make(live.url).events(silent, "bars", venue="x", symbol="BTC", silence=0.5)
     assert "ReadTimeout" in getattr(found[-1], "reason", "")
 
 
 def test_a_stream_of_what_cannot_be_is_refused(live: LiveService, make: Callable[[str], Asker]) -> None:
     with pytest.raises(BadRequestError, match="interval"):
-        make(live.url).events(lambda _: True, "x", "BTC", "7m")
+        make(live.url).events(lambda _: True, "bars", venue="x", symbol="BTC", interval="7m")

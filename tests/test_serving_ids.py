@@ -151,9 +151,9 @@ def test_the_client_has_integers(server: PageServer) -> None:
             assert bars.to_arrow().column("last_trade_id").to_pylist() == [bar.last_trade_id for bar in bars]
         (restated, *_) = client.restatements()
         assert restated.after is not None and restated.after.last_trade_id == FIRST + 10
-        with closing(client.stream(VENUE, "BTCUSDT", "1s")) as stream:
+        with closing(client.stream("bars", venue=VENUE, symbol="BTCUSDT", interval="1s")) as stream:
             snapshot = next(event for event in stream if isinstance(event, Snapshot))
-        assert snapshot.bars[-1].last_trade_id == 2**63 - 1
+        assert snapshot.rows[-1].last_trade_id == 2**63 - 1
 
 
 def test_the_proof_compares_them_exactly(server: PageServer, market: Market) -> None:

@@ -11,7 +11,7 @@ room of the project, so that what it says about the service was learnt over HTTP
 """
 
 from slackwater_client.asynchronous import AsyncClient
-from slackwater_client.bars import Bar, Bars
+from slackwater_client.bars import Bar
 from slackwater_client.blocking import Client
 from slackwater_client.catalog import Handoff, Instrument, Proof, Readiness, Span, Version, Versions
 from slackwater_client.errors import (
@@ -32,16 +32,16 @@ from slackwater_client.errors import (
 )
 from slackwater_client.events import Changes, Disconnected, Ending, Event, Heartbeat, Snapshot, VersionChange
 from slackwater_client.meta import Meta
-from slackwater_client.restatements import Restatement, Restatements
+from slackwater_client.restatements import Restatement
 from slackwater_client.retry import Retry
-from slackwater_client.trades import Trade, Trades
+from slackwater_client.rows import Row, Rows
+from slackwater_client.trades import Trade
 
 __all__ = [
     "ArgumentError",
     "AsyncClient",
     "BadRequestError",
     "Bar",
-    "Bars",
     "Changes",
     "Client",
     "ClientError",
@@ -63,13 +63,13 @@ __all__ = [
     "RateLimitedError",
     "Readiness",
     "Restatement",
-    "Restatements",
     "Retry",
+    "Row",
+    "Rows",
     "ServerError",
     "Snapshot",
     "Span",
     "Trade",
-    "Trades",
     "UnauthorizedError",
     "UnavailableError",
     "Version",

@@ -1,34 +1,54 @@
-"""`AsyncClient`: the calls of `questions`, carried out with httpx on an event loop. Its twin is `blocking`."""
+"""`AsyncClient`: the calls of `questions.Calls`, carried out with httpx on an event loop. Its twin is `blocking`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import httpx
 
-from slackwater_client import questions, wire
-from slackwater_client.bars import Bars
-from slackwater_client.catalog import Handoff, Instrument, Readiness, Versions
+from slackwater_client import wire
+from slackwater_client.described import described
 from slackwater_client.events import Event
-from slackwater_client.follow import Emit
+from slackwater_client.follow import Emit, Follow
 from slackwater_client.http import Call, Lost, Open, Opened, Pause, Piece, Read, Reply, Send
-from slackwater_client.questions import Names
-from slackwater_client.restatements import Restatements
+from slackwater_client.questions import Calls
 from slackwater_client.retry import Retry
-from slackwater_client.times import Time
-from slackwater_client.trades import Trades
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _Asks(Generic[P, T]):
+    """A method that carries out one of `Calls`."""
+
+    def __init__(self, call: Callable[Concatenate[Calls, P], Call[T]]) -> None:
+        self._call = call
+
+    def __get__(self, client: "AsyncClient", kind: object = None) -> Callable[P, Coroutine[Any, Any, T]]:
+        async def method(*args: P.args, **named: P.kwargs) -> T:
+            return await client.carry_out(self._call(client.calls, *args, **named))
+
+        return described(method, self._call, client is not None)
+
+
+class _Follows(Generic[P]):
+    """A method that gives the events of one of `Calls`."""
+
+    def __init__(self, call: Callable[Concatenate[Calls, P], Follow]) -> None:
+        self._call = call
+
+    def __get__(self, client: "AsyncClient", kind: object = None) -> Callable[P, AsyncIterator[Event]]:
+        def method(*args: P.args, **named: P.kwargs) -> AsyncIterator[Event]:
+            return client.follow(self._call(client.calls, *args, **named))
+
+        return described(method, self._call, client is not None)
 
 
 class AsyncClient:
     """A client of one service. Use it in an `async with` block, or call `close`. Tasks of one event loop may share it.
 
-    Every method may raise `ProblemError` (the service refused, and says why), `ConnectionFailedError` (it was not
-    reached, or broke off, as often as `retry` allows), `ProtocolError` (this is no service of Slackwater) and
-    `ArgumentError`. Times are given as datetimes with a zone, ISO 8601 text in UTC, or whole microseconds since the
-    epoch.
+    What can be asked, and with what, is said by `slackwater_client.questions.Calls`.
     """
 
     def __init__(
@@ -48,134 +68,38 @@ class AsyncClient:
             retry: How often and when it is tried again.
             transport: Of httpx, for proxies and certificates of one's own.
         """
-        self._retry = retry or Retry()
+        self.calls = Calls(retry or Retry())
         self._http = httpx.AsyncClient(**wire.options(url, key, timeout), transport=transport)
 
-    async def bars(
-        self,
-        venue: str,
-        symbol: Names,
-        interval: str = "1m",
-        start: Time | None = None,
-        end: Time | None = None,
-        limit: int | None = None,
-        *,
-        layer: str | None = None,
-        as_of: int | None = None,
-        fill: str | None = None,
-    ) -> Bars:
-        """Bars of one or several symbols of a venue, all of one moment, however many pages they take.
+    view = _Asks(Calls.view)
+    events = _Asks(Calls.events)
+    bars = _Asks(Calls.bars)
+    trades = _Asks(Calls.trades)
+    instruments = _Asks(Calls.instruments)
+    versions = _Asks(Calls.versions)
+    handoff = _Asks(Calls.handoff)
+    restatements = _Asks(Calls.restatements)
+    ready = _Asks(Calls.ready)
+    rollback = _Asks(Calls.rollback)
+    stream = _Follows(Calls.stream)
 
-        With `start`: those of [start, end) by their own start, all or the first `limit`. Without: the latest `limit`
-        (500, if None; 10,000 at most) before `end`.
+    async def carry_out(self, call: Call[T]) -> T:
+        """What a call returns, after all that it wants done."""
+        came: Reply | Lost | None = None
+        while True:
+            try:
+                step = call.send(came)
+            except StopIteration as done:
+                answer: T = done.value
+                return answer
+            came = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            else:
+                came = await self._send(step)
 
-        Args:
-            venue: Such as `binance_spot`; `instruments` lists them.
-            symbol: One, or several.
-            interval: A divisor of a day such as `1s`, `5m`, `4h`, or `1w`.
-            start: First time, inclusive.
-            end: End time, exclusive.
-            limit: At most so many bars in all.
-            layer: `merged` (the default), or `batch` or `speed` alone.
-            as_of: Answer from this version's batch view alone.
-            fill: `previous` gives bars without trades too, with the close before.
-        """
-        return await self._carry_out(
-            questions.bars(self._retry, venue, symbol, interval, start, end, limit, layer, as_of, fill)
-        )
-
-    async def trades(self, venue: str, symbol: str, start: Time, end: Time, limit: int | None = None) -> Trades:
-        """The trades of one symbol in [start, end), all or the first `limit`, each with its place in the log."""
-        return await self._carry_out(questions.trades(self._retry, venue, symbol, start, end, limit))
-
-    async def instruments(
-        self,
-        venue: str | None = None,
-        symbol: Names | None = None,
-        *,
-        prefix: str | None = None,
-        q: str | None = None,
-        active_since: Time | None = None,
-    ) -> tuple[Instrument, ...]:
-        """Every wanted instrument with a trade, however many pages they take; all, if nothing is said.
-
-        They come in order of venue, symbol and partition. One that lies in several partitions is named once for each;
-        one that is new while the pages are read may be missing.
-
-        Args:
-            venue: Of this venue.
-            symbol: One, or several.
-            prefix: How the symbol begins.
-            q: Words, each of which stands in the symbol or the venue, in large or small letters.
-            active_since: With a trade in this second or later.
-        """
-        return await self._carry_out(questions.instruments(self._retry, venue, symbol, prefix, q, active_since))
-
-    async def versions(self) -> Versions:
-        """The published versions of the batch views, newest first, and which one is served."""
-        return await self._carry_out(questions.versions(self._retry))
-
-    async def handoff(self, version: int) -> Handoff:
-        """The whole proof that a version is its parent and the deltas between their cuts."""
-        return await self._carry_out(questions.handoff(self._retry, version))
-
-    async def restatements(
-        self,
-        since: Time | None = None,
-        until: Time | None = None,
-        venue: str | None = None,
-        symbol: Names | None = None,
-        interval: str | None = None,
-        cause: str | None = None,
-        limit: int | None = None,
-    ) -> Restatements:
-        """Closed bars that changed, oldest first, with what they were before and after, all or the first `limit`.
-
-        Args:
-            since: A version's number (those behind it), or a time (those made at or after it).
-            until: Up to and with this version, or before this time.
-            venue: Of this venue alone.
-            symbol: Of these symbols alone.
-            interval: `1s`, `1m` or `1h` alone.
-            cause: `late_trade`, `new_definition` or `repair` alone.
-            limit: At most so many in all.
-        """
-        return await self._carry_out(
-            questions.restatements(self._retry, since, until, venue, symbol, interval, cause, limit)
-        )
-
-    async def ready(self) -> Readiness:
-        """Whether the service keeps its full promise now; true or false where a condition is asked for."""
-        return await self._carry_out(questions.ready(self._retry))
-
-    async def rollback(self, version: int, reason: str) -> Mapping[str, Any]:
-        """Serve an older version that is kept. Needs a key of the scope admin; never sent twice."""
-        return await self._carry_out(questions.rollback(self._retry, version, reason))
-
-    async def stream(
-        self,
-        venue: str,
-        symbols: Names,
-        intervals: Names = "1m",
-        limit: int | None = None,
-        *,
-        last_event_id: str = "",
-        silence: float = 25.0,
-    ) -> AsyncIterator[Event]:
-        """Bars as they change, by events: for each interval a `Snapshot`, then `Changes`; `slackwater_client.events`.
-
-        It does not end by itself: leave the loop, or call `aclose()` on it. A lost stream is said (`Disconnected`) and
-        opened again where it was left; it fails for good after `retry.attempts` tries in a row without an event.
-
-        Args:
-            venue: The venue.
-            symbols: One, or several.
-            intervals: One, or several.
-            limit: Bars of each symbol and interval in a snapshot: 100 if None, 1,000 at most.
-            last_event_id: Go on behind this event: the `id` of one that came before.
-            silence: Seconds without a byte, after which the stream counts as lost; the service sends one every 10.
-        """
-        steps = questions.stream(self._retry, venue, symbols, intervals, limit, last_event_id)
+    async def follow(self, steps: Follow) -> AsyncIterator[Event]:
+        """The events that a stream gives."""
         response: httpx.Response | None = None
         pieces: AsyncIterator[bytes] | None = None
         came: Opened | Reply | Piece | Lost | None = None
@@ -194,7 +118,7 @@ class AsyncClient:
                         await response.aclose()
                         response = None
                     if isinstance(step, Open):
-                        came, response = await self._open(step.request, silence)
+                        came, response = await self._open(step.request)
                         pieces = response.aiter_bytes() if response is not None else None
         finally:
             if response is not None:
@@ -212,28 +136,15 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _carry_out(self, call: Call[T]) -> T:
-        came: Reply | Lost | None = None
-        while True:
-            try:
-                step = call.send(came)
-            except StopIteration as done:
-                answer: T = done.value
-                return answer
-            if isinstance(step, Pause):
-                came = None
-                await asyncio.sleep(step.seconds)
-            else:
-                came = await self._send(step)
-
     async def _send(self, request: Send) -> Reply | Lost:
         try:
-            return wire.reply(await self._http.send(self._http.build_request(**wire.arguments(request))))
+            built = self._http.build_request(**wire.arguments(request, self._http.timeout))
+            return wire.reply(await self._http.send(built))
         except wire.LOST as error:
             return wire.lost(error)
 
-    async def _open(self, request: Send, silence_s: float) -> tuple[Opened | Reply | Lost, httpx.Response | None]:
-        built = self._http.build_request(**wire.arguments(request), timeout=wire.patient(self._http.timeout, silence_s))
+    async def _open(self, request: Send) -> tuple[Opened | Reply | Lost, httpx.Response | None]:
+        built = self._http.build_request(**wire.arguments(request, self._http.timeout))
         try:
             response = await self._http.send(built, stream=True)
             if response.status_code == 200:

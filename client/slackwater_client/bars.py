@@ -1,12 +1,12 @@
-"""Bars as the service gives them, one by one and as a table."""
+"""Bars, whose columns are known beforehand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
-from slackwater_client.rows import EXACT, Item, Kind, Rows, decimal
+from slackwater_client.rows import EXACT, Kinds, decimal
 from slackwater_client.times import datetime_of
 
 _DECIMALS = ("open", "high", "low", "close", "volume", "notional", "buy_volume")
@@ -64,26 +64,20 @@ class Bar:
         )
 
 
-class Bars(Rows[Bar]):
-    """Bars in order of start, and of symbol where several were asked for."""
-
-    columns: ClassVar[Mapping[str, Kind]] = {
-        "symbol": "text",
-        "start": "time",
-        "open": "price",
-        "high": "price",
-        "low": "price",
-        "close": "price",
-        "volume": "sum",
-        "notional": "sum",
-        "vwap": "ratio",
-        "buy_volume": "sum",
-        "trades": "integer",
-        "first_trade_id": "integer",
-        "last_trade_id": "integer",
-        "closed": "flag",
-    }
-
-    @classmethod
-    def _row(cls, item: Item) -> Bar:
-        return Bar.of(item)
+BAR: Kinds = {
+    "symbol": "text",
+    "start": "time",
+    "open": "price",
+    "high": "price",
+    "low": "price",
+    "close": "price",
+    "volume": "sum",
+    "notional": "sum",
+    "vwap": "ratio",
+    "buy_volume": "sum",
+    "trades": "integer",
+    "first_trade_id": "integer",
+    "last_trade_id": "integer",
+    "closed": "flag",
+}
+"""The columns of a table of bars."""

@@ -1,19 +1,18 @@
 """What a stream tells, as typed events.
 
-Snapshot       the bars of an interval as they are: what was known of it is replaced
-Changes        bars of an interval that changed, whole, with their new revisions
-VersionChange  another version is served; bars whose answers changed with it follow
+Snapshot       the rows of an interval as they are: what was known of it is replaced
+Changes        rows of an interval that changed, whole, with their new revisions
+VersionChange  another version is served; rows whose answers changed with it follow
 Heartbeat      nothing else happened; how far the service is
 Ending         the service closes the stream and says why; the client comes again by itself
 Disconnected   the stream was lost; the client comes again by itself
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slackwater_client.bars import Bar
 from slackwater_client.errors import ProblemError, ProtocolError, problem
 from slackwater_client.meta import Meta, offsets
 from slackwater_client.sse import Message
@@ -21,20 +20,20 @@ from slackwater_client.sse import Message
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The latest bars of an interval, in order of start."""
+    """The latest rows of an interval, in order of start: `Bar` of the view `bars`, `Row` of others."""
 
     interval: str
-    bars: tuple[Bar, ...]
+    rows: tuple[Any, ...]
     meta: Meta
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Bars that changed since the event before; corrections of closed bars are among them, and marked."""
+    """Rows that changed since the event before; corrections of closed ones are among them, and marked."""
 
     interval: str
-    bars: tuple[Bar, ...]
+    rows: tuple[Any, ...]
     meta: Meta | None
     id: str
 
@@ -79,36 +78,35 @@ class Disconnected:
 Event = Snapshot | Changes | VersionChange | Heartbeat | Ending | Disconnected
 
 
-_NAMES = frozenset({"snapshot", "bars", "version", "heartbeat", "end"})
+_NAMES = frozenset({"snapshot", "version", "heartbeat", "end"})
+Made = Callable[[Mapping[str, Any]], Any]
 
 
-def event_of(message: Message, symbol: str) -> Event | None:
+def event_of(message: Message, view: str, made: Made) -> Event | None:
     """The event of a message; None for a name that this client does not know, which a later service may send.
 
     Raises:
         ProtocolError: the message is not what its name says.
     """
-    if message.event not in _NAMES:
+    if message.event not in {*_NAMES, view}:
         return None
     try:
-        return _event(message, json.loads(message.data), symbol)
+        return _event(message, json.loads(message.data), view, made)
     except (ValueError, KeyError, TypeError, ArithmeticError, AttributeError) as error:
         raise ProtocolError(f"An event {message.event!r} of the stream cannot be read: {error!r}.") from error
 
 
-def _event(message: Message, found: Mapping[str, Any], symbol: str) -> Event:
+def _event(message: Message, found: Mapping[str, Any], view: str, made: Made) -> Event:
     match message.event:
         case "snapshot":
-            bars = tuple(Bar.of(item, symbol) for item in found["bars"])
-            return Snapshot(found["interval"], bars, Meta.of(found["meta"]), message.id)
-        case "bars":
-            bars = tuple(Bar.of(item, symbol) for item in found["bars"])
-            meta = Meta.of(found["meta"]) if found.get("meta") else None
-            return Changes(found["interval"], bars, meta, message.id)
+            return Snapshot(found["interval"], tuple(map(made, found[view])), Meta.of(found["meta"]), message.id)
         case "version":
             return VersionChange(found["version"], offsets(found["cut"]), offsets(found["applied"]), message.id)
         case "heartbeat":
             applied, complete = offsets(found["applied"]), bool(found["complete"])
             return Heartbeat(found["version"], applied, found.get("lag"), complete, message.id, found.get("reason", ""))
-        case _:
+        case "end":
             return Ending(problem(int(found["status"]), found))
+        case _:
+            meta = Meta.of(found["meta"]) if found.get("meta") else None
+            return Changes(found["interval"], tuple(map(made, found[view])), meta, message.id)

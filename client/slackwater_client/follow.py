@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from slackwater_client.errors import ConnectionFailedError, ProblemError, ProtocolError, refusal
-from slackwater_client.events import Disconnected, Ending, Event, event_of
+from slackwater_client.events import Disconnected, Ending, Event, Made, event_of
 from slackwater_client.http import Lost, Open, Opened, Pause, Piece, Read, Reply, Send, Shut
 from slackwater_client.retry import STATUSES, Retry
 from slackwater_client.sse import Parser
@@ -37,8 +37,8 @@ class _State:
     reason: str = ""
 
 
-def follow(request: Send, symbol: str, retry: Retry, last_id: str = "") -> Follow:
-    """Events without end, behind the one of `last_id` if it is given. `symbol` is that of bars that name none.
+def follow(request: Send, view: str, made: Made, retry: Retry, last_id: str = "") -> Follow:
+    """Events of a view without end, behind the one of `last_id` if it is given. `made` makes a row of an item.
 
     Raises:
         ProblemError: the service refuses, or ended the stream, for a reason that stays.
@@ -53,7 +53,7 @@ def follow(request: Send, symbol: str, retry: Retry, last_id: str = "") -> Follo
             case Opened(headers):
                 if not headers.get("content-type", "").startswith(MEDIA_TYPE):
                     raise ProtocolError(f"The stream is {headers.get('content-type')!r}.", "Is this the service's URL?")
-                error = yield from _read(state, symbol)
+                error = yield from _read(state, view, made)
                 yield Shut()
             case Reply():
                 error = refusal(came)
@@ -75,7 +75,7 @@ def follow(request: Send, symbol: str, retry: Retry, last_id: str = "") -> Follo
 
 
 def _read(
-    state: _State, symbol: str
+    state: _State, view: str, made: Made
 ) -> Generator[Read | Emit, Opened | Reply | Piece | Lost | None, ProblemError | None]:
     """Read until the connection ends; the problem that the service ended it with, if it did."""
     parser = Parser(state.id, state.retry_ms)
@@ -86,7 +86,7 @@ def _read(
             state.reason = came.reason if isinstance(came, Lost) else "the service ended it"
             return ended
         for message in parser.feed(came.data):
-            event = event_of(message, symbol)
+            event = event_of(message, view, made)
             state.id, state.retry_ms = message.id, parser.retry_ms
             if isinstance(event, Ending):
                 ended = event.problem

@@ -22,13 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Send:
-    """A request, to be answered as a whole."""
+    """A request. `silence_s` without a byte break it off; None: as the client was told."""
 
     path: str
     params: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
     body: bytes | None = None
+    silence_s: float | None = None
 
     @property
     def is_safe(self) -> bool:

@@ -34,9 +34,14 @@ if TYPE_CHECKING:
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
+def has_arrow() -> bool:
+    """Whether pyarrow is there."""
+    return find_spec("pyarrow") is not None
+
+
 def takes_arrow(limit: int | None) -> bool:
-    """Whether rows are asked for as Arrow: there may be many, and pyarrow is there."""
-    return (limit is None or limit > MANY_ROWS) and find_spec("pyarrow") is not None
+    """Whether rows whose types are known are asked for as Arrow: there may be many, and pyarrow is there."""
+    return (limit is None or limit > MANY_ROWS) and has_arrow()
 
 
 class Page(NamedTuple):

@@ -1,150 +1,289 @@
-"""Every question that can be asked, as a call: its parameters, and what its answer becomes. No I/O is done here.
+"""Every call of the clients, once: its parameters, its text, and what its answer becomes. No I/O is done here.
 
-`blocking.Client` and `asynchronous.AsyncClient` have a method for each; what they mean is documented there.
+`blocking.Client` and `asynchronous.AsyncClient` carry them out, each in its way, under the same names.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-from slackwater_client.bars import Bars
+from slackwater_client.bars import BAR, Bar
 from slackwater_client.catalog import Handoff, Instrument, Readiness, Versions
 from slackwater_client.errors import ArgumentError, ProtocolError
 from slackwater_client.exchange import document, exchange
 from slackwater_client.follow import MEDIA_TYPE, Follow, follow
 from slackwater_client.http import Call, Send
-from slackwater_client.pages import ARROW, MOST_ROWS, listed, pages, takes_arrow
-from slackwater_client.restatements import Restatements
+from slackwater_client.pages import ARROW, MOST_ROWS, has_arrow, listed, pages, takes_arrow
+from slackwater_client.restatements import RESTATEMENT, Restatement
 from slackwater_client.retry import Retry
+from slackwater_client.rows import Kinds, Row, Rows, row_of
 from slackwater_client.times import Time, time_text
-from slackwater_client.trades import Trades
+from slackwater_client.trades import TRADE, Trade
 
-if TYPE_CHECKING:
-    from slackwater_client.pages import Part
-
+R = TypeVar("R")
 T = TypeVar("T")
 U = TypeVar("U")
-Headers = tuple[tuple[str, str], ...]
-_AS_ARROW: Headers = (("Accept", ARROW),)
 Names = str | Iterable[str]
 """One name, several with commas between, or several."""
 
-
-def bars(
-    retry: Retry,
-    venue: str,
-    symbol: Names,
-    interval: str,
-    start: Time | None,
-    end: Time | None,
-    limit: int | None,
-    layer: str | None,
-    as_of: int | None,
-    fill: str | None,
-) -> Call[Bars]:
-    """See `Client.bars`."""
-    symbols = names(symbol, "symbol")
-    params = {
-        **{"venue": venue, "symbol": symbols, "interval": interval},
-        **_range(start, end),
-        **{"limit": _page_limit(limit, start is not None), "layer": layer, "as_of": as_of, "fill": fill},
-    }
-    headers: Headers = ()
-    if start is not None and takes_arrow(limit):
-        headers = _AS_ARROW
-        if limit is None and fill is None:  # a whole range in one answer; what is filled comes in pages alone
-            params["limit"] = "all"
-    parts, meta = yield from pages(Send("/v1/bars", _params(params), headers), "bars", retry, limit)
-    if "," not in symbols:
-        parts = [_with_symbol(part, symbols) for part in parts]
-    return Bars(parts, meta)
+Keys = Names | int
+"""The values of a key column that are wanted."""
 
 
-def trades(retry: Retry, venue: str, symbol: str, start: Time, end: Time, limit: int | None) -> Call[Trades]:
-    """See `Client.trades`."""
-    params = {"venue": venue, "symbol": symbol, **_range(start, end), "limit": _page_limit(limit, True)}
-    headers = _AS_ARROW if takes_arrow(limit) else ()
-    parts, meta = yield from pages(Send("/v1/trades", _params(params), headers), "trades", retry, limit)
-    return Trades(parts, meta)
+class Calls:
+    """What can be asked. Every call may raise `ProblemError` (the service refused, and says why), `ProtocolError` (this
+    is no service of Slackwater), `ArgumentError`, and `ConnectionFailedError`: it was not reached, or broke off, as
+    often as `retry` allows.
+
+    Times are given as datetimes with a zone, ISO 8601 text in UTC, or whole microseconds since the epoch.
+    """
+
+    def __init__(self, retry: Retry) -> None:
+        self.retry = retry
+
+    def view(
+        self,
+        view: str,
+        /,
+        *,
+        interval: str = "1m",
+        start: Time | None = None,
+        end: Time | None = None,
+        limit: int | None = None,
+        at: Time | None = None,
+        layer: str | None = None,
+        as_of: int | None = None,
+        fill: str | None = None,
+        **keys: Keys,
+    ) -> Call[Rows[Row]]:
+        """Rows of any view, all of one moment, however many pages they take.
+
+        With `start`: those of [start, end) by their own start, all or the first `limit`. Without: the latest `limit`
+        (500, if None; 10,000 at most) before `end`. With `at`: everything before that time, a row for each key.
+
+        A row has an attribute for each column of the answer, typed as the answer types it: decimals exact, times in
+        microseconds. That is said by Arrow, where pyarrow is there; else what is written as a decimal is one.
+
+        Args:
+            view: Its name, such as `bars`, `flow` or `sizes`.
+            interval: A divisor of a day such as `1s`, `5m`, `4h`, or `1w`, `1M`, `1y`, `total`.
+            start: First time, inclusive.
+            end: End time, exclusive.
+            limit: At most so many rows in all.
+            at: A time before which everything counts; without interval, start and end.
+            layer: `merged` (the default), or `batch` or `speed` alone.
+            as_of: Answer from this version's batch view alone.
+            fill: `previous` gives rows without events too, as the view says what they hold.
+            keys: Values of key columns by their names: `venue="binance_spot", symbol=["BTCUSDT", "ETHUSDT"]`,
+                `side="buy"`; one, or several.
+        """
+        times = _range(start, end) if at is None else {"at": time_text(at, "at")}
+        whole = start is not None and at is None and limit is None and fill is None
+        params = {
+            **_keys(keys),
+            **({"interval": interval} if at is None else {}),
+            **times,
+            **{"limit": _page_limit(limit, start is not None or at is not None), "layer": layer},
+            **{"as_of": as_of, "fill": fill},
+        }
+        return (yield from self._rows(f"/v1/{_name(view)}", view, params, keys, limit, whole))
+
+    def events(self, stream: str, /, start: Time, end: Time, limit: int | None = None, **keys: Keys) -> Call[Rows[Row]]:
+        """The events of any stream in [start, end), all or the first `limit`, each with its place in the log.
+
+        Args:
+            stream: Its name, such as `trades`.
+            start: First time, inclusive.
+            end: End time, exclusive.
+            limit: At most so many in all.
+            keys: The entity, such as `venue="binance_spot", symbol="BTCUSDT"`.
+        """
+        params = {**_keys(keys), **_range(start, end), "limit": _page_limit(limit, True)}
+        return (yield from self._rows(f"/v1/{_name(stream)}", stream, params, {}, limit, False))
+
+    def bars(
+        self,
+        venue: str,
+        symbol: Names,
+        interval: str = "1m",
+        start: Time | None = None,
+        end: Time | None = None,
+        limit: int | None = None,
+        *,
+        layer: str | None = None,
+        as_of: int | None = None,
+        fill: str | None = None,
+    ) -> Call[Rows[Bar]]:
+        """`view("bars", ...)` of one or several symbols of a venue, whose rows are `Bar`."""
+        asked = {"venue": venue, "symbol": _names(symbol, "symbol")}
+        params = {
+            **asked,
+            **{"interval": interval, **_range(start, end), "limit": _page_limit(limit, start is not None)},
+            **{"layer": layer, "as_of": as_of, "fill": fill},
+        }
+        whole = start is not None and limit is None and fill is None
+        given = {"symbol": asked["symbol"]}
+        arrow = start is not None and takes_arrow(limit)
+        return (yield from self._rows("/v1/bars", "bars", params, given, limit, whole, BAR, Bar.of, arrow))
+
+    def trades(self, venue: str, symbol: str, start: Time, end: Time, limit: int | None = None) -> Call[Rows[Trade]]:
+        """`events("trades", ...)` of one symbol, whose rows are `Trade`."""
+        params = {"venue": venue, "symbol": symbol, **_range(start, end), "limit": _page_limit(limit, True)}
+        arrow = takes_arrow(limit)
+        return (yield from self._rows("/v1/trades", "trades", params, {}, limit, False, TRADE, Trade.of, arrow))
+
+    def instruments(
+        self,
+        venue: str | None = None,
+        symbol: Names | None = None,
+        *,
+        prefix: str | None = None,
+        q: str | None = None,
+        active_since: Time | None = None,
+    ) -> Call[tuple[Instrument, ...]]:
+        """Every wanted instrument with a trade, however many pages they take; all, if nothing is said.
+
+        They come in order of venue, symbol and partition. One that lies in several partitions is named once for each;
+        one that is new while the pages are read may be missing.
+
+        Args:
+            venue: Of this venue.
+            symbol: One, or several.
+            prefix: How the symbol begins.
+            q: Words, each of which stands in the symbol or the venue, in large or small letters.
+            active_since: With a trade in this second or later.
+        """
+        wanted = {
+            **{"venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol")},
+            **{"prefix": prefix, "q": q, "limit": MOST_ROWS},
+            "active_since": None if active_since is None else time_text(active_since, "active_since"),
+        }
+        items = yield from listed(Send("/v1/instruments", _params(wanted)), "instruments", self.retry)
+        return _read(items, lambda found: tuple(map(Instrument.of, found)), "/v1/instruments")
+
+    def versions(self) -> Call[Versions]:
+        """The published versions of the batch views, newest first, and which one is served."""
+        return (yield from self._asked("/v1/versions", Versions.of))
+
+    def handoff(self, version: int) -> Call[Handoff]:
+        """The whole proof that a version is its parent and the deltas between their cuts."""
+        return (yield from self._asked(f"/v1/versions/{_version(version)}/handoff", Handoff.of))
+
+    def restatements(
+        self,
+        since: Time | None = None,
+        until: Time | None = None,
+        venue: str | None = None,
+        symbol: Names | None = None,
+        interval: str | None = None,
+        cause: str | None = None,
+        limit: int | None = None,
+        *,
+        view: str = "bars",
+    ) -> Call[Rows[Restatement]]:
+        """Closed rows that changed, oldest first, with what they were before and after, all or the first `limit`.
+
+        Args:
+            since: A version's number (those behind it), or a time (those made at or after it).
+            until: Up to and with this version, or before this time.
+            venue: Of this venue alone.
+            symbol: Of these symbols alone.
+            interval: Of this published interval alone.
+            cause: `late_trade`, `new_definition` or `repair` alone.
+            limit: At most so many in all.
+            view: Of which view.
+        """
+        params = {
+            "view": view,
+            "since": None if since is None else time_text(since, "since"),
+            "until": None if until is None else time_text(until, "until"),
+            "symbol": None if symbol is None else _names(symbol, "symbol"),
+            **{"venue": venue, "interval": interval, "cause": cause, "limit": _page_limit(limit, True)},
+        }
+        found = self._rows("/v1/restatements", "restatements", params, {}, limit, False, RESTATEMENT, Restatement.of)
+        return (yield from found)
+
+    def ready(self) -> Call[Readiness]:
+        """Whether the service keeps its full promise now; true or false where a condition is asked for."""
+        reply = yield from exchange(Send("/health/ready"), self.retry, frozenset({200, 503}))
+        return _read(document(reply), Readiness.of, "/health/ready")
+
+    def rollback(self, version: int, reason: str) -> Call[Mapping[str, Any]]:
+        """Serve an older version that is retained. Needs a key of the scope admin; never sent twice."""
+        path, body = f"/v1/versions/{_version(version)}/rollback", json.dumps({"reason": reason}).encode()
+        request = Send(path, headers=(("Content-Type", "application/json"),), method="POST", body=body)
+        return document((yield from exchange(request, self.retry)))
+
+    def stream(
+        self,
+        view: str,
+        /,
+        *,
+        interval: Names = "1m",
+        limit: int | None = None,
+        last_event_id: str = "",
+        silence: float = 25.0,
+        **keys: Keys,
+    ) -> Follow:
+        """Rows of any view as they change: for each interval a `Snapshot`, then `Changes`; `slackwater_client.events`.
+
+        It does not end by itself: leave the loop, or close it. A lost stream is said (`Disconnected`) and opened again
+        where it was left; it fails for good after `retry.attempts` tries in a row without an event.
+
+        Args:
+            view: Its name, such as `bars`, whose rows are `Bar`; those of other views are as `view` gives them.
+            interval: One, or several.
+            limit: Rows of each key and interval in a snapshot: 100 if None, 1,000 at most.
+            last_event_id: Go on behind this event: the `id` of one that came before.
+            silence: Seconds without a byte, after which the stream counts as lost; the service sends one every 10.
+            keys: Values of key columns by their names, as in `view`.
+        """
+        asked = _keys(keys)
+        params = {**asked, "interval": _names(interval, "interval"), "limit": limit}
+        headers = (("Accept", MEDIA_TYPE), ("Cache-Control", "no-store"))
+        request = Send(f"/v1/stream/{_name(view)}", _params(params), headers, silence_s=silence)
+        made: Callable[[Mapping[str, Any]], Any] = Bar.of if view == "bars" else row_of
+        return follow(request, view, partial(_with, _single(asked), made), self.retry, last_event_id)
+
+    def _rows(
+        self,
+        path: str,
+        name: str,
+        params: Mapping[str, str | int | None],
+        keys: Mapping[str, Keys],
+        limit: int | None,
+        whole: bool,
+        kinds: Kinds | None = None,
+        made: Callable[[Mapping[str, Any]], Any] = row_of,
+        arrow: bool | None = None,
+    ) -> Call[Rows[Any]]:
+        """All pages of rows. `whole`: one answer of Arrow may hold a whole range; JSON does not repeat `keys`."""
+        as_arrow = has_arrow() and kinds is None if arrow is None else arrow
+        headers = (("Accept", ARROW),) if as_arrow else ()
+        if as_arrow and whole:
+            params = {**params, "limit": "all"}
+        parts, meta = yield from pages(Send(path, _params(params), headers), name, self.retry, limit)
+        given = _single(_keys(keys))
+        parts = [[{**given, **item} for item in part] if isinstance(part, list) else part for part in parts]
+        return Rows(parts, meta, made, kinds)
+
+    def _asked(self, path: str, make: Callable[[Mapping[str, Any]], T]) -> Call[T]:
+        return _read(document((yield from exchange(Send(path), self.retry))), make, path)
 
 
-def restatements(
-    retry: Retry,
-    since: Time | None,
-    until: Time | None,
-    venue: str | None,
-    symbol: Names | None,
-    interval: str | None,
-    cause: str | None,
-    limit: int | None,
-) -> Call[Restatements]:
-    """See `Client.restatements`."""
-    params = {
-        "view": "bars",
-        "since": None if since is None else time_text(since, "since"),
-        "until": None if until is None else time_text(until, "until"),
-        "symbol": None if symbol is None else names(symbol, "symbol"),
-        **{"venue": venue, "interval": interval, "cause": cause, "limit": _page_limit(limit, True)},
-    }
-    parts, meta = yield from pages(Send("/v1/restatements", _params(params)), "restatements", retry, limit)
-    return Restatements(parts, meta)
+def _with(given: Mapping[str, str], made: Callable[[Mapping[str, Any]], R], item: Mapping[str, Any]) -> R:
+    """A row of an item that does not repeat what was asked for."""
+    return made({**given, **item})
 
 
-def instruments(
-    retry: Retry,
-    venue: str | None,
-    symbol: Names | None,
-    prefix: str | None,
-    q: str | None,
-    active_since: Time | None,
-) -> Call[tuple[Instrument, ...]]:
-    """See `Client.instruments`."""
-    wanted = {
-        **{"venue": venue, "symbol": None if symbol is None else names(symbol, "symbol"), "prefix": prefix, "q": q},
-        "active_since": None if active_since is None else time_text(active_since, "active_since"),
-    }
-    request = Send("/v1/instruments", _params({**wanted, "limit": MOST_ROWS}))
-    items = yield from listed(request, "instruments", retry)
-    return _read(items, lambda found: tuple(map(Instrument.of, found)), request.path)
+def _name(given: str) -> str:
+    if not given.isidentifier():
+        raise ArgumentError(f"{given!r} is no name of a view or a stream.", "Such as bars, flow or trades.")
+    return given
 
 
-def versions(retry: Retry) -> Call[Versions]:
-    """See `Client.versions`."""
-    return (yield from _asked("/v1/versions", retry, Versions.of))
-
-
-def handoff(retry: Retry, version: int) -> Call[Handoff]:
-    """See `Client.handoff`."""
-    return (yield from _asked(f"/v1/versions/{_version(version)}/handoff", retry, Handoff.of))
-
-
-def ready(retry: Retry) -> Call[Readiness]:
-    """See `Client.ready`."""
-    reply = yield from exchange(Send("/health/ready"), retry, frozenset({200, 503}))
-    return _read(document(reply), Readiness.of, "/health/ready")
-
-
-def rollback(retry: Retry, version: int, reason: str) -> Call[Mapping[str, Any]]:
-    """See `Client.rollback`."""
-    path, body = f"/v1/versions/{_version(version)}/rollback", json.dumps({"reason": reason}).encode()
-    request = Send(path, headers=(("Content-Type", "application/json"),), method="POST", body=body)
-    return document((yield from exchange(request, retry)))
-
-
-def stream(retry: Retry, venue: str, symbols: Names, intervals: Names, limit: int | None, last_event_id: str) -> Follow:
-    """See `Client.stream`."""
-    symbol = names(symbols, "symbols")
-    params = {"venue": venue, "symbol": symbol, "interval": names(intervals, "intervals"), "limit": limit}
-    headers = (("Accept", MEDIA_TYPE), ("Cache-Control", "no-store"))
-    return follow(Send("/v1/stream/bars", _params(params), headers), symbol, retry, last_event_id)
-
-
-def _with_symbol(part: "Part", symbol: str) -> "Part":
-    """JSON does not repeat the one symbol that was asked for; Arrow does."""
-    return [{"symbol": symbol, **item} for item in part] if isinstance(part, Sequence) else part
-
-
-def names(given: Names, name: str) -> str:
+def _names(given: Names, name: str) -> str:
     """Names with commas between.
 
     Raises:
@@ -156,8 +295,13 @@ def names(given: Names, name: str) -> str:
     return found
 
 
-def _asked(path: str, retry: Retry, make: Callable[[Mapping[str, Any]], T]) -> Call[T]:
-    return _read(document((yield from exchange(Send(path), retry))), make, path)
+def _keys(keys: Mapping[str, Keys]) -> dict[str, str]:
+    return {name: str(value) if isinstance(value, int) else _names(value, name) for name, value in keys.items()}
+
+
+def _single(keys: Mapping[str, str]) -> dict[str, str]:
+    """Those of which one value was asked for."""
+    return {name: value for name, value in keys.items() if "," not in value}
 
 
 def _read(found: U, make: Callable[[U], T], path: str) -> T:

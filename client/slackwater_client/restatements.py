@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from slackwater_client.bars import Bar
-from slackwater_client.rows import Item, Kind, Rows
+from slackwater_client.rows import Kinds, Row, row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +27,29 @@ class Restatement:
     partition: int | None
     offset: int | None
     trades: int | None
-    before: Bar | None
-    after: Bar | None
-
-
-class Restatements(Rows[Restatement]):
-    """Restatements, oldest first. Tables hold all but the bars before and after."""
-
-    columns: ClassVar[Mapping[str, Kind]] = {
-        "version": "integer",
-        "view": "text",
-        "venue": "text",
-        "symbol": "text",
-        "interval": "text",
-        "created": "time",
-        "start": "time",
-        "cause": "text",
-        "partition": "integer",
-        "offset": "integer",
-        "trades": "integer",
-    }
+    before: Bar | Row | None
+    after: Bar | Row | None
 
     @classmethod
-    def _row(cls, item: Item) -> Restatement:
-        before, after = (
-            None if item[name] is None else Bar.of(item[name], item["symbol"]) for name in ("before", "after")
-        )
-        return Restatement(**{name: item[name] for name in cls.columns}, before=before, after=after)
+    def of(cls, item: Mapping[str, Any]) -> "Restatement":
+        """From an item of a document."""
+        made: Any = Bar.of if item["view"] == "bars" else row_of
+        place = {"symbol": item["symbol"], "start": item["start"]}
+        sides = {side: item[side] and made({**place, **item[side]}) for side in ("before", "after")}
+        return cls(**{name: item[name] for name in RESTATEMENT}, **sides)
+
+
+RESTATEMENT: Kinds = {
+    "version": "integer",
+    "view": "text",
+    "venue": "text",
+    "symbol": "text",
+    "interval": "text",
+    "created": "time",
+    "start": "time",
+    "cause": "text",
+    "partition": "integer",
+    "offset": "integer",
+    "trades": "integer",
+}
+"""The columns of a table of restatements: all but the rows before and after."""

@@ -5,10 +5,13 @@ Rows come as JSON (decimals as text) or as Arrow (decimal128). Whichever came, w
 timestamps in UTC in tables. Nothing passes through a float, unless it is asked for by `floats=True`.
 """
 
+import re
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Context, Decimal
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from slackwater_client.errors import MissingPackageError
 from slackwater_client.meta import Meta
@@ -20,26 +23,68 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["time", "price", "ratio", "sum", "integer", "text", "flag"]
+Kinds = Mapping[str, Kind]
 Item = Mapping[str, Any]
 R = TypeVar("R")
 
 EXACT = Context(prec=76)  # the default context would round a sum of 38 digits to 28, in silence
 _ONE = Decimal(1)
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+class Row:
+    """A row of a view or a stream: an attribute for each of its columns, in the answer's order. A named tuple.
+
+    Times are microseconds since the epoch, UTC; decimals are exact.
+    """
+
+    @property
+    def moment(self) -> datetime:
+        """The start of a view's row as a datetime in UTC."""
+        return datetime_of(self.start)
+
+    if TYPE_CHECKING:  # what a row has is said by the answer
+
+        def __getattr__(self, name: str) -> Any: ...
+        def _asdict(self) -> dict[str, Any]: ...
+
+
+@cache
+def _row_type(names: tuple[str, ...]) -> Any:
+    return type("Row", (Row, namedtuple("Row", names, rename=True)), {"__slots__": ()})
+
+
+def row_of(item: Item) -> Row:
+    """The row of an item. Behind `start`, what JSON writes as a decimal is one."""
+    names = tuple(item)
+    answers = names.index("start") if "start" in names else len(names)
+    row: Row = _row_type(names)(*(_typed(item[name], at > answers) for at, name in enumerate(names)))
+    return row
+
+
+def _typed(value: Any, answer: bool) -> Any:
+    if isinstance(value, Decimal) or (answer and isinstance(value, str) and _DECIMAL.fullmatch(value)):
+        return decimal(value)
+    return value
 
 
 class Rows(Sequence[R], Generic[R]):
-    """Rows, and the `meta` that they stand on. Made by the client."""
+    """Rows, and the `meta` that they stand on. Made by the client.
 
-    columns: ClassVar[Mapping[str, Kind]] = {}
-    """Column -> kind; only these, and those of them that came, are in a table."""
+    `made` makes a row of an item; `columns`, column -> kind, are those of a table; without them, the answer's own.
+    """
 
-    def __init__(self, parts: "Sequence[Sequence[Item] | pa.Table]", meta: Meta) -> None:
+    def __init__(
+        self,
+        parts: "Sequence[Sequence[Item] | pa.Table]",
+        meta: Meta,
+        made: Callable[[Item], R],
+        columns: Kinds | None = None,
+    ) -> None:
         self.meta = meta
+        self.columns = columns
         self._parts = parts
-
-    @classmethod
-    def _row(cls, item: Item) -> R:
-        raise NotImplementedError
+        self._made = made
 
     @overload
     def __getitem__(self, index: int) -> R: ...
@@ -55,7 +100,7 @@ class Rows(Sequence[R], Generic[R]):
         return iter(self._rows)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self)}, version {self.meta.version}>"
+        return f"<{len(self)} rows, version {self.meta.version}>"
 
     def to_arrow(self) -> "pa.Table":
         """A `pyarrow.Table`: prices are decimal128(18, 8), sums decimal128(38, 16), times timestamp[us, UTC].
@@ -67,10 +112,14 @@ class Rows(Sequence[R], Generic[R]):
             import pyarrow as pa
         except ImportError as error:
             raise MissingPackageError("pyarrow") from error
-        types = _arrow_types(pa)
-        tables = [_table(pa, types, self.columns, part) for part in self._parts if len(part)]
+        if self.columns is None:
+            return pa.concat_tables(
+                [pa.table(part).replace_schema_metadata(None) for part in self._parts]
+            ).combine_chunks()
+        types, columns = _arrow_types(pa), self.columns
+        tables = [_table(pa, types, columns, part) for part in self._parts if len(part)]
         if not tables:
-            return pa.schema([(name, types[kind]) for name, kind in self.columns.items()]).empty_table()
+            return pa.schema([(name, types[kind]) for name, kind in columns.items()]).empty_table()
         return pa.concat_tables(tables).combine_chunks()
 
     def to_pandas(self, floats: bool = False) -> "pd.DataFrame":
@@ -100,7 +149,7 @@ class Rows(Sequence[R], Generic[R]):
 
     @cached_property
     def _rows(self) -> list[R]:
-        return [self._row(item) for part in self._parts for item in _items(part)]
+        return [self._made(item) for part in self._parts for item in _items(part)]
 
 
 def decimal(value: object) -> Decimal:
@@ -143,9 +192,7 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
 }
 
 
-def _table(
-    pa: Any, types: Mapping[Kind, Any], columns: Mapping[str, Kind], part: "Sequence[Item] | pa.Table"
-) -> "pa.Table":
+def _table(pa: Any, types: Mapping[Kind, Any], columns: Kinds, part: "Sequence[Item] | pa.Table") -> "pa.Table":
     """The columns that the part has, in the order and with the types of `columns`."""
     if not isinstance(part, Sequence):
         names = [name for name in columns if name in part.column_names]

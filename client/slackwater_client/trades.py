@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
-from slackwater_client.rows import Item, Kind, Rows, decimal
+from slackwater_client.rows import Kinds, decimal
 from slackwater_client.times import datetime_of
 
 
@@ -32,24 +32,10 @@ class Trade:
         """The event time as a datetime in UTC."""
         return datetime_of(self.time_us)
 
-
-class Trades(Rows[Trade]):
-    """Trades in order of time and of trade id."""
-
-    columns: ClassVar[Mapping[str, Kind]] = {
-        "trade_id": "integer",
-        "time": "time",
-        "price": "price",
-        "quantity": "price",
-        "side": "text",
-        "partition": "integer",
-        "offset": "integer",
-        "index": "integer",
-    }
-
     @classmethod
-    def _row(cls, item: Item) -> Trade:
-        return Trade(
+    def of(cls, item: Mapping[str, Any]) -> "Trade":
+        """From an item of a document."""
+        return cls(
             trade_id=int(item["trade_id"]),
             time_us=int(item["time"]),
             price=decimal(item["price"]),
@@ -59,3 +45,16 @@ class Trades(Rows[Trade]):
             offset=item["offset"],
             index=item["index"],
         )
+
+
+TRADE: Kinds = {
+    "trade_id": "integer",
+    "time": "time",
+    "price": "price",
+    "quantity": "price",
+    "side": "text",
+    "partition": "integer",
+    "offset": "integer",
+    "index": "integer",
+}
+"""The columns of a table of trades."""

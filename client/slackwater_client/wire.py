@@ -35,14 +35,18 @@ def options(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
     return made
 
 
-def arguments(request: Send) -> dict[str, Any]:
-    """What httpx builds a request from."""
+def arguments(request: Send, timeout: httpx.Timeout) -> dict[str, Any]:
+    """What httpx builds a request from; `timeout` is the client's."""
+    if request.silence_s is not None:
+        limits = {"connect": timeout.connect, "write": timeout.write, "pool": timeout.pool}
+        timeout = httpx.Timeout(read=request.silence_s, **limits)
     return {
         "method": request.method,
         "url": request.path,
         "params": list(request.params) or None,
         "headers": list(request.headers),
         "content": request.body,
+        "timeout": timeout,
     }
 
 
@@ -59,8 +63,3 @@ def headers(response: httpx.Response) -> Mapping[str, str]:
 def lost(error: Exception) -> Lost:
     """The connection that an error ended."""
     return Lost(f"{type(error).__name__}{f' ({error})' if str(error) else ''}")
-
-
-def patient(timeout: httpx.Timeout, silence_s: float) -> httpx.Timeout:
-    """The time limits of a stream: as they are, but for reading."""
-    return httpx.Timeout(connect=timeout.connect, read=silence_s, write=timeout.write, pool=timeout.pool)
