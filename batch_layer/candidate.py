@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_layer.compute import Compute, run_pipeline
+from batch_layer.drop import check_known
 from batch_layer.errors import NoCandidateError, ProofFailedError
 from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
-from batch_layer.run import check_known, new_run_id
+from batch_layer.run import new_run_id
 from batch_layer.segments import archive_segments
 from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
@@ -110,7 +111,7 @@ class CandidateRun:
         self, current: Manifest, stream: Stream, views: tuple[View, ...], version: int
     ) -> tuple[ViewFile, ...]:
         store = self.context.store
-        segments = archive_segments(store.home, current.of(stream).topic_id, current.archive_of(stream))
+        segments = archive_segments(store.home, stream.name, current.of(stream).topic_id, current.archive_of(stream))
         if not views or not segments:
             return ()
         folder = store.folder / str(version) / "views"

@@ -5,6 +5,7 @@ SlackwaterError
     TailLostError       the log no longer holds what the parent's cut stands on
     CutBehindError      a mark lies below the parent's cut
     LackingError        the program does not know a stream or a view of the parent
+    DropError           a stream or a view cannot be taken out of the versions
     ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
     ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
     ParentRefutedError  a version that the next one would stand on is proven wrong
@@ -57,6 +58,10 @@ class LackingError(BatchError):
             "Name its module in SLACKWATER_STREAMS or SLACKWATER_VIEWS, or install its package; to take it out of the "
             f"versions for good: {drops}.",
         )
+
+
+class DropError(BatchError):
+    """A stream or a view cannot be taken out of the versions."""
 
 
 class ExpiryError(BatchError):

@@ -64,10 +64,7 @@ class Parts:
     @cached_property
     def definitions(self) -> dict[str, str]:
         """View -> the definition of it that the version holds."""
-        found = published_views(self.context.views, self.parent, self.spans)
-        if self.drop is not None and self.drop.kind == "view":
-            found.pop(self.drop.name, None)
-        return found
+        return published_views(self.context.views, self.parent, self.spans)
 
     @property
     def streams(self) -> list[Stream]:
@@ -105,17 +102,19 @@ class Parts:
 
 
 def compute_views(parts: Parts, compute: Compute, options: Any) -> None:
-    """Make the views of every stream."""
+    """Make the views of all streams, in one pipeline."""
     store = parts.context.store
     folder = store.folder / str(parts.version) / "views"
     reach("compute.before")
-    for spans in parts.spans:
-        views = parts.views_of(spans.stream)
-        segments = archive_segments(store.home, spans.topic_id, parts.archive_of(spans.stream))
-        if views and segments:
-            compute(segments, views, folder, options)
-            parts.files += view_files(store, segments, views, folder)
+    made = [
+        (archive_segments(store.home, s.stream.name, s.topic_id, parts.archive_of(s.stream)), parts.views_of(s.stream))
+        for s in parts.spans
+    ]
+    made = [(segments, views) for segments, views in made if segments and views]
+    if made:
+        compute([s for of, _ in made for s in of], tuple(view for _, of in made for view in of), folder, options)
     reach("compute.after")
+    parts.files += [file for segments, views in made for file in view_files(store, segments, views, folder)]
 
 
 def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> tuple[Ledger, ...]:
@@ -155,7 +154,6 @@ def assemble(
     proofs: Mapping[str, Proof],
     restated: tuple[Ledger, ...],
     timings_ms: Mapping[str, int],
-    dropped: Dropped | None,
 ) -> Manifest:
     """The manifest of the version."""
     home, streams = parts.context.store.home, parts.streams
@@ -185,7 +183,7 @@ def assemble(
         timings_ms=dict(timings_ms),
         duplicates=tuple(each for found in duplicates.values() for each in found),
         restatements=(*parts.parent.restatements, *restated),
-        dropped=dropped,
+        dropped=parts.drop,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.compute import Compute, run_pipeline
-from batch_layer.errors import LackingError
+from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.look import Idle, waits
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
@@ -80,6 +80,7 @@ class BatchRun:
 
         Raises:
             LackingError: this program does not know a stream or a view of the parent; nothing was marked.
+            DropError: what is to be dropped is not there, or would come again; nothing was marked.
             TopicRecreatedError, TailLostError, CutBehindError: no log is the parent's; nothing was published.
             HiddenRecordsError, UnreadableError: no partition, or none with something new, can be read; nothing was
                 published. One that cannot keeps its parent's cut else, and is named in the version.
@@ -149,7 +150,7 @@ class BatchRun:
             restated = restate_run(parts, self.differing, self.forced is not None)
         with self._step("publish"):
             reach("publish.before")
-            manifest = assemble(parts, proofs, restated, self.timings_ms, self.drop)
+            manifest = assemble(parts, proofs, restated, self.timings_ms)
             self.context.store.publish(manifest)
             reach("publish.after")
         return manifest
@@ -160,7 +161,7 @@ class BatchRun:
         writer = context.log.writer()
         try:
             with self._step("mark"):
-                found = [spans for spans in open_spans(context, parent, self.stable_wait_s) if not self._goes(spans)]
+                found = open_spans(context, parent, self.stable_wait_s)
                 reach("mark.before")
                 mark_all(found, writer, run_id)
                 reach("mark.after")
@@ -173,9 +174,6 @@ class BatchRun:
         finally:
             writer.close()
         return Parts(context, run_id, parent, [spans for spans in found if spans.known], epochs, self.extra, self.drop)
-
-    def _goes(self, spans: Spans) -> bool:
-        return self.drop is not None and (self.drop.kind, self.drop.name) == ("stream", spans.stream.name)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""
@@ -196,23 +194,6 @@ class BatchRun:
         with TRACES.span(f"slackwater.batch.{name}"):
             yield
         self.timings_ms[name] = round((self.context.clock.elapsed_s() - began) * 1000)
-
-
-def check_known(context: Context, parent: Manifest, drop: Dropped | None = None) -> None:
-    """Check that a program knows every stream and view of a version, but one that goes.
-
-    Raises:
-        LackingError
-    """
-    streams = parent.streams.keys() - {stream.name for stream in context.streams}
-    views = parent.definitions.keys() - {view.name for view in context.views}
-    if drop is not None and drop.kind == "stream":
-        streams -= {drop.name}
-        views = {view for view in views if parent.sources.get(view) != drop.name}
-    elif drop is not None:
-        views -= {drop.name}
-    if streams or views:
-        raise LackingError(parent.version, sorted(streams), sorted(views))
 
 
 def _refuse_held(found: list[Spans], epochs: list[Epoch]) -> None:

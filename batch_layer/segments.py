@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from slackwater.pipeline.segment import Segment, Slot
-from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile
 
 SEGMENT_ROWS = 16_000_000
 
 
-def archive_segments(home: Path, topic_id: str, archive: Iterable[ArchiveFile]) -> list[Segment]:
+def archive_segments(home: Path, stream: str, topic_id: str, archive: Iterable[ArchiveFile]) -> list[Segment]:
     """The segments of one stream's archive; a segment's shard is its partition, where its instruments live."""
     segments = []
     by_partition: dict[int, list[ArchiveFile]] = {}
@@ -24,7 +23,7 @@ def archive_segments(home: Path, topic_id: str, archive: Iterable[ArchiveFile]) 
         for group in _groups(entries):
             start = min((entry.start for entry in group if entry.start is not None), default=0)
             upto = max((entry.upto for entry in group if entry.upto is not None), default=0)
-            slot = Slot(TRADES.name, topic_id, partition, start, upto, sealed=True, shard=partition)
+            slot = Slot(stream, topic_id, partition, start, upto, sealed=True, shard=partition)
             segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in group)))
     return segments
 

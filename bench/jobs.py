@@ -63,7 +63,9 @@ def compute(context: Context, given: Parameters) -> Parameters:
 
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
-    segments = archive_segments(context.settings.home, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES))
+    segments = archive_segments(
+        context.settings.home, TRADES.name, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES)
+    )
     began, used = time.perf_counter(), time.process_time()
     run_pipeline(segments, VIEWS, Path(given["folder"]))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ops.cli_batch import archive, batch
+from ops.cli_drop import stream, view
 from ops.cli_ingest import ingest, topics
 from ops.cli_keys import key
 from ops.cli_retention import expire_command, rollback_command
@@ -98,7 +99,22 @@ for _setting in reversed(SETTINGS):
     if not _setting.secret:  # a command line is read by every user of the machine
         main = _option(_setting)(main)
 
-for _command in (demo, up, doctor, topics, ingest, archive, batch, speed, key, serve, verify, settings_command):
+for _command in (
+    demo,
+    up,
+    doctor,
+    topics,
+    stream,
+    view,
+    ingest,
+    archive,
+    batch,
+    speed,
+    key,
+    serve,
+    verify,
+    settings_command,
+):
     main.add_command(_command)
 
 for _command in (rollback_command, expire_command):

@@ -73,7 +73,7 @@ def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     with open_writer(TRADES, path) as writer:
         writer.write(archive_table(TRADES, 0, trades(count)))
     archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count),)
-    segments = archive_segments(home, "topic", archive)
+    segments = archive_segments(home, "trades", "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")
     files = view_files(store, segments, (BARS,), home / "views")
     found = instruments_of(home, BARS, files)
@@ -153,7 +153,7 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
     print(f"export, the reads of all bars at 1s      {line}")
 
     def compute(of: Manifest, name: str) -> object:
-        segments = archive_segments(store.home, "topic", of.archive)
+        segments = archive_segments(store.home, "trades", "topic", of.archive)
         return run_pipeline(segments, (BARS,), store.home / name)
 
     line = pairs(number, lambda: timed(lambda: compute(manifest, "a")), lambda: timed(lambda: compute(bare, "b")))

@@ -453,11 +453,11 @@ def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkey
         memory.batch()
     manifest = memory.store.current()
     assert manifest is not None
-    one = archive_segments(memory.home, memory.topic_id, manifest.archive)
+    one = archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)
     assert [s.slot.partition for s in one] == [0, 1]
     assert [s.slot.upto for s in one] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
     monkeypatch.setattr("batch_layer.segments.SEGMENT_ROWS", 1)
-    assert len(archive_segments(memory.home, memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
+    assert len(archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
     again = memory.batch()
     assert [f.file.sha256 for f in again.views] == [f.file.sha256 for f in manifest.views]
 

@@ -90,4 +90,4 @@ def test_a_door_says_at_the_start_what_it_cannot_take(house: House, caplog: pyte
     house.ingest(BTC)
     log_of(house).damage(NAMES.topic("trades"), place(house), 0, "damaged")
     with open_ingest(TRADES, house.log, NAMES, house.store, house.clock):
-        assert f"instruments in partition {place(house)} cannot be taken" in caplog.text
+        assert f"entities in partition {place(house)} cannot be taken" in caplog.text

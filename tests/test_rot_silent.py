@@ -262,7 +262,7 @@ def test_a_batch_run_and_every_command_name_the_damaged_file(
     """The archive as the pipeline reads it, after the run's own check of whole files; and past the pipeline."""
     entry = world.store.manifest(2).archive[0]
     path = world.store.home / entry.file.path
-    segments = archive_segments(world.store.home, "topic", [entry])
+    segments = archive_segments(world.store.home, "trades", "topic", [entry])
     flip(path, [8 * (entry.file.size // 2)])
 
     def read() -> None:

@@ -70,7 +70,7 @@ def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
     cut = world.mark("run-1")
     world.emit()
     found = (Duplicates("trades", "x", "BTC", 1),)
-    world.publish(cut, "run-1", duplicates=found, counts={"events": 3, "duplicates": 1})
+    world.publish(cut, "run-1", duplicates=found, counts={"trades": {"events": 3, "duplicates": 1}})
     world.step()
     instruments = world.get("/v1/instruments").json()["instruments"]
     assert [(i["symbol"], i["partition"], i["duplicates"]) for i in instruments] == [
@@ -78,7 +78,9 @@ def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
         ("BTC", 1, 1),
         ("ETHER", 1, 0),
     ]
-    assert world.get("/v1/versions/1").json()["duplicates"] == [{"venue": "x", "symbol": "BTC", "events": 1}]
+    assert world.get("/v1/versions/1").json()["duplicates"] == [
+        {"stream": "trades", "venue": "x", "symbol": "BTC", "events": 1}
+    ]
     assert world.get("/v1/versions").json()["versions"][0]["counts"]["trades"]["duplicates"] == 1
     text = world.get("/metrics").text
     assert "slackwater_batch_events 3.0" in text and "slackwater_batch_duplicates 1.0" in text
@@ -90,7 +92,7 @@ def test_versions_are_listed_and_shown(world: World) -> None:
     cut_in_a_minute(world)
     found = world.get("/v1/versions").json()
     assert found["served"] == 1
-    assert [(v["version"], v["parent"], v["cut"]) for v in found["versions"]] == [(1, 0, {"0": 0, "1": 4})]
+    assert [(v["version"], v["parent"], v["cut"]) for v in found["versions"]] == [(1, 0, {"trades": {"0": 0, "1": 4}})]
     shown = world.get("/v1/versions/1").json()
     assert "ids" not in shown
     assert shown["run_id"] == "run-1"

@@ -105,11 +105,14 @@ class Ledger:
     counts: Mapping[str, int]
 
 
+Kind = Literal["stream", "view"]
+
+
 @dataclass(frozen=True)
 class Dropped:
     """What a version lacks that its parent has: a `stream` or a `view`, who took it out, when and why."""
 
-    kind: Literal["stream", "view"]
+    kind: Kind
     name: str
     by: str
     reason: str

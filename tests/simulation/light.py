@@ -153,7 +153,7 @@ def compute_with(pause: Callable[[str], None]) -> Any:
         del options
         for view in views:
             shards: dict[int, list[Row]] = {}
-            for segment in segments:
+            for segment in (each for each in segments if each.slot.stream == view.stream.name):
                 pause(f"compute {view.name} {segment.slot.shard}")
                 for path in map(path_of, segment.paths):
                     size = Path(path).stat().st_size

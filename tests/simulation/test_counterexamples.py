@@ -393,7 +393,7 @@ def back_to(stage: Stage, version: int) -> None:
 def a_log_that_was_cut_to_what_is_needed_serves_a_rollback() -> None:
     stage = grown(2)
     starts = {p: bounds.start for p, bounds in stage.log.bounds(stage.world.names.topic("trades")).items()}
-    needed = smallest_cut(stage.world.store.retained(), starts)
+    needed = smallest_cut(stage.world.store.retained(), "trades", starts)
     stage.log.delete_before(stage.world.names.topic("trades"), needed)
     back_to(stage, 1)
     mains.new_run(stage.world).run()
