@@ -21,11 +21,15 @@ from slackwater.views.answers import Column, Difference
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, Last, Max, Sum
+from slackwater.views.quantiles import spreads
 from slackwater.views.registry import VIEWS
+from slackwater.views.rows import Row
+from slackwater.views.sizes import SIZES
 from slackwater.views.view import View
 from tests import naive
 from tests.naive import DAY_US
 from tests.serving_world import NOON, SECOND, World
+from tests.sql_world import here
 
 DEEP = View(
     name="deep",
@@ -113,7 +117,8 @@ def expected(world: World, view: View, symbol: str, interval: str) -> list[dict[
     for bar in sorted(bars, key=lambda bar: (bar.start, bar.key)):
         answers = naive.finish(view, bar.state)
         answers |= {name: str(answers[name]) for name in wide if int(answers[name]) >= 2**53}
-        keys = dict(zip(view.key[2:], bar.key[2:], strict=True))
+        keys = {n: str(v) if isinstance(v, int) and v >= 2**53 else v for n, v in zip(view.key, bar.key, strict=True)}
+        del keys["venue"], keys["symbol"]
         found.append({**keys, "start": bar.start, **answers})
     return found
 
@@ -157,7 +162,7 @@ def test_an_export_holds_the_same_rows(world: World, view: View, interval: str) 
     assert table.num_rows == len(rows)
     assert table.column_names == [*view.key, "start", *view.answers, "closed"]
     for name in view.key[2:]:
-        assert table.column(name).to_pylist() == [row[name] for row in rows]
+        assert list(map(str, table.column(name).to_pylist())) == [str(row[name]) for row in rows]
     for name, kind in view.answer_kinds.items():
         assert [str(kind.answer(v)) for v in kind.values(table.column(name))] == [str(row[name]) for row in rows]
 
@@ -172,6 +177,34 @@ def test_explained_parts_and_layers_make_up_the_rows(world: World, view: View) -
         url = f"symbol=BTC&interval=1M&layer={layer}&start=2009-01-04T00:00:00Z&limit=500"
         side = [row for row in merged if row["explain"]["batch" if layer == "batch" else "deltas"]]
         assert [row["start"] for row in pages(world, view, url)] == [row["start"] for row in side]
+
+
+@pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
+def test_the_tables_of_a_query_hold_the_same_rows(world: World, view: View) -> None:
+    with here(world) as database:
+        for interval in (view.published[0], view.published[-1]):
+            found = database.rows(
+                f"FROM \"{view.name}_{interval}\" WHERE symbol = 'BTC' ORDER BY start, {', '.join(view.rest) or 1}"
+            )
+            assert all(row.pop("venue") == "x" and row.pop("symbol") == "BTC" for row in found)
+            assert [{k: v for k, v in row.items() if k != "closed"} for row in found] == expected(
+                world, view, "BTC", interval
+            )
+
+
+@pytest.mark.parametrize("interval", SIZES.published)
+def test_the_quantiles_of_a_query_are_those_of_the_rows(world: World, interval: str) -> None:
+    rows = [
+        Row(bar.key, bar.start, bar.state)
+        for symbol in ("BTC", "ETHX")
+        for bar in naive.summarise(SIZES, events(world, symbol), parse_interval(interval))
+    ]
+    with here(world) as database:
+        found = database.rows(f"FROM sizes_quantiles_{interval} ORDER BY start, symbol")
+    assert [row.pop("closed") in (True, False) for row in found]
+    assert found == [
+        {"venue": "x", "symbol": each.key[1], "start": each.start, **each.answers} for each in spreads(SIZES, rows)
+    ]
 
 
 def test_an_interval_that_the_base_does_not_divide_is_refused(world: World) -> None:

@@ -67,9 +67,8 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     answers: Mapping[str, Any] = finisher(view)(bar.state) if isinstance(bar, Row) else bar.answers
     if form.floats:
         answers = {n: float(v) if kinds[n].scale and v is not None else v for n, v in answers.items()}
-    if form.text_ids is not None:
-        answers = ids_json(view, answers, form.text_ids)
-    return {**head, "start": time_json(bar.start, form.iso), **answers}
+    fields = {**head, "start": time_json(bar.start, form.iso), **answers}
+    return fields if form.text_ids is None else ids_json(view, fields, form.text_ids)
 
 
 def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
@@ -88,9 +87,9 @@ def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
         return pa.schema([*keys, start, *bounds, pa.field("closed", pa.bool_(), nullable=False)])
     keys = [finished.field(name) for name in view.key]
     answers = [finished.field(name).with_nullable(True) for name in view.answers]
-    answers = [each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in answers]
-    closed = pa.field("closed", pa.bool_(), nullable=False)
-    return pa.schema([*keys, pa.field("start", TIME_TYPE, nullable=False), *answers, closed])
+    start = pa.field("start", TIME_TYPE, nullable=False)
+    fields = [*keys, start, *answers, pa.field("closed", pa.bool_(), nullable=False)]
+    return pa.schema([each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in fields])
 
 
 @cache

@@ -23,10 +23,11 @@ def exact_json(value: Any, as_text: bool = False) -> Any:
 
 @cache
 def id_names(view: View) -> tuple[str, ...]:
-    """The answers that are integers which a double may not hold, such as the order of an event."""
-    return tuple(name for name, kind in view.answer_kinds.items() if kind.wide)
+    """Key columns and answers that are integers which a double may not hold, such as the order of an event."""
+    kinds = {**{column.name: column.kind for column in view.key_columns}, **view.answer_kinds}
+    return tuple(name for name, kind in kinds.items() if kind.wide)
 
 
 def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
-    """Answers of a view with the ids as JSON gives them."""
+    """Fields of a row with the ids as JSON gives them."""
     return {**answers, **{name: exact_json(answers[name], as_text) for name in id_names(view) if name in answers}}

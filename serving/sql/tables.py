@@ -3,6 +3,7 @@
     moment.bars_1m    the speed layer's states from the cut on, merged to 1m      (a table)
     moment.newest     the newest event's second of each instrument                (a table)
     bars_1m           the version's files and moment.bars_1m, merged, finished    (a view)
+    sizes_quantiles_1m    the quantiles of a view that declares some              (a view)
     instruments       as in `/v1/instruments`                                     (a table)
 
 A view reads the files when it is asked, and only what is asked of them.
@@ -24,6 +25,7 @@ from serving.store.listing import Wanted, listed, newest
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
+from slackwater.views.quantiles import spreads_sql
 from slackwater.views.rows import table_of
 from slackwater.views.session import files_sql
 from slackwater.views.sql import end_sql, gather_sql, merge_sql, values_sql
@@ -78,19 +80,27 @@ def tables_of(hot: HotStore, moment: Moment) -> Tables:
             name = f"{view.name}_{interval.text}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE moment.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
-            setup.append(f"CREATE VIEW {name} AS {_answers_sql(view, interval, name, here)}")
+            states = _states_sql(view, name, here)
+            setup.append(f"CREATE VIEW {name} AS {_closing_sql(view, interval, values_sql(view, states))}")
             names.append(name)
+            if view.quantiles:
+                names.append(f"{view.name}_quantiles_{interval.text}")
+                setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, spreads_sql(view, states))}")
     files = tuple(each.file for each in manifest.views if each.view in moment.snapshot.views)
     return Tables(files, given, tuple(setup), tuple(names))
 
 
-def _answers_sql(view: View, interval: Interval, name: str, paths: list[str]) -> str:
+def _states_sql(view: View, name: str, paths: list[str]) -> str:
+    """The states of both layers at one interval."""
     parts = [f"SELECT * FROM {files_sql(paths)}"] if paths else []
     states = " UNION ALL BY NAME ".join([*parts, f"SELECT * FROM moment.{name}"])
-    values = values_sql(view, f"({gather_sql(view, f'({states})')})")
-    columns = ", ".join([*view.key, "start", *view.answers])
+    return f"({gather_sql(view, f'({states})')})"
+
+
+def _closing_sql(view: View, interval: Interval, answers: str) -> str:
+    """Answers with what says whether their bars are closed."""
     closed = f"{end_sql('start', interval)} <= newest - {CLOSED_AFTER_US} AS closed"
-    return f"SELECT {columns}, {closed} FROM ({values}) JOIN moment.newest USING ({', '.join(view.entity)})"
+    return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN moment.newest USING ({', '.join(view.entity)})"
 
 
 def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from slackwater.views.errors import DefinitionError
-from slackwater.views.kinds import INTEGER, Kind
+from slackwater.views.kinds import COUNT, Kind
 from slackwater.views.measures.measure import TypeOf
 
 _MOST_DIGITS = 6
@@ -60,10 +60,10 @@ class Bucket:
         kind = self.unit(type_of)
         units, digits = _units_sql(self.expr, kind)
         if kind.unsigned:
-            return KeyColumn(name, INTEGER, f"({self._tree(units, 1, digits)})::BIGINT")
+            return KeyColumn(name, COUNT, f"({self._tree(units, 1, digits)})::BIGINT")
         below = f"-({self._tree(f'(-{units})', 1, digits)})"
         sql = f"CASE WHEN {units} < 0 THEN {below} ELSE {self._tree(units, 1, digits)} END"
-        return KeyColumn(name, INTEGER, f"({sql})::BIGINT")
+        return KeyColumn(name, COUNT, f"({sql})::BIGINT")
 
     def unit(self, type_of: TypeOf) -> Kind:
         """The kind of what is in the buckets.
