@@ -95,7 +95,7 @@ def test_what_an_answer_stands_on_and_the_oracle_cannot_read_is_not_compared_and
     assert not found.holds and found.differ == 0
     events, rows = found.refusals
     assert "/v1/trades answers 503" in events
-    assert rows == "1 answers were not compared: slackwater.trades[0] cannot be read from offset 0 on: damaged."
+    assert rows == "2 answers were not compared: slackwater.trades[0] cannot be read from offset 0 on: damaged."
     assert found.entities == {"x:ABC"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ops.cli_verify import proof_facts, show_proof
 from ops.evidence import LogEvidence, claims
-from slackwater.views.answers import Column, Difference, Linear, Ratio
+from slackwater.views.answers import Column, Difference, Linear, Quantiles, Ratio
 from slackwater.views.bars import BARS
 from slackwater.views.flow import FLOW
 from slackwater.views.interval import parse_interval
@@ -47,6 +47,7 @@ EVERY = View(
         "cheap": Difference("trades", "dear"),
         "twice": Linear({"volume": 2}),
     },
+    quantiles={"half": Quantiles("0.5", of="trades", by="size")},
 )
 VIEWS = (BARS, FLOW, SIZES, EVERY)
 INTERVALS = [parse_interval(text) for text in ("1s", "1m", "1d", "1w")]
@@ -142,6 +143,8 @@ WRONG = {
     "Difference": changed("answers", "cheap", weights=(("trades", 1), ("dear", 1))),
     "Linear": changed("answers", "twice", weights=(("volume", 3),)),
     "Bucket": changed("derived", "size", digits=3),
+    "Quantiles": changed("quantiles", "half", at="0.01"),
+    "Quantiles of another count": changed("quantiles", "half", of="dear"),
     "Bucket of another number": changed("derived", "size", expr="price"),
 }
 

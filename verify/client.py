@@ -1,7 +1,7 @@
 """The REST service, as the proof asks it, and what it answers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -21,7 +21,7 @@ class Answer:
     """One answer of the service, its pages joined: rows of a view at an interval, or, without one, events.
 
     An entity lies in one partition, unless a foreign writer chose others: `others` are these, with what is applied.
-    `start` and `end` are the bounds that were asked for; None: none.
+    `start` and `end` are the bounds that were asked for; None: none. `at`: all events before that time, at no interval.
     """
 
     stream: StreamData
@@ -37,6 +37,8 @@ class Answer:
     others: tuple[tuple[int, int], ...] = ()
     definition: str = ""
     refusal: str = ""
+    at: int | None = None
+    quantiles: bool = False
 
     @property
     def name(self) -> str:
@@ -76,10 +78,17 @@ class Client:
             for each in page["instruments"]:
                 yield tuple(each[name] for name in stream.entity)
 
-    def answer(self, view: Definition, entity: Entity, interval: str) -> Answer:
-        """All rows of an entity, every page at the same positions."""
+    def answer(self, view: Definition, entity: Entity, interval: str, quantiles: bool = False) -> Answer:
+        """All rows of an entity, or their quantiles, every page at the same positions."""
         query = {**self._entity(view.stream, entity), "interval": interval, "start": EVER}
-        return self._joined(f"/v1/{view.name}", view.stream, entity, query, view, interval)
+        more = {"quantiles": "true"} if quantiles else {}
+        found = self._joined(f"/v1/{view.name}", view.stream, entity, {**query, **more}, view, interval)
+        return replace(found, quantiles=quantiles)
+
+    def before(self, view: Definition, entity: Entity, at: int) -> Answer:
+        """A row a key of all events of an entity before a time."""
+        query = {**self._entity(view.stream, entity), "at": at}
+        return replace(self._joined(f"/v1/{view.name}", view.stream, entity, query, view, f"before {at}"), at=at)
 
     def events(self, stream: StreamData, entity: Entity) -> Answer:
         """All events of an entity, every page at the same positions."""

@@ -17,6 +17,7 @@ from verify.decoder import units
 from verify.definition import Definition, StreamData
 from verify.errors import EvidenceError, NotProvenError, ServiceError
 from verify.evidence import Evidence, is_mark
+from verify.intervals import CALENDAR, length_of
 from verify.oracle import Oracle
 from verify.proof import Proof
 from verify.standing import Standing, Wanted, everything
@@ -77,8 +78,7 @@ def _ask(client: Client, claims: Claims, proof: Proof) -> list[Answer]:
     for name, definitions in by_name.items():
         part, known = proof.part(name), _known(definitions, proof)
         for entity in entities[definitions[0].stream.name] if known else ():
-            for interval in claims.intervals:
-                answer = client.answer(definitions[0], entity, interval)
+            for answer in _asked(client, definitions[0], entity, claims.intervals):
                 if answer.definition not in known:
                     part.not_proven = part.not_proven or f"It answers by the definition {answer.definition}."
                 else:
@@ -96,6 +96,19 @@ def _ask(client: Client, claims: Claims, proof: Proof) -> list[Answer]:
             proof.refusals.append(f"{_text(answer.entity)}: {answer.refusal}")
     proof.refusals = list(dict.fromkeys(proof.refusals))
     return answers
+
+
+def _asked(client: Client, view: Definition, entity: Entity, intervals: Sequence[str]) -> Iterator[Answer]:
+    """All rows of an entity at each interval, and their quantiles; and what was before its newest rows."""
+    newest = 0
+    for interval in (each for each in intervals if each in CALENDAR or not length_of(each) % length_of(view.base)):
+        answer = client.answer(view, entity, interval)
+        yield answer
+        newest = max([newest, *(row["start"] for row in answer.rows)])
+        if view.quantiles:
+            yield client.answer(view, entity, interval, quantiles=True)
+    if newest:
+        yield client.before(view, entity, newest)
 
 
 def _known(definitions: Iterable[Definition], proof: Proof) -> dict[str, Definition]:
@@ -205,10 +218,16 @@ def _compare(answer: Answer, walk: _Walk, proof: Proof) -> None:
         expected, served = _events(answer, walk), [_as_event(row, walk.stream) for row in answer.rows]
         place = ["partition", "offset", "index", walk.stream.time, walk.stream.identity]
     else:
-        proof.intervals.add(answer.interval)
+        if answer.at is None:
+            proof.intervals.add(answer.interval)
         view = answer.view
-        expected = walk.oracle.rows(view.definition, answer.entity, answer.interval, answer.start, answer.end)
-        served, place = answer.rows, ["start", *view.rest]
+        of = view.definition, answer.entity
+        if answer.at is not None:
+            expected = walk.oracle.before(*of, answer.at)
+        else:
+            expected = walk.oracle.rows(*of, answer.interval, answer.start, answer.end, answer.quantiles)
+        hidden = view.derived if answer.quantiles else {}
+        served, place = answer.rows, ["start", *(name for name in view.rest if name not in hidden)]
     _rows(answer, [(row, _place(row, place)) for row in expected], [(row, _place(row, place)) for row in served], proof)
 
 

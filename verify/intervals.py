@@ -8,6 +8,7 @@ DAY_US = 86_400 * SECOND_US
 WEEK_US = 7 * DAY_US
 MONDAY_US = 4 * DAY_US  # 1970-01-01 was a Thursday
 TOTAL_US = 2**62
+CALENDAR = frozenset({"1w", "1M", "1y", "total"})  # what every base that divides a day can be merged to
 CLOSED_AFTER_US = 2 * SECOND_US
 
 _UNITS = {"s": SECOND_US, "m": 60 * SECOND_US, "h": 3600 * SECOND_US, "d": DAY_US}

@@ -12,7 +12,7 @@ dropping duplicates is the ingest service's work, and this is below it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from verify.answers import answer_of, decimal, quantile
@@ -20,12 +20,17 @@ from verify.decoder import Decoder
 from verify.definition import Definition, StreamData
 from verify.errors import NotProvenError
 from verify.expressions import parse
-from verify.intervals import CLOSED_AFTER_US, Interval, length_of, span
+from verify.intervals import CALENDAR, CLOSED_AFTER_US, Interval, length_of, span
 from verify.keys import bounds, key_of
 from verify.measures import measure_of
 
 Entity = tuple[Any, ...]
 State = list[tuple[Any, ...]]
+States = dict[tuple[Any, ...], State]
+"""(start, key after the entity...) -> state."""
+
+Finished = tuple[tuple[str, ...], dict[tuple[Any, ...], dict[str, Any]]]
+"""The key columns that tell rows apart, and the answers of each place."""
 
 
 class ViewOracle:
@@ -57,11 +62,9 @@ class ViewOracle:
             for i, measure in enumerate(self._measures):
                 state[i] = measure.add(state[i], measure.of(event))
 
-    def merged(
-        self, entity: Entity, interval: Interval, low: int | None = None, high: int | None = None
-    ) -> dict[tuple[Any, ...], State]:
+    def merged(self, entity: Entity, interval: Interval, low: int | None = None, high: int | None = None) -> States:
         """(start, key...) -> state of the bars with low <= start < high, in no order."""
-        found: dict[tuple[Any, ...], State] = {}
+        found: States = {}
         bars = self._states.get(entity, {})
         times: Iterable[int] = bars
         if low is not None and high is not None and low < high:
@@ -74,28 +77,33 @@ class ViewOracle:
                     self._merge(found, (start, *key), state)
         return found
 
-    def before(self, entity: Entity, time: int) -> dict[tuple[Any, ...], State]:
+    def before(self, entity: Entity, time: int) -> States:
         """(0, key...) -> state of everything before a time: of base bars that start before it."""
-        found: dict[tuple[Any, ...], State] = {}
+        found: States = {}
         for start, states in self._states.get(entity, {}).items():
             for key, state in states.items() if start < time else ():
                 self._merge(found, (0, *key), state)
         return found
 
-    def finished(self, state: State) -> dict[str, Any]:
-        """The answers of a state."""
-        values = dict(zip(self._names, (value for part in state for value in part), strict=True))
-        return {name: finish(values) for name, finish in self._answers.items()}
+    def finished(self, states: States) -> Finished:
+        """The answers of each state, by the whole key after the entity."""
+        found = {}
+        for place, state in states.items():
+            values = self._values(state)
+            found[place] = {name: finish(values) for name, finish in self._answers.items()}
+        return self.view.rest, found
 
-    def quantiles(self, states: Mapping[tuple[Any, ...], State]) -> dict[tuple[Any, ...], dict[str, Any]]:
-        """(start, key without buckets...) -> both bounds of each quantile."""
-        buckets = {name: part for name, part in self.view.derived.items() if part.kind == "Bucket"}
-        kept = [i for i, name in enumerate(self.view.rest) if name not in buckets]
+    def finished_quantiles(self, states: States) -> Finished:
+        """Both bounds of each quantile, by the key without buckets."""
+        kept = [i for i, name in enumerate(self.view.rest) if name not in self.view.derived]
         groups: dict[tuple[Any, ...], list[tuple[tuple[Any, ...], dict[str, Any]]]] = {}
         for (start, *key), state in states.items():
-            values = dict(zip(self._names, (value for part in state for value in part), strict=True))
-            groups.setdefault((start, *(key[i] for i in kept)), []).append((tuple(key), values))
-        return {place: dict(self._bounds(rows)) for place, rows in groups.items()}
+            groups.setdefault((start, *(key[i] for i in kept)), []).append((tuple(key), self._values(state)))
+        names = tuple(self.view.rest[i] for i in kept)
+        return names, {place: dict(self._bounds(rows)) for place, rows in groups.items()}
+
+    def _values(self, state: State) -> dict[str, Any]:
+        return dict(zip(self._names, (value for part in state for value in part), strict=True))
 
     def _bounds(self, rows: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
         for name, part in self.view.quantiles.items():
@@ -110,7 +118,7 @@ class ViewOracle:
             for side, bound in zip(("low", "high"), both, strict=True):
                 yield f"{name}_{side}", decimal(bound, scale) if scale and bound is not None else bound
 
-    def _merge(self, found: dict[tuple[Any, ...], State], place: tuple[Any, ...], state: State) -> None:
+    def _merge(self, found: States, place: tuple[Any, ...], state: State) -> None:
         known = found.get(place)
         if known is None:
             found[place] = list(state)
@@ -170,23 +178,37 @@ class Oracle:
         interval: Interval,
         start: int | None = None,
         end: int | None = None,
+        quantiles: bool = False,
     ) -> list[dict[str, Any]]:
         """The rows with start <= row start < end (microseconds, None: no bound) as the service prints them, in order.
+
+        `quantiles`: those of each start instead, both bounds of each.
 
         Raises:
             ValueError: there is no such interval, or the base does not divide it.
         """
         view = self.views[definition]
-        if interval not in {"1w", "1M", "1y", "total"} and length_of(interval) % view.base_us:
+        if interval not in CALENDAR and length_of(interval) % view.base_us:
             raise ValueError(f"No rows of {interval!r} can be made of those of {view.base_us} microseconds.")
         found = view.merged(entity, interval, start, end)
+        return self._printed(view, entity, found, quantiles, lambda start: span(interval, start)[1])
+
+    def before(self, definition: str, entity: Entity, time: int, quantiles: bool = False) -> list[dict[str, Any]]:
+        """One bar of all events before a time, which ends there and starts at 0: as the service prints it."""
+        view = self.views[definition]
+        return self._printed(view, entity, view.before(entity, time), quantiles, lambda _: time)
+
+    def _printed(
+        self, view: ViewOracle, entity: Entity, states: States, quantiles: bool, end: Callable[[int], int]
+    ) -> list[dict[str, Any]]:
         closed_to = self._newest.get(entity, 0) - CLOSED_AFTER_US
+        names, finished = view.finished_quantiles(states) if quantiles else view.finished(states)
         return [
             {
-                **dict(zip(view.view.rest, place[1:], strict=True)),
+                **dict(zip(names, place[1:], strict=True)),
                 "start": place[0],
-                **view.finished(found[place]),
-                "closed": span(interval, place[0])[1] <= closed_to,
+                **finished[place],
+                "closed": end(place[0]) <= closed_to,
             }
-            for place in sorted(found)
+            for place in sorted(finished)
         ]
