@@ -85,6 +85,9 @@ def _column(stream: Stream, name: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(column.values)
     if isinstance(column, Identity):
         return _ids if stream.schema.field(name).type == pa.int64() else _few(name, st.sampled_from(_NAMES), 3)
+    low, high = getattr(column, "low", 0), getattr(column, "high", LARGEST_ID)
+    if (low, high) != (0, LARGEST_ID):
+        return st.integers(low, high) | st.sampled_from([low, high])
     kind = stream.schema.field(name)
     found = _few(name, st.sampled_from(_NAMES), 2) if pa.types.is_string(kind.type) else _ids
     return st.none() | found if kind.nullable else found

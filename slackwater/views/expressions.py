@@ -6,13 +6,14 @@ stream does not have, floats, what is null where a column is, aggregates and sub
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from threading import Lock
 
 import duckdb
 import pyarrow as pa
 
-from slackwater.streams.stream import Decimal, Identity, Stream, Time
+from slackwater.streams.stream import Stream
 from slackwater.views.errors import DefinitionError
 from slackwater.views.kinds import Kind, kind_of
 
@@ -50,9 +51,10 @@ def kind_in(stream: Stream, expression: str) -> Kind:
         raise DefinitionError(f"{expression!r} is null where a column of {stream.name!r} is.", hint)
     found_kind = kind_of(kind, expression)
     name = expression.strip()
-    if name in stream.schema.names and found_kind.digits:
-        signed = getattr(stream.column(name), "signed", not isinstance(stream.column(name), Decimal | Identity | Time))
-        return Kind(found_kind.sql, found_kind.digits, found_kind.scale, found_kind.wide, unsigned=not signed)
+    if name in stream.fields and found_kind.digits:
+        column = stream.column(name)
+        unsigned = getattr(column, "low", 0) >= 0 and not getattr(column, "signed", False)
+        return replace(found_kind, unsigned=unsigned)
     return found_kind
 
 
