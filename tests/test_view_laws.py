@@ -1,9 +1,12 @@
 """Every registered view keeps the laws, so does a toy view with every kind of measure and answer, and broken copies
 break them. Kinds of measure and of answer from outside the package are one class each, and keep them, too."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -145,6 +148,17 @@ OUTSIDE = View(
     answers={"bits": Column("bits"), "name": Column("name"), "parity": Parity("trades")},
 )
 
+
+def _of_the_guide() -> View:
+    """The view that docs/guides.md declares."""
+    text = (Path(__file__).parents[1] / "docs" / "guides.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], names)
+    view = names["DESK"]
+    assert isinstance(view, View)
+    return view
+
+
 NAMES = tuple(laws(BARS))
 
 
@@ -154,7 +168,7 @@ def laws_of(view: View) -> dict[str, Law]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("view", [*VIEWS, TOY, OUTSIDE, SPREADS], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [*VIEWS, TOY, OUTSIDE, SPREADS, _of_the_guide()], ids=lambda view: view.name)
 def test_the_view_keeps_the_law(view: View, name: str) -> None:
     laws_of(view)[name]()
 
