@@ -84,7 +84,9 @@ def show_proof(proof: Proof) -> None:
     if not proof.rows:
         console.print("  There was nothing to compare.")
     for name, part in proof.parts.items():
-        said = f"not proven: {part.not_proven}" if part.not_proven else f"{part.rows:,} rows, {part.differ:,} differ"
+        said = f"{part.rows:,} rows, {part.differ:,} differ"
+        if part.not_proven or part.pending:
+            said = f"not proven: {part.not_proven}" if part.not_proven else f"nothing yet: {part.pending}"
         console.print(f"  {name}: {said}", markup=False)
     for refusal in proof.refusals:
         console.print(f"  refused: {refusal}", markup=False)

@@ -16,6 +16,7 @@ from verify.client import Client
 from verify.compare import WAIT_S, Claims, verify
 from verify.definition import read_view
 from verify.errors import EvidenceError, VerifyError
+from verify.evidence import Version
 from verify.proof import Proof
 from verify.standing import Wanted, everything
 
@@ -42,6 +43,14 @@ class LogEvidence:
                 yield from found.records
         except LogError as error:
             raise EvidenceError(error.fact, error.hint) from error
+
+    def served(self, stream: str) -> Version:
+        """See Evidence."""
+        manifest = self.store.current()
+        if manifest is None:
+            return Version(0, {}, (), {})
+        entities = [(each.venue, each.symbol) for each in manifest.instruments_of(stream)]
+        return Version(manifest.version, manifest.definitions, entities, manifest.cut(stream))
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         """See Evidence."""

@@ -18,6 +18,7 @@ from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Max, Min, Sum
 from slackwater.views.measures import sums as sums_module
+from slackwater.views.session import Summariser
 from slackwater.views.sizes import SIZES
 from slackwater.views.view import View
 from tests.serving_world import NAMES, World
@@ -173,6 +174,34 @@ def test_what_the_oracle_does_not_know_is_said_and_fails(
     bars, every = right.views
     found = prove(world, replace(right, views=[bars, wrong(every)]))
     assert not found.holds and fact in found.not_proven["every"] and found.parts["bars"].holds
+
+
+def test_a_view_that_no_version_has_yet_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path, views=(BARS,))
+    fill(world)
+    world.views, world.summariser = (BARS, FLOW), Summariser((BARS, FLOW))
+    world.serve()
+    world.emit()
+    world.step()
+    found = prove(world, claims([BARS, FLOW], INTERVALS))
+    world.close()
+    assert found.holds, (found.differences, found.refusals, found.beyond)
+    assert found.parts["bars"].rows and not found.parts["flow"].rows
+    show_proof(found)
+    assert "flow: nothing yet: Version 1 was published without it." in capsys.readouterr().out
+
+
+def test_an_instrument_that_the_service_does_not_know_is_a_failure(world: World) -> None:
+    class Forgetful(Asked):
+        def get(self, path: str, params: Mapping[str, str]) -> httpx.Response:
+            if params.get("symbol") == "E":
+                return httpx.Response(404, content=b"unknown-instrument")
+            found = super().get(path, params)
+            return httpx.Response(200, content=found.content.replace(b'"symbol":"E"', b'"symbol":"BTC"'))
+
+    client = Client("http://test", http=Forgetful(world))  # type: ignore[arg-type]
+    found = verify(client, LogEvidence(world.log, NAMES, world.store), claims(VIEWS, INTERVALS), 0.0)
+    assert not found.holds and not found.differ and "x:E" in found.refusals[0]
 
 
 def test_an_answer_of_a_definition_that_nobody_claims_is_not_proven(world: World) -> None:

@@ -16,7 +16,7 @@ from verify.client import Answer, Client, Entity
 from verify.decoder import units
 from verify.definition import Definition, StreamData
 from verify.errors import EvidenceError, NotProvenError, ServiceError
-from verify.evidence import Evidence, is_mark
+from verify.evidence import Evidence, Version, is_mark
 from verify.intervals import CALENDAR, length_of
 from verify.oracle import Oracle
 from verify.proof import Proof
@@ -59,7 +59,7 @@ def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = W
     standing = Standing(evidence, claims.fed, claims.wanted)
     while True:
         proof = Proof()
-        answers = _ask(client, claims, proof)
+        answers = _ask(client, evidence, claims, proof)
         proof.beyond = standing.beyond(_least(answers))
         if not proof.beyond or time.monotonic() - began >= wait_s:
             break
@@ -69,33 +69,56 @@ def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = W
     return proof
 
 
-def _ask(client: Client, claims: Claims, proof: Proof) -> list[Answer]:
+def _ask(client: Client, evidence: Evidence, claims: Claims, proof: Proof) -> list[Answer]:
     answers: list[Answer] = []
-    entities = {s.name: [e for e in dict.fromkeys(client.entities(s)) if claims.wanted(e)] for s in claims.fed}
+    served = {stream.name: evidence.served(stream.name) for stream in claims.fed}
+    entities = {stream.name: _entities(client, evidence, claims, stream, served[stream.name]) for stream in claims.fed}
     by_name: dict[str, list[Definition]] = defaultdict(list)
     for view in claims.views:
         by_name[view.name].append(view)
     for name, definitions in by_name.items():
-        part, known = proof.part(name), _known(definitions, proof)
+        part, known, version = proof.part(name), _known(definitions, proof), served[definitions[0].stream.name]
+        if version.number and name not in version.definitions:
+            part.pending = f"Version {version.number} was published without it."
+            continue
         for entity in entities[definitions[0].stream.name] if known else ():
-            for answer in _asked(client, definitions[0], entity, claims.intervals):
+            for answer in _unless_refused(_asked(client, definitions[0], entity, claims.intervals), entity, proof):
                 if answer.definition not in known:
                     part.not_proven = part.not_proven or f"It answers by the definition {answer.definition}."
                 else:
                     answers.append(replace(answer, view=known[answer.definition]))
-    pairs = [(each, entity) for each in claims.streams for entity in entities[each.name]]
-    for stream, entity in pairs:
-        try:
-            answers.append(client.events(stream, entity))
-        except ServiceError as error:  # it reads the log for them, and may not be able to
-            if not error.status:
-                raise
-            proof.refusals.append(f"{_text(entity)}: {error.fact}")
+    for stream in claims.streams:
+        for entity in entities[stream.name]:
+            answers += _unless_refused((client.events(stream, e) for e in [entity]), entity, proof)
     for answer in answers:
         if answer.refusal:
             proof.refusals.append(f"{_text(answer.entity)}: {answer.refusal}")
     proof.refusals = list(dict.fromkeys(proof.refusals))
     return answers
+
+
+def _entities(client: Client, evidence: Evidence, claims: Claims, stream: StreamData, version: Version) -> list[Entity]:
+    """All that the service lists, all that the version knows, and all that the log holds from its cut on."""
+    oracle = Oracle(stream)
+    try:
+        for p, bounds in evidence.bounds(stream.name).items():
+            for record in evidence.records(stream.name, p, max(bounds.start, version.cut.get(p, 0)), bounds.end):
+                if not is_mark(record):
+                    oracle.record(record.value, record.append_time_ms)
+    except EvidenceError:
+        pass  # what cannot be read is said where it is compared
+    listed = client.entities(stream) if stream == claims.fed[0] else ()  # the service lists those of one stream
+    return [each for each in sorted({*listed, *version.entities, *oracle.entities}) if claims.wanted(each)]
+
+
+def _unless_refused(answers: Iterator[Answer], entity: Entity, proof: Proof) -> Iterator[Answer]:
+    """Answers, as far as the service gives them; an entity of the log that it does not know is a refusal, too."""
+    try:
+        yield from answers
+    except ServiceError as error:
+        if not error.status:
+            raise
+        proof.refusals.append(f"{_text(entity)}: {error.fact}")
 
 
 def _asked(client: Client, view: Definition, entity: Entity, intervals: Sequence[str]) -> Iterator[Answer]:

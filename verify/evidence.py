@@ -5,7 +5,7 @@ what reads it, and the bytes speak for themselves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from verify.archive import ArchivedFile
 
@@ -48,6 +48,17 @@ class Record(Protocol):
         """Its headers."""
 
 
+class Version(NamedTuple):
+    """What is served: its number (0: nothing yet), its views' definitions by name, and of a stream its entities and
+    partition -> where the log goes on. It says what to ask for, and proves nothing.
+    """
+
+    number: int
+    definitions: Mapping[str, str]
+    entities: Sequence[tuple[Any, ...]]
+    cut: Mapping[int, int]
+
+
 class Evidence(Protocol):
     """The log and the archive. Every method raises EvidenceError where it cannot say."""
 
@@ -56,6 +67,9 @@ class Evidence(Protocol):
 
     def records(self, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """The records of [start, end)."""
+
+    def served(self, stream: str) -> Version:
+        """The version that is served."""
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         """The files of a stream's events that a version stands on; none for version 0."""

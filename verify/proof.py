@@ -8,12 +8,16 @@ FIRST_DIFFERENCES = 10
 
 @dataclass
 class Compared:
-    """Answers of one view, or the events of one stream. `pending`: no version has the view yet, so there is nothing."""
+    """Answers of one view, or the events of one stream.
+
+    `pending` says that no version has the view yet, which is no failure; `not_proven` why the oracle cannot tell.
+    """
 
     answers: int = 0
     rows: int = 0
     differ: int = 0
     not_proven: str = ""
+    pending: str = ""
 
     @property
     def holds(self) -> bool:
