@@ -181,7 +181,7 @@ def test_views_hold_the_aggregates_and_no_float() -> None:
         for path in sorted(folder.rglob("*.py"))
     }
     assert {name for name, whats in found.items() if whats} == {
-        *("compare.py", "counts.py", "difference.py", "quantiles.py", "sql.py")
+        *("checks.py", "compare.py", "counts.py", "difference.py", "quantiles.py", "sql.py")
     }
     assert not any("float" in what for whats in found.values() for what in whats)
 
