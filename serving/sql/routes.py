@@ -14,7 +14,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from serving.sql.tables import Moment, Tables, tables_of
 from serving.status.metrics import Metrics
 from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError
+from slackwater.core.decimals import plain_text
 from slackwater.keys.keyring import KeyRing
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
@@ -206,15 +206,9 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         column = column.cast(pa.int64())
     values = column.to_pylist()
     if pa.types.is_decimal(column.type):
-        return [None if value is None else _decimal_text(value) for value in values]
+        return [None if value is None else plain_text(value) for value in values]
     if pa.types.is_floating(column.type):
         return [value if value is None or math.isfinite(value) else str(value) for value in values]
     if pa.types.is_integer(column.type):
         return [exact_json(value) for value in values]
     return list(values)
-
-
-def _decimal_text(value: Decimal) -> str:
-    """Without exponent and without trailing zeros, as everywhere."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

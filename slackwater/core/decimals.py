@@ -1,4 +1,12 @@
-"""Exact decimals as text: integers of a unit in, text out, without a float and without a decimal context."""
+"""Exact decimals as text, without a float and without a decimal context."""
+
+from decimal import Decimal
+
+
+def plain_text(value: Decimal) -> str:
+    """A decimal as text, without exponent and without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def decimal_text(units: int, scale: int) -> str:
