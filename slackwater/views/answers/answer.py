@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from slackwater.core.decimals import decimal_text
 from slackwater.views.errors import DefinitionError
 from slackwater.views.kinds import Kind, Value
 from slackwater.views.measures.measure import State, StateColumn
@@ -51,8 +52,8 @@ class Answer:
 
     def finish(self, columns: Columns) -> Finish1:
         """The function from a state to what JSON holds."""
-        kind, value = self.kind(columns), self.value(columns)
-        return (lambda state: kind.answer(value(state))) if kind.scale else value
+        scale, value = self.kind(columns).scale, self.value(columns)
+        return (lambda state: decimal_text(value(state), scale)) if scale else value  # type: ignore[arg-type]
 
     def finish_sql(self, columns: Columns) -> str:
         """The SQL expression of what JSON holds."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from slackwater.core.decimals import decimal_text
 from slackwater.views.answers.answer import Answer, Columns, Finish1, column_named
 from slackwater.views.kinds import Kind
 
@@ -20,6 +21,13 @@ class Column(Answer):
     def value(self, columns: Columns) -> Finish1:
         index, _ = column_named(columns, self.column)
         return lambda state: state[index]
+
+    def finish(self, columns: Columns) -> Finish1:
+        index, kind = column_named(columns, self.column)
+        scale = kind.scale
+        if not scale:
+            return lambda state: state[index]
+        return lambda state: decimal_text(state[index], scale)  # type: ignore[arg-type]
 
     def value_sql(self, columns: Columns) -> str:
         column_named(columns, self.column)
