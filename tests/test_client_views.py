@@ -66,6 +66,20 @@ def test_rows_have_the_columns_of_the_answer(asker: Asker, live: LiveService, wa
     ]
 
 
+def test_everything_before_a_time_is_a_row_a_key(asker: Asker, live: LiveService, way: str) -> None:
+    rows = asker("view", "flow", venue="x", symbol="BTC", at=NOON + 62 * SECOND)
+    served = live.world.get(f"/v1/flow?venue=x&symbol=BTC&at={NOON + 62 * SECOND}").json()["flow"]
+    assert [(row.side, row.volume, row.trades) for row in rows] == [
+        (row["side"], Decimal(row["volume"]), row["trades"]) for row in served
+    ]
+    assert {row.start for row in rows} == {0} and len(rows) == 2
+
+
+def test_quantiles_have_both_bounds(asker: Asker, way: str) -> None:
+    (row,) = asker("view", "sizes", venue="x", symbol="BTC", interval="1d", start=DAY, quantiles=True)
+    assert isinstance(row.p50_low, Decimal) and row.p50_low < row.p50_high <= row.p99_high
+
+
 def test_a_table_holds_the_types_of_the_answer(asker: Asker) -> None:
     table = asker("view", "flow", venue="x", symbol="BTC", start=NOON).to_arrow()
     assert table.schema.field("volume").type == pa.decimal128(38, 16)

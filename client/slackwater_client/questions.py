@@ -55,6 +55,7 @@ class Calls:
         layer: str | None = None,
         as_of: int | None = None,
         fill: str | None = None,
+        quantiles: bool = False,
         **keys: Keys,
     ) -> Call[Rows[Row]]:
         """Rows of any view, all of one moment, however many pages they take.
@@ -75,17 +76,17 @@ class Calls:
             layer: `merged` (the default), or `batch` or `speed` alone.
             as_of: Answer from this version's batch view alone.
             fill: `previous` gives rows without events too, as the view says what they hold.
+            quantiles: Instead of rows the quantiles that the view declares, both bounds of each.
             keys: Values of key columns by their names: `venue="binance_spot", symbol=["BTCUSDT", "ETHUSDT"]`,
                 `side="buy"`; one, or several.
         """
-        times = _range(start, end) if at is None else {"at": time_text(at, "at")}
-        whole = start is not None and at is None and limit is None and fill is None
+        whole = start is not None and at is None and limit is None and fill is None and not quantiles
         params = {
             **_keys(keys),
-            **({"interval": interval} if at is None else {}),
-            **times,
+            **({"interval": interval} if at is None else {"at": time_text(at, "at")}),
+            **_range(start, end),
             **{"limit": _page_limit(limit, start is not None or at is not None), "layer": layer},
-            **{"as_of": as_of, "fill": fill},
+            **{"as_of": as_of, "fill": fill, "quantiles": "true" if quantiles else None},
         }
         return (yield from self._rows(f"/v1/{_name(view)}", view, params, keys, limit, whole))
 
