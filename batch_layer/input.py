@@ -140,7 +140,8 @@ class Check(beam.DoFn):
         number, path = element
         counts, row = Counter[str](), 1
         with _Writers(self._work, number) as out, pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=TRADES.schema.names):
+            there = [name for name in TRADES.fields if name in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=there):
                 events, rows, bad = check_rows(TRADES, pa.Table.from_batches([batch]), self._latest_us)
                 for i, error in sorted(bad.items()):
                     out.refuse(path, row + i, str(error.reason), error.error)
@@ -308,15 +309,14 @@ def _check_columns(path: str) -> None:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} is no Parquet file: {error}.") from error
-    for field in TRADES.schema:
-        if field.name not in schema.names:
-            raise InputError(f"{path} has no column {field.name!r}.", f"It has {', '.join(schema.names)}.")
-    resolve(TRADES, path, schema.names, Layout())
-    for field in TRADES.schema:
-        found = schema.field(field.name).type
-        if not _fits(found, field.type):
+    for name in TRADES.fields:
+        if name not in schema.names and name not in TRADES.optional:
+            raise InputError(f"{path} has no column {name!r}.", f"It has {', '.join(schema.names)}.")
+    for name in resolve(TRADES, path, schema.names, Layout()):
+        found, wanted = schema.field(name).type, TRADES.column(name).arrow
+        if not _fits(found, wanted) and not (name == TRADES.identity and pa.types.is_integer(found)):
             raise InputError(
-                f"{path}: column {field.name!r} is {found}, not {field.type}.",
+                f"{path}: column {name!r} is {found}, not {wanted}.",
                 "`slackwater archive import` maps and reads other files.",
             )
 

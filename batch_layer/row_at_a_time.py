@@ -48,7 +48,7 @@ def _trades(path: str) -> Iterator[dict[str, Any]]:
 
 def _keyed(trade: dict[str, Any]) -> tuple[BarKey, State]:
     price, quantity = int(trade["price"].scaleb(PRICE_SCALE)), int(trade["quantity"].scaleb(PRICE_SCALE))
-    number, volume = trade["trade_id"], quantity * _TO_SUM
+    number, volume = trade["sequence"], quantity * _TO_SUM
     bought = volume if trade["side"] == "buy" else 0
     state = (number, price, price, price, number, price, volume, price * quantity, bought, 1)
     return (trade["venue"], trade["symbol"], trade["time"] - trade["time"] % BASE_US), state

@@ -197,7 +197,7 @@ def poll(context: Context, given: Parameters) -> Parameters:
                 continue
             answer = orjson.loads(body)
             asked.append((now_ns, (now_ns - began_ns) / 1e6))
-            last = max((bar["last_trade_id"] for bar in answer[BARS.name]), default=0)
+            last = max((bar["last_sequence"] for bar in answer[BARS.name]), default=0)
             if last > newest:
                 newest = last
                 seen.append((now_ns, last))

@@ -16,7 +16,7 @@ from slackwater.views.bars import BARS
 RECEIVE_BUFFER_BYTES = 16 * 1024
 """Of a client that takes nothing: so it is full soon."""
 
-_NEWEST = re.compile(rb'"last_trade_id":([0-9]+)')
+_NEWEST = re.compile(rb'"last_sequence":([0-9]+)')
 
 
 class Listener(asyncio.Protocol):

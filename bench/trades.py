@@ -70,7 +70,7 @@ class Trades:
         parts = [found.groups() for line in event_lines(TRADES, events) if (found := _LINE.fullmatch(line))]
         self.before, self.between, self.after = (list(column) for column in zip(*parts, strict=True))
         self._arrays = [pa.array(column, pa.binary()) for column in (self.before, self.between, self.after)]
-        self._ids = events.column("trade_id").to_numpy()
+        self._ids = events.column("sequence").to_numpy()  # the sample's ids are integers
         self._times = events.column("time").to_numpy()
 
     def busiest(self) -> int:

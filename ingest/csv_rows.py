@@ -14,10 +14,10 @@ from ingest.chunk import BAD_ROW, CHUNK_LINES, Chunk, Fault, nothing
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.json_lines import too_long
 from ingest.line_reader import LineReader, LongLine
-from slackwater.streams.columns import is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
 from slackwater.streams.stream import Stream
+from slackwater.streams.tokens import is_number, quoted, tokens
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LATIN = "latin-1"

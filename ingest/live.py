@@ -20,9 +20,9 @@ import pyarrow as pa
 from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
 from ingest.sources import Source
 from slackwater.core.clock import Clock
+from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import by_entity
-from slackwater.streams.event import MAX_ID
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
 
@@ -71,7 +71,7 @@ def make_loop(source: Source) -> Loop:
 
 def _filled(stream: pa.Table, end_us: int) -> tuple[pa.Table, int]:
     """One stream, said again until `end_us` where its capture ended sooner; and the length of its range of ids."""
-    times, ids = stream.column("time").to_numpy(), stream.column("trade_id").to_numpy()
+    times, ids = stream.column("time").to_numpy(), stream.column("sequence").to_numpy()
     again_us = -(-(int(times.max()) + 1 - int(times.min())) // SECOND_US) * SECOND_US
     ids_long = int(ids.max() - ids.min()) + 1
     copies = [
@@ -83,7 +83,8 @@ def _filled(stream: pa.Table, end_us: int) -> tuple[pa.Table, int]:
 
 
 def _shifted(events: pa.Table, ids: Any, times: Any) -> pa.Table:
-    changed = {"trade_id": pa.array(ids), "time": pa.array(times)}
+    # Ids of a sample are integers, so the order is theirs.
+    changed = {"trade_id": pa.array(ids).cast(pa.string()), "sequence": pa.array(ids), "time": pa.array(times)}
     columns = [changed.get(name, events.column(name)) for name in events.schema.names]
     return pa.Table.from_arrays(columns, schema=events.schema)
 
@@ -95,7 +96,7 @@ def pass_at(loop: Loop, time_us: int) -> int:
 
 def pass_events(loop: Loop, number: int) -> pa.Table:
     """The events of a pass, in order of time; the same whoever asks and whenever."""
-    ids, times = loop.events.column("trade_id").to_numpy(), loop.events.column("time").to_numpy()
+    ids, times = loop.events.column("sequence").to_numpy(), loop.events.column("time").to_numpy()
     return _shifted(loop.events, ids + number * loop.id_lengths, times + number * loop.span_us)
 
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from ingest.chunk import CHUNK_LINES, Chunk
 from ingest.errors import EmptySourceError, UnreadableFileError
-from slackwater.streams.columns import check_types, is_number, quoted, tokens
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
 from slackwater.streams.stream import Stream
+from slackwater.streams.tokens import check_types, is_number, quoted, tokens
 
 
 class ParquetRows:

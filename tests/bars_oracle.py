@@ -13,16 +13,19 @@ TRADES = StreamData(
     columns=(
         Part("Text", {"name": "venue", "pattern": "[a-z0-9][a-z0-9_-]{0,31}"}),
         Part("Text", {"name": "symbol", "pattern": "[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}", "without": ("..", "//")}),
-        Part("Identity", {"name": "trade_id"}),
+        Part("Identity", {"name": "trade_id", "pattern": "[A-Za-z0-9_.:-]{1,64}"}),
+        Part("Sequence", {"name": "sequence", "low": 0, "high": LARGEST_INTEGER}),
         Part("Time", {"name": "time"}),
-        Part("Decimal", {"name": "price"}),
-        Part("Decimal", {"name": "quantity"}),
+        Part("Decimal", {"name": "price", "signed": False}),
+        Part("Decimal", {"name": "quantity", "signed": False}),
         Part("Choice", {"name": "side", "values": ("buy", "sell")}),
     ),
     entity=("venue", "symbol"),
     identity="trade_id",
     time="time",
-    facts={},
+    order="sequence",
+    checks=(Part("ProductBelow", {"left": "price", "right": "quantity", "digits": 13, "reason": "notional"}),),
+    venues={},
 )
 BARS = Definition(
     name="bars",
@@ -31,10 +34,10 @@ BARS = Definition(
     key=("venue", "symbol"),
     derived={},
     measures={
-        "open": Part("First", {"expr": "price", "by": "trade_id"}),
+        "open": Part("First", {"expr": "price", "by": "sequence"}),
         "high": Part("Max", {"expr": "price"}),
         "low": Part("Min", {"expr": "price"}),
-        "close": Part("Last", {"expr": "price", "by": "trade_id"}),
+        "close": Part("Last", {"expr": "price", "by": "sequence"}),
         "volume": Part("Sum", {"expr": "quantity"}),
         "notional": Part("Sum", {"expr": "price * quantity"}),
         "buy_volume": Part("Sum", {"expr": "CASE WHEN side = 'buy' THEN quantity ELSE 0 END"}),
@@ -45,8 +48,8 @@ BARS = Definition(
         "vwap": Part("Ratio", {"over": "notional", "under": "volume"}),
         "buy_volume": Part("Column", {"column": "buy_volume"}),
         "trades": Part("Column", {"column": "trades"}),
-        "first_trade_id": Part("Column", {"column": "open_id"}),
-        "last_trade_id": Part("Column", {"column": "close_id"}),
+        "first_sequence": Part("Column", {"column": "open_id"}),
+        "last_sequence": Part("Column", {"column": "close_id"}),
     },
     quantiles={},
     base="1s",
@@ -64,10 +67,10 @@ class Oracle(oracle.Oracle):
         self._intervals = intervals
         super().__init__(TRADES, [BARS], min(intervals, default=1))
 
-    def trade(self, *values: Any) -> None:
-        """Count a trade that did not come through the log: venue, symbol, trade_id, time, price, quantity, side."""
-        event = dict(zip((column.args["name"] for column in TRADES.columns), values, strict=True))
-        self.event({**event, "price": units(event["price"]), "quantity": units(event["quantity"])})
+    def trade(self, venue: str, symbol: str, trade_id: int, time: int, price: str, quantity: str, side: str) -> None:
+        """Count a trade that did not come through the log, with an integer as its id, which orders it."""
+        event = {"venue": venue, "symbol": symbol, "trade_id": str(trade_id), "sequence": int(trade_id), "time": time}
+        self.event({**event, "price": units(price), "quantity": units(quantity), "side": side, "time_unit": "us"})
 
     @property
     def instruments(self) -> list[tuple[str, str]]:

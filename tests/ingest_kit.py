@@ -20,11 +20,12 @@ from slackwater.log.mark import append_marks
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
-from slackwater.streams.event import Event, encode_event
+from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds, merged_ids
 from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest
 from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from tests.events import Event
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 NAMES = TopicNames("test")
@@ -96,7 +97,7 @@ def rows(log: Log, names: TopicNames = NAMES) -> list[dict[str, Any]]:
 
 
 def ids(log: Log, names: TopicNames = NAMES) -> list[int]:
-    return [row["trade_id"] for row in rows(log, names)]
+    return [row["sequence"] for row in rows(log, names)]
 
 
 def letters(log: Log, names: TopicNames = NAMES) -> list[tuple[dict[str, str], bytes]]:

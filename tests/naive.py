@@ -42,7 +42,7 @@ class Event(NamedTuple):
 
     venue: str
     symbol: str
-    trade_id: int
+    sequence: int
     time: int
     price: int
     quantity: int
@@ -73,7 +73,7 @@ def events_table(events: Iterable[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _defaults(event: Any) -> dict[str, Value]:
-    return {"sequence": getattr(event, "trade_id", 0), "time_unit": "us"}
+    return {"trade_id": str(getattr(event, "sequence", 0)), "sequence": 0, "time_unit": "us"}
 
 
 def floor(time: int, interval: int | Interval) -> int:

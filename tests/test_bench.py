@@ -77,11 +77,11 @@ def test_the_repeated_sample_is_valid_unique_and_in_the_past(trades: Trades, per
     assert table.column("time").to_numpy().max() < NOW_US
     names = [trades.instruments[load.instrument] for load in found]
     last: dict[tuple[str, str], int] = {}
-    for row in table.select(["offset", "venue", "symbol", "trade_id"]).to_pylist():
+    for row in table.select(["offset", "venue", "symbol", "sequence"]).to_pylist():
         instrument = row["venue"], row["symbol"]
         assert names[row["offset"]] == instrument  # a record holds one instrument's trades
-        assert row["trade_id"] > last.get(instrument, -1)
-        last[instrument] = row["trade_id"]
+        assert row["sequence"] > last.get(instrument, -1)
+        last[instrument] = row["sequence"]
     sizes = Counter(np.bincount(table.column("offset").to_numpy()).tolist())
     short = sum(number for lines, number in sizes.items() if lines != per_record)
     assert short <= 2 * len(trades.instruments)  # at most the last of an instrument in a pass

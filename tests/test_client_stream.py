@@ -153,7 +153,7 @@ def test_events_of_other_names_are_passed_over_and_torn_ones_are_an_error() -> N
 def test_changes_carry_revisions_and_corrections() -> None:
     bar = (
         b'{"start":60000000,"open":"1","high":"1","low":"1","close":"1","volume":"2","notional":"2","vwap":"1",'
-        b'"buy_volume":"2","trades":1,"first_trade_id":1,"last_trade_id":1,"closed":true,"revision":9,"correction":true}'
+        b'"buy_volume":"2","trades":1,"first_sequence":1,"last_sequence":1,"closed":true,"revision":9,"correction":true}'
     )
     message = b'id: 3\nevent: bars\ndata: {"interval":"1m","bars":[' + bar + b"]}\n\n"
     changes = list(played([OPENED, Piece(message)]))[-1]

@@ -52,9 +52,9 @@ def taken(house: House, symbol: str) -> Counter[int]:
     """How often each id of `symbol` stands in the log."""
     found: Counter[int] = Counter()
     records = [record for _, record in house.world.records(house.world.names.topic("trades"))]
-    for row in decode(TRADES, records).table.select(["symbol", "trade_id"]).to_pylist():
+    for row in decode(TRADES, records).table.select(["symbol", "sequence"]).to_pylist():
         if row["symbol"].rpartition("-")[0] == symbol:
-            found[row["trade_id"]] += 1
+            found[row["sequence"]] += 1
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from slackwater.log.dead_letter import MAX_HEADER_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES, DeadLetter, Whole, send
 from slackwater.log.log import Record
 from slackwater.log.memory_log import MemoryLog
-from slackwater.streams.event import Reason
+from slackwater.streams.refusal import Reason
 
 
 def letter(value: bytes, **fields: object) -> DeadLetter:

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile
-from slackwater.streams.event import Event, Reason, RefusedError, count_lines, decimal_units, decode_event, encode_event
+from slackwater.streams.columns import decimal_units
+from slackwater.streams.event import count_lines, decode_event, encode_event
 from slackwater.streams.lines import joined, lines_of
+from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.trades import TRADES
+from tests.events import Event
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
 LATEST = T0 + 60_000_000
@@ -107,23 +110,23 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
     "null": (Reason.NOT_AN_OBJECT, "null", b"null"),
     "true": (Reason.NOT_AN_OBJECT, "true", b"true"),
     # keys
-    "a key twice": (Reason.DUPLICATE_KEY, "['price']", line(',"price":"61000.1"')),
-    "an unknown key twice": (Reason.DUPLICATE_KEY, "['x']", line(',"x":1,"x":1')),
-    "a key twice, once escaped": (Reason.DUPLICATE_KEY, "['price']", line(',"pric\\u0065":"1"')),
-    "two keys twice": (Reason.DUPLICATE_KEY, "['a', 'b']", line(',"b":1,"a":1,"b":1,"a":1')),
-    "a key of a surrogate twice": (Reason.DUPLICATE_KEY, r"['\ud800']", line(r',"\ud800":1,"\ud800":1')),
+    "a key twice": (Reason.DUPLICATE_KEY, "'price'", line(',"price":"61000.1"')),
+    "an unknown key twice": (Reason.DUPLICATE_KEY, "'x'", line(',"x":1,"x":1')),
+    "a key twice, once escaped": (Reason.DUPLICATE_KEY, "'price'", line(',"pric\\u0065":"1"')),
+    "two keys twice": (Reason.DUPLICATE_KEY, "'a', 'b'", line(',"b":1,"a":1,"b":1,"a":1')),
+    "a key of a surrogate twice": (Reason.DUPLICATE_KEY, r"'\ud800'", line(r',"\ud800":1,"\ud800":1')),
     "no field at all": (Reason.MISSING_FIELD, "venue is missing", b"{}"),
     "a key in capitals": (Reason.MISSING_FIELD, "side is missing", line().replace(b"side", b"Side")),
     # venue and symbol
     **{
-        f"venue {venue!r}": (Reason.BAD_VENUE, repr(venue[:80]), line(venue=quoted(venue)))
+        f"venue {venue!r}": ("bad-venue", repr(venue[:80]), line(venue=quoted(venue)))
         for venue in (
             *("", "Binance", "_a", "-a", "a b", " a", "a.b", "a/b", "a" * 33, "a" * 999, "a\n"),
             *("a\u0663", "\u017f", "\uff41", "../x", "\ud800"),
         )
     },
     **{
-        f"symbol {symbol!r}": (Reason.BAD_SYMBOL, repr(symbol[:80]), line(symbol=quoted(symbol)))
+        f"symbol {symbol!r}": ("bad-symbol", repr(symbol[:80]), line(symbol=quoted(symbol)))
         for symbol in (
             *("", "../x", "A/../B", "A..", "A..B", "//A", "A//B", "A//", "/A", ".A", "_A", "-A", ":A"),
             *("A" * 65, "A" * 999, " A", "A ", "A B", "A\n", "A\0", "A\\B", "A\u0663", "\uff22", "\ud800"),
@@ -132,7 +135,7 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
     # trade_id and time
     **{
         f"{name} {text[:30]} is out of range": (reason, f"{name} is {text[:80]},", line(**{name: text}))
-        for name, reason in (("trade_id", Reason.BAD_TRADE_ID), ("time", Reason.BAD_TIME))
+        for name, reason in (("trade_id", "bad-trade-id"), ("sequence", "bad-sequence"), ("time", "bad-time"))
         for text in ("-1", str(2**63), str(2**64), str(-(2**63)), "9" * 20, "9" * 21, "9" * 5000, "-" + "9" * 5000)
     },
     **{
@@ -141,13 +144,34 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
             f"{name} is {shown}, not an integer",
             line(**{name: text}),
         )
-        for name in ("trade_id", "time")
+        for name in ("trade_id", "sequence", "time")
         for text, shown in (
-            *(("true", "true"), ("false", "false"), ("null", "null"), ('"5"', '"5"'), ("[5]", "[5]")),
+            *(("true", "true"), ("false", "false"), ("null", "null"), ("[5]", "[5]")),
             *(("{}", "an object"), ("5.0", "the number 5.0"), ("5e0", "the number 5e0"), ("-0.0", "the number -0.0")),
             *(("1E18", "the number 1E18"), ("1e999", "the number 1e999")),
         )
     },
+    **{
+        f"{name} as text": (Reason.WRONG_TYPE, f'{name} is "5", not an integer', line(**{name: '"5"'}))
+        for name in ("sequence", "time")
+    },
+    **{
+        f"trade id {text!r}": ("bad-trade-id", f"trade_id is {text[:80]!r}, not", line(trade_id=quoted(text)))
+        for text in ("", "a b", "a/b", "a" * 65, "a" * 999, "a\n", "\u00e9", "\u0665", "\ud800")
+    },
+    **{
+        f"trade id {text!r} without a sequence": (
+            Reason.MISSING_FIELD,
+            "sequence is missing",
+            line(trade_id=quoted(text)),
+        )
+        for text in ("01J9ZZ", "05", "-5", "5.0", str(2**63))
+    },
+    **{
+        f"time unit {text}": (reason, f"time_unit is {text}, not", line(f',"time_unit":{text}'))
+        for text, reason in (("5", Reason.WRONG_TYPE), ("null", Reason.WRONG_TYPE))
+    },
+    "nanoseconds": ("bad-time-unit", "time_unit is 'ns', not us or ms or s", line(',"time_unit":"ns"')),
     "time before the first block": (Reason.TOO_EARLY, f"{GENESIS - 1} us", line(time=str(GENESIS - 1))),
     "time zero": (Reason.TOO_EARLY, "before 2009-01-03", line(time="0")),
     "time in seconds": (Reason.TOO_EARLY, "is it in microseconds?", line(time=str(T0 // 1_000_000))),
@@ -159,7 +183,7 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
     # price and quantity
     **{
         f"{name} {text!r} is not of the form": (reason, f"{name} is {text[:80]!r}, not ", line(**{name: quoted(text)}))
-        for name, reason in (("price", Reason.BAD_PRICE), ("quantity", Reason.BAD_QUANTITY))
+        for name, reason in (("price", "bad-price"), ("quantity", "bad-quantity"))
         for text in (
             *("", "1e3", "1E3", "-1", "+1", "1_000", "1,5", ".5", "1.", ".", "0x1", "1.1.1", "NaN", "Infinity", "true"),
             *("1.123456789", "0.000000000", "12345678901", "00000000001", "1.0000000\u0660"),
@@ -181,22 +205,22 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
         for text in ("0", "0.0", "0.00000000", "0000000000.00000000")
     },
     "a notional of 10^13": (
-        Reason.NOTIONAL_TOO_LARGE,
+        "notional-too-large",
         "10^13",
         line(price='"1000000000"', quantity='"10000"'),
     ),
     "a notional just above 10^13": (
-        Reason.NOTIONAL_TOO_LARGE,
+        "notional-too-large",
         "10^13",
         line(price='"9999999999.99999999"', quantity='"1000.00000001"'),
     ),
     "the largest price and quantity": (
-        Reason.NOTIONAL_TOO_LARGE,
+        "notional-too-large",
         "10^13",
         line(price='"9999999999.99999999"', quantity='"9999999999.99999999"'),
     ),
     **{
-        f"side {side!r}": (Reason.BAD_SIDE, f"side is {side[:80]!r}, not buy or sell", line(side=quoted(side)))
+        f"side {side!r}": ("bad-side", f"side is {side[:80]!r}, not buy or sell", line(side=quoted(side)))
         for side in ("", "BUY", "Buy", "buy ", " sell", "buys", "b", "buy\n", "buysell", "\uff42uy", "x" * 999)
     },
 }
@@ -206,7 +230,7 @@ REFUSED: dict[str, tuple[Reason, str, bytes]] = {
 def test_a_bad_line_is_refused_with_its_own_reason_and_the_fact(name: str) -> None:
     reason, fact, bad = REFUSED[name]
     found, error = refusal(bad)
-    assert found is reason
+    assert found == reason
     assert fact in error
     assert len(error) < 300, "an error goes into a header of the dead letter"
     error.encode("utf-8")  # a lone surrogate could not be written there
@@ -220,9 +244,11 @@ def test_every_field_is_needed(name: str) -> None:
 
 def test_every_reason_has_a_test() -> None:
     of_records = {Reason.EMPTY_VALUE, Reason.TOO_MANY_LINES}
-    assert {reason for reason, _, _ in REFUSED.values()} | of_records == set(Reason)
+    bad = {f"bad-{name.replace('_', '-')}" for name in TRADES.fields}
+    assert {reason for reason, _, _ in REFUSED.values()} | of_records == {*Reason, *bad, "notional-too-large"}
 
 
+LONG = "a" * 64
 ACCEPTED: dict[str, tuple[bytes, Event]] = {
     "plain": (line(), EVENT),
     "JSON white space": (b" \t\r" + line().replace(b",", b" ,\t\r ").replace(b":", b" : ") + b"\r\t ", EVENT),
@@ -260,6 +286,23 @@ ACCEPTED: dict[str, tuple[bytes, Event]] = {
         EVENT._replace(price=10**11 - 1, quantity=10**18 - 1),
     ),
     "sell": (line(side='"sell"'), EVENT._replace(side="sell")),
+    # identity and order
+    "a trade id of digits as text": (line(trade_id='"5"'), EVENT),
+    "the largest trade id as text": (line(trade_id=f'"{LARGEST}"'), EVENT._replace(trade_id=LARGEST)),
+    "a trade id of text": (
+        line(trade_id='"01J9:z_.-"', sequence="7"),
+        EVENT._replace(trade_id="01J9:z_.-", sequence=7),
+    ),
+    "the longest trade id": (
+        line(trade_id=quoted("a" * 64), sequence="0"),
+        EVENT._replace(trade_id="a" * 64, sequence=0),
+    ),
+    "a trade id with a leading zero": (line(trade_id='"05"', sequence="5"), EVENT._replace(trade_id="05", sequence=5)),
+    "the order apart from the id": (line(sequence="9"), EVENT._replace(sequence=9)),
+    "the largest sequence": (line(sequence=str(LARGEST)), EVENT._replace(sequence=LARGEST)),
+    "milliseconds": (line(',"time_unit":"ms"'), EVENT._replace(time_unit="ms")),
+    "microseconds": (line(',"time_unit":"us"'), EVENT),
+    "seconds": (line(',"time_unit":"s"'), EVENT._replace(time_unit="s")),
     # unknown fields
     "unknown fields of every kind": (line(',"a":null,"b":[1.5,true,{"price":"-1"}],"c":"\u00e9","":{}'), EVENT),
     "known keys twice below the top": (line(',"x":{"price":1,"price":2},"y":[{"z":1,"z":2}]'), EVENT),
@@ -279,7 +322,7 @@ def test_what_the_contract_allows_counts(name: str) -> None:
     allowed, event = ACCEPTED[name]
     found = decode_event(TRADES, allowed, LATEST)
     assert found == event
-    assert [type(value) for value in found] == [str, str, int, int, int, int, str]
+    assert [type(value) for value in found] == [str, str, str, int, int, int, int, str, str]
 
 
 def test_time_is_held_to_the_newest_time_given() -> None:
@@ -345,11 +388,13 @@ def events(draw: st.DrawFn) -> Event:
     return Event(
         draw(st.from_regex("[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True)),
         draw(symbols.filter(lambda text: ".." not in text and "//" not in text)),
-        draw(st.integers(0, LARGEST)),
+        draw(st.integers(0, LARGEST) | st.from_regex(r"[A-Za-z0-9_.:-]{1,64}", fullmatch=True)),
         draw(st.integers(GENESIS, LATEST)),
         price,
         draw(st.integers(1, most) | st.just(most)),
         draw(st.sampled_from(["buy", "sell"])),
+        draw(st.integers(0, LARGEST)),
+        draw(st.sampled_from(["us", "ms", "s"])),
     )
 
 
@@ -357,12 +402,16 @@ def events(draw: st.DrawFn) -> Event:
 def test_the_canonical_line_of_an_event_is_that_event(event: Event) -> None:
     canonical = encode_event(TRADES, event)
     assert decode_event(TRADES, canonical, LATEST) == event
-    assert json.loads(canonical).keys() == set(FIELDS)
+    assert set(FIELDS) <= json.loads(canonical).keys() <= {*FIELDS, "sequence", "time_unit"}
     assert list(lines_of(canonical)) == [canonical]
 
 
 def test_the_canonical_line_is_these_bytes() -> None:
     assert encode_event(TRADES, EVENT) == line()
+    full = {**PLAIN, "trade_id": '"x"', "sequence": "5"}
+    ordered = {name: full[name] for name in ("venue", "symbol", "trade_id", "sequence", *FIELDS[3:])}
+    whole = "{" + ",".join(f'"{name}":{text}' for name, text in ordered.items()) + ',"time_unit":"ms"}'
+    assert encode_event(TRADES, EVENT._replace(trade_id="x", sequence=5, time_unit="ms")) == whole.encode()
     assert encode_event(TRADES, EVENT._replace(price=10**18 - 1, quantity=10 * 10**8)) == line(
         price='"9999999999.99999999"', quantity='"10"'
     )

@@ -20,10 +20,10 @@ from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
-from slackwater.streams.event import Event
 from slackwater.streams.schema import MAX_LINES
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
+from tests.events import Event
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
 
 pytestmark = pytest.mark.broker

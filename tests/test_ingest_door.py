@@ -16,7 +16,7 @@ from ingest.sources import open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from slackwater.log.errors import AppendError, TopicMissingError
-from slackwater.streams.event import MAX_DEPTH
+from slackwater.streams.json_object import MAX_DEPTH
 from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
@@ -110,7 +110,7 @@ def test_an_instrument_stays_in_its_partition_and_its_order(house: House) -> Non
     for partition, record in records(house.log, NAMES.topic("trades")):
         assert record.key is not None and partition == house.log.partition_of(record.key, 4)
     for symbol in set(symbols):
-        assert [row["trade_id"] for row in rows(house.log) if row["symbol"] == symbol] == [
+        assert [row["sequence"] for row in rows(house.log) if row["symbol"] == symbol] == [
             i for i, other in enumerate(symbols) if other == symbol
         ]
 

@@ -32,11 +32,11 @@ from slackwater.store.id_keys import KeyIndex
 from slackwater.store.id_runs import IdRuns
 from slackwater.streams.content import CONTENT, contents_of
 from slackwater.streams.decode import events_table
-from slackwater.streams.event import Event
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
+from tests.events import Event
 from tests.ingest_kit import (
     NAMES,
     PARTITIONS,

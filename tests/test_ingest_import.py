@@ -75,7 +75,7 @@ def test_history_becomes_files_by_partition_without_offsets(house: House) -> Non
     found = table(house, epoch)
     assert found.schema == archive_schema(TRADES)
     assert found.column("offset").null_count == found.column("index").null_count == found.num_rows == 1000
-    assert sorted(found.column("trade_id").to_pylist()) == list(range(1000))
+    assert sorted(found.column("sequence").to_pylist()) == list(range(1000))
     for file in epoch.archive:
         assert file.file.path == f"archive/import-1/trades-{file.partition}-0.parquet"
         assert (file.epoch, file.start, file.upto) == ("import-1", None, None)
@@ -112,7 +112,7 @@ def test_ids_that_are_known_are_refused(where: str, house: House) -> None:
     epoch = imported(house, [*trades(60), *other])
     assert (epoch.summary.accepted, epoch.summary.duplicates, epoch.summary.conflicts) == (10, 50, 1)
     assert reasons(house.log) == ["conflict"] and letters(house.log)[0][1] == other[0]
-    assert sorted(table(house, epoch).column("trade_id").to_pylist()) == list(range(50, 60))
+    assert sorted(table(house, epoch).column("sequence").to_pylist()) == list(range(50, 60))
 
 
 def test_ids_that_were_imported_are_duplicates_at_the_door(house: House) -> None:
@@ -146,7 +146,7 @@ def test_memory_is_bounded_and_ids_of_closed_files_are_still_known(
     epoch = imported(house, lines, roll_rows=300)
     assert (epoch.summary.accepted, epoch.summary.duplicates, epoch.summary.conflicts) == (1970, 2030, 20)
     assert max(held) <= 30 + 400
-    assert Counter(table(house, epoch).column("trade_id").to_pylist()) == Counter(range(30, 2000))
+    assert Counter(table(house, epoch).column("sequence").to_pylist()) == Counter(range(30, 2000))
     assert len(epoch.archive) > 2 * len({file.partition for file in epoch.archive})
     assert len({file.file.path for file in epoch.archive}) == len(epoch.archive)
 

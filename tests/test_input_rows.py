@@ -22,14 +22,15 @@ from batch_layer.__main__ import main
 from ingest.archive_import import import_history
 from ingest.lock import hold
 from ingest.sources import open_source
-from slackwater.streams.columns import tokens
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import FromColumn, Layout
 from slackwater.streams.rows import row_lines
+from slackwater.streams.tokens import tokens
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
+from slackwater.views.registry import VIEWS
 from slackwater.views.rows import rows_of
 from tests.bars_oracle import Oracle
 from tests.beam_world import oracle_bars
@@ -38,7 +39,8 @@ from tests.test_batch_program import IN_PROCESS
 
 T0 = 1_723_161_240_000_000
 LATEST = T0 + 86_400_000_000
-NULLABLE = pa.schema([field.with_nullable(True) for field in TRADES.schema])
+NAMED = [name for name in TRADES.fields if name not in TRADES.optional]
+NULLABLE = pa.schema([(name, TRADES.column(name).arrow) for name in NAMED]).set(2, pa.field("trade_id", pa.int64()))
 
 Row = dict[str, Any]
 
@@ -103,7 +105,7 @@ def bars(out: Path, interval: str = "1s") -> list[Any]:
 def expected(rows: list[Row], interval: str = "1s") -> list[Any]:
     oracle = Oracle([each.us for each in PUBLISHED_INTERVALS])
     for each in rows:
-        oracle.trade(*(each[name] for name in TRADES.schema.names))
+        oracle.trade(*(each[name] for name in NAMED))
     return sorted(oracle_bars(oracle, parse_interval(interval)))
 
 
@@ -129,7 +131,7 @@ def test_odd_rows_are_refused_with_their_reasons_and_the_others_count(
     assert [(each.key, each.start) for each in bars(out)] == expected(good)
     assert called(pattern, out, "--allow-refused") == 0
     assert "refused" in capsys.readouterr().err
-    assert sorted(path.name for path in out.iterdir()) == ["bars", "refused.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*(view.name for view in VIEWS), "refused.jsonl"])
 
 
 def test_an_id_counts_once_and_the_first_wins_within_a_file_and_across_files(
@@ -235,7 +237,7 @@ def test_the_fast_path_of_rows_takes_what_the_strict_one_takes_and_nothing_else(
         if pa.types.is_string(found.column(name).type):
             found = found.set_column(at, name, found.column(name).cast(random.choice(kinds)))
     events, kept, bad = check_rows(TRADES, found, LATEST)
-    text = {name: tokens(TRADES, name, found.column(name), FromColumn(name), "us") for name in TRADES.schema.names}
+    text = {name: tokens(TRADES, name, found.column(name), FromColumn(name), "us") for name in NAMED}
     strict, strict_kept, strict_bad = decode_lines(
         TRADES, row_lines(TRADES, text, len(rows)), np.full(len(rows), LATEST)
     )
@@ -249,5 +251,5 @@ def test_text_that_is_no_utf8_is_refused() -> None:
     text = pa.Array.from_buffers(pa.string(), 2, bytes_of.buffers())
     found = table([row(1), row(2)]).set_column(1, "symbol", pa.chunked_array([text]))
     events, _, bad = check_rows(TRADES, found, LATEST)
-    assert events.column("trade_id").to_pylist() == [2]
+    assert events.column("sequence").to_pylist() == [2]
     assert [str(error.reason) for error in bad.values()] == ["not-utf8"]

@@ -72,8 +72,8 @@ def test_two_bars_of_a_small_log_are_what_the_hand_says() -> None:
         "vwap": "10.71428571",  # 10.714285714...
         "buy_volume": "2.5",
         "trades": 3,
-        "first_trade_id": 1,
-        "last_trade_id": 3,
+        "first_sequence": 1,
+        "last_sequence": 3,
         "closed": True,  # the trade at 3.0 is the first one 2 s after its end
     }
     assert second == {
@@ -87,8 +87,8 @@ def test_two_bars_of_a_small_log_are_what_the_hand_says() -> None:
         "vwap": "11.00000001",
         "buy_volume": "0",
         "trades": 1,
-        "first_trade_id": 4,
-        "last_trade_id": 4,
+        "first_sequence": 4,
+        "last_sequence": 4,
         "closed": False,
     }
     assert third["start"] == T0 + 3 * SECOND  # the empty second between them is absent
@@ -104,8 +104,8 @@ def test_two_bars_of_a_small_log_are_what_the_hand_says() -> None:
         "vwap": "10.46666667",  # 10.466666670666...
         "buy_volume": "3.5",
         "trades": 5,
-        "first_trade_id": 1,
-        "last_trade_id": 5,
+        "first_sequence": 1,
+        "last_sequence": 5,
         "closed": False,
     }
     assert (oracle.events, oracle.refused) == (5, {})
@@ -118,7 +118,7 @@ def test_open_and_close_follow_the_trade_id_whatever_the_order_and_the_time() ->
     #   price    20       10       30
     lines = [line(8, T0 + 500_000, "20"), line(7, T0 + 900_000, "10"), line(9, T0 + 100_000, "30")]
     (bar,) = bars(shown(*lines))
-    assert (bar["open"], bar["close"], bar["first_trade_id"], bar["last_trade_id"]) == ("10", "30", 7, 9)
+    assert (bar["open"], bar["close"], bar["first_sequence"], bar["last_sequence"]) == ("10", "30", 7, 9)
     assert bars(shown(*reversed(lines))) == [bar]
 
 
@@ -129,7 +129,7 @@ def test_equal_ids_are_ordered_by_price_and_each_counts() -> None:
     for order in (lines, lines[::-1], lines[1:] + lines[:1]):
         (bar,) = bars(shown(*order))
         assert (bar["open"], bar["close"], bar["trades"], bar["volume"]) == ("9", "10", 3, "3")
-        assert bar["first_trade_id"] == bar["last_trade_id"] == 7
+        assert bar["first_sequence"] == bar["last_sequence"] == 7
 
 
 def test_a_duplicate_below_the_door_is_counted_as_it_stands() -> None:
@@ -190,7 +190,7 @@ def test_sums_near_the_largest_notional_keep_every_digit() -> None:
     assert bar["notional"] == "1009999999989899.9989900000000101"
     assert bar["volume"] == bar["buy_volume"] == "100999.99999899"
     assert bar["vwap"] == bar["high"] == bar["low"] == price
-    assert (bar["trades"], bar["first_trade_id"], bar["last_trade_id"]) == (101, LARGEST - 100, LARGEST)
+    assert (bar["trades"], bar["first_sequence"], bar["last_sequence"]) == (101, LARGEST - 100, LARGEST)
 
 
 def test_the_smallest_amounts_print_without_exponent() -> None:
@@ -388,7 +388,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     **{
         f"{name} {text}": (name, line(**{name: 424242}).replace(b"424242", text.encode()))
         for name in ("trade_id", "time")
-        for text in ("-1", "1.0", "1e3", "1E18", "9223372036854775808", '"1"', str(2**64), str(-(2**63)), "1e999")
+        for text in ("-1", "1.0", "1e3", "1E18", "9223372036854775808", '"?"', str(2**64), str(-(2**63)), "1e999")
     },
     "time before the first block": ("time", line(time=GENESIS - 1)),
     "time too far ahead": ("time", line(time=LATER_MS * 1000 + 60 * SECOND + 1)),

@@ -19,12 +19,12 @@ from slackwater.pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, Ta
 from slackwater.pipeline.segment import Block, Segment, Slot, States
 from slackwater.pipeline.summarise import Summarise
 from slackwater.streams.decode import events_table
-from slackwater.streams.event import Event
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import LARGE_SEGMENT, Summariser
 from speed_layer import run as speed_run
+from tests.events import Event
 
 T0_US = 1_723_161_240_000_000
 

@@ -23,7 +23,7 @@ FLOW = View(
     measures={
         "volume": Sum("quantity"),
         "notional": Sum("price::DECIMAL(19,8) * quantity"),
-        "last": Last("price", by="trade_id"),
+        "last": Last("price", by="sequence"),
     },
     answers={"volume": Column("volume"), "vwap": Ratio("notional", "volume"), "last": Column("last")},
 )
@@ -63,7 +63,7 @@ def test_explained_parts_sum_up_to_the_bar(world: World) -> None:
         for name in ("volume", "notional", "buy_volume"):
             assert summed(parts, name) == bar[name]
         assert sum(part["trades"] for part in parts) == bar["trades"]
-        assert min(part["first_trade_id"] for part in parts) == bar["first_trade_id"]
+        assert min(part["first_sequence"] for part in parts) == bar["first_sequence"]
     assert found["bars"] == world.oracle().bars("x", "BTC", MINUTE)
     layers = world.bars("symbol=BTC&explain=true&interval=1d")["bars"][0]["explain"]
     assert (layers["batch"]["trades"], [d["part"]["trades"] for d in layers["deltas"]]) == (4, [4])
@@ -87,7 +87,7 @@ def slow_fill(bars: list[dict[str, Any]], low: int | None, high: int | None) -> 
             close = found[-1]["close"]
             same = dict.fromkeys(("open", "high", "low", "close"), close)
             none = {"volume": "0", "notional": "0", "vwap": None, "buy_volume": "0", "trades": 0}
-            ids = {"first_trade_id": None, "last_trade_id": None}
+            ids = {"first_sequence": None, "last_sequence": None}
             closed = start + MINUTE + 2 * SECOND <= bars[-1]["start"]
             bar = {"start": start, **same, **none, **ids, "closed": closed}
         found.append(bar)

@@ -25,7 +25,7 @@ from tests.proof_kit import prove
 from verify.client import Client as Prover
 
 FIRST = LARGEST_EXACT - 2
-IDS = ("first_trade_id", "last_trade_id")
+IDS = ("first_sequence", "last_sequence")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def get(server: PageServer, path: str, **query: Any) -> httpx.Response:
 def ids_of(found: Any) -> list[Any]:
     """Every value of a document that is an id, wherever it stands."""
     if isinstance(found, dict):
-        own = [value for name, value in found.items() if name.endswith("trade_id")]
+        own = [value for name, value in found.items() if name.endswith("sequence")]
         return own + [each for value in found.values() for each in ids_of(value)]
     return [each for value in found for each in ids_of(value)] if isinstance(found, list) else []
 
@@ -88,10 +88,10 @@ def test_json_has_text_where_a_double_would_not_hold_an_id(server: PageServer, i
     trades = get(server, "v1/trades", end="9999-12-31", interval=None, ids=ids).json()["trades"]
     assert {int(trade["trade_id"]) for trade in trades} == EXPECTED
     bars = get(server, "v1/bars", ids=ids).json()["bars"]
-    assert {int(bars[0]["first_trade_id"]), int(bars[-1]["last_trade_id"])} == {FIRST, 2**63 - 1}
+    assert {int(bars[0]["first_sequence"]), int(bars[-1]["last_sequence"])} == {FIRST, 2**63 - 1}
     explained = get(server, "v1/bars", ids=ids, explain="true").json()["bars"]
     filled = get(server, "v1/bars", ids=ids, fill="previous").json()["bars"]
-    assert any(bar["first_trade_id"] is None for bar in filled)
+    assert any(bar["first_sequence"] is None for bar in filled)
     restated = get(server, "v1/restatements", ids=ids, start=None, interval=None).json()["restatements"]
     assert restated
     for found in (trades, bars, explained, restated, [bar for bar in filled if bar["trades"]]):
@@ -146,14 +146,14 @@ def test_the_client_has_integers(server: PageServer) -> None:
         for limit in (1000, None):  # JSON, and Arrow
             bars = client.bars(VENUE, "BTCUSDT", interval="1s", start="1970-01-01", limit=limit)
             trades = client.trades(VENUE, "BTCUSDT", "1970-01-01", "9999-12-31", limit=limit)
-            assert {trade.trade_id for trade in trades} == EXPECTED
-            assert (bars[0].first_trade_id, bars[-1].last_trade_id) == (FIRST, 2**63 - 1)
-            assert bars.to_arrow().column("last_trade_id").to_pylist() == [bar.last_trade_id for bar in bars]
+            assert {int(trade.trade_id) for trade in trades} == EXPECTED
+            assert (bars[0].first_sequence, bars[-1].last_sequence) == (FIRST, 2**63 - 1)
+            assert bars.to_arrow().column("last_sequence").to_pylist() == [bar.last_sequence for bar in bars]
         (restated, *_) = client.restatements()
-        assert restated.after is not None and restated.after.last_trade_id == FIRST + 10
+        assert restated.after is not None and restated.after.last_sequence == FIRST + 10
         with closing(client.stream("bars", venue=VENUE, symbol="BTCUSDT", interval="1s")) as stream:
             snapshot = next(event for event in stream if isinstance(event, Snapshot))
-        assert snapshot.rows[-1].last_trade_id == 2**63 - 1
+        assert snapshot.rows[-1].last_sequence == 2**63 - 1
 
 
 def test_the_proof_compares_them_exactly(server: PageServer, market: Market) -> None:

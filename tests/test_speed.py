@@ -89,7 +89,7 @@ def slices(log: MemoryLog, *edges: int) -> list[Slice]:
 
 def shown(pieces: Sequence[Piece]) -> list[tuple[int, int, list[int]]]:
     """(start, upto, trade ids) of cells."""
-    return [(piece.start, piece.upto, piece.table["trade_id"].to_pylist()) for piece in pieces]
+    return [(piece.start, piece.upto, piece.table["sequence"].to_pylist()) for piece in pieces]
 
 
 # Tiling

@@ -13,13 +13,14 @@ from slackwater.log.errors import AccessRefusedError, AppendRefusedError, LogErr
 from slackwater.log.log import Bounds, Headers
 from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryWriter
 from slackwater.log.names import TopicNames
-from slackwater.streams.event import Event, encode_event
+from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from speed_layer.figures import FIGURES
 from speed_layer.run import run
 from speed_layer.source import SourceSettings
 from speed_layer.stopping import STOP
+from tests.events import Event
 
 NAMES = TopicNames("t")
 REFUSED = AppendRefusedError(NAMES.deltas("trades"), 0, b"k")

@@ -120,7 +120,7 @@ def test_numbers_are_exact_types_that_can_be_computed_with(database: Here) -> No
         **dict.fromkeys(("venue", "symbol"), "VARCHAR"),
         **dict.fromkeys(("open", "high", "low", "close"), "DECIMAL(18,8)"),
         **dict.fromkeys(("volume", "notional", "buy_volume"), "DECIMAL(38,16)"),
-        **dict.fromkeys(("start", "trades", "first_trade_id", "last_trade_id"), "BIGINT"),
+        **dict.fromkeys(("start", "trades", "first_sequence", "last_sequence"), "BIGINT"),
         "vwap": "DECIMAL(38,8)",
         "closed": "BOOLEAN",
     }

@@ -36,8 +36,8 @@ FLOW = View(
         "trades": Count(),
         "largest": Max("quantity"),
         "smallest": Min("quantity"),
-        "opening": First("quantity", by="trade_id"),
-        "closing": Last("quantity", by="trade_id"),
+        "opening": First("quantity", by="sequence"),
+        "closing": Last("quantity", by="sequence"),
     },
     answers={
         "buys": Column("buys", gap="0"),
@@ -47,7 +47,7 @@ FLOW = View(
         "smallest": Column("smallest"),
         "opening": Column("opening"),
         "closing": Column("closing"),
-        "last_trade_id": Column("closing_id"),
+        "last_sequence": Column("closing_id"),
     },
 )
 REGISTRY = (BARS, FLOW)  # the one line
@@ -80,7 +80,7 @@ def text(value: Decimal) -> str:
 
 def naive(found: list[dict[str, Any]]) -> dict[str, Any]:
     """The answer columns of one bar's trades."""
-    ordered = sorted(found, key=lambda trade: trade["trade_id"])
+    ordered = sorted(found, key=lambda trade: trade["sequence"])
     sizes = [Decimal(trade["quantity"]) for trade in ordered]
     buys = sum((Decimal(trade["quantity"]) for trade in ordered if trade["side"] == "buy"), Decimal(0))
     share = round(Fraction(buys) / Fraction(sum(sizes)) * 10**8)
@@ -92,7 +92,7 @@ def naive(found: list[dict[str, Any]]) -> dict[str, Any]:
         "smallest": text(min(sizes)),
         "opening": text(sizes[0]),
         "closing": text(sizes[-1]),
-        "last_trade_id": ordered[-1]["trade_id"],
+        "last_sequence": ordered[-1]["sequence"],
     }
 
 

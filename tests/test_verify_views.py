@@ -32,14 +32,14 @@ EVERY = View(
     key=("venue", "symbol", "side", "size"),
     derived={"size": Bucket("quantity", digits=2)},
     measures={
-        "first": First("price", by="trade_id"),
-        "last": Last("price", by="trade_id"),
+        "first": First("price", by="sequence"),
+        "last": Last("price", by="sequence"),
         "low": Min("price"),
         "high": Max("price"),
         "volume": Sum("quantity"),
         "trades": Count(),
         "dear": Count(where="price > 100"),
-        "last_side": Last("side", by="trade_id"),
+        "last_side": Last("side", by="sequence"),
     },
     answers={
         **{name: Column(name) for name in ("first", "last", "low", "high", "volume", "trades", "dear", "last_side")},

@@ -38,12 +38,12 @@ TOY = View(
         "earliest": First("price", by="time"),
         "least": Min("quantity"),
         "most": Max("quantity"),
-        "latest": Last("quantity", by="trade_id"),
+        "latest": Last("quantity", by="sequence"),
         "taker": Last("side", by="time"),
         "owing": First("-price", by="-time"),
         "lowest": Min("symbol"),
         "turnover": Sum("price::DECIMAL(19,8) * quantity"),
-        "flow": Sum("CASE WHEN trade_id % 2 = 0 THEN quantity ELSE -quantity END"),
+        "flow": Sum("CASE WHEN sequence % 2 = 0 THEN quantity ELSE -quantity END"),
         "size": Sum("quantity"),
         "events": Count(),
         "large": Count(where="quantity > 1"),
@@ -143,8 +143,8 @@ SPREADS = View(
 
 OUTSIDE = View(
     name="outside",
-    key=("venue", "symbol", "trade_id"),
-    measures={"bits": BitOr("trade_id"), "name": LongestText("symbol || side"), "trades": Count()},
+    key=("venue", "symbol", "sequence"),
+    measures={"bits": BitOr("sequence"), "name": LongestText("symbol || side"), "trades": Count()},
     answers={"bits": Column("bits"), "name": Column("name"), "parity": Parity("trades")},
 )
 
@@ -237,7 +237,7 @@ MUTANTS: dict[str, tuple[View, tuple[str, ...]]] = {
     "close ordered by time": (_measure("close", Last("price", by="time")), (_ORACLE, _WHOLE)),
     "open ordered by time": (_measure("open", First("price", by="time")), (_ORACLE, _WHOLE)),
     "close picked by time, its id kept": (
-        _part("close", summarise=lambda n: ("max(trade_id)", "arg_max(price, (time, price))")),
+        _part("close", summarise=lambda n: ("max(sequence)", "arg_max(price, (time, price))")),
         (_ORACLE, _WHOLE),
     ),
     "close ordered by price": (
@@ -254,11 +254,11 @@ MUTANTS: dict[str, tuple[View, tuple[str, ...]]] = {
         (_ADDED,),
     ),
     "open by id alone in the summary": (
-        _part("open", summarise=lambda n: ("min(trade_id)", "arg_min(price, trade_id)")),
+        _part("open", summarise=lambda n: ("min(sequence)", "arg_min(price, sequence)")),
         (_ORACLE,),
     ),
     "open as a float pair": (
-        _part("open", summarise=lambda n: ("min(trade_id)", "min(price::DOUBLE)::DECIMAL(18,8)")),
+        _part("open", summarise=lambda n: ("min(sequence)", "min(price::DOUBLE)::DECIMAL(18,8)")),
         (_ORACLE,),
     ),
     "min instead of max in Python": (_part("high", merge_in_python=min), (_ADDED, _WHOLE)),

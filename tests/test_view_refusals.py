@@ -26,7 +26,7 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"measures": {"start": Count()}}, "start"),
         ({"measures": {"venue": Count()}}, "venue"),
         ({"measures": {}, "answers": {}}, "has no measure"),
-        ({"measures": {"n": Count(), "close_id": Count(), "close": Last("price", by="trade_id")}}, "close_id"),
+        ({"measures": {"n": Count(), "close_id": Count(), "close": Last("price", by="sequence")}}, "close_id"),
         ({"measures": {"n": Count(), "side": Count()}, "key": ("venue", "symbol", "side")}, "side.*stand twice"),
         ({"answers": {"closed": Column("n")}}, "closed"),
         ({"answers": {"symbol": Column("n")}}, "symbol"),

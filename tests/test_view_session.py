@@ -19,7 +19,7 @@ from tests.draws import events_table
 from tests.naive import A_MONDAY_US, SECOND_US, Event
 
 T0 = A_MONDAY_US
-SMALL = View("small", {"last": Last("price", by="trade_id"), "size": Sum("quantity")}, {"size": Column("size")})
+SMALL = View("small", {"last": Last("price", by="sequence"), "size": Sum("quantity")}, {"size": Column("size")})
 
 
 def trade(trade_id: int = 1, time: int = T0, price: int = 10**8, quantity: int = 10**8, side: str = "buy") -> Event:

@@ -34,7 +34,7 @@ from tests.naive import A_MONDAY_US, SECOND_US, Event
 from tests.profiles import examples
 
 T0 = A_MONDAY_US
-MEASURES: dict[str, Measure] = {"size": Sum("quantity"), "last": Last("price", by="trade_id")}
+MEASURES: dict[str, Measure] = {"size": Sum("quantity"), "last": Last("price", by="sequence")}
 ANSWERS: dict[str, Answer] = {"size": Column("size", gap="0"), "same": Ratio("size", "size")}
 SMALL = View(name="small", measures=MEASURES, answers=ANSWERS)
 
@@ -59,7 +59,7 @@ def answers_in_sql(view: View, *states: tuple[int, ...]) -> list[tuple[object, .
 
 def test_the_definition_of_bars_is_what_it_was() -> None:
     # Published versions and deltas carry this. If it changes, what `bars` means has changed: say so in the changelog.
-    assert BARS.definition == "68021550ca1a4f4f"
+    assert BARS.definition == "e87b8e43e1adb4a3"
 
 
 OTHER_MEANINGS = {
@@ -71,9 +71,9 @@ OTHER_MEANINGS = {
     "the base": replace(SMALL, base="5s", published=("5s", "1m", "1h")),
     "what is published": replace(SMALL, published=("1s", "1m", "1h", "1d")),
     "a measure's expression": replace(SMALL, measures={**MEASURES, "size": Sum("price")}),
-    "a measure's kind": replace(SMALL, measures={**MEASURES, "last": First("price", by="trade_id")}),
+    "a measure's kind": replace(SMALL, measures={**MEASURES, "last": First("price", by="sequence")}),
     "a measure's order": replace(SMALL, measures={**MEASURES, "last": Last("price", by="time")}),
-    "a measure's name": replace(SMALL, measures={"size": Sum("quantity"), "final": Last("price", by="trade_id")}),
+    "a measure's name": replace(SMALL, measures={"size": Sum("quantity"), "final": Last("price", by="sequence")}),
     "one measure more": replace(SMALL, measures={**MEASURES, "events": Count()}),
     "one measure less": replace(SMALL, measures={"size": Sum("quantity")}),
     "the order of measures": replace(SMALL, measures=dict(reversed(MEASURES.items()))),
@@ -102,7 +102,7 @@ def test_every_constant_of_the_meaning_changes_the_definition(constant: str, mon
 def test_a_view_declared_again_is_the_same_view() -> None:
     again = View(
         name="".join(["sm", "all"]),
-        measures={"size": Sum("quantity"), "last": Last("price", by="trade_id")},
+        measures={"size": Sum("quantity"), "last": Last("price", by="sequence")},
         answers={"size": Column("size", gap="0"), "same": Ratio("size", "size")},
     )
     assert again.measures is not SMALL.measures
@@ -148,7 +148,7 @@ def test_a_view_is_found_by_its_name() -> None:
 def test_every_kind_has_its_own_state_columns() -> None:
     view = View(
         "x",
-        {"a": First("price", by="trade_id"), "b": Min("price"), "c": Sum("price"), "d": Count()},
+        {"a": First("price", by="sequence"), "b": Min("price"), "c": Sum("price"), "d": Count()},
         {},
         key=("venue", "symbol", "side"),
     )
@@ -267,8 +267,8 @@ def test_a_bar_by_hand() -> None:
         "vwap": "15.71428576",  # 15.714285756...
         "buy_volume": "1.50000001",
         "trades": 4,
-        "first_trade_id": 7,
-        "last_trade_id": 9,
+        "first_sequence": 7,
+        "last_sequence": 9,
     }
     assert answers_in_sql(BARS, row.state) == [tuple(finisher(BARS)(row.state).values())]
 

@@ -27,7 +27,7 @@ from slackwater.log.kafka_log import KafkaLog, KafkaReader
 from slackwater.log.log import Bounds, Headers, Slice, Unread
 from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.log.names import TopicNames
-from slackwater.streams.event import Event, encode_event
+from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -37,6 +37,7 @@ from speed_layer.metrics import speed_metrics
 from speed_layer.watchdog import LOOK_S, Watchdog
 from speed_layer.worker import Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
+from tests.events import Event
 from tests.hand import HandClock
 from tests.speed_in_memory import Speed
 

@@ -30,10 +30,9 @@ class Archived(NamedTuple):
 
 def read_archive(stream: StreamData, files: Iterable[ArchivedFile], below: int | None = None) -> Iterator[Archived]:
     """The events of files, in order; `below`: those of smaller offsets alone."""
-    names = [column.args["name"] for column in stream.columns]
     for file in files:
         parquet = pq.ParquetFile(file.path)
-        for batch in parquet.iter_batches(columns=[*names, "offset", "index"]):
+        for batch in parquet.iter_batches(columns=[*stream.fields, "offset", "index"]):
             rows = batch if below is None else batch.filter(pc.less(batch.column("offset"), below))
             for row in rows.to_pylist():
                 offset, index = row.pop("offset"), row.pop("index")

@@ -290,7 +290,9 @@ def _as_event(row: dict[str, Any], stream: StreamData) -> dict[str, Any]:
         name = column.args["name"]
         if name in found and column.kind == "Decimal":
             found[name] = units(found[name])
-        elif name in found and column.kind in {"Identity", "Sequence", "Integer"} and _is_digits(found[name]):
+        elif name in found and column.kind == "Identity":
+            found[name] = str(found[name])
+        elif name in found and column.kind in {"Sequence", "Integer"} and _is_digits(found[name]):
             found[name] = int(found[name])
     return found
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from json import JSONDecoder
 from typing import Any, NoReturn
+from zlib import crc32
 
 from verify.definition import Part, StreamData
 from verify.errors import NotProvenError
@@ -19,11 +20,15 @@ PRICE_SCALE = 8
 AHEAD_US = 60 * SECOND_US  # how far an event may be ahead of the log's append time
 EARLIEST_US = int(datetime(2009, 1, 3, tzinfo=UTC).timestamp()) * SECOND_US
 LARGEST_INTEGER = 2**63 - 1
-NOTIONAL_LIMIT = 10**13 * 10**16  # 10^13 in units of 1e-16, not reached
+SLOTS = 1024  # events of one unit of time that a sequence tells apart, by their identities
 MOST_LINES = 64
 DEEPEST = 200  # how many JSON values may stand open at once
 
 _AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,8})?")
+_SIGNED = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,8})?")
+_UNIT = re.compile("us|ms|s")
+_UNIT_US = {"us": 1, "ms": 1_000, "s": SECOND_US}
+_CANONICAL = re.compile("0|[1-9][0-9]*")
 
 Event = dict[str, Any]
 Fields = Mapping[str, Any]
@@ -68,6 +73,10 @@ class Decoder:
                 raise NotProvenError(f"The oracle knows no column {column.kind!r} (of {stream.name}).")
             name = column.args["name"]
             self.scales[name], self._reads[name] = _COLUMNS[column.kind](name, column)
+        self.scales |= {"time_unit": None, "appended": 0}
+        for each in (*stream.checks, *stream.venues.values()):
+            if each.kind not in {"ProductBelow", "Venue"}:
+                raise NotProvenError(f"The oracle knows no {each.kind!r} (of {stream.name}).")
 
     def events(self, value: bytes | None, append_time_ms: int) -> Iterator[tuple[int, Event]]:
         """The events of a record that is no mark, each with its number in the record; what is refused is counted."""
@@ -82,6 +91,7 @@ class Decoder:
         for number, line in enumerate(lines):
             try:
                 event = self._event(line, latest)
+                event["appended"] = append_time_ms * 1000
             except RefusedError as error:
                 self.refused[str(error)] += 1
                 continue
@@ -90,9 +100,31 @@ class Decoder:
     def _event(self, line: bytes, latest: int) -> Event:
         fields = _fields(line)
         event = {name: read(fields, latest) for name, read in self._reads.items()}
-        if {"price", "quantity"} <= event.keys() and event["price"] * event["quantity"] >= NOTIONAL_LIMIT:
-            raise RefusedError("notional")
+        event["time_unit"] = _matched(fields, "time_unit", _UNIT) if "time_unit" in fields else "us"
+        if event[self.stream.order] is None or self._rule(event) == "time":
+            event[self.stream.order] = self._sequence(event)
+        for check in self.stream.checks:
+            if abs(event[check.args["left"]] * event[check.args["right"]]) >= 10 ** (check.args["digits"] + 16):
+                raise RefusedError(check.args["reason"])
         return event
+
+    def _rule(self, event: Event) -> str:
+        venue = self.stream.venues.get(event[self.stream.entity[0]])
+        return str(venue.args["sequence"]) if venue else "id"
+
+    def _sequence(self, event: Event) -> int:
+        """The sequence that follows from the rest of an event, which holds no other."""
+        rule, identity, given = self._rule(event), event[self.stream.identity], event[self.stream.order]
+        found = LARGEST_INTEGER + 1
+        if rule == "id" and _CANONICAL.fullmatch(identity):
+            found = int(identity)
+        elif rule == "time":
+            unit = _UNIT_US[self.stream.venues[event[self.stream.entity[0]]].args["unit"]]
+            time = event[self.stream.time]
+            found = (time - time % unit) * SLOTS + crc32(identity.encode()) % SLOTS
+        if found > LARGEST_INTEGER or given not in {None, found}:
+            raise RefusedError(self.stream.order)
+        return found
 
 
 def units(amount: str) -> int:
@@ -173,18 +205,37 @@ def _choice(name: str, column: Part) -> tuple[int | None, Read]:
     return None, lambda fields, _: _matched(fields, name, pattern)
 
 
-def _integer(name: str, _: Part) -> tuple[int | None, Read]:
-    return 0, lambda fields, _: _within(fields, name, 0, LARGEST_INTEGER)
+def _identity(name: str, column: Part) -> tuple[int | None, Read]:
+    pattern = re.compile(column.args["pattern"])
+
+    def read(fields: Fields, _: int) -> str:
+        if isinstance(fields.get(name), str):
+            return _matched(fields, name, pattern)
+        return str(_within(fields, name, 0, LARGEST_INTEGER))
+
+    return None, read
+
+
+def _integer(name: str, column: Part) -> tuple[int | None, Read]:
+    low, high = column.args["low"], column.args["high"]
+    return 0, lambda fields, _: _within(fields, name, low, high)
+
+
+def _sequence(name: str, column: Part) -> tuple[int | None, Read]:
+    scale, read = _integer(name, column)
+    return scale, lambda fields, latest: read(fields, latest) if name in fields else None
 
 
 def _time(name: str, _: Part) -> tuple[int | None, Read]:
     return 0, lambda fields, latest: _within(fields, name, EARLIEST_US, latest)
 
 
-def _decimal(name: str, _: Part) -> tuple[int | None, Read]:
+def _decimal(name: str, column: Part) -> tuple[int | None, Read]:
+    signed = column.args["signed"]
+
     def read(fields: Fields, _: int) -> int:
-        found = units(_matched(fields, name, _AMOUNT))
-        if found > 0:
+        found = units(_matched(fields, name, _SIGNED if signed else _AMOUNT))
+        if found > 0 or signed:
             return found
         raise RefusedError(name)
 
@@ -194,7 +245,9 @@ def _decimal(name: str, _: Part) -> tuple[int | None, Read]:
 _COLUMNS: Mapping[str, Callable[[str, Part], tuple[int | None, Read]]] = {
     "Text": _text,
     "Choice": _choice,
-    "Identity": _integer,
+    "Identity": _identity,
+    "Integer": _integer,
+    "Sequence": _sequence,
     "Time": _time,
     "Decimal": _decimal,
 }

@@ -22,14 +22,21 @@ class Part:
 
 @dataclass(frozen=True)
 class StreamData:
-    """One stream. `facts` are all its fields as they were declared."""
+    """One stream. `checks` are over several columns; `venues` says what is special about a venue."""
 
     name: str
     columns: tuple[Part, ...]
     entity: tuple[str, ...]
     identity: str
     time: str
-    facts: Mapping[str, Any]
+    order: str
+    checks: tuple[Part, ...]
+    venues: Mapping[str, Part]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What an event holds: its columns, the unit of its time, and when the log took it, in microseconds."""
+        return (*(column.args["name"] for column in self.columns), "time_unit", "appended")
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,9 @@ def read_view(view: Any) -> Definition:
 def read_stream(stream: Any) -> StreamData:
     """The data of a registered stream."""
     columns = tuple(part_of(column) for column in stream.columns)
-    facts = {field.name: getattr(stream, field.name) for field in fields(stream)}
-    return StreamData(stream.name, columns, tuple(stream.entity), stream.identity, stream.time, facts)
+    checks = tuple(part_of(check) for check in stream.checks)
+    roles = stream.identity, stream.time, stream.order
+    return StreamData(stream.name, columns, tuple(stream.entity), *roles, checks, _parts(stream.venues))
 
 
 def part_of(declared: Any) -> Part:

@@ -31,8 +31,8 @@ class Bar:
     vwap: Decimal | None
     buy_volume: Decimal
     trades: int
-    first_trade_id: int | None
-    last_trade_id: int | None
+    first_sequence: int | None
+    last_sequence: int | None
     closed: bool
     revision: int | None = None
     correction: bool = False
@@ -56,8 +56,8 @@ class Bar:
             **{name: decimal(item[name]) for name in _DECIMALS},
             vwap=None if item["vwap"] is None else decimal(item["vwap"]),
             trades=int(item["trades"]),
-            first_trade_id=None if item["first_trade_id"] is None else int(item["first_trade_id"]),
-            last_trade_id=None if item["last_trade_id"] is None else int(item["last_trade_id"]),
+            first_sequence=None if item["first_sequence"] is None else int(item["first_sequence"]),
+            last_sequence=None if item["last_sequence"] is None else int(item["last_sequence"]),
             closed=bool(item["closed"]),
             revision=item.get("revision"),
             correction=bool(item.get("correction", False)),
@@ -76,8 +76,8 @@ BAR: Kinds = {
     "vwap": "ratio",
     "buy_volume": "sum",
     "trades": "integer",
-    "first_trade_id": "integer",
-    "last_trade_id": "integer",
+    "first_sequence": "integer",
+    "last_sequence": "integer",
     "closed": "flag",
 }
 """The columns of a table of bars."""

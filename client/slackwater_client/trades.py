@@ -14,15 +14,21 @@ from slackwater_client.times import datetime_of
 class Trade:
     """One trade. `time_us` is the event time in microseconds since the epoch, UTC; `side` is the taker's.
 
-    `index` is its place in the record at `offset` of `partition`; both are None for imported history, which never was
-    in the log.
+    `trade_id` tells it from all others of its instrument, and `sequence` orders them. `time_unit` is the unit in which
+    the source measured the time; `appended_us` is when the log took it.
+
+    `index` is its place in the record at `offset` of `partition`. These two and `appended_us` are None for imported
+    history, which never was in the log.
     """
 
-    trade_id: int
+    trade_id: str
+    sequence: int
     time_us: int
     price: Decimal
     quantity: Decimal
     side: Literal["buy", "sell"]
+    time_unit: Literal["us", "ms", "s"]
+    appended_us: int | None
     partition: int
     offset: int | None
     index: int | None
@@ -36,11 +42,14 @@ class Trade:
     def of(cls, item: Mapping[str, Any]) -> "Trade":
         """From an item of a document."""
         return cls(
-            trade_id=int(item["trade_id"]),
+            trade_id=item["trade_id"],
+            sequence=int(item["sequence"]),
             time_us=int(item["time"]),
             price=decimal(item["price"]),
             quantity=decimal(item["quantity"]),
             side=item["side"],
+            time_unit=item["time_unit"],
+            appended_us=item["appended"],
             partition=int(item["partition"]),
             offset=item["offset"],
             index=item["index"],
@@ -48,11 +57,14 @@ class Trade:
 
 
 TRADE: Kinds = {
-    "trade_id": "integer",
+    "trade_id": "text",
+    "sequence": "integer",
     "time": "time",
     "price": "price",
     "quantity": "price",
     "side": "text",
+    "time_unit": "text",
+    "appended": "time",
     "partition": "integer",
     "offset": "integer",
     "index": "integer",

@@ -5,13 +5,13 @@ Not here: the trades from the cut on, which are still in the log (`serving.query
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
 from serving.store.batch import sandbox
 from slackwater.core.checked_files import OnDamage
-from slackwater.streams.event import decimal_units
+from slackwater.streams.columns import decimal_units
 from slackwater.versions.manifest import ArchiveFile, Manifest
 from slackwater.views.session import files_sql
 
@@ -23,13 +23,16 @@ class Trade(NamedTuple):
     """One trade in the order of an answer. `line` is its index in the record, decimals are in units of 1e-8."""
 
     time: int
-    trade_id: int
+    sequence: int
     partition: int
     offset: int
     line: int
+    trade_id: str
     price: int
     quantity: int
     side: str
+    time_unit: str
+    appended: int | None
 
     @property
     def place(self) -> tuple[int, int, int, int, int]:
@@ -37,11 +40,9 @@ class Trade(NamedTuple):
         return self[:5]
 
 
-def trade(
-    time: int, trade_id: int, partition: int, offset: int, line: int, price: str, quantity: str, side: str
-) -> Trade:
-    """A trade whose decimals are text."""
-    return Trade(time, trade_id, partition, offset, line, decimal_units(price) or 0, decimal_units(quantity) or 0, side)
+def trade(place: tuple[int, int, int, int, int], trade_id: str, price: str, quantity: str, *rest: Any) -> Trade:
+    """A trade at a place, whose decimals are text."""
+    return Trade(*place, trade_id, decimal_units(price) or 0, decimal_units(quantity) or 0, *rest)
 
 
 class TradesWant(NamedTuple):
@@ -59,11 +60,12 @@ FIRST_PLACE = (0, NO_PLACE, NO_PLACE, NO_PLACE, NO_PLACE - 1)
 """Before every trade."""
 
 _SELECT = """
-    SELECT time, trade_id, partition, "offset", "index", price::VARCHAR, quantity::VARCHAR, side
+    SELECT time, sequence, partition, "offset", "index", trade_id, price::VARCHAR, quantity::VARCHAR, side,
+        time_unit, appended
     FROM (SELECT * REPLACE (coalesce("offset", -1) AS "offset", coalesce("index", -1) AS "index") FROM {files})
     WHERE venue = ? AND symbol = ? AND time >= ? AND time < ?
-      AND (time, trade_id, partition, "offset", "index") > (?, ?, ?, ?, ?)
-    ORDER BY time, trade_id, partition, "offset", "index" LIMIT ?
+      AND (time, sequence, partition, "offset", "index") > (?, ?, ?, ?, ?)
+    ORDER BY time, sequence, partition, "offset", "index" LIMIT ?
 """
 
 
@@ -92,7 +94,7 @@ class ArchiveReader:
         paths = (entry.file.checked(self._home) for entry in files)
         values = [want.venue, want.symbol, want.start, want.end, *want.after, want.limit]
         rows = cursor.execute(_SELECT.format(files=files_sql(paths)), values).fetchall()
-        return [trade(*row) for row in rows]
+        return [trade(row[:5], *row[5:]) for row in rows]
 
     def close(self) -> None:
         """Close the database."""

@@ -67,10 +67,13 @@ def _trades(partition: int, records: list[Record], want: TradesWant) -> list[Tra
     mine = pc.and_(pc.equal(table.column("venue"), want.venue), pc.equal(table.column("symbol"), want.symbol))
     then = pc.and_(pc.greater_equal(time, want.start), pc.less(time, want.end))
     table = table.filter(pc.and_(mine, then))
-    names = ("time", "trade_id", "offset", "index", "price", "quantity", "side")
-    columns = [table.column(name) for name in names]
+    places = zip(*(table.column(name).to_pylist() for name in ("time", "sequence", "offset", "index")), strict=True)
+    values = (table.column(name).to_pylist() for name in Trade._fields[5:])
+    # A cast of Arrow says 1E-8.
     trades = [
-        trade(at, trade_id, partition, offset, line, f"{price:f}", f"{quantity:f}", side)  # a cast of Arrow says 1E-8
-        for at, trade_id, offset, line, price, quantity, side in zip(*(c.to_pylist() for c in columns), strict=True)
+        trade((at, sequence, partition, offset, line), trade_id, f"{price:f}", f"{quantity:f}", *rest)
+        for (at, sequence, offset, line), (trade_id, price, quantity, *rest) in zip(
+            places, zip(*values, strict=True), strict=True
+        )
     ]
     return [one for one in trades if one.place > want.after]

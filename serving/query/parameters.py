@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from serving.http.problems import parameter_problem
-from slackwater.streams.event import EARLIEST_US, SYMBOL, VENUE
+from slackwater.streams.columns import EARLIEST_US
+from slackwater.streams.trades import SYMBOL, VENUE
 from slackwater.views.errors import IntervalError
 from slackwater.views.interval import Interval, parse_interval
 

@@ -9,7 +9,7 @@ import hashlib
 from typing import NamedTuple
 
 from slackwater.log.log import Ack, Headers, Writer
-from slackwater.streams.event import Reason
+from slackwater.streams.refusal import Reason
 
 MAX_VALUE_BYTES = 512 * 1024
 """How much of an original a letter holds: with its headers well below 1 MiB, the default limit of a topic."""

@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from slackwater.log.log import Record
 from slackwater.log.mark import mark_of
+from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
-from slackwater.streams.event import AHEAD_US, MAX_ID, Reason, RefusedError, count_lines
+from slackwater.streams.event import AHEAD_US, count_lines
 from slackwater.streams.lines import lines_of
+from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
 
 WHOLE_RECORD = -1
@@ -34,7 +36,7 @@ class Refused(NamedTuple):
 
     offset: int
     line: int
-    reason: Reason
+    reason: str
     error: str
     value: bytes
 
@@ -76,7 +78,9 @@ def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
     refused += [Refused(int(offset[i]), int(index[i]), error.reason, error.error, lines[i]) for i, error in bad.items()]
     refused.sort(key=lambda one: (one.offset, one.line))
     places = [pa.array(offset[kept]), pa.array(index[kept].astype(np.int16))]
-    return Decoded(pa.Table.from_arrays([*places, *events.columns], schema=positioned(stream)), refused)
+    *fields, _ = events.columns
+    appended = pa.array(latest[kept] - AHEAD_US)
+    return Decoded(pa.Table.from_arrays([*places, *fields, appended], schema=positioned(stream)), refused)
 
 
 def _latest_us(append_times_ms: Any) -> Any:

@@ -1,212 +1,328 @@
-"""Columns of a file -> JSON tokens of an event's fields, without judging them.
+"""The kinds of column that a stream is declared of. A kind says what its values are, once, and everywhere:
 
-A token is what stands behind the colon in the event's line; null where the row has no value. A value that fits no
-field becomes a token that the decoder refuses, with the decoder's own reason: NaN as a price is "nan", the text x as
-a trade id is the string "x". So there is one meaning of valid, in `slackwater.streams.event`.
+    parse      a value of JSON -> the value of an event, or why it is refused: what is valid
+    pattern    the canonical text of a value, as RE2: what the fast path takes; it takes nothing that `parse` refuses
+    read       canonical texts -> an Arrow array of values
+    within     which values of an Arrow array are within the column's bounds
+    text       the value of an event -> its canonical text; `texts` for an Arrow array
 
-Numbers become the shortest decimal text that stands for them, without an exponent; times become microseconds,
-rounded down. Timestamps without a zone are taken as UTC.
+Text is matched before anything is cast, since casts are lax (`1e3`, a leading space, a ninth digit rounded away).
 """
 
-import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slackwater.streams.errors import ColumnTypeError
-from slackwater.streams.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
-from slackwater.streams.stream import Stream
+from slackwater.core.decimals import decimal_text
+from slackwater.streams.json_object import NoInteger, shown
+from slackwater.streams.refusal import Reason, RefusedError
+from slackwater.streams.schema import PRICE_SCALE
 
-_PLAIN = r"\A[ !#-\[\]-~]*\z"  # what a JSON string holds as it stands
-_INTEGER = r"\A-?(?:0|[1-9][0-9]*)\z"
-_SCALE = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
-_NUMBER = re.compile(rb"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_BOOLEANS = {b"true": True, b"false": False, b"1": True, b"0": False}
+EARLIEST_US = 1_230_940_800_000_000  # 2009-01-03, the day of Bitcoin's first block
+MAX_ID = 2**63 - 1
+
+ABSENT = object()
+"""Stands for a sequence that a line lacks."""
+
+_INTEGER = "(?:0|[1-9][0-9]{0,17})"  # 18 digits always fit int64
+_DECIMAL = r"[0-9]{1,10}(?:\.[0-9]{1,8})?"
+_CANONICAL_INTEGER = re.compile("0|[1-9][0-9]{0,18}")
 
 
-def check_types(stream: Stream, schema: pa.Schema, sources: dict[str, Any], unit: TimeUnit | None) -> None:
-    """Refuse a file whose columns cannot hold their fields, before anything of it is taken.
+@dataclass(frozen=True)
+class Column:
+    """What every kind offers. `forms` are its canonical tokens in JSON: (in quotes or not, pattern)."""
 
-    Raises:
-        ColumnTypeError, TimeUnitError
+    name: str
+
+    arrow: ClassVar[pa.DataType] = pa.string()
+    optional: ClassVar[bool] = False
+
+    @property
+    def reason(self) -> str:
+        """Why a value of it is refused."""
+        return f"bad-{self.name.replace('_', '-')}"
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        """See the class."""
+        raise NotImplementedError
+
+    def parse(self, value: Any) -> Any:
+        """The value of an event. Raises RefusedError."""
+        raise NotImplementedError
+
+    def text(self, value: Any) -> str:
+        """The canonical token of a value."""
+        return f'"{value}"'
+
+    def array(self, values: Any) -> pa.Array:
+        """Values of events as an Arrow array."""
+        return pa.array(values, self.arrow)
+
+    def read(self, texts: Any) -> Any:
+        """Canonical texts, without quotes, as an Arrow array."""
+        return texts
+
+    def texts(self, column: pa.Array) -> Any:
+        """The canonical token of each value."""
+        return pc.binary_join_element_wise('"', column, '"', "")
+
+    def within(self, column: Any) -> Any:
+        """Which values are within bounds that `forms` do not hold; True if all are."""
+        return True
+
+    def string(self, value: Any) -> str:
+        """A value of JSON that must be a string. Raises RefusedError."""
+        if type(value) is not str:
+            raise RefusedError(Reason.WRONG_TYPE, f"{self.name} is {shown(value)}, not a string")
+        return value
+
+    def integer(self, value: Any, what: str = "an integer", low: int = 0, high: int = MAX_ID) -> int:
+        """A value of JSON that must be an integer from `low` to `high`. Raises RefusedError."""
+        if type(value) is int and low <= value <= high:
+            return value
+        if type(value) is not int and not (isinstance(value, NoInteger) and value.lstrip("-").isdigit()):
+            raise RefusedError(Reason.WRONG_TYPE, f"{self.name} is {shown(value)}, not {what}")
+        bounds = "from 0 to 2^63-1" if (low, high) == (0, MAX_ID) else f"from {low} to {high}"
+        raise RefusedError(self.reason, f"{self.name} is {str(value)[:80]}, not {bounds}")
+
+
+@dataclass(frozen=True)
+class Text(Column):
+    """Text that matches `pattern` whole and holds none of `without`."""
+
+    pattern: str
+    without: tuple[str, ...] = ()
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return ((True, self.pattern),)
+
+    @cached_property
+    def _match(self) -> Callable[[str], Any]:
+        return re.compile(self.pattern).fullmatch
+
+    @cached_property
+    def _hold(self) -> Callable[[str], Any]:
+        return re.compile("|".join(map(re.escape, self.without)) or "(?!)").search
+
+    def parse(self, value: Any) -> str:
+        if type(value) is str and self._match(value) and not (self.without and self._hold(value)):
+            return value
+        but = f" without {' and '.join(self.without)}" if self.without else ""
+        raise RefusedError(self.reason, f"{self.name} is {self.string(value)[:80]!r}, not {self.pattern}{but}")
+
+    def within(self, column: Any) -> Any:
+        if not self.without:
+            return True
+        known = column.unique().to_pylist()  # a block has few of them
+        bad = [text for text in known if self._hold(text)]
+        return True if not bad else pc.invert(pc.is_in(column, pa.array(bad))).to_numpy(zero_copy_only=False)
+
+
+@dataclass(frozen=True)
+class Choice(Column):
+    """One of a few texts."""
+
+    values: tuple[str, ...]
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return ((True, f"(?:{'|'.join(map(re.escape, self.values))})"),)
+
+    def parse(self, value: Any) -> str:
+        if type(value) is str and value in self.values:
+            return value
+        raise RefusedError(self.reason, f"{self.name} is {self.string(value)[:80]!r}, not {' or '.join(self.values)}")
+
+
+@dataclass(frozen=True)
+class Integer(Column):
+    """An integer from `low` to `high`, both included."""
+
+    low: int = 0
+    high: int = MAX_ID
+
+    arrow: ClassVar[pa.DataType] = pa.int64()
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return ((False, _INTEGER if self.low >= 0 else f"(?:-?{_INTEGER})"),)
+
+    def parse(self, value: Any) -> int:
+        return self.integer(value, low=self.low, high=self.high)
+
+    def text(self, value: Any) -> str:
+        return str(value)
+
+    def read(self, texts: Any) -> Any:
+        return texts.cast(pa.int64())
+
+    def texts(self, column: pa.Array) -> Any:
+        return column.cast(pa.string())
+
+    def within(self, column: Any) -> Any:
+        values = column.to_numpy()
+        return (values >= self.low) & (values <= self.high)
+
+
+@dataclass(frozen=True)
+class Sequence(Integer):
+    """The order of events of an entity; where a line lacks it, it follows from the venue's rule (`streams.order`)."""
+
+    optional: ClassVar[bool] = True
+
+    def parse(self, value: Any) -> Any:
+        return None if value is ABSENT else self.integer(value, low=self.low, high=self.high)
+
+
+@dataclass(frozen=True)
+class Time(Integer):
+    """When it happened: microseconds since the epoch, UTC, from 2009-01-03 to one minute after it was appended."""
+
+    low: int = EARLIEST_US
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return ((False, "[1-9][0-9]{15}"),)
+
+    def parse(self, value: Any) -> int:
+        if type(value) is int and EARLIEST_US <= value <= MAX_ID:
+            return value
+        time = self.integer(value)
+        raise RefusedError(Reason.TOO_EARLY, f"{self.name} is {time} us, before 2009-01-03; is it in microseconds?")
+
+
+@dataclass(frozen=True)
+class Identity(Column):
+    """What tells an event from all others of its entity: an integer from 0 to 2^63-1, or text that matches `pattern`.
+
+    Its value is text. Text that is the canonical form of such an integer is that integer, and written as one.
     """
-    for field, source in sources.items():
-        if not isinstance(source, FromColumn):
-            continue
-        kind = _value_type(schema.field(source.column).type)
-        allowed, holds = _ALLOWED[field]
-        if not any(is_kind(kind) for is_kind in allowed) or (source.negated and not _is_flag(kind)):
-            raise ColumnTypeError(field, source.column, kind, holds)
-        if field == "time" and _is_number(kind) and unit is None:
-            raise unit_missing(source.column)
-        if field == "time" and pa.types.is_timestamp(kind) and unit is not None:
-            raise unit_useless(source.column, kind)
+
+    pattern: str = "[A-Za-z0-9_.:-]{1,64}"
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return (False, _INTEGER), (True, self.pattern)
+
+    @cached_property
+    def _match(self) -> Callable[[str], Any]:
+        return re.compile(self.pattern).fullmatch
+
+    def parse(self, value: Any) -> str:
+        if type(value) is not str:
+            return str(self.integer(value, "an integer or a string"))
+        if not self._match(value):
+            raise RefusedError(self.reason, f"{self.name} is {value[:80]!r}, not {self.pattern}")
+        return value
+
+    def text(self, value: Any) -> str:
+        return f'"{value}"' if as_integer(value) is None else str(value)
+
+    def texts(self, column: pa.Array) -> Any:
+        _, whole = integers(column)
+        if whole.all():
+            return column
+        return pc.if_else(pa.array(whole), column, super().texts(column))
 
 
-def tokens(stream: Stream, field: str, column: Any, source: FromColumn, unit: TimeUnit | None) -> Any:
-    """The tokens of a column whose type `check_types` let pass, as a binary array."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if field == "time":
-        return _times(column, unit)
-    if field == "side":
-        return _sides(column, source.negated)
-    if _is_text(column.type):
-        text = column.cast(pa.binary())
-        return _integers(text) if field == "trade_id" else quoted(text)
-    if field == "trade_id":
-        return column.cast(pa.string()).cast(pa.binary())
-    return quoted(_decimals(column))
+@dataclass(frozen=True)
+class Decimal(Column):
+    """An exact decimal, ten digits before the point and eight behind it, a DECIMAL(18,8): above 0, or any `signed` one.
+
+    Its value is an integer in units of 1e-8.
+    """
+
+    signed: bool = False
+
+    arrow: ClassVar[pa.DataType] = pa.decimal128(18, PRICE_SCALE)
+
+    @property
+    def pattern(self) -> str:
+        """Of its text."""
+        return f"-?{_DECIMAL}" if self.signed else _DECIMAL
+
+    @property
+    def forms(self) -> tuple[tuple[bool, str], ...]:
+        return ((True, self.pattern),)
+
+    def parse(self, value: Any) -> int:
+        units = decimal_units(value, self.signed) if type(value) is str else None
+        if units or (units == 0 and self.signed):
+            return units
+        if units == 0:
+            raise RefusedError(Reason.NOT_POSITIVE, f"{self.name} is {value}, not above 0")
+        raise RefusedError(self.reason, f"{self.name} is {self.string(value)[:80]!r}, not {self.pattern}")
+
+    def text(self, value: Any) -> str:
+        return f'"{decimal_text(value, PRICE_SCALE)}"'
+
+    def array(self, values: Any) -> pa.Array:
+        data = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
+        return pa.Array.from_buffers(self.arrow, len(values), [None, pa.py_buffer(data)])
+
+    def texts(self, column: pa.Array) -> Any:
+        known, inverse = np.unique(units_of(column), return_inverse=True)  # a price stands in many rows
+        texts = pa.array([f'"{decimal_text(value, PRICE_SCALE)}"' for value in known.tolist()], pa.string())
+        return texts.take(pa.array(inverse))
+
+    def within(self, column: Any) -> Any:
+        return True if self.signed else pc.greater(column, _ZERO).to_numpy(zero_copy_only=False)
 
 
-def quoted(text: Any) -> Any:
-    """Binary text -> JSON strings. Bytes that are no UTF-8 stay as they are, for the decoder to refuse."""
-    plain = pc.match_substring_regex(text, _PLAIN)
-    if pc.all(plain).as_py() is not False:
-        return pc.binary_join_element_wise(b'"', text, b'"', b"")
-    return pa.array([None if value is None else _quote(value) for value in text.to_pylist()], pa.binary())
+_ZERO = pa.array([0], pa.int32()).cast(pa.decimal128(18)).cast(Decimal.arrow)[0]
+_UNITS = re.compile(_DECIMAL).fullmatch
 
 
-def is_number(text: bytes) -> bool:
-    """Whether text is a plain number, so that as a time it needs a unit."""
-    return _NUMBER.fullmatch(text) is not None
+def decimal_units(text: str, signed: bool = False) -> int | None:
+    """A decimal in units of 1e-8; None if the text is not in the contract's form."""
+    if signed and text.startswith("-"):
+        units = decimal_units(text[1:])
+        return None if units is None else -units
+    if not _UNITS(text):
+        return None
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction.ljust(PRICE_SCALE, "0"))
 
 
-def _quote(value: bytes) -> bytes:
-    text = json.dumps(value.decode("utf-8", "surrogateescape"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogateescape")
+def units_of(column: Any) -> Any:
+    """A DECIMAL(18,8) array without nulls as int64 units of 1e-8: the low halves of its 128-bit integers."""
+    words = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
+    return words[::2]
 
 
-def _integers(text: Any) -> Any:
-    good = pc.match_substring_regex(text, _INTEGER)
-    if pc.all(good).as_py() is not False:
-        return text
-    return pc.if_else(good, text, quoted(text))
+def as_integer(identity: str) -> int | None:
+    """The integer that an identity stands for; None where it is text."""
+    if not _CANONICAL_INTEGER.fullmatch(identity):
+        return None
+    number = int(identity)
+    return number if number <= MAX_ID else None
 
 
-def _decimals(column: Any) -> Any:
-    # A price stands in many rows: each is formatted once.
-    known = column.dictionary_encode()
-    texts = pa.array([_decimal_text(value) for value in known.dictionary], pa.binary())
-    return texts.take(known.indices)
-
-
-def _decimal_text(scalar: Any) -> bytes:
-    value = scalar.as_py()
-    if isinstance(value, float):
-        kinds: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32, 64: np.float64}
-        kind = kinds[scalar.type.bit_width]
-        return np.format_float_positional(kind(value), unique=True, trim="-").encode()
-    if isinstance(value, Decimal):
-        text = format(value, "f")
-        return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
-    return str(value).encode()
-
-
-def _times(column: Any, unit: TimeUnit | None) -> Any:
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        return _scaled(column.cast(pa.int64()), kind.unit)
-    if pa.types.is_integer(kind):
-        return _scaled(column, unit or "us")
-    if _is_text(kind):
-        text = column.cast(pa.binary())
-        if unit is None:
-            return _each(text, _iso_time)
-        if pc.all(pc.match_substring_regex(text, r"\A[0-9]{1,18}\z")).as_py() is not False:
-            return _scaled(text.cast(pa.string()).cast(pa.int64()), unit)
-        return _each(text, lambda value: _number_time(value, unit))
-    return _each(_decimals(column), lambda value: _number_time(value, unit or "us"))
-
-
-def _scaled(column: Any, unit: str) -> Any:
-    """Whole numbers of `unit` as microseconds."""
-    times, per = _SCALE[unit]
-    limit = (2**63 - 1) // times
+def integers(identities: pa.Array) -> tuple[Any, Any]:
+    """Identities as int64, and which of them are integers (the others are 0)."""
     try:
-        small = column.cast(pa.int64())
-        fits = pc.all(pc.and_(pc.less_equal(small, limit), pc.greater_equal(small, 0))).as_py() is not False
-    except pa.ArrowInvalid:  # unsigned, and beyond int64
-        fits = False
-    if fits:
-        scaled = pc.divide(small, per) if per > 1 else pc.multiply(small, times)
-        return scaled.cast(pa.string()).cast(pa.binary())
-    values = column.to_pylist()
-    return pa.array([None if v is None else str(v * times // per).encode() for v in values], pa.binary())
+        numbers = identities.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return _some_integers(identities)
+    # What is cast back to the same text is canonical: no sign, no leading zero.
+    values = numbers.to_numpy(zero_copy_only=False)
+    whole = pc.equal(numbers.cast(pa.string()), identities).to_numpy(zero_copy_only=False) & (values >= 0)
+    return (values if whole.all() else np.where(whole, values, 0)), whole
 
 
-def _number_time(text: bytes, unit: TimeUnit) -> bytes:
-    if not is_number(text):
-        return _quote(text)
-    times, per = _SCALE[unit]
-    whole, _, fraction = text.decode().partition(".")
-    return str(int(whole + fraction) * times // (per * 10 ** len(fraction))).encode()
-
-
-def _iso_time(text: bytes) -> bytes:
-    try:
-        found = datetime.fromisoformat(text.decode("ascii"))
-    except ValueError:
-        return _quote(text)
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    return str((found - _EPOCH) // _MICROSECOND).encode()
-
-
-def _sides(column: Any, negated: bool) -> Any:
-    true, false = (b'"sell"', b'"buy"') if negated else (b'"buy"', b'"sell"')
-    if pa.types.is_boolean(column.type):
-        return pc.if_else(column, pa.scalar(true, pa.binary()), pa.scalar(false, pa.binary()))
-    text = column.cast(pa.binary())
-    if not negated:
-        return quoted(text)
-
-    def side(value: bytes) -> bytes:
-        flag = _BOOLEANS.get(value.lower())
-        return _quote(value) if flag is None else true if flag else false
-
-    return _each(text, side)
-
-
-def _each(text: Any, token: Callable[[bytes], bytes]) -> Any:
-    return pa.array([None if value is None else token(value) for value in text.to_pylist()], pa.binary())
-
-
-def _value_type(kind: Any) -> Any:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_binary(kind)
-    )
-
-
-def _is_number(kind: Any) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-def _is_flag(kind: Any) -> bool:
-    return bool(pa.types.is_boolean(kind)) or _is_text(kind)
-
-
-_ALLOWED: dict[str, tuple[tuple[Callable[[Any], bool], ...], str]] = {
-    "venue": ((_is_text,), "text"),
-    "symbol": ((_is_text,), "text"),
-    "trade_id": ((_is_text, pa.types.is_integer), "whole numbers or text"),
-    "time": ((_is_text, _is_number, pa.types.is_timestamp), "timestamps, numbers or text"),
-    "price": ((_is_text, _is_number), "numbers, decimals or text"),
-    "quantity": ((_is_text, _is_number), "numbers, decimals or text"),
-    "side": ((_is_flag,), "buy and sell, or true and false"),
-}
+def _some_integers(identities: pa.Array) -> tuple[Any, Any]:
+    maybe = pc.match_substring_regex(identities, r"\A(?:0|[1-9][0-9]{0,18})\z").to_numpy(zero_copy_only=False)
+    found = [as_integer(text) for text in identities.filter(pa.array(maybe)).to_pylist()]
+    whole, values = maybe.copy(), np.zeros(len(identities), np.int64)
+    whole[maybe] = [number is not None for number in found]
+    values[maybe] = [number or 0 for number in found]
+    return values, whole

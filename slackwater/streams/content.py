@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from slackwater.streams.rows import units
-from slackwater.streams.stream import Stream
+from slackwater.streams.columns import units_of
+from slackwater.streams.order import UNIT_US
+from slackwater.streams.rows import array_of
+from slackwater.streams.stream import TIME_UNIT, Stream
 
 CONTENT = np.dtype([("digest", "<u8"), ("moment", "<u8")])
 
-UNITS = ("us", "ms", "s")
-"""Units of time from the finest; a moment holds the place of one of them in its two lowest bits."""
-
-_UNIT_US = np.array([1, 1_000, 1_000_000], np.uint64)
+_UNIT_US = np.array([UNIT_US[unit] for unit in TIME_UNIT.values], np.uint64)  # by what a moment's two lowest bits say
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's multipliers
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -32,11 +32,17 @@ def contents_of(stream: Stream, events: pa.Table) -> Any:
     apart = {*stream.entity, stream.identity, stream.time}
     digest = np.zeros(events.num_rows, np.uint64)
     for column in stream.columns:
-        if column.name not in apart:
-            digest = _mixed((digest ^ words_of(events.column(column.name).combine_chunks())) + _STEP)
+        if column.name in apart:
+            continue
+        words = words_of(events.column(column.name))
+        if column.name == stream.order and stream.sequenced:
+            words = np.where(_by_time(stream, events), np.uint64(0), words)
+        digest = _mixed((digest ^ words) + _STEP)
     contents = np.empty(events.num_rows, CONTENT)
     contents["digest"] = digest
-    contents["moment"] = events.column(stream.time).to_numpy().astype(np.uint64) << np.uint64(2)
+    units = pc.index_in(array_of(events.column(TIME_UNIT.name)), pa.array(TIME_UNIT.values)).to_numpy()
+    times = events.column(stream.time).to_numpy().astype(np.uint64)
+    contents["moment"] = times << np.uint64(2) | units.astype(np.uint64)
     return contents
 
 
@@ -49,15 +55,21 @@ def same(one: Any, other: Any) -> Any:
 
 def words_of(column: Any) -> Any:
     """A column as 64 bits a row, equal where the values are; text as its hash."""
-    if isinstance(column, pa.ChunkedArray):  # Arrow gives one of no chunks if the table has no rows
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    column = array_of(column)
     if pa.types.is_decimal(column.type):
-        return units(column).astype(np.uint64)
+        return units_of(column).astype(np.uint64)
     if pa.types.is_integer(column.type):
         return column.to_numpy().astype(np.uint64)
     known = column.dictionary_encode()
     words = [blake2b(text.encode(), digest_size=8).digest() for text in known.dictionary.to_pylist()]
     return np.frombuffer(b"".join(words), "<u8")[known.indices.to_numpy()]
+
+
+def _by_time(stream: Stream, events: pa.Table) -> Any:
+    """Where the sequence is derived from the time, and so no content of its own."""
+    venues = array_of(events.column(stream.entity[0]))
+    names = [name for name in venues.unique().to_pylist() if stream.venue(name).sequence == "time"]
+    return pc.is_in(venues, pa.array(names, pa.string())).to_numpy(zero_copy_only=False) if names else False
 
 
 def _mixed(words: Any) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from slackwater.streams.errors import MappingError, MissingColumnError, TimeUnitError, UnknownFieldError
-from slackwater.streams.stream import Stream
+from slackwater.streams.stream import Choice, Stream
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
@@ -66,6 +66,7 @@ def parse_map(stream: Stream, texts: Iterable[str]) -> dict[str, FromColumn | Co
         MappingError: an entry is not `field=column`, or a field is mapped twice.
     """
     found: dict[str, FromColumn | Constant] = {}
+    flags = [column.name for column in stream.columns if isinstance(column, Choice) and len(column.values) == 2]
     for entry in (part.strip() for text in texts for part in text.split(",")):
         name, equals, source = entry.partition("=")
         if not equals or not source:
@@ -78,10 +79,11 @@ def parse_map(stream: Stream, texts: Iterable[str]) -> dict[str, FromColumn | Co
             found[name] = Constant(source[1:])
         elif not source.startswith("!"):
             found[name] = FromColumn(source)
-        elif name == "side":
+        elif name in flags:
             found[name] = FromColumn(source[1:], negated=True)
         else:
-            raise MappingError(f"The mapping {entry!r} negates what is not true or false.", "Only side takes a `!`.")
+            hint = f"Only {', '.join(flags) or 'a choice of two'} takes a `!`."
+            raise MappingError(f"The mapping {entry!r} negates what is not true or false.", hint)
     return found
 
 
@@ -98,7 +100,7 @@ def parse_time_unit(text: str) -> TimeUnit:
 
 
 def resolve(stream: Stream, name: str, columns: Iterable[str], layout: Layout) -> dict[str, FromColumn | Constant]:
-    """Field -> its source, for every field, checked against the columns that the file has.
+    """Field -> its source, for every field that the file must have or has, checked against its columns.
 
     Raises:
         MissingColumnError: the file has no such column.
@@ -111,6 +113,8 @@ def resolve(stream: Stream, name: str, columns: Iterable[str], layout: Layout) -
     found: dict[str, FromColumn | Constant] = {}
     for one in stream.fields:
         source = layout.columns.get(one, FromColumn(one))
+        if one in stream.optional and one not in layout.columns and one not in there:
+            continue
         if isinstance(source, FromColumn) and source.column not in there:
             raise MissingColumnError(name, one, source.column, there)
         found[one] = source

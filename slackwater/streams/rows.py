@@ -6,19 +6,19 @@ The second is `slackwater.streams.event.encode_event` for a whole table at once,
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slackwater.core.decimals import decimal_text
-from slackwater.streams.schema import PRICE_SCALE
-from slackwater.streams.stream import Stream
+from slackwater.streams.columns import integers
+from slackwater.streams.order import sequences
+from slackwater.streams.stream import TIME_UNIT, Stream
 
 
 def row_lines(stream: Stream, tokens: Mapping[str, Any], rows: int) -> list[bytes]:
-    """One line for each row. `tokens` maps every field to a binary array or to one token; null leaves the field out."""
+    """One line for each row. `tokens` maps fields to a binary array or to one token; null leaves the field out."""
     parts: list[Any] = []
-    for number, field in enumerate(stream.fields):
+    there = [field for field in stream.fields if field in tokens]
+    for number, field in enumerate(there):
         parts += [f'{"," if number else "{"}"{field}":'.encode(), tokens[field]]
     arrays = [token for token in tokens.values() if not isinstance(token, bytes)]
     if not arrays:
@@ -26,45 +26,56 @@ def row_lines(stream: Stream, tokens: Mapping[str, Any], rows: int) -> list[byte
     lines: list[Any] = pc.binary_join_element_wise(*parts, b"}", b"").to_pylist()
     for i, line in enumerate(lines):
         if line is None:
-            lines[i] = _line_with_gaps(stream, tokens, i)
+            lines[i] = _line_with_gaps(there, tokens, i)
     return lines
 
 
 def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:
     """The canonical line of each event."""
-    text: dict[str, Any] = {}
-    for field in stream.fields:
-        column = events.column(field).combine_chunks()
-        text[field] = _units_text(units(column)) if pa.types.is_decimal(column.type) else column.cast(pa.string())
+    if not events.num_rows:
+        return []
+    events = events.combine_chunks()
+    columns = {name: array_of(events.column(name)) for name in stream.fields}
+    numbers, whole = integers(columns[stream.identity])
     parts: list[Any] = []
-    for number, field in enumerate(stream.fields):
-        quote = "" if field in {"trade_id", "time"} else '"'
-        before = "{" if number == 0 else ","
-        after = "" if number == 0 else _quote_of(stream.fields[number - 1])
-        parts += [f'{after}{before}"{field}":{quote}', text[field]]
-    lines: list[bytes] = pc.binary_join_element_wise(*parts, '"}', "").cast(pa.binary()).to_pylist()
+    for number, column in enumerate(stream.wire):
+        values = columns[column.name]
+        before = f'{"," if number else "{"}"{column.name}":'
+        if column.optional:
+            out = _left_out(stream, column.name, columns, pa.array(numbers) if whole.all() else None)
+            if not out.all():
+                parts.append(
+                    pc.if_else(pa.array(out), "", pc.binary_join_element_wise(before, column.texts(values), ""))
+                )
+        elif column.name == stream.identity and whole.all():
+            parts += [before, values]
+        else:
+            parts += [before, column.texts(values)]
+    lines: list[bytes] = pc.binary_join_element_wise(*parts, "}", "").cast(pa.binary()).to_pylist()
     return lines
 
 
-def units(column: Any) -> Any:
-    """A DECIMAL(18,8) array without nulls as int64 units of 1e-8: the low halves of its 128-bit integers."""
-    words = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
-    return words[::2]
+def _left_out(stream: Stream, field: str, columns: Mapping[str, Any], numbers: Any) -> Any:
+    """Which events are written without an optional field; `numbers` are the identities where all are integers."""
+    if field == TIME_UNIT.name:
+        return pc.equal(columns[field], "us").to_numpy(zero_copy_only=False)
+    venues, times = columns[stream.entity[0]], columns[stream.time].to_numpy()
+    values, there = sequences(stream, venues, columns[stream.identity] if numbers is None else numbers, times)
+    return there & (values == columns[field].to_numpy())
 
 
-def _units_text(values: Any) -> Any:
-    known, inverse = np.unique(values, return_inverse=True)
-    texts = pa.array([decimal_text(value, PRICE_SCALE) for value in known.tolist()], pa.string())
-    return texts.take(pa.array(inverse))
+def array_of(column: Any) -> pa.Array:
+    """A column as one array."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def _quote_of(field: str) -> str:
-    return "" if field in {"trade_id", "time"} else '"'
-
-
-def _line_with_gaps(stream: Stream, tokens: Mapping[str, Any], row: int) -> bytes:
+def _line_with_gaps(there: list[str], tokens: Mapping[str, Any], row: int) -> bytes:
     pairs = []
-    for field in stream.fields:
+    for field in there:
         token = tokens[field] if isinstance(tokens[field], bytes) else tokens[field][row].as_py()
         if token is not None:
             pairs.append(f'"{field}":'.encode() + token)

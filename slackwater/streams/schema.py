@@ -1,4 +1,6 @@
-"""The numbers that every stream and view stand on."""
+"""The numbers and names that every stream and view stand on."""
+
+import re
 
 PRICE_SCALE = 8
 """Fraction digits of a price or a quantity: DECIMAL(18,8)."""
@@ -15,5 +17,8 @@ GRID = 256
 MAX_LINES = 64
 """Events that one record of the log may hold."""
 
-EVENT_FORMAT = 1
+EVENT_FORMAT = 2
 """Raised when the meaning of an event's bytes changes, so that every definition's hash changes with it."""
+
+IDENTIFIER = re.compile("[a-z][a-z0-9_]{0,30}")
+"""Names of streams, views, columns and answers."""

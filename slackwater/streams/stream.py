@@ -1,82 +1,57 @@
 """A stream: one kind of event, declared as data. Everything that handles its events is generated from the declaration.
 
     TRADES = Stream(name="trades", columns=(Text("venue", ...), ..., Decimal("price"), ...), entity=("venue", "symbol"),
-                    identity="trade_id", time="time", ...)
+                    identity="trade_id", time="time", order="sequence", ...)
 
 Not here: the streams that there are (`slackwater.streams.registry`), and the views over them (`slackwater.views`).
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections import namedtuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from slackwater.streams.checks import ProductBelow
+from slackwater.streams.columns import ABSENT, Choice, Column, Decimal, Identity, Integer, Sequence, Text, Time
 from slackwater.streams.errors import StreamDeclarationError
-from slackwater.streams.schema import EVENT_FORMAT, PRICE_SCALE
+from slackwater.streams.order import Venue
+from slackwater.streams.schema import EVENT_FORMAT, IDENTIFIER
+
+__all__ = [
+    "APPENDED",
+    "TIME_UNIT",
+    "Choice",
+    "Column",
+    "Decimal",
+    "Identity",
+    "Integer",
+    "ProductBelow",
+    "Sequence",
+    "Stream",
+    "Text",
+    "Time",
+    "Venue",
+]
+
+APPENDED = "appended"
+"""The column that every table of events ends with: when the log took it, in microseconds; null in imported history."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """What every kind of column offers. `arrow` is its type in a table of events."""
+class TimeUnit(Choice):
+    """The unit in which the source measured the time; microseconds where a line does not say."""
 
-    name: str
-
-    @property
-    def arrow(self) -> pa.DataType:
-        """The type of the column in a table of events."""
-        raise NotImplementedError
+    optional: ClassVar[bool] = True
 
 
-@dataclass(frozen=True)
-class Text(Column):
-    """Text that matches `pattern` whole and holds none of `without`."""
+TIME_UNIT = TimeUnit("time_unit", ("us", "ms", "s"))
 
-    pattern: str
-    without: tuple[str, ...] = ()
-
-    @property
-    def arrow(self) -> pa.DataType:
-        return pa.string()
-
-
-@dataclass(frozen=True)
-class Identity(Column):
-    """What tells an event from all others of its entity: an integer from 0 to 2^63-1."""
-
-    @property
-    def arrow(self) -> pa.DataType:
-        return pa.int64()
-
-
-@dataclass(frozen=True)
-class Time(Column):
-    """When it happened: microseconds since the epoch, UTC, from 2009-01-03 to one minute after it was appended."""
-
-    @property
-    def arrow(self) -> pa.DataType:
-        return pa.int64()
-
-
-@dataclass(frozen=True)
-class Decimal(Column):
-    """An exact decimal above 0 with ten digits before the point and eight behind it, a DECIMAL(18,8)."""
-
-    @property
-    def arrow(self) -> pa.DataType:
-        return pa.decimal128(18, PRICE_SCALE)
-
-
-@dataclass(frozen=True)
-class Choice(Column):
-    """One of a few texts."""
-
-    values: tuple[str, ...]
-
-    @property
-    def arrow(self) -> pa.DataType:
-        return pa.string()
+_RESERVED = {TIME_UNIT.name, APPENDED, "partition", "offset", "index", "start"}
 
 
 @dataclass(frozen=True)
@@ -86,9 +61,15 @@ class Stream:
     Attributes:
         name: of its topic (behind the prefix) and its routes.
         columns: in the order in which an event's line and tables hold them.
-        entity: the columns that choose the partition; an entity lives in one partition.
+        entity: the columns that choose the partition; an entity lives in one partition. The first is the venue.
         identity: the column that is unique within an entity.
         time: the column of the event time.
+        order: the column by which the events of an entity are ordered.
+        checks: what must hold between columns.
+        venues: what is special about a venue; the others are as `Venue()` says.
+
+    Raises:
+        StreamDeclarationError: names are no identifiers or stand twice, or a column is missing or of a wrong kind.
     """
 
     name: str
@@ -96,23 +77,77 @@ class Stream:
     entity: tuple[str, ...]
     identity: str
     time: str
+    order: str
+    checks: tuple[ProductBelow, ...] = ()
+    venues: Mapping[str, Venue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if wrong := [name for name in (self.name, *names) if not IDENTIFIER.fullmatch(name)]:
+            raise StreamDeclarationError(self.name, f"{wrong} cannot be names", "Use [a-z][a-z0-9_]*.")
+        if twice := sorted({name for name in names if names.count(name) > 1} | {*names} & _RESERVED):
             raise StreamDeclarationError(self.name, f"columns {twice} stand twice")
-        if missing := [name for name in (*self.entity, self.identity, self.time) if name not in names]:
-            raise StreamDeclarationError(self.name, f"it has no columns {missing}")
+        roles = [*((name, Text) for name in self.entity), (self.identity, Identity), (self.time, Time)]
+        for name, kind in [*roles, (self.order, Integer)]:
+            if name not in names or not isinstance(self.column(name), kind):
+                raise StreamDeclarationError(self.name, f"it has no column {name!r} of the kind {kind.__name__}")
+        for kind, role in ((Identity, self.identity), (Time, self.time), (Sequence, self.order)):
+            if others := [column.name for column in self.columns if type(column) is kind and column.name != role]:
+                raise StreamDeclarationError(self.name, f"{kind.__name__} {others} beside {role!r}")
+        for check in self.checks:
+            if wrong := [n for n in (check.left, check.right) if type(self._by_name.get(n)) is not Decimal]:
+                raise StreamDeclarationError(self.name, f"a check is over {wrong}, which are no decimals")
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.wire}
+
+    @cached_property
+    def wire(self) -> tuple[Column, ...]:
+        """What a line may hold, in order."""
+        return (*self.columns, TIME_UNIT)
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
-        """The names of the fields of an event's line, in order."""
-        return tuple(column.name for column in self.columns)
+        """The names of the fields of a line, in order."""
+        return tuple(column.name for column in self.wire)
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The fields that a line may lack."""
+        return frozenset(column.name for column in self.wire if column.optional)
+
+    @cached_property
+    def event(self) -> Any:
+        """The named tuple of an event: its fields, decimals in units of 1e-8, times in microseconds."""
+        return namedtuple(self.name, self.fields)
+
+    @cached_property
+    def parsers(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """(field, parser of its value) of each field."""
+        return tuple((column.name, column.parse) for column in self.wire)
+
+    @cached_property
+    def absent(self) -> dict[str, Any]:
+        """What stands for the fields that a line may lack."""
+        return {column.name: "us" if column is TIME_UNIT else ABSENT for column in self.wire if column.optional}
+
+    @cached_property
+    def places(self) -> tuple[int, int, int, int]:
+        """Where an event has its venue, identity, time and order."""
+        venue, identity, time, order = map(self.fields.index, (self.entity[0], self.identity, self.time, self.order))
+        return venue, identity, time, order
+
+    @cached_property
+    def sequenced(self) -> bool:
+        """Whether its order is a sequence, which may follow from the rest of an event."""
+        return isinstance(self.column(self.order), Sequence)
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of a table of events, as views see them."""
-        return pa.schema([pa.field(column.name, column.arrow, nullable=False) for column in self.columns])
+        """The Arrow schema of a table of events, as views see them: the fields, then `appended`."""
+        events = [pa.field(column.name, column.arrow, nullable=False) for column in self.wire]
+        return pa.schema([*events, pa.field(APPENDED, pa.int64())])
 
     @cached_property
     def definition(self) -> str:
@@ -123,16 +158,29 @@ class Stream:
             "entity": self.entity,
             "identity": self.identity,
             "time": self.time,
+            "order": self.order,
+            "checks": [repr(check) for check in self.checks],
+            "venues": {name: rule for name, venue in sorted(self.venues.items()) if (rule := venue.meaning)},
             "event_format": EVENT_FORMAT,
         }
         return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()[:16]
 
     def column(self, name: str) -> Column:
         """The column of that name. Raises KeyError."""
-        return {column.name: column for column in self.columns}[name]
+        return self._by_name[name]
+
+    def venue(self, name: str) -> Venue:
+        """What is special about a venue."""
+        return self.venues.get(name, _ORDINARY)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stream) and self.definition == other.definition
+        return self is other or (isinstance(other, Stream) and self.definition == other.definition)
 
     def __hash__(self) -> int:
         return hash(self.definition)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # what is derived is derived again
+
+
+_ORDINARY = Venue()

@@ -1,14 +1,17 @@
 """The stream `trades`: single trades of a market, as venues publish them."""
 
-from slackwater.streams.event import SYMBOL, VENUE
-from slackwater.streams.stream import Choice, Decimal, Identity, Stream, Text, Time
+from slackwater.streams.stream import Choice, Decimal, Identity, ProductBelow, Sequence, Stream, Text, Time
+
+VENUE = "[a-z0-9][a-z0-9_-]{0,31}"
+SYMBOL = "[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}"
 
 TRADES = Stream(
     name="trades",
     columns=(
         Text("venue", VENUE),
-        Text("symbol", SYMBOL, without=("..", "//")),
+        Text("symbol", SYMBOL, without=("..", "//")),  # never part of a path
         Identity("trade_id"),
+        Sequence("sequence"),
         Time("time"),
         Decimal("price"),
         Decimal("quantity"),
@@ -17,4 +20,6 @@ TRADES = Stream(
     entity=("venue", "symbol"),
     identity="trade_id",
     time="time",
+    order="sequence",
+    checks=(ProductBelow("price", "quantity", 13, "notional-too-large", "price x quantity is 10^13 or more"),),
 )

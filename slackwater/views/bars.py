@@ -7,10 +7,10 @@ from slackwater.views.view import View
 BARS = View(
     name="bars",
     measures={
-        "open": First("price", by="trade_id"),
+        "open": First("price", by="sequence"),
         "high": Max("price"),
         "low": Min("price"),
-        "close": Last("price", by="trade_id"),
+        "close": Last("price", by="sequence"),
         "volume": Sum("quantity"),
         # The plain product of two DECIMAL(18,8) is DECIMAL(18,16), which raises at 100.
         "notional": Sum("price::DECIMAL(19,8) * quantity"),
@@ -27,7 +27,7 @@ BARS = View(
         "vwap": Ratio("notional", "volume"),
         "buy_volume": Column("buy_volume", gap="0"),
         "trades": Column("trades", gap="0"),
-        "first_trade_id": Column("open_id"),
-        "last_trade_id": Column("close_id"),
+        "first_sequence": Column("open_id"),
+        "last_sequence": Column("close_id"),
     },
 )

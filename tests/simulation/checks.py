@@ -11,7 +11,8 @@ from serving.http.problems import ProblemError
 from serving.service import Service
 from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
-from slackwater.streams.event import RefusedError, decode_event
+from slackwater.streams.event import decode_event
+from slackwater.streams.refusal import RefusedError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS

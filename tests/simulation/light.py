@@ -47,7 +47,7 @@ KEPT_CELLS = 20_000
 
 TAPE = View(
     name="tape",
-    measures={"last": Last("price", by="trade_id"), "trades": Count()},
+    measures={"last": Last("price", by="sequence"), "trades": Count()},
     answers={"last": Column("last"), "trades": Column("trades")},
 )
 """A second view: rules about several views need two."""

@@ -17,7 +17,7 @@ from serving.http.openapi import schemas as models
 from serving.query.parameters import FIRST_US, LATEST_US, MOST_SYMBOLS, MOST_VERSIONS
 from serving.stream.place import TOKEN
 from serving.stream.query import MOST_INTERVALS
-from slackwater.streams.event import SYMBOL, VENUE
+from slackwater.streams.trades import SYMBOL, VENUE
 from slackwater.views.interval import DAY_US
 from slackwater.views.view import View
 

@@ -161,11 +161,17 @@ META = closed_object(
 
 TRADE = closed_object(
     {
-        "trade_id": ID,
+        "trade_id": {**TEXT, "description": "What tells the trade from all others of its instrument."},
+        "sequence": {**ID, "description": "What orders the trades of an instrument."},
         "time": TIME,
         "price": DECIMAL,
         "quantity": DECIMAL,
         "side": {"enum": ["buy", "sell"], "description": "The taker's side."},
+        "time_unit": {"enum": ["us", "ms", "s"], "description": "The unit in which the source measured the time."},
+        "appended": {
+            "anyOf": [TIME, {"type": "null"}],
+            "description": "When the log took it; null for imported history.",
+        },
         "partition": COUNT,
         "offset": {
             "type": ["integer", "null"],
@@ -301,13 +307,13 @@ _EXAMPLE_BAR = {
     "vwap": "61673.59378671",
     "buy_volume": "15.10691",
     "trades": 1106,
-    "first_trade_id": 5940165623,
-    "last_trade_id": 5940166728,
+    "first_sequence": 5940165623,
+    "last_sequence": 5940166728,
     "closed": False,
 }
 _EXAMPLE_META = {
     "version": 1,
-    "definition": "e0a35c47e7c0c59f",
+    "definition": "e87b8e43e1adb4a3",
     "stream": "trades",
     "cut": {"2": 437},
     "applied": {"2": 637},
@@ -316,11 +322,14 @@ _EXAMPLE_META = {
 }
 BARS_EXAMPLE = {"bars": [_EXAMPLE_BAR], "next": None, "meta": _EXAMPLE_META}
 _EXAMPLE_TRADE = {
-    "trade_id": 5940165623,
+    "trade_id": "5940165623",
+    "sequence": 5940165623,
     "time": 1795263240012000,
     "price": "61632.13",
     "quantity": "0.00162",
     "side": "buy",
+    "time_unit": "us",
+    "appended": 1795263240019000,
     "partition": 2,
     "offset": 421,
     "index": 0,

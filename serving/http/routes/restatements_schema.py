@@ -9,7 +9,7 @@ def _bar(close: str, trades: int) -> dict[str, Any]:
     return {
         **{"start": 1723161240000000, "open": "60120.5", "high": "60121", "low": "60120.5", "close": close},
         **{"volume": "1.5", "notional": "90181.25", "vwap": "60120.83333333", "buy_volume": "1", "trades": trades},
-        **{"first_trade_id": 7001, "last_trade_id": 7000 + trades, "closed": True},
+        **{"first_sequence": 7001, "last_sequence": 7000 + trades, "closed": True},
     }
 
 

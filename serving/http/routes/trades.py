@@ -42,11 +42,14 @@ LONG_PAGE = 1_000
 _DECIMAL = pa.decimal128(18, PRICE_SCALE)
 SCHEMA = pa.schema(
     [
-        pa.field("trade_id", pa.int64(), nullable=False, metadata=ID_FIELD),
+        pa.field("trade_id", pa.string(), nullable=False),
+        pa.field("sequence", pa.int64(), nullable=False, metadata=ID_FIELD),
         pa.field("time", TIME_TYPE, nullable=False),
         pa.field("price", _DECIMAL, nullable=False),
         pa.field("quantity", _DECIMAL, nullable=False),
         pa.field("side", pa.string(), nullable=False),
+        pa.field("time_unit", pa.string(), nullable=False),
+        ("appended", TIME_TYPE),
         pa.field("partition", pa.int64(), nullable=False),
         ("offset", pa.int64()),
         ("index", pa.int64()),
@@ -153,11 +156,14 @@ def _items(trades: Iterable[Trade], look: Look) -> list[dict[str, Any]]:
 def _trade_item(trade: Trade, look: Look, iso: bool) -> dict[str, Any]:
     imported = trade.offset == NO_PLACE
     return {
-        "trade_id": exact_json(trade.trade_id, look.text_ids) if look.of is JSON else trade.trade_id,
+        "trade_id": trade.trade_id,
+        "sequence": exact_json(trade.sequence, look.text_ids) if look.of is JSON else trade.sequence,
         "time": time_json(trade.time, iso),
         "price": look.number(decimal_text(trade.price, PRICE_SCALE)),
         "quantity": look.number(decimal_text(trade.quantity, PRICE_SCALE)),
         "side": trade.side,
+        "time_unit": trade.time_unit,
+        "appended": None if trade.appended is None else time_json(trade.appended, iso),
         "partition": trade.partition,
         "offset": None if imported else trade.offset,
         "index": None if imported else trade.line,

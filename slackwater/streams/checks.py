@@ -1,0 +1,40 @@
+"""Checks over several columns of an event, each in three forms: for one event, for an Arrow table, and as SQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slackwater.streams.schema import PRICE_SCALE, SUM_SCALE
+
+
+@dataclass(frozen=True)
+class ProductBelow:
+    """The product of two decimal columns is below 10^`digits`; `reason` and `error` say that it is not."""
+
+    left: str
+    right: str
+    digits: int
+    reason: str
+    error: str
+
+    def holds(self, event: Any) -> bool:
+        """Whether it holds for an event of `Stream.event`."""
+        product: int = getattr(event, self.left) * getattr(event, self.right)
+        bound: int = 10 ** (self.digits + 2 * PRICE_SCALE)
+        return abs(product) < bound
+
+    def within(self, columns: Mapping[str, Any]) -> Any:
+        """For which events it holds; `columns` maps names to Arrow arrays."""
+        bound = pa.scalar(Decimal(10**self.digits), pa.decimal128(38, SUM_SCALE))
+        product = pc.abs(pc.multiply(columns[self.left], columns[self.right]))
+        return pc.less(product, bound).to_numpy(zero_copy_only=False)
+
+    @property
+    def sql(self) -> str:
+        """A condition over the columns."""
+        # The plain product of two DECIMAL(18,8) is DECIMAL(18,16), which raises at 100.
+        return f"abs({self.left}::DECIMAL(19,{PRICE_SCALE}) * {self.right}) < {10**self.digits}"
