@@ -31,7 +31,7 @@ def instruments_of(home: Path, view: View, files: tuple[ViewFile, ...]) -> Instr
     with connect() as con:
         for file in files:
             if (file.view, file.interval) == (view.name, view.base):
-                select = bounds_sql(files_sql([file.file.checked(home)]))
+                select = bounds_sql(view.stream, files_sql([file.file.checked(home)]))
                 for venue, symbol, first, last, _ in con.execute(select).fetchall():
                     found.append(Instrument(venue, symbol, file.shard, first, last))
     return Instruments(found)

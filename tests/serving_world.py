@@ -300,7 +300,7 @@ class World:
 def _bounds(states: pa.Table, partition: int) -> list[Instrument]:
     with connect(1) as con:
         con.register("states", states)
-        found = con.execute(bounds_sql("states")).fetchall()
+        found = con.execute(bounds_sql(TRADES, "states")).fetchall()
     return [Instrument(venue, symbol, partition, first, last) for venue, symbol, first, last, _ in sorted(found)]
 
 

@@ -355,5 +355,5 @@ def test_bounds_are_the_first_and_the_last_start_of_each_instrument() -> None:
     rows = [Row(("v", s), T0 + n * SECOND_US, (1,) * 10) for s, n in (("A", 5), ("A", 2), ("A", 9), ("B", 7))]
     with connect(threads=1) as con:
         con.register("states", table_of(BARS, rows))
-        found = sorted(con.execute(bounds_sql("states")).fetchall())
+        found = sorted(con.execute(bounds_sql(TRADES, "states")).fetchall())
     assert found == [("v", "A", T0 + 2 * SECOND_US, T0 + 9 * SECOND_US, 3), ("v", "B", *[T0 + 7 * SECOND_US] * 2, 1)]

@@ -171,7 +171,7 @@ class BatchReader:
             return 0
         condition, values = _condition(want, *self.bounds(want))
         source = f"(SELECT * FROM {files_sql(paths)} WHERE {condition})"
-        found = cursor.execute(bounds_sql(source), values).fetchall()
+        found = cursor.execute(bounds_sql(want.view.stream, source), values).fetchall()
         return sum(rows for *_, rows in found)
 
     def close(self) -> None:

@@ -82,7 +82,9 @@ class Finder:
             self._store.check(files)
         except DamagedFileError:
             events = self.checked([entry.file for entry in manifest.archive_of(view.stream)])
-            return summarise_sql(view, f"({imported_at_sql(events, 'places', interval)})" if places else events)
+            return summarise_sql(
+                view, f"({imported_at_sql(view.stream, events, 'places', interval)})" if places else events
+            )
         relation = self.files(files)
         return states_at_sql(view, relation, "places") if places else states_sql(view, relation)
 

@@ -26,7 +26,7 @@ from slackwater.views.compare import states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.rows import table_of
 from slackwater.views.session import connect
-from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.sql import bounds_sql, merge_sql, summarise_sql
 from slackwater.views.view import View
 
 
@@ -113,7 +113,7 @@ def _find(
     known = [
         manifest.instruments_of(stream).table() for manifest in (before, after)
     ]  # to the second: enough to close a bar
-    finder.close_bars([*known, *map(_spans, tables.values())])
+    finder.close_bars([*known, *(_spans(finder.con, view) for view in tables)])
     for old, new in pairs:
         for interval in [each for each in old.intervals if each in new.intervals]:
             was = Side(old, _states(finder, old, interval, before, after))
@@ -131,10 +131,9 @@ def _states(finder: Finder, view: View, interval: Interval, own: Manifest, other
     return f"({merge_sql(view, f'({together})', interval)})"
 
 
-def _spans(states: pa.Table) -> pa.Table:
-    """Rows of states as instruments with their first and last start."""
-    names = ["venue", "symbol", "start", "start"]
-    return pa.table([states.column(name) for name in names], ["venue", "symbol", "first_start", "last_start"])
+def _spans(con: duckdb.DuckDBPyConnection, view: View) -> pa.Table:
+    """The tail of a view as instruments with their first and last start."""
+    return con.sql(bounds_sql(view.stream, _tail(view))).to_arrow_table()
 
 
 def _tail(view: View) -> str:

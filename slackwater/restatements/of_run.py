@@ -93,7 +93,7 @@ def restate(
 def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     intervals = published_by(change.known)
     known = change.parent.instruments_of(change.stream)
-    places = Places(finder.con, store.home, known, change.epoch, intervals)
+    places = Places(finder.con, store.home, change.stream, known, change.epoch, intervals)
     if change.imported or change.differing:
         finder.close_bars(places.newest())
     for interval in intervals:
@@ -111,9 +111,9 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
 def _find(finder: Finder, change: Change, views: Sequence[View], interval: Interval, cause: Cause) -> None:
     """Find what changed at `places`, in the order of the log: late trades first, then what was imported."""
     logged, imported = (finder.files(entry.file for entry in entries) for entries in (change.epoch, change.imported))
-    more = imported_at_sql(imported, "places", interval) if change.imported else ""
+    more = imported_at_sql(change.stream, imported, "places", interval) if change.imported else ""
     late = cause == "late_trade"
-    events = [events_at_sql(logged, "places", interval)] if change.epoch else []
+    events = [events_at_sql(change.stream, logged, "places", interval)] if change.epoch else []
     finder.make("touched", " UNION ALL BY NAME ".join(events if late else [*events, more]))
     if not late and events:
         # All that the log holds came before the import, which came with the publication.

@@ -15,12 +15,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.late import Newest, find_late
 from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, imported_places_sql, late_places_sql
 from slackwater.store.instruments import Instruments, Name
+from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.compare import count_sql
 from slackwater.views.interval import SECOND, Interval
@@ -39,12 +41,14 @@ class Places:
         self,
         con: duckdb.DuckDBPyConnection,
         home: Path,
+        stream: Stream,
         known: Instruments,
         epoch: Sequence[ArchiveFile],
         intervals: Sequence[Interval],
     ) -> None:
         self._con = con
         self._home = home
+        self._stream = stream
         self._known = known
         self._intervals = intervals
         for interval in intervals:
@@ -67,10 +71,10 @@ class Places:
     def imported(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
         """The closed bars that imported history lies in; how many there are. It needs `newest`."""
         files = files_sql(entry.file.checked(self._home) for entry in imported)
-        return self._make(imported_places_sql(files, "newest", interval))
+        return self._make(imported_places_sql(self._stream, files, "newest", interval))
 
     def _read(self, entry: ArchiveFile, newest: Newest) -> None:
-        for events in _slices(entry.file.checked(self._home)):
+        for events in _slices(self._stream, entry.file.checked(self._home)):
             late = find_late(events, newest, SECOND)
             if late.num_rows:
                 self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
@@ -105,13 +109,12 @@ class _Newest(dict[Name, tuple[int, int]]):
         return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names)
 
 
-def _slices(name: str) -> Iterator[pa.Table]:
-    """A file in the order of its offsets, in slices of whole records."""
-    names = ("venue", "symbol")
-    with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=names) as file:
+def _slices(stream: Stream, name: str) -> Iterator[pa.Table]:
+    """A file in the order of its offsets, in slices of whole records, as `find_late` takes them."""
+    with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=stream.entity) as file:
         rest = None
-        for batch in file.iter_batches(SLICE_ROWS, columns=[*names, "offset", "time"]):
-            events = pa.Table.from_batches([batch])
+        for batch in file.iter_batches(SLICE_ROWS, columns=[*stream.entity, "offset", stream.time]):
+            events = _listed(stream, pa.Table.from_batches([batch]))
             if rest is not None:
                 events = pa.concat_tables([rest, events])
             offset = events.column("offset").to_numpy()
@@ -121,3 +124,17 @@ def _slices(name: str) -> Iterator[pa.Table]:
             rest = events.slice(whole)
         if rest is not None and rest.num_rows:
             yield rest
+
+
+def _listed(stream: Stream, events: pa.Table) -> pa.Table:
+    """Events with the two texts of their instrument, as `slackwater.views.sql.instrument_sql` names it."""
+    first, *others = (events.column(name) for name in stream.entity)
+    if len(others) == 1:
+        second = others[0]
+    elif others:
+        texts = [column.cast(pa.string()) for column in others]
+        second = pc.binary_join_element_wise(*texts, "\x1f").dictionary_encode()
+    else:
+        second = pa.chunked_array([pa.repeat("", events.num_rows).dictionary_encode()])
+    columns = [first, second, events.column("offset"), events.column(stream.time)]
+    return pa.table(columns, names=["venue", "symbol", "offset", "time"])

@@ -11,8 +11,9 @@ Every relation here is a table or a sub-query in parentheses.
 
 from collections.abc import Iterable, Mapping
 
+from slackwater.streams.stream import Stream
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.sql import end_sql, finish_sql, floor_sql
+from slackwater.views.sql import end_sql, finish_sql, floor_sql, instrument_sql
 from slackwater.views.view import View
 
 PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
@@ -49,22 +50,23 @@ def first_places_sql(places: str) -> str:
     return f"SELECT venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
 
 
-def imported_places_sql(events: str, newest: str, interval: Interval) -> str:
+def imported_places_sql(stream: Stream, events: str, newest: str, interval: Interval) -> str:
     """One SELECT of the closed places that imported events lie in.
 
     Bars before the first one of an instrument were closed by nobody: there, history grows at its beginning.
     """
-    start = floor_sql("e.time", interval)
+    time, start = f"e.{stream.time}", floor_sql(f"e.{stream.time}", interval)
+    first, rest = instrument_sql(stream, "e.")
     return (
-        f"SELECT DISTINCT venue, symbol, NULL::INTEGER AS partition, {start} AS start, NULL::BIGINT AS first_offset "
-        f"FROM {events} e JOIN {newest} n USING (venue, symbol) "
-        f"WHERE {_closed('e.time', interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)}"
+        f"SELECT DISTINCT n.venue, n.symbol, NULL::INTEGER AS partition, {start} AS start, "
+        f"NULL::BIGINT AS first_offset FROM {events} e JOIN {newest} n ON {first} = n.venue AND {rest} = n.symbol "
+        f"WHERE {_closed(time, interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)}"
     )
 
 
-def events_at_sql(events: str, places: str, interval: Interval) -> str:
+def events_at_sql(stream: Stream, events: str, places: str, interval: Interval) -> str:
     """One SELECT of the log's events at some places; `added` is true from the first late one on."""
-    bar = f"ON e.venue = p.venue AND e.symbol = p.symbol AND {floor_sql('e.time', interval)} = p.start"
+    bar = f"ON {_at_place(stream, interval)}"
     # An instrument that moved has events of one bar in two partitions, and is late in one of them.
     return (
         f'SELECT e.*, coalesce(e."offset" >= p.first_offset, false) AS added '
@@ -73,24 +75,30 @@ def events_at_sql(events: str, places: str, interval: Interval) -> str:
     )
 
 
-def imported_at_sql(events: str, places: str, interval: Interval) -> str:
+def imported_at_sql(stream: Stream, events: str, places: str, interval: Interval) -> str:
     """One SELECT of imported events at some places; all of them are added."""
-    return (
-        f"SELECT e.*, true AS added FROM {events} e SEMI JOIN {places} p "
-        f"ON e.venue = p.venue AND e.symbol = p.symbol AND {floor_sql('e.time', interval)} = p.start"
-    )
+    return f"SELECT e.*, true AS added FROM {events} e SEMI JOIN {places} p ON {_at_place(stream, interval)}"
+
+
+def _at_place(stream: Stream, interval: Interval) -> str:
+    first, rest = instrument_sql(stream, "e.")
+    return f"{first} = p.venue AND {rest} = p.symbol AND {floor_sql(f'e.{stream.time}', interval)} = p.start"
 
 
 def states_at_sql(view: View, states: str, places: str) -> str:
     """One SELECT of states at some places."""
     columns = ", ".join([*view.key, "start", *(column.name for column in view.columns)])
-    return f"SELECT {columns} FROM {states} SEMI JOIN {places} USING (venue, symbol, start)"
+    first, rest = instrument_sql(view.stream, "s.")
+    at = f"{first} = p.venue AND {rest} = p.symbol AND s.start = p.start"
+    return f"SELECT {columns} FROM {states} s SEMI JOIN {places} p ON {at}"
 
 
 def added_sql(view: View, events: str, interval: Interval) -> str:
     """One SELECT: per bar, the position of the first event that was added, and how many were."""
+    first, rest = instrument_sql(view.stream)
+    start = floor_sql(view.stream.time, interval)
     return (
-        f"SELECT venue, symbol, {_rest_of_events(view)} AS key, {floor_sql('time', interval)} AS start, "
+        f"SELECT {first} AS venue, {rest} AS symbol, {_rest_of_events(view)} AS key, {start} AS start, "
         f"min({{'p': partition, 'o': \"offset\"}}) AS place, count(*)::BIGINT AS trades "
         f"FROM {events} WHERE added GROUP BY ALL"
     )
@@ -100,7 +108,11 @@ def answers_sql(view: View, states: str) -> str:
     """One SELECT from states to finished answers: (venue, symbol, key, start, answer), `answer` a JSON object."""
     fields = ", ".join(f"'{name}': {name}" for name in view.answers)
     answer = f"to_json({{{fields}}})::VARCHAR"
-    return f"SELECT venue, symbol, {_rest(view)} AS key, start, {answer} AS answer FROM ({finish_sql(view, states)})"
+    first, rest = instrument_sql(view.stream)
+    return (
+        f"SELECT {first} AS venue, {rest} AS symbol, {_rest(view)} AS key, start, {answer} AS answer "
+        f"FROM ({finish_sql(view, states)})"
+    )
 
 
 def restated_sql(view: View, interval: Interval, cause: str, before: str, after: str, added: str) -> str:

@@ -3,6 +3,7 @@
 Aggregates are written in this room only, and a test holds that.
 """
 
+from slackwater.streams.stream import Stream
 from slackwater.views.interval import DAY_US, Interval
 from slackwater.views.view import View
 
@@ -49,11 +50,23 @@ def values_sql(view: View, relation: str) -> str:
     return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
 
 
-def bounds_sql(relation: str) -> str:
+def instrument_sql(stream: Stream, of: str = "") -> tuple[str, str]:
+    """An entity as the two texts by which it is listed: its first column, and the others (none, one, or all in one).
+
+    `of` stands before each column, such as `e.`.
+    """
+    first, *others = (f"{of}{name}" for name in stream.entity)
+    if len(others) < 2:
+        return first, others[0] if others else "''"
+    return first, f"concat_ws(chr(31), {', '.join(others)})"
+
+
+def bounds_sql(stream: Stream, relation: str) -> str:
     """Per instrument the first and last start, and the number of rows, of a table of states."""
+    first, rest = instrument_sql(stream)
     return (
-        f"SELECT venue, symbol, min(start)::BIGINT AS first_start, max(start)::BIGINT AS last_start, "
-        f"count(*)::BIGINT AS rows FROM {relation} GROUP BY venue, symbol"
+        f"SELECT {first} AS venue, {rest} AS symbol, min(start)::BIGINT AS first_start, "
+        f"max(start)::BIGINT AS last_start, count(*)::BIGINT AS rows FROM {relation} GROUP BY ALL"
     )
 
 
