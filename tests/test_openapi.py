@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from slackwater_client.sse import Message, Parser
 
 from docs.http_reference import resolved
+from serving.http import routes
 from serving.http.edge import ANSWER_HEADERS
-from serving.http.openapi.document import OF_ROUTE, PARAMETERS
 from serving.http.openapi.problems import responses
 from serving.options import GuardOptions, ServingOptions
-from serving.query.parameters import ValueRefusedError, interval, point, symbols, time_us, venue
+from serving.query.parameters import ValueRefusedError, interval, point, symbol, symbols, time_us, venue
 from slackwater.core.rate import Rate
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
@@ -241,12 +242,21 @@ TEXTS = ["", "a" * 33, ",".join("A" * 65), *_TEXTS.split()]
 
 
 @pytest.mark.parametrize(
-    ("name", "read"),
-    [("venue", venue), ("symbol", symbols), ("interval", interval), ("start", time_us), ("since", point)],
+    ("path", "name", "read"),
+    [
+        ("/v1/bars", "venue", venue),
+        ("/v1/bars", "symbol", symbols),
+        ("/v1/bars", "interval", interval),
+        ("/v1/bars", "start", time_us),
+        ("/v1/trades", "symbol", symbol),
+        ("/v1/instruments", "active_since", time_us),
+        ("/v1/restatements", "since", point),
+    ],
 )
-def test_a_schema_takes_what_the_parameter_takes(name: str, read: Any) -> None:
+def test_a_schema_takes_what_the_parameter_takes(document: dict[str, Any], path: str, name: str, read: Any) -> None:
     """Symbols that stand twice are the one thing that the schema cannot say."""
-    schema = Draft202012Validator(PARAMETERS.get(name) or OF_ROUTE["/v1/restatements", name])
+    listed = document["paths"][path]["get"]["parameters"]
+    schema = Draft202012Validator(next(each["schema"] for each in listed if each["name"] == name))
     for text in TEXTS:
         number = [int(text)] if re.fullmatch("0|[1-9][0-9]*", text) else []
         takes = any(schema.is_valid(value) for value in (text, *number))
@@ -256,3 +266,57 @@ def test_a_schema_takes_what_the_parameter_takes(name: str, read: Any) -> None:
             assert not takes, text
         else:
             assert takes, text
+
+
+def test_a_route_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is laid into the package is served, described and guarded like every other; nothing names it."""
+    (tmp_path / "ping.py").write_text(ROUTE, encoding="utf-8")
+    monkeypatch.setattr(routes, "__path__", [*routes.__path__, str(tmp_path)])
+    world = World(tmp_path / "home")
+    try:
+        assert world.get("/v1/ping?times=3").json() == {"pong": [0, 1, 2]}
+        refused = world.get("/v1/ping?times=99&tmes=1")
+        assert [each["parameter"] for each in refused.json()["errors"]] == ["times", "tmes"]
+        document = world.get("/openapi.json").json()
+        OpenAPIV31SpecValidator(document).validate()
+        described = document["paths"]["/v1/ping"]["get"]
+        assert [each["name"] for each in described["parameters"]] == ["times"]
+        assert "422" in described["responses"]
+    finally:
+        world.close()
+        sys.modules.pop("serving.http.routes.ping", None)
+
+
+ROUTE = '''
+"""`/v1/ping`: counts."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.http.models import Closed
+from serving.http.reply import reply
+from serving.http.route import Route
+from serving.query.fields import Parameters, whole_field
+from slackwater.core.clock import Clock
+
+
+class PingQuery(Parameters):
+    times: whole_field(0, 9) = Field(1, description="How often.")
+
+
+class Pong(Closed):
+    pong: list[int]
+
+
+async def answer(request: Request, query: Annotated[PingQuery, Query()]) -> Response:
+    return reply(request, orjson.dumps({"pong": list(range(query.times))}))
+
+
+def routes(clock: Clock) -> list[Route]:
+    return [Route("/v1/ping", answer, "Counts.", "health", Pong, problems=(422,))]
+'''

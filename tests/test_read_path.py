@@ -12,9 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
-from serving.http.app import bars_route
+from tests.bars_route import bars_route
 from tests.serving_world import World, cut_in_a_minute
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +43,7 @@ def entered(world: World, query: str) -> set[str]:
         sys.setprofile(note)
         threading.setprofile(note)
         try:
-            response = await route.answer(Request(scope))
+            response = await route.respond(scope)
         finally:
             sys.setprofile(None)
             threading.setprofile(None)

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
-from serving.http.app import bars_route
 from serving.http.cached import CachedReplies, CachedReply
 from serving.http.reply import Sent, encode
 from serving.http.routes.bars import BarsRoute
@@ -20,6 +18,7 @@ from serving.options import ServingOptions
 from serving.query.basis import Bases, Stamp
 from serving.store.ends import Ends
 from slackwater.views.bars import BARS
+from tests.bars_route import bars_route
 from tests.profiles import examples
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
 
@@ -58,7 +57,7 @@ def sent(route: BarsRoute, query: str) -> tuple[int, bytes, list[Any]]:
     }
 
     async def ask() -> Sent:
-        found = await route.answer(Request(scope))
+        found = await route.respond(scope)
         assert isinstance(found, Sent)
         return found
 

@@ -231,8 +231,7 @@ def test_the_example_of_the_interface_fits_its_own_schema(asked: Asked) -> None:
     content = document["paths"]["/v1/restatements"]["get"]["responses"]["200"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/Restatements"}
     schema = document["components"]["schemas"]["Restatements"]
-    example, found = schema["example"], json.loads(asked.get(limit=1, view="bars").content)
+    example, found = schema["examples"][0], json.loads(asked.get(limit=1, view="bars").content)
     assert set(example) == set(found) == set(schema["required"])
-    item = schema["properties"]["restatements"]["items"]
+    item = document["components"]["schemas"]["Restatement"]
     assert set(example["restatements"][0]) == set(found["restatements"][0]) == set(item["required"])
-    assert set(example["restatements"][0]["after"]) == set(found["restatements"][0]["after"])

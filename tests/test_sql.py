@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from serving.http.body import parsed_body
 from serving.http.problems import ProblemError
 from serving.options import SqlOptions
 from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.process import SqlProcesses
 from serving.sql.program import Outcome
-from serving.sql.routes import sql_query
-from serving.sql.schema import MOST_ROWS, MOST_SQL, SQL_SCHEMA
+from serving.sql.schema import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
 from serving.sql.spare import Spare
 from serving.sql.tables import tables_of
 from slackwater.views.bars import BARS
@@ -516,7 +516,7 @@ def test_an_admin_asks_and_the_answer_says_of_which_moment_it_is(
         assert found["meta"] == take_moment(world).meta()
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["slackwater-lag-records"] == "0"
-    Draft202012Validator(SQL_SCHEMA).validate(found)
+    Draft202012Validator(SqlResult.model_json_schema()).validate(found)
     (record,) = [record for record in caplog.records if record.name == "slackwater.sql"]
     text = record.getMessage()
     key = headers[0][1].split("_")[1]
@@ -571,7 +571,7 @@ def test_the_document_describes_it(world: World) -> None:
 )
 def test_a_body_that_is_no_question_is_refused(body: bytes, parameter: str) -> None:
     with pytest.raises(ProblemError) as refused:
-        sql_query(body)
+        parsed_body(SqlQuery, body)
     assert refused.value.status == 422
     assert [error["parameter"] for error in refused.value.more["errors"]] == [parameter]
 

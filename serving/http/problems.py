@@ -86,6 +86,11 @@ def retired(version: int) -> ProblemError:
     return ProblemError(410, "version-retired", f"Version {version} was retired. See /v1/versions.")
 
 
+def unknown_version(text: str) -> ProblemError:
+    """404: there is no such version."""
+    return ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
+
+
 def unknown_instrument(names: list[str]) -> ProblemError:
     """404: no event of these was ever applied."""
     return ProblemError(404, "unknown-instrument", f"No event of {', '.join(names)} is known. See /v1/instruments.")

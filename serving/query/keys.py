@@ -6,9 +6,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from serving.query.parameters import MOST_SYMBOLS, Parameter, ValueRefusedError, one_of
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from serving.query.parameters import MOST_SYMBOLS, ValueRefusedError
 from serving.store.batch import Keys
 from slackwater.streams.stream import Choice, Text
 from slackwater.views.kinds import Value
@@ -16,37 +18,62 @@ from slackwater.views.view import View
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _BOUND = 2**63
+_PREFIX = "key_"
+"""Of the attributes: a column may have any name, such as one that every model has already."""
+
+_EXAMPLES = {"venue": "binance_spot", "symbol": "BTCUSDT"}
 
 
-def key_parameters(view: View) -> tuple[Parameter, ...]:
-    """The parameters of a view's key, in order; those of the entity are required."""
+def key_fields(view: View) -> dict[str, Any]:
+    """The fields that a view's key gives the model of its query, in order; those of the entity are required."""
+    found: dict[str, Any] = {}
+    for name in view.entity[:-1]:
+        read, schema = _column(view, name)
+        found[name] = _field(read, schema, ..., name, f"The {name}.")
+    last = view.entity[-1]
+    read, schema = _column(view, last)
+    text = f"The {last}; several with commas between."
+    found[last] = _field(_several(last, read), _several_schema(schema), ..., last, text)
+    for name in view.rest:
+        read, schema = _column(view, name)
+        found[name] = _field(read, schema, None, name, f"Rows of this {name} alone.")
+    return {_PREFIX + name: field for name, field in found.items()}
+
+
+def keys_of(view: View, query: object) -> Keys:
+    """The keys that a query with these fields asks for."""
     *firsts, last = view.entity
-    several = _several(last, _reader(view, last))
-    return (
-        *(Parameter(name, f"The {name}.", _reader(view, name), required=True) for name in firsts),
-        Parameter(last, f"The {last}; several with commas between.", several, required=True),
-        *(Parameter(name, f"Rows of this {name} alone.", _reader(view, name)) for name in view.rest),
-    )
-
-
-def keys_of(view: View, found: Mapping[str, Any]) -> Keys:
-    """The keys that the values of these parameters ask for."""
-    *firsts, last = view.entity
-    begin = tuple(found[name] for name in firsts)
-    where = ((place, found[name]) for place, name in enumerate(view.key) if name in view.rest)
-    entities = tuple((*begin, value) for value in found[last])
+    begin = tuple(getattr(query, _PREFIX + name) for name in firsts)
+    where = ((place, getattr(query, _PREFIX + name)) for place, name in enumerate(view.key) if name in view.rest)
+    entities = tuple((*begin, value) for value in getattr(query, _PREFIX + last))
     return Keys(entities, tuple((place, value) for place, value in where if value is not None))
 
 
-def _reader(view: View, name: str) -> Callable[[str], Value]:
-    """Reads a value of a key column."""
+def _field(read: Callable[[str], Any], schema: Mapping[str, Any], default: Any, name: str, text: str) -> Any:
+    kind = Annotated[Any, BeforeValidator(read), WithJsonSchema(dict(schema))]
+    return kind, Field(default, alias=name, description=text)
+
+
+def _column(view: View, name: str) -> tuple[Callable[[str], Value], dict[str, Any]]:
+    """How a value of a key column is read, and its JSON schema."""
     column = None if name in view.derived else next((each for each in view.stream.columns if each.name == name), None)
     if isinstance(column, Choice):
-        return one_of(*column.values)
+        return _one_of(column.values), {"enum": list(column.values)}
     if isinstance(column, Text):
-        return _matching(name, column.pattern)
-    kind = view.key_columns[view.key.index(name)].kind
-    return _whole if kind.python is int else str
+        examples = {"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {}
+        return _matching(name, column.pattern), {"type": "string", "pattern": f"^{column.pattern}$", **examples}
+    if view.key_columns[view.key.index(name)].kind.python is int:
+        return _whole, {"type": "integer", "minimum": -_BOUND, "maximum": _BOUND - 1}
+    return str, {"type": "string"}
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        if text not in words:
+            raise ValueRefusedError(f"give {' or '.join(words)}")
+        return text
+
+    return read
 
 
 def _matching(name: str, pattern: str) -> Callable[[str], Value]:
@@ -79,3 +106,11 @@ def _several(name: str, read: Callable[[str], Value]) -> Callable[[str], tuple[V
         return tuple(sorted(found))
 
     return reads
+
+
+def _several_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of one value, or several with commas between."""
+    one = schema.get("pattern", "^[^,]+$")[1:-1] if "enum" not in schema else "|".join(map(re.escape, schema["enum"]))
+    given = schema.get("examples", [])
+    examples = {"examples": [*given, ",".join([*given, "ETHUSDT"])]} if given else {}
+    return {"type": "string", "pattern": f"^(?:{one})(?:,(?:{one})){{0,{MOST_SYMBOLS - 1}}}$", **examples}

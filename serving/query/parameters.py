@@ -1,16 +1,14 @@
-"""Query parameters: how each is read, and the one loop that refuses what is unknown, repeated, missing or wrong.
+"""How the texts of query parameters are read: each reader gives the value, or says what can be used.
 
-The same list feeds the OpenAPI document. Texts are matched before anything is cast: `int` takes `1_0`, ` 1` and other
-scripts' digits, and `float` takes `nan`.
+Texts are matched before anything is cast: `int` takes `1_0`, ` 1` and other scripts' digits, and `float` takes `nan`.
+Not here: the models that are made of them (`serving.query.fields`).
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from serving.http.problems import parameter_problem
 from slackwater.streams.columns import EARLIEST_US
 from slackwater.streams.trades import SYMBOL, VENUE
 from slackwater.views.errors import IntervalError
@@ -44,57 +42,8 @@ class Point(NamedTuple):
         return version > self.value if self.is_version else created_us >= self.value
 
 
-class ValueRefusedError(Exception):
+class ValueRefusedError(ValueError):
     """A value that cannot be used; its text says what can."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One query parameter. `schema` is its JSON schema; `default` stands where it is missing and not `required`."""
-
-    name: str
-    help: str
-    read: Callable[[str], Any]
-    default: Any = None
-    required: bool = False
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
-
-    def openapi(self) -> dict[str, Any]:
-        """Its OpenAPI parameter object."""
-        schema = dict(self.schema)
-        if self.default is not None:
-            schema["default"] = self.default
-        found = {"name": self.name, "in": "query", "required": self.required, "description": self.help}
-        return {**found, "schema": schema}
-
-
-def read_parameters(parameters: Sequence[Parameter], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The values of all parameters.
-
-    Raises:
-        ProblemError: 422, naming every parameter that is unknown, repeated, missing or wrong.
-    """
-    known = {parameter.name: parameter for parameter in parameters}
-    values: dict[str, Any] = {}
-    errors: dict[str, str] = {}
-    for name, text in items:
-        if name not in known:
-            errors[name[:80]] = f"unknown; there are {', '.join(known) or 'none'}"
-        elif name in values or name in errors:
-            errors[name] = "stands more than once"
-        else:
-            try:
-                values[name] = known[name].read(text)
-            except ValueRefusedError as error:
-                errors[name] = f"{text[:80]!r} cannot be used: {error}"
-    for parameter in parameters:
-        if parameter.name not in values:
-            if parameter.required and parameter.name not in errors:
-                errors[parameter.name] = "is missing"
-            values[parameter.name] = parameter.default
-    if errors:
-        raise parameter_problem([{"parameter": name, "detail": detail} for name, detail in errors.items()])
-    return values
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -118,20 +67,11 @@ def whole_or_all(low: int, high: int) -> Callable[[str], int | None]:
     return read
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Reads one of a few words."""
-
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueRefusedError(f"give {' or '.join(words)}")
-        return text
-
-    return read
-
-
 def flag(text: str) -> bool:
     """Reads `true` or `false`."""
-    return one_of("true", "false")(text) == "true"
+    if text not in ("true", "false"):
+        raise ValueRefusedError("give true or false")
+    return text == "true"
 
 
 def time_us(text: str) -> int:
@@ -175,11 +115,6 @@ def point(text: str) -> Point:
         raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
 
 
-def text(given: str) -> str:
-    """Reads a name."""
-    return given
-
-
 def interval(text: str) -> Interval:
     """Reads an interval."""
     try:
@@ -192,6 +127,13 @@ def venue(text: str) -> str:
     """Reads a venue's name."""
     if not _VENUE.fullmatch(text):
         raise ValueRefusedError(f"a venue is {VENUE}")
+    return text
+
+
+def symbol(text: str) -> str:
+    """Reads one symbol."""
+    if not _SYMBOL.fullmatch(text):
+        raise ValueRefusedError(f"give one symbol, which is {SYMBOL}")
     return text
 
 

@@ -9,11 +9,9 @@ Not here: what may be asked (`serving.sql.check`), what of (`serving.sql.tables`
 """
 
 import asyncio
-import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,16 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.http.body import body_of, parsed_body, refuse_other_types, refuse_query
 from serving.http.guard.auth import authorized
-from serving.http.problems import ProblemError, parameter_problem, unreadable
+from serving.http.problems import ProblemError, unreadable
 from serving.http.reply import LAG_HEADER
 from serving.options import SqlOptions
 from serving.query.basis import Bases
 from serving.query.ids import exact_json
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
-from serving.sql.schema import DEFAULT_ROWS, MOST_ROWS, MOST_SQL, SQL_BODY
+from serving.sql.schema import SqlQuery
 from serving.sql.tables import Moment, Tables, tables_of
 from serving.status.metrics import Metrics
 from serving.store.hot import HotStore
@@ -44,14 +43,6 @@ _LOG = logging.getLogger("slackwater.sql")
 
 _MOST_BYTES = 65_536
 _SHOWN = 500  # characters of a query in the log
-
-
-@dataclass(frozen=True)
-class SqlQuery:
-    """What is asked: a query, and how many rows of its result at most."""
-
-    sql: str
-    limit: int
 
 
 class SqlRoute:
@@ -79,9 +70,9 @@ class SqlRoute:
         """The response. Raises ProblemError."""
         given = [value for name, value in request.scope["headers"] if name == b"authorization"]
         key = authorized(given, self._keys, "admin", fresh=True)
-        if request.url.query:
-            raise parameter_problem([{"parameter": "query", "detail": "this takes a body and no query"}])
-        query = sql_query(await _body(request))
+        refuse_query(request)
+        refuse_other_types(request)
+        query = parsed_body(SqlQuery, await body_of(request, _MOST_BYTES))
         clock, began = self._metrics.clock, self._metrics.clock.elapsed_s()
         outcome, rows = "failed", 0
         try:
@@ -139,55 +130,6 @@ class SqlRoute:
             self._inspector.check(tables.files)
         except DamagedFileError as error:
             raise unreadable(moment.snapshot.version) from error
-
-
-def sql_query(body: bytes) -> SqlQuery:
-    """The query of a body.
-
-    Raises:
-        ProblemError: 422.
-    """
-    try:
-        found = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise _refused("body", 'is no JSON object {"sql": "...", "limit": ...}') from error
-    if not isinstance(found, dict):
-        raise _refused("body", 'is no JSON object {"sql": "...", "limit": ...}')
-    if unknown := sorted(found.keys() - SQL_BODY["properties"].keys()):
-        raise _refused(unknown[0][:40], "is unknown; there are sql and limit")
-    sql, limit = found.get("sql"), found.get("limit", DEFAULT_ROWS)
-    if not isinstance(sql, str) or not sql.strip() or len(sql) > MOST_SQL or "\0" in sql:
-        raise _refused("sql", f"give one SELECT of at most {MOST_SQL} characters")
-    try:
-        sql.encode()
-    except UnicodeEncodeError as error:
-        raise _refused("sql", "holds half a character") from error
-    if type(limit) is not int or not 1 <= limit <= MOST_ROWS:
-        raise _refused("limit", f"use a whole number from 1 to {MOST_ROWS}")
-    return SqlQuery(sql, limit)
-
-
-async def _body(request: Request) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProblemError(415, "media-type", "This takes a body of the type application/json.")
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > _MOST_BYTES:
-            raise ProblemError(413, "too-large", f"The body has more than {_MOST_BYTES} bytes.")
-    return bytes(data)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
-    return found
-
-
-def _refused(parameter: str, detail: str) -> ProblemError:
-    return parameter_problem([{"parameter": parameter, "detail": detail}])
 
 
 def _document(outcome: Outcome, table: pa.Table, meta: Mapping[str, Any]) -> bytes:

@@ -1,19 +1,23 @@
 """What a stream is asked for: its parameters, checked before it begins."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
 
-from serving.http.problems import parameter_problem
-from serving.query.keys import key_parameters, keys_of
-from serving.query.parameters import (
-    Parameter,
-    ValueRefusedError,
-    interval,
-    one_of,
-    read_parameters,
-    whole,
+from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
+
+from serving.query.fields import (
+    IDS_TEXT,
+    TIMES_TEXT,
+    IdsField,
+    Parameters,
+    TimesField,
+    interval_texts,
+    refusal,
+    whole_field,
 )
-from serving.query.questions import IDS, fingerprint
+from serving.query.keys import key_fields, keys_of
+from serving.query.parameters import ValueRefusedError, interval
+from serving.query.questions import check_names, fingerprint
 from serving.store.batch import Keys
 from serving.stream.place import TOKEN
 from slackwater.views.interval import Interval, parse_interval
@@ -40,74 +44,102 @@ def event_id(text: str) -> str:
     return text
 
 
-_PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("interval", "Length of a bar; several with commas between. Default 1m.", intervals),
-    Parameter(
-        "limit",
-        f"Bars of each symbol and interval in a snapshot, up to {MOST_SNAPSHOT_BARS}.",
-        whole(0, MOST_SNAPSHOT_BARS),
-        100,
-        schema={"type": "integer", "minimum": 0, "maximum": MOST_SNAPSHOT_BARS},
-    ),
-    Parameter(
-        "times",
-        "How times are written: microseconds, or ISO 8601.",
-        one_of("us", "iso"),
-        "us",
-        schema={"enum": ["us", "iso"]},
-    ),
-    IDS,
-    Parameter(
-        "last_event_id",
-        "Go on behind the event of this id; the header `Last-Event-ID` says the same and counts more.",
-        event_id,
-    ),
-)
+_INTERVALS = {
+    "type": "string",
+    "pattern": f"^(?:{'|'.join(interval_texts())})(?:,(?:{'|'.join(interval_texts())})){{0,{MOST_INTERVALS - 1}}}$",
+    "default": "1m",
+    "examples": ["1m", "1s,1m"],
+}
+_Intervals = Annotated[Any, BeforeValidator(intervals), WithJsonSchema(_INTERVALS)]
+_EventId = Annotated[
+    str | None, BeforeValidator(event_id), WithJsonSchema({"type": "string", "pattern": f"^{TOKEN.pattern}$"})
+]
 
 
-def stream_parameters(view: View) -> tuple[Parameter, ...]:
-    """The parameters of `GET /v1/stream/<view>`. An entity that is unknown is waited for."""
-    return (*key_parameters(view), *_PARAMETERS)
-
-
-@dataclass(frozen=True)
-class StreamQuery:
+class StreamQuery(Parameters):
     """A question for a stream."""
 
-    keys: Keys
-    intervals: tuple[Interval, ...]
-    limit: int
-    iso: bool
-    text_ids: bool
-    after: str | None
+    view: ClassVar[View]
+
+    interval: _Intervals = Field(
+        default_factory=lambda: (parse_interval("1m"),),
+        description="Length of a bar; several with commas between. Default 1m.",
+    )
+    limit: whole_field(0, MOST_SNAPSHOT_BARS) = Field(  # type: ignore[valid-type]
+        100, description=f"Bars of each symbol and interval in a snapshot, up to {MOST_SNAPSHOT_BARS}."
+    )
+    times: TimesField = Field("us", description=TIMES_TEXT)
+    ids: IdsField = Field("auto", description=IDS_TEXT)
+    last_event_id: _EventId = Field(
+        None,
+        description="Go on behind the event of this id; the header `Last-Event-ID` says the same and counts more.",
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> "StreamQuery":
+        base = self.view.intervals[0]
+        if wrong := [each.text for each in self.interval if not base.tiles(each)]:
+            raise refusal({"interval": f"{base.text} does not make up {', '.join(wrong)}"})
+        series = len(self.keys.entities) * len(self.interval)
+        if series > MOST_SERIES:
+            raise refusal({"interval": f"times the symbols these are {series} series; a stream holds {MOST_SERIES}"})
+        if series * self.limit > MOST_BARS_OF_ALL:
+            detail = f"of each of {series} series are too many; at most {MOST_BARS_OF_ALL} bars in all"
+            raise refusal({"limit": detail})
+        return self
+
+    def behind(self, header: str | None) -> "StreamQuery":
+        """The same with what the header `Last-Event-ID` says; it is empty where a client was told to forget it.
+
+        Raises:
+            ProblemError: 422, it is no id.
+        """
+        if not header:
+            return self
+        try:
+            return self.model_copy(update={"last_event_id": event_id(header)})
+        except ValueRefusedError as error:
+            raise refusal({"Last-Event-ID": str(error)}) from error
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys that are asked for. An entity that is unknown is waited for."""
+        return keys_of(self.view, self)
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The lengths, each once, in their order."""
+        found: tuple[Interval, ...] = self.interval
+        return found
+
+    @property
+    def iso(self) -> bool:
+        """Whether times are text."""
+        return self.times == "iso"
+
+    @property
+    def text_ids(self) -> bool:
+        """Whether ids are all text."""
+        return self.ids == "text"
+
+    @property
+    def after(self) -> str | None:
+        """The id of the event to go on behind."""
+        return self.last_event_id
 
     @property
     def fingerprint(self) -> str:
         """What the ids of this stream are bound to."""
-        return fingerprint((self.keys, [each.text for each in self.intervals], self.iso, self.text_ids))
+        return fingerprint((self.keys, [each.text for each in self.interval], self.iso, self.text_ids))
 
 
-def stream_query(view: View, items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamQuery:
-    """The question of a query string and the header `Last-Event-ID`.
+def stream_query_of(view: View) -> type[StreamQuery]:
+    """The query of a view's stream.
 
     Raises:
-        ProblemError: 422.
+        SettingError: a key has the name of another parameter.
     """
-    found = read_parameters(stream_parameters(view), items)
-    lengths = found["interval"] or (parse_interval("1m"),)
-    keys = keys_of(view, found)
-    series = len(keys.entities) * len(lengths)
-    after = found["last_event_id"]
-    if last_event_id:  # empty where a client was told to forget it
-        try:
-            after = event_id(last_event_id)
-        except ValueRefusedError as error:
-            raise parameter_problem([{"parameter": "Last-Event-ID", "detail": str(error)}]) from error
-    if series > MOST_SERIES:
-        detail = f"times the symbols these are {series} series; a stream holds {MOST_SERIES}"
-        raise parameter_problem([{"parameter": "interval", "detail": detail}])
-    if series * found["limit"] > MOST_BARS_OF_ALL:
-        detail = f"of each of {series} series are too many; at most {MOST_BARS_OF_ALL} bars in all"
-        raise parameter_problem([{"parameter": "limit", "detail": detail}])
-    iso, text_ids = found["times"] == "iso", found["ids"] == "text"
-    return StreamQuery(keys, lengths, found["limit"], iso, text_ids, after)
+    check_names(view, StreamQuery)
+    made = create_model(f"{view.name.title()}StreamQuery", __base__=StreamQuery, **key_fields(view))
+    made.view = view
+    return made

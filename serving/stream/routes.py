@@ -17,29 +17,28 @@ from serving.query.basis import Bases
 from serving.stream.client import Client, end_event
 from serving.stream.cut import StreamConnection
 from serving.stream.hub import Hub
-from serving.stream.query import StreamQuery, stream_query
+from serving.stream.query import StreamQuery
 from slackwater.core.clock import Clock
-from slackwater.views.view import View
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = b"retry: 2000\n\n"
 
 
 class StreamRoute:
-    """Answers for the view of one name; `view` is the definition whose key the parameters are of."""
+    """Answers for the view of one name."""
 
-    def __init__(self, view: View, bases: Bases, hub: Hub, clock: Clock) -> None:
-        self._view = view
+    def __init__(self, name: str, bases: Bases, hub: Hub, clock: Clock) -> None:
+        self._name = name
         self._bases = bases
         self._hub = hub
         self._clock = clock
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, query: StreamQuery) -> Response:
         """The stream. Raises ProblemError before it begins."""
-        query = stream_query(self._view, request.query_params.multi_items(), request.headers.get("last-event-id"))
+        query = query.behind(request.headers.get("last-event-id"))
         self._bases.snapshot()
         self._hub.admit()
-        return StreamResponse(self._hub, self._clock, self._view.name, query)
+        return StreamResponse(self._hub, self._clock, self._name, query)
 
 
 class StreamResponse(Response):

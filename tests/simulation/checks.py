@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from serving.http.app import bars_route
 from serving.http.problems import ProblemError
 from serving.service import Service
 from slackwater.log.events import decode
@@ -18,6 +17,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
 from slackwater.views.merge import finisher
+from tests.bars_route import bars_route
 from tests.simulation.light import TURNED, parquet, rows_in
 from tests.simulation.log import Branch, Place
 
@@ -35,7 +35,7 @@ def ask(
     """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
     query = f"venue=v&symbol={symbol}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
-    coroutine = bars_route(service, view.name).answer(request)
+    coroutine = bars_route(service, view.name).respond(request.scope)
     try:
         coroutine.send(None)
     except StopIteration as ended:

@@ -7,34 +7,39 @@ Generated for each name of the registry; which definition answers is said by the
 it computes.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Annotated, Any
 
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.cached import CachedReplies, CachedReply
 from serving.http.formats.export import Exporter
-from serving.http.formats.media import JSON
-from serving.http.problems import ProblemError, gone, parameter_problem
+from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, Next, absent
+from serving.http.problems import ProblemError, gone
 from serving.http.reply import Asked, asked_headers, lag_header
+from serving.http.route import Route
+from serving.options import ServingOptions
 from serving.query.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
+from serving.query.fields import parsed
 from serving.query.fill import filled, fills
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
-from serving.query.questions import ALL_NEEDS, EXPLAIN_NEEDS, MOST_BARS, BarsQuery, bars_query, cannot_fill
+from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
 from serving.query.read import BatchRows, place_of, read, read_prefix
 from serving.query.spread import spread_rows
 from serving.store.batch import Range
+from slackwater.versions.inspector import Inspector
+from slackwater.views.definitions import defaults
 from slackwater.views.interval import CLOSED_AFTER_US
-from slackwater.views.quantiles import spread_key, spreads
+from slackwater.views.quantiles import spread_key, spread_kinds, spreads
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -55,6 +60,7 @@ class BarsRoute:
         exporter: Exporter,
     ) -> None:
         self._name = name
+        self.model = query_of(next(view for view in views if view.name == name))
         self._views = tuple(view for view in views if view.name == name)
         self._bases = bases
         self._rows = rows
@@ -62,10 +68,6 @@ class BarsRoute:
         self._fills = any(map(fills, self._views))
         self._cached = cached
         self._exporter = exporter
-
-    async def answer(self, request: Request) -> Response:
-        """The response. Raises ProblemError."""
-        return await self.respond(request.scope)
 
     async def respond(self, scope: Scope) -> Response:
         """The response to an ASGI request: cached bytes while they hold. Raises ProblemError."""
@@ -87,14 +89,10 @@ class BarsRoute:
         return cached.reply.response(asked, scope["method"] == "HEAD", more)
 
     def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
-        items = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        query = bars_query(self._views[0], items, self._fills)
-        look = query.look.chosen(asked.accept)
-        if look.of is JSON and query.limit is None:
-            raise parameter_problem([{"parameter": "limit", "detail": ALL_NEEDS}])
-        if look.of is not JSON and query.explain:
-            raise parameter_problem([{"parameter": "explain", "detail": EXPLAIN_NEEDS}])
-        return replace(query, look=look)
+        query = parsed(self.model, scope["query_string"])
+        if query.fill and not self._fills:
+            raise cannot_fill()
+        return query.chosen(asked.accept)
 
     async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> CachedReply:
         """The answer as it is now."""
@@ -186,3 +184,123 @@ def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
         kinds = (column.kind.python for column in view.key_columns if column.name in names)
         shapes[_question(query, view)] = (int, *kinds)
     return decode_cursor(query.cursor, shapes) if query.cursor else None
+
+
+_MEANINGS = {
+    "start": "Start of the bar; it is half-open: [start, start + interval).",
+    "open": "Price of the first trade.",
+    "close": "Price of the last trade.",
+    "volume": "Sum of quantities; contracts for COIN-M, see `/v1/instruments`.",
+    "notional": "Sum of price x quantity.",
+    "vwap": "notional / volume, rounded half-even to 8 digits.",
+    "buy_volume": "Quantity that takers bought.",
+    "closed": "A trade of the instrument lies 2 s behind the bar's end; a change after that is a restatement.",
+}
+_EXAMPLE: dict[str, Any] = {
+    **{"start": 1795263240000000, "open": "61632.13", "high": "61700", "low": "61626.2", "close": "61683.83"},
+    **{"volume": "26.96074", "notional": "1662765.726949", "vwap": "61673.59378671", "buy_volume": "15.10691"},
+    **{"trades": 1106, "first_sequence": 5940165623, "last_sequence": 5940166728, "closed": False},
+}
+
+
+class ExplainedDelta(Closed):
+    """What one delta adds to a bar."""
+
+    partition: int
+    start: int
+    upto: int
+    part: dict[str, Any]
+
+
+class Explanation(Closed):
+    """With `explain=true`: the batch part of a bar, each delta's part, and their merge."""
+
+    batch: dict[str, Any] | None
+    deltas: list[ExplainedDelta]
+    merged: dict[str, Any] | None
+
+
+def row_fields(view: View) -> dict[str, Any]:
+    """The members of a row of a view that are always there: further keys, start, answers and `closed`."""
+    members: dict[str, Any] = {column.name: column.kind.schema for column in view.key_columns[len(view.entity) :]}
+    members |= {"start": TIME, **{name: _answer(view, name) for name in view.answers}, "closed": {"type": "boolean"}}
+    return {
+        name: Annotated[Any, WithJsonSchema({**schema, **({"description": m} if (m := _MEANINGS.get(name)) else {})})]
+        for name, schema in members.items()
+    }
+
+
+def _answer(view: View, name: str) -> dict[str, Any]:
+    answer = view.answers[name]
+    plain = dict(answer.schema(view.columns))
+    if answer.gap is None:  # null in a bar that `fill` made
+        plain["type"] = [*_types(plain), "null"]
+    return plain
+
+
+def _spread_fields(view: View) -> dict[str, Any]:
+    """The members of a row of quantiles."""
+    keys = {c.name: c.kind.schema for c in view.key_columns if c.name in spread_key(view)[len(view.entity) :]}
+    bounds = {name: {"type": [*_types(kind.schema), "null"]} for name, kind in spread_kinds(view).items()}
+    schemas: dict[str, Any] = {**keys, "start": TIME, **bounds, "closed": {"type": "boolean"}}
+    return {name: (Annotated[Any, WithJsonSchema(schema)], ...) for name, schema in schemas.items()}
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    given = schema["type"]
+    return [given] if isinstance(given, str) else list(given)
+
+
+def title(view: View) -> str:
+    """The view's name in the names of models."""
+    return "".join(part.capitalize() for part in view.name.split("_"))
+
+
+def page_model(view: View) -> type[BaseModel]:
+    """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
+    more: dict[str, Any] = {
+        "symbol": (str, absent("Where several were asked for.")),
+        "explain": (Explanation, absent()),
+    }
+    members: dict[str, Any] = {name: (kind, ...) for name, kind in row_fields(view).items()}
+    row: Any = create_model(f"{title(view)}Row", __base__=Closed, **members, **more)
+    if view.quantiles:
+        row |= create_model(f"{title(view)}Quantiles", __base__=Closed, **_spread_fields(view), symbol=more["symbol"])
+    example: dict[str, Any] = {"bars": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if view.name == "bars" else {})
+    page: dict[str, Any] = {view.name: (list[row], ...), "next": (Next, ...), "meta": (Meta, ...)}  # type: ignore[valid-type]
+    made: type[BaseModel] = create_model(f"{title(view)}Page", __config__=config, **page)
+    return made
+
+
+def routes(
+    views: tuple[View, ...],
+    bases: Bases,
+    rows: BatchRows,
+    pool: Pool,
+    exports: Pool,
+    inspector: Inspector,
+    cached: CachedReplies[Any],
+    options: ServingOptions,
+) -> list[Route]:
+    """See `serving.http.route`: one for each name of the registry."""
+    exporter = Exporter(bases, exports, inspector, options.exports)
+    found = []
+    for view in defaults(views):
+        of = BarsRoute(view.name, views, bases, rows, pool, cached, exporter)
+        found.append(_route(view, of))
+    return found
+
+
+def _route(view: View, of: BarsRoute) -> Route:
+    model = of.model
+
+    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+        return await of.respond(request.scope)  # where the framework is asked
+
+    text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
+    refusals, lag = (404, 409, 410, 422, 504), ("Slackwater-Lag-Records",)
+    page = page_model(view)
+    return Route(
+        *(f"/v1/{view.name}", answer, text, "data", page, refusals), table=True, headers=lag, direct=of.respond
+    )

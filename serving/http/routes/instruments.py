@@ -4,27 +4,33 @@ A cursor is a place in that order, and a page is of its own moment: an instrumen
 in exactly one of the pages, one that came meanwhile is in a later page or in none.
 """
 
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import pyarrow as pa
+from fastapi import Query
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.http.models import Closed, Count, Next, Time, absent
 from serving.http.reply import Asked, Reply, asked_headers
+from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
+from serving.query.fields import CursorField, SymbolsField, TableParameters, TimeField, VenueField
 from serving.query.look import TIME_TYPE, Look
 from serving.query.page import Page, page_reply
+from serving.query.parameters import MOST_WORDS_TEXT, symbol_prefix, words
 from serving.query.pool import Pool
-from serving.query.questions import InstrumentsQuery, instruments_query
+from serving.query.questions import LIMIT_TEXT, Limit, fingerprint
 from serving.query.units import quantity_unit
 from serving.store.hot import HotStore
-from serving.store.listing import Place, Spans, listed
+from serving.store.listing import Place, Spans, Wanted, listed
 from serving.store.snapshot import Snapshot
+from slackwater.views.view import View
 
 SCHEMA = pa.schema(
     [
@@ -40,6 +46,66 @@ SCHEMA = pa.schema(
 """Of a table of instruments."""
 
 
+_Prefix = Annotated[str, BeforeValidator(symbol_prefix), WithJsonSchema({"type": "string"})]
+_Words = Annotated[  # a tuple; FastAPI takes that type for a parameter that stands more than once
+    Any, BeforeValidator(words), WithJsonSchema({"type": "string", "maxLength": MOST_WORDS_TEXT})
+]
+
+
+class InstrumentsQuery(TableParameters):
+    """Which instruments: all conditions hold."""
+
+    venue: VenueField = Field(None, description="The venue. Default: all.")
+    symbol: SymbolsField = Field(
+        default_factory=tuple, description="The symbol; several with commas between. Default: all."
+    )
+    prefix: _Prefix = Field("", description="How the symbol begins.")
+    q: _Words = Field(
+        default_factory=tuple,
+        description="Words, each of which stands in the symbol or the venue, in large or small letters.",
+    )
+    active_since: TimeField = Field(None, description="Those with a trade in this second or later.")
+    limit: Limit = Field(500, description=LIMIT_TEXT)
+    cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
+
+    def wanted(self, after: Place | None = None) -> Wanted:
+        """The conditions, and where the page begins."""
+        return Wanted(self.venue, frozenset(self.symbol), self.prefix, self.q, self.active_since, after)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        return fingerprint(("instruments", *self.wanted().facts, self.limit))
+
+
+class Instrument(Closed):
+    """An instrument in one partition."""
+
+    venue: str
+    symbol: str
+    partition: Count
+    first_start: Annotated[Time, Field(description="Start of its first second with a trade.")]
+    last_start: Annotated[Time, Field(description="Start of its last second with a trade.")]
+    quantity_unit: Literal["base", "contracts"]
+    duplicates: Annotated[Count, Field(description="Of the instrument in the batch view, in all partitions together.")]
+
+
+class InstrumentsMeta(Closed):
+    """What the list stands on."""
+
+    version: Count
+    complete: Annotated[bool, Field(description="False where instruments may be missing; `reason` says why.")]
+    reason: str = absent("Why it is not complete; only where it is not.")
+
+
+class Instruments(Closed):
+    """A page of the list."""
+
+    instruments: list[Instrument]
+    next: Next
+    meta: InstrumentsMeta
+
+
 class InstrumentsRoute:
     """Answers `GET /v1/instruments`."""
 
@@ -49,12 +115,11 @@ class InstrumentsRoute:
         self._hot = hot
         self._pool = pool
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, query: Annotated[InstrumentsQuery, Query()]) -> Response:
         """The page. Raises ProblemError.
 
         `duplicates` are those of the instrument in the batch view, in all partitions together.
         """
-        query = instruments_query(request.query_params.multi_items())
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
         after = None
@@ -74,17 +139,17 @@ class InstrumentsRoute:
             place = next(reversed(found))
             following = Cursor(snapshot.version, "", {}, True, tuple(place)).encode(query.fingerprint)
         items = _items(snapshot, found, look)
-        about: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
+        meta: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
         if incomplete is not None:
-            about["reason"] = incomplete
-        document = {"instruments": items, "next": following, **about}
-        page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), about, following)
+            meta["reason"] = incomplete
+        document = {"instruments": items, "next": following, "meta": meta}
+        page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), meta, following)
         return page_reply(page, look, asked, scope)
 
     def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Basis, Spans]:
         """One place more than the page holds, if there is one, and what that stands on."""
         basis = self._bases.whole(self._name)
-        wanted = replace(query.wanted, after=after)
+        wanted = query.wanted(after)
         return basis, listed(basis.snapshot, self._hot, basis.view, basis.ends, wanted, query.limit + 1)
 
 
@@ -103,3 +168,10 @@ def _items(snapshot: Snapshot, found: Spans, look: Look) -> list[dict[str, Any]]
         }
         for place, (first, last) in found.items()
     ]
+
+
+def routes(views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> list[Route]:
+    """See `serving.http.route`."""
+    text = "Instruments in order of venue and symbol, with the unit of their quantities and their duplicates."
+    answer = InstrumentsRoute(views[0].name, bases, hot, pool).answer
+    return [Route("/v1/instruments", answer, text, "data", Instruments, problems=(422, 504), table=True)]

@@ -8,30 +8,37 @@ rows are told by another, it is gone. Rows of later versions and moves come behi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import pyarrow as pa
+from fastapi import Query
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.http.models import Closed, Next, Time
 from serving.http.problems import gone, unreadable
 from serving.http.reply import asked_headers
+from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
+from serving.query.fields import CursorField, DecimalParameters, PointField, SymbolsField, VenueField
 from serving.query.ids import ids_json
 from serving.query.look import TIME_TYPE, Look
 from serving.query.page import Page, page_reply
+from serving.query.parameters import Point
 from serving.query.pool import Pool
-from serving.query.questions import RestatementsQuery, restatements_query
+from serving.query.questions import LIMIT_TEXT, Limit, fingerprint, refuse
 from serving.store.batch import UNREADABLE, sandbox
 from serving.store.batch import whole as whole_files
 from slackwater.restatements.ledger import Entry
-from slackwater.restatements.restatement import LATE
+from slackwater.restatements.restatement import CAUSES, LATE
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.session import files_sql
 from slackwater.views.view import View
@@ -57,6 +64,126 @@ SCHEMA = pa.schema(
 Row = Mapping[str, Any]
 
 
+_POINT = "a version's number, or a time: ISO 8601 UTC or microseconds since the epoch"
+_Cause = Literal[*CAUSES]  # type: ignore[valid-type]
+
+
+class RestatementsQuery(DecimalParameters):
+    """Which restatements."""
+
+    since: PointField = Field(
+        None,
+        description=f"What changed since then: {_POINT}. A number means the versions behind it, a time those made "
+        "at or after it. Default: everything.",
+    )
+    until: PointField = Field(None, description="Up to and with this version, or before this time.")
+    venue: VenueField = Field(None, description="The venue. Default: all.")
+    symbol: SymbolsField = Field(
+        default_factory=tuple, description="The symbol; several with commas between. Default: all."
+    )
+    cause: Annotated[_Cause | None, WithJsonSchema({"enum": list(CAUSES)})] = Field(
+        None, description="Why it changed. Default: all."
+    )
+    limit: Limit = Field(500, description=LIMIT_TEXT)
+    cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
+
+    @model_validator(mode="after")
+    def _together(self) -> "RestatementsQuery":
+        since, until = self.since or Point(0, True), self.until
+        behind = until is None or until.is_version != since.is_version or until.value > since.value
+        refuse({} if behind else {"until": "is not behind since"})
+        return self
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Columns, and the value that each must have."""
+        names = ("view", "venue", "interval", "cause")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        facts = (self.since or Point(0, True), self.until, sorted(self.filters.items()), self.symbol, self.limit)
+        return fingerprint(("restatements", facts))
+
+
+def query_of(views: tuple[View, ...]) -> type[RestatementsQuery]:
+    """The query where there are these views."""
+    names = [view.name for view in views]
+    lengths = list(dict.fromkeys(interval.text for view in views for interval in view.intervals))
+    return create_model(
+        "RestatementsQuery",
+        __base__=RestatementsQuery,
+        view=(_one_of(names), Field(None, description="The view. Default: all.")),
+        interval=(_one_of(lengths), Field(None, description="Length of a bar. Default: all that batch publishes.")),
+    )
+
+
+def _one_of(words: list[str]) -> Any:
+    return Annotated[Literal[*words] | None, WithJsonSchema({"enum": words})]
+
+
+_Row = Annotated[
+    dict[str, Any] | None,
+    Field(description="The bar as the route of its view gives it; null where there was none."),
+]
+_OfLate = Annotated[int | None, Field(description="Position of the first late trade; null for other causes.")]
+
+
+class Restatement(Closed):
+    """One closed bar whose answer changed."""
+
+    version: Annotated[
+        int, Field(description="The version that recorded it; a move of the pointer has a number of its own.")
+    ]
+    view: str
+    venue: str
+    symbol: str
+    interval: Annotated[str, Field(description="Length of the bar, one that batch publishes.")]
+    created: Annotated[Time, Field(description="When the version was made, or the pointer moved.")]
+    start: Annotated[Time, Field(description="Start of the bar.")]
+    cause: _Cause
+    partition: _OfLate
+    offset: _OfLate
+    trades: Annotated[int | None, Field(description="Trades that changed it; null where it was none.")]
+    before: _Row
+    after: _Row
+
+
+class RestatementsMeta(Closed):
+    """What the page stands on."""
+
+    version: int
+
+
+class Restatements(Closed):
+    """A page."""
+
+    restatements: list[Restatement]
+    next: Next
+    meta: RestatementsMeta
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "restatements": [
+                        {
+                            **{"version": 8, "view": "bars", "venue": "binance", "symbol": "BTCUSDT", "interval": "1m"},
+                            **{"created": 1723161300000000, "start": 1723161240000000, "cause": "late_trade"},
+                            **{"partition": 2, "offset": 70411, "trades": 1},
+                            "before": {"start": 1723161240000000, "close": "60120.5", "trades": 2, "closed": True},
+                            "after": {"start": 1723161240000000, "close": "60121", "trades": 3, "closed": True},
+                        }
+                    ],
+                    "next": "eyJ2ZXJzaW9uIjo5fQ",
+                    "meta": {"version": 9},
+                }
+            ]
+        }
+    )
+
+
 class RestatementsRoute:
     """Answers `GET /v1/restatements`."""
 
@@ -67,9 +194,8 @@ class RestatementsRoute:
         self._home = home
         self._inspector = inspector
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, query: RestatementsQuery) -> Response:
         """A page. Raises ProblemError."""
-        query = restatements_query(request.query_params.multi_items(), self._views)
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
         snapshot = self._bases.snapshot()
@@ -156,7 +282,7 @@ def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor |
     return [
         entry
         for entry in entries
-        if query.since.before(entry.ledger.version, entry.ledger.created_us)
+        if (query.since or Point(0, True)).before(entry.ledger.version, entry.ledger.created_us)
         and (query.until is None or not query.until.before(entry.ledger.version, entry.ledger.created_us))
         and (query.cause is None or entry.counts.get(query.cause))
     ]
@@ -173,9 +299,9 @@ def _select(
     for name, value in query.filters.items():
         conditions.append(f"{name} = ?")
         values.append(value)
-    if query.symbols:
-        conditions.append(f"symbol IN ({', '.join('?' * len(query.symbols))})")
-        values += query.symbols
+    if query.symbol:
+        conditions.append(f"symbol IN ({', '.join('?' * len(query.symbol))})")
+        values += query.symbol
     if cursor is not None:
         conditions.append("(version > ? OR (version = ? AND number > ?))")
         values += [cursor.after[0], *cursor.after]
@@ -183,3 +309,14 @@ def _select(
     where = " AND ".join(conditions)
     order = f"ORDER BY version, number LIMIT {query.limit + 1}"
     return f"SELECT {columns} FROM {files_sql(paths)} WHERE {where} {order}", values
+
+
+def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStore, inspector: Inspector) -> list[Route]:
+    """See `serving.http.route`."""
+    text = "Closed bars whose answers changed, with the answers before and after, and why."
+    of, model = RestatementsRoute(views, bases, pool, store.home, inspector), query_of(defaults(views))
+
+    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+        return await of.answer(request, query)
+
+    return [Route("/v1/restatements", answer, text, "data", Restatements, problems=(410, 422, 504), table=True)]

@@ -5,35 +5,43 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import duckdb
 import orjson
 import pyarrow as pa
+from fastapi import Query
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.formats.media import JSON
+from serving.http.models import DECIMAL, ID, META_EXAMPLE, Closed, Count, Meta, Next, Time
 from serving.http.problems import ProblemError, gone, out_of_memory, unreadable
 from serving.http.reply import asked_headers, lag_header
+from serving.http.route import Route
 from serving.query.answer import document, time_json
 from serving.query.archive import FIRST_PLACE, NO_PLACE, ArchiveReader, Trade, TradesWant
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
+from serving.query.fields import CursorField, DecimalParameters, SymbolField, TimeNeeded, VenueNeeded
 from serving.query.ids import exact_json
 from serving.query.log_trades import log_trades, runs_of
 from serving.query.look import ID_FIELD, TIME_TYPE, Look
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
-from serving.query.questions import TradesQuery, trades_query
+from serving.query.questions import LIMIT_TEXT, START, Limit, fingerprint, range_errors, refuse
 from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, whole
 from serving.store.snapshot import Snapshot
 from slackwater.core.decimals import decimal_text
 from slackwater.log.errors import LogError
 from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
 from slackwater.streams.schema import PRICE_SCALE
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
+from slackwater.versions.store import VersionStore
+from slackwater.views.view import View
 
 KEPT_READERS = 4
 LONG_PAGE = 1_000
@@ -57,6 +65,65 @@ SCHEMA = pa.schema(
 )
 
 
+class TradesQuery(DecimalParameters):
+    """A question for the trades of one instrument in [start, end), microseconds."""
+
+    venue: VenueNeeded = Field(description="The venue.")
+    symbol: SymbolField = Field(description="The symbol.")
+    start: TimeNeeded = Field(description=START)
+    end: TimeNeeded = Field(description="End time, exclusive.")
+    limit: Limit = Field(500, description=LIMIT_TEXT)
+    cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
+
+    @model_validator(mode="after")
+    def _together(self) -> "TradesQuery":
+        refuse(range_errors(self.start, self.end))
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        return fingerprint(("trades", self.venue, self.symbol, self.start, self.end, self.limit))
+
+
+_Decimal = Annotated[Any, WithJsonSchema(DECIMAL)]
+
+
+class TradeItem(Closed):
+    """One trade, and where it is in the log."""
+
+    trade_id: Annotated[str, Field(description="What tells the trade from all others of its instrument.")]
+    sequence: Annotated[Any, WithJsonSchema({**ID, "description": "What orders the trades of an instrument."})]
+    time: Time
+    price: _Decimal
+    quantity: _Decimal
+    side: Annotated[Literal["buy", "sell"], Field(description="The taker's side.")]
+    time_unit: Annotated[Literal["us", "ms", "s"], Field(description="The unit in which the source measured the time.")]
+    appended: Annotated[Time | None, Field(description="When the log took it; null for imported history.")]
+    partition: Count
+    offset: Annotated[int | None, Field(description="Null for imported history, which never was in the log.")]
+    index: Annotated[int | None, Field(description="The place in the record.")]
+
+
+_EXAMPLE: dict[str, Any] = {
+    **{"trade_id": "5940165623", "sequence": 5940165623, "time": 1795263240012000, "price": "61632.13"},
+    **{"quantity": "0.00162", "side": "buy", "time_unit": "us", "appended": 1795263240019000},
+    **{"partition": 2, "offset": 421, "index": 0},
+}
+
+
+class Trades(Closed):
+    """A page."""
+
+    trades: list[TradeItem]
+    next: Next
+    meta: Meta
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"trades": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}]}
+    )
+
+
 class TradesRoute:
     """Answers `GET /v1/trades`."""
 
@@ -73,9 +140,8 @@ class TradesRoute:
         self._readers: OrderedDict[str, ArchiveReader] = OrderedDict()
         self._lock = Lock()
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, query: Annotated[TradesQuery, Query()]) -> Response:
         """The response. Raises ProblemError."""
-        query = trades_query(request.query_params.multi_items())
         asked = asked_headers(request.scope)
         look = query.look.chosen(asked.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int,) * 5}) if query.cursor else None
@@ -168,3 +234,18 @@ def _trade_item(trade: Trade, look: Look, iso: bool) -> dict[str, Any]:
         "offset": None if imported else trade.offset,
         "index": None if imported else trade.line,
     }
+
+
+def routes(
+    views: tuple[View, ...],
+    bases: Bases,
+    pool: Pool,
+    store: VersionStore,
+    inspector: Inspector,
+    log: Log,
+    names: TopicNames,
+) -> list[Route]:
+    """See `serving.http.route`."""
+    of = TradesRoute(views[0].name, bases, pool, store.home, inspector, log, names.topic("trades"))
+    text, lag, refusals = "The trades behind a bar, for audit.", ("Slackwater-Lag-Records",), (404, 410, 422, 504)
+    return [Route("/v1/trades", of.answer, text, "data", Trades, refusals, table=True, headers=lag)]

@@ -1,23 +1,26 @@
-"""What there is of versions. Not here: instruments (`serving.http.routes.instruments`)."""
+"""`/v1/versions` and `/v1/versions/{version}`: what there is of versions, and one version's manifest."""
 
 import logging
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, fields, make_dataclass, replace
+from typing import Annotated, Any, Literal
 
 import orjson
+from fastapi import Query
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.problems import ProblemError, retired, unreadable
+from serving.http.models import Closed, Count, Counts, Micros, Offsets, ProofLine, Served
+from serving.http.problems import retired, unknown_version, unreadable
+from serving.http.proofs import move_json, proof_summary
 from serving.http.reply import reply
-from serving.http.routes.handoff import proof_summary
-from serving.query.parameters import ValueRefusedError, read_parameters, whole
+from serving.http.route import Route
+from serving.query.fields import Parameters, VersionPath
 from serving.query.pool import Pool
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.manifest import Manifest, stream_facts
-from slackwater.versions.moves import Move
 from slackwater.versions.proof import Proof
 from slackwater.versions.retention import State, states
 from slackwater.versions.store import VersionStore
@@ -25,7 +28,43 @@ from slackwater.versions.store import VersionStore
 _LOG = logging.getLogger("slackwater.serving")
 
 
-class CatalogRoutes:
+class Version(Closed):
+    """One published version."""
+
+    version: Count
+    parent: Count
+    created: Micros
+    run_id: str
+    cut: Annotated[dict[str, Offsets], Field(description="Stream -> partition -> offset.")]
+    counts: Annotated[dict[str, Counts], Field(description="Stream -> what -> how many.")]
+    restated: Counts
+    definitions: dict[str, str]
+    proof: ProofLine
+    state: State | Literal["unknown"]
+
+
+class Move(Closed):
+    """A rollback or a promotion, as it was recorded."""
+
+    move: Count
+    from_: Annotated[int | None, Field(alias="from")]
+    to: Count
+    restated: Counts
+    untold: Annotated[str, Field(description="Why the restatements are not all, if they are not.")]
+    at: Micros
+    by: str
+    reason: str
+
+
+class Versions(Closed):
+    """What there is of versions."""
+
+    versions: list[Version]
+    served: Served
+    rollbacks: list[Move]
+
+
+class VersionsRoutes:
     """Answers `/v1/versions` and `/v1/versions/{version}`."""
 
     def __init__(self, store: VersionStore, watch: VersionsWatch, pool: Pool) -> None:
@@ -33,9 +72,8 @@ class CatalogRoutes:
         self._watch = watch
         self._pool = pool
 
-    async def versions(self, request: Request) -> Response:
+    async def versions(self, request: Request, query: Annotated[Parameters, Query()]) -> Response:
         """Every version that can be read, newest first, and which one is served."""
-        read_parameters((), request.query_params.multi_items())
         manifests, moves = await self._pool.run(self._manifests)
         snapshot = self._watch.snapshot
         found = [
@@ -56,20 +94,16 @@ class CatalogRoutes:
         served = snapshot and snapshot.version
         return reply(request, orjson.dumps({"versions": found, "served": served, "rollbacks": moves}))
 
-    async def version(self, request: Request) -> Response:
+    async def version(self, request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
         """One version's manifest, without the files of trade ids; of its instruments, how many entries there are."""
-        read_parameters((), request.query_params.multi_items())
-        text = request.path_params["version"]
-        missing = ProblemError(404, "unknown-version", f"There is no version {text[:40]!r}. See /v1/versions.")
         try:
-            number = whole(1, 2**31)(text)
-            manifest = await self._pool.run(lambda: self._store.manifest(number))
+            manifest = await self._pool.run(lambda: self._store.manifest(version))
         except RetiredVersionError as error:
-            raise retired(number) from error
-        except (ValueRefusedError, NoSuchVersionError) as error:
-            raise missing from error
+            raise retired(version) from error
+        except NoSuchVersionError as error:
+            raise unknown_version(str(version)) from error
         except ManifestError as error:
-            raise unreadable(number) from error
+            raise unreadable(version) from error
         return reply(request, orjson.dumps(_manifest_json(manifest)))
 
     def _manifests(self) -> tuple[list[tuple[Manifest, Proof, str]], list[dict[str, Any]]]:
@@ -84,16 +118,26 @@ class CatalogRoutes:
         return [(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()], moves
 
 
-def move_json(move: Move) -> dict[str, Any]:
-    """A rollback, as it was recorded."""
-    facts = {"move": move.number, "from": move.source, "to": move.target}
-    told = {"restated": dict(move.restated), "untold": move.untold}
-    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason, **told}
-
-
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
     facts = asdict(replace(manifest, ids=(), instruments={}, streams={}))
     del facts["ids"]
     facts["instruments"] = {stream: len(known) for stream, known in manifest.instruments.items()}
     facts["streams"] = {stream: stream_facts(own) for stream, own in manifest.streams.items()}
     return facts
+
+
+def _manifest_model() -> type:
+    """The manifest's dataclass as it is given: see `_manifest_json`."""
+    given = [(each.name, dict[str, int] if each.name == "instruments" else each.type) for each in fields(Manifest)]
+    kept = [(name, kind) for name, kind in given if name != "ids"]
+    return make_dataclass("Manifest", kept, namespace={"__pydantic_config__": ConfigDict(extra="forbid")})
+
+
+def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]:
+    """See `serving.http.route`."""
+    of = VersionsRoutes(store, watch, pool)
+    path, text = "/v1/versions/{version}", "One version's manifest."
+    return [
+        Route("/v1/versions", of.versions, "Published versions.", "versions", Versions, problems=(422, 504)),
+        Route(path, of.version, text, "versions", _manifest_model(), problems=(404, 410, 422, 504)),
+    ]

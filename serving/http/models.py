@@ -1,0 +1,105 @@
+"""The parts that the models of several routes' answers share. They describe answers; none is made of them.
+
+Models are closed, so that a member that nobody described is found by the test that holds real answers against the
+document. A route's own models stand in its file.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from slackwater.views.kinds import LARGEST_EXACT
+
+Schema = dict[str, Any]
+
+TIME: Schema = {
+    "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}],
+    "description": "Microseconds since the epoch, UTC; ISO 8601 text where `times=iso` was asked for.",
+}
+DECIMAL: Schema = {
+    "type": ["string", "number"],
+    "pattern": r"^-?[0-9]+(\.[0-9]*[1-9])?$",
+    "description": "Exact, as text, without exponent and without trailing zeros; or, by `numbers=float`, a number.",
+}
+ID: Schema = {
+    "type": ["integer", "string"],
+    "maximum": LARGEST_EXACT,
+    "description": "A number up to 2^53 - 1, text beyond; text always by `ids=text`.",
+}
+
+Time = Annotated[Any, WithJsonSchema(TIME)]
+Count = Annotated[int, Field(ge=0)]
+Micros = Annotated[int, Field(ge=0, description="Microseconds since the epoch, UTC.")]
+Counts = dict[str, Count]
+Offsets = Annotated[
+    dict[str, int],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "Offsets by partition.",
+            "patternProperties": {"^[0-9]+$": {"type": "integer", "minimum": 0}},
+            "additionalProperties": False,
+        }
+    ),
+]
+Next = Annotated[
+    str | None,
+    Field(description="What `cursor` takes for the next page, which stands on the same basis; null behind the last."),
+]
+Served = Annotated[int | None, Field(description="The version that is served.")]
+
+
+class Closed(BaseModel):
+    """An object with these members and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def absent(text: str | None = None) -> Any:
+    """A member that is not always there."""
+    return Field(default_factory=lambda: None, description=text)
+
+
+class Meta(Closed):
+    """What an answer stands on."""
+
+    version: Annotated[Count, Field(description="The version of the batch views; 0: none was published.")]
+    stream: Annotated[str, Field(description="The stream that it stands on: the log whose partitions these are.")]
+    cut: Annotated[Offsets, Field(description="Batch is what lies below, of the partitions of the asked instruments.")]
+    applied: Annotated[Offsets, Field(description="The speed layer's part ends here.")]
+    complete: Annotated[bool, Field(description="False where deltas may be missing; `reason` says why.")]
+    layer: Literal["merged", "batch", "speed"]
+    definition: str = absent("The hash of the view's definition.")
+    reason: str = absent("Why it is not complete; only where it is not.")
+    refusal: str = absent("Why it answers from less than the newest.")
+
+
+META_EXAMPLE: dict[str, Any] = {
+    "version": 1,
+    "definition": "e87b8e43e1adb4a3",
+    "stream": "trades",
+    "cut": {"2": 437},
+    "applied": {"2": 637},
+    "complete": True,
+    "layer": "merged",
+}
+
+
+class ForcedBy(Closed):
+    """Who published a version whose proof failed, and why."""
+
+    by: str
+    reason: str
+
+
+class ProofLine(Closed):
+    """The proof of a hand-off in a line."""
+
+    outcome: Literal["equal", "different", "unproven"]
+    reason: str
+    records: Annotated[Count, Field(description="Offsets between the cuts.")]
+    gap: Count
+    overlap: Count
+    compared: Annotated[Count, Field(description="States compared.")]
+    differ: Count
+    forced: ForcedBy | None

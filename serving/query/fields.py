@@ -1,0 +1,217 @@
+"""Query parameters as fields of pydantic models: how each is read, and what the OpenAPI document says of it.
+
+    class InstrumentsQuery(Parameters):
+        venue: VenueField = Field(None, description="The venue. Default: all.")
+
+FastAPI reads them of its own routes (`Annotated[InstrumentsQuery, Query()]`), `parsed` those of the direct way; both
+refuse what is unknown, repeated, missing or wrong with the same problem. Not here: the readers of texts
+(`serving.query.parameters`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import Path
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from serving.http.formats.media import BY_NAME, FORMATS
+from serving.http.problems import ProblemError, parameter_problem, unknown_version
+from serving.query.look import Look
+from serving.query.parameters import (
+    FIRST_US,
+    LATEST_US,
+    MOST_SYMBOLS,
+    MOST_VERSIONS,
+    Point,
+    ValueRefusedError,
+    flag,
+    interval,
+    point,
+    symbol,
+    symbols,
+    time_us,
+    token,
+    venue,
+    whole,
+)
+from slackwater.streams.trades import SYMBOL, VENUE
+from slackwater.views.interval import DAY_US, Interval, parse_interval
+
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DATE = (
+    "(?:(?:(?:19[7-9]|[2-9][0-9]{2})[0-9])-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    f"|(?!0|1[0-8]|19[0-6]){_LEAP}-02-29)"
+)
+_ISO = rf"^{_DATE}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?(?:Z|\+00:00))?$"
+_UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
+_TIME: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": FIRST_US, "maximum": LATEST_US - 1},
+        {"type": "string", "pattern": _ISO},
+    ],
+    "examples": ["2026-01-31T09:30:00Z", 1769851800000000],
+}
+_POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]], "examples": [7]}
+_VENUE = {"type": "string", "pattern": f"^{VENUE}$", "examples": ["binance_spot"]}
+_SYMBOLS = {
+    "type": "string",
+    "pattern": f"^{SYMBOL}(?:,{SYMBOL}){{0,{MOST_SYMBOLS - 1}}}$",
+    "examples": ["BTCUSDT", "BTCUSDT,ETHUSDT"],
+}
+_SYMBOL = {"type": "string", "pattern": f"^{SYMBOL}$", "examples": ["BTCUSDT"]}
+_TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
+
+
+def interval_texts() -> list[str]:
+    """Every text that names an interval: whole seconds that divide a day, in each unit; and the calendar's."""
+    found = [f"{n}{unit}" for unit, us in _UNITS.items() for n in range(1, DAY_US // us + 1) if DAY_US % (n * us) == 0]
+    return [*found, "1w", "1M", "1y", "total"]
+
+
+_FORMATS = {"enum": [each.name for each in FORMATS]}
+
+
+def interval_field(base: Interval, default: Interval) -> Any:
+    """The type of an interval that the bars of `base` make up."""
+    texts = [text for text in interval_texts() if base.tiles(parse_interval(text))]
+
+    def read(text: str) -> Interval:
+        found = interval(text)
+        if not base.tiles(found):
+            raise ValueRefusedError(f"give one that {base.text} makes up, such as {default.text}")
+        return found
+
+    schema = {"enum": texts, "default": default.text, "examples": [default.text]}
+    return Annotated[Interval, BeforeValidator(read), WithJsonSchema(schema)]
+
+
+IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": interval_texts()})]
+VenueNeeded = Annotated[str, BeforeValidator(venue), WithJsonSchema(_VENUE)]
+VenueField = Annotated[str | None, BeforeValidator(venue), WithJsonSchema(_VENUE)]
+SymbolField = Annotated[str, BeforeValidator(symbol), WithJsonSchema(_SYMBOL)]
+TimeField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_TIME)]
+TimeNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_TIME)]
+CursorField = Annotated[str | None, BeforeValidator(token), WithJsonSchema(_TOKEN)]
+if TYPE_CHECKING:
+    SymbolsField: TypeAlias = tuple[str, ...]
+    PointField: TypeAlias = Point | None
+else:  # FastAPI takes a tuple for a parameter that stands more than once
+    SymbolsField = Annotated[Any, BeforeValidator(symbols), WithJsonSchema(_SYMBOLS)]
+    PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
+FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "boolean"})]
+
+TimesField = Literal["us", "iso"]
+TIMES_TEXT = "How times are written: microseconds, or ISO 8601."
+IdsField = Literal["auto", "text"]
+IDS_TEXT = "How ids are given in JSON: as numbers up to 2^53 - 1 and as text beyond, or all as text."
+
+
+def whole_field(low: int, high: int, optional: bool = False) -> Any:
+    """The type of a whole number in [low, high]."""
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    kind: Any = int | None if optional else int
+    return Annotated[kind, BeforeValidator(whole(low, high)), WithJsonSchema(schema)]
+
+
+def _version(text: str) -> int:
+    try:
+        return whole(0, 2**31)(text)
+    except ValueRefusedError as error:
+        raise unknown_version(text) from error
+
+
+VersionPath = Annotated[
+    int,
+    Path(description="A version's number; `/v1/versions` lists them."),
+    BeforeValidator(_version),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 2**31, "examples": [7]}),
+]
+"""A version of a path; what is none is as unknown as one that there is not."""
+
+
+class Parameters(BaseModel):
+    """The query of a route; without fields, of one that takes none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TableParameters(Parameters):
+    """How a table is given."""
+
+    times: TimesField = Field("us", description=TIMES_TEXT)
+    format: Annotated[Literal["json", "ndjson", "csv", "arrow", "parquet"] | None, WithJsonSchema(_FORMATS)] = Field(
+        None, description="The format; without it the one that `Accept` prefers."
+    )
+
+    @property
+    def look(self) -> Look:
+        """The same as a value."""
+        return Look(BY_NAME[self.format] if self.format else None, self.times == "iso", False)
+
+
+class DecimalParameters(TableParameters):
+    """How a table with decimals and ids is given."""
+
+    numbers: Literal["exact", "float"] = Field(
+        "exact",
+        description="How decimals are given: exactly (as text, in Arrow and Parquet as decimals), or as the nearest "
+        "doubles.",
+    )
+    ids: IdsField = Field("auto", description=IDS_TEXT)
+
+    @property
+    def look(self) -> Look:
+        """The same as a value."""
+        chosen = BY_NAME[self.format] if self.format else None
+        return Look(chosen, self.times == "iso", self.numbers == "float", self.ids == "text")
+
+
+_P = TypeVar("_P", bound=Parameters)
+
+
+def parsed(model: type[_P], query_string: bytes) -> _P:
+    """The query of a request.
+
+    Raises:
+        ProblemError: 422, naming every parameter that is unknown, repeated, missing or wrong.
+    """
+    items = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    refuse_repeated(items)
+    try:
+        return model.model_validate(dict(items))
+    except ValidationError as error:
+        raise refused(error.errors(include_url=False), model) from error
+
+
+def refuse_repeated(items: Iterable[tuple[str, str]]) -> None:
+    """Raises ProblemError, 422, if a parameter stands more than once, even with one value."""
+    seen: set[str] = set()
+    twice = {name[:80] for name, _ in items if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+    if twice:
+        raise refusal(dict.fromkeys(sorted(twice), "stands more than once"))
+
+
+def refused(errors: Sequence[Any], model: type[BaseModel]) -> ProblemError:
+    """The problem that pydantic's errors are."""
+    known = ", ".join(field.alias or name for name, field in model.model_fields.items()) or "none"
+    return refusal({str(error["loc"][-1])[:80]: _detail(error, known) for error in errors})
+
+
+def refusal(errors: Mapping[str, str]) -> ProblemError:
+    """The problem of several parameters, each with what is wrong."""
+    return parameter_problem([{"parameter": name, "detail": detail} for name, detail in errors.items()])
+
+
+def _detail(error: Mapping[str, Any], known: str) -> str:
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "extra_forbidden":
+        return f"unknown; there are {known}"
+    why = str(error.get("ctx", {}).get("error") or _EXPECTED.sub("give ", error["msg"]))
+    return f"{str(error['input'])[:80]!r} cannot be used: {why}"
+
+
+_EXPECTED = re.compile("^Input should be ")
