@@ -268,7 +268,7 @@ def page_model(view: View) -> type[BaseModel]:
         row |= create_model(f"{title(view)}Quantiles", __base__=Closed, **_spread_fields(view), symbol=more["symbol"])
     example: dict[str, Any] = {"bars": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
     config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if view.name == "bars" else {})
-    page: dict[str, Any] = {view.name: (list[row], ...), "next": (Next, ...), "meta": (Meta, ...)}  # type: ignore[valid-type]
+    page: dict[str, Any] = {view.name: (list[row], ...), "next": (Next, ...), "meta": (Meta, ...)}
     made: type[BaseModel] = create_model(f"{title(view)}Page", __config__=config, **page)
     return made
 
