@@ -30,7 +30,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.streams.event import AHEAD_US
-from slackwater.streams.registry import STREAMS
+from slackwater.streams.registry import registered as registered_streams
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.registry import registered
@@ -63,7 +63,8 @@ def main(arguments: list[str]) -> int:
         if own.input is not None:
             return _views_of(own.input, defaults(views), Path(own.output).absolute(), own.allow_refused, options)
         log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
-        context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), STREAMS)
+        streams = registered_streams(settings.streams)
+        context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams)
         run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         made = run.run_if_new()

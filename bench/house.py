@@ -170,7 +170,9 @@ class Room:
         )
         self._lines: list[str] = []
         settings = self.context.settings
-        create_topics(self.context.log, self.context.names, settings.partitions, settings.replication)
+        create_topics(
+            self.context.log, self.context.names, settings.partitions, settings.replication, self.context.streams
+        )
 
     def start(self, service: Service) -> Child:
         """Start one of the program's own processes."""

@@ -205,7 +205,7 @@ def import_command(
     from batch_layer.archive import Epoch
     from batch_layer.run import BatchRun
 
-    stream = stream_named(stream_name)
+    stream = stream_named(stream_name, context.streams)
     for file in files:
         source = open_input(stream, file, **options)
         epoch = new_epoch()

@@ -23,7 +23,7 @@ from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
-from slackwater.streams.registry import STREAMS, stream_named
+from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 
@@ -86,7 +86,7 @@ def ingest(
     """
     if (file is None) == (preset is None):
         raise click.UsageError("Name one file, or - for standard input, or --preset sample.")
-    stream = stream_named(stream_name)
+    stream = stream_named(stream_name, context.streams)
     if preset is not None and stream is not TRADES:
         raise click.UsageError(f"The sample holds trades; leave --stream {stream.name} out.")
     if live and preset is None:
@@ -121,7 +121,7 @@ def topics() -> None:
 def create(context: Context, as_json: bool) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     settings = context.settings
-    made = create_topics(context.log, context.names, settings.partitions, settings.replication)
+    made = create_topics(context.log, context.names, settings.partitions, settings.replication, context.streams)
 
     def show() -> None:
         for name, new in made.items():
@@ -136,10 +136,10 @@ def create(context: Context, as_json: bool) -> None:
 def list_topics(context: Context, as_json: bool) -> None:
     """The topics with their ids and retained offsets."""
     names, log = context.names, context.log
-    missing = missing_topics(log, names)
+    missing = missing_topics(log, names, context.streams)
     found = {
         name: {"id": log.topic_id(name), "bounds": {p: [b.start, b.high] for p, b in log.bounds(name).items()}}
-        for name in names.all(STREAMS)
+        for name in names.all(context.streams)
         if name not in missing
     }
 
@@ -160,10 +160,10 @@ def list_topics(context: Context, as_json: bool) -> None:
 @pass_context
 def list_acls(context: Context, as_json: bool) -> None:
     """The commands that allow each process what it needs of Kafka, and nothing else. Nothing is changed."""
-    found = [entry._asdict() for entry in allowed(context.names)]
+    found = [entry._asdict() for entry in allowed(context.names, context.streams)]
 
     def show() -> None:
-        for line in commands(context.names, context.settings.servers):
+        for line in commands(context.names, context.settings.servers, context.streams):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     emit(as_json, {"allowed": found}, show)

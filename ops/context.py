@@ -13,7 +13,8 @@ from slackwater.core.clock import SystemClock
 from slackwater.core.settings import Settings
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
-from slackwater.streams.registry import STREAMS
+from slackwater.streams.registry import registered as registered_streams
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
 
@@ -42,9 +43,14 @@ class Context:
         return VersionStore(self.settings.home)
 
     @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that this program has."""
+        return registered_streams(self.settings.streams)
+
+    @property
     def parts(self) -> Parts:
         """The same for the rooms below, with every definition that this program has."""
-        return Parts(self.log, self.names, self.store, registered(self.settings.views), CLOCK, STREAMS)
+        return Parts(self.log, self.names, self.store, registered(self.settings.views), CLOCK, self.streams)
 
     @property
     def url(self) -> str:

@@ -191,7 +191,7 @@ def _security(kafka: KafkaSecurity, found: Greeting) -> Finding:
 def _topics(context: Context) -> list[Finding]:
     found = f"answers at {context.settings.servers}"
     try:
-        wrong = wrong_configs(context.log, context.names)
+        wrong = wrong_configs(context.log, context.names, context.streams)
     except TopicMissingError:
         return [Finding("Kafka", "ok", found)]
     except LogError as error:

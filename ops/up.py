@@ -49,7 +49,9 @@ class Stack:
                 on_line = partial(self._on_line, "broker")
                 broker = Broker(BrokerSettings(settings.home, settings.broker_port), on_line)
                 self.broker = exits.enter_context(KeptBroker(broker, on_line))
-            create_topics(self.context.log, self.context.names, settings.partitions, settings.replication)
+            create_topics(
+                self.context.log, self.context.names, settings.partitions, settings.replication, self.context.streams
+            )
             exits.callback(self.supervisor.stop)
             for service in services(self._settings):
                 if self._demo or not service.demo:

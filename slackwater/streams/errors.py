@@ -1,8 +1,9 @@
 """The errors of streams.
 
 SlackwaterError
-  StreamDeclarationError    a stream's declaration contradicts itself
-  UnknownStreamError        no stream of that name is registered
+  StreamError               a stream outside the package cannot be used
+    StreamDeclarationError  a stream's declaration contradicts itself
+    UnknownStreamError      no stream of that name is registered
   MappingError              columns cannot be mapped to the fields of an event
     UnknownFieldError       an event has no such field
     MissingColumnError      a file has no such column
@@ -15,14 +16,18 @@ from collections.abc import Iterable
 from slackwater.core.errors import SlackwaterError
 
 
-class StreamDeclarationError(SlackwaterError):
+class StreamError(SlackwaterError):
+    """A stream outside the package cannot be used."""
+
+
+class StreamDeclarationError(StreamError):
     """A stream's declaration contradicts itself."""
 
     def __init__(self, stream: str, fact: str, hint: str = "") -> None:
         super().__init__(f"Stream {stream!r}: {fact}.", hint)
 
 
-class UnknownStreamError(SlackwaterError):
+class UnknownStreamError(StreamError):
     """No stream of that name is registered."""
 
     def __init__(self, name: str, names: Iterable[str]) -> None:

@@ -1,10 +1,37 @@
-"""The registered streams. Adding one is one declaration in a file of its own and one line here."""
+"""The registered streams. Adding one is one declaration in a file of its own and one line here.
 
-from slackwater.streams.errors import UnknownStreamError
+Streams may also live outside the package: `SLACKWATER_STREAMS=module:NAME[,...]` names them or tuples of them, and so
+does a distribution by the entry point group `slackwater.streams`. `registered` takes them all; whoever starts a program
+asks it once, and hands the streams on.
+"""
+
+from collections.abc import Iterable
+
+from slackwater.core.outside import found_outside
+from slackwater.streams.errors import StreamError, UnknownStreamError
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 
 STREAMS: tuple[Stream, ...] = (TRADES,)
+
+GROUP = "slackwater.streams"
+"""The entry point group. An entry point's object is a stream or a tuple of streams."""
+
+
+def registered(named: Iterable[str] = ()) -> tuple[Stream, ...]:
+    """What a program takes in, archives and serves.
+
+    Args:
+        named: `module:NAME`, each a stream or a tuple of streams outside the package (the setting SLACKWATER_STREAMS).
+
+    Raises:
+        StreamError: one cannot be found, is no stream, or has the name of another.
+    """
+    streams = tuple(dict.fromkeys((*STREAMS, *found_outside(Stream, named, GROUP, StreamError))))
+    names = [stream.name for stream in streams]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise StreamError(f"Streams {twice} are registered twice, with two declarations.", "A name has one of them.")
+    return streams
 
 
 def stream_named(name: str, streams: tuple[Stream, ...] = STREAMS) -> Stream:

@@ -85,8 +85,12 @@ class Stream:
         names = [column.name for column in self.columns]
         if wrong := [name for name in (self.name, *names) if not IDENTIFIER.fullmatch(name)]:
             raise StreamDeclarationError(self.name, f"{wrong} cannot be names", "Use [a-z][a-z0-9_]*.")
-        if twice := sorted({name for name in names if names.count(name) > 1} | {*names} & _RESERVED):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise StreamDeclarationError(self.name, f"columns {twice} stand twice")
+        if reserved := sorted({*names} & _RESERVED):
+            raise StreamDeclarationError(self.name, f"{reserved} cannot be columns", "Every event has them anyway.")
+        if not self.entity:
+            raise StreamDeclarationError(self.name, "it has no entity", "Its first column is the venue.")
         roles = [*((name, Text) for name in self.entity), (self.identity, Identity), (self.time, Time)]
         for name, kind in [*roles, (self.order, Integer)]:
             if name not in names or not isinstance(self.column(name), kind):

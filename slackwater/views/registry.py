@@ -9,9 +9,8 @@ both layers run both, and the served version says which of them answers.
 """
 
 from collections.abc import Iterable
-from importlib import import_module
-from importlib.metadata import entry_points
 
+from slackwater.core.outside import found_outside
 from slackwater.views.bars import BARS
 from slackwater.views.definitions import check_definitions
 from slackwater.views.errors import DefinitionError, UnknownViewError
@@ -36,9 +35,7 @@ def registered(named: Iterable[str] = ()) -> tuple[View, ...]:
     Raises:
         DefinitionError: one cannot be found, is no view, or has the name of another.
     """
-    outside = [_views(point.value, point.load()) for point in entry_points(group=GROUP)]
-    outside += [_views(text, _object(text)) for text in named]
-    return check_definitions((*VIEWS, *(view for views in outside for view in views)), CANDIDATES)
+    return check_definitions((*VIEWS, *found_outside(View, named, GROUP, DefinitionError)), CANDIDATES)
 
 
 def view_named(name: str, views: tuple[View, ...] = VIEWS) -> View:
@@ -51,19 +48,3 @@ def view_named(name: str, views: tuple[View, ...] = VIEWS) -> View:
         if view.name == name:
             return view
     raise UnknownViewError(f"No view {name!r}.", f"There are {', '.join(view.name for view in views)}.")
-
-
-def _object(text: str) -> object:
-    module, _, name = text.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        hint = "SLACKWATER_VIEWS names them as module:NAME, with a comma between two."
-        raise DefinitionError(f"There are no views {text!r}: {error}.", hint) from error
-
-
-def _views(text: str, found: object) -> tuple[View, ...]:
-    views = found if isinstance(found, tuple | list) else (found,)
-    if wrong := [type(each).__name__ for each in views if not isinstance(each, View)]:
-        raise DefinitionError(f"{text!r} holds {', '.join(wrong)}, no views.", "It is a View or a tuple of views.")
-    return tuple(views)
