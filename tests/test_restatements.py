@@ -137,7 +137,7 @@ def line(event: Event) -> bytes:
     facts = {
         "venue": event.venue,
         "symbol": event.symbol,
-        "trade_id": event.trade_id,
+        "trade_id": event.sequence,
         "time": event.time,
         "price": f"{event.price // 10**8}",
         "quantity": "1",

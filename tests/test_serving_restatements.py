@@ -143,7 +143,7 @@ def test_times_are_given_as_text_where_that_is_asked_for(asked: Asked) -> None:
         ({"since": "-1"}, "since"),
         ({"since": 3, "until": 3}, "until"),
         ({"since": "2025-01-02", "until": "2025-01-01"}, "until"),
-        ({"interval": "5m"}, "interval"),
+        ({"interval": "7m"}, "interval"),
         ({"cause": "mistake"}, "cause"),
         ({"view": "nothing"}, "view"),
         ({"view": "bars'--"}, "view"),
