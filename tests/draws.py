@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tests.profiles  # noqa: F401 - loads the profile before anything is drawn
 from slackwater.streams.stream import Choice, Decimal, Identity, Stream, Time
 from slackwater.streams.trades import TRADES
-from slackwater.views.answers import Ratio
+from slackwater.views.answers import Linear, Ratio
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.kinds import COUNT, PRICE, Kind
 from slackwater.views.merge import State
@@ -171,7 +171,7 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
         for ratio in [a for a in view.answers.values() if isinstance(a, Ratio)]:
             if COUNT in (view.columns[index[name]].kind for name in (ratio.over, ratio.under)):
                 if view.columns[index[ratio.under]].kind == COUNT:
-                    state[index[ratio.under]] = draw(st.integers(1, 9) | st.integers(1, 2**63 - 1))
+                    state[index[ratio.under]] = draw(st.integers(1, 9) | st.integers(1, (2**63 - 1) // 10))
                 continue
             under = draw(st.integers(1, 10**29) | st.integers(1, 10**6)) * draw(st.sampled_from([1, -1, 2]))
             state[index[ratio.under]] = under * 10**8
@@ -179,6 +179,11 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
                 quotient = draw(st.integers(0, 10**37 // abs(under)))
                 over = quotient * abs(under) + abs(under) // 2 + draw(st.integers(-1, 1))
                 state[index[ratio.over]] = draw(st.sampled_from([1, -1])) * over
+        for linear in [a for a in view.answers.values() if isinstance(a, Linear)]:
+            weights = dict(linear.weights)
+            if sum(map(abs, weights.values())) > 10:  # else no sum of what is drawn is too large
+                for name, weight in weights.items():
+                    state[index[name]] = int(state[index[name]]) // (abs(weight) * len(weights))
         rows.append(row._replace(state=tuple(state)))
     return rows
 

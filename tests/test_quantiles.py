@@ -62,7 +62,7 @@ def test_a_number_lies_in_its_bucket_and_buckets_are_in_order(a: int, b: int, di
     ("expr", "scale", "most"),
     [
         *(("price", 8, LARGEST_PRICE), ("-price", 8, LARGEST_PRICE)),
-        *(("trade_id", 0, 2**63 - 1), ("-trade_id", 0, 2**63 - 1)),
+        *(("sequence", 0, 2**63 - 1), ("-sequence", 0, 2**63 - 1)),
         *(("price::DECIMAL(19,8) * quantity", 16, 10**29 - 1), ("price::DECIMAL(38,12)", 12, 10**22 - 1)),
     ],
 )

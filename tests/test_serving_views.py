@@ -33,7 +33,7 @@ from tests.sql_world import here
 
 DEEP = View(
     name="deep",
-    key=("venue", "symbol", "trade_id", "side", "price_bucket"),
+    key=("venue", "symbol", "sequence", "side", "price_bucket"),
     derived={"price_bucket": Bucket("-price", digits=1)},
     base="5s",
     published=("5s", "1h", "1d", "1w", "1M", "1y", "total"),
@@ -48,7 +48,7 @@ DEEP = View(
 PLAIN = View(
     name="plain",
     published=("1s", "1h", "1M", "total"),
-    measures={"volume": Sum("quantity"), "last": Last("symbol", by="trade_id"), "trades": Count()},
+    measures={"volume": Sum("quantity"), "last": Last("symbol", by="sequence"), "trades": Count()},
     answers={
         "volume": Column("volume", gap="0"),
         "last": Column("last", gap="last"),

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from hypothesis import Phase, settings
 
-from slackwater.streams.stream import Choice, Decimal, Identity, Stream, Text, Time
+from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Sequence, Stream, Text, Time
 from slackwater.views import sql
 from slackwater.views.answers import Answer, Column, Columns, Difference, Finish1, Linear, Quantiles, Ratio
 from slackwater.views.bars import BARS
@@ -116,26 +116,30 @@ QUOTES = Stream(
     columns=(
         Text("desk", "[a-z]+"),
         Identity("quote"),
+        Sequence("place"),
         Time("seen"),
         Decimal("bid"),
         Decimal("ask"),
+        Decimal("skew", signed=True),
+        Integer("level", low=-3, high=9),
         Choice("state", ("firm", "soft", "gone")),
     ),
     entity=("desk",),
     identity="quote",
     time="seen",
+    order="place",
 )
 SPREADS = View(
     name="spreads",
     stream=QUOTES,
-    key=("desk", "state", "width"),
+    key=("desk", "state", "level", "width"),
     derived={"width": Bucket("ask::DECIMAL(19,8) - bid", digits=1)},
     published=("1s", "1d", "1M"),
     measures={
         "quotes": Count(),
         "firm": Count(where="state = 'firm'"),
         "worst": Min("bid - ask"),
-        "last": Last("ask", "seen"),
+        "last": Last("skew", "place"),
     },
     answers={"quotes": Column("quotes"), "soft": Difference("quotes", "firm"), "worst": Column("worst")},
     quantiles={"middle": Quantiles("0.5", of="quotes", by="width")},
