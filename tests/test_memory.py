@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from serving.store.encoded import EncodedBars
+from serving.query.answer import EncodedBars
 from serving.store.ends import Ends
 from serving.store.row_cache import row_bytes, rows_bytes
 from slackwater.core.heap import give_back

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
-from serving.status.timings import BUCKETS, Timings
+from serving.status.metrics import BUCKETS, Timings
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
 from slackwater.log.memory_log import MemoryLog

@@ -28,10 +28,9 @@ from serving.http.problems import ProblemError
 from serving.options import SqlOptions
 from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
-from serving.sql.process import SqlProcesses
+from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
-from serving.sql.spare import Spare
 from serving.sql.tables import tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS

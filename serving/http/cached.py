@@ -7,11 +7,13 @@ Bounded by bytes; the least recently asked go first. What was read of a question
 """
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 from serving.http.reply import Reply
 from serving.query.basis import Stamp
-from serving.store.cache import Cache
 from serving.store.ends import Ends
 
 _Q = TypeVar("_Q")
@@ -51,26 +53,32 @@ Key = tuple[str, bytes, str | None, str | None]
 
 
 class CachedReplies(Generic[_Q]):
-    """What was asked. Thread safe. `bytes` is what they take, about."""
+    """What was asked. Thread safe; the library has no lock of its own. `bytes` is what they take, about."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._asked: Cache[Key, Asking[_Q]] = Cache(most_bytes, lambda asking: asking.size)
-        self.get = self._asked.get  # on the way of every request: no call of our own about it
+        self._asked: LRUCache[Key, Asking[_Q]] = LRUCache(most_bytes, lambda asking: asking.size)
+        self._lock = Lock()
 
     @property
     def bytes(self) -> int:
         """What they take, about."""
-        return self._asked.bytes
+        return int(self._asked.currsize)
+
+    def get(self, key: Key) -> Asking[_Q] | None:
+        """What is cached of a question."""
+        with self._lock:
+            return self._asked.get(key)
 
     def put(self, key: Key, question: _Q, cached: CachedReply) -> None:
         """Cache a reply instead of the one before; one that is too large for all the others is not cached."""
         texts = sum(len(part) for part in key[1:] if part is not None)
         found = Asking(question, cached, _ENTRY_BYTES + _TEXTS * texts + len(cached.reply.body))
-        if found.size > self.most_bytes // 8:
-            self._asked.drop(key)
-        else:
-            self._asked.put(key, found)
+        with self._lock:
+            if found.size > self.most_bytes // 8:
+                self._asked.pop(key, None)
+            else:
+                self._asked[key] = found
 
     def __len__(self) -> int:
         return len(self._asked)

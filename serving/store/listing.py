@@ -23,6 +23,9 @@ PORTION = 1_024
 
 _LAST = "\U0010ffff"
 
+CONTRACT_VENUES = frozenset({"binance_coinm"})
+"""Venues whose quantities are contracts; everywhere else they are units of the base currency."""
+
 
 class Place(NamedTuple):
     """An instrument in one partition."""
@@ -155,3 +158,8 @@ def _add_chains(spans: Spans, names: Mapping[Name, frozenset[int]], ends: Mappin
             place = Place(str(venue), str(symbol), partition)
             known = spans.get(place, (first, last))
             spans[place] = min(first, known[0]), max(last, known[1])
+
+
+def quantity_unit(venue: str) -> str:
+    """`contracts` or `base`."""
+    return "contracts" if venue in CONTRACT_VENUES else "base"

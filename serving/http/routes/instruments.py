@@ -26,9 +26,8 @@ from serving.query.page import Page, page_reply
 from serving.query.parameters import MOST_WORDS_TEXT, symbol_prefix, words
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, Limit, fingerprint
-from serving.query.units import quantity_unit
 from serving.store.hot import HotStore
-from serving.store.listing import Place, Spans, Wanted, listed
+from serving.store.listing import Place, Spans, Wanted, listed, quantity_unit
 from serving.store.snapshot import Snapshot
 from slackwater.views.view import View
 
