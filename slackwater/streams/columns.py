@@ -70,9 +70,14 @@ class Column:
         """Canonical texts, without quotes, as an Arrow array."""
         return texts
 
+    @cached_property
+    def quoted(self) -> bool:
+        """Whether every token stands in quotes."""
+        return all(quoted for quoted, _ in self.forms)
+
     def texts(self, column: pa.Array) -> Any:
-        """The canonical token of each value."""
-        return pc.binary_join_element_wise('"', column, '"', "")
+        """The canonical token of each value, without its quotes where every token has them."""
+        return column
 
     def within(self, column: Any) -> Any:
         """Which values are within bounds that `forms` do not hold; True if all are."""
@@ -231,7 +236,7 @@ class Identity(Column):
         _, whole = integers(column)
         if whole.all():
             return column
-        return pc.if_else(pa.array(whole), column, super().texts(column))
+        return pc.if_else(pa.array(whole), column, pc.binary_join_element_wise('"', column, '"', ""))
 
 
 @dataclass(frozen=True)
@@ -271,7 +276,7 @@ class Decimal(Column):
 
     def texts(self, column: pa.Array) -> Any:
         known, inverse = np.unique(units_of(column), return_inverse=True)  # a price stands in many rows
-        texts = pa.array([f'"{decimal_text(value, PRICE_SCALE)}"' for value in known.tolist()], pa.string())
+        texts = pa.array([decimal_text(value, PRICE_SCALE) for value in known.tolist()], pa.string())
         return texts.take(pa.array(inverse))
 
     def within(self, column: Any) -> Any:

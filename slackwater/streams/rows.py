@@ -38,20 +38,27 @@ def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:
     columns = {name: array_of(events.column(name)) for name in stream.fields}
     numbers, whole = integers(columns[stream.identity])
     parts: list[Any] = []
-    for number, column in enumerate(stream.wire):
+    before = "{"  # what stands between the last value and the next one
+    for column in stream.wire:
         values = columns[column.name]
-        before = f'{"," if number else "{"}"{column.name}":'
         if column.optional:
             out = _left_out(stream, column.name, columns, pa.array(numbers) if whole.all() else None)
             if not out.all():
-                parts.append(
-                    pc.if_else(pa.array(out), "", pc.binary_join_element_wise(before, column.texts(values), ""))
-                )
-        elif column.name == stream.identity and whole.all():
-            parts += [before, values]
+                quote = '"' if column.quoted else ""
+                token = pc.binary_join_element_wise(f',"{column.name}":{quote}', column.texts(values), quote, "")
+                parts += [before, pc.if_else(pa.array(out), "", token)]
+                before = ""
+            continue
+        comma = "," if parts else ""
+        if column.quoted:
+            parts += [f'{before}{comma}"{column.name}":"', column.texts(values)]
+            before = '"'
         else:
-            parts += [before, column.texts(values)]
-    lines: list[bytes] = pc.binary_join_element_wise(*parts, "}", "").cast(pa.binary()).to_pylist()
+            texts = values if column.name == stream.identity and whole.all() else column.texts(values)
+            parts += [f'{before}{comma}"{column.name}":', texts]
+            before = ""
+    joined = pc.binary_join_element_wise(*parts, before + "}", "")
+    lines: list[bytes] = joined.cast(pa.binary()).to_pylist()
     return lines
 
 
