@@ -5,6 +5,7 @@ keys    a  b  c  d  e  ...      in files, merged by size, looked up through a fi
 
 import random
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_the_index_says_what_a_dictionary_says(
             path = folder / f"merged-{number}-{len(files)}.ids"
             files[-count:] = [KeyFile(path, merge_keys(files[-count:], path))]
     sizes = [file.rows for file in files]
-    assert all(size >= 2 * sum(sizes[at + 1 :]) for at, size in enumerate(sizes))
+    assert all(size >= 2 * following for size, following in pairwise(sizes))
     asked = [*plain, *data.draw(st.lists(TEXTS, max_size=20))]
     found, values = KeyIndex(files).find(keys_of(ENTITY, asked))
     assert found.tolist() == [one in plain for one in asked]

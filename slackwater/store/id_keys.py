@@ -112,15 +112,13 @@ def merge_keys(files: Sequence[KeyFile], path: Path) -> int:
 
 
 def mergeable(rows: Sequence[int]) -> int:
-    """How many of the last files should become one: those from which no file is at least twice all behind it."""
+    """How many of the last files should become one, for each file to be at least twice as long as the next."""
     total, count = 0, 0
-    for number, size in enumerate(reversed(rows)):
-        if number and size < 2 * total:
-            count = number + 1
-        elif number:
+    for size in reversed(rows):
+        if count and size >= 2 * total:
             break
-        total += size
-    return count
+        total, count = total + size, count + 1
+    return count if count > 1 else 0
 
 
 def _first_of(records: Any) -> Any:
