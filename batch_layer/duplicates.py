@@ -30,7 +30,7 @@ def find_duplicates(
             return ()
         events = _numbers(con, events_sql(stream, _relation(home, [entry.file for entry in archive])))
     return tuple(
-        Duplicates(stream.name, entity[0], "\x1f".join(entity[1:]), count - distinct.get(entity, 0))
+        Duplicates(stream.name, entity, count - distinct.get(entity, 0))
         for entity, count in sorted(events.items())
         if count > distinct.get(entity, 0)
     )

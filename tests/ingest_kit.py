@@ -21,6 +21,7 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.streams.event import encode_event
+from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds, merged_ids
 from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest
@@ -88,11 +89,11 @@ def records(log: Log, topic: str) -> list[tuple[int, Record]]:
     return [(piece.partition, one) for piece in read_range(log, topic, starts, ends) for one in piece.records]
 
 
-def rows(log: Log, names: TopicNames = NAMES) -> list[dict[str, Any]]:
+def rows(log: Log, names: TopicNames = NAMES, stream: Stream = TRADES) -> list[dict[str, Any]]:
     """Every event of the log, as rows in log order within a partition."""
     found: list[dict[str, Any]] = []
-    for _, record in records(log, names.topic("trades")):
-        found += decode(TRADES, [record]).table.to_pylist()
+    for _, record in records(log, names.topic(stream)):
+        found += decode(stream, [record]).table.to_pylist()
     return found
 
 
@@ -120,10 +121,11 @@ class House:
     store: VersionStore
     clock: HandClock = field(default_factory=HandClock)
     names: TopicNames = NAMES
+    stream: Stream = TRADES
 
     @contextmanager
     def door(self) -> Iterator[IngestWriter]:
-        with open_ingest(TRADES, self.log, self.names, self.store, self.clock) as door:
+        with open_ingest(self.stream, self.log, self.names, self.store, self.clock) as door:
             yield door
 
     def ingest(self, lines: list[bytes], source: str = "test") -> Summary:
@@ -135,42 +137,42 @@ class House:
     def publish(self, forget: bool = False) -> Manifest:
         """Everything in the log becomes the next version. `forget`: the pointer's version is taken to have nothing."""
         parent = None if forget else self.store.current()
-        topic = self.names.topic("trades")
-        before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut(TRADES) if parent else {})
+        topic = self.names.topic(self.stream)
+        before = {p: b.start for p, b in self.log.bounds(topic).items()} | (parent.cut(self.stream) if parent else {})
         writer = self.log.writer()
         cut, _ = append_marks(writer, topic, before, "run")
         writer.close()
         version = self.store.reserve()
         old = parent or empty_manifest({})
-        ids, files = EpochIds(TRADES, self.store, f"epoch-{version}", old.ids_of("trades")), []
+        ids, files = EpochIds(self.stream, self.store, f"epoch-{version}", old.ids_of(self.stream)), []
         for p, start in before.items():
             found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
-            events = decode(TRADES, [record for piece in found for record in piece.records]).table
-            path = self.store.home / archive_path(f"epoch-{version}", TRADES, p, 0)
-            with open_writer(TRADES, path) as file:
-                file.write(archive_table(TRADES, p, events, events.column("offset"), events.column("index")))
+            events = decode(self.stream, [record for piece in found for record in piece.records]).table
+            path = self.store.home / archive_path(f"epoch-{version}", self.stream, p, 0)
+            with open_writer(self.stream, path) as file:
+                file.write(archive_table(self.stream, p, events, events.column("offset"), events.column("index")))
             ids.add(events)
             files.append(
-                ArchiveFile(self.store.stored(path, file.rows), "trades", f"epoch-{version}", p, start, cut[p])
+                ArchiveFile(self.store.stored(path, file.rows), self.stream.name, f"epoch-{version}", p, start, cut[p])
             )
-        merged = merged_ids(TRADES, self.store, f"epoch-{version}", (*old.ids_of("trades"), *ids.finish()))
+        merged = merged_ids(self.stream, self.store, f"epoch-{version}", (*old.ids_of(self.stream), *ids.finish()))
         manifest = replace(
-            empty_manifest({"trades": first_cut(self.log.topic_id(topic), "", cut)}),
+            empty_manifest({self.stream.name: first_cut(self.log.topic_id(topic), "", cut)}),
             version=version,
             parent=self.store.pointer().version,
             archive=(*old.archive, *files),
-            ids=tuple(IdFile(file, "trades") for file in merged),
+            ids=tuple(IdFile(file, self.stream.name) for file in merged),
         )
         self.store.publish(manifest)
         return manifest
 
 
-def memory_house(home: Path) -> House:
+def memory_house(home: Path, stream: Stream = TRADES) -> House:
     """A house on a log in memory."""
     log = MemoryLog(T0 // 1000)
-    log.create(NAMES.topic("trades"), PARTITIONS)
+    log.create(NAMES.topic(stream), PARTITIONS)
     log.create(NAMES.dead_letters, 1)
-    return House(log, VersionStore(home))
+    return House(log, VersionStore(home), stream=stream)
 
 
 def read_all(source: Any) -> list[Chunk]:

@@ -37,10 +37,14 @@ def speed(house: House) -> Iterator[None]:
 
 
 def write(path: Path, symbol: str) -> None:
-    """A file of COUNT ids over eight instruments, some of them twice, one with other content, and two bad lines."""
+    """A file of COUNT ids over eight instruments, some of them twice, one with other content, and two bad lines.
+
+    Every other id is text, so both kinds of index are in it.
+    """
 
     def line(number: int, price: str = "7.25") -> bytes:
-        at = {"venue": "door", "symbol": f"{symbol}-{number % 8}", "trade_id": number, "time": T0_US + number * 50_000}
+        at = {"venue": "door", "symbol": f"{symbol}-{number % 8}", "time": T0_US + number * 50_000}
+        at |= {"trade_id": f"01J9Z{number:04}", "sequence": number} if number % 2 else {"trade_id": number}
         return json.dumps({**at, "price": price, "quantity": "1.5", "side": "buy"}).encode()
 
     lines = [line(number) for number in range(COUNT)]

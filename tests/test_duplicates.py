@@ -250,12 +250,12 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     shown = {i["symbol"]: i["duplicates"] for i in house.get("/v1/instruments").json()["instruments"]}
     assert shown == {"BTC-USD": 3, "ETH-USD": 1, "SOL-USD": 0}
     assert house.get(f"/v1/versions/{manifest.version}").json()["duplicates"] == [
-        {"venue": "x", "symbol": "BTC-USD", "events": 3},
-        {"venue": "x", "symbol": "ETH-USD", "events": 1},
+        {"stream": "trades", "entity": ["x", "BTC-USD"], "events": 3},
+        {"stream": "trades", "entity": ["x", "ETH-USD"], "events": 1},
     ]
     metrics = house.get("/metrics").text
     assert "slackwater_batch_duplicates 4.0" in metrics and "slackwater_batch_events 64.0" in metrics
-    assert 'slackwater_instrument_duplicates{symbol="BTC-USD",venue="x"} 3.0' in metrics
+    assert 'slackwater_entity_duplicates{entity="x:BTC-USD",stream="trades"} 3.0' in metrics
     listed = json.loads(call("batch", "list", "--json", environ=house.world.environ()).stdout)
     assert listed["versions"][0]["counts"]["trades"]["duplicates"] == 4
 

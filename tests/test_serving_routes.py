@@ -69,7 +69,7 @@ def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
     world.trade("ETHER", trade_id=7)
     cut = world.mark("run-1")
     world.emit()
-    found = (Duplicates("trades", "x", "BTC", 1),)
+    found = (Duplicates("trades", ("x", "BTC"), 1),)
     world.publish(cut, "run-1", duplicates=found, counts={"trades": {"events": 3, "duplicates": 1}})
     world.step()
     instruments = world.get("/v1/instruments").json()["instruments"]
@@ -84,7 +84,7 @@ def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
     assert world.get("/v1/versions").json()["versions"][0]["counts"]["trades"]["duplicates"] == 1
     text = world.get("/metrics").text
     assert "slackwater_batch_events 3.0" in text and "slackwater_batch_duplicates 1.0" in text
-    assert 'slackwater_instrument_duplicates{symbol="BTC",venue="x"} 1.0' in text
+    assert 'slackwater_entity_duplicates{entity="x:BTC",stream="trades"} 1.0' in text
     assert 'symbol="ETHER"' not in text
 
 

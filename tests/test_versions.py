@@ -65,7 +65,7 @@ MANIFEST = Manifest(
     instruments={"trades": Instruments([Instrument("v", "S", 0, 5, 6)])},
     proofs={"trades": Proof("unproven", "speed \u201cbehind\u201d"), "fills": Proof("equal", "")},
     timings_ms={"mark": 1},
-    duplicates=(Duplicates("trades", "v", "S", 2),),
+    duplicates=(Duplicates("trades", ("v", "S"), 2),),
 )
 
 

@@ -24,8 +24,8 @@ from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, sandbox, whole
 from serving.store.ends import Ends
 from serving.store.snapshot import Snapshot
 from slackwater.core.checked_files import OnDamage
-from slackwater.log.events import decode
 from slackwater.log.errors import LogError
+from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range
 from slackwater.log.names import TopicNames
 from slackwater.streams.entities import Entity

@@ -114,7 +114,7 @@ def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
             "first_start": pa.array([first for first, _ in found.values()], pa.int64()),
             "last_start": pa.array([last for _, last in found.values()], pa.int64()),
             "quantity_unit": pa.array([quantity_unit(place.venue) for place in found], pa.string()),
-            "duplicates": pa.array([duplicates.get(place[:2], 0) for place in found], pa.int64()),
+            "duplicates": pa.array([duplicates.get((basis.view.stream.name, place[:2]), 0) for place in found], pa.int64()),
         }
     )
     last = newest(found)

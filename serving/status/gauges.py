@@ -147,7 +147,7 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
         yield GaugeMetricFamily("slackwater_batch_run_age_seconds", text, (now_us - ended_us) / 1e6)
     for name, text, count in (
         ("events", "Trades of the batch view.", "events"),
-        ("duplicates", "Trades of the batch view whose id stands there before.", "duplicates"),
+        ("duplicates", "Events of the batch view whose id stands there before.", "duplicates"),
         ("refused", "Records and lines below the cut that batch runs sent to the dead letters.", "refused"),
     ):
         yield GaugeMetricFamily(f"slackwater_batch_{name}", text, manifest.count(count))
@@ -185,7 +185,7 @@ def _restatements(entries: Iterable[Entry]) -> Metric:
 
 
 def _duplicates(manifest: Manifest) -> Metric:
-    found = GaugeMetricFamily("slackwater_instrument_duplicates", "The same by instrument.", labels=["venue", "symbol"])
+    found = GaugeMetricFamily("slackwater_entity_duplicates", "The same by entity.", labels=["stream", "entity"])
     for each in manifest.duplicates:
-        found.add_metric([each.venue, each.symbol], each.events)
+        found.add_metric([each.stream, ":".join(each.entity)], each.events)
     return found

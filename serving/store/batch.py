@@ -97,7 +97,7 @@ class BatchReader:
     ) -> None:
         self.version = manifest.version
         self._manifest = manifest
-        self.duplicates = {(each.venue, each.symbol): each.events for each in manifest.duplicates}
+        self.duplicates = {(each.stream, each.entity): each.events for each in manifest.duplicates}
         self._home = home
         self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
         for file in manifest.views:

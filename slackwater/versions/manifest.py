@@ -77,11 +77,10 @@ class ViewFile:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How many events of an instrument's batch view have an id that an event before them has."""
+    """How many events of an entity in the archive have an id that an event before them has."""
 
     stream: str
-    venue: str
-    symbol: str
+    entity: tuple[str, ...]
     events: int
 
 
@@ -149,7 +148,7 @@ class Manifest:
 
     `streams` maps a stream's name -> where the version stands in it, `proofs` -> its proof, `instruments` -> its own,
     `counts` -> a name -> a number, over the whole archive; `definitions` maps view -> definition hash, `sources` view
-    -> the stream that it is of; `duplicates` names the instruments that have some; `restatements` are its own and those
+    -> the stream that it is of; `duplicates` names the entities that have some; `restatements` are its own and those
     of its ancestors, in order.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
@@ -252,7 +251,9 @@ def decode_manifest(data: bytes) -> Manifest:
         body["views"] = _with_files(ViewFile, body["views"])
         body["ids"] = _with_files(IdFile, body["ids"])
         body["instruments"] = {name: Instruments.from_facts(facts) for name, facts in body["instruments"].items()}
-        body["duplicates"] = tuple(Duplicates(**entry) for entry in body["duplicates"])
+        body["duplicates"] = tuple(
+            Duplicates(**{**entry, "entity": tuple(entry["entity"])}) for entry in body["duplicates"]
+        )
         body["restatements"] = tuple(map(ledger_from, body["restatements"]))
         body["proofs"] = proofs_from(body["proofs"])
         body["dropped"] = Dropped(**body["dropped"]) if body["dropped"] is not None else None

@@ -28,7 +28,6 @@ from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, Limit, fingerprint
 from serving.store.hot import HotStore
 from serving.store.listing import Place, Spans, Wanted, listed, quantity_unit
-from serving.store.snapshot import Snapshot
 from slackwater.views.view import View
 
 SCHEMA = pa.schema(
@@ -137,7 +136,7 @@ class InstrumentsRoute:
             found = dict(list(found.items())[: query.limit])
             place = next(reversed(found))
             following = Cursor(snapshot.version, "", {}, True, tuple(place)).encode(query.fingerprint)
-        items = _items(snapshot, found, look)
+        items = _items(basis, found, look)
         meta: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
         if incomplete is not None:
             meta["reason"] = incomplete
@@ -152,9 +151,9 @@ class InstrumentsRoute:
         return basis, listed(basis.snapshot, self._hot, basis.view, basis.ends, wanted, query.limit + 1)
 
 
-def _items(snapshot: Snapshot, found: Spans, look: Look) -> list[dict[str, Any]]:
+def _items(basis: Basis, found: Spans, look: Look) -> list[dict[str, Any]]:
     iso = look.iso and look.of.text
-    duplicates = snapshot.batch.duplicates
+    duplicates = basis.snapshot.batch.duplicates
     return [
         {
             "venue": place.venue,
@@ -163,7 +162,7 @@ def _items(snapshot: Snapshot, found: Spans, look: Look) -> list[dict[str, Any]]
             "first_start": time_json(first, iso),
             "last_start": time_json(last, iso),
             "quantity_unit": quantity_unit(place.venue),
-            "duplicates": duplicates.get(place[:2], 0),
+            "duplicates": duplicates.get((basis.view.stream.name, place[:2]), 0),
         }
         for place, (first, last) in found.items()
     ]
