@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.lock import IngestLock
 from ingest.sources import Source
@@ -79,7 +80,7 @@ def import_history(
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
-    tally = Tally()
+    tally, decoder = Tally(), Decoder(stream, names=True)
     try:
         store.files.make_folder(folder)
         files = _Files(stream, store, epoch, filtered, roll_rows)
@@ -87,7 +88,7 @@ def import_history(
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
                     events = judge_chunk(
-                        stream, chunk, filtered.judge_standing, writer, names.dead_letters, clock, tally
+                        decoder, chunk, filtered.judge_standing, writer, names.dead_letters, clock, tally
                     )
                     tally.accepted += events.num_rows
                     files.write(events)

@@ -11,13 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingest.chunk import BAD_ROW, CHUNK_LINES, Chunk, Fault, nothing
+from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.json_lines import too_long
 from ingest.line_reader import LineReader, LongLine
-from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
-from slackwater.streams.rows import row_lines
+from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
-from slackwater.streams.tokens import is_number, quoted, tokens
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LATIN = "latin-1"
@@ -29,17 +28,14 @@ class CsvRows:
     unit = "bytes"
 
     def __init__(self, stream: Stream, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
-        self._stream = stream
         self.name = name
         self.total = total
-        self._unit = layout.time_unit
         self._reader = LineReader(descriptor)
         self._waiting: list[bytes] = []
         self._taken = 1
-        self._checked = False
         try:
             self._columns = self._header()
-            self._sources = resolve(self._stream, name, self._columns, layout)
+            self._made = Columns(stream, name, self._columns, layout)
         except BaseException:
             self._reader.close()
             raise
@@ -122,25 +118,12 @@ class CsvRows:
         return faults, rows
 
     def _lines(self, rows: list[list[str]]) -> list[bytes]:
-        if not rows:
-            return []
-        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=True))
-        made = {}
-        for field, source in self._sources.items():
-            if isinstance(source, Constant):
-                made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
-                continue
-            values = [value.encode(_LATIN) for value in columns[source.column]]
-            if field == self._stream.time:
-                self._check_unit(source, values)
-            made[field] = tokens(self._stream, field, pa.array(values, pa.binary()), source, self._unit)
-        return row_lines(self._stream, made, len(rows))
+        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=True)) if rows else {}
 
-    def _check_unit(self, source: FromColumn, values: list[bytes]) -> None:
-        # Before anything of the file is taken; a number that comes later is a bad row.
-        if not self._checked and self._unit is None and any(map(is_number, values)):
-            raise unit_missing(source.column)
-        self._checked = True
+        def values(name: str) -> pa.Array:
+            return pa.array([value.encode(_LATIN) for value in columns[name]], pa.binary())
+
+        return self._made.lines(values, len(rows))
 
 
 def open_csv(stream: Stream, name: str, path: Path, layout: Layout) -> CsvRows:

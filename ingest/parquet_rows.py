@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.chunk import CHUNK_LINES, Chunk
+from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
-from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
-from slackwater.streams.rows import row_lines
+from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
-from slackwater.streams.tokens import check_types, is_number, quoted, tokens
 
 
 class ParquetRows:
@@ -21,14 +20,11 @@ class ParquetRows:
     unit = "rows"
 
     def __init__(self, stream: Stream, name: str, file: Any, layout: Layout) -> None:
-        self._stream = stream
         self.name = name
         self.total: int | None = file.metadata.num_rows
         self.done = 0
         self._file = file
-        self._sources = resolve(self._stream, name, file.schema_arrow.names, layout)
-        self._unit = layout.time_unit
-        check_types(self._stream, file.schema_arrow, self._sources, self._unit)
+        self._made = Columns(stream, name, file.schema_arrow.names, layout, file.schema_arrow)
         self._batches = file.iter_batches(batch_size=CHUNK_LINES)
 
     def read(self, timeout_s: float) -> Chunk | None:
@@ -44,19 +40,12 @@ class ParquetRows:
             raise UnreadableFileError(self.name, f"after row {self.done}", error) from error
         if batch is None:
             return None
-        if self.done == 0:
-            self._check_time_text(batch)
+        lines = self._made.lines(batch.column, batch.num_rows)
         first = self.done + 1
         self.done += batch.num_rows
-        made = {}
-        for field, source in self._sources.items():
-            if isinstance(source, Constant):
-                made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
-            else:
-                made[field] = tokens(self._stream, field, batch.column(source.column), source, self._unit)
         return Chunk(
             self.name,
-            row_lines(self._stream, made, batch.num_rows),
+            lines,
             lambda i: f"row {first + i}",
             lambda i: _row_text(batch, i),
             more=self.done < (self.total or 0),
@@ -65,13 +54,6 @@ class ParquetRows:
     def close(self) -> None:
         """See `Source.close`."""
         self._file.close()
-
-    def _check_time_text(self, batch: Any) -> None:
-        source = self._sources[self._stream.time]
-        if self._unit is None and isinstance(source, FromColumn):
-            values = batch.column(source.column).slice(0, 100).to_pylist()
-            if any(is_number(value.encode()) for value in values if isinstance(value, str)):
-                raise unit_missing(source.column)
 
 
 def open_parquet(stream: Stream, name: str, path: Path, layout: Layout) -> ParquetRows:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.chunk import Chunk, Fault
+from ingest.decoder import Decoder
 from ingest.known import BEYOND, CONFLICT, DUPLICATE, NEW
 from ingest.line_reader import LongLine
 from slackwater.core.clock import Clock
@@ -19,7 +20,6 @@ from slackwater.core.faults import reach
 from slackwater.log.dead_letter import CONFLICT as CONFLICT_REASON
 from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
 from slackwater.log.log import Writer
-from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import AHEAD_US
 from slackwater.streams.stream import Stream
 
@@ -61,7 +61,7 @@ class Tally:
 
 
 def judge_chunk(
-    stream: Stream,
+    decoder: Decoder,
     chunk: Chunk,
     judge: Callable[[pa.Table], Any],
     writer: Writer,
@@ -78,7 +78,7 @@ def judge_chunk(
     """
     now_us = clock.now_us()
     latest = np.full(len(chunk.lines), now_us + AHEAD_US)
-    events, kept, bad = decode_lines(stream, chunk.lines, latest)
+    events, kept, bad = decoder.decode(chunk.lines, latest)
     verdicts = judge(events)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = kept[verdicts == CONFLICT].tolist()
@@ -86,7 +86,11 @@ def judge_chunk(
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
     faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in kept[verdicts == BEYOND].tolist()}
     acks = [
-        send(writer, topic, _letter(stream, chunk.source, chunk.position(i), faults[i], now_us, chunk.original(i)))
+        send(
+            writer,
+            topic,
+            _letter(decoder.stream, chunk, i, faults[i], now_us),
+        )
         for i in sorted(faults)
     ]
     if acks:
@@ -100,6 +104,7 @@ def judge_chunk(
     return events if new.all() else events.filter(pa.array(new)).combine_chunks()
 
 
-def _letter(stream: Stream, source: str, position: str, fault: Fault, now_us: int, original: bytes) -> DeadLetter:
+def _letter(stream: Stream, chunk: Chunk, i: int, fault: Fault, now_us: int) -> DeadLetter:
+    original, place = chunk.original(i), chunk.position(i)
     whole = Whole(original.length, original.sha256) if isinstance(original, LongLine) else None
-    return DeadLetter(stream.name, source, position, fault.reason, fault.error, now_us, original, whole=whole)
+    return DeadLetter(stream.name, chunk.source, place, fault.reason, fault.error, now_us, original, whole=whole)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ingest.chunk import Chunk
+from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.known import Generation
 from ingest.late import LateCount
@@ -75,6 +76,7 @@ class IngestWriter:
             raise ValueError(f"the lock is that of topic {lock.topic_id}")
         self.stream = stream
         self._topic = names.topic(stream)
+        self._decoder = Decoder(stream)
         self._letters = names.dead_letters
         self._clock = clock
         self._max_in_flight = max_in_flight
@@ -165,7 +167,7 @@ class IngestWriter:
     def _take(self, chunk: Chunk) -> None:
         reach("ingest.before")
         events = judge_chunk(
-            self.stream, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
+            self._decoder, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
         )
         if not events.num_rows:
             return

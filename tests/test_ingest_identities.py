@@ -7,20 +7,29 @@ other     01J9ZZ..  at 10:00:00.124    ms           conflict, a dead letter; the
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from batch_layer.duplicates import find_duplicates
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
 from ingest.lock import hold
-from ingest.sources import open_source
+from ingest.sources import Source, open_source
+from ingest.verdicts import Summary
+from slackwater.streams.errors import MappingError, StreamDeclarationError
+from slackwater.streams.mapping import Constant, FromColumn, Layout
 from slackwater.streams.order import UNIT_US
-from slackwater.versions.epoch_ids import is_keys, open_keys
+from slackwater.streams.stream import Venue
+from slackwater.versions.epoch_ids import is_keys, merged_ids, open_keys
+from slackwater.versions.manifest import IdFile
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, letters, memory_house, reasons, rows
 from tests.profiles import examples
 from tests.toy_stream import FILLS
@@ -154,6 +163,89 @@ def test_what_a_foreign_writer_doubles_is_counted_by_entity(house: House) -> Non
     found = find_duplicates(FILLS, house.store.home, manifest.archive, manifest.ids_of(FILLS))
     assert {each.entity: each.events for each in found} == {("us",): 3, ("desk-1",): 1}
     assert house.ingest([fill(1, "us"), fill(30, "us"), fill(2, "desk-1")]).duplicates == 3
+
+
+def history(house: House, path: Path, layout: Layout | None = None) -> Summary:
+    """Import a file, and publish it as a batch run would."""
+    with hold(house.store.home, house.log.topic_id(NAMES.topic(FILLS))) as lock:
+        source = open_source(FILLS, str(path), layout)
+        done = import_history(FILLS, source, house.store, house.log, NAMES, house.clock, lock)
+        parent = house.store.current() or house.publish()
+        ids = merged_ids(FILLS, house.store, done.epoch, (*parent.ids_of(FILLS), *done.ids))
+        changes = {"archive": (*parent.archive, *done.archive), "ids": tuple(IdFile(file, "fills") for file in ids)}
+        house.store.publish(replace(parent, version=house.store.reserve(), parent=parent.version, **changes))
+    return done.summary
+
+
+def unnamed(path: Path, rows: list[tuple[int, str]], per: int) -> Path:
+    """A file of an account without ids: (time in microseconds, price), written in units of `per` microseconds."""
+    lines = [f"unnamed,BTC-USD,{T0 // per + at // per},{price},1" for at, price in rows]
+    path.write_text("\n".join(["account,symbol,time,price,quantity", *lines]))
+    return path
+
+
+def test_ids_that_a_venue_does_not_give_are_made_of_content_and_second(house: House, tmp_path: Path) -> None:
+    told = [(0, "7"), (500, "7"), (1_200, "7"), (999_000, "8"), (1_000_000, "7"), (1_000_001, "8")]
+    summary = history(house, unnamed(tmp_path / "us.csv", told, 1), Layout({}, "us"))
+    assert (summary.accepted, dict(summary.refused)) == (6, {})
+    again = history(house, unnamed(tmp_path / "ms.csv", [*told, (2_000_000, "7")], 1000), Layout({}, "ms"))
+    assert (again.accepted, again.duplicates, again.conflicts) == (1, 6, 0)  # in whatever unit
+    back = history(house, unnamed(tmp_path / "back.csv", [(3_000_000, "7"), (2_000_000, "9")], 1), Layout({}, "us"))
+    assert (back.accepted, dict(back.refused)) == (1, {"out-of-order": 1})
+    files = [file.file.path for file in house.store.current().archive_of(FILLS)]  # type: ignore[union-attr]
+    found = pa.concat_tables(pq.read_table(house.store.home / path) for path in files).to_pylist()
+    ids = [row["fill_id"] for row in found]
+    assert len(set(ids)) == 8 and sum(one.endswith("-0") for one in ids) == 6
+    assert all(row["sequence"] // 1024 * 1024 % 1_024_000 == 0 for row in found)  # by time, in milliseconds
+
+
+def test_a_venue_without_ids_is_refused_beside_live_data(house: House) -> None:
+    lines = [fill(1, "us"), fill(2, "unnamed", fill_id=5), fill(3, "unnamed")]
+    without = json.loads(lines[2])
+    del without["fill_id"]
+    summary = house.ingest([*lines[:2], json.dumps(without).encode()])
+    assert (summary.accepted, dict(summary.refused)) == (1, {"no-ids": 2})
+    assert "slackwater archive import" in letters(house.log)[0][0]["error"]
+
+
+def test_an_account_without_ids_has_to_be_ordered_otherwise() -> None:
+    with pytest.raises(StreamDeclarationError, match="have no ids"):
+        replace(FILLS, venues={"x": Venue(ids="none")})
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_of_sums_is_read_for_no_other_account(form: str, house: House, tmp_path: Path) -> None:
+    def source(account: str | None, *accounts: str) -> Source:
+        columns: dict[str, list[Any]] = {"sum_id": [], "time": [], "symbol": [], "price": [], "quantity": [], "who": []}
+        for number, who in enumerate(accounts):
+            row = {"sum_id": number, "time": T0 + number, "symbol": "A", "price": "1", "quantity": "1", "who": who}
+            for name, value in row.items():
+                columns[name].append(value)
+        path = tmp_path / f"sums.{form}"
+        (csv.write_csv if form == "csv" else pq.write_table)(pa.table(columns), path)
+        who = FromColumn("who") if account is None else Constant(account)
+        return open_source(FILLS, str(path), Layout({"fill_id": FromColumn("sum_id"), "account": who}, "us"))
+
+    assert house_takes(house, source("sums", "sums", "sums")) == 2
+    assert house_takes(house, source(None, "sums", "sums", "sums")) == 1
+    with pytest.raises(MappingError, match=r"'sum_id', so it is no file of 'desk-1'"):
+        source("desk-1", "a", "b")
+    with pytest.raises(MappingError, match="so it is no file of 'desk-2'"):
+        house_takes(house, source(None, "sums", "desk-2"))
+
+
+def house_takes(house: House, source: Source) -> int:
+    with house.door() as door:
+        return door.ingest(source).accepted
+
+
+def test_a_file_says_in_which_unit_its_times_are(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "ms.parquet"
+    times = pa.array([T0 // 1000], pa.timestamp("ms"))
+    row = {"account": ["desk-1"], "fill_id": [1], "time": times, "symbol": ["A"], "price": ["1"], "quantity": ["1"]}
+    pq.write_table(pa.table(row), path)
+    assert house_takes(house, open_source(FILLS, str(path))) == 1
+    assert [(row["time"], row["time_unit"]) for row in fills(house)] == [(T0, "ms")]
 
 
 def content(line: bytes) -> tuple[tuple[str, str], tuple[Any, ...], int, str]:

@@ -17,6 +17,13 @@ FILLS = Stream(
     identity="fill_id",
     time="time",
     order="sequence",
-    venues={"ms": Venue(sequence="time", unit="ms"), "us": Venue(sequence="time")},
+    venues={
+        "ms": Venue(sequence="time", unit="ms"),
+        "us": Venue(sequence="time"),
+        "unnamed": Venue(sequence="time", ids="none", unit="ms"),
+        "sums": Venue(columns=("sum_id",)),
+    },
 )
-"""Accounts `ms` and `us` have text ids, and are ordered by time; the others have integers."""
+"""Accounts `ms` and `us` have text ids, and are ordered by time; the others have integers, but `unnamed` has none.
+`sums` has events that are made of several, whose files have a column `sum_id`.
+"""

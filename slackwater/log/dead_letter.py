@@ -32,7 +32,7 @@ class DeadLetter(NamedTuple):
     """One refusal, of an event of `stream`: `source` is a file or a topic with its id, `position` the place in it,
     `time_us` when it happened.
 
-    `reason` is a `Reason`, `CONFLICT` or `TOO_MANY_INSTRUMENTS`. `value` is the original, or its beginning if `whole`
+    `reason` is a `Reason`, or one of those below. `value` is the original, or its beginning if `whole`
     says what all of it is.
     """
 
@@ -52,6 +52,12 @@ CONFLICT = "conflict"
 
 TAKEN = "the id was taken by an event with other content"
 """What a letter of that reason says."""
+
+NO_IDS = "no-ids"
+"""The reason of an event of a venue that gives no ids, beside live data."""
+
+OUT_OF_ORDER = "out-of-order"
+"""The reason of an event whose second came before the newest of its source, where ids are made of that order."""
 
 TOO_MANY_INSTRUMENTS = "too-many-instruments"
 """The reason of an event of a new instrument where as many are known as there may be."""

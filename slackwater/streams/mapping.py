@@ -51,6 +51,7 @@ SAMPLE_LAYOUT = Layout(
         "time": FromColumn("trade_time_ms"),
         "quantity": FromColumn("qty"),
         "side": FromColumn("buyer_is_maker", negated=True),
+        "time_unit": Constant("us"),  # nothing finer tells of these trades, and their lines stay the shortest
     },
     "ms",
 )
@@ -113,7 +114,8 @@ def resolve(stream: Stream, name: str, columns: Iterable[str], layout: Layout) -
     found: dict[str, FromColumn | Constant] = {}
     for one in stream.fields:
         source = layout.columns.get(one, FromColumn(one))
-        if one in stream.optional and one not in layout.columns and one not in there:
+        may_lack = one in stream.optional or (one == stream.identity and stream.unnamed)
+        if may_lack and one not in layout.columns and one not in there:
             continue
         if isinstance(source, FromColumn) and source.column not in there:
             raise MissingColumnError(name, one, source.column, there)

@@ -36,11 +36,13 @@ class Venue:
         ids: `dense` (a hole is a gap in the data), `sparse` (unique, nothing more) or `none` (the identity is made of
             the content).
         unit: the coarsest unit of its times.
+        columns: what only files of it and its like have; no other venue's events are read from a file with one.
     """
 
     sequence: Literal["id", "venue", "time"] = "id"
     ids: Literal["dense", "sparse", "none"] = "sparse"
     unit: Unit = "us"
+    columns: tuple[str, ...] = ()
 
     @property
     def meaning(self) -> tuple[str, ...]:

@@ -98,6 +98,8 @@ class Stream:
         for kind, role in ((Identity, self.identity), (Time, self.time), (Sequence, self.order)):
             if others := [column.name for column in self.columns if type(column) is kind and column.name != role]:
                 raise StreamDeclarationError(self.name, f"{kind.__name__} {others} beside {role!r}")
+        if unordered := [name for name in sorted(self.unnamed) if self.venues[name].sequence == "id"]:
+            raise StreamDeclarationError(self.name, f"{unordered} have no ids, which cannot be their order")
         for check in self.checks:
             if wrong := [n for n in (check.left, check.right) if type(self._by_name.get(n)) is not Decimal]:
                 raise StreamDeclarationError(self.name, f"a check is over {wrong}, which are no decimals")
@@ -120,6 +122,11 @@ class Stream:
     def optional(self) -> frozenset[str]:
         """The fields that a line may lack."""
         return frozenset(column.name for column in self.wire if column.optional)
+
+    @cached_property
+    def unnamed(self) -> frozenset[str]:
+        """The venues that give no ids."""
+        return frozenset(name for name, venue in self.venues.items() if venue.ids == "none")
 
     @cached_property
     def event(self) -> Any:

@@ -1,0 +1,83 @@
+"""Columns of a file, whatever its format -> the lines of its rows, for the decoder to judge.
+
+Times that a file gives in seconds or milliseconds become microseconds, and the events say of which unit they are, so
+that the same event of a finer source is a duplicate. A column may tell of which venues a file is
+(`slackwater.streams.order.Venue.columns`): aggregates never pass for the trades that they are made of.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from slackwater.streams.errors import MappingError
+from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
+from slackwater.streams.rows import row_lines
+from slackwater.streams.stream import TIME_UNIT, Stream
+from slackwater.streams.tokens import check_types, is_number, quoted, tokens
+
+
+class Columns:
+    """The columns of one file. `schema` is given where they have types; without it each value is text."""
+
+    def __init__(
+        self, stream: Stream, name: str, names: Sequence[str], layout: Layout, schema: pa.Schema | None = None
+    ) -> None:
+        """Map the columns to the fields of the stream. Raises MappingError."""
+        self._stream = stream
+        self._name = name
+        self._unit = layout.time_unit
+        self._checked = False
+        self._sources = resolve(stream, name, names, layout)
+        if schema is not None:
+            check_types(stream, schema, self._sources, layout.time_unit)
+        unit = self._source_unit(schema)
+        if TIME_UNIT.name not in self._sources and unit in TIME_UNIT.values[1:]:
+            self._sources[TIME_UNIT.name] = Constant(unit)
+        telling = {column for venue in stream.venues.values() for column in venue.columns} & set(names)
+        self._told = sorted(telling)
+        self._venues = {venue for venue, rule in stream.venues.items() if telling & set(rule.columns)}
+        venue = self._sources[stream.entity[0]]
+        if isinstance(venue, Constant):
+            self._check_venues([venue.text])
+
+    def lines(self, column: Callable[[str], Any], rows: int) -> list[bytes]:
+        """The lines of some rows; `column` gives the values of a column as an Arrow array.
+
+        Raises:
+            TimeUnitError: times are numbers written as text, and nobody said of what.
+            MappingError: a column says that the file is not of its venue.
+        """
+        made: dict[str, Any] = {}
+        for field, source in self._sources.items() if rows else ():
+            if isinstance(source, Constant):
+                made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
+                continue
+            values = column(source.column)
+            if field == self._stream.time:
+                self._check_time(source, values)
+            if field == self._stream.entity[0] and self._told:
+                self._check_venues(str(v, "latin-1") if type(v) is bytes else v for v in values.unique().to_pylist())
+            made[field] = tokens(self._stream, field, values, source, self._unit)
+        return row_lines(self._stream, made, rows) if rows else []
+
+    def _source_unit(self, schema: pa.Schema | None) -> str:
+        source = self._sources[self._stream.time]
+        kind = schema.field(source.column).type if schema is not None and isinstance(source, FromColumn) else None
+        return kind.unit if kind is not None and pa.types.is_timestamp(kind) else self._unit or "us"
+
+    def _check_time(self, source: FromColumn, values: Any) -> None:
+        # Before anything of the file is taken; a number that comes later is a bad row.
+        if not self._checked and self._unit is None:
+            texts = (value.encode() if type(value) is str else value for value in values.slice(0, 8192).to_pylist())
+            if any(type(value) is bytes and is_number(value) for value in texts):
+                raise unit_missing(source.column)
+        self._checked = True
+
+    def _check_venues(self, venues: Any) -> None:
+        for venue in venues:
+            if self._told and venue is not None and venue not in self._venues:
+                raise MappingError(
+                    f"{self._name!r} has the column {self._told[0]!r}, so it is no file of {venue!r}.",
+                    f"Its venue is one of {', '.join(sorted(self._venues))}: ids of two kinds are never mixed in one.",
+                )
