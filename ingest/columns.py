@@ -31,9 +31,9 @@ class Columns:
         self._sources = resolve(stream, name, names, layout)
         if schema is not None:
             check_types(stream, schema, self._sources, layout.time_unit)
-        unit = self._source_unit(schema)
-        if TIME_UNIT.name not in self._sources and unit in TIME_UNIT.values[1:]:
-            self._sources[TIME_UNIT.name] = Constant(unit)
+        said = self._sources.setdefault(TIME_UNIT.name, Constant(self._source_unit(schema)))
+        if said in (Constant("us"), Constant("ns")):  # what a line says that says nothing
+            del self._sources[TIME_UNIT.name]
         telling = {column for venue in stream.venues.values() for column in venue.columns} & set(names)
         self._told = sorted(telling)
         self._venues = {venue for venue, rule in stream.venues.items() if telling & set(rule.columns)}

@@ -164,7 +164,7 @@ class ArchiveReader:
             f"WHERE {mine} AND {time} >= ? AND {time} < ? AND ({order}) > (?, ?, ?, ?, ?) ORDER BY {order} LIMIT ?"
         )
         values = [*want.entity, want.start, want.end, *want.after, want.limit]
-        found: pa.Table = cursor.execute(query, values).to_arrow_table()
+        found: pa.Table = cursor.sql(query, params=values).to_arrow_table()
         return found.cast(schema)
 
     def close(self) -> None:
