@@ -105,7 +105,7 @@ def _closing_sql(view: View, interval: Interval, answers: str) -> str:
 def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
     """The instruments as `/v1/instruments` gives them, and the newest second of each, which says what is closed."""
     found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted())
-    duplicates = basis.snapshot.batch.duplicates
+    duplicates, stream = basis.snapshot.batch.duplicates, basis.view.stream.name
     instruments = pa.table(
         {
             "venue": pa.array([place.venue for place in found], pa.string()),
@@ -114,7 +114,7 @@ def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
             "first_start": pa.array([first for first, _ in found.values()], pa.int64()),
             "last_start": pa.array([last for _, last in found.values()], pa.int64()),
             "quantity_unit": pa.array([quantity_unit(place.venue) for place in found], pa.string()),
-            "duplicates": pa.array([duplicates.get((basis.view.stream.name, place[:2]), 0) for place in found], pa.int64()),
+            "duplicates": pa.array([duplicates.get((stream, place[:2]), 0) for place in found], pa.int64()),
         }
     )
     last = newest(found)
