@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingest.chunk import BAD_ROW, CHUNK_LINES, Chunk, Fault, nothing
+from ingest.chunk import BAD_ROW, Chunk, Fault, nothing
 from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.json_lines import too_long
@@ -30,9 +30,7 @@ class CsvRows:
     def __init__(self, stream: Stream, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
         self.name = name
         self.total = total
-        self._reader = LineReader(descriptor)
-        self._waiting: list[bytes] = []
-        self._taken = 1
+        self._reader = LineReader(descriptor, total)
         try:
             self._columns = self._header()
             self._made = Columns(stream, name, self._columns, layout)
@@ -52,37 +50,27 @@ class CsvRows:
             EmptySourceError: there is a header and no row.
             TimeUnitError: times are numbers, and nobody said of what.
         """
-        if not self._waiting:
-            lines = self._reader.read(timeout_s)
-            if lines is None and self._taken == 1:
-                raise EmptySourceError(self.name)
-            if lines is None:
-                return None
-            if not lines:
-                return nothing(self.name)
-            self._waiting = lines
-        lines, self._waiting = self._waiting[:CHUNK_LINES], self._waiting[CHUNK_LINES:]
-        first = self._taken + 1
-        self._taken += len(lines)
+        first = self._reader.given + 1
+        lines = self._reader.read(timeout_s)
+        if lines is None and first == 2:
+            raise EmptySourceError(self.name)
+        if not lines:
+            return None if lines is None else nothing(self.name)
         faults, rows = self._rows(lines)
         made = iter(self._lines(rows))
         judged = [b"" if i in faults else next(made) for i in range(len(lines))]
-        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._more())
+        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
 
     def close(self) -> None:
         """See `Source.close`."""
         self._reader.close()
 
-    def _more(self) -> bool:
-        return bool(self._waiting) or self.done < (self.total or 0)
-
     def _header(self) -> list[str]:
         lines: list[bytes] | None = []
         while not lines:
-            lines = self._reader.read(1.0)
+            lines = self._reader.read(1.0, 1)
             if lines is None:
                 raise EmptySourceError(self.name)
-        self._waiting = lines[1:]
         line = lines[0].removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")
         try:
             (columns,) = csv.reader([line.decode("utf-8")], strict=True)

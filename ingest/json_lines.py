@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ingest.chunk import CHUNK_LINES, LINE_TOO_LONG, Chunk, Fault, nothing
+from ingest.chunk import LINE_TOO_LONG, Chunk, Fault, nothing
 from ingest.errors import EmptySourceError
 from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 
@@ -16,9 +16,7 @@ class JsonLines:
     def __init__(self, name: str, descriptor: int, total: int | None) -> None:
         self.name = name
         self.total = total
-        self._reader = LineReader(descriptor)
-        self._waiting: list[bytes] = []
-        self._taken = 0
+        self._reader = LineReader(descriptor, total)
 
     @property
     def done(self) -> int:
@@ -27,26 +25,17 @@ class JsonLines:
 
     def read(self, timeout_s: float) -> Chunk | None:
         """See `Source.read`."""
-        if not self._waiting:
-            lines = self._reader.read(timeout_s)
-            if lines is None:
-                return None
-            if not lines:
-                return nothing(self.name)
-            self._waiting = lines
-        lines, self._waiting = self._waiting[:CHUNK_LINES], self._waiting[CHUNK_LINES:]
-        first = self._taken + 1
-        self._taken += len(lines)
+        first = self._reader.given + 1
+        lines = self._reader.read(timeout_s)
+        if not lines:
+            return None if lines is None else nothing(self.name)
         faults = {i: too_long(line) for i, line in enumerate(lines) if isinstance(line, LongLine)}
         judged = [b"" if i in faults else line for i, line in enumerate(lines)] if faults else lines
-        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._more())
+        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
 
     def close(self) -> None:
         """See `Source.close`."""
         self._reader.close()
-
-    def _more(self) -> bool:
-        return bool(self._waiting) or self.done < (self.total or 0)
 
 
 def too_long(line: LongLine) -> Fault:

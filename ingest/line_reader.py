@@ -7,6 +7,8 @@ import hashlib
 import os
 import select
 
+from ingest.chunk import CHUNK_LINES
+
 BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is refused; its first bytes are kept for the dead letter."""
@@ -20,18 +22,39 @@ class LongLine(bytes):
 
 
 class LineReader:
-    """Reads lines from a file descriptor, which it closes. `done_bytes` is what it has read."""
+    """Reads lines from a file descriptor, which it closes.
 
-    def __init__(self, descriptor: int) -> None:
+    `done_bytes` is what it has read, `total` what there is to read, if that is known; `given` counts lines.
+    """
+
+    def __init__(self, descriptor: int, total: int | None = None) -> None:
         self._descriptor = descriptor
+        self._total = total
+        self._waiting: list[bytes] = []
+        self.given = 0
         self._rest = b""
         self._dropped = 0
         self._hash = hashlib.sha256()
         self._ended = False
         self.done_bytes = 0
 
-    def read(self, timeout_s: float) -> list[bytes] | None:
+    @property
+    def more(self) -> bool:
+        """Whether there are lines at once."""
+        return bool(self._waiting) or self.done_bytes < (self._total or 0)
+
+    def read(self, timeout_s: float, most: int = CHUNK_LINES) -> list[bytes] | None:
         """The lines that are there, without their line feeds; [] if none came in time, None at the end."""
+        if not self._waiting:
+            found = self._block(timeout_s)
+            if found is None:
+                return None
+            self._waiting = found
+        lines, self._waiting = self._waiting[:most], self._waiting[most:]
+        self.given += len(lines)
+        return lines
+
+    def _block(self, timeout_s: float) -> list[bytes] | None:
         if self._ended:
             return None
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, timeout_s))

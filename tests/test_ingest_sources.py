@@ -287,7 +287,9 @@ def test_csv_is_mapped_and_nothing_is_guessed(tmp_path: Path) -> None:
     layout = Layout(parse_map(TRADES, ["price=p", "side=!maker", "venue==x"]), "ms")
     text = "\ufeffsymbol,trade_id,time,p,quantity,maker\r\nBTC-USD,7,1759708800000,00100.50,2,True\r\n"
     (chunk,) = csv(tmp_path, text, layout)
-    assert [judged(one) for one in chunk.lines] == [event(7, price=100_50000000, quantity=2 * 10**8, side="sell")]
+    assert [judged(one) for one in chunk.lines] == [
+        event(7, price=100_50000000, quantity=2 * 10**8, side="sell", time_unit="ms")
+    ]
     assert b'"price":"00100.50"' in chunk.lines[0]
     assert (chunk.position(0), chunk.original(0)) == ("line 2", b"BTC-USD,7,1759708800000,00100.50,2,True\r")
 
