@@ -43,13 +43,14 @@ class LineReader:
         """Whether there are lines at once."""
         return bool(self._waiting) or self.done_bytes < (self._total or 0)
 
-    def read(self, timeout_s: float, most: int = CHUNK_LINES) -> list[bytes] | None:
-        """The lines that are there, without their line feeds; [] if none came in time, None at the end."""
+    def read(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
+        """The lines that are there, at most `most`, without line feeds; [] if none came in time, None at the end."""
         if not self._waiting:
             found = self._block(timeout_s)
             if found is None:
                 return None
             self._waiting = found
+        most = most or CHUNK_LINES
         lines, self._waiting = self._waiting[:most], self._waiting[most:]
         self.given += len(lines)
         return lines

@@ -131,7 +131,7 @@ def test_memory_is_bounded_and_ids_of_closed_files_are_still_known(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks of 100 lines, files closed every 300: the digests held stay few, a repeat of everything is found."""
-    monkeypatch.setattr("ingest.json_lines.CHUNK_LINES", 100)
+    monkeypatch.setattr("ingest.line_reader.CHUNK_LINES", 100)
     house.ingest(trades(30))
     held: list[int] = []
     judge = Known.judge
