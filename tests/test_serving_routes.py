@@ -79,7 +79,7 @@ def test_duplicates_of_the_batch_view_are_shown(world: World) -> None:
         ("ETHER", 1, 0),
     ]
     assert world.get("/v1/versions/1").json()["duplicates"] == [
-        {"stream": "trades", "venue": "x", "symbol": "BTC", "events": 1}
+        {"stream": "trades", "entity": ["x", "BTC"], "events": 1}
     ]
     assert world.get("/v1/versions").json()["versions"][0]["counts"]["trades"]["duplicates"] == 1
     text = world.get("/metrics").text
