@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingest.errors import ArchiveGapError
 from slackwater.core.checked_files import damage_in
@@ -103,7 +102,7 @@ class Archived:
         stream = self._stream
         wanted = pa.array(np.unique(ids)).cast(stream.schema.field(stream.identity).type)
         self._con.register("wanted", pa.table({stream.identity: wanted}))
-        bounds = pc.min_max(wanted).as_py()
+        texts = wanted.to_pylist()
         mine = " AND ".join(f'"{name}" = ?' for name in stream.entity)
         columns = ", ".join(f'"{name}"' for name in stream.schema.names)
         # The bounds let row groups be passed over by their statistics.
@@ -112,7 +111,7 @@ class Archived:
             f'WHERE {mine} AND "{stream.identity}" BETWEEN ? AND ?'
         )
         try:
-            found = self._con.sql(query, params=[*entity, bounds["min"], bounds["max"]]).to_arrow_table()
+            found = self._con.sql(query, params=[*entity, min(texts), max(texts)]).to_arrow_table()
         except duckdb.IOException as error:
             raise OSError(str(error)) from error
         except duckdb.Error as error:
