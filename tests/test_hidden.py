@@ -25,6 +25,7 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
 from slackwater.versions.store import VersionStore
+from slackwater.views.registry import registered
 from slackwater.views.bars import BARS
 from tests.beam_world import World, call, kafka_world, memory_world, settle, speed_running
 from tests.hand import HandClock
@@ -276,7 +277,7 @@ def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:
 @pytest.mark.broker
 def test_the_program_ends_with_the_code_that_means_later(world: World, broker: str) -> None:
     world.produce(5)
-    world.batch()
+    world.batch(registered())  # those of the program: other views would be a reason of their own
     with foreign(world, broker) as producer:
         send(world, producer, 0, 3)
         done: subprocess.CompletedProcess[str] = call("ops", "batch", "run", environ=world.environ())
