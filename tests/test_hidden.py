@@ -25,8 +25,8 @@ from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import registered
 from slackwater.views.bars import BARS
+from slackwater.views.registry import registered
 from tests.beam_world import World, call, kafka_world, memory_world, settle, speed_running
 from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED

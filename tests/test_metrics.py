@@ -74,7 +74,9 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     cut_in_a_minute(world)
     run = world.mark("run-2")
     found = (Duplicates("trades", ("x", "BTC"), 1),)
-    world.publish(run, "run-2", duplicates=found, timings_ms={"compute": 1250}, counts={"events": 8, "refused": 2})
+    world.publish(
+        run, "run-2", duplicates=found, timings_ms={"compute": 1250}, counts={"trades": {"events": 8, "refused": 2}}
+    )
     speed = Speed(world.log, NAMES, world.store, world.views)
     speed.step()
     FIGURES.lags("trades", {0: 0})
