@@ -25,6 +25,7 @@ from serving.stream.hub import Hub
 from serving.watch.completeness import Completeness
 from serving.watch.feed import Feed
 from serving.watch.latency import Latency
+from serving.watch.live import Live, named
 from serving.watch.log_probe import LogProbe
 from serving.watch.log_watch import LogWatch
 from serving.watch.proof_watch import ProofWatch
@@ -35,9 +36,10 @@ from slackwater.core.clock import Clock, SystemClock
 from slackwater.keys.keyring import KeyRing
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import names_of
+from slackwater.views.definitions import names_of, streams_of
 from slackwater.views.view import View
 
 
@@ -72,54 +74,71 @@ class Service:
         self.exports = Pool(2, 2 * options.exports, options.deadline_s)  # each reads while it encodes
         self._answers()
         self._threads: list[Steps] = []
-        parts = self.draining, self.watch, self.feed, self.probe, self.proofs, self.hot
-        self.readiness = Readiness(*(part.reasons for part in parts), self._failed)
+        parts = self.draining, self.watch, self.proofs, self.hot
+        self.readiness = Readiness(*(part.reasons for part in parts), self._unread, self._failed)
         self.layers = Layers(
-            *(store, self.hot, self.feed, self.watch, self.probe, self.proofs, self.readiness, clock),
+            *(store, self.hot, self.lives, self.watch, self.probes, self.proofs, self.readiness, clock),
         )
 
     def _watches(self) -> None:
         """What follows the log, the delta topics and the versions."""
-        log, names, store, views, clock = self.log, self.names, self.store, self.views, self.clock
+        log, store, views, clock = self.log, self.store, self.views, self.clock
         self.inspector = Inspector(store)
         self.hot = HotStore(views)
         self.row_cache = RowCache(self.inspector, self.options.cached_row_bytes)
         latency = Latency(self.metrics.registry, clock)
-        self.feed = Feed(log, names.deltas("trades"), self.hot, self.options.poll_s, latency)
-        self.log_watch = LogWatch(log, names.topic("trades"), clock)
-        self.completeness = Completeness(self.feed, self.log_watch)
-        self.watch = VersionsWatch(
-            log, self.log_watch, store, views, self.hot, self.feed, clock, self.row_cache, self.inspector
-        )
-        self.probe = LogProbe(log, self.watch, self.hot, self.feed, names.deltas("trades"), clock, self.completeness)
+        self.lives = {stream.name: self._live(stream, latency) for stream in streams_of(views)}
+        self.completeness = Completeness(self.lives)
+        self.watch = VersionsWatch(log, self.lives, store, views, self.hot, clock, self.row_cache, self.inspector)
+        self.probes = {
+            name: LogProbe(log, live, self.hot, clock, self.completeness) for name, live in self.lives.items()
+        }
         self.scrub = Scrub(self.inspector, self.watch, clock, self.options.scrub_bytes_per_s)
         self.proofs = ProofWatch(store, self.watch, clock)
+
+    def _live(self, stream: Stream, latency: Latency) -> Live:
+        feed = Feed(self.log, self.names.deltas(stream), self.hot, self.options.poll_s, latency)
+        return Live(stream, LogWatch(self.log, self.names.topic(stream), self.clock), feed)
 
     def _answers(self) -> None:
         """What finds and reads what is asked for."""
         options = self.options
         self.rows = BatchRows(self.pool, self.row_cache)
-        as_of = AsOf(self.store, self.views, self.watch, self.names.topic("trades"), self.inspector, self.pool)
+        as_of = AsOf(self.store, self.views, self.watch, self.inspector, self.pool)
         self.bases = Bases(self.watch, self.hot, self.completeness, as_of, options.incomplete == "refuse")
         self.cached: CachedReplies[Any] = CachedReplies(options.cached_reply_bytes)
         self.hub = Hub(
-            *(names_of(self.views), self.hot, self.watch, self.feed, self.completeness, self.rows, self.clock),
+            *(names_of(self.views), self.hot, self.watch, self.completeness, self.rows, self.clock),
             options.streams,
         )
-        self.feed.changed = self.watch.changed = self.hub.wake
+        self.watch.changed = self.hub.wake
+        for live in self.lives.values():
+            live.feed.changed = self.hub.wake
         self.draining.at_end(self.hub.close)
 
     def _steps(self) -> list[Steps]:
-        every_s = self.options.watch_every_s
+        every_s, feed_s = self.options.watch_every_s, 0.0 if self.options.poll_s else 0.01
+        found = []
+        for name, live in self.lives.items():
+            found += [
+                Steps(f"slackwater-log-{name}", live.log_watch.pulse, every_s),
+                Steps(f"slackwater-log-probe-{name}", self.probes[name].step, every_s),
+                Steps(f"slackwater-feed-{name}", live.feed.step, feed_s),
+            ]
         return [
+            *found,
             Steps("slackwater-versions", self.watch.step, every_s),
-            Steps("slackwater-log", self.log_watch.pulse, every_s),
             Steps("slackwater-proofs", self.proofs.step, every_s),
             Steps("slackwater-layers", self.layers.step, every_s),
-            Steps("slackwater-log-probe", self.probe.step, every_s),
             Steps("slackwater-scrub", self.scrub.step, every_s),
-            Steps("slackwater-feed", self.feed.step, 0.0 if self.options.poll_s else 0.01),
         ]
+
+    def _unread(self) -> list[str]:
+        """What is not read yet, or cannot be, of each stream."""
+        found = []
+        for name, live in self.lives.items():
+            found += named(self.lives, name, [*live.feed.reasons(), *self.probes[name].reasons()])
+        return found
 
     def _failed(self) -> list[str]:
         return [reason for thread in self._threads for reason in thread.reasons()]
@@ -133,11 +152,11 @@ class Service:
             "cursors": gauges.Held(lambda: self.hot.tip_bytes, KEPT_TIP_BYTES),
         }
         return gauges.Gauges(
-            partial(gauges.positions, names_of(self.views), self.hot, self.watch),
-            partial(gauges.log_ends, self.watch, self.probe, self.clock),
+            partial(gauges.positions, self.views, self.hot, self.watch),
+            partial(gauges.log_ends, self.lives, self.probes, self.clock),
             partial(gauges.served, self.watch, self.proofs, self.store, self.clock),
             partial(gauges.requests_now, self.readiness, self.metrics, self.hub),
-            partial(gauges.chains, self.hot, self.feed),
+            partial(gauges.chains, self.hot, self.lives),
             partial(gauges.reads, self.pool, self.row_cache, caches),
         )
 
@@ -145,10 +164,11 @@ class Service:
         """What the threads do, once."""
         self.scrub.step()
         self.watch.step()
-        self.log_watch.pulse()
         self.proofs.step()
-        self.feed.step()
-        self.probe.step()
+        for name, live in self.lives.items():
+            live.log_watch.pulse()
+            live.feed.step()
+            self.probes[name].step()
         self.layers.step()
 
     def start(self) -> None:
@@ -161,7 +181,9 @@ class Service:
         """Stop the threads and release everything."""
         for thread in self._threads:
             thread.stop()
-        self.feed.close()
+        for live in self.lives.values():
+            live.feed.close()
+            live.log_watch.close()
         self.watch.close()
         self.pool.close()
         self.exports.close()

@@ -59,7 +59,7 @@ def test_a_server_that_starts_says_that_it_has_not_read_the_delta_topic(world: W
     started(world)
     about = world.bars(BTC)["meta"]
     assert (about["applied"], about["complete"], about["reason"]) == (about["cut"], False, UNREAD)
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     about = world.bars(BTC)["meta"]
     assert about["complete"]
     assert "reason" not in about
@@ -75,7 +75,7 @@ def test_applied_goes_back_over_a_restart_only_in_answers_that_say_so(world: Wor
             at = offsets(about["applied"])[1]
             assert at >= applied or not about["complete"]
             applied = max(applied, at) if about["complete"] else applied
-            world.service.feed.step()
+            world.service.lives["trades"].feed.step()
         assert about["complete"]
 
 
@@ -83,19 +83,19 @@ def test_an_answer_waits_for_its_own_partitions_alone(world: World) -> None:
     started(world, limit=10)
     until_read = 0
     while not world.bars(LONGER)["meta"]["complete"]:
-        world.service.feed.step()
+        world.service.lives["trades"].feed.step()
         until_read += 1
     assert until_read < 10
-    assert world.service.feed.unread([0]) is False
-    assert world.service.feed.unread([0, 1]) is world.service.feed.unread([1])
+    assert world.service.lives["trades"].feed.unread([0]) is False
+    assert world.service.lives["trades"].feed.unread([0, 1]) is world.service.lives["trades"].feed.unread([1])
 
 
 def test_a_kept_answer_is_not_given_once_more_when_its_reason_is_gone(world: World) -> None:
     started(world)
     first = world.get(f"/v1/bars?venue=x&{LONGER}")
-    world.service.feed._look_what_lacks()
+    world.service.lives["trades"].feed._look_what_lacks()
     assert world.get(f"/v1/bars?venue=x&{LONGER}").content == first.content
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     second = world.get(f"/v1/bars?venue=x&{LONGER}", {"If-None-Match": first.headers["ETag"]})
     assert second.status_code == httpx.codes.OK
     assert second.json()["meta"]["complete"]
@@ -105,7 +105,7 @@ def test_what_is_not_known_yet_is_not_called_unknown(world: World) -> None:
     started(world)
     problem = world.bars("symbol=LATER", expect=503)
     assert "not known yet" in problem["detail"]
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     assert world.bars("symbol=LATER")["meta"]["complete"]
     assert "No event of x:NEVER is known" in world.bars("symbol=NEVER", expect=404)["detail"]
 
@@ -118,7 +118,7 @@ def test_a_list_of_instruments_says_that_some_may_be_missing(world: World) -> No
     started(world)
     assert asked() == ({"BTC", "DOGE"}, False, UNREAD)
     assert world.get("/v1/instruments?format=csv").headers["Slackwater-Reason"] == UNREAD
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     assert asked() == ({"BTC", "DOGE", "LATER"}, True, "")
 
 
@@ -158,7 +158,7 @@ def test_a_server_that_starts_waits_for_what_a_transaction_hides_of_the_delta_to
 
 def test_a_restart_while_the_feed_opens_is_read_before_anything_is_complete(world: World) -> None:
     started(world, limit=1)
-    feed, bounds = world.service.feed, world.log.bounds
+    feed, bounds = world.service.lives["trades"].feed, world.log.bounds
 
     def meanwhile(topic: str) -> dict[int, Bounds]:
         world.log.bounds = bounds  # type: ignore[method-assign]
@@ -178,7 +178,7 @@ def test_a_restart_while_the_feed_opens_is_read_before_anything_is_complete(worl
 def test_a_look_that_failed_is_not_held_against_what_is_applied(world: World) -> None:
     started(world)
     world.step()
-    watch = world.service.log_watch
+    watch = world.service.lives["trades"].log_watch
     world.log.down = True
     world.clock.sleep(2.0)
     facts, seen = watch.look()
@@ -194,7 +194,7 @@ def test_by_a_setting_an_answer_that_may_miss_deltas_is_refused(world: World) ->
     assert UNREAD in refused.json()["detail"]
     assert world.get(f"/v1/bars?venue=x&{BTC}&layer=batch").status_code == httpx.codes.OK
     assert world.get(f"/v1/bars?venue=x&{BTC}&as_of=1").status_code == httpx.codes.OK
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     assert world.bars(BTC)["meta"]["complete"]
 
 
@@ -202,7 +202,7 @@ def test_a_server_reads_anew_and_says_so_when_its_cells_do_not_reach_down(world:
     started(world)
     world.step()
     assert world.bars(BTC)["meta"]["complete"]
-    world.service.feed.restart({})
+    world.service.lives["trades"].feed.restart({})
     about = world.bars(BTC)["meta"]
     assert (about["complete"], about["reason"]) == (False, UNREAD)
 
@@ -216,7 +216,7 @@ def test_a_log_that_does_not_answer_is_in_every_answer_with_since_when(world: Wo
     world.log.down = failing
     world.clock.sleep(UNSEEN_S + 0.1)
     if failing:
-        world.service.log_watch.pulse()
+        world.service.lives["trades"].log_watch.pulse()
     first = world.get(f"/v1/bars?venue=x&{BTC}")
     about = first.json()["meta"]
     assert (about["complete"], about["applied"]) == (False, seen["meta"]["applied"])
@@ -224,7 +224,7 @@ def test_a_log_that_does_not_answer_is_in_every_answer_with_since_when(world: Wo
     for _ in range(3):  # the same outage is the same answer
         world.clock.sleep(60.0)
         if failing:
-            world.service.log_watch.pulse()
+            world.service.lives["trades"].log_watch.pulse()
         again = world.get(f"/v1/bars?venue=x&{BTC}", {"If-None-Match": first.headers["ETag"]})
         assert again.status_code == httpx.codes.NOT_MODIFIED
         ready = world.get("/health/ready")
@@ -241,10 +241,10 @@ def test_a_log_that_does_not_answer_is_in_every_answer_with_since_when(world: Wo
 def test_a_log_is_looked_at_while_versions_are_read(world: World) -> None:
     """The watch of versions may read files for minutes; a log that answers is seen meanwhile."""
     started(world)
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     for _ in range(60):
         world.clock.sleep(1.0)
-        world.service.log_watch.pulse()
+        world.service.lives["trades"].log_watch.pulse()
         assert world.bars(BTC)["meta"]["complete"]
 
 
@@ -254,7 +254,7 @@ def test_lost_ends_are_remembered_whoever_looks(world: World) -> None:
     end = world.log.bounds("slackwater.trades")[1].end
     world.log.truncate("slackwater.trades", 1, end - 5)
     world.clock.sleep(2.0)
-    world.service.log_watch.pulse()
+    world.service.lives["trades"].log_watch.pulse()
     world.log.append("slackwater.trades", 1, None, b"refused, but a record")
     world.step()
     assert "lost its tail" in world.bars(BTC)["meta"]["refusal"]

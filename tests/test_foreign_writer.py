@@ -196,7 +196,7 @@ def test_bytes_that_are_no_delta_and_tombstones_are_counted_and_passed_over(worl
     world.log.append(NAMES.deltas("trades"), 0, b"noise", b"noise")
     world.log.append(NAMES.deltas("trades"), 0, encode_key(first, sealed=True), None)
     world.step()
-    assert world.service.feed.bad == 2
+    assert world.service.lives["trades"].feed.bad == 2
     assert volume(world) == of_oracle(world)
 
 

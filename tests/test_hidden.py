@@ -341,9 +341,9 @@ def test_the_service_counts_its_lag_to_the_high_watermark_and_says_what_hides_it
         ("hidden_records", 4.0),
         ("stable_age_seconds", STANDS_S),
     ):
-        assert f'slackwater_log_{name}{{partition="0"}} {value}' in text
-    assert 'slackwater_log_stable_age_seconds{partition="1"} 0.0' in text
-    assert 'slackwater_lag_records{partition="0",view="bars"} 4.0' in text
+        assert f'slackwater_log_{name}{{partition="0",stream="trades"}} {value}' in text
+    assert 'slackwater_log_stable_age_seconds{partition="1",stream="trades"} 0.0' in text
+    assert 'slackwater_lag_records{partition="0",stream="trades",view="bars"} 4.0' in text
     world.log.end_transaction(SERVED.topic("trades"), 0)
     world.emit()
     world.step()
@@ -387,7 +387,7 @@ def test_a_writer_that_commits_again_and_again_is_no_reason(tmp_path: Path) -> N
     world.log.open_transaction(SERVED.topic("trades"), 0)
     world.trade("AB")
     world.step()
-    assert world.service.probe.reasons() == []
+    assert world.service.probes["trades"].reasons() == []
     world.close()
 
 

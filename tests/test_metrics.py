@@ -115,9 +115,9 @@ def test_lag_and_position_are_shown_by_partition(world: World) -> None:
     world.clock.sleep(2)
     world.step()
     text = world.get("/metrics").text
-    assert value(text, "slackwater_applied_offset", view="bars", partition="1") == 1
-    assert value(text, "slackwater_lag_records", view="bars", partition="1") == 2
-    assert value(text, "slackwater_lag_records", view="bars", partition="0") == 0
+    assert value(text, "slackwater_applied_offset", stream="trades", view="bars", partition="1") == 1
+    assert value(text, "slackwater_lag_records", stream="trades", view="bars", partition="1") == 2
+    assert value(text, "slackwater_lag_records", stream="trades", view="bars", partition="0") == 0
 
 
 def test_a_request_is_in_flight_until_it_is_done(world: World) -> None:
@@ -177,7 +177,7 @@ def test_the_latency_is_from_the_append_of_the_event_to_its_being_visible_and_co
     world.log.now_ms = now_ms + 300
     speed.step()
     world.clock.sleep(1.5)
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     text = world.get("/metrics").text
     assert (value(text, count), value(text, total)) == (1, 1.5)
     assert value(text, "slackwater_speed_latency_seconds_sum") == 0.3
@@ -198,7 +198,7 @@ def test_deltas_from_before_the_service_are_no_latency(world: World) -> None:
     world.clock.sleep(3600)
     world.step()
     text = world.get("/metrics").text
-    assert value(text, "slackwater_deltas_total") >= 1
+    assert value(text, "slackwater_deltas_total", stream="trades") >= 1
     assert value(text, "slackwater_end_to_end_latency_seconds_count") == 0
     speed.close()
 
@@ -209,7 +209,7 @@ def test_a_broker_whose_clock_is_ahead_gives_no_negative_latency(world: World) -
     world.log.now_ms = world.clock.now_us() // 1000 + 60_000
     world.trade("BTC")
     speed.step()
-    world.service.feed.step()
+    world.service.lives["trades"].feed.step()
     text = world.get("/metrics").text
     assert value(text, "slackwater_end_to_end_latency_seconds_count") == 1
     assert value(text, "slackwater_end_to_end_latency_seconds_sum") == 0

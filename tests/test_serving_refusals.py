@@ -156,7 +156,7 @@ def test_what_was_applied_after_the_last_look_at_a_log_that_went_away_is_not_tak
     published(world).step()
     world.trade(at_s=90)
     world.emit()
-    world.service.feed.step()  # the feed saw the trade; the watch has not looked at the log since
+    world.service.lives["trades"].feed.step()  # the feed saw the trade; the watch has not looked at the log since
     world.log.down = True
     world.step()
     world.log.down = False
@@ -281,7 +281,7 @@ def test_bytes_that_are_no_delta_are_counted_and_passed_over(world: World) -> No
         world.log.append(NAMES.deltas("trades"), 0, key, value)
     world.step()
     assert answer(world)[0] == 3
-    assert "slackwater_bad_deltas_total 4.0" in world.get("/metrics").text
+    assert 'slackwater_bad_deltas_total{stream="trades"} 4.0' in world.get("/metrics").text
     assert world.get("/health/ready").status_code == 200
 
 

@@ -140,7 +140,7 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
     world.emit()
     app = world.serve(ServingOptions(poll_s=0.0, watch_every_s=0.001))
 
-    steps = {f"slackwater-{name}" for name in ("versions", "proofs", "scrub", "feed")}
+    steps = {f"slackwater-{name}" for name in ("versions", "proofs", "scrub", "feed-trades", "log-trades")}
 
     def own() -> set[str]:
         return steps & {thread.name for thread in threading.enumerate()}

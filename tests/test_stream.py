@@ -192,7 +192,7 @@ def test_silence_is_broken_by_a_heartbeat(world: World) -> None:
             await settle(world)
             assert listener.names() == []
             world.clock.sleep(0.5)
-            world.service.log_watch.pulse()  # what its thread does: the log answers
+            world.service.lives["trades"].log_watch.pulse()  # what its thread does: the log answers
             world.service.hub.look()
             await settle(world)
             assert listener.names() == ["heartbeat"]

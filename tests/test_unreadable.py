@@ -335,8 +335,8 @@ def test_the_service_says_which_partition_cannot_be_read_and_why(tmp_path: Path)
     assert reason in ready.json()["reasons"]
     assert ready.json()["layers"]["log"]["text"] == reason
     metrics = world.get("/metrics").text
-    assert 'slackwater_log_unreadable{partition="0"} 1.0' in metrics
-    assert 'slackwater_log_unreadable{partition="1"} 0.0' in metrics
+    assert 'slackwater_log_unreadable{partition="0",stream="trades"} 1.0' in metrics
+    assert 'slackwater_log_unreadable{partition="1",stream="trades"} 0.0' in metrics
     world.log.damage(SERVED.topic("trades"), 0, None)
     world.emit()
     world.step()

@@ -6,9 +6,9 @@ from threading import Lock
 from serving.http.problems import ProblemError, retired
 from serving.query.pool import Pool
 from serving.store.batch import BatchReader
-from serving.store.snapshot import Snapshot, snapshot_key
+from serving.store.snapshot import Snapshot
+from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
-from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
@@ -26,14 +26,12 @@ class AsOf:
         store: VersionStore,
         views: tuple[View, ...],
         watch: VersionsWatch,
-        topic: str,
         inspector: Inspector,
         pool: Pool,
     ) -> None:
         self._store = store
         self._views = views
         self._watch = watch
-        self._topic = topic
         self._inspector = inspector
         self._pool = pool
         self._open: OrderedDict[int, Snapshot] = OrderedDict()
@@ -80,11 +78,10 @@ class AsOf:
             raise ProblemError(404, "unknown-version", f"There is no version {version}. See /v1/versions.") from error
         except (ManifestError, DamagedFileError) as error:
             raise ProblemError(503, "version-damaged", f"Version {version} is not whole.") from error
-        own = manifest.of(TRADES)
         batch = BatchReader(self._store.home, manifest, on_damage=self._inspector.suspect)
-        key = snapshot_key(manifest, own.topic_id, own.cut)
         views = {view.name: view for view in in_force(self._views, manifest.definitions)}
-        found = Snapshot(key, manifest, own.cut, own.topic_id, batch, views, chain=False)
+        streams = alone(manifest, [view.stream.name for view in views.values()])
+        found = Snapshot(manifest, streams, batch, views)
         with self._lock:
             self._open[version] = found
             while len(self._open) > RETAINED_VERSIONS:

@@ -21,6 +21,7 @@ from serving.store.ends import Ends
 from serving.store.hot import HotStore
 from serving.store.snapshot import Snapshot
 from serving.watch.completeness import APART, FIRST_PAGE, REFUSED, Completeness
+from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.request import REQUEST
 from slackwater.deltas.cell import Cell
@@ -68,7 +69,7 @@ class Basis:
     @property
     def cut(self) -> dict[int, int]:
         """The cut in the asked partitions."""
-        return {p: at for p, at in self.snapshot.cut.items() if p in self.partitions}
+        return {p: at for p, at in self.snapshot.of(self.view).cut.items() if p in self.partitions}
 
     @property
     def applied(self) -> dict[int, int]:
@@ -115,8 +116,8 @@ class Basis:
         }
         if self.incomplete_reason is not None:
             meta["reason"] = self.incomplete_reason
-        if self.snapshot.refusals:
-            meta["refusal"] = " ".join(self.snapshot.refusals)
+        if refusals := self.snapshot.refusals_of(self.view):
+            meta["refusal"] = " ".join(refusals)
         return meta
 
 
@@ -145,7 +146,7 @@ class Bases:
         """
         found = self._watch.snapshot
         if found is None:
-            raise not_serving(self._watch.error or self._watch.log_watch.error or "The service is starting.")
+            raise not_serving(self._watch.missing())
         request = REQUEST.get()
         if request is not None:
             request.version = found.version
@@ -167,8 +168,8 @@ class Bases:
                 return Basis(snapshot, view, "batch", partitions, {}, stamp=still)
             if cursor is not None:
                 return self._pinned(snapshot, view, layer, partitions, cursor)
-            if not snapshot.chain and layer == "speed":
-                raise not_serving(" ".join(snapshot.refusals))
+            if not snapshot.of(view).chain and layer == "speed":
+                raise not_serving(" ".join(snapshot.refusals_of(view)))
             found = self._chained(snapshot, view, layer, partitions, still)
             if found is not None:
                 return found
@@ -182,7 +183,8 @@ class Bases:
         """
         for _ in range(_TRIES):
             snapshot = self._of(name, None)
-            view, held = snapshot.views[name], frozenset(snapshot.cut)
+            view = snapshot.views[name]
+            held = frozenset(snapshot.of(view).cut)
             found = self._chained(snapshot, view, "merged", held, Stamp(snapshot, 0, 0, name, frozenset()))
             if found is not None:
                 return found
@@ -198,19 +200,27 @@ class Bases:
             snapshot = self.snapshot()
             if snapshot.refused_views:
                 raise not_serving(" ".join(snapshot.refused_views.values()))
-            held = frozenset(snapshot.cut)
-            lacking = self._completeness.lacking(held) if snapshot.chain else None  # before the ends, as always
-            ends = self._hot.moment(snapshot.key) if snapshot.chain else {}
+            chained = {name: of for name, of in snapshot.streams.items() if of.chain}
+            # Before the ends, as always.
+            lacking = {name: self._completeness.lacking(name, of.cut) for name, of in chained.items()}
+            ends = self._hot.moment(of.key for of in chained.values())
             if ends is None:
                 continue
-            apart_at = next(filter(None, map(apart, ends.values())), None)
-            reason = lacking or apart_at if snapshot.chain else REFUSED
-            layer = "merged" if snapshot.chain else "batch"
             return {
-                name: self._given(Basis(snapshot, view, layer, held, ends.get(name, {}), reason))
-                for name, view in snapshot.views.items()
+                name: self._given(self._one_of(snapshot, view, ends, lacking)) for name, view in snapshot.views.items()
             }
         raise not_serving("Versions change faster than they can be read.")
+
+    def _one_of(
+        self, snapshot: Snapshot, view: View, ends: Mapping[str, Mapping[int, Ends]], lacking: Mapping[str, str | None]
+    ) -> Basis:
+        """The basis of one view of all; that a cell of another view of its stream is apart is told of all of these."""
+        stream, held = view.stream.name, frozenset(snapshot.of(view).cut)
+        if stream not in lacking:
+            return Basis(snapshot, view, "batch", held, {}, REFUSED)
+        own = [ends.get(each.name, {}) for each in snapshot.views.values() if each.stream == view.stream]
+        reason = lacking[stream] or next(filter(None, map(apart, own)), None)
+        return Basis(snapshot, view, "merged", held, ends.get(view.name, {}), reason)
 
     async def as_of(self, name: str, version: int, entities: tuple[Entity, ...]) -> Basis:
         """The basis of one version's view alone.
@@ -221,11 +231,11 @@ class Bases:
         """
         snapshot = await self._as_of.snapshot(version, name)
         view = snapshot.views[name]
-        alone = replace(snapshot, cut=snapshot.manifest.cut(view.stream), refusals=())
-        partitions = self._partitions(view, entities, alone, hot=False)
+        itself = replace(snapshot, streams=alone(snapshot.manifest, snapshot.streams), refusals=())
+        partitions = self._partitions(view, entities, itself, hot=False)
         served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
         stamp = Stamp(snapshot, self._hot.spread, 0, name, frozenset()) if served else None
-        return Basis(alone, view, "batch", partitions, {}, stamp=stamp)
+        return Basis(itself, view, "batch", partitions, {}, stamp=stamp)
 
     async def refuse_retired(self, version: int) -> None:
         """Raises ProblemError, 410, if the version was retired meanwhile."""
@@ -237,22 +247,27 @@ class Bases:
             self._watch.snapshot is stamp.snapshot
             and self._hot.spread == stamp.spread
             and self._hot.revision(stamp.view, stamp.partitions) == stamp.revision
-            and (not stamp.partitions or self._completeness.lacking(stamp.partitions) == stamp.lacking)
+            and (not stamp.partitions or self._lacking(stamp) == stamp.lacking)
         )
+
+    def _lacking(self, stamp: Stamp) -> str | None:
+        return self._completeness.lacking(stamp.snapshot.views[stamp.view].stream.name, stamp.partitions)
 
     def cursor(self, basis: Basis, after: tuple[Value, ...]) -> Cursor:
         """The cursor behind `after`; what it stands on is retained for a while."""
         self._hot.remember(basis.ends.values())
         uptos = {p: ends.upto for p, ends in basis.ends.items()}
-        return Cursor(basis.snapshot.version, basis.snapshot.key, uptos, basis.incomplete_reason is None, after)
+        return Cursor(
+            basis.snapshot.version, basis.snapshot.of(basis.view).key, uptos, basis.incomplete_reason is None, after
+        )
 
     def remember(self, ends: Iterable[Ends]) -> None:
         """Retain what a cursor that is given again stands on."""
         self._hot.remember(ends)
 
-    def lag(self, applied: Mapping[int, int]) -> int:
-        """Records between what is applied and the log's end at the last look."""
-        return self._watch.lag(applied)
+    def lag(self, name: str, applied: Mapping[int, int]) -> int:
+        """Records between what is applied of a view and the end of its stream's log at the last look."""
+        return self._watch.lag(self._hot.stream_of(name), applied)
 
     def _of(self, name: str, cursor: Cursor | None) -> Snapshot:
         snapshot = self.snapshot() if cursor is None else self._watch.kept(cursor.pin)
@@ -266,11 +281,12 @@ class Bases:
         self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: Stamp
     ) -> Basis | None:
         """The basis with the chains' ends now; None if the snapshot was swapped away."""
-        if not snapshot.chain:
+        standing = snapshot.of(view)
+        if not standing.chain:
             return self._given(Basis(snapshot, view, "batch", partitions, {}, REFUSED, still))
-        lacking = self._completeness.lacking(partitions)  # before the ends: they can only be later
+        lacking = self._completeness.lacking(view.stream.name, partitions)  # before the ends: they can only be later
         revision = self._hot.revision(view.name, partitions)
-        ends = self._hot.ends(snapshot.key, view.name, partitions)
+        ends = self._hot.ends(standing.key, view.name, partitions)
         if ends is None:
             return None
         stamp = still._replace(revision=revision, partitions=partitions, lacking=lacking)
@@ -285,8 +301,8 @@ class Bases:
         incomplete = None if cursor.complete else FIRST_PAGE
         if not cursor.ends:  # its first page had no chain to use
             return Basis(snapshot, view, "batch", partitions, {}, incomplete)
-        recalled = self._hot.recall(snapshot.key, view.name, cursor.ends, cursor.complete)
-        ends = recalled if snapshot.chain else None
+        recalled = self._hot.recall(snapshot.of(view).key, view.name, cursor.ends, cursor.complete)
+        ends = recalled if snapshot.of(view).chain else None
         if ends is None:
             raise gone("The cells that this cursor stands on are not retained any more.")
         return Basis(snapshot, view, layer, frozenset(ends), ends, incomplete)
@@ -301,7 +317,7 @@ class Bases:
             if not where:
                 unknown.append(":".join(map(str, entity)))
             found |= where
-        if unknown and hot and (unread := self._completeness.unread(snapshot.cut)):
+        if unknown and hot and (unread := self._completeness.unread(view.stream.name, snapshot.of(view).cut)):
             raise not_serving(f"It is not known yet whether there is {unknown[0]}. {unread}")
         if unknown:
             raise unknown_instrument(unknown)

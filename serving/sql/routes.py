@@ -87,8 +87,8 @@ class SqlRoute:
             shown = query.sql if len(query.sql) <= _SHOWN else query.sql[:_SHOWN] + "..."
             _LOG.info("SQL of key %s: %s, %d rows in %.3f s: %r", key.id, outcome, rows, took_s, shown)
         meta = moment.meta()
-        applied = {int(partition): at for partition, at in meta["applied"].items()}
-        headers = {"Cache-Control": "no-store", LAG_HEADER: str(self._bases.lag(applied))}
+        lags = {basis.view.stream: self._bases.lag(name, basis.applied) for name, basis in moment.bases.items()}
+        headers = {"Cache-Control": "no-store", LAG_HEADER: str(sum(lags.values()))}
         body = await asyncio.to_thread(_document, found, table, meta)
         return Response(body, 200, headers, "application/json")
 

@@ -17,8 +17,9 @@ from serving.status.readiness import Readiness
 from serving.store.hot import HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
-from serving.watch.feed import Feed
+from serving.watch.live import Lives
 from serving.watch.log_probe import LogProbe
+from serving.watch.log_watch import LogFacts
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
@@ -28,6 +29,8 @@ from slackwater.versions.idle import last_idle_us
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import defaults
+from slackwater.views.view import View
 
 Look = Callable[[], Iterator[Metric]]
 
@@ -66,11 +69,16 @@ def requests_now(readiness: Readiness, metrics: Metrics, hub: Hub) -> Iterator[M
     yield ended
 
 
-def chains(hot: HotStore, feed: Feed) -> Iterator[Metric]:
+def chains(hot: HotStore, lives: Lives) -> Iterator[Metric]:
     """Cells and deltas."""
     yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", hot.cells())
-    yield CounterMetricFamily("slackwater_deltas", "Deltas read.", feed.deltas)
-    yield CounterMetricFamily("slackwater_bad_deltas", "Deltas that do not decode.", feed.bad)
+    deltas = CounterMetricFamily("slackwater_deltas", "Deltas read.", labels=["stream"])
+    bad = CounterMetricFamily("slackwater_bad_deltas", "Deltas that do not decode.", labels=["stream"])
+    for name, live in lives.items():
+        deltas.add_metric([name], live.feed.deltas)
+        bad.add_metric([name], live.feed.bad)
+    yield deltas
+    yield bad
     yield CounterMetricFamily("slackwater_cell_conflicts", "Pairs of cells that differ.", hot.conflicts_total)
 
 
@@ -91,40 +99,46 @@ def reads(pool: Pool, rows: RowCache, caches: Mapping[str, Held]) -> Iterator[Me
     yield most
 
 
-def positions(names: Iterable[str], hot: HotStore, watch: VersionsWatch) -> Iterator[Metric]:
-    """How far each view is."""
-    labels = ["view", "partition"]
+def positions(views: tuple[View, ...], hot: HotStore, watch: VersionsWatch) -> Iterator[Metric]:
+    """How far each stream's batch and each view is."""
+    labels = ["stream", "view", "partition"]
+    cut = GaugeMetricFamily("slackwater_cut_offset", "Where the served batch view ends.", labels=labels[::2])
     applied = GaugeMetricFamily("slackwater_applied_offset", "End of the chain.", labels=labels)
     lag = GaugeMetricFamily("slackwater_lag_records", "Records of the log not applied.", labels=labels)
-    for name in names:
-        for partition, at in sorted(hot.applied(name).items()):
-            applied.add_metric([name, str(partition)], at)
-            lag.add_metric([name, str(partition)], watch.lag({partition: at}))
+    for view in defaults(views):
+        stream = view.stream.name
+        for partition, at in sorted(hot.applied(view.name).items()):
+            where = [stream, view.name, str(partition)]
+            applied.add_metric(where, at)
+            lag.add_metric(where, watch.lag(stream, {partition: at}))
+    for stream, standing in watch.snapshot.streams.items() if watch.snapshot is not None else ():
+        for partition, at in sorted(standing.cut.items()):
+            cut.add_metric([stream, str(partition)], at)
+    yield cut
     yield applied
     yield lag
 
 
-def log_ends(watch: VersionsWatch, probe: LogProbe, clock: Clock) -> Iterator[Metric]:
-    """Where the log ends, and what hides there."""
-    now, facts = clock.elapsed_s(), watch.log_watch.facts
-    if facts is None:
-        return
-    bounds, hidden = facts.bounds, facts.hidden
-    looks: tuple[tuple[str, str, Callable[[int], float]], ...] = (
-        ("stable_offset", "What can be read ends here.", lambda p: bounds[p].end),
-        ("high_watermark_offset", "The log ends here.", lambda p: bounds[p].high),
-        ("hidden_records", "Records that an open transaction hides.", lambda p: bounds[p].hidden),
+def log_ends(lives: Lives, probes: Mapping[str, LogProbe], clock: Clock) -> Iterator[Metric]:
+    """Where each stream's log ends, and what hides there."""
+    now = clock.elapsed_s()
+    looks: tuple[tuple[str, str, Callable[[LogFacts, LogProbe, int], float]], ...] = (
+        ("stable_offset", "What can be read ends here.", lambda facts, _, p: facts.bounds[p].end),
+        ("high_watermark_offset", "The log ends here.", lambda facts, _, p: facts.bounds[p].high),
+        ("hidden_records", "Records that an open transaction hides.", lambda facts, _, p: facts.bounds[p].hidden),
         (
             "stable_age_seconds",
             "How long the stable offset has stood below the high watermark.",
-            lambda p: now - hidden[p].since_s if p in hidden else 0.0,
+            lambda facts, _, p: now - facts.hidden[p].since_s if p in facts.hidden else 0.0,
         ),
-        ("unreadable", "1 if a batch cannot be read.", lambda p: int(p in probe.unread)),
+        ("unreadable", "1 if a batch cannot be read.", lambda _, probe, p: int(p in probe.unread)),
     )
-    for name, text, of in looks:
-        gauge = GaugeMetricFamily(f"slackwater_log_{name}", text, labels=["partition"])
-        for p in sorted(bounds):
-            gauge.add_metric([str(p)], of(p))
+    seen = {name: facts for name, live in lives.items() if (facts := live.log_watch.facts) is not None}
+    for name, text, of in looks if seen else ():
+        gauge = GaugeMetricFamily(f"slackwater_log_{name}", text, labels=["stream", "partition"])
+        for stream, facts in seen.items():
+            for p in sorted(facts.bounds):
+                gauge.add_metric([stream, str(p)], of(facts, probes[stream], p))
         yield gauge
 
 
@@ -154,7 +168,7 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
     yield _duplicates(manifest)
     if snapshot.ledger is not None:
         yield _restatements(snapshot.ledger)
-    yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(snapshot.refusals))
+    yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(watch.refusals(snapshot)))
 
 
 def _proof(proof: Proof) -> Iterator[Metric]:

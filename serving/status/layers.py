@@ -10,11 +10,11 @@ it is gone. Not here: whether the full promise is kept now (`serving.status.read
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from serving.status.readiness import Readiness
 from serving.store.hot import HotStore
-from serving.watch.feed import Feed
+from serving.watch.live import Lives
 from serving.watch.log_probe import LogProbe
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
@@ -24,6 +24,7 @@ from slackwater.versions.idle import last_idle_us
 from slackwater.versions.store import VersionStore
 
 State = Literal["up", "degraded", "down"]
+_STATES = "up", "degraded", "down"
 
 SILENT_S = 5.0
 """A speed layer that was not heard for so long is gone. It speaks once a second; a start of its pipeline takes two."""
@@ -40,6 +41,14 @@ class Layer:
     since_us: int | None = None
 
 
+class _Heard(NamedTuple):
+    """How many deltas of a stream had come when the last one did, and when that was."""
+
+    deltas: int
+    at_s: float
+    at_us: int
+
+
 class Layers:
     """Watches the layers. `step` belongs to one thread; `facts` may be asked by any."""
 
@@ -47,39 +56,37 @@ class Layers:
         self,
         store: VersionStore,
         hot: HotStore,
-        feed: Feed,
+        lives: Lives,
         watch: VersionsWatch,
-        probe: LogProbe,
+        probes: Mapping[str, LogProbe],
         proofs: ProofWatch,
         readiness: Readiness,
         clock: Clock,
     ) -> None:
         self._store = store
         self._hot = hot
-        self._feed = feed
+        self._lives = lives
         self._watch = watch
-        self._probe = probe
+        self._probes = probes
         self._proofs = proofs
         self._readiness = readiness
         self._clock = clock
         self._known: dict[str, Layer] = {}
         self._next_s = float("-inf")
-        self._deltas = -1
-        self._heard_s = self._clock.elapsed_s()
-        self._heard_us = self._clock.now_us()
+        self._heard = dict.fromkeys(lives, _Heard(-1, clock.elapsed_s(), clock.now_us()))
 
     def step(self) -> None:
         """Look, twice a second."""
         now = self._clock.elapsed_s()
-        if self._deltas != self._feed.deltas:
-            self._deltas = self._feed.deltas
-            self._heard_s, self._heard_us = now, self._clock.now_us()
+        for name, live in self._lives.items():
+            if self._heard[name].deltas != live.feed.deltas:
+                self._heard[name] = _Heard(live.feed.deltas, now, self._clock.now_us())
         if now < self._next_s:
             return
         self._next_s = now + LOOK_EVERY_S
         looks: Mapping[str, Callable[[], Layer]] = {
-            "log": self._log,
-            "speed": self._speed,
+            "log": lambda: self._worst(self._log),
+            "speed": lambda: self._worst(self._speed),
             "batch": self._batch,
             "serving": self._serving,
         }
@@ -91,8 +98,9 @@ class Layers:
         for facts in found.values():
             facts["since"] = facts.pop("since_us")
         if "speed" in found:
-            applied = self._hot.furthest()
-            found["speed"] |= {"lag": self._watch.lag(applied), "applied": sum(applied.values())}
+            applied = {name: self._hot.furthest(name) for name in self._lives}
+            lag = sum(self._watch.lag(name, at) for name, at in applied.items())
+            found["speed"] |= {"lag": lag, "applied": sum(sum(at.values()) for at in applied.values())}
         return found
 
     def _since(self, name: str, found: Layer) -> Layer:
@@ -102,36 +110,46 @@ class Layers:
         began = known.since_us if known is not None and known.state == found.state else None
         return Layer(found.state, found.text, began or self._clock.now_us())
 
-    def _log(self) -> Layer:
-        watch = self._watch
-        if unseen := watch.log_watch.unseen():
-            return Layer("down", " ".join(filter(None, (unseen, watch.log_watch.error))))
-        facts = watch.log_watch.facts
+    def _worst(self, look: Callable[[str], Layer]) -> Layer:
+        """Of a layer of several streams the worst state, with what is said of each stream in that state."""
+        found = {name: look(name) for name in self._lives}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        worst = max((layer.state for layer in found.values()), key=_STATES.index)
+        those = {name: layer for name, layer in found.items() if layer.state == worst}
+        since = [layer.since_us for layer in those.values() if layer.since_us is not None]
+        text = " ".join(f"{name}: {layer.text}" for name, layer in those.items())
+        return Layer(worst, text, min(since, default=None))
+
+    def _log(self, stream: str) -> Layer:
+        watch = self._lives[stream].log_watch
+        if unseen := watch.unseen():
+            return Layer("down", " ".join(filter(None, (unseen, watch.error))))
+        facts = watch.facts
         if facts is None:
             return Layer("degraded", "The log was not read yet.")
-        if reasons := self._probe.reasons():
+        if reasons := self._probes[stream].reasons():
             return Layer("degraded", " ".join(reasons))
         records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
         return Layer("up", f"{records:,} records kept.")
 
-    def _speed(self) -> Layer:
-        snapshot = self._watch.snapshot
+    def _speed(self, stream: str) -> Layer:
+        snapshot, feed, heard = self._watch.snapshot, self._lives[stream].feed, self._heard[stream]
         if snapshot is None:
             return Layer("degraded", "No version is loaded yet.")
-        if not snapshot.chain:
+        if not snapshot.streams[stream].chain:
             return Layer("down", "Its deltas are not used: the log does not fit the version.")
-        if not self._feed.caught_up:
-            return Layer("degraded", f"{self._feed.behind:,} deltas are still to be read.")
-        applied = self._hot.furthest()
-        hidden = self._probe.hidden_records()
-        lag = max(0, self._watch.lag(applied) - hidden)
-        silent_s = self._clock.elapsed_s() - self._heard_s
+        if not feed.caught_up:
+            return Layer("degraded", f"{feed.behind:,} deltas are still to be read.")
+        applied = self._hot.furthest(stream)
+        hidden = self._probes[stream].hidden_records()
+        lag = max(0, self._watch.lag(stream, applied) - hidden)
         waits = lag == 0 and all(at % GRID == 0 for at in applied.values())  # no cell is open: nothing is to be said
-        if silent_s < SILENT_S or waits:
-            return _heard(lag, hidden)
+        if self._clock.elapsed_s() - heard.at_s < SILENT_S or waits:
+            return _applied(lag, hidden)
         if lag:
-            return Layer("down", f"It is not heard; {lag:,} records of the log are not applied.", self._heard_us)
-        return Layer("degraded", "It is not heard; nothing is missing yet.", self._heard_us)
+            return Layer("down", f"It is not heard; {lag:,} records of the log are not applied.", heard.at_us)
+        return Layer("degraded", "It is not heard; nothing is missing yet.", heard.at_us)
 
     def _batch(self) -> Layer:
         snapshot = self._watch.snapshot
@@ -156,7 +174,7 @@ class Layers:
         return Layer("up", "Ready.") if found.ready else Layer("degraded", " ".join(found.reasons))
 
 
-def _heard(lag: int, hidden: int) -> Layer:
+def _applied(lag: int, hidden: int) -> Layer:
     if not hidden:
         return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
     told = f"{lag:,} to apply." if lag else "Everything that can be read is applied."

@@ -41,62 +41,74 @@ class Conflict(NamedTuple):
 
 
 class HotStore:
-    """The cells of all known definitions over one topic of events; folded are those of the served version."""
+    """The cells of all known definitions, over one topic of events a stream; folded are those of the served version.
+
+    A stream's folds stand under a key of their own (`serving.store.snapshot.Standing`): what becomes of one stream
+    leaves those of the others as they are.
+    """
 
     def __init__(self, views: tuple[View, ...]) -> None:
         self._views = {(view.name, view.definition): view for view in views}
+        self._streams = {view.name: view.stream.name for view in views}
         self.conflicts: list[Conflict] = []
         self.conflicts_total = 0
-        self.floor: dict[int, int] = {}
+        self.floors: dict[str, dict[int, int]] = {}
         self.spread = 0
         self._revisions: dict[tuple[str, int], int] = {}
         self._lock = Lock()
-        self._topic_id = ""
+        self._topic_ids: dict[str, str] = {}
         self._chains: dict[Lane, Chain] = {}
-        self._folds: OrderedDict[str, dict[tuple[str, int], Fold]] = OrderedDict()
+        self._folds: dict[str, dict[tuple[str, int], Fold]] = {}
+        self._keys: dict[str, list[str]] = {}  # stream -> the keys of its folds, oldest first
         self._directories: dict[View, Directory] = {}
         self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
         self.tip_bytes = 0
 
-    @property
-    def topic_id(self) -> str:
-        """The topic whose cells are kept."""
-        return self._topic_id
+    def topic_id(self, stream: str) -> str:
+        """The topic of a stream whose cells are kept; empty before the first swap."""
+        return self._topic_ids.get(stream, "")
+
+    def stream_of(self, view: str) -> str:
+        """The stream of the view of a name."""
+        return self._streams[view]
 
     def view_of(self, lane: Lane) -> View | None:
         """The view of a lane whose cells are wanted, None for any other lane."""
-        return self._views.get((lane.view, lane.definition)) if lane.topic_id == self._topic_id else None
+        view = self._views.get((lane.view, lane.definition))
+        return view if view is not None and lane.topic_id == self._topic_ids.get(view.stream.name) else None
 
     def put(self, cells: Iterable[Cell]) -> None:
         """Take cells of wanted lanes, in any order, any number of times."""
         with self._lock:
-            folds = next(reversed(self._folds.values())) if self._folds else {}
             for cell in cells:
-                self._put(cell, folds)
+                self._put(cell)
 
-    def swap(self, snapshot: str, topic_id: str, cut: Mapping[int, int], views: Iterable[View]) -> bool:
-        """Fold the chains of `views`, one of each name, from `cut` on, under the name `snapshot`.
+    def swap(self, key: str, stream: str, topic_id: str, cut: Mapping[int, int], views: Iterable[View]) -> bool:
+        """Fold the chains of `views` of `stream`, one of each name, from `cut` on, under `key`.
 
         False if cells that it needs were dropped or never kept.
         """
         with self._lock:
-            if topic_id != self._topic_id:
-                self._forget(topic_id)
-            whole = all(at >= self.floor.get(p, 0) for p, at in cut.items())
-            self._folds.pop(snapshot, None)
-            folds = {(view.name, p): self._fold(view, p, at) for view in views for p, at in cut.items()}
-            self._folds[snapshot] = folds
+            if topic_id != self._topic_ids.get(stream, ""):
+                self._forget(stream, topic_id)
+            floor = self.floors.get(stream, {})
+            whole = all(at >= floor.get(p, 0) for p, at in cut.items())
+            keys = [known for known in self._keys.get(stream, ()) if known != key]
+            self._folds[key] = {(view.name, p): self._fold(view, p, at) for view in views for p, at in cut.items()}
+            for gone in keys[: 1 - KEPT_SNAPSHOTS]:
+                del self._folds[gone]
+            self._keys[stream] = [*keys[1 - KEPT_SNAPSHOTS :], key]
             self.spread += 1
-            while len(self._folds) > KEPT_SNAPSHOTS:
-                self._folds.popitem(last=False)
-            self._drop()
-            self.conflicts = [c for c in self.conflicts if c.upto > cut.get(c.lane.partition, 0)]
+            self._drop(stream)
+            self.conflicts = [
+                c for c in self.conflicts if self._of(c.lane) != stream or c.upto > cut.get(c.lane.partition, 0)
+            ]
             return whole
 
-    def ends(self, snapshot: str, view: str, partitions: Iterable[int]) -> dict[int, Ends] | None:
-        """Where the chains end now; None if the snapshot's folds are gone."""
+    def ends(self, key: str, view: str, partitions: Iterable[int]) -> dict[int, Ends] | None:
+        """Where the chains end now; None if the folds of `key` are gone."""
         with self._lock:
-            folds = self._folds.get(snapshot)
+            folds = self._folds.get(key)
             if folds is None:
                 return None
             found = {p: folds[view, p] for p in partitions if (view, p) in folds}
@@ -109,25 +121,27 @@ class HotStore:
         """
         return sum(self._revisions.get((view, partition), 0) for partition in partitions)
 
-    def moment(self, snapshot: str) -> dict[str, dict[int, Ends]] | None:
-        """View -> the ends of its chains, at one position of each partition in all views; None as for `ends`.
+    def moment(self, keys: Iterable[str]) -> dict[str, dict[int, Ends]] | None:
+        """View -> the ends of its chains, at one position of each partition in all views of a stream; None as for
+        `ends`. `keys` are those of different streams.
 
         The position is the furthest at which the chain of every view has an end.
         """
+        found: dict[str, dict[int, Ends]] = {}
         with self._lock:
-            folds = self._folds.get(snapshot)
-            if folds is None:
-                return None
-            found: dict[str, dict[int, Ends]] = {}
-            for partition in sorted({partition for _, partition in folds}):
-                group = {name: fold for (name, of), fold in folds.items() if of == partition}
-                upto = _common_end(group.values())
-                for name, fold in group.items():
-                    now = upto == fold.end
-                    count, tip = (len(fold.cells), fold.tip) if now else (fold.count_at(upto)[0], None)
-                    ends = Ends(fold, count, tip, upto, now and fold.complete, self._lock)
-                    found.setdefault(name, {})[partition] = ends
-            return found
+            for key in keys:
+                folds = self._folds.get(key)
+                if folds is None:
+                    return None
+                for partition in sorted({partition for _, partition in folds}):
+                    group = {name: fold for (name, of), fold in folds.items() if of == partition}
+                    upto = _common_end(group.values())
+                    for name, fold in group.items():
+                        now = upto == fold.end
+                        count, tip = (len(fold.cells), fold.tip) if now else (fold.count_at(upto)[0], None)
+                        ends = Ends(fold, count, tip, upto, now and fold.complete, self._lock)
+                        found.setdefault(name, {})[partition] = ends
+        return found
 
     def remember(self, ends: Iterable[Ends]) -> None:
         """Keep the tips of ends that a cursor names."""
@@ -143,10 +157,10 @@ class HotStore:
                 _, dropped = self._tips.popitem(last=False)
                 self.tip_bytes -= _tip_bytes(dropped)
 
-    def recall(self, snapshot: str, view: str, uptos: Mapping[int, int], complete: bool) -> dict[int, Ends] | None:
+    def recall(self, key: str, view: str, uptos: Mapping[int, int], complete: bool) -> dict[int, Ends] | None:
         """The ends at `uptos` again; None if what they stand on is gone."""
         with self._lock:
-            folds = self._folds.get(snapshot)
+            folds = self._folds.get(key)
             if folds is None or not all((view, p) in folds for p in uptos):
                 return None
             found = {p: self._end_at(folds[view, p], upto, complete) for p, upto in uptos.items()}
@@ -166,16 +180,15 @@ class HotStore:
             return {} if directory is None else directory.page(low, high, most)
 
     def applied(self, view: str) -> dict[int, int]:
-        """Partition -> the chain's end now, of the snapshot that is served."""
+        """Partition -> the chain's end now, of the version that is served."""
         with self._lock:
-            folds = next(reversed(self._folds.values())) if self._folds else {}
-            return {p: fold.end for (name, p), fold in folds.items() if name == view}
+            return {p: fold.end for (name, p), fold in self._newest(self._streams[view]).items() if name == view}
 
-    def furthest(self) -> dict[int, int]:
-        """Partition -> the furthest end of any view's chain, of the snapshot that is served."""
+    def furthest(self, stream: str) -> dict[int, int]:
+        """Partition -> the furthest end of any view's chain of a stream, of the version that is served."""
         found: dict[int, int] = {}
         with self._lock:
-            for (_, partition), fold in next(reversed(self._folds.values()), {}).items():
+            for (_, partition), fold in self._newest(stream).items():
                 found[partition] = max(fold.end, found.get(partition, 0))
         return found
 
@@ -190,10 +203,17 @@ class HotStore:
             return []
         return [f"Alarm: {len(self.conflicts)} pairs of cells over one slice differ. {self.conflicts[0].text}"]
 
-    def _put(self, cell: Cell, folds: dict[tuple[str, int], Fold]) -> None:
+    def _newest(self, stream: str) -> dict[tuple[str, int], Fold]:
+        keys = self._keys.get(stream)
+        return self._folds[keys[-1]] if keys else {}
+
+    def _of(self, lane: Lane) -> str:
+        return self._streams[lane.view]
+
+    def _put(self, cell: Cell) -> None:
         lane = cell.lane
         view = self.view_of(lane)
-        if view is None or cell.start < self.floor.get(lane.partition, 0):
+        if view is None or cell.start < self.floors.get(view.stream.name, {}).get(lane.partition, 0):
             return
         chain = self._chains.get(lane)
         if chain is None:
@@ -214,12 +234,13 @@ class HotStore:
                 self.spread += 1
         name = lane.view, lane.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1
-        fold = folds.get((lane.view, lane.partition))
+        folds = self._newest(view.stream.name)
+        fold = folds.get(name)
         if fold is not None and fold.lane == lane and not fold.take(cell):
-            folds[lane.view, lane.partition] = Fold(view, lane, fold.cut, chain)
+            folds[name] = Fold(view, lane, fold.cut, chain)
 
     def _fold(self, view: View, partition: int, cut: int) -> Fold:
-        lane = lane_of(view, self._topic_id, partition)
+        lane = lane_of(view, self._topic_ids[view.stream.name], partition)
         return Fold(view, lane, cut, self._chains.setdefault(lane, Chain()))
 
     def _end_at(self, fold: Fold, upto: int, complete: bool) -> Ends | None:
@@ -231,26 +252,30 @@ class HotStore:
             tip = self._tips.get((fold.lane, boundary, upto))
         return Ends(fold, count, tip, upto, complete, self._lock) if tip is not None else None
 
-    def _drop(self) -> None:
-        """Forget cells below the cut of every kept snapshot."""
+    def _drop(self, stream: str) -> None:
+        """Forget cells of a stream below the cut of every kept key."""
         cuts: dict[int, list[int]] = {}
-        for folds in self._folds.values():
-            for (_, partition), fold in folds.items():
+        for key in self._keys[stream]:
+            for (_, partition), fold in self._folds[key].items():
                 cuts.setdefault(partition, []).append(fold.cut)
-        floor = {partition: min(of) for partition, of in cuts.items()}
+        before, floor = self.floors.get(stream, {}), {partition: min(of) for partition, of in cuts.items()}
         for lane, chain in self._chains.items():
-            if floor.get(lane.partition, 0) > self.floor.get(lane.partition, 0):
-                chain.drop_below(floor[lane.partition])
-        self.floor = floor
+            at = floor.get(lane.partition, 0)
+            if self._of(lane) == stream and at > before.get(lane.partition, 0):
+                chain.drop_below(at)
+        self.floors[stream] = floor
 
-    def _forget(self, topic_id: str) -> None:
-        self._topic_id = topic_id
-        self._chains.clear()
-        self._folds.clear()
-        self._directories.clear()
-        self._tips.clear()
-        self.floor.clear()
-        self.conflicts.clear()
+    def _forget(self, stream: str, topic_id: str) -> None:
+        """Another topic of this stream: nothing of the one before is kept."""
+        self._topic_ids[stream] = topic_id
+        self._chains = {lane: chain for lane, chain in self._chains.items() if self._of(lane) != stream}
+        for key in self._keys.pop(stream, ()):
+            del self._folds[key]
+        self._directories = {view: known for view, known in self._directories.items() if view.stream.name != stream}
+        for place in [place for place in self._tips if self._of(place[0]) == stream]:
+            self.tip_bytes -= _tip_bytes(self._tips.pop(place))
+        self.floors.pop(stream, None)
+        self.conflicts = [conflict for conflict in self.conflicts if self._of(conflict.lane) != stream]
 
 
 def _common_end(folds: Collection[Fold]) -> int:

@@ -13,27 +13,41 @@ from slackwater.views.view import View
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a version stands on one stream.
+
+    Attributes:
+        key: names the version together with its cut and topic of this stream; chains are folded under this name.
+        topic_id: the stream's topic; empty where it is not known.
+        cut: partition -> offset, partitions that the manifest does not know included.
+        chain: whether the speed layer's part may be used; without it the batch view answers alone.
+        refusals: why the chain may not be used.
+    """
+
+    key: str
+    topic_id: str
+    cut: Mapping[int, int]
+    chain: bool = True
+    refusals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One version as it is served.
 
     Attributes:
-        key: names the version together with its cut and topic; chains are folded under this name.
-        cut: partition -> offset, partitions that the manifest does not know included.
+        streams: stream -> how it stands on it.
         batch: the reader of its files.
         views: name -> the view of the definition that it holds, the one in force.
-        chain: whether the speed layer's part may be used; without it the batch view answers alone.
-        refusals: why this is not what the pointer asks for, or why the chain may not be used.
+        refusals: why this is not what the pointer asks for; of one stream alone, see `Standing`.
         refused_views: view -> why this version cannot answer for it.
-        ledger: the restatements that are told; None where a record of a move cannot be read.
+        ledger: the restatements that are recorded; None where a record of a move cannot be read.
     """
 
-    key: str
     manifest: Manifest
-    cut: Mapping[int, int]
-    topic_id: str
+    streams: Mapping[str, Standing]
     batch: BatchReader
     views: Mapping[str, View]
-    chain: bool = True
     refusals: tuple[str, ...] = ()
     refused_views: Mapping[str, str] = field(default_factory=dict)
     ledger: tuple[Entry, ...] | None = ()
@@ -47,8 +61,22 @@ class Snapshot:
         """What the version knows of an entity: an entry for each partition that holds it."""
         return self.batch.places(view, entity)
 
+    @property
+    def key(self) -> str:
+        """Names it with all that it stands on."""
+        return "+".join(standing.key for _, standing in sorted(self.streams.items()))
 
-def snapshot_key(manifest: Manifest, topic_id: str, cut: Mapping[int, int]) -> str:
-    """A short name that is the same in every process that serves the same version of the same log."""
-    facts = (manifest.version, manifest.run_id, topic_id, sorted(cut.items()), sorted(manifest.definitions.items()))
+    def of(self, view: View) -> Standing:
+        """How it stands on the stream of a view."""
+        return self.streams[view.stream.name]
+
+    def refusals_of(self, view: View) -> tuple[str, ...]:
+        """Why answers of a view are not all that they should be."""
+        return (*self.refusals, *self.of(view).refusals)
+
+
+def standing_key(manifest: Manifest, stream: str, topic_id: str, cut: Mapping[int, int]) -> str:
+    """A short name that is the same in every process that serves the same version of the same log of a stream."""
+    held = sorted(manifest.definitions.items())
+    facts = (manifest.version, manifest.run_id, stream, topic_id, sorted(cut.items()), held)
     return f"{manifest.version}-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}"

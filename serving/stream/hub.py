@@ -20,7 +20,6 @@ from serving.stream.client import Client
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream
 from serving.watch.completeness import Completeness
-from serving.watch.feed import Feed
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
 
@@ -44,7 +43,6 @@ class Hub:
         names: tuple[str, ...],
         hot: HotStore,
         watch: VersionsWatch,
-        feed: Feed,
         completeness: Completeness,
         rows: BatchRows,
         clock: Clock,
@@ -52,7 +50,7 @@ class Hub:
     ) -> None:
         self.options = options or StreamOptions()
         self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
-        self._views = {name: ViewStream(name, hot, watch, feed, completeness, rows, self.wake) for name in names}
+        self._views = {name: ViewStream(name, hot, watch, completeness, rows, self.wake) for name in names}
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._called = False

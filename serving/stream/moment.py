@@ -16,7 +16,7 @@ from serving.query.basis import Basis, apart
 from serving.store.directory import Entity, entity_of
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
-from serving.store.snapshot import Snapshot
+from serving.store.snapshot import Snapshot, Standing
 from serving.stream.place import NOWHERE, Place
 from serving.watch.completeness import REFUSED, Completeness
 from slackwater.views.rows import Row
@@ -33,22 +33,27 @@ class Moment:
     completeness: Completeness
 
     @cached_property
+    def standing(self) -> Standing:
+        """How the version stands on the view's stream."""
+        return self.snapshot.of(self.view)
+
+    @cached_property
     def applied(self) -> dict[int, int]:
         """Partition -> what is applied."""
-        return {**self.snapshot.cut, **{p: ends.upto for p, ends in self.ends.items()}}
+        return {**self.standing.cut, **{p: ends.upto for p, ends in self.ends.items()}}
 
     @cached_property
     def token(self) -> str:
         """The token of this place. A chain that may not be used has no place that one could go on from."""
-        return Place(self.snapshot.key, self.applied).encode() if self.ends else NOWHERE
+        return Place(self.standing.key, self.applied).encode() if self.ends else NOWHERE
 
     def basis(self, partitions: Iterable[int]) -> Basis:
         """What an answer from these partitions stands on, and whether anything is known to be missing now."""
         held = frozenset(partitions)
-        if not self.snapshot.chain:
+        if not self.standing.chain:
             return Basis(self.snapshot, self.view, "batch", held, {}, REFUSED)
         ends = {p: of for p, of in self.ends.items() if p in held}
-        lacking = self.completeness.lacking(held)
+        lacking = self.completeness.lacking(self.view.stream.name, held)
         return Basis(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
 
     def meta(self, partitions: Iterable[int]) -> dict[str, Any]:
@@ -62,12 +67,12 @@ class Moment:
     @cached_property
     def whole(self) -> Basis:
         """What it stands on in all partitions, to read from."""
-        return Basis(self.snapshot, self.view, "merged", frozenset(self.snapshot.cut), self.ends)
+        return Basis(self.snapshot, self.view, "merged", frozenset(self.standing.cut), self.ends)
 
     def stands_on(self, other: "Moment") -> bool:
         """Whether this is a later moment of the same chains, so that `changed_rows` says what changed."""
         return (
-            self.snapshot.key == other.snapshot.key
+            self.standing.key == other.standing.key
             and self.ends.keys() == other.ends.keys()
             and all(of.fold is other.ends[p].fold for p, of in self.ends.items())
         )
@@ -79,11 +84,12 @@ class Moment:
         were applied here: then a bar that no cell touched is the same in both.
         """
         new, old = self.snapshot, other.snapshot
-        if not (new.chain and old.chain) or new.topic_id != old.topic_id or self.view != other.view:
+        here, there = self.standing, other.standing
+        if not (here.chain and there.chain) or here.topic_id != there.topic_id or self.view != other.view:
             return False
         if any(self.applied.get(p, -1) < at for p, at in other.applied.items()):
             return False
-        if any(other.applied.get(p, 0) < at for p, at in new.cut.items()):
+        if any(other.applied.get(p, 0) < at for p, at in here.cut.items()):
             return False
         if new.manifest.run_id == old.manifest.run_id and new.version == old.version:
             return True
@@ -102,9 +108,10 @@ def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str, completenes
     if name in snapshot.refused_views:
         raise not_serving(snapshot.refused_views[name])
     view = snapshot.views[name]
-    if not snapshot.chain:
+    standing = snapshot.of(view)
+    if not standing.chain:
         return Moment(snapshot, view, {}, completeness)
-    ends = hot.ends(snapshot.key, name, snapshot.cut)
+    ends = hot.ends(standing.key, name, standing.cut)
     return None if ends is None else Moment(snapshot, view, ends, completeness)
 
 

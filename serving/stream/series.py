@@ -95,7 +95,7 @@ class Series:
     def ready(self, moment: Moment) -> bool:
         """Whether everything is read that its changed bars need."""
         base = self._base
-        if base is None or base.snapshot != moment.snapshot.key or base.window < self.window:
+        if base is None or base.snapshot != moment.standing.key or base.window < self.window:
             return False
         return all(map(base.knows, joined(self._dirty, self._asked)))
 
@@ -127,7 +127,7 @@ class Series:
         Raises:
             ProblemError: it cannot be read now.
         """
-        key, reader = moment.snapshot.key, moment.snapshot.batch
+        key, reader = moment.standing.key, moment.snapshot.batch
         base, window = self._base, self.window
         if base is None or base.snapshot != key or base.window < window:
             most = _room(moment.view, window)

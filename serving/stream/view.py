@@ -30,7 +30,6 @@ from serving.stream.place import Place, decode_place
 from serving.stream.query import StreamQuery
 from serving.stream.series import Series
 from serving.watch.completeness import Completeness
-from serving.watch.feed import Feed
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
@@ -52,7 +51,6 @@ class ViewStream:
         name: str,
         hot: HotStore,
         watch: VersionsWatch,
-        feed: Feed,
         completeness: Completeness,
         rows: BatchRows,
         wake: Callable[[], None],
@@ -62,7 +60,6 @@ class ViewStream:
         self._name = name
         self._hot = hot
         self._watch = watch
-        self._feed = feed
         self._completeness = completeness
         self._rows = rows
         self._wake = wake
@@ -135,7 +132,7 @@ class ViewStream:
             return []
         if old is not None:
             self._advance(old, moment)
-        self._kept[moment.snapshot.key] = moment
+        self._kept[moment.standing.key] = moment
         while len(self._kept) > KEPT_SNAPSHOTS:
             self._kept.popitem(last=False)
         return self._publish(moment)
@@ -163,21 +160,26 @@ class ViewStream:
 
     def _is_starting(self, snapshot: Snapshot | None) -> bool:
         """Whether the chain is used, but not read yet: what it would give now is older than what clients had."""
-        return snapshot is not None and snapshot.chain and not self._feed.caught_up
+        if snapshot is None or self._name not in snapshot.views:
+            return False
+        view = snapshot.views[self._name]
+        return snapshot.of(view).chain and not self._completeness.caught_up(view.stream.name)
 
     def _starting(self, client: Client) -> bytes:
         snapshot = self._watch.snapshot
         if not client.beat or snapshot is None:
             return b""
         client.beat = False
-        return client.waiting(snapshot.version, self._watch.lag(snapshot.cut))
+        view = snapshot.views[self._name]
+        return client.waiting(snapshot.version, self._watch.lag(view.stream.name, snapshot.of(view).cut))
 
     def _heartbeat(self, client: Client, moment: Moment, current: bool, due: bool = False) -> bytes:
         if not client.beat and not due:
             return b""
         client.beat = False
         stands = moment if current else client.moment or moment
-        return client.heartbeat(stands, self._watch.lag(stands.basis(client.partitions(stands)).applied), current)
+        applied = stands.basis(client.partitions(stands)).applied
+        return client.heartbeat(stands, self._watch.lag(stands.view.stream.name, applied), current)
 
     def _channel(self, asked: Asked) -> Channel:
         known = self._channels.get(asked)
@@ -302,7 +304,7 @@ class ViewStream:
         kept = list(self._kept.values())
         passed = kept[list(self._kept).index(place.key) :]
         at = dict(place.applied)
-        if any(not passed[0].snapshot.cut[p] <= at[p] <= moment.applied[p] for p in at):
+        if any(not passed[0].standing.cut[p] <= at[p] <= moment.applied[p] for p in at):
             return
         yield ()
         for each in passed:

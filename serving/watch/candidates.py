@@ -144,6 +144,8 @@ class Candidates:
     def _refused_views(self, manifest: Manifest) -> dict[str, str]:
         found = {}
         for view in in_force(self._views, manifest.definitions):
+            if view.stream.name not in manifest.streams:
+                continue  # all of that stream is in its chains, as before the first version
             definition = manifest.definitions.get(view.name)
             if definition is None:
                 found[view.name] = f"Version {manifest.version} was published without the view {view.name}."

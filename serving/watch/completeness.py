@@ -11,8 +11,7 @@ version (`serving.watch.log_checks`).
 
 from collections.abc import Iterable
 
-from serving.watch.feed import Feed
-from serving.watch.log_watch import LogWatch
+from serving.watch.live import Lives
 
 UNREAD = "The delta topic is not read yet to where it ended when this server began to read it."
 STUCK = "A batch of the delta topic cannot be read; /health/ready says where."
@@ -23,30 +22,34 @@ FIRST_PAGE = "The first page of this cursor was not complete."
 
 
 class Completeness:
-    """Asked by every answer that takes from the chains, before it takes their ends. For any thread.
+    """Asked by every answer that takes from the chains of a stream, before it takes their ends. For any thread.
 
-    `hidden` are delta partitions of which a transaction of a foreign writer hides the end; `serving.watch.log_probe`
-    finds them.
+    `hidden` are a stream's delta partitions of which a transaction of a foreign writer hides the end;
+    `serving.watch.log_probe` finds them.
     """
 
-    def __init__(self, feed: Feed, log_watch: LogWatch) -> None:
-        self._feed = feed
-        self._log_watch = log_watch
-        self.hidden: frozenset[int] = frozenset()
+    def __init__(self, lives: Lives) -> None:
+        self._lives = lives
+        self.hidden: dict[str, frozenset[int]] = {}
 
-    def lacking(self, partitions: Iterable[int]) -> str | None:
-        """Why answers from these partitions may miss deltas now; None where they do not.
+    def lacking(self, stream: str, partitions: Iterable[int]) -> str | None:
+        """Why answers from these partitions of a stream may miss deltas now; None where they do not.
 
         The text stays the same while the reason does: answers hold it, and their ETags stand on it.
         """
-        if self._feed.unread(partitions):
+        live = self._lives[stream]
+        if live.feed.unread(partitions):
             return UNREAD
-        if not self._feed.stuck.isdisjoint(partitions):
+        if not live.feed.stuck.isdisjoint(partitions):
             return STUCK
-        if not self.hidden.isdisjoint(partitions):
+        if not self.hidden.get(stream, frozenset()).isdisjoint(partitions):
             return HIDDEN
-        return self._log_watch.unseen()
+        return live.log_watch.unseen()
 
-    def unread(self, partitions: Iterable[int]) -> str | None:
+    def unread(self, stream: str, partitions: Iterable[int]) -> str | None:
         """The same while this server still reads what was there before it; a log that is not seen is passed over."""
-        return UNREAD if self._feed.unread(partitions) else None
+        return UNREAD if self._lives[stream].feed.unread(partitions) else None
+
+    def caught_up(self, stream: str) -> bool:
+        """Whether the deltas of a stream are read to where they ended when this server began to read them."""
+        return self._lives[stream].feed.caught_up

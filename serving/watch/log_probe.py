@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from serving.store.hot import HotStore
 from serving.watch.completeness import Completeness
-from serving.watch.feed import Feed
-from serving.watch.versions_watch import VersionsWatch
+from serving.watch.live import Live
 from slackwater.core.clock import Clock
 from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
 from slackwater.log.log import Log, Unread
@@ -28,15 +27,13 @@ POLL_S = 0.5
 
 
 class LogProbe:
-    """Looks at what stands still. `step` belongs to one thread; the rest may be asked by any."""
+    """Looks at what stands still of one stream. `step` belongs to one thread; the rest may be asked by any."""
 
     def __init__(
         self,
         log: Log,
-        watch: VersionsWatch,
+        live: Live,
         hot: HotStore,
-        feed: Feed,
-        deltas: str,
         clock: Clock,
         completeness: Completeness,
     ) -> None:
@@ -44,10 +41,10 @@ class LogProbe:
         self._hidden_deltas: Mapping[int, HiddenRecordsError] = {}
         self._completeness = completeness
         self._log = log
-        self._watch = watch
+        self._stream = live.stream.name
+        self._log_watch = live.log_watch
         self._hot = hot
-        self._feed = feed
-        self._deltas = deltas
+        self._feed = live.feed
         self._clock = clock
         self._stands: dict[int, tuple[int, float]] = {}
         self._next_s = float("-inf")
@@ -55,7 +52,7 @@ class LogProbe:
     def step(self) -> None:
         """Look at the partitions with readable records of which none was applied for a while."""
         now = self._clock.elapsed_s()
-        facts = self._watch.log_watch.facts
+        facts = self._log_watch.facts
         if facts is None:
             return
         if not self._feed.caught_up:  # it may be what a transaction hides that it waits for
@@ -63,7 +60,8 @@ class LogProbe:
                 self._next_s = now + AGAIN_S
                 self._tell(self._hidden(facts.bounds))
             return
-        applied = {p: at for p, at in self._hot.furthest().items() if p in facts.bounds and at < facts.bounds[p].end}
+        bounds, furthest = facts.bounds, self._hot.furthest(self._stream)
+        applied = {p: at for p, at in furthest.items() if p in bounds and at < bounds[p].end}
         known = self._stands
         self._stands = {p: known[p] if p in known and known[p][0] == at else (at, now) for p, at in applied.items()}
         stuck = {p: at for p, (at, since_s) in self._stands.items() if now - since_s >= STANDS_S}
@@ -78,10 +76,10 @@ class LogProbe:
 
     def reasons(self) -> list[str]:
         """What cannot be read and what is hidden, each in a sentence."""
-        topic, now = self._watch.log_watch.topic, self._clock.elapsed_s()
+        topic, now = self._log_watch.topic, self._clock.elapsed_s()
         found = [UnreadableError(topic, *stuck).fact for stuck in self.unread.values()]
-        found += [UnreadableError(self._deltas, *stuck).fact for stuck in self._feed.unreadable.values()]
-        facts = self._watch.log_watch.facts
+        found += [UnreadableError(self._feed.topic, *stuck).fact for stuck in self._feed.unreadable.values()]
+        facts = self._log_watch.facts
         for p, hidden in (facts.hidden if facts else {}).items():
             if now - hidden.since_s >= STANDS_S:
                 fact = HiddenRecordsError(topic, p, hidden.offset, hidden.records).fact
@@ -90,12 +88,12 @@ class LogProbe:
 
     def hidden_records(self) -> int:
         """Records that open transactions hide, as of the last look at the log."""
-        facts = self._watch.log_watch.facts
+        facts = self._log_watch.facts
         return sum(hidden.records for hidden in facts.hidden.values()) if facts else 0
 
     def _read(self, starts: Mapping[int, int]) -> Mapping[int, Unread]:
         try:
-            reader = self._log.reader(self._watch.log_watch.topic, starts)
+            reader = self._log.reader(self._log_watch.topic, starts)
             try:
                 for _ in range(POLLS):
                     reader.poll(POLL_S)
@@ -109,12 +107,12 @@ class LogProbe:
 
     def _tell(self, hidden: Mapping[int, HiddenRecordsError]) -> None:
         self._hidden_deltas = hidden
-        self._completeness.hidden = frozenset(hidden)
+        self._completeness.hidden[self._stream] = frozenset(hidden)
 
     def _hidden(self, stuck: Iterable[int]) -> Mapping[int, HiddenRecordsError]:
         try:
-            bounds = self._log.bounds(self._deltas)
+            bounds = self._log.bounds(self._feed.topic)
         except LogError:
             return {}
         hidden = {p: bounds[p] for p in stuck if p in bounds and bounds[p].hidden}
-        return {p: HiddenRecordsError(self._deltas, p, at.end, at.hidden) for p, at in hidden.items()}
+        return {p: HiddenRecordsError(self._feed.topic, p, at.end, at.hidden) for p, at in hidden.items()}

@@ -15,22 +15,22 @@ from dataclasses import replace
 from serving.store.batch import BatchReader
 from serving.store.hot import KEPT_SNAPSHOTS, HotStore
 from serving.store.row_cache import RowCache
-from serving.store.snapshot import Snapshot, snapshot_key
+from serving.store.snapshot import Snapshot, Standing
 from serving.watch.candidates import Candidates, Choice, NothingWholeError
-from serving.watch.feed import Feed
 from serving.watch.leases import ServedLeases
-from serving.watch.log_checks import cut_reasons, lost_ends, mark_reasons
-from serving.watch.log_watch import LOOK_EVERY_S, LogFacts, LogWatch, Sight
+from serving.watch.live import Live, Lives, named
+from serving.watch.log_checks import lost_ends
+from serving.watch.log_watch import LOOK_EVERY_S, LogFacts, LogWatch
+from serving.watch.standings import nothing_published, standings
 from slackwater.core.clock import Clock
 from slackwater.log.errors import LogError
 from slackwater.log.log import Log
 from slackwater.restatements.ledger import Entry, ledger_of
-from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import RecordError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import Pointer
-from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
@@ -49,11 +49,10 @@ class VersionsWatch:
     def __init__(
         self,
         log: Log,
-        log_watch: LogWatch,
+        lives: Lives,
         store: VersionStore,
         views: tuple[View, ...],
         hot: HotStore,
-        feed: Feed,
         clock: Clock,
         rows: RowCache,
         inspector: Inspector,
@@ -61,14 +60,12 @@ class VersionsWatch:
         self.snapshot: Snapshot | None = None
         self.error: str | None = None
         self.changed: Callable[[], None] = _nobody
-        self.log_watch = log_watch
         self.candidates = Candidates(store, views, inspector)
         self._log = log
-        self._topic = log_watch.topic
+        self._lives = lives
         self._store = store
         self._views = views
         self._hot = hot
-        self._feed = feed
         self._clock = clock
         self._rows = rows
         self._inspector = inspector
@@ -77,9 +74,11 @@ class VersionsWatch:
         self._pointed: object = None
         self._looked_at = float("-inf")
         self._retry_at = float("inf")
-        self._lost: Mapping[int, int] = {}
+        self._seen: dict[str, LogFacts | None] = {}
+        self._lost: dict[str, Mapping[int, int]] = {}
         self._said: tuple[str, ...] = ()
         self._kept: dict[str, Snapshot] = {}
+        self._keys: dict[str, list[str]] = {}  # stream -> the keys of what is kept of it, oldest first
 
     def step(self) -> None:
         """Look at the pointer, and at the log where that is due; swap where something changed."""
@@ -87,26 +86,24 @@ class VersionsWatch:
         pointer = self._pointer()
         moved = pointer != self._pointed  # a new cut must not be held against an end that was read before its marks
         due = moved or now - self._looked_at >= LOOK_EVERY_S
-        applied = self._hot.furthest()  # before the log's end is read, which can only be later
-        facts, seen = self._look(now) if due else (self.log_watch.facts, False)
-        if seen and facts is not None:  # an end that was read before `applied` says nothing
-            self._compare(facts, applied)
         if due:
+            self._looked_at = now
+            for live in self._lives.values():
+                self._look(live)
             self.candidates.look()
-        state = pointer, self._inspector.revision, facts and (facts.topic_id, sorted(facts.bounds))
+        state = pointer, self._inspector.revision, [_identity(self._seen.get(name)) for name in self._lives]
         if state == self._state and now < self._retry_at:
             return
         served = self.snapshot
-        self._load(pointer, facts)
+        self._load(pointer)
         if self.snapshot is not served:
             self.changed()
         self._state, self._pointed = state, pointer
-        well = self.snapshot is not None and not self.snapshot.refusals and self.error is None
+        well = self.snapshot is not None and not self.refusals(self.snapshot) and self.error is None
         self._retry_at = float("inf") if well else now + RETRY_EVERY_S
 
     def close(self) -> None:
         """Release connections and databases."""
-        self.log_watch.close()
         self._leases.keep(())
         if self.snapshot is not None:
             self.snapshot.batch.close()
@@ -117,28 +114,57 @@ class VersionsWatch:
 
     def reasons(self) -> list[str]:
         """Why what is served is not all that it should be, or is not known to be."""
-        snapshot, log = self.snapshot, self.log_watch
+        snapshot = self.snapshot
         if snapshot is None:
             reasons = [self.error or "No version is loaded yet."]
         else:
-            reasons = [*snapshot.refusals, *snapshot.refused_views.values()]
-        if unseen := log.unseen():
-            reasons.append(unseen if log.error is None or log.error in reasons else f"{unseen} {log.error}")
+            reasons = [*self.refusals(snapshot), *snapshot.refused_views.values()]
+        for name, live in self._lives.items():
+            if unseen := live.log_watch.unseen():
+                error = live.log_watch.error
+                known = error is None or any(reason.endswith(error) for reason in reasons)
+                reasons += named(self._lives, name, [unseen if known else f"{unseen} {error}"])
         return reasons
 
-    def lag(self, applied: Mapping[int, int]) -> int:
-        """Records between what is applied and the log's high watermark at the last look, hidden ones among them."""
-        facts = self.log_watch.facts
+    def missing(self) -> str:
+        """Why nothing is served."""
+        errors = [live.log_watch.error for live in self._lives.values() if live.log_watch.error]
+        return self.error or next(iter(errors), "The service is starting.")
+
+    def lag(self, stream: str, applied: Mapping[int, int]) -> int:
+        """Records between what is applied of a stream and its log's high watermark at the last look, hidden ones among
+        them.
+        """
+        facts = self._lives[stream].log_watch.facts
         bounds = facts.bounds if facts else {}
         return sum(max(0, bounds[p].high - at) for p, at in applied.items() if p in bounds)
 
-    def _look(self, now: float) -> Sight:
-        self._looked_at = now
-        sight = self.log_watch.look()
-        if self.log_watch.lost != self._lost:
-            self._lost = self.log_watch.lost
+    def refusals(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Why a snapshot is not all that it should be, of all streams."""
+        of_each = [named(self._lives, name, of.refusals) for name, of in snapshot.streams.items()]
+        return (*snapshot.refusals, *(reason for reasons in of_each for reason in reasons))
+
+    def _look(self, live: Live) -> None:
+        """Look at a stream's log, and have the version loaded again where it does not fit any more."""
+        stream, watch = live.stream.name, live.log_watch
+        applied = self._hot.furthest(stream)  # before the log's end is read, which can only be later
+        facts, seen = watch.look()
+        self._seen[stream] = facts
+        standing = self.snapshot.streams[stream] if self.snapshot is not None else None
+        if seen and facts is not None and standing is not None and standing.topic_id == facts.topic_id:
+            self._compare(watch, facts, standing, applied)
+        if watch.lost != self._lost.get(stream, {}):
+            self._lost[stream] = watch.lost
             self._state = None
-        return sight
+
+    def _compare(self, watch: LogWatch, facts: LogFacts, standing: Standing, applied: Mapping[int, int]) -> None:
+        """An end that was read before `applied` would say nothing."""
+        if not standing.chain:
+            return
+        lost = lost_ends(applied, facts.bounds)
+        watch.lose(lost)
+        if lost or any(facts.bounds[p].start > at for p, at in standing.cut.items() if p in facts.bounds):
+            self._state = None
 
     def _pointer(self) -> Pointer | str:
         try:
@@ -146,17 +172,7 @@ class VersionsWatch:
         except (VersionError, OSError) as error:
             return str(error)
 
-    def _compare(self, facts: LogFacts, applied: Mapping[int, int]) -> None:
-        """Have the version loaded again where the log does not fit it any more."""
-        snapshot = self.snapshot
-        if snapshot is None or not snapshot.chain or snapshot.topic_id != facts.topic_id:
-            return
-        lost = lost_ends(applied, facts.bounds)
-        self.log_watch.lose(lost)
-        if lost or any(facts.bounds[p].start > at for p, at in snapshot.cut.items() if p in facts.bounds):
-            self._state = None
-
-    def _load(self, pointer: Pointer | str, facts: LogFacts | None) -> None:
+    def _load(self, pointer: Pointer | str) -> None:
         served = None if self.snapshot is None else self.snapshot.version
         try:
             choice = self.candidates.choose(pointer, served)
@@ -166,51 +182,51 @@ class VersionsWatch:
             return
         try:
             self._leases.take(0 if choice.manifest is None else choice.manifest.version)
-            snapshot = self._snapshot(choice, facts, pointer)
+            snapshot = self._snapshot(choice, pointer)
         except (VersionError, LogError) as error:
             self._fail(error)
             if self.snapshot is not None and self.error not in self.snapshot.refusals:
                 self.snapshot = replace(self.snapshot, refusals=(*self.snapshot.refusals, str(error)))
             return
         self.error = None
-        self._say(snapshot.refusals)
+        self._say(self.refusals(snapshot))
         self._warm(snapshot)  # before the swap: from then on the old chains stand still
-        if snapshot.chain:
-            again = snapshot.topic_id != self._hot.topic_id or not snapshot.cut.keys() <= self._feed.partitions
-            whole = self._hot.swap(snapshot.key, snapshot.topic_id, snapshot.cut, snapshot.views.values())
-            if again or not whole:
-                self._feed.restart(snapshot.manifest.of(TRADES).delta_start)
-        self._kept = {**{key: kept for key, kept in self._kept.items() if key != snapshot.key}, snapshot.key: snapshot}
-        while len(self._kept) > KEPT_SNAPSHOTS:
-            del self._kept[next(iter(self._kept))]
+        for name, live in self._lives.items():
+            self._swap(snapshot, live, snapshot.streams[name])
         self.snapshot = snapshot
-        self._leases.keep(kept.version for kept in self._kept.values())
+        self._leases.keep({kept.version for kept in self._kept.values()})
+
+    def _swap(self, snapshot: Snapshot, live: Live, standing: Standing) -> None:
+        """Fold the chains of a stream from its cut on, if they are not."""
+        stream = live.stream.name
+        before = self.snapshot.streams[stream] if self.snapshot is not None else None
+        again = standing.topic_id != self._hot.topic_id(stream) or not standing.cut.keys() <= live.feed.partitions
+        if standing.chain and (again or before is None or not before.chain or before.key != standing.key):
+            views = [view for view in snapshot.views.values() if view.stream == live.stream]
+            whole = self._hot.swap(standing.key, stream, standing.topic_id, standing.cut, views)
+            if again or not whole:
+                live.feed.restart(snapshot.manifest.of(stream).delta_start)
+        keys = [key for key in self._keys.get(stream, ()) if key != standing.key]
+        for gone in keys[: 1 - KEPT_SNAPSHOTS]:
+            del self._kept[gone]
+        self._keys[stream] = [*keys[1 - KEPT_SNAPSHOTS :], standing.key]
+        self._kept[standing.key] = snapshot
 
     def _fail(self, error: Exception) -> None:
         self.error = str(error)
         self._say((self.error,))
 
-    def _snapshot(self, choice: Choice, facts: LogFacts | None, pointer: Pointer | str) -> Snapshot:
-        manifest = choice.manifest
+    def _snapshot(self, choice: Choice, pointer: Pointer | str) -> Snapshot:
+        manifest = choice.manifest or nothing_published(self._seen)
         if manifest is None:
-            if facts is None:
-                raise NothingWholeError(
-                    "Nothing was published, and the log cannot be read.", self.log_watch.error or ""
-                )
-            manifest = empty_manifest({TRADES.name: first_cut(facts.topic_id, "", facts.starts)})
-        reasons = self._reasons(manifest, facts)
-        own = manifest.of(TRADES)
-        topic_id = own.topic_id if reasons or facts is None else facts.topic_id
-        cut = own.cut if reasons or facts is None else {**facts.starts, **own.cut}
+            errors = [live.log_watch.error for live in self._lives.values() if live.log_watch.error]
+            raise NothingWholeError("Nothing was published, and the log cannot be read.", " ".join(errors))
         return Snapshot(
-            key=snapshot_key(manifest, topic_id, cut),
             manifest=manifest,
-            cut=cut,
-            topic_id=topic_id,
+            streams=standings(self._log, manifest, self._lives, self._seen),
             batch=self._batch(manifest),
             views={view.name: view for view in in_force(self._views, manifest.definitions)},
-            chain=not reasons,
-            refusals=(*choice.refusals, *reasons),
+            refusals=choice.refusals,
             refused_views=choice.refused_views,
             ledger=self._ledger(manifest, pointer),
         )
@@ -223,16 +239,6 @@ class VersionsWatch:
         except RecordError as error:
             _LOG.error("The ledger of restatements is not served: %s", error)
             return None
-
-    def _reasons(self, manifest: Manifest, facts: LogFacts | None) -> list[str]:
-        if facts is None:
-            return [self.log_watch.error or "The log was not read yet."]
-        reasons = cut_reasons(manifest, TRADES, self._topic, facts) or mark_reasons(
-            manifest, TRADES, self._topic, self._log
-        )
-        cut = manifest.cut(TRADES)
-        lost = {p: at for p, at in self.log_watch.lost.items() if cut.get(p, 0) < at}
-        return reasons + [f"The log lost its tail below {at} in partition {p}." for p, at in lost.items()]
 
     def _batch(self, manifest: Manifest) -> BatchReader:
         known = self.snapshot
@@ -255,6 +261,10 @@ class VersionsWatch:
         if self._said and not refusals:
             _LOG.info("Nothing is refused any more.")
         self._said = refusals
+
+
+def _identity(facts: LogFacts | None) -> object:
+    return facts and (facts.topic_id, sorted(facts.bounds))
 
 
 def _nobody() -> None:

@@ -50,7 +50,7 @@ def _lose_tail(world: "World") -> None:
     """Below what at least one server has applied; those that would see no loss end, as said above."""
     parts = world.log.topics[world.names.topic("trades")]
     p = world.random.randrange(len(parts))
-    applied = {program: service.hot.furthest().get(p, 0) for program, service in world.services.items()}
+    applied = {program: service.hot.furthest("trades").get(p, 0) for program, service in world.services.items()}
     most = max(applied.values(), default=0)
     end = world.random.randint(parts[p].start, max(parts[p].start, min(most, parts[p].end) - 1))
     world.log.truncate(world.names.topic("trades"), p, end)
@@ -65,11 +65,12 @@ def _notice(world: "World", program: "Program", service: Service) -> None:
         world.clock.turn(0.5)
         program.advance(6)
         ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.topic("trades")])}
-        snapshot, facts = service.watch.snapshot, service.watch.log_watch.facts
+        snapshot, facts = service.watch.snapshot, service.lives["trades"].log_watch.facts
         seen = facts is not None and facts.topic_id == world.topic_id
         seen = seen and all(bounds.end <= ends[p] for p, bounds in (facts.bounds if facts else {}).items())
-        right = snapshot is None or not snapshot.chain or snapshot.topic_id == world.topic_id
-        beyond = snapshot is not None and snapshot.chain and _beyond(service.hot.furthest(), ends)
+        standing = None if snapshot is None else snapshot.streams["trades"]
+        right = standing is None or not standing.chain or standing.topic_id == world.topic_id
+        beyond = standing is not None and standing.chain and _beyond(service.hot.furthest("trades"), ends)
         if seen and right and not beyond:
             return
     raise AssertionError(f"{program.name} does not notice: {service.watch.snapshot}")

@@ -99,7 +99,9 @@ def check_told(
         floor, version = floors.get((definition, branch), (0, 0))
         stands = snapshot is not None and descends(world, snapshot.version, version)
         assert at >= floor or not stands, f"an answer that calls itself complete went back from {floor} to {at}"
-        ends = (service.hot.ends(snapshot.key, name, [p]) or {}).get(p) if snapshot is not None else None
+        ends = (
+            (service.hot.ends(snapshot.streams["trades"].key, name, [p]) or {}).get(p) if snapshot is not None else None
+        )
         if snapshot is not None and ends is not None and ends.upto == at:
             sealed = ends.tip.start if ends.tip is not None else at
             known = world.told.get((definition, branch), (0, 0))
@@ -134,14 +136,14 @@ def check_as_of(world: "World", service: Service, symbol: str, interval: Interva
 def check_forward(world: "World", service: Service, view: Any) -> None:
     """While a server stands on one snapshot, what is applied never goes back."""
     snapshot = service.watch.snapshot
-    if snapshot is None or not snapshot.chain:
+    if snapshot is None or not snapshot.of(view).chain:
         return
     key, known = world.reached.get(service, ("", {}))
-    if key != snapshot.key:
+    if key != snapshot.of(view).key:
         known = {}
     now, before = service.hot.applied(view.name), known.get(view.name, {})
     assert all(now.get(p, 0) >= at for p, at in before.items()), f"{view.name} went back from {before} to {now}"
-    world.reached[service] = snapshot.key, {**known, view.name: now}
+    world.reached[service] = snapshot.of(view).key, {**known, view.name: now}
 
 
 def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:

@@ -195,7 +195,7 @@ SWITCHES = (
         "the topic's id is in the key",
         (
             Edit(cell, "lane_of", "view.definition, topic_id, partition", 'view.definition, "", partition'),
-            Edit(hot.HotStore, "view_of", "lane.topic_id == self._topic_id", "True"),
+            Edit(hot.HotStore, "view_of", "lane.topic_id == self._topic_ids.get(view.stream.name)", "True"),
         ),
     ),
     Switch(

@@ -301,7 +301,7 @@ class World:
         if len(running) > 1:
             self.end(running[0])
         service = mains.new_service(self)
-        parts = (service.watch, service.feed, service.scrub)
+        parts = (service.watch, service.lives["trades"].feed, service.scrub)
         steps = [mains.thread(self, part.step) for part in parts]
         program = self.start("server", *((lambda _, step=step: step()) for step in steps))
         self.services[program] = service

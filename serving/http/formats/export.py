@@ -73,7 +73,7 @@ class Exporter:
         headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
         headers.update(fact_headers(basis.meta()))
         if not pinned:
-            name, value = lag_header(self._bases.lag(basis.applied))
+            name, value = lag_header(self._bases.lag(basis.view.name, basis.applied))
             headers[name.decode()] = value.decode()
         if asked.if_none_match is not None and matches(asked.if_none_match, etag):
             return Sent(304, _raw(headers), b"")

@@ -85,7 +85,7 @@ class BarsRoute:
                 self._cached.put(key, query, cached)
         elif cached.named:
             self._bases.remember(cached.named)
-        more = () if cached.applied is None else (lag_header(self._bases.lag(cached.applied)),)
+        more = () if cached.applied is None else (lag_header(self._bases.lag(self._name, cached.applied)),)
         return cached.reply.response(asked, scope["method"] == "HEAD", more)
 
     def _query(self, scope: Scope, asked: Asked) -> BarsQuery:

@@ -168,7 +168,7 @@ class TradesRoute:
         )
         encoding = partial(page_reply, page, look, asked, request.scope)
         reply = encoding() if len(trades) < LONG_PAGE else await self._pool.run(encoding)
-        more = [lag_header(self._bases.lag(basis.applied))]
+        more = [lag_header(self._bases.lag(basis.view.name, basis.applied))]
         return reply.response(asked, request.method == "HEAD", more)
 
     async def _read(self, query: TradesQuery, basis: Basis, cursor: Cursor | None) -> list[Trade]:

@@ -1,0 +1,75 @@
+"""How a version stands on each stream: its cut, and whether the log still is the one that the cut was taken in.
+
+A stream whose log does not fit the version keeps its batch view, which is true of its own cut; nothing is added to it.
+What befalls one stream is in its own standing alone.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from serving.store.snapshot import Standing, standing_key
+from serving.watch.live import Live, Lives
+from serving.watch.log_checks import cut_reasons, mark_reasons
+from serving.watch.log_watch import LogFacts
+from slackwater.log.errors import LogError
+from slackwater.log.log import Log
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.store import empty_manifest, first_cut
+
+Seen = Mapping[str, LogFacts | None]
+"""Stream -> what the last look at its log gave; None where the topic is missing, or was not seen yet."""
+
+
+def nothing_published(seen: Seen) -> Manifest | None:
+    """Version 0 of the streams whose logs were seen; None if none was."""
+    cuts = {name: first_cut(facts.topic_id, "", facts.starts) for name, facts in seen.items() if facts is not None}
+    return empty_manifest(cuts) if cuts else None
+
+
+def standings(log: Log, manifest: Manifest, lives: Lives, seen: Seen) -> dict[str, Standing]:
+    """Stream -> how the version stands on it now.
+
+    Raises:
+        LogError: of no stream the record at the cut can be read.
+    """
+    found: dict[str, Standing] = {}
+    failed: list[LogError] = []
+    for name, live in lives.items():
+        try:
+            found[name] = _standing(log, manifest, live, seen.get(name))
+        except LogError as error:
+            failed.append(error)
+            found[name] = _refused(manifest, name, (str(error),))
+    if failed and len(failed) == len(lives):
+        raise failed[0]
+    return found
+
+
+def alone(manifest: Manifest, streams: Iterable[str]) -> dict[str, Standing]:
+    """Stream -> how the version stands on it by itself, at its own cut and without a chain."""
+    return {name: _refused(manifest, name, ()) for name in streams}
+
+
+def _standing(log: Log, manifest: Manifest, live: Live, facts: LogFacts | None) -> Standing:
+    name = live.stream.name
+    if facts is None:
+        return _refused(manifest, name, (live.log_watch.error or "The log was not read yet.",))
+    reasons = _reasons(log, manifest, live, facts)
+    if reasons:
+        return _refused(manifest, name, tuple(reasons))
+    cut = {**facts.starts, **manifest.cut(name)}  # of a stream or a partition that it does not know, from its start
+    return Standing(standing_key(manifest, name, facts.topic_id, cut), facts.topic_id, cut)
+
+
+def _reasons(log: Log, manifest: Manifest, live: Live, facts: LogFacts) -> list[str]:
+    stream, topic = live.stream, live.log_watch.topic
+    if stream.name not in manifest.streams:
+        return []
+    reasons = cut_reasons(manifest, stream, topic, facts) or mark_reasons(manifest, stream, topic, log)
+    cut = manifest.cut(stream)
+    lost = {p: at for p, at in live.log_watch.lost.items() if cut.get(p, 0) < at}
+    return reasons + [f"The log lost its tail below {at} in partition {p}." for p, at in lost.items()]
+
+
+def _refused(manifest: Manifest, stream: str, refusals: tuple[str, ...]) -> Standing:
+    own = manifest.of(stream)
+    return Standing(standing_key(manifest, stream, own.topic_id, own.cut), own.topic_id, own.cut, False, refusals)
