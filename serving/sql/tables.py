@@ -1,7 +1,7 @@
 """The tables of a query: every view at every published interval, batch (+) speed, and the instruments, at one moment.
 
     moment.bars_1m    the speed layer's states from the cut on, merged to 1m      (a table)
-    moment.newest     the newest event's second of each instrument                (a table)
+    moment.newest_... the newest event's second of each entity of a stream        (a table)
     bars_1m           the version's files and moment.bars_1m, merged, finished    (a view)
     sizes_quantiles_1m    the quantiles of a view that declares some              (a view)
     instruments       as in `/v1/instruments`                                     (a table)
@@ -20,7 +20,7 @@ from serving.query.basis import Basis
 from serving.query.read import chain_rows
 from serving.store.batch import Keys, Range
 from serving.store.hot import HotStore
-from serving.store.listing import Wanted, listed, newest, quantity_unit
+from serving.store.listing import Wanted, listed, quantity_unit
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
@@ -65,15 +65,17 @@ class Tables:
 def tables_of(hot: HotStore, moment: Moment) -> Tables:
     """The tables of a moment; the chains' rows are copied, the files are not read."""
     manifest = moment.snapshot.manifest
-    given = _instruments(hot, next(iter(moment.bases.values())))
+    given = {"given_instruments": _instruments(hot, next(iter(moment.bases.values())))}
     setup = [
         "CREATE SCHEMA moment",
-        "CREATE TABLE moment.newest AS SELECT * FROM given_newest",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
     ]
     names = ["instruments"]
     for basis in moment.bases.values():
-        view = basis.view
+        view, newest = basis.view, f"newest_{basis.view.stream.name}"
+        if f"given_{newest}" not in given:
+            given[f"given_{newest}"] = _newest(hot, basis)
+            setup.append(f"CREATE TABLE moment.{newest} AS SELECT * FROM given_{newest}")
         given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
             name = f"{view.name}_{interval.text}"
@@ -99,14 +101,15 @@ def _states_sql(view: View, name: str, paths: list[str]) -> str:
 def _closing_sql(view: View, interval: Interval, answers: str) -> str:
     """Answers with what says whether their bars are closed."""
     closed = f"{end_sql('start', interval)} <= newest - {CLOSED_AFTER_US} AS closed"
-    return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN moment.newest USING ({', '.join(view.entity)})"
+    newest = f"moment.newest_{view.stream.name} USING ({', '.join(view.entity)})"
+    return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN {newest}"
 
 
-def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
-    """The instruments as `/v1/instruments` gives them, and the newest second of each, which says what is closed."""
+def _instruments(hot: HotStore, basis: Basis) -> pa.Table:
+    """The instruments as `/v1/instruments` gives them."""
     found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted())
     duplicates, stream = basis.snapshot.batch.duplicates, basis.view.stream.name
-    instruments = pa.table(
+    return pa.table(
         {
             "venue": pa.array([place.venue for place in found], pa.string()),
             "symbol": pa.array([place.symbol for place in found], pa.string()),
@@ -117,15 +120,16 @@ def _instruments(hot: HotStore, basis: Basis) -> dict[str, pa.Table]:
             "duplicates": pa.array([duplicates.get((stream, place[:2]), 0) for place in found], pa.int64()),
         }
     )
-    last = newest(found)
-    of_each = pa.table(
-        {
-            "venue": pa.array([venue for venue, _ in last], pa.string()),
-            "symbol": pa.array([symbol for _, symbol in last], pa.string()),
-            "newest": pa.array(last.values(), pa.int64()),
-        }
-    )
-    return {"given_instruments": instruments, "given_newest": of_each}
+
+
+def _newest(hot: HotStore, basis: Basis) -> pa.Table:
+    """The newest second of each entity of a stream, which says what is closed."""
+    view = basis.view
+    entities = basis.snapshot.batch.entities(view) | (set(hot.instruments(view)) if basis.ends else set())
+    newest = {entity: at for entity in entities if (at := basis.newest(entity)) is not None}
+    columns = view.key_columns[: len(view.entity)]
+    found = {c.name: pa.array([entity[i] for entity in newest], c.kind.arrow) for i, c in enumerate(columns)}
+    return pa.table({**found, "newest": pa.array(newest.values(), pa.int64())})
 
 
 def _chain(hot: HotStore, basis: Basis) -> pa.Table:

@@ -110,8 +110,16 @@ class BatchReader:
 
     def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
         """What the version knows of an entity: an entry for each partition that holds it."""
-        venue, symbol = map(str, entity)
-        return self.instruments(view).of(venue, symbol)
+        first, *others = map(str, entity)  # as `slackwater.views.sql.instrument_sql` lists it
+        return self.instruments(view).of(first, "\x1f".join(others))
+
+    def entities(self, view: View) -> set[Entity]:
+        """The entities of a view's stream that the version knows."""
+        kinds = [column.kind.python for column in view.key_columns[: len(view.entity)]]
+        return {
+            tuple(kind(text) for kind, text in zip(kinds, (each.venue, *each.symbol.split("\x1f")), strict=False))
+            for each in self.instruments(view)
+        }
 
     def nothing(self, want: Want) -> bool:
         """Whether it is plain without reading that there are no such bars."""

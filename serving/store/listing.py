@@ -118,14 +118,6 @@ def listed(
     return found if most is None else dict(list(found.items())[:most])
 
 
-def newest(of: Spans) -> dict[Name, int]:
-    """(venue, symbol) -> the newest base start in any partition."""
-    found: dict[Name, int] = {}
-    for (venue, symbol, _), (_, last) in of.items():
-        found[venue, symbol] = max(last, found.get((venue, symbol), last))
-    return found
-
-
 def _of_version(known: Instruments, wanted: Wanted, low: Name, high: Name, portion: int) -> tuple[Spans, Name]:
     """A portion of a version's places in [low, high) that may be wanted, and the name up to which it is whole."""
     first, last = known.place(*low), known.place(*high)
