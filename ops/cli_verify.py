@@ -47,8 +47,8 @@ def verify(
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
         views = registered(context.settings.views)
-        wanted = claims(views, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]})
-        proof = prove(client, LogEvidence(context.log, context.names, context.store), wanted, wait_s)
+        of = claims(views, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]}, context.streams)
+        proof = prove(client, LogEvidence(context.log, context.names, context.store), of, wait_s)
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:
         sys.exit(1)

@@ -117,7 +117,11 @@ def _prove(context: Context, stack: Stack) -> Proof:
         for attempt in range(PROOF_TRIES):
             try:
                 views = registered(context.settings.views)
-                return prove(client, LogEvidence(context.log, context.names, context.store), claims(views))
+                return prove(
+                    client,
+                    LogEvidence(context.log, context.names, context.store),
+                    claims(views, registered=context.streams),
+                )
             except SlackwaterError as error:
                 if not error.retriable or attempt == PROOF_TRIES - 1:
                     raise

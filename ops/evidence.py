@@ -8,6 +8,7 @@ from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import LogError
 from slackwater.log.log import Bounds, Log, Record, read_range
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.view import View
@@ -81,9 +82,13 @@ def prove(client: Client, evidence: LogEvidence, wanted: Claims, wait_s: float =
 
 
 def claims(
-    views: Iterable[View], intervals: Iterable[Interval] = NAMED_INTERVALS, wanted: Wanted = everything
+    views: Iterable[View],
+    intervals: Iterable[Interval] = NAMED_INTERVALS,
+    wanted: Wanted = everything,
+    registered: Iterable[Stream] = (),
 ) -> Claims:
-    """What is to be proven of these views, and of the events of their streams."""
+    """What is to be proven of these views, and of the events of their streams; `registered` are all streams."""
     found = [read_view(view) for view in views]
     streams = {view.stream.name: view.stream for view in found}
-    return Claims(found, [interval.text for interval in intervals], list(streams.values()), wanted)
+    silent = [stream.name for stream in registered if stream.name not in streams]
+    return Claims(found, [interval.text for interval in intervals], list(streams.values()), wanted, silent)

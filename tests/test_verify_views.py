@@ -11,6 +11,7 @@ import pytest
 
 from ops.cli_verify import proof_facts, show_proof
 from ops.evidence import LogEvidence, claims
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Difference, Linear, Quantiles, Ratio
 from slackwater.views.bars import BARS
 from slackwater.views.flow import FLOW
@@ -238,3 +239,9 @@ def test_it_fails_where_an_event_is_another_than_the_logs(world: World) -> None:
     client = Client("http://test", http=Lying(world))  # type: ignore[arg-type]
     found = verify(client, LogEvidence(world.log, NAMES, world.store), claims(VIEWS, INTERVALS), 0.0)
     assert not found.holds and found.parts["trades"].differ and found.parts["bars"].holds
+
+
+def test_a_stream_without_a_view_is_said_and_is_no_failure(world: World) -> None:
+    other = replace(TRADES, name="quotes")
+    found = prove(world, claims([FLOW], INTERVALS, registered=[TRADES, other]))
+    assert found.holds and found.parts["quotes"].pending and not found.parts["trades"].pending
