@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from serving.options import ServingOptions
+from serving.service import Service
+from serving.watch.completeness import STUCK
 from slackwater.core.errors import SettingError
 from slackwater.deltas.cell import lane_of
 from slackwater.deltas.chains import read_chains
@@ -213,3 +216,60 @@ def test_a_worker_of_some_streams_leaves_the_others_alone(pair: Pair) -> None:
     assert pair.ends(BARS) == before
     with pytest.raises(SettingError, match=r"--streams names orders\. There are trades, fills\."):
         of_streams(VIEWS, "orders")
+
+
+# ------------------------------------------------------------------------------------------------------- the service
+
+
+@pytest.fixture
+def service(pair: Pair) -> Iterator[Service]:
+    found = Service(pair.log, NAMES, pair.store, VIEWS, pair.clock, ServingOptions(poll_s=0.0))
+    serve(pair, found)
+    assert found.readiness.look() == (True, [])
+    yield found
+    found.stop()
+
+
+def serve(pair: Pair, service: Service) -> None:
+    """All threads, until nothing is new."""
+    for _ in range(6):
+        pair.clock.sleep(2.0)
+        service.step()
+
+
+@pytest.mark.parametrize("calamity", [_lose_the_tail, _take_away])
+def test_an_answer_stands_on_the_stream_of_its_view_alone(
+    pair: Pair, service: Service, calamity: Callable[[MemoryLog], None]
+) -> None:
+    calamity(pair.log)
+    pair.append(BARS)
+    for _ in range(2):
+        pair.step(1.0)
+        serve(pair, service)
+    other, own = service.bases.whole("bars"), service.bases.whole("filled")
+    assert (other.layer, other.incomplete_reason, other.applied) == ("merged", None, pair.log_ends(BARS))
+    assert "refusal" not in other.meta()
+    assert own.incomplete_reason is not None
+    ready, reasons = service.readiness.look()
+    assert not ready
+    assert all("fills" in reason for reason in reasons), reasons
+
+
+def test_deltas_that_do_not_come_make_answers_of_no_other_stream_incomplete(pair: Pair, service: Service) -> None:
+    pair.log.damage(NAMES.deltas(FILLS), 0, pair.log.bounds(NAMES.deltas(FILLS))[0].end, "damaged")
+    pair.append(FILLED)
+    pair.append(BARS)
+    pair.step(1.0)
+    serve(pair, service)
+    assert service.bases.whole("bars").incomplete_reason is None
+    assert service.bases.whole("filled").incomplete_reason == STUCK
+
+
+def test_a_stream_that_is_swapped_leaves_the_folds_of_the_others(pair: Pair, service: Service) -> None:
+    before = service.bases.whole("bars")
+    _recreate(pair.log)
+    serve(pair, service)
+    after = service.bases.whole("bars")
+    assert after.snapshot is not before.snapshot
+    assert [ends.fold for ends in after.ends.values()] == [ends.fold for ends in before.ends.values()]
+    assert service.bases.whole("filled").applied == {0: 0, 1: 0}
