@@ -204,8 +204,15 @@ def all_trades(world: World) -> list[dict[str, Any]]:
                 event = json.loads(line)
                 if event["symbol"] == "BTC":
                     del event["venue"], event["symbol"]
-                    found.append({**event, "partition": p, "offset": record.offset, "index": i})
-    return sorted(found, key=lambda one: (one["time"], one["trade_id"]))
+                    more = {
+                        "time_unit": "us",
+                        "appended": record.append_time_ms * 1000,
+                        "offset": record.offset,
+                        "index": i,
+                    }
+                    ident = event["trade_id"]
+                    found.append({**event, "trade_id": str(ident), "sequence": ident, "partition": p, **more})
+    return sorted(found, key=lambda one: one["sequence"])
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])

@@ -12,7 +12,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from serving.query.parameters import MOST_SYMBOLS, ValueRefusedError
 from serving.store.batch import Keys
-from slackwater.streams.stream import Choice, Text
+from slackwater.streams.columns import Choice, Text
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
 from slackwater.views.kinds import Value
 from slackwater.views.view import View
 
@@ -49,6 +51,22 @@ def keys_of(view: View, query: object) -> Keys:
     return Keys(entities, tuple((place, value) for place, value in where if value is not None))
 
 
+def entity_fields(stream: Stream) -> dict[str, Any]:
+    """The fields that ask for one entity of a stream."""
+    found: dict[str, Any] = {}
+    for name in stream.entity:
+        column = stream.column(name)
+        assert isinstance(column, Text)  # noqa: S101 - as a stream is declared
+        read, schema = _text(column)
+        found[_PREFIX + name] = _field(read, schema, ..., name, f"The {name}.")
+    return found
+
+
+def entity_of(stream: Stream, query: object) -> Entity:
+    """The entity that a query with these fields asks for."""
+    return tuple(getattr(query, _PREFIX + name) for name in stream.entity)
+
+
 def _field(read: Callable[[str], Any], schema: Mapping[str, Any], default: Any, name: str, text: str) -> Any:
     kind = Annotated[Any, BeforeValidator(read), WithJsonSchema(dict(schema))]
     return kind, Field(default, alias=name, description=text)
@@ -60,11 +78,17 @@ def _column(view: View, name: str) -> tuple[Callable[[str], Value], dict[str, An
     if isinstance(column, Choice):
         return _one_of(column.values), {"enum": list(column.values)}
     if isinstance(column, Text):
-        examples = {"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {}
-        return _matching(name, column.pattern), {"type": "string", "pattern": f"^{column.pattern}$", **examples}
+        return _text(column)
     if view.key_columns[view.key.index(name)].kind.python is int:
         return _whole, {"type": "integer", "minimum": -_BOUND, "maximum": _BOUND - 1}
     return str, {"type": "string"}
+
+
+def _text(column: Text) -> tuple[Callable[[str], Value], dict[str, Any]]:
+    name, examples = column.name, {}
+    if name in _EXAMPLES:
+        examples = {"examples": [_EXAMPLES[name]]}
+    return _matching(name, column.pattern), {"type": "string", "pattern": f"^{column.pattern}$", **examples}
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[str], Value]:

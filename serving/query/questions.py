@@ -4,7 +4,7 @@ GET /v1/bars?venue=x&symbol=BTC,ETH&interval=5m     BarsQuery: the entity, a ran
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -151,7 +151,7 @@ def query_of(view: View) -> type[BarsQuery]:
         SettingError: a key has the name of another parameter.
     """
     keys = key_fields(view)
-    check_names(view, BarsQuery)
+    check_names(view.name, view.key, BarsQuery)
     minute = parse_interval("1m")
     default = minute if view.intervals[0].tiles(minute) else view.intervals[0]
     text = f"Length of a bar: any that {view.base} makes up, such as 4h, 1d, 1w, 1M, 1y, total. Default {default.text}."
@@ -164,10 +164,10 @@ def query_of(view: View) -> type[BarsQuery]:
     return made
 
 
-def check_names(view: View, model: type[Parameters]) -> None:
-    """Raises SettingError if a key of a view has the name of a parameter."""
-    if taken := sorted(set(view.key) & model.model_fields.keys()):
-        raise SettingError(f"View {view.name!r} has keys {taken}, which are parameters of its route.", "Rename them.")
+def check_names(of: str, columns: Iterable[str], model: type[Parameters]) -> None:
+    """Raises SettingError if a column that is asked for by its name has that of another parameter."""
+    if taken := sorted(set(columns) & model.model_fields.keys()):
+        raise SettingError(f"{of!r} has columns {taken}, which are parameters of its route.", "Name them otherwise.")
 
 
 def cannot_fill() -> ProblemError:

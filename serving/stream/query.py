@@ -139,7 +139,7 @@ def stream_query_of(view: View) -> type[StreamQuery]:
     Raises:
         SettingError: a key has the name of another parameter.
     """
-    check_names(view, StreamQuery)
+    check_names(view.name, view.key, StreamQuery)
     made = create_model(f"{view.name.title()}StreamQuery", __base__=StreamQuery, **key_fields(view))
     made.view = view
     return made

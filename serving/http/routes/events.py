@@ -1,0 +1,240 @@
+"""`GET /v1/<stream>`: the events behind a row, for audit. One route for each stream that a view is of.
+
+    the archive below the cut + the log from the cut to what is applied     (`serving.query.events`)
+
+The query, the columns and the models are made of the stream's declaration.
+"""
+
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import orjson
+import pyarrow as pa
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model, model_validator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.http.formats.media import JSON
+from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, Next
+from serving.http.problems import ProblemError, gone
+from serving.http.reply import asked_headers, lag_header
+from serving.http.route import Route
+from serving.query.answer import document, time_json
+from serving.query.basis import Bases, Basis
+from serving.query.cursor import Cursor, decode_cursor
+from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsWant, place_of
+from serving.query.fields import CursorField, DecimalParameters, TimeNeeded
+from serving.query.ids import exact_json
+from serving.query.keys import entity_fields, entity_of
+from serving.query.look import ID_FIELD, TIME_TYPE, Look
+from serving.query.page import Page, page_reply
+from serving.query.pool import Pool
+from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, fingerprint, range_errors, refuse
+from slackwater.core.decimals import plain_text
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.streams.columns import Choice, Column, Decimal, Integer, Time
+from slackwater.streams.entities import Entity
+from slackwater.streams.stream import Stream
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import defaults
+from slackwater.views.view import View
+
+LONG_PAGE = 1_000
+"""Events from which a page is encoded in the pool."""
+
+_SHAPE = (int, str, int, int, int)
+"""Of a place in a cursor."""
+
+_PLACES: dict[str, tuple[Any, str]] = {
+    "partition": (int, "The partition of the log."),
+    "offset": (int | None, "Null for imported history, which never was in the log."),
+    "index": (int | None, "The place in the record."),
+}
+_TRADE: dict[str, Any] = {
+    **{"trade_id": "5940165623", "sequence": 5940165623, "time": 1795263240012000, "price": "61632.13"},
+    **{"quantity": "0.00162", "side": "buy", "time_unit": "us", "appended": 1795263240019000},
+    **{"partition": 2, "offset": 421, "index": 0},
+}
+
+
+class EventsQuery(DecimalParameters):
+    """A question for the events of one entity in [start, end), microseconds."""
+
+    stream: ClassVar[Stream]
+
+    start: TimeNeeded = Field(description=START)
+    end: TimeNeeded = Field(description="End time, exclusive.")
+    limit: Limit = Field(500, description=LIMIT_TEXT)
+    cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
+
+    @model_validator(mode="after")
+    def _together(self) -> "EventsQuery":
+        refuse(range_errors(self.start, self.end))
+        return self
+
+    @property
+    def entity(self) -> Entity:
+        """Whose events are asked for."""
+        return entity_of(self.stream, self)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a cursor of this question is bound to."""
+        return fingerprint((self.stream.name, self.entity, self.start, self.end, self.limit))
+
+
+class EventsRoute:
+    """Answers for one stream, on the bases of a view of it."""
+
+    def __init__(self, view: View, bases: Bases, pool: Pool, events: Events) -> None:
+        self._view = view
+        self._stream = view.stream
+        self._bases = bases
+        self._pool = pool
+        self._events = events
+
+    async def answer(self, request: Request, query: EventsQuery) -> Response:
+        """The response. Raises ProblemError."""
+        asked = asked_headers(request.scope)
+        look = query.look.chosen(asked.accept)
+        cursor = decode_cursor(query.cursor, {query.fingerprint: _SHAPE}) if query.cursor else None
+        basis = self._bases.current(self._view.name, (query.entity,), "merged", cursor)
+        want = self._want(query, cursor)
+        found = await self._read(basis, want, cursor)
+        following = None
+        if found.num_rows > query.limit:
+            found = found.slice(0, query.limit)
+            place = place_of(found, query.limit - 1, want)
+            following = self._bases.cursor(basis, place).encode(query.fingerprint)
+        meta = basis.meta()
+        del meta["definition"]
+        items = partial(_items, self._stream, found, look)
+        name = self._stream.name
+        page = Page(
+            events_types(self._stream),
+            items,
+            lambda: document(name, orjson.dumps(items()), following, meta),
+            meta,
+            following,
+        )
+        encoding = partial(page_reply, page, look, asked, request.scope)
+        reply = encoding() if found.num_rows < LONG_PAGE else await self._pool.run(encoding)
+        more = [lag_header(self._bases.lag(basis.view.name, basis.applied))]
+        return reply.response(asked, request.method == "HEAD", more)
+
+    def _want(self, query: EventsQuery, cursor: Cursor | None) -> EventsWant:
+        """One event more than the page holds."""
+        after = FIRST_PLACE
+        if cursor is not None:
+            order, identity, *rest = cursor.after
+            after = (int(order), str(identity), *map(int, rest))  # type: ignore[assignment]
+        return EventsWant(self._stream, query.entity, query.start, query.end, query.limit + 1, after)
+
+    async def _read(self, basis: Basis, want: EventsWant, cursor: Cursor | None) -> pa.Table:
+        try:
+            return await self._events.read(basis, want)
+        except ProblemError as error:
+            if cursor is not None and error.kind == "files-unreadable":
+                raise gone("The files that this cursor stands on were removed.") from error
+            raise
+
+
+def columns_of(stream: Stream) -> list[Column]:
+    """The columns of an event that the question does not name already, in order."""
+    return [column for column in stream.wire if column.name not in stream.entity]
+
+
+def events_types(stream: Stream) -> pa.Schema:
+    """The types of a table of events."""
+    fields = [pa.field(c.name, _type(c), nullable=False, metadata=_metadata(c)) for c in columns_of(stream)]
+    places = [pa.field("partition", pa.int64(), nullable=False), ("offset", pa.int64()), ("index", pa.int64())]
+    return pa.schema([*fields, ("appended", TIME_TYPE), *places])
+
+
+def _type(column: Column) -> pa.DataType:
+    return TIME_TYPE if isinstance(column, Time) else column.arrow
+
+
+def _metadata(column: Column) -> dict[str, str] | None:
+    return ID_FIELD if isinstance(column, Integer) and not isinstance(column, Time) else None
+
+
+def _items(stream: Stream, events: pa.Table, look: Look) -> list[dict[str, Any]]:
+    iso, as_json = look.iso and look.of.text, look.of is JSON
+    columns: dict[str, list[Any]] = {}
+    for column in columns_of(stream):
+        values = events.column(column.name).to_pylist()
+        if isinstance(column, Decimal):
+            values = [look.number(plain_text(value)) for value in values]
+        elif isinstance(column, Time):
+            values = [time_json(value, iso) for value in values]
+        elif isinstance(column, Integer) and as_json:
+            values = [exact_json(value, look.text_ids) for value in values]
+        columns[column.name] = values
+    appended = events.column("appended").to_pylist()
+    columns["appended"] = [None if at is None else time_json(at, iso) for at in appended]
+    columns["partition"] = events.column("partition").to_pylist()
+    for name in ("offset", "index"):
+        columns[name] = [None if place == NO_PLACE else place for place in events.column(name).to_pylist()]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _schema(column: Column, stream: Stream) -> dict[str, Any]:
+    if isinstance(column, Time):
+        return TIME
+    if isinstance(column, Decimal):
+        return DECIMAL
+    if isinstance(column, Choice):
+        return {"enum": list(column.values)}
+    if isinstance(column, Integer):
+        return {**ID, "description": "What orders the events."} if column.name == stream.order else ID
+    return {"type": "string"}
+
+
+def page_model(stream: Stream) -> type[BaseModel]:
+    """A page of events."""
+    members: dict[str, Any] = {c.name: _member(_schema(c, stream)) for c in columns_of(stream)}
+    members["appended"] = _member({"anyOf": [TIME, {"type": "null"}], "description": "When the log took it."})
+    members |= {name: (Annotated[kind, Field(description=text)], ...) for name, (kind, text) in _PLACES.items()}
+    title = stream.name.title().replace("_", "")
+    event: Any = create_model(f"{title}Event", __base__=Closed, **members)
+    example: dict[str, Any] = {"trades": [_TRADE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if stream.name == "trades" else {})
+    page: dict[str, Any] = {stream.name: (list[event], ...), "next": (Next, ...), "meta": (Meta, ...)}
+    made: type[BaseModel] = create_model(f"{title}Page", __config__=config, **page)
+    return made
+
+
+def _member(schema: dict[str, Any]) -> tuple[Any, Any]:
+    return Annotated[Any, WithJsonSchema(schema)], ...
+
+
+def routes(
+    views: tuple[View, ...],
+    bases: Bases,
+    pool: Pool,
+    store: VersionStore,
+    inspector: Inspector,
+    log: Log,
+    names: TopicNames,
+) -> list[Route]:
+    """See `serving.http.route`."""
+    events = Events(pool, store.home, inspector, log, names)
+    first = {view.stream.name: view for view in reversed(defaults(views))}
+    return [_route(view.stream, EventsRoute(view, bases, pool, events)) for view in first.values()]
+
+
+def _route(stream: Stream, of: EventsRoute) -> Route:
+    check_names(stream.name, stream.entity, EventsQuery)
+    model = create_model(f"{stream.name.title()}Query", __base__=EventsQuery, **entity_fields(stream))
+    model.stream = stream
+
+    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+        return await of.answer(request, query)
+
+    text = f"The events of the stream `{stream.name}` behind a row, for audit."
+    refusals, lag = (404, 410, 422, 504), ("Slackwater-Lag-Records",)
+    return Route(f"/v1/{stream.name}", answer, text, "data", page_model(stream), refusals, table=True, headers=lag)
