@@ -17,7 +17,8 @@ from tests.bars_route import bars_route
 from tests.serving_world import World, cut_in_a_minute
 
 ROOT = Path(__file__).parents[1]
-MOST_FILES = 46
+MOST_FILES = 44
+"""What it takes today; the aim is 14. A new file on the way is a decision: raise this only with a reason."""
 MOST_AT_ROOT = 8
 
 
