@@ -76,9 +76,13 @@ class Summariser:
         self._views = views
         self._current: dict[Stream, _Current] = {}
         self._several: dict[Stream, _Current] = {}
+        self._names: dict[Stream, list[str]] = {}
+        self._joined: dict[Stream, tuple[Sequence[pa.Table], pa.Table]] = {}
         for number, stream in enumerate(dict.fromkeys(view.stream for view in views)):
+            names = self._names[stream] = _named(stream, views)
+            schema = pa.schema([stream.schema.field(name) for name in names])
             self._current[stream] = _Current(stream.schema)
-            self._several[stream] = _Current(stream.schema.append(_NUMBER))
+            self._several[stream] = _Current(schema.append(_NUMBER))
             self._con.register(f"segment_{number}", self._current[stream])
             self._con.register(f"segments_{number}", self._several[stream])
         for i, view in enumerate(views):
@@ -102,10 +106,7 @@ class Summariser:
         each: list[list[Row]] = [[] for _ in segments]
         counts = [events.num_rows for events in segments]
         if any(counts):
-            # One chunk: a group-by over many small chunks takes ten times as long.
-            events = pa.concat_tables(segments).combine_chunks()
-            numbers = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
-            self._several[view.stream].table = events.append_column(_NUMBER, numbers)
+            self._several[view.stream].table = self._join(view.stream, segments, counts)
             found = self._con.execute(f"EXECUTE summarise_several_{self._views.index(view)}").fetchall()
             for number, *values in found:
                 each[number].append(_row(view, values))
@@ -125,9 +126,30 @@ class Summariser:
         """States at the base interval of the events in Parquet files, in no particular order."""
         return self._con.sql(summarise_sql(view, files_sql(paths))).to_arrow_table()
 
+    def _join(self, stream: Stream, segments: Sequence[pa.Table], counts: list[int]) -> pa.Table:
+        """Segments as one numbered table; those of the view before are mostly the same."""
+        known, joined = self._joined.get(stream, ((), None))
+        if (
+            joined is None
+            or len(known) != len(segments)
+            or any(a is not b for a, b in zip(known, segments, strict=True))
+        ):
+            # One chunk: a group-by over many small chunks takes ten times as long.
+            events = pa.concat_tables(segments).select(self._names[stream]).combine_chunks()
+            numbers = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
+            joined = events.append_column(_NUMBER, numbers)
+            self._joined[stream] = segments, joined
+        return joined
+
     def close(self) -> None:
         """Close the connection."""
         self._con.close()
+
+
+def _named(stream: Stream, views: Iterable[View]) -> list[str]:
+    """The stream's columns that its views name: each one more costs an event a part of its time."""
+    sql = " ".join(summarise_sql(view, "events") for view in views if view.stream == stream)
+    return [name for name in stream.schema.names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
 
 
 def _row(view: View, values: Sequence[Any]) -> Row:
