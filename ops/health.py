@@ -29,8 +29,10 @@ from slackwater.deltas.reader import POLL_S, DeltaReader
 from slackwater.log.log import Log
 from slackwater.log.mark import mark_of
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.idle import last_idle_us
 from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import streams_of
 from slackwater.views.registry import registered
 from slackwater.views.view import View
 
@@ -42,9 +44,15 @@ INTERVALS, SLACK_S = 3, 60
 """The last run that ended well is at most so many batch intervals and so many seconds ago."""
 
 
-def speed(log: Log, names: TopicNames, views: Iterable[View], clock: Clock) -> str:
-    """What is wrong with the speed layer; empty if nothing is."""
-    topic, deltas = names.topic("trades"), names.deltas("trades")
+def speed(log: Log, names: TopicNames, views: tuple[View, ...], clock: Clock) -> str:
+    """What is wrong with the speed layer, stream by stream; empty if nothing is."""
+    by_stream = {stream: [view for view in views if view.stream == stream] for stream in streams_of(views)}
+    wrong = {stream.name: _behind(log, names, stream, own, clock) for stream, own in by_stream.items()}
+    return " ".join(f"{name}: {text}" if len(wrong) > 1 else text for name, text in wrong.items() if text)
+
+
+def _behind(log: Log, names: TopicNames, stream: Stream, views: Iterable[View], clock: Clock) -> str:
+    topic, deltas = names.topic(stream), names.deltas(stream)
     topic_id = log.topic_id(topic)
     behind = {p: bounds.end for p, bounds in log.bounds(topic).items() if bounds.end > bounds.start}
     if not behind:
