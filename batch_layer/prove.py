@@ -117,7 +117,8 @@ class Prover:
         return between
 
     def _views(self, claim: Claim) -> list[View]:
-        return [view for view in in_force(self._context.views, claim.definitions) if view.stream == claim.stream]
+        found = in_force(self._context.views, claim.definitions)  # a view that came later is not the version's
+        return [view for view in found if view.stream == claim.stream and view.name in claim.definitions]
 
     def _common(self, claim: Claim) -> tuple[list[View], list[View], list[str]]:
         """The views of one definition in parent and version, its files whole; those that are new; why others are not

@@ -41,6 +41,7 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
 from slackwater.views.merge import State, finisher, merger
+from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import Summariser
 from slackwater.views.view import View
@@ -138,11 +139,11 @@ class World:
 
     # the layers
 
-    def batch(self, views: tuple[View, ...] = (BARS,), **more: Any) -> Manifest:
+    def batch(self, views: tuple[View, ...] = VIEWS, **more: Any) -> Manifest:
         store = more.pop("store", self.store)
         return BatchRun(Context(self.log, self.names, store, views, SystemClock()), **more).run()
 
-    def source(self, views: tuple[View, ...] = (BARS,), **more: Any) -> SourceSettings:
+    def source(self, views: tuple[View, ...] = VIEWS, **more: Any) -> SourceSettings:
         assert isinstance(self.log, KafkaLog)
         return SourceSettings(functools.partial(KafkaLog, self.log.servers), self.names, self.home, views, **more)
 

@@ -513,7 +513,7 @@ def test_the_whole_path_runs_with_each_process_as_its_own_user(secured: SecureBr
         while not ready(port):
             assert time.monotonic() < deadline, (tmp_path / "serve").read_text(encoding="utf-8")
         proven = json.loads(run("operator", "verify", "--json").stdout)
-    assert (proven["holds"], proven["trades"]) == (True, 20)
+    assert (proven["holds"], proven["events"]) == (True, 20)
     for user in ("speed", "serve"):
         said = (tmp_path / user).read_text(encoding="utf-8")
         assert "ERROR" not in said

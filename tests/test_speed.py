@@ -380,11 +380,8 @@ def test_only_versions_of_this_very_topic_count_and_unknown_partitions_begin_at_
     store = Versions()
     store.add(log, {0: 7}, {0: 2})
     topic_id = log.topic_id(NAMES.topic("trades"))
-    assert retained(log, store, NAMES.topic("trades"), topic_id, NAMES.deltas("trades")) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
-    assert retained(log, store, NAMES.topic("trades"), "another", NAMES.deltas("trades")) == (
-        {0: 3, 1: 3},
-        {0: 0, 1: 0},
-    )  # type: ignore[arg-type]
+    assert retained(log, NAMES, store, TRADES, topic_id) == ({0: 7, 1: 3}, {0: 2, 1: 0})  # type: ignore[arg-type]
+    assert retained(log, NAMES, store, TRADES, "another") == ({0: 3, 1: 3}, {0: 0, 1: 0})  # type: ignore[arg-type]
 
 
 def test_deltas_that_are_garbage_or_contradict_are_reported_and_do_not_stop_it(
