@@ -211,7 +211,7 @@ def import_command(
         epoch = new_epoch()
         # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
         with (
-            hold(context.settings.home, context.log.topic_id(context.names.topic("trades"))) as lock,
+            hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
             holding(context.store.lease(epoch, epochs=[epoch])),
         ):
             with progress_bar(as_json) as progress:

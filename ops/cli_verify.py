@@ -13,7 +13,7 @@ from ops.rest import session
 from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
 from slackwater.views.registry import registered
-from verify.client import Client
+from verify.client import Client, Entity
 from verify.compare import WAIT_S
 from verify.proof import Proof
 
@@ -22,8 +22,8 @@ from verify.proof import Proof
     epilog=examples("slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
 )
 @click.option("--interval", "intervals", multiple=True, help="Only this interval; may be repeated. Default: all named.")
-@click.option("--venue", help="Only this venue.")
-@click.option("--symbol", help="Only this symbol.")
+@click.option("--venue", help="Only this venue, or what the first column of an entity is.")
+@click.option("--symbol", help="Only this symbol, or what the second column of an entity is.")
 @click.option("--url", help="The service to ask. Default: the one of the settings.")
 @click.option("--wait", "wait_s", default=WAIT_S, show_default=True, type=click.FloatRange(0), metavar="SECONDS")
 @json_option
@@ -47,11 +47,15 @@ def verify(
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
         views = registered(context.settings.views)
-        of = claims(views, chosen, lambda each: venue in {None, each[0]} and symbol in {None, each[1]}, context.streams)
+        of = claims(views, chosen, lambda each: _named(each, (venue, symbol)), context.streams)
         proof = prove(client, LogEvidence(context.log, context.names, context.store), of, wait_s)
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))
     if not proof.holds:
         sys.exit(1)
+
+
+def _named(entity: Entity, given: tuple[str | None, ...]) -> bool:
+    return all(name in {None, *entity[at : at + 1]} for at, name in enumerate(given))
 
 
 def proof_facts(proof: Proof) -> dict[str, Any]:

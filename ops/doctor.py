@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,6 @@ from slackwater.log.compression import CODECS, missing_codecs
 from slackwater.log.errors import LogError, LogUnreachableError, TopicMissingError
 from slackwater.log.kafka_greeting import Greeting
 from slackwater.log.topics import wrong_configs
-from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import VersionError
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.manifest import UNKNOWN
@@ -204,17 +204,19 @@ def _topics(context: Context) -> list[Finding]:
 
 
 def _log(context: Context) -> Finding:
-    """Whether both topics can be read from where the served version stands on."""
+    """Whether the topics of every stream can be read from where the served version stands on."""
     names, wrong, rest = context.names, [], 0
     try:
         current = context.store.current()
     except VersionError:
         current = None  # said on its own
-    own = UNKNOWN if current is None else current.of(TRADES)
-    starts = {names.topic("trades"): own.cut, names.deltas("trades"): own.delta_start}
+    starts: dict[str, Mapping[int, int]] = {}
+    for stream in context.streams:
+        own = UNKNOWN if current is None else current.of(stream)
+        starts |= {names.topic(stream): own.cut, names.deltas(stream): own.delta_start}
     try:
-        for topic in (names.topic("trades"), names.deltas("trades")):
-            look = look_at_log(context.log, topic, starts.get(topic, {}), CLOCK, LOOK_S)
+        for topic, start in starts.items():
+            look = look_at_log(context.log, topic, start, CLOCK, LOOK_S)
             wrong += look.wrong
             rest += look.rest
     except LogError as error:

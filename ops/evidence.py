@@ -15,7 +15,7 @@ from slackwater.views.view import View
 from verify.archive import ArchivedFile
 from verify.client import Client
 from verify.compare import WAIT_S, Claims, verify
-from verify.definition import read_view
+from verify.definition import StreamData, read_view
 from verify.errors import EvidenceError, VerifyError
 from verify.evidence import Version
 from verify.proof import Proof
@@ -45,17 +45,17 @@ class LogEvidence:
         except LogError as error:
             raise EvidenceError(error.fact, error.hint) from error
 
-    def served(self, stream: str) -> Version:
+    def served(self, stream: StreamData) -> Version:
         """See Evidence."""
         manifest = self.store.current()
         if manifest is None:
             return Version(0, {}, (), {})
-        entities = [(each.venue, each.symbol) for each in manifest.instruments_of(stream)]
-        return Version(manifest.version, manifest.definitions, entities, manifest.cut(stream))
+        entities = [each.entity(len(stream.entity)) for each in manifest.instruments_of(stream.name)]
+        return Version(manifest.version, manifest.definitions, entities, manifest.cut(stream.name))
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         """See Evidence."""
-        files = self.store.manifest(version).archive if version else ()
+        files = self.store.manifest(version).archive_of(stream) if version else ()
         return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
-from serving.sql.tables import tables_of
+from serving.sql.tables import Moment, tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples
@@ -107,8 +107,8 @@ def test_the_tables_are_the_bars_of_the_same_moment_to_the_digit(seed: int) -> N
             for symbol in symbols:
                 answer = world.bars(f"symbol={symbol}")["meta"]
                 for fact in ("cut", "applied"):
-                    assert answer[fact].items() <= meta[fact].items()
-                assert (answer["version"], answer["layer"]) == (meta["version"], meta["layer"])
+                    assert answer[fact].items() <= meta["streams"]["trades"][fact].items()
+                assert (answer["version"], answer["layer"]) == (meta["version"], meta["streams"]["trades"]["layer"])
                 assert answer["complete"] or not meta["complete"]
         world.close()
 
@@ -153,13 +153,13 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
             world.send(cell)
     world.step()
     moment = take_moment(world)
-    assert moment.meta()["applied"] == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
+    assert _applied(moment) == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
     assert not moment.meta()["complete"]
     for cell in world.cells(FLOW, 0, 0, 8):
         world.send(cell)
     world.step()
     moment = take_moment(world)
-    assert (moment.meta()["applied"], moment.meta()["complete"]) == ({"0": 8}, False)
+    assert (_applied(moment), moment.meta()["complete"]) == ({"0": 8}, False)
     with here(world) as database:
         (found,) = database.rows(
             "SELECT sum(b.trades)::BIGINT AS a, sum(f.trades)::BIGINT AS b "
@@ -171,15 +171,20 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         assert [row["closed"] for row in database.rows("FROM bars_1m ORDER BY start")] == [b["closed"] for b in oracle]
     world.emit()
     world.step()
-    assert (take_moment(world).meta()["applied"], moment.meta()["applied"]) == ({"0": 10}, {"0": 8})
+    assert (_applied(take_moment(world)), _applied(moment)) == ({"0": 10}, {"0": 8})
     world.close()
+
+
+def _applied(moment: Moment) -> Mapping[str, int]:
+    found: Mapping[str, int] = moment.meta()["streams"]["trades"]["applied"]
+    return found
 
 
 def test_without_a_chain_the_batch_view_answers_and_says_so(fresh: World) -> None:
     fresh.log.down = True
     with_sql(fresh)
     with here(fresh) as database:
-        meta = database.moment.meta()
+        meta = database.moment.meta()["streams"]["trades"]
         assert (meta["layer"], meta["complete"], meta["applied"]) == ("batch", False, meta["cut"])
         assert meta["refusal"]
         oracle = fresh.oracle(offsets(meta["cut"])).bars("x", "BTC", 60 * SECOND)

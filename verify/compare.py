@@ -72,7 +72,7 @@ def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = W
 
 def _ask(client: Client, evidence: Evidence, claims: Claims, proof: Proof) -> list[Answer]:
     answers: list[Answer] = []
-    served = {stream.name: evidence.served(stream.name) for stream in claims.fed}
+    served = {stream.name: evidence.served(stream) for stream in claims.fed}
     entities = {stream.name: _entities(client, evidence, claims, stream, served[stream.name]) for stream in claims.fed}
     by_name: dict[str, list[Definition]] = defaultdict(list)
     for view in claims.views:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from verify.archive import ArchivedFile
+from verify.definition import StreamData
 
 MARK_HEADER = "slackwater-mark"
 
@@ -68,7 +69,7 @@ class Evidence(Protocol):
     def records(self, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """The records of [start, end)."""
 
-    def served(self, stream: str) -> Version:
+    def served(self, stream: StreamData) -> Version:
         """The version that is served."""
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:

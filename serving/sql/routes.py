@@ -2,7 +2,7 @@
 
     {"sql": "SELECT symbol, start, vwap FROM bars_1h ORDER BY start DESC", "limit": 100}
     {"columns": [{"name": "symbol", "type": "VARCHAR"}, ...], "rows": [["BTCUSDT", ...], ...], "truncated": false,
-     "meta": {"version": 7, "cut": {...}, "applied": {...}, "complete": true, "layer": "merged", ...}}
+     "meta": {"version": 7, "streams": {"trades": {"cut": {...}, "applied": {...}, ...}}, "complete": true, ...}}
 
 Not here: what may be asked (`serving.sql.check`), what of (`serving.sql.tables`), and where it runs
 (`serving.sql.process`, `serving.sql.program`).

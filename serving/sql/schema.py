@@ -41,18 +41,24 @@ class SqlColumn(Closed):
     type: Annotated[str, Field(description="As DuckDB names it.")]
 
 
-class SqlMeta(Closed):
-    """What a result stands on."""
+class SqlStream(Closed):
+    """How far a result stands in one stream."""
 
-    version: Annotated[int, Field(ge=0)]
-    definitions: dict[str, str]
-    stream: str
     cut: Offsets
     applied: Offsets
     complete: bool
     layer: Literal["merged", "batch"]
     reason: str = absent("Why it is not complete; only where it is not.")
     refusal: str = absent("Why this is not what the pointer asks for.")
+
+
+class SqlMeta(Closed):
+    """What a result stands on."""
+
+    version: Annotated[int, Field(ge=0)]
+    definitions: dict[str, str]
+    streams: dict[str, SqlStream]
+    complete: Annotated[bool, Field(description="Whether every stream is.")]
 
 
 _Value = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
@@ -76,11 +82,15 @@ class SqlResult(Closed):
                     "meta": {
                         "version": 7,
                         "definitions": {"bars": "0f3a9c1d2b4e5f60"},
-                        "stream": "trades",
-                        "cut": {"0": 900, "1": 910},
-                        "applied": {"0": 1024, "1": 911},
+                        "streams": {
+                            "trades": {
+                                "cut": {"0": 900, "1": 910},
+                                "applied": {"0": 1024, "1": 911},
+                                "complete": True,
+                                "layer": "merged",
+                            }
+                        },
                         "complete": True,
-                        "layer": "merged",
                     },
                 }
             ]

@@ -47,9 +47,16 @@ class Moment:
 
     def meta(self) -> dict[str, Any]:
         """What an answer says of itself."""
-        meta = next(iter(self.bases.values())).meta()
-        del meta["definition"]
-        return {**meta, "definitions": {name: basis.view.definition for name, basis in self.bases.items()}}
+        streams: dict[str, dict[str, Any]] = {}
+        for basis in self.bases.values():  # the views of a stream stand alike
+            meta, of_view = basis.meta(), {"version", "definition", "stream"}
+            streams[meta["stream"]] = {name: value for name, value in meta.items() if name not in of_view}
+        return {
+            "version": self.snapshot.version,
+            "definitions": {name: basis.view.definition for name, basis in self.bases.items()},
+            "streams": streams,
+            "complete": all(each["complete"] for each in streams.values()),
+        }
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class BatchReader:
         """The entities of a view's stream that the version knows."""
         kinds = [column.kind.python for column in view.key_columns[: len(view.entity)]]
         return {
-            tuple(kind(text) for kind, text in zip(kinds, (each.venue, *each.symbol.split("\x1f")), strict=False))
+            tuple(kind(text) for kind, text in zip(kinds, each.entity(len(kinds)), strict=True))
             for each in self.instruments(view)
         }
 

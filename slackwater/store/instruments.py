@@ -35,6 +35,10 @@ class Instrument:
     first_start: int
     last_start: int
 
+    def entity(self, columns: int) -> tuple[str, ...]:
+        """The entity of so many columns that it stands for, as `slackwater.views.sql.instrument_sql` lists it."""
+        return (self.venue, *self.symbol.split("\x1f"))[:columns]
+
 
 class Instruments(Sequence[Instrument]):
     """Immutable. An instrument that lives in several partitions has an entry for each."""

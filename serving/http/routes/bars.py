@@ -259,13 +259,14 @@ def title(view: View) -> str:
 def page_model(view: View) -> type[BaseModel]:
     """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
     more: dict[str, Any] = {
-        "symbol": (str, absent("Where several were asked for.")),
+        view.entity[-1]: (str, absent("Where several were asked for.")),
         "explain": (Explanation, absent()),
     }
     members: dict[str, Any] = {name: (kind, ...) for name, kind in row_fields(view).items()}
     row: Any = create_model(f"{title(view)}Row", __base__=Closed, **members, **more)
     if view.quantiles:
-        row |= create_model(f"{title(view)}Quantiles", __base__=Closed, **_spread_fields(view), symbol=more["symbol"])
+        several: dict[str, Any] = {**_spread_fields(view), view.entity[-1]: more[view.entity[-1]]}
+        row |= create_model(f"{title(view)}Quantiles", __base__=Closed, **several)
     example: dict[str, Any] = {"bars": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
     config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if view.name == "bars" else {})
     page: dict[str, Any] = {view.name: (list[row], ...), "next": (Next, ...), "meta": (Meta, ...)}

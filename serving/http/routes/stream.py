@@ -53,8 +53,8 @@ class Heartbeat(Closed):
 def events_schema(view: View) -> dict[str, Any]:
     """One event of a view's stream; a stream is as many as come. `data` is JSON on one line."""
     members: dict[str, Any] = {name: (kind, ...) for name, kind in row_fields(view).items()}
-    more: dict[str, Any] = {"symbol": (str, ...), "revision": (_Revision, ...), "correction": (bool, absent())}
-    row = create_model("Row", __base__=Closed, **members, **more)
+    members |= {view.entity[-1]: (str, ...), "revision": (_Revision, ...), "correction": (bool, absent())}
+    row = create_model("Row", __base__=Closed, **members)
     rows = {"type": "array", "items": row.model_json_schema()}
     bars = _closed({"interval": {"type": "string"}, view.name: rows, "meta": _META})
     data: dict[str, dict[str, Any]] = {
