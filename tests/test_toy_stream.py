@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from slackwater_client import Client, Snapshot
+from slackwater_client import Changes, Client, Snapshot
 
 from ops.broker import free_port
 from slackwater.core.faults import VARIABLE
@@ -188,6 +188,22 @@ def check_rows(desk: Desk) -> None:
             }
 
 
+def check_changes(desk: Desk) -> None:
+    """Who follows the rows is told of new events, until what is known is what plain Python makes of all."""
+    entity = {"station": "south", "sensor": "water"}
+    known, before = dict[tuple[str, int], dict[str, Any]](), len(desk.readings.events)
+    with Client(desk.url) as client:
+        for event in client.stream("levels", station="south", sensor=["air", "water"], interval="1m"):
+            if isinstance(event, Snapshot | Changes):
+                rows = [row for row in event.rows if row.sensor == "water"]
+                known |= {(r.quality, r.start): {name: getattr(r, name) for name in expected_names()} for r in rows}
+            if isinstance(event, Snapshot) and len(desk.readings.events) == before:
+                assert known == desk.readings.levels(**entity)
+                desk.ingest(50)
+            elif known == desk.readings.levels(**entity):
+                return
+
+
 def expected_names() -> list[str]:
     """The columns of an answer."""
     return list(toy_levels.LEVELS.answers)
@@ -233,11 +249,15 @@ def test_a_second_stream_goes_through_both_layers_and_every_way_to_read(desk: De
     assert version["counts"]["readings"]["events"] == 900
     imported = desk.run("archive", "import", "--stream", "readings", desk.file(desk.readings.more(50)))
     assert (imported["accepted"], imported["version"]) == (50, version["version"] + 1)
-    desk.ingest(50)
     desk.caught_up()
+    check_changes(desk)
 
     check_rows(desk)
     check_sql(desk)
+    restated = desk.get("/v1/restatements", view="levels")["restatements"]
+    assert restated and {row["view"] for row in restated} == {"levels"}
+    (log,) = [found for found in desk.run("doctor")["findings"] if found["what"] == "The log"]
+    assert log["verdict"] == "ok"
     proof = desk.run("verify", "--interval", "1m", "--interval", "1h")
     rows = {name: part["rows"] for name, part in proof["views"].items()}
     assert proof["holds"] and rows["levels"] and (rows["readings"], rows["trades"]) == (1000, 20)
