@@ -113,7 +113,8 @@ def test_what_is_not_known_yet_is_not_called_unknown(world: World) -> None:
 def test_a_list_of_instruments_says_that_some_may_be_missing(world: World) -> None:
     def asked() -> tuple[set[str], bool, str]:
         found = world.get("/v1/instruments").json()
-        return {each["symbol"] for each in found["instruments"]}, found["complete"], found.get("reason", "")
+        meta = found["meta"]
+        return {each["symbol"] for each in found["instruments"]}, meta["complete"], meta.get("reason", "")
 
     started(world)
     assert asked() == ({"BTC", "DOGE"}, False, UNREAD)
