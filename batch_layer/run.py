@@ -173,7 +173,9 @@ class BatchRun:
                     _refuse_held(found, epochs)
         finally:
             writer.close()
-        return Parts(context, run_id, parent, [spans for spans in found if spans.known], epochs, self.extra, self.drop)
+        known = [(spans, epoch) for spans, epoch in zip(found, epochs, strict=True) if spans.known]
+        spans, epochs = [each for each, _ in known], [epoch for _, epoch in known]
+        return Parts(context, run_id, parent, spans, epochs, self.extra, self.drop)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""

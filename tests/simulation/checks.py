@@ -12,6 +12,7 @@ from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
 from slackwater.streams.event import decode_event
 from slackwater.streams.refusal import RefusedError
+from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
@@ -26,14 +27,26 @@ if TYPE_CHECKING:
 
 
 PROBLEMS = {(404, "unknown-instrument"), (503, "not-serving")}
+OTHER = (409, "other-definition")
 GONE = {(410, "version-retired"), (404, "unknown-version"), (503, "files-unreadable"), (503, "version-damaged")}
 
 
 def ask(
-    world: "World", service: Service, symbol: str, interval: Interval, view: Any, more: str, gone: bool = False
+    world: "World",
+    service: Service,
+    entity: tuple[str, ...],
+    interval: Interval,
+    view: Any,
+    more: str,
+    gone: bool = False,
+    lacking: bool = False,
 ) -> Any:
-    """One real request; None where the answer is a problem, which must be one that fits. `gone`: it may be expired."""
-    query = f"venue=v&symbol={symbol}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
+    """One real request; None where the answer is a problem, which must be one that fits.
+
+    `gone`: it may be expired. `lacking`: the version does not hold the view.
+    """
+    key = "&".join(f"{name}={value}" for name, value in zip(view.stream.entity, entity, strict=True))
+    query = f"{key}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
     coroutine = bars_route(service, view.name).respond(request.scope)
     try:
@@ -42,41 +55,52 @@ def ask(
         body: bytes = ended.value.body
     except ProblemError as problem:
         world.note(f"  {query}: {problem.status} {problem.kind}")
-        assert (problem.status, problem.kind) in (PROBLEMS | GONE if gone else PROBLEMS), f"{problem.kind}: {problem}"
+        fits = PROBLEMS | (GONE if gone else set()) | ({OTHER} if lacking else set())
+        assert (problem.status, problem.kind) in fits, f"{problem.kind}: {problem}"
         return None
     world.trace.note(f"  {query}", body)
     return json.loads(body)
 
 
 def check_answer(
-    world: "World", service: Service, symbol: str, interval: Interval, view: Any, layer: str = "merged"
+    world: "World",
+    service: Service,
+    entity: tuple[str, ...],
+    interval: Interval,
+    view: Any,
+    layer: str = "merged",
 ) -> Any:
-    """An answer equals the oracle at its own cut and positions."""
+    """An answer equals the oracle at its own cut and positions, which are those of its view's stream alone."""
+    stream = view.stream
     behind = service.watch.snapshot is not None and service.watch.snapshot.version != world.pointed
-    found = ask(world, service, symbol, interval, view, f"layer={layer}", gone=behind)
+    found = ask(world, service, entity, interval, view, f"layer={layer}", gone=behind)
     if found is None:
         return None
     about = found["meta"]
+    assert about["stream"] == stream.name, f"an answer of {view.name} of another stream: {about}"
     cut, applied = ({int(p): at for p, at in about[name].items()} for name in ("cut", "applied"))
     manifest = world.manifest_of(about["version"])
     assert not manifest.candidate or manifest.version in world.promoted, f"a candidate is served: {about}"
-    assert all(manifest.cut(TRADES).get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
+    assert all(manifest.cut(stream).get(p, at) == at for p, at in cut.items()), f"not the cut of its version: {about}"
     assert all(applied[p] >= at for p, at in cut.items()), f"applied below the cut: {about}"
     alone = about["layer"] == "batch"
-    branches = {p: branch_of(world, manifest, p, alone) for p in applied}
+    branches = {p: branch_of(world, manifest, stream, p, alone) for p in applied}
     uptos = cut if alone else applied
     if not alone:
-        ends = {p: part.end for p, part in enumerate(world.log.topics[world.names.topic("trades")])}
+        ends = world.ends(stream)
         assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
     definition = definition_of(manifest, view)
     assert about["definition"] == definition, f"of another definition than {definition}, its version's: {about}"
-    expected = [_shown(definition, bar) for bar in world.truth.bars(symbol, interval.us, branches, uptos)]
+    rows = world.truth.rows(view, entity, interval.us, branches, uptos)
+    expected = [_shown(stream, definition, row) for row in rows]
     assert found[view.name] == expected, (
-        f"{symbol} {interval.text} of {view.name} at {about}:\n  found    {found['bars']}\n  expected {expected}"
+        f"{entity} {interval.text} of {view.name} at {about}:\n  found    {found[view.name]}\n  expected {expected}"
     )
     if about["complete"] and not alone:
-        check_told(world, service, definition, view.name, {branches[p]: (p, at) for p, at in applied.items()})
+        check_told(world, service, definition, view, {branches[p]: (p, at) for p, at in applied.items()})
     world.trace.count("answers")
+    world.trace.count("answers beside a stalled stream", world.stalled not in ("", stream.name))
+    world.trace.count("answers of a stalled stream", world.stalled == stream.name)
     world.trace.count("answers of the other definition", definition == TURNED.definition)
     if not alone and any(applied[p] > at > branches[p].start for p, at in cut.items()):
         world.trace.count("answers of both layers")
@@ -86,7 +110,7 @@ def check_answer(
 
 
 def check_told(
-    world: "World", service: Service, definition: str, name: str, applied: Mapping[Branch, tuple[int, int]]
+    world: "World", service: Service, definition: str, view: Any, applied: Mapping[Branch, tuple[int, int]]
 ) -> None:
     """A server that calls its answer complete is not behind what any answer stood on before the server was made.
 
@@ -99,9 +123,7 @@ def check_told(
         floor, version = floors.get((definition, branch), (0, 0))
         stands = snapshot is not None and descends(world, snapshot.version, version)
         assert at >= floor or not stands, f"an answer that calls itself complete went back from {floor} to {at}"
-        ends = (
-            (service.hot.ends(snapshot.streams["trades"].key, name, [p]) or {}).get(p) if snapshot is not None else None
-        )
+        ends = (service.hot.ends(snapshot.of(view).key, view.name, [p]) or {}).get(p) if snapshot is not None else None
         if snapshot is not None and ends is not None and ends.upto == at:
             sealed = ends.tip.start if ends.tip is not None else at
             known = world.told.get((definition, branch), (0, 0))
@@ -116,19 +138,21 @@ def descends(world: "World", version: int, ancestor: int) -> bool:
     return version == ancestor
 
 
-def check_as_of(world: "World", service: Service, symbol: str, interval: Interval, view: Any) -> None:
+def check_as_of(world: "World", service: Service, entity: tuple[str, ...], interval: Interval, view: Any) -> None:
     """A version that is named, now and then: its own batch view alone, or it is said that it is gone."""
     version = world.random.choice([0, 0, 0, *world.manifests])
     if not version:
         return
-    found = ask(world, service, symbol, interval, view, f"as_of={version}", gone=True)
+    lacking = view.name not in world.manifests[version].definitions
+    found = ask(world, service, entity, interval, view, f"as_of={version}", True, lacking)
     if found is not None:
         manifest = world.manifest_of(version)
         assert found["meta"]["version"] == version
         cut = {int(p): at for p, at in found["meta"]["cut"].items()}
-        branches = {p: branch_of(world, manifest, p, True) for p in cut}
+        branches = {p: branch_of(world, manifest, view.stream, p, True) for p in cut}
         definition = definition_of(manifest, view)
-        expected = [_shown(definition, bar) for bar in world.truth.bars(symbol, interval.us, branches, cut)]
+        rows = world.truth.rows(view, entity, interval.us, branches, cut)
+        expected = [_shown(view.stream, definition, row) for row in rows]
         assert found[view.name] == expected, f"as of {version}: {found[view.name]} is not {expected}"
         world.trace.count("answers as of a version")
 
@@ -138,28 +162,29 @@ def check_forward(world: "World", service: Service, view: Any) -> None:
     snapshot = service.watch.snapshot
     if snapshot is None or not snapshot.of(view).chain:
         return
-    key, known = world.reached.get(service, ("", {}))
+    place = service, view.stream.name
+    key, known = world.reached.get(place, ("", {}))
     if key != snapshot.of(view).key:
         known = {}
     now, before = service.hot.applied(view.name), known.get(view.name, {})
     assert all(now.get(p, 0) >= at for p, at in before.items()), f"{view.name} went back from {before} to {now}"
-    world.reached[service] = snapshot.of(view).key, {**known, view.name: now}
+    world.reached[place] = snapshot.of(view).key, {**known, view.name: now}
 
 
-def branch_of(world: "World", manifest: Manifest, partition: int, alone: bool) -> Branch:
+def branch_of(world: "World", manifest: Manifest, stream: Stream, partition: int, alone: bool) -> Branch:
     """The branch of the log that a version's answer is about: its own mark's, or the log's as it is now."""
-    known = manifest.of(TRADES).topic_id if manifest.version else None
-    place = Place(known or world.topic_id, partition)
-    run_id = marked_by(manifest, partition)
+    known = manifest.of(stream).topic_id if manifest.version else None
+    place = Place(known or world.topic_ids[stream.name], partition)
+    run_id = marked_by(manifest, stream, partition)
     if alone and (run_id, place) in world.log.book.of_run:
         return world.log.book.of_run[run_id, place]
     return world.log.book.now[place]
 
 
-def marked_by(manifest: Manifest, partition: int) -> str:
+def marked_by(manifest: Manifest, stream: Stream, partition: int) -> str:
     """The run whose mark is a version's cut: its own, or that of the version that a candidate stands beside."""
     return next(
-        (mark.run_id or "" for mark in manifest.of(TRADES).marks if mark.partition == partition), manifest.run_id
+        (mark.run_id or "" for mark in manifest.of(stream).marks if mark.partition == partition), manifest.run_id
     )
 
 
@@ -169,7 +194,9 @@ def definition_of(manifest: Manifest, view: Any) -> str:
     return manifest.definitions.get(view.name, default.definition)
 
 
-def _shown(definition: str, bar: dict[str, object]) -> dict[str, object]:
+def _shown(stream: Stream, definition: str, bar: dict[str, object]) -> dict[str, object]:
+    if stream != TRADES:
+        return bar
     if definition == BARS.definition:
         return bar
     if definition == TURNED.definition:
@@ -178,43 +205,71 @@ def _shown(definition: str, bar: dict[str, object]) -> dict[str, object]:
 
 
 def check_version(world: "World", manifest: Manifest) -> None:
-    """A published version is whole: its archive is the log below its cut, each event once; its views are right."""
+    """A published version is whole: it holds every stream of its parent, and each of them is right."""
     files = [*manifest.dataset, *(e.file for e in manifest.views)]
     world.store.check(files)
     parent = world.manifest_of(manifest.parent)
-    assert all(manifest.cut(TRADES)[p] >= at for p, at in parent.cut(TRADES).items()), "a cut went back"
-    branches = {p: branch_of(world, manifest, p, True) for p in manifest.cut(TRADES)}
-    for p, cut in manifest.cut(TRADES).items():
-        assert any(r.offset == cut and mark_of(r) == marked_by(manifest, p) for r in branches[p].records), (
-            "no mark at the cut"
+    if parent.version:
+        assert parent.streams.keys() <= manifest.streams.keys(), f"version {manifest.version} lost a stream"
+    streams = [stream for stream in world.streams if stream.name in manifest.streams]
+    for stream in streams:
+        assert all(manifest.cut(stream)[p] >= at for p, at in parent.cut(stream).items()), "a cut went back"
+        branches = {p: branch_of(world, manifest, stream, p, True) for p in manifest.cut(stream)}
+        _check_archive(world, manifest, stream, branches)
+        for view in world.views if stream != TRADES else (_bars_of(manifest),):
+            if view.stream == stream:
+                _check_rows(world, manifest, view, branches)
+        world.trace.count("streams held", bool(manifest.of(stream).held))
+    world.trace.count("versions checked")
+    world.trace.count("versions of three streams", len(streams) == 3)
+
+
+def _bars_of(manifest: Manifest) -> Any:
+    return TURNED if definition_of(manifest, BARS) == TURNED.definition else BARS
+
+
+def _check_archive(world: "World", manifest: Manifest, stream: Stream, branches: Mapping[int, Branch]) -> None:
+    """The archive of a stream is its log below the cut, each event once."""
+    for mark in manifest.of(stream).marks:
+        p, cut = mark.partition, mark.offset
+        began = mark.run_id is None and cut == branches[p].start  # held since it is known
+        assert began or any(r.offset == cut and mark_of(r) == mark.run_id for r in branches[p].records), (
+            f"no mark at the cut {cut} of {stream.name}[{p}]"
         )
-        table = decode(TRADES, branches[p].below(cut)).table
-        expected = list(zip(*(table.column(n).to_pylist() for n in ("offset", "index", "trade_id")), strict=True))
-        found = [place for e in manifest.archive if e.partition == p for place in _places(world, e.file.path)]
-        assert found == expected, f"the archive of version {manifest.version} in partition {p}: {found} != {expected}"
+        names = "offset", "index", stream.identity
+        table = decode(stream, branches[p].below(cut)).table
+        expected = list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
+        archive = [e.file.path for e in manifest.archive if (e.stream, e.partition) == (stream.name, p)]
+        found = [place for path in archive for place in _places(world, path, stream)]
+        assert found == expected, (
+            f"the archive of version {manifest.version} in {stream.name}[{p}]: {found}, {expected}"
+        )
+
+
+def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping[int, Branch]) -> None:
+    """The files of a view are the oracle's."""
     base = PUBLISHED_INTERVALS[0]
-    view = TURNED if definition_of(manifest, BARS) == TURNED.definition else BARS
     for interval in PUBLISHED_INTERVALS:
         rows = [
             row
             for file in manifest.files_of(view.name, interval.text)
             for row in rows_in(str(world.home / file.file.path), file.file.size, view)
         ]
-        oracle = world.truth.oracle(interval.us, branches, manifest.cut(TRADES))
-        shown = {(key, bar["start"]): bar for key in oracle.instruments for bar in oracle.bars(*key, interval.us)}
-        assert {(row.key, row.start) for row in rows} == set(shown), f"bars of version {manifest.version}"
+        oracle = world.truth.oracle(view, interval.us, branches, manifest.cut(view.stream))
+        name = BARS.name if view.stream == TRADES else view.definition
+        shown = {(key, row["start"]): row for key in oracle.entities for row in oracle.rows(name, key, interval.us)}
+        assert {(row.key, row.start) for row in rows} == set(shown), f"{view.name} of version {manifest.version}"
         if interval is base:
             twice = len(rows) != len(shown)  # an instrument that a foreign writer put into two partitions
             finish = finisher(view)
             for row in () if twice else rows:
-                bar = _shown(view.definition, shown[row.key, row.start])
+                bar = _shown(view.stream, view.definition, shown[row.key, row.start])
                 assert finish(row.state) == {name: bar[name] for name in view.answers}, f"{row} is not {bar}"
-    world.trace.count("versions checked")
 
 
-def _places(world: "World", path: str) -> list[tuple[int, int, int]]:
+def _places(world: "World", path: str, stream: Stream) -> list[tuple[int, int, str]]:
     if path not in world.places:
-        table = parquet(str(world.home / path), ["offset", "index", "trade_id"])
+        table = parquet(str(world.home / path), ["offset", "index", stream.identity])
         world.places[path] = list(zip(*(table.column(i).to_pylist() for i in range(3)), strict=True))
     return world.places[path]
 
@@ -230,7 +285,7 @@ def check_door(world: "World") -> None:
                 offered.setdefault((event.symbol, event.trade_id), event)
     found = []
     for p in range(len(world.log.topics[world.names.topic("trades")])):
-        for record in world.log.book.now[Place(world.topic_id, p)].records:
+        for record in world.log.book.now[Place(world.topic_ids["trades"], p)].records:
             for line in (record.value or b"").split(b"\n"):
                 event = _event(line, latest)
                 if event is not None and event.symbol in world.through_the_door:

@@ -28,7 +28,6 @@ from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
-from slackwater.streams.trades import TRADES
 from slackwater.versions.moves import NOTHING_TOLD
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -176,7 +175,7 @@ def parquet(path: str, columns: list[str] | None = None) -> pa.Table:
 @lru_cache(512)
 def rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
     del size  # with it a torn file is another one
-    events = parquet(path, TRADES.schema.names)
+    events = parquet(path, view.stream.schema.names)
     return summariser(views).rows(view, events)
 
 

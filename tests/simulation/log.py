@@ -15,6 +15,7 @@ from slackwater.log.log import Bounds, Headers, Record, Slice
 from slackwater.log.mark import mark_of
 from slackwater.log.memory_log import MemoryLog, MemoryReader, MemoryWatch, Partition
 from tests.simulation.programs import Scheduler
+from tests.simulation.streams import Away
 
 KAFKA = KafkaLog("")
 
@@ -57,6 +58,7 @@ class SimLog(MemoryLog):
         super().__init__()
         self.random = random
         self.book = Book()
+        self.away = Away()
         self.writers: list[SimWriter] = []
         self.fails: Callable[[], bool] = lambda: False
         self.sizes: list[int] = [0, 1, 2, 5, 50, 50, 50, 50]
@@ -74,6 +76,10 @@ class SimLog(MemoryLog):
         self._topic_ids[topic] = f"id-{self._created}"
         for p in range(partitions):
             self.book.now[Place(self._topic_ids[topic], p)] = Branch(start)
+
+    def _known(self, topic: str) -> list[Partition]:
+        self.away.check(topic)
+        return super()._known(topic)
 
     def topic_id(self, topic: str) -> str:
         self.pause(f"topic_id {topic}")
@@ -137,7 +143,7 @@ class SimLog(MemoryLog):
 
     def compact_below(self, topic: str, partition: int, upto: int) -> None:
         """Compact what is below `upto`, as Kafka leaves its newest segment alone."""
-        part = self._known(topic)[partition]
+        part = self.topics[topic][partition]
         last = {record.key: at for at, record in part.records.items() if at < upto}
         part.records = {at: r for at, r in part.records.items() if at >= upto or last[r.key] == at}
 
@@ -198,7 +204,10 @@ class SimWriter:
         """The first `count` records under way arrive."""
         for _ in range(count):
             ack, record = self.waiting.pop(0)
-            ack.at = self._log.append(*record)
+            if record[0] in self._log.away:  # the producer gives up
+                ack.failed = True
+            else:
+                ack.at = self._log.append(*record)
 
     def wait_for(self, ack: SimAck) -> None:
         """Until it is acknowledged, or nobody knows: then it, and what came after it, arrived or did not."""
@@ -241,6 +250,7 @@ class SimReader(MemoryReader):
 
     def poll(self, timeout_s: float) -> list[Slice]:
         self._sim.pause(f"poll {self._topic} {self._positions}")
+        self._sim.away.check(self._topic)
         parts = self._sim.topics[self._topic]
         lost = {p: at for p, at in self._positions.items() if not parts[p].start <= at <= parts[p].end}
         if lost:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batch_layer.candidate import CandidateRun
-from batch_layer.errors import ExpiryError, NoCandidateError, PromotionError
+from batch_layer.errors import ExpiryError, LackingError, NoCandidateError, PromotionError
 from batch_layer.expire import expire
 from batch_layer.look import Idle
 from batch_layer.promote import Promotion
@@ -23,6 +23,7 @@ from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
 from slackwater.versions.rollback import rollback as go_back
+from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
 from tests.simulation.light import InlinePool, compute_with, summarise
@@ -45,22 +46,23 @@ def speed(world: "World") -> None:
 
 
 def _pipeline(world: "World") -> None:
-    worker = Worker(world.log, world.names, world.store, world.views, None, world.clock)
-    sink = PublishDeltas(lambda: world.log, world.names, world.views, world.clock)
+    views = world.heard()
+    worker = Worker(world.log, world.names, world.store, views, None, world.clock)
+    sink = PublishDeltas(lambda: world.log, world.names, views, world.clock)
     sink.setup()
     end = world.clock.elapsed_s() + PIPELINE_S
     while world.clock.elapsed_s() < end:
         for block in worker.step(0.0):
-            for states in summarise(world.views, block):
+            for states in summarise(views, block):
                 sink.process(states)
     sink.teardown()
     worker.close()
 
 
-def new_run(world: "World") -> BatchRun:
-    """The real run, with the compute and the names of the simulation."""
+def new_run(world: "World", views: tuple[View, ...] | None = None) -> BatchRun:
+    """The real run, with the compute and the names of the simulation. `views`: it knows these alone."""
     return BatchRun(
-        Context(world.log, world.names, world.store, world.views, world.clock),
+        Context(world.log, world.names, world.store, views or world.views, world.clock),
         compute=compute_with(world.scheduler.pause),
         new_run_id=world.new_run_id,
         proof_deadline_s=world.proof_deadline_s or world.random.choice([0.0, 3.0, 10.0]),
@@ -71,6 +73,7 @@ def batch(world: "World") -> None:
     """batch_layer: one run; whether it makes a version even if nothing is new, the seed says."""
     run = new_run(world)
     always = world.random.random() < 0.5 if world.always is None else world.always
+    stalls = len(world.stalls)
     try:
         made = run.run() if always else run.run_if_new()
     except LostRaceError:
@@ -78,7 +81,11 @@ def batch(world: "World") -> None:
     except AppendError:
         world.trace.count("runs that failed")
     except SlackwaterError as error:
-        raise AssertionError(f"a batch run was refused: {error}") from error
+        stalled = world.stalled_since(stalls)
+        every = len(stalled) == len(world.streams)
+        if not isinstance(error, LogError) or not stalled or (always and not every):
+            raise AssertionError(f"a batch run was refused: {error}") from error
+        world.trace.count("runs with nothing new but a stalled stream")
     else:
         if isinstance(made, Idle):
             world.note(f"  {made}")
@@ -89,16 +96,37 @@ def batch(world: "World") -> None:
         world.trace.count(f"proofs {made.proof.outcome}")
 
 
+def cron(world: "World") -> None:
+    """batch run, where the packages of the other streams are not installed, and batch expire."""
+    views = tuple(view for view in world.views if view.stream == TRADES)
+    run, stalls = new_run(world, views), len(world.stalls)
+    try:
+        run.run()
+        expiry(world)
+    except LackingError:
+        world.trace.count("runs that lacked a stream")
+    except (LostRaceError, AppendError):
+        world.trace.count("runs that lacked a stream and failed")
+    except LogError:
+        if not world.stalled_since(stalls):
+            raise
+    else:
+        world.trace.count("runs before there was another stream")
+
+
 def candidate(world: "World") -> None:
     """batch run --candidate, and mostly batch promote at once: soon its cut is stale."""
     run = CandidateRun(Context(world.log, world.names, world.store, world.views, world.clock))
     run.compute, run.new_run_id = compute_with(world.scheduler.pause), world.new_run_id
+    stalls = len(world.stalls)
     try:
         run.run()
     except NoCandidateError:
         world.trace.count("candidates of nothing")
     except LostRaceError:
         world.trace.count("candidates that came too late")
+    except LogError:
+        _beside_a_stall(world, stalls)
     else:
         world.trace.count("candidates")
         if world.random.random() < 0.7:
@@ -109,17 +137,21 @@ def promotion(world: "World") -> None:
     """batch promote: the newest candidate, or a version that is none."""
     candidates = [m.version for m in world.manifests.values() if m.candidate] or [1]
     promote = Promotion(Context(world.log, world.names, world.store, world.views, world.clock)).promote
+    stalls = len(world.stalls)
     try:
         promote(max(candidates), "the seed says so", "sim", world.random.choice([0.0, 1.0, 3.0]))
     except (NoSuchVersionError, PromotionError, LostRaceError, ManifestError) as error:
         world.note(f"  not promoted: {error}")
         world.trace.count("promotions refused")
+    except LogError:
+        _beside_a_stall(world, stalls)
     else:
         world.trace.count("promotions")
 
 
 def expiry(world: "World") -> None:
     """batch expire: retire, then remove."""
+    stalls = len(world.stalls)
     try:
         done = expire(
             Context(world.log, world.names, world.store, (), world.clock), keep=world.random.choice([1, 1, 2])
@@ -127,9 +159,19 @@ def expiry(world: "World") -> None:
     except ExpiryError:
         world.trace.count("expiries that met a moving pointer")
         return
+    except LogError:
+        _beside_a_stall(world, stalls)
+        return
     world.trace.count("versions retired", len(done.retired))
     world.trace.count("deltas removed", len(done.deltas))
     world.trace.count("files removed", len(done.paths))
+
+
+def _beside_a_stall(world: "World", stalls: int) -> None:
+    """What needs every log is refused while one is away, and at no other time. Called while its error is handled."""
+    if not world.stalled_since(stalls):
+        raise  # noqa: PLE0704
+    world.trace.count("refused while a stream was stalled")
 
 
 def rollback(world: "World") -> None:
@@ -168,7 +210,8 @@ def door(world: "World") -> None:
     while True:
         try:
             _ingest(world)
-        except AppendError:
+        except LogError as error:
+            assert isinstance(error, AppendError) or world.stalls, f"ingest ended: {error}"
             world.trace.count("doors that failed")
             world.scheduler.pause("restart")
 

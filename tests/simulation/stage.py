@@ -15,8 +15,10 @@ from slackwater.context import Context
 from slackwater.deltas.cell import Cell, decode_cell, decode_lane, lane_of
 from slackwater.log.events import decode
 from slackwater.pipeline.segment import States
+from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
+from slackwater.views.definitions import streams_of
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
@@ -26,6 +28,7 @@ from tests.simulation import checks, mains
 from tests.simulation.light import VIEWS, summarise, summariser
 from tests.simulation.log import Place
 from tests.simulation.programs import Program
+from tests.simulation.streams import line_of
 from tests.simulation.world import NOON_US, World
 
 SECOND = parse_interval("1s")
@@ -81,15 +84,18 @@ class Stage:
     def log(self):  # type: ignore[no-untyped-def]
         return self.world.log
 
-    def trades(self, partition: int, count: int, value: bytes | None = None) -> None:
+    def trades(self, partition: int, count: int, value: bytes | None = None, stream: Stream = TRADES) -> None:
         """Records of one event each, or of `value`."""
         for _ in range(count):
             self._id += 1
-            line = (
-                f'{{"venue":"v","symbol":"F{partition}","trade_id":{self._id},"time":{NOON_US + self._id * 250_000},'
-                f'"price":"{self._id}.5","quantity":"2","side":"buy"}}'
-            ).encode()
-            self.log.append(self.world.names.topic("trades"), partition, b"k", line if value is None else value)
+            time, price = NOON_US + self._id * 250_000, f"{self._id}.5"
+            line = line_of(stream, f"F{partition}", self._id, time, price, "2", "buy")
+            self.log.append(self.world.names.topic(stream), partition, b"k", line if value is None else value)
+
+    def each(self, count: int) -> None:
+        """So many records in partition 0 of every stream."""
+        for stream in self.world.streams:
+            self.trades(0, count, stream=stream)
 
     def worker(self, views: tuple[View, ...] | None = None) -> StageWorker:
         return StageWorker(self, views or self.world.views)
@@ -100,7 +106,8 @@ class Stage:
         worker.step()
 
     def compact(self) -> None:
-        self.log.compact(self.world.names.deltas("trades"))
+        for stream in self.world.streams:
+            self.log.compact(self.world.names.deltas(stream))
 
     def batch(self) -> Manifest:
         """A whole run; what it published is checked."""
@@ -152,10 +159,14 @@ class Stage:
     def right(self, service: Service) -> list[dict[str, object]]:
         """Its answers equal the oracle at their own positions; what they say of themselves."""
         found = []
-        for symbol in [f"F{p}" for p in range(len(self.log.topics[self.world.names.topic("trades")]))]:
-            for view in service.views:
+        entities = {
+            stream: self.world.entities(stream)[-len(self.world.parts(stream)) :]
+            for stream in streams_of(service.views)
+        }
+        for view in service.views:
+            for entity in entities[view.stream]:
                 for layer in ("merged", "batch"):
-                    answer = checks.check_answer(self.world, service, symbol, SECOND, view, layer)
+                    answer = checks.check_answer(self.world, service, entity, SECOND, view, layer)
                     if answer is not None and layer == "merged":
                         found.append(answer["meta"])
         return found
@@ -163,8 +174,8 @@ class Stage:
     def whole(self, service: Service | None = None) -> None:
         """A server's answers, a fresh one's if none is given, reach the log's end and are right."""
         service = service or self.server()
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.world.names.topic("trades")])}
         for view in service.views:
+            ends = self.world.ends(view.stream)
             assert service.hot.applied(view.name) == ends, f"{view.name} is short of the log's end {ends}"
         assert service.readiness.look().ready, service.readiness.look().reasons
         assert self.right(service)
@@ -173,8 +184,11 @@ class Stage:
         """Every cell in the delta topic holds the states of its own slice of the log."""
         for cell in self.cells():
             view = next(view for view in self.world.views if view.name == cell.lane.view)
+            own = self.world.topic_ids[view.stream.name]
+            assert cell.lane.topic_id == own, f"a cell of {view.name} is of the log {cell.lane.topic_id}, not {own}"
             branch = self.log.book.now[Place(cell.lane.topic_id, cell.lane.partition)]
-            events = decode(TRADES, branch.below(cell.upto, since=cell.start)).table.select(TRADES.schema.names)
+            events = decode(view.stream, branch.below(cell.upto, since=cell.start)).table
+            events = events.select(view.stream.schema.names)
             rows = tuple(summariser(self.world.views).rows(view, events))
             assert cell.rows == rows, f"[{cell.start}, {cell.upto}) of {cell.lane} holds {cell.rows}, not {rows}"
 

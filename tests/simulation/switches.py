@@ -13,14 +13,15 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import expire, look, prove, run, segments, spans
+from batch_layer import archive, drop, expire, look, prove, run, segments, spans
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import feed, log_checks, log_watch
 from slackwater.deltas import cell, chain, reader
+from slackwater.pipeline import summarise
 from slackwater.versions import leases, retention, store
 from slackwater.views import view
-from speed_layer import beginning, sink, stream_worker, tiling
+from speed_layer import beginning, sink, stream_worker, tiling, worker
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,51 @@ SWITCHES = (
         19,
         "a tail that was seen to go is not forgotten",
         (Edit(log_watch.LogWatch, "_look", "found.bounds[p].end < at.end", "False"),),
+    ),
+    Switch(
+        20,
+        "a run marks every stream before it reads one",
+        (
+            Edit(
+                spans,
+                "mark_all",
+                "marks, refused = append_marks(writer, spans.topic, spans.start, run_id)",
+                "marks, refused = append_marks(writer, spans.topic, spans.start if spans is found[0] else (), run_id)\n"
+                "        marks = {**{p: spans.bounds[p].end for p in spans.start if p not in refused}, **marks}",
+            ),
+        ),
+        seeds=10,
+    ),
+    Switch(
+        21,
+        "a view gets the segments of its own stream",
+        (Edit(summarise._SummariseSegment, "process", "if segment.slot.stream == view.stream.name", "if True"),),
+    ),
+    Switch(
+        22,
+        "a run refuses to lack what its parent holds",
+        (Edit(drop, "check_known", "if streams or views:", "if False:"),),
+        seeds=40,
+    ),
+    Switch(
+        23,
+        "a stream that cannot be read is held",
+        (Edit(spans, "_open", "spans.stall(error)", "raise"),),
+        seeds=20,
+    ),
+    Switch(
+        23,
+        "a partition that cannot be read is held",
+        (
+            Edit(archive, "_archive", "spans.hold(error.partition, error)", "raise"),
+            Edit(spans, "_open", "spans.hold(p, error)", "raise error"),
+        ),
+    ),
+    Switch(
+        23,
+        "a worker goes on without a stream that it cannot read",
+        (Edit(worker.Worker, "_fail", "if not self._reading and not waiting:", "if True:"),),
+        seeds=20,
     ),
     Switch(
         0,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+import duckdb
 import pytest
 
-from batch_layer.errors import TailLostError
+from batch_layer.errors import LackingError, TailLostError
 from slackwater.core.errors import SlackwaterError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import NoSuchVersionError
@@ -24,6 +25,7 @@ from tests.simulation import mains
 from tests.simulation.light import TAPE, VIEWS, light
 from tests.simulation.report import run_seed
 from tests.simulation.stage import Stage, close_stages
+from tests.simulation.streams import FILLS, PRINTED, PRINTS, TOYS
 from tests.simulation.switches import SWITCHES, Switch
 
 Case = Callable[[], None]
@@ -201,7 +203,7 @@ def a_topic_that_was_created_again_shares_no_cell_with_the_old_one() -> None:
     stage.trades(0, 6)
     stage.worker().step()
     stage.log.create(stage.world.names.topic("trades"), 1)
-    stage.world.topic_id = stage.log.topic_id(stage.world.names.topic("trades"))
+    stage.world.topic_ids["trades"] = stage.log.topic_id(stage.world.names.topic("trades"))
     stage.trades(0, 3)
     stage.worker().step()
     stage.whole()
@@ -431,6 +433,147 @@ def the_files_of_a_running_run_stay() -> None:
     stage.whole()
 
 
+THREE = (BARS, *TOYS)
+
+
+@case(20)
+def a_run_that_marked_one_stream_and_died_leaves_nothing_behind() -> None:
+    stage = Stage(views=THREE)
+    stage.each(2)
+    dead = stage.program()
+    stage.until("acknowledgement", dead)
+    stage.log.network()
+    for writer in stage.log.writers:
+        writer.send(min(1, len(writer.waiting)))
+    assert [stage.world.ends(stream)[0] for stream in stage.world.streams] == [3, 2, 2]
+    dead.kill()
+    worker = stage.worker()
+    worker.step()
+    stage.each(3)
+    stage.batch()
+    worker.step()
+    stage.whole()
+
+
+@case(21)
+def a_view_gets_no_event_of_another_stream_from_a_worker() -> None:
+    stage = Stage(views=(BARS, PRINTED))
+    stage.trades(0, 3)
+    stage.worker().step()
+    stage.cells_are_right()
+    stage.whole()
+    stage.trades(0, 2, stream=PRINTS)
+    stage.worker().step()
+    stage.whole()
+    stage.cells_are_right()
+
+
+@case(21)
+def a_view_gets_no_event_of_another_stream_from_a_batch_run() -> None:
+    stage = Stage(views=(BARS, PRINTED))
+    stage.trades(0, 3)
+    stage.trades(0, 2, stream=PRINTS)
+    stage.batch()
+    stage.worker().step()
+    stage.whole()
+
+
+@case(22)
+def a_run_without_a_plug_in_drops_no_stream() -> None:
+    stage = Stage(views=THREE)
+    stage.each(3)
+    stage.batch()
+    stage.worker().step()
+    with suppress(LackingError):
+        mains.new_run(stage.world, (BARS,)).run()
+    stage.expire(keep=1)
+    assert stage.world.store.current().streams.keys() == {"trades", "prints", "fills"}
+    stage.world.check()
+    stage.each(2)
+    stage.worker().step()
+    stage.whole()
+
+
+@case(23)
+def a_topic_that_is_gone_holds_its_own_stream_alone() -> None:
+    stage = Stage(views=THREE)
+    stage.each(3)
+    stage.batch()
+    stage.each(2)
+    stage.worker().step()
+    lost = stage.world.names.topic(FILLS), stage.world.names.deltas(FILLS)
+    stage.log.away.take(dict.fromkeys(lost, "gone"))
+    made = stage.batch()
+    assert made.cuts == {"trades": {0: 6}, "prints": {0: 6}, "fills": {0: 3}}
+    assert [held.partition for held in made.of(FILLS).held] == [0]
+    stage.worker().step()
+    server = stage.server()
+    stage.right(server)
+    assert server.hot.applied("bars") == {0: 7} == server.hot.applied("printed")
+    stage.log.away.give_back()
+    assert not stage.batch().of(FILLS).held
+    stage.worker().step()
+    stage.whole()
+
+
+@case(23)
+def a_stream_whose_topic_was_never_there_stops_no_run() -> None:
+    stage = Stage(views=THREE)
+    stage.each(3)
+    lost = stage.world.names.topic(FILLS), stage.world.names.deltas(FILLS)
+    stage.log.away.take(dict.fromkeys(lost, "gone"))
+    assert stage.batch().cuts == {"trades": {0: 3}, "prints": {0: 3}}
+    stage.log.away.give_back()
+    assert stage.batch().cuts == {"trades": {0: 4}, "prints": {0: 4}, "fills": {0: 3}}
+    stage.worker().step()
+    stage.whole()
+
+
+@case(23)
+def a_partition_that_cannot_be_read_holds_itself_alone() -> None:
+    stage = Stage(partitions=2, views=THREE)
+    for p in (0, 1):
+        for stream in stage.world.streams:
+            stage.trades(p, 3, stream=stream)
+    stage.log.damage(stage.world.names.topic(FILLS), 1, 1)
+    made = stage.batch()
+    assert made.cuts == {"trades": {0: 3, 1: 3}, "prints": {0: 3, 1: 3}, "fills": {0: 3, 1: 0}}
+    assert [held.partition for held in made.of(FILLS).held] == [1]
+    stage.log.damage(stage.world.names.topic(FILLS), 1, None)
+    assert stage.batch().cut(FILLS) == {0: 4, 1: 4}
+    stage.worker().step()
+    stage.whole()
+
+
+@case(23)
+def an_open_transaction_holds_its_own_partition_alone() -> None:
+    stage = Stage(partitions=2, views=THREE)
+    stage.each(3)
+    stage.log.open_transaction(stage.world.names.topic(FILLS), 0)
+    stage.trades(0, 2, stream=FILLS)
+    made = stage.batch()
+    assert made.cuts == {"trades": {0: 3, 1: 0}, "prints": {0: 3, 1: 0}, "fills": {0: 0, 1: 0}}
+    assert [held.partition for held in made.of(FILLS).held] == [0]
+    stage.log.end_transaction(stage.world.names.topic(FILLS), 0)
+    stage.batch()
+    stage.worker().step()
+    stage.whole()
+
+
+@case(23)
+def a_stream_that_no_worker_reads_stops_no_answer_of_the_others() -> None:
+    stage = Stage(views=THREE)
+    stage.each(3)
+    stage.worker(views=(BARS, PRINTED)).step()
+    server = stage.server()
+    about = {str(meta["stream"]): meta for meta in stage.right(server)}
+    assert about["trades"]["complete"]
+    assert about["trades"]["applied"] == about["prints"]["applied"] == {"0": 3}
+    assert stage.batch().cuts == {"trades": {0: 3}, "prints": {0: 3}, "fills": {0: 3}}
+    stage.worker().step()
+    stage.whole()
+
+
 @pytest.fixture(autouse=True)
 def _small() -> Iterator[None]:
     with light():
@@ -439,7 +582,7 @@ def _small() -> Iterator[None]:
 
 
 def test_every_counterexample_has_a_case_and_a_switch() -> None:
-    assert set(CASES) == set(range(20))
+    assert set(CASES) == set(range(24))
     assert {switch.case for switch in SWITCHES} == {*CASES}
 
 
@@ -457,7 +600,7 @@ def test_without_its_rule_a_case_fails(switch: Switch) -> None:
         with switch.off():
             try:
                 body()
-            except (AssertionError, SlackwaterError, OSError):
+            except (AssertionError, SlackwaterError, OSError, duckdb.Error):
                 failed += 1
     assert failed, f"nothing is wrong without the rule: {switch.rule}"
 

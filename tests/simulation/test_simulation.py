@@ -61,7 +61,7 @@ def test_the_light_compute_writes_the_rows_of_the_real_pipeline(grown: World, tm
     manifest = grown.store.current()
     assert manifest is not None
     assert manifest.archive
-    segments = archive_segments(grown.home, "trades", grown.topic_id, manifest.archive)
+    segments = archive_segments(grown.home, "trades", grown.topic_ids["trades"], manifest.archive)
     run_pipeline(segments, grown.views, tmp_path / "real")
     compute_with(lambda _: None)(segments, grown.views, tmp_path / "light", None)
     found = {path.relative_to(tmp_path / "light") for path in (tmp_path / "light").rglob("*.parquet")}

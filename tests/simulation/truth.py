@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from slackwater.log.mark import mark_of
-from tests.bars_oracle import Oracle
+from slackwater.streams.trades import TRADES
+from slackwater.views.view import View
+from tests import bars_oracle
 from tests.simulation.log import Branch
+from verify.definition import read_stream, read_view
+from verify.oracle import Oracle
 
 
 class Truth:
@@ -18,13 +22,14 @@ class Truth:
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, ...], tuple[Oracle, dict[int, int], Mapping[int, Branch]]] = {}
 
-    def oracle(self, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]) -> Oracle:
-        """An oracle that was shown each partition's records below `uptos`."""
-        name = interval_us, tuple(sorted((p, id(branches[p])) for p in uptos))
+    def oracle(self, view: View, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]) -> Oracle:
+        """An oracle that was shown each partition's records below `uptos`; of trades it is that of bars."""
+        of = view.stream.name if view.stream == TRADES else view.definition
+        name = of, interval_us, tuple(sorted((p, id(branches[p])) for p in uptos))
         oracle, shown, _ = self._kept.get(name, (None, {}, {}))
         counts = {p: _count_below(branches[p], upto) for p, upto in uptos.items()}
         if oracle is None or any(counts[p] < shown[p] for p in counts):
-            oracle, shown = Oracle([interval_us]), dict.fromkeys(uptos, 0)
+            oracle, shown = _oracle(view, interval_us), dict.fromkeys(uptos, 0)
         for p, count in counts.items():
             for record in branches[p].records[shown[p] : count]:
                 if mark_of(record) is None:
@@ -32,11 +37,23 @@ class Truth:
         self._kept[name] = oracle, counts, {p: branches[p] for p in uptos}
         return oracle
 
-    def bars(
-        self, symbol: str, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]
+    def rows(
+        self,
+        view: View,
+        entity: tuple[str, ...],
+        interval_us: int,
+        branches: Mapping[int, Branch],
+        uptos: Mapping[int, int],
     ) -> list[dict[str, object]]:
-        """The bars of one instrument."""
-        return self.oracle(interval_us, branches, uptos).bars("v", symbol, interval_us)
+        """The rows of one entity; of a view over trades the bars."""
+        name = "bars" if view.stream == TRADES else view.definition
+        return self.oracle(view, interval_us, branches, uptos).rows(name, entity, interval_us)
+
+
+def _oracle(view: View, interval_us: int) -> Oracle:
+    if view.stream == TRADES:
+        return bars_oracle.Oracle([interval_us])
+    return Oracle(read_stream(view.stream), [read_view(view)], interval_us)
 
 
 def _count_below(branch: Branch, upto: int) -> int:

@@ -10,10 +10,14 @@ from random import Random
 from types import TracebackType
 
 from serving.service import Service
+from slackwater.log.memory_log import Partition
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, decode_manifest
 from slackwater.versions.pointer import decode_pointer
 from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.views.definitions import streams_of
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
 from tests.simulation import calamity, checks, mains
@@ -22,6 +26,7 @@ from tests.simulation.hands import NOON_US, SimClock
 from tests.simulation.light import TURNED, VIEWS
 from tests.simulation.log import Branch, SimLog
 from tests.simulation.programs import Program, Scheduler, Trace
+from tests.simulation.streams import STALLS, entity_of, line_of, views_drawn
 from tests.simulation.truth import Truth
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -54,7 +59,8 @@ class World:
         self.log = SimLog(self.scheduler, self.random, lambda: self.clock.now_us() // 1000)
         self.names = TopicNames("t")
         drawn = VIEWS[: self.random.choice([1, 2])], self.random.choice([1, 2, 2, 3]), self.random.choice([0, 0, 3, 5])
-        self.views = views or drawn[0]
+        self.views = views or views_drawn(seed, drawn[0])
+        self.streams = streams_of(self.views)
         # Drawn apart, so that the moves of a seed without it stay its own.
         self.both = views is None and Random(f"definitions {seed}").choice([1, 1, 1, 2]) == 2
         if self.both:
@@ -64,6 +70,13 @@ class World:
         self.log.create(self.names.topic("trades"), count, first)
         self.log.create(self.names.deltas("trades"), count)
         self.log.create(self.names.dead_letters, 1)
+        for stream in self.streams[1:]:
+            toys = count if partitions else Random(f"partitions {seed}").choice([1, 1, 2])
+            self.log.create(self.names.topic(stream), toys)
+            self.log.create(self.names.deltas(stream), toys)
+        self.stalled = ""  # the stream that is
+        self.deaf: frozenset[str] = frozenset()  # streams that no worker reads
+        self.stalls: list[str] = []  # every stream that was
         folder = str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else None
         self._folder = tempfile.TemporaryDirectory(dir=folder)
         self.home = Path(self._folder.name)
@@ -76,10 +89,10 @@ class World:
         self.begin_topic()
         self.pointed = 0
         self.promoted: set[int] = set()
-        self.reached: dict[Service, tuple[str, dict[str, dict[int, int]]]] = {}
+        self.reached: dict[tuple[Service, str], tuple[str, dict[str, dict[int, int]]]] = {}
         self.told: dict[tuple[str, Branch], tuple[int, int]] = {}
         self.floors: dict[Service, dict[tuple[str, Branch], tuple[int, int]]] = {}
-        self.places: dict[str, list[tuple[int, int, int]]] = {}
+        self.places: dict[str, list[tuple[int, int, str]]] = {}
         self.inbox: list[list[bytes]] = []
         self.taken = 0
         self.proof_deadline_s = 0.0
@@ -121,11 +134,26 @@ class World:
         return self.manifests[version]
 
     def begin_topic(self) -> None:
-        """The topic of events is new: version 0 stands on its first offsets."""
-        self.topic_id = self.log.topic_id(self.names.topic("trades"))
-        starts = {p: part.start for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
-        deltas_id = self.log.topic_id(self.names.deltas("trades"))
-        self.manifests[0] = empty_manifest({"trades": first_cut(self.topic_id, deltas_id, starts)})
+        """A topic of events is new: version 0 stands on its first offsets."""
+        self.topic_ids = {each.name: self.log.topic_id(self.names.topic(each)) for each in self.streams}
+        cuts = {}
+        for stream in self.streams:
+            starts = {p: part.start for p, part in enumerate(self.parts(stream))}
+            deltas_id = self.log.topic_id(self.names.deltas(stream))
+            cuts[stream.name] = first_cut(self.topic_ids[stream.name], deltas_id, starts)
+        self.manifests[0] = empty_manifest(cuts)
+
+    def parts(self, stream: Stream) -> list[Partition]:
+        """The partitions of a stream's log, as they are."""
+        return self.log.topics[self.names.topic(stream)]
+
+    def ends(self, stream: Stream) -> dict[int, int]:
+        """Partition -> where the log of a stream ends."""
+        return {p: part.end for p, part in enumerate(self.parts(stream))}
+
+    def heard(self) -> tuple[View, ...]:
+        """The views that a speed worker makes now."""
+        return tuple(view for view in self.views if view.stream.name not in self.deaf)
 
     # the run
 
@@ -141,6 +169,8 @@ class World:
             self.haste = 8.0
         if self.both:
             moves.update({self.make_candidate: 6, self.promote: 8})
+        if len(self.streams) > 1:
+            moves.update({self.stall_stream: 6, self.mend_stream: 6, self.run_cron: 4})
         names, weights = list(moves), [moves[move] for move in moves]
         try:
             self.start_speed()
@@ -186,9 +216,9 @@ class World:
             service = self.services[self.random.choice(alive)]
             view, interval = self.random.choice(self.views), self.random.choice(INTERVALS)
             layer = self.random.choice(["merged", "merged", "merged", "batch"])
-            checks.check_answer(self, service, self.random.choice(self.symbols()), interval, view, layer)
+            checks.check_answer(self, service, self.random.choice(self.entities(view.stream)), interval, view, layer)
             checks.check_forward(self, service, view)
-            checks.check_as_of(self, service, self.random.choice(self.symbols()), interval, view)
+            checks.check_as_of(self, service, self.random.choice(self.entities(view.stream)), interval, view)
 
     def _take_versions(self) -> None:
         """Check what was published since; only the pointer's version may have a child."""
@@ -212,9 +242,10 @@ class World:
                 self.pointed = pointed
         self.files.written.clear()
 
-    def symbols(self) -> list[str]:
-        """Every instrument that may have events."""
-        return [*DOOR_SYMBOLS, *(f"F{p}" for p in range(len(self.log.topics[self.names.topic("trades")])))]
+    def entities(self, stream: Stream) -> list[tuple[str, ...]]:
+        """Every entity of a stream that may have events."""
+        past = [f"F{p}" for p in range(len(self.parts(stream)))]
+        return [entity_of(stream, name) for name in ((*DOOR_SYMBOLS, *past) if stream == TRADES else past)]
 
     # moves
 
@@ -228,35 +259,35 @@ class World:
 
     def produce(self) -> None:
         """Events: for the door, or past it by a foreign writer, who doubles ids and writes what does not decode."""
-        if self.random.random() < 0.5:
+        stream = self.random.choice(self.streams) if len(self.streams) > 1 else TRADES
+        if stream == TRADES and self.random.random() < 0.5:
             symbol = self.random.choice(DOOR_SYMBOLS)
-            self.inbox.append([self.line(symbol) for _ in range(self.random.choice([1, 1, 2, 5]))])
+            self.inbox.append([self.line(TRADES, symbol) for _ in range(self.random.choice([1, 1, 2, 5]))])
             return
-        p = self.random.randrange(len(self.log.topics[self.names.topic("trades")]))
-        symbol = f"F{p}" if self.random.random() < 0.95 else "F0"
-        value: bytes | None = b"\n".join(self.line(symbol) for _ in range(self.random.choice([1, 1, 3, 9])))
+        p = self.random.randrange(len(self.parts(stream)))
+        symbol = f"F{p}" if stream != TRADES or self.random.random() < 0.95 else "F0"
+        value: bytes | None = b"\n".join(self.line(stream, symbol) for _ in range(self.random.choice([1, 1, 3, 9])))
         if self.random.random() < 0.1:
             value = self.random.choice([None, b"", b"\n" * 64])
-        self.log.append(self.names.topic("trades"), p, f"v:{symbol}".encode(), value)
+        if self.names.topic(stream) not in self.log.away:
+            self.log.append(self.names.topic(stream), p, f"v:{symbol}".encode(), value)
 
-    def line(self, symbol: str) -> bytes:
+    def line(self, stream: Stream, symbol: str) -> bytes:
         """One line: mostly a trade with a new id, late or not; sometimes an id again, or what is no trade."""
         r = self.random
         if r.random() < 0.04:
             return r.choice(BAD_LINES)
+        ids, name = self._ids, symbol if stream == TRADES else f"{stream.name} {symbol}"
         if r.random() < 0.85:
-            self._ids[symbol] += r.choice([1, 1, 1, 2])
-            trade_id = self._ids[symbol]
+            ids[name] += r.choice([1, 1, 1, 2])
+            trade_id = ids[name]
         else:
-            trade_id = r.randrange(self._ids[symbol] + 2)
-        content = r if r.random() < 0.5 else Random(f"{symbol} {trade_id}")  # the same again, or a conflict
+            trade_id = r.randrange(ids[name] + 2)
+        content = r if r.random() < 0.5 else Random(f"{name} {trade_id}")  # the same again, or a conflict
         time = NOON_US + content.choice([0, 1, 999_999, 1_000_000, -3_000_000, 61_000_000]) + content.randrange(3)
         price, side = f"{content.randrange(1, 99)}.{content.randrange(100)}", content.choice(["buy", "sell"])
         quantity = content.choice(["1", "0.00000001", "12345.678"])
-        return (
-            f'{{"venue":"v","symbol":"{symbol}","trade_id":{trade_id},"time":{time},"price":"{price}",'
-            f'"quantity":"{quantity}","side":"{side}"}}'
-        ).encode()
+        return line_of(stream, symbol, trade_id, time, price, quantity, side)
 
     def arrive(self) -> None:
         """The network delivers."""
@@ -268,14 +299,17 @@ class World:
 
     def gap(self) -> None:
         """Offsets without records, as transactions leave them."""
-        p = self.random.randrange(len(self.log.topics[self.names.topic("trades")]))
-        self.log.gap(self.names.topic("trades"), p, self.random.randint(1, 6))
+        stream = self.random.choice(self.streams) if len(self.streams) > 1 else TRADES
+        p = self.random.randrange(len(self.parts(stream)))
+        if self.names.topic(stream) not in self.log.away:
+            self.log.gap(self.names.topic(stream), p, self.random.randint(1, 6))
         self.trace.count("gaps")
 
     def compact(self) -> None:
-        """The broker compacts the delta topic, up to somewhere."""
-        for p, part in enumerate(self.log.topics[self.names.deltas("trades")]):
-            self.log.compact_below(self.names.deltas("trades"), p, self.random.randint(part.start, part.end))
+        """The broker compacts the delta topics, up to somewhere."""
+        for topic in map(self.names.deltas, self.streams):
+            for p, part in enumerate(self.log.topics[topic]):
+                self.log.compact_below(topic, p, self.random.randint(part.start, part.end))
         self.trace.count("compactions")
 
     def start(self, kind: str, *on_world: object, pace: float = 1.0) -> Program:
@@ -301,7 +335,7 @@ class World:
         if len(running) > 1:
             self.end(running[0])
         service = mains.new_service(self)
-        parts = (service.watch, service.lives["trades"].feed, service.scrub)
+        parts = (service.watch, *(live.feed for live in service.lives.values()), service.scrub)
         steps = [mains.thread(self, part.step) for part in parts]
         program = self.start("server", *((lambda _, step=step: step()) for step in steps))
         self.services[program] = service
@@ -328,6 +362,43 @@ class World:
     def promote(self) -> None:
         """Somebody wants to serve it."""
         self.start("promotion", mains.promotion, pace=self.haste)
+
+    def stall_stream(self) -> None:
+        """Something befalls one stream: its topics, those of its deltas, or its workers."""
+        if not self.stalled:
+            stream, how = self.random.choice(self.streams), self.random.choice(STALLS)
+            topics = [self.names.deltas(stream)] + ([] if how == "no deltas" else [self.names.topic(stream)])
+            self.note(f"  {stream.name}: {how}")
+            self.trace.count(f"streams with {how}" if how.startswith("no ") else f"streams {how}")
+            self.stalled = stream.name
+            self.stalls.append(stream.name)
+            if how == "no worker":
+                self.deaf = frozenset({stream.name})
+                self._speed_again()
+            else:
+                self.log.away.take(dict.fromkeys(topics, how))
+
+    def mend_stream(self) -> None:
+        """What befell a stream is over."""
+        self.log.away.give_back()
+        self.stalled = ""
+        if self.deaf:
+            self.deaf = frozenset()
+            self._speed_again()
+
+    def stalled_since(self, number: int) -> set[str]:
+        """The streams that were stalled at some time since there were so many stalls."""
+        return {*self.stalls[number:], self.stalled} - {""}
+
+    def _speed_again(self) -> None:
+        for program in [each for each in self.programs if each.kind == "speed"]:
+            self.end(program)
+        self.start("speed", mains.speed)
+
+    def run_cron(self) -> None:
+        """A batch run begins that was installed without the packages of the other streams."""
+        if not any(program.kind == "cron" for program in self.programs):
+            self.start("cron", mains.cron, pace=self.haste)
 
     def stall(self) -> None:
         """A program becomes slow, or fast again."""
@@ -377,6 +448,9 @@ class World:
         """No more faults and no more events: everything must become whole, and stay so."""
         for program in self.programs:
             program.pace = 1.0
+        if len(self.streams) > 1 and self.random.random() < 0.6:
+            self._others_go_on()
+        self.mend_stream()
         self._until(lambda: not self._batches() and self.taken == len(self.inbox), "the programs did not come to rest")
         self.until_whole()
         before, self.proof_deadline_s, self.always = max(self.manifests), 10.0, True  # numbers only grow
@@ -384,23 +458,53 @@ class World:
         proof = self.manifests[self.pointed].proof
         assert proof.outcome == "equal", f"with every program running, a hand-off is not proven: {proof.reason}"
         self.until_whole()
+        assert set(self.manifests[self.pointed].streams) == {each.name for each in self.streams}, "a stream is left out"
         for service in self.services.values():
-            for symbol in self.symbols():
-                for view in self.views:
-                    checks.check_answer(self, service, symbol, self.random.choice(INTERVALS), view)
+            for view in self.views:
+                for entity in self.entities(view.stream):
+                    checks.check_answer(self, service, entity, self.random.choice(INTERVALS), view)
         checks.check_door(self)
         self._stays_idle()
         self.trace.count("seeds settled")
+
+    def _others_go_on(self) -> None:
+        """A stalled stream stops neither the batch nor the answers of the others."""
+        self.stall_stream()
+        others = [stream for stream in self.streams if stream.name != self.stalled]
+        self._until(lambda: not self._batches(), "the runs did not come to rest")
+        before, self.always = max(self.manifests), True
+        self._until(
+            lambda: self.pointed > before, "beside a stalled stream no version is published", self._keep_running
+        )
+        for manifest in [each for number, each in self.manifests.items() if number > before]:
+            assert not any(manifest.of(stream).held for stream in others), f"held: {manifest.streams}"
+            assert {stream.name for stream in others} <= manifest.streams.keys(), f"left out: {manifest.streams}"
+        self.start_server()
+        fresh = self.services[self.programs[-1]]
+        self._until(lambda: self._reached(fresh, others), "beside a stalled stream the others are not answered")
+        for view in self.views:
+            for entity in self.entities(view.stream) if view.stream in others else ():
+                found = checks.check_answer(self, fresh, entity, self.random.choice(INTERVALS), view)
+                assert found is None or found["meta"]["complete"], f"beside a stalled stream: {found['meta']}"
+        self.always = None
+        self.trace.count("others that went on")
+
+    def _reached(self, service: Service, streams: list[Stream]) -> bool:
+        views = [view for view in self.views if view.stream in streams]
+        if service.watch.snapshot is None:
+            return False
+        unread = any(service.lives[stream.name].feed.unread(self.ends(stream)) for stream in streams)
+        return not unread and all(service.hot.applied(view.name) == self.ends(view.stream) for view in views)
 
     def _stays_idle(self) -> None:
         """Runs with nothing to do take no number, append nothing and move nothing."""
         self.always = False
         self._until(lambda: not self._batches(), "a run did not end")
-        trades = self.log.topics[self.names.topic("trades")]
-        before = [part.end for part in trades], self.store.numbers(), self.pointed
+        parts = [part for stream in self.streams for part in self.parts(stream)]
+        before = [part.end for part in parts], self.store.numbers(), self.pointed
         run = self.start("batch", mains.batch)
         self._until(lambda: not run.running, "a run with nothing to do did not end")
-        assert ([part.end for part in trades], self.store.numbers(), self.pointed) == before, "an idle run left traces"
+        assert ([part.end for part in parts], self.store.numbers(), self.pointed) == before, "an idle run left traces"
 
     def until_whole(self) -> None:
         """A server that starts now comes to give whole answers, after a compaction."""
@@ -431,14 +535,13 @@ class World:
             self.start("batch", mains.batch)
 
     def _whole(self, service: Service) -> bool:
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
         snapshot = service.watch.snapshot
         if snapshot is None or not service.readiness.look().ready or snapshot.version != self.pointed:
             return False
-        return all(service.hot.applied(view.name) == ends for view in self.views)
+        return all(service.hot.applied(view.name) == self.ends(view.stream) for view in self.views)
 
     def _state(self) -> str:
-        ends = {p: part.end for p, part in enumerate(self.log.topics[self.names.topic("trades")])}
+        ends = {stream.name: self.ends(stream) for stream in self.streams}
         applied = [
             [service.readiness.look().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
             for service in self.services.values()
