@@ -125,7 +125,7 @@ def test_what_fails_far_below_a_route_is_logged_with_the_request_and_no_other_is
         logging.getLogger("serving.store.batch").warning("in the pool")
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr("serving.store.row_cache.whole_range", broken)
+    monkeypatch.setattr("serving.store.row_cache.whole_rows", broken)
     answer = world.get("/v1/bars?venue=x&symbol=BTC&interval=15m", headers={"X-Request-Id": "q-8"})
     assert answer.status_code == 500 and answer.json()["request_id"] == "q-8"
     logging.getLogger("serving").warning("later")

@@ -252,8 +252,8 @@ def test_a_header_of_other_writers_is_no_time() -> None:
 
 def test_the_door_shows_what_it_took_dropped_and_refused_by_reason(house: House) -> None:
     text = door_page(house, line(1), line(1), line(2), line(2, price="7"), b"{", line(3, side="x"), line(4, side="y"))
-    assert value(text, "slackwater_ingest_events_total") == 2
-    assert value(text, "slackwater_ingest_duplicates_total") == 1
+    assert value(text, "slackwater_ingest_events_total", stream="trades") == 2
+    assert value(text, "slackwater_ingest_duplicates_total", stream="trades") == 1
     letters = families(text)["slackwater_ingest_dead_letters_total"].samples
     by_reason = {sample.labels["reason"]: sample.value for sample in letters if sample.name.endswith("_total")}
     assert by_reason["conflict"] == 1 and sorted(by_reason.values()) == [1, 1, 2]
@@ -264,7 +264,7 @@ def test_late_events_are_those_whose_bar_an_earlier_event_had_closed(house: Hous
     # newest          0     2.9   2.9   3     3       the bar [0, 1) is closed from 3 on
     times = [0, 2_900_000, 500_000, 3_000_000, 900_000, 1_000_000]
     lines = [line(number, time=T0 + at) for number, at in enumerate(times)]
-    assert value(door_page(house, *lines), "slackwater_ingest_late_events_total") == 1
+    assert value(door_page(house, *lines), "slackwater_ingest_late_events_total", stream="trades") == 1
 
 
 def test_late_events_are_counted_the_same_in_any_chunks() -> None:

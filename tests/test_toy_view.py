@@ -78,9 +78,14 @@ def text(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
+def sequence(trade: dict[str, Any]) -> int:
+    """Where a trade stands in its instrument's order: its integer id, unless the event says."""
+    return int(trade.get("sequence", trade["trade_id"]))
+
+
 def naive(found: list[dict[str, Any]]) -> dict[str, Any]:
     """The answer columns of one bar's trades."""
-    ordered = sorted(found, key=lambda trade: trade["sequence"])
+    ordered = sorted(found, key=sequence)
     sizes = [Decimal(trade["quantity"]) for trade in ordered]
     buys = sum((Decimal(trade["quantity"]) for trade in ordered if trade["side"] == "buy"), Decimal(0))
     share = round(Fraction(buys) / Fraction(sum(sizes)) * 10**8)
@@ -92,7 +97,7 @@ def naive(found: list[dict[str, Any]]) -> dict[str, Any]:
         "smallest": text(min(sizes)),
         "opening": text(sizes[0]),
         "closing": text(sizes[-1]),
-        "last_sequence": ordered[-1]["sequence"],
+        "last_sequence": sequence(ordered[-1]),
     }
 
 
