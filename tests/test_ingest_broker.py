@@ -85,8 +85,8 @@ def test_the_sample_is_taken_whole_once_and_twice_and_after_a_batch(house: House
     last: dict[tuple[str, str], int] = {}
     for row in found:
         key = row["venue"], row["symbol"]
-        assert row["trade_id"] > last.get(key, -1)
-        last[key] = row["trade_id"]
+        assert int(row["trade_id"]) > last.get(key, -1)
+        last[key] = int(row["trade_id"])
 
 
 def _ingest(house: House) -> Summary:
