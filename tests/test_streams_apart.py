@@ -11,9 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from serving.options import ServingOptions
+from serving.query.answer import partitions_json
 from serving.service import Service
+from serving.sql.schema import SqlMeta
+from serving.sql.tables import Moment
 from serving.watch.completeness import STUCK
 from slackwater.core.errors import SettingError
 from slackwater.deltas.cell import lane_of
@@ -253,6 +257,26 @@ def test_an_answer_stands_on_the_stream_of_its_view_alone(
     ready, reasons = service.readiness.look()
     assert not ready
     assert all("fills" in reason for reason in reasons), reasons
+
+
+def test_a_moment_of_all_views_says_of_each_stream_where_it_stands(pair: Pair, service: Service) -> None:
+    meta = Moment(service.bases.every()).meta()
+    assert meta["complete"]
+    assert {name: own["applied"] for name, own in meta["streams"].items()} == {
+        view.stream.name: partitions_json(pair.log_ends(view)) for view in VIEWS
+    }
+    _take_away(pair.log)
+    pair.append(BARS)
+    for _ in range(2):
+        pair.step(1.0)
+        serve(pair, service)
+    meta = Moment(service.bases.every()).meta()
+    trades, fills = meta["streams"]["trades"], meta["streams"]["fills"]
+    assert (trades["complete"], fills["complete"], meta["complete"]) == (True, False, False)
+    assert trades["applied"] == partitions_json(pair.log_ends(BARS))
+    assert "reason" not in trades
+    assert fills["reason"]
+    Draft202012Validator(SqlMeta.model_json_schema()).validate(meta)
 
 
 def test_deltas_that_do_not_come_make_answers_of_no_other_stream_incomplete(pair: Pair, service: Service) -> None:
