@@ -34,6 +34,7 @@ from slackwater.versions.errors import LostRaceError, VersionError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
+from slackwater.views.registry import VIEWS
 from tests.beam_world import (
     T0_US,
     World,
@@ -46,7 +47,7 @@ from tests.beam_world import (
     settle,
 )
 
-NO_EVENTS = {"events": 0, "refused": 0, "new_events": 0, "duplicates": 0}
+NO_EVENTS = {"trades": {"events": 0, "refused": 0, "new_events": 0, "duplicates": 0}}
 
 
 @pytest.fixture
@@ -84,10 +85,9 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
     second = kafka.batch()
     assert (second.version, second.parent) == (2, 1)
     assert second.count("events") == second.count("new_events") == kafka.events
-    assert second.definitions == {"bars": BARS.definition}
-    assert second.topics == {
-        t: kafka.log.topic_id(t) for t in (kafka.names.topic("trades"), kafka.names.deltas("trades"))
-    }
+    assert second.definitions == {view.name: view.definition for view in VIEWS}
+    ids = [kafka.log.topic_id(t) for t in (kafka.names.topic("trades"), kafka.names.deltas("trades"))]
+    assert [second.of(TRADES).topic_id, second.of(TRADES).deltas_id] == ids
     kafka.check(second)
 
     before = kafka.events
@@ -139,7 +139,7 @@ def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_
         kafka.append(1, value).offset()
     manifest = kafka.batch()
     kafka.check(manifest)
-    assert manifest.counts == {"events": 3, "refused": 5, "new_events": 3, "duplicates": 0}
+    assert manifest.counts == {"trades": {"events": 3, "refused": 5, "new_events": 3, "duplicates": 0}}
     source = f"{kafka.names.topic('trades')}@{kafka.topic_id}/1"
     expected = {f"{source}:1": b"", f"{source}:2": b"", f"{source}:3:0": b"{}", f"{source}:3:2": b"\xff"}
     assert letters(kafka) == {**expected, f"{source}:4": values[4]}
@@ -181,7 +181,7 @@ def test_ids_that_stand_more_than_once_are_counted_by_instrument(memory: World) 
     put(("A", 3), ("C", 3), partition=1)
     versions += [memory.batch(), memory.batch()]
     assert [version.count("duplicates") for version in versions] == [0, 2, 4, 4]
-    assert [{d.symbol: d.events for d in version.duplicates} for version in versions] == [
+    assert [{d.entity[-1]: d.events for d in version.duplicates} for version in versions] == [
         {},
         {"A": 1, "B": 1},
         {"A": 3, "B": 1},
