@@ -21,6 +21,7 @@ from serving.options import ServingOptions
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.views.registry import registered
 from tests.serving_world import NAMES, NOON, SECOND, World
 
 MINUTE = 60 * SECOND
@@ -56,7 +57,7 @@ class Mirror:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    found = World(tmp_path)
+    found = World(tmp_path, views=registered())
     found.log.now_ms = time.time_ns() // 1_000_000
     yield found
     found.close()
