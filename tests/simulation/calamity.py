@@ -95,7 +95,17 @@ def _refused(world: "World", lose_tail: bool) -> None:
             else:
                 raise AssertionError("a run built on a log that is another one")
         for program, service in world.services.items():
+            _look(world, program, service)
             assert not service.readiness.look().ready, f"{program.name} is ready"
+
+
+def _look(world: "World", program: "Program", service: Service) -> None:
+    """It comes to see what the pointer names: one that stands on an older version may have nothing to say."""
+    for _ in range(PATIENCE):
+        if service.watch.snapshot is not None and service.watch.snapshot.version == world.pointed:
+            return
+        world.clock.turn(0.5)
+        program.advance(6)
 
 
 def _held(world: "World") -> None:

@@ -48,7 +48,8 @@ class SimFiles(LocalFiles):
 
     def replace(self, path: Path, data: bytes) -> None:
         self._pause("write beside", path)
-        temporary = path.with_name(f"{path.name}.tmp")
+        program = self._scheduler.current  # two processes have two files, as of LocalFiles
+        temporary = path.with_name(f"{path.name}.{program.name if program else 'world'}.tmp")
         temporary.write_bytes(data)
         self._pause("rename", path)
         before = path.read_bytes() if path in self._durable and path.exists() else None
