@@ -128,6 +128,28 @@ def test_answers_that_come_in_time_are_waited_for(world: World, monkeypatch: pyt
     assert asked == 3
 
 
+def test_an_instrument_of_a_version_that_is_not_served_yet_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_module, "AGAIN_S", 0.0)
+    world.trade("OLD", partition=2)
+    world.publish(world.mark("run"), "run")
+    world.log.delete_below(NAMES.topic("trades"), 2, 1)  # as history that was imported: only the version has it
+    found = proof(world)
+    assert not found.holds and found.unknown == {"x:OLD"} and "unknown-instrument" in found.refusals[0]
+    asked = 0
+
+    def before() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            world.step()
+
+    found = proof(world, before, wait_s=60.0)
+    assert found.holds and "x:OLD" in found.entities and not found.unknown, (found.refusals, found.beyond)
+    assert asked == 3
+
+
 def test_events_of_instruments_that_are_not_asked_for_are_no_failure(world: World) -> None:
     world.trade("AC", partition=0)
     assert proof(world, symbol="AB").holds

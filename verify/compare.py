@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 
 from verify.archive import ArchivedFile, read_archive
@@ -54,7 +55,8 @@ class Claims:
 def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = WAIT_S) -> Proof:
     """Ask for every row of the wanted entities at `intervals`, and compare.
 
-    Answers that do not stand on all that the log held when this began are asked for again, for up to `wait_s` seconds.
+    Answers that do not stand on all that the log held when this began are asked for again, for up to `wait_s` seconds;
+    so are entities that the service does not know: a version may be published a moment before it is served.
     """
     began = time.monotonic()
     standing = Standing(evidence, claims.fed, claims.wanted)
@@ -62,7 +64,7 @@ def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = W
         proof = Proof()
         answers = _ask(client, evidence, claims, proof)
         proof.beyond = standing.beyond(_least(answers))
-        if not proof.beyond or time.monotonic() - began >= wait_s:
+        if not (proof.beyond or proof.unknown) or time.monotonic() - began >= wait_s:
             break
         time.sleep(AGAIN_S)
     compare(answers, evidence, proof)
@@ -121,6 +123,8 @@ def _unless_refused(answers: Iterator[Answer], entity: Entity, proof: Proof) -> 
     except ServiceError as error:
         if not error.status:
             raise
+        if error.status == HTTPStatus.NOT_FOUND:
+            proof.unknown.add(_text(entity))
         proof.refusals.append(f"{_text(entity)}: {error.fact}")
 
 

@@ -31,7 +31,7 @@ class Proof:
 
     It holds if something was, nothing differs, nothing was refused, every view is known to the oracle, and nothing is
     `beyond`: what the log holds that no answer stands on. `events` counts what was recomputed, an event once for each
-    group of answers that stand alike.
+    group of answers that stand alike. `unknown` are entities that the service does not know, each with its refusal.
     """
 
     parts: dict[str, Compared] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Proof:
     seconds: float = 0.0
     versions: set[int] = field(default_factory=set)
     entities: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
     intervals: set[str] = field(default_factory=set)
     differences: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
