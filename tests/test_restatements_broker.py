@@ -13,10 +13,13 @@ import httpx
 import pytest
 
 from serving.http.app import create_app
+from slackwater.views.registry import VIEWS as REGISTERED
 from tests.beam_world import T0_US, World, kafka_world, settle, speed_running
 from tests.forked import call
 
 pytestmark = pytest.mark.broker
+
+VIEWS = sorted(view.name for view in REGISTERED)
 
 
 class Served:
@@ -34,12 +37,12 @@ class Served:
 
         return asyncio.run(ask()).json()
 
-    def bar(self, interval: str = "1s") -> Any:
-        """The bar that holds the second 10; None as long as there is none."""
+    def bar(self, interval: str = "1s", view: str = "bars") -> Any:
+        """The bar, or another view's only row, that holds the second 10; None as long as there is none."""
         seconds = {"1s": 10, "1m": 0}[interval]
         start = T0_US + seconds * 1_000_000
-        found = self.get(f"/v1/bars?venue=v&symbol=BTCUSDT&interval={interval}&start={start}&limit=1")
-        return next((bar for bar in found.get("bars", ()) if bar["start"] == start), None)
+        found = self.get(f"/v1/{view}?venue=v&symbol=BTCUSDT&interval={interval}&start={start}&limit=1")
+        return next((bar for bar in found.get(view, ()) if bar["start"] == start), None)
 
     def trade(self, second: float, price: str) -> int:
         """Its offset."""
@@ -68,7 +71,7 @@ def test_a_late_trade_changes_a_closed_bar_at_once_and_the_next_version_tells_of
     first = served.world.batch(proof_deadline_s=30.0)
     assert (first.proof.outcome, first.restated) == ("equal", {})
     settle(lambda: served.get("/v1/versions")["served"] == 1)
-    before = served.bar()
+    before, old = served.bar(), {view: served.bar(view=view) for view in VIEWS}
     assert (before["trades"], before["high"], before["closed"]) == (2, "7", True)
 
     at = served.trade(10.7, "9")
@@ -78,12 +81,13 @@ def test_a_late_trade_changes_a_closed_bar_at_once_and_the_next_version_tells_of
     assert served.get("/v1/restatements?since=1")["restatements"] == [], "no version absorbed it yet"
 
     second = served.world.batch(proof_deadline_s=30.0)
-    assert (second.proof.outcome, second.restated) == ("equal", {"late_trade": 1})
+    assert (second.proof.outcome, second.restated) == ("equal", {"late_trade": len(VIEWS)})
     settle(lambda: served.get("/v1/versions")["served"] == 2)
-    assert served.get("/v1/restatements?since=1")["restatements"] == [
+    told = served.get("/v1/restatements?since=1")["restatements"]
+    assert sorted(told, key=lambda row: row["view"]) == [
         {
             "version": 2,
-            "view": "bars",
+            "view": view,
             "venue": "v",
             "symbol": "BTCUSDT",
             "interval": "1s",
@@ -93,9 +97,10 @@ def test_a_late_trade_changes_a_closed_bar_at_once_and_the_next_version_tells_of
             "partition": 0,
             "offset": at,
             "trades": 1,
-            "before": before,
-            "after": after,
+            "before": old[view],
+            "after": served.bar(view=view),
         }
+        for view in VIEWS
     ], "the minute is not closed, so it was not restated"
     assert served.bar() == after
 
@@ -103,16 +108,22 @@ def test_a_late_trade_changes_a_closed_bar_at_once_and_the_next_version_tells_of
     served.trade(10.8, "1")
     settle(lambda: served.bar("1m")["trades"] == 5)
     third = served.world.batch(proof_deadline_s=30.0)
-    assert third.restated == {"late_trade": 2}
+    assert third.restated == {"late_trade": 2 * len(VIEWS)}
     printed = call("batch", "restatements", "--since", "2", "--json", environ=served.world.environ())
     rows = [json.loads(row) for row in printed.stdout.splitlines()]
-    assert [(r["version"], r["interval"], r["before"]["trades"], r["after"]["trades"]) for r in rows] == [
+    assert [
+        (r["version"], r["interval"], r["before"]["trades"], r["after"]["trades"]) for r in rows if r["view"] == "bars"
+    ] == [
         (3, "1m", 4, 5),
         (3, "1s", 3, 4),
     ]
     shown = call("batch", "restatements", environ=served.world.environ()).stdout
     assert "late_trade" in shown and "high 7 -> 9" in shown
     listed = json.loads(call("batch", "list", "--json", environ=served.world.environ()).stdout)
-    assert [version["restated"] for version in listed["versions"]] == [{"late_trade": 2}, {"late_trade": 1}, {}]
+    assert [version["restated"] for version in listed["versions"]] == [
+        {"late_trade": 2 * len(VIEWS)},
+        {"late_trade": len(VIEWS)},
+        {},
+    ]
     wrong = call("batch", "restatements", "--since", "x", environ=served.world.environ())
     assert wrong.returncode == 2 and "version's number" in wrong.stderr
