@@ -10,6 +10,7 @@ refuse what is unknown, repeated, missing or wrong with the same problem. Not he
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
@@ -65,10 +66,11 @@ _SYMBOL = {"type": "string", "pattern": f"^{SYMBOL}$", "examples": ["BTCUSDT"]}
 _TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
 
 
-def interval_texts() -> list[str]:
+@cache
+def interval_texts() -> tuple[str, ...]:
     """Every text that names an interval: whole seconds that divide a day, in each unit; and the calendar's."""
     found = [f"{n}{unit}" for unit, us in _UNITS.items() for n in range(1, DAY_US // us + 1) if DAY_US % (n * us) == 0]
-    return [*found, "1w", "1M", "1y", "total"]
+    return (*found, "1w", "1M", "1y", "total")
 
 
 _FORMATS = {"enum": [each.name for each in FORMATS]}
@@ -88,7 +90,7 @@ def interval_field(base: Interval, default: Interval) -> Any:
     return Annotated[Interval, BeforeValidator(read), WithJsonSchema(schema)]
 
 
-IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": interval_texts()})]
+IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": list(interval_texts())})]
 VenueNeeded = Annotated[str, BeforeValidator(venue), WithJsonSchema(_VENUE)]
 VenueField = Annotated[str | None, BeforeValidator(venue), WithJsonSchema(_VENUE)]
 SymbolField = Annotated[str, BeforeValidator(symbol), WithJsonSchema(_SYMBOL)]

@@ -18,7 +18,6 @@ from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
 from slackwater.views.merge import finisher
-from tests.bars_route import bars_route
 from tests.simulation.light import TURNED, parquet, rows_in
 from tests.simulation.log import Branch, Place
 
@@ -48,7 +47,7 @@ def ask(
     key = "&".join(f"{name}={value}" for name, value in zip(view.stream.entity, entity, strict=True))
     query = f"{key}&interval={interval.text}&start=1970-01-01&limit=10000&{more}"
     request = Request({"type": "http", "method": "GET", "query_string": query.encode(), "headers": []})
-    coroutine = bars_route(service, view.name).respond(request.scope)
+    coroutine = world.route(service, view.name).respond(request.scope)
     try:
         coroutine.send(None)
     except StopIteration as ended:

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
+from serving.http.routes.bars import BarsRoute
 from serving.service import Service
 from slackwater.log.memory_log import Partition
 from slackwater.log.names import TopicNames
@@ -20,6 +21,7 @@ from slackwater.versions.store import VersionStore, empty_manifest, first_cut
 from slackwater.views.definitions import streams_of
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
+from tests.bars_route import bars_route
 from tests.simulation import calamity, checks, mains
 from tests.simulation.disk import SimFiles
 from tests.simulation.hands import NOON_US, SimClock
@@ -91,6 +93,7 @@ class World:
         self.promoted: set[int] = set()
         self.reached: dict[tuple[Service, str], tuple[str, dict[str, dict[int, int]]]] = {}
         self.told: dict[tuple[str, Branch], tuple[int, int]] = {}
+        self.routes: dict[tuple[Service, str], BarsRoute] = {}
         self.floors: dict[Service, dict[tuple[str, Branch], tuple[int, int]]] = {}
         self.places: dict[str, list[tuple[int, int, str]]] = {}
         self.inbox: list[list[bytes]] = []
@@ -150,6 +153,12 @@ class World:
     def ends(self, stream: Stream) -> dict[int, int]:
         """Partition -> where the log of a stream ends."""
         return {p: part.end for p, part in enumerate(self.parts(stream))}
+
+    def route(self, service: Service, view: str) -> BarsRoute:
+        """The route of a view; its model takes longer to make than a question to answer."""
+        if (service, view) not in self.routes:
+            self.routes[service, view] = bars_route(service, view)
+        return self.routes[service, view]
 
     def heard(self) -> tuple[View, ...]:
         """The views that a speed worker makes now."""
