@@ -31,7 +31,7 @@ from slackwater.views.interval import PUBLISHED_INTERVALS
 from speed_layer.beginning import read_chains
 from tests.beam_world import add_partitions, delete_records, recreate_topics
 from tests.crash_kit import AGAIN, House, open_house, until
-from tests.test_crash_ingest import TRADES, facts, taken, write
+from tests.test_crash_ingest import COUNT, facts, taken, write
 from verify.client import Client
 
 pytestmark = [
@@ -150,7 +150,7 @@ def test_a_broker_that_is_killed_and_started_again_costs_time_alone(own: Broker,
         if ended.code == AGAIN:  # a broker that was away for longer than a record is waited for
             ended = house.run("ingest", trades(house, tmp_path, "killed"))
         assert ended.code == 0, ended.text
-        assert taken(house, "killed") == Counter(range(TRADES))
+        assert taken(house, "killed") == Counter(range(COUNT))
         until(lambda: not reasons(house), told=lambda: reasons(house))
         goes_on(house)
 
@@ -180,7 +180,7 @@ def test_a_broker_that_stands_still_for_20_seconds_costs_time_alone(own: Broker,
             os.kill(own.pid, signal.SIGCONT)
         ended = door.wait()
         assert ended.code == 0, ended.text
-        assert taken(house, "paused") == Counter(range(TRADES))
+        assert taken(house, "paused") == Counter(range(COUNT))
         ended = batch.wait()
         assert ended.code == 0, ended.text
         goes_on(house)
