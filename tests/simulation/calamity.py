@@ -100,12 +100,13 @@ def _refused(world: "World", lose_tail: bool) -> None:
 
 
 def _look(world: "World", program: "Program", service: Service) -> None:
-    """It comes to see what the pointer names: one that stands on an older version may have nothing to say."""
+    """It comes to see what the pointer names: one that still stands on version 0 has no topic to miss."""
     for _ in range(PATIENCE):
         if service.watch.snapshot is not None and service.watch.snapshot.version == world.pointed:
             return
         world.clock.turn(0.5)
         program.advance(6)
+    raise AssertionError(f"{program.name} does not see version {world.pointed}: {service.watch.snapshot}")
 
 
 def _held(world: "World") -> None:
