@@ -32,10 +32,13 @@ class Retained(NamedTuple):
 
 
 def retained(log: Log, names: TopicNames, store: VersionStore, stream: Stream, topic_id: str) -> Retained:
-    """The smallest retained positions; the first offsets where a version of this topic does not know the partition."""
+    """The smallest retained positions; the first offsets where a version does not know the partition, or the stream:
+    somebody may roll back to one from before the stream. One that knows another topic refuses this one.
+    """
     topic, deltas = names.topic(stream), names.deltas(stream)
     starts = {p: bounds.start for p, bounds in log.bounds(topic).items()}
-    versions = [manifest for manifest in store.retained() if manifest.of(stream).topic_id == topic_id]
+    of = [(manifest, manifest.streams.get(stream.name)) for manifest in store.retained()]
+    versions = [manifest for manifest, own in of if own is None or own.topic_id == topic_id]
     first = {p: bounds.start for p, bounds in log.bounds(deltas).items()}
     needed = smallest_delta_start(versions, stream.name, log.topic_id(deltas), starts)
     return Retained(smallest_cut(versions, stream, starts), {p: max(at, first.get(p, 0)) for p, at in needed.items()})

@@ -305,6 +305,11 @@ SWITCHES = (
         seeds=20,
     ),
     Switch(
+        23,
+        "a worker makes what a version from before the stream needs",
+        (Edit(beginning, "retained", "own is None or own.topic_id == topic_id", "own and own.topic_id == topic_id"),),
+    ),
+    Switch(
         0,
         "what is not read yet is not called complete",
         (Edit(feed.Feed, "unread", "lacking is None or not lacking.isdisjoint(partitions)", "False"),),

@@ -561,6 +561,24 @@ def an_open_transaction_holds_its_own_partition_alone() -> None:
 
 
 @case(23)
+def a_version_from_before_a_stream_is_rolled_back_to() -> None:
+    stage = Stage(views=THREE)
+    stage.each(3)
+    topics = stage.world.names.topic(FILLS), stage.world.names.deltas(FILLS)
+    stage.log.away.take(dict.fromkeys(topics, "gone"))
+    before = stage.batch()
+    assert "fills" not in before.streams
+    stage.log.away.give_back()
+    assert stage.batch().cut(FILLS) == {0: 3}
+    worker = stage.worker()  # begins while the newer version is the current one
+    worker.step()
+    stage.whole()
+    back_to(stage, before.version)
+    stage.beat(worker)
+    stage.whole()
+
+
+@case(23)
 def a_stream_that_no_worker_reads_stops_no_answer_of_the_others() -> None:
     stage = Stage(views=THREE)
     stage.each(3)
