@@ -218,7 +218,7 @@ SWITCHES = (
         15,
         "a worker starts at the smallest start over its views",
         (Edit(beginning, "beginnings", "begin[p] = min(", "begin[p] = max("),),
-        seeds=100,
+        seeds=150,
     ),
     Switch(
         16,
@@ -241,7 +241,7 @@ SWITCHES = (
                 "self._start: int | None = start if start % GRID == 0 else None",
             ),
         ),
-        seeds=20,
+        seeds=40,
     ),
     Switch(
         18,
