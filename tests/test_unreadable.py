@@ -34,6 +34,7 @@ from slackwater.log.names import TopicNames
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
+from slackwater.views.registry import VIEWS
 from speed_layer.figures import FIGURES
 from tests.beam_world import World, kafka_world, settle, speed_running
 from tests.hand import HandClock
@@ -275,7 +276,7 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
     world.append(0, world.line("BTCUSDT", bad=False)).offset()  # before what cannot be read: taken with it, later
     (at, *_) = foreign(world, broker, "snappy", 0, 20)
     no_snappy(True)
-    run = BatchRun(Context(world.log, world.names, world.store, (BARS,), SystemClock()), proof_deadline_s=30.0)
+    run = BatchRun(Context(world.log, world.names, world.store, VIEWS, SystemClock()), proof_deadline_s=30.0)
     with pytest.raises(UnreadableError, match=rf"\[0\] cannot be read from offset {at} on: .* codec snappy"):
         run.run_if_new()
     assert world.store.pointer().version == first.version, "nothing but what cannot be read was new"
