@@ -8,32 +8,34 @@ from collections.abc import Callable, Mapping
 
 from batch_layer.joined import Joined
 from slackwater.core.clock import Clock
-from slackwater.deltas.cell import Cell, Lane
+from slackwater.deltas.cell import Cell, DeltaKey
 from slackwater.deltas.reader import POLL_S, DeltaReader
 from slackwater.log.errors import PositionLostError, UnreadableError
 from slackwater.log.log import Log
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
-Fold = Callable[[Lane, list[Row]], None]
+Fold = Callable[[DeltaKey, list[Row]], None]
 
 
 class Between:
-    """The chains of some lanes. `bad` says of the first delta that does not decode, or cannot be read, why."""
+    """The chains of some delta keys. `bad` says of the first delta that does not decode, or cannot be read, why."""
 
-    def __init__(self, lanes: Mapping[Lane, tuple[View, Joined]], fold: Fold) -> None:
-        self.lanes = lanes
+    def __init__(self, delta_keys: Mapping[DeltaKey, tuple[View, Joined]], fold: Fold) -> None:
+        self.delta_keys = delta_keys
         self.bad = ""
         self._fold = fold
 
     @property
     def joined(self) -> bool:
         """Whether every chain reaches its cut."""
-        return all(joined.reach() >= joined.upto for _, joined in self.lanes.values())
+        return all(joined.reach() >= joined.upto for _, joined in self.delta_keys.values())
 
     def read(self, log: Log, topic: str, starts: Mapping[int, int], clock: Clock, deadline_s: float) -> None:
         """Read from `starts`, delta partition -> offset, 0 where none is named; fold the rows of cells that join."""
-        wanted = {lane.partition for lane, (_, joined) in self.lanes.items() if joined.start < joined.upto}
+        wanted = {
+            delta_key.partition for delta_key, (_, joined) in self.delta_keys.items() if joined.start < joined.upto
+        }
         if not wanted:
             return
         deadline = clock.elapsed_s() + deadline_s
@@ -58,16 +60,16 @@ class Between:
         if reader.deltas == before and rest_s > 0:
             clock.sleep(rest_s)  # a log that does not block has nothing new: let the others go on
 
-    def _wanted(self, lane: Lane, start: int | None) -> View | None:
-        if start is None or lane not in self.lanes:
+    def _wanted(self, delta_key: DeltaKey, start: int | None) -> View | None:
+        if start is None or delta_key not in self.delta_keys:
             return None
-        view, joined = self.lanes[lane]
+        view, joined = self.delta_keys[delta_key]
         if not joined.start <= start < joined.upto:
             joined.see(start)
             return None
         return view
 
     def _put(self, cell: Cell) -> None:
-        rows = self.lanes[cell.lane][1].put(cell)
+        rows = self.delta_keys[cell.delta_key][1].put(cell)
         if rows:
-            self._fold(cell.lane, rows)
+            self._fold(cell.delta_key, rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from slackwater.deltas.cell import Lane
+from slackwater.deltas.cell import DeltaKey
 from slackwater.restatements.of_run import Differing
 from slackwater.versions.manifest import ArchiveFile, StoredFile, ViewFile
 from slackwater.versions.proof import Difference
@@ -37,7 +37,7 @@ CHUNK_ROWS = 20_000
 """Rows of cells that wait as Python objects."""
 
 MERGE_ROWS = 1_000_000
-"""Rows of cells of one lane from which they are merged."""
+"""Rows of cells of one delta key from which they are merged."""
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Comparison:
         self.compared = Compared()
         self._home = home
         self._con: duckdb.DuckDBPyConnection = connect()
-        self._waiting: dict[Lane, list[Row]] = {}
-        self._tables: dict[Lane, tuple[str, int]] = {}
+        self._waiting: dict[DeltaKey, list[Row]] = {}
+        self._tables: dict[DeltaKey, tuple[str, int]] = {}
 
     def __enter__(self) -> "Comparison":
         return self
@@ -67,31 +67,31 @@ class Comparison:
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
-    def add(self, lane: Lane, view: View, rows: Iterable[Row]) -> None:
+    def add(self, delta_key: DeltaKey, view: View, rows: Iterable[Row]) -> None:
         """Rows of cells that joined."""
-        waiting = self._waiting.setdefault(lane, [])
+        waiting = self._waiting.setdefault(delta_key, [])
         waiting += rows
         if len(waiting) >= CHUNK_ROWS:
-            self._flush(lane, view)
+            self._flush(delta_key, view)
 
     def base(
         self,
         view: View,
-        lane: Lane,
+        delta_key: DeltaKey,
         parent: Sequence[ViewFile],
         own: Sequence[ViewFile],
         imported: Sequence[ArchiveFile],
     ) -> None:
         """Compare one shard at the base interval. Imported history is in no cell: it is summarised from its files."""
-        self._flush(lane, view)
-        more = states_sql(view, self._tables[lane][0])
+        self._flush(delta_key, view)
+        more = states_sql(view, self._tables[delta_key][0])
         if imported:
             more += f" UNION ALL {summarise_sql(view, self._files(entry.file for entry in imported))}"
         self._make("more", merge_sql(view, f"({more})"))  # read twice
         self._make("before", self._states(view, parent))
         self._make("expected", grown_sql(view, "before", "more"))
         self._make("found", self._states(view, own))
-        self._compare(view, view.base, lane.partition)
+        self._compare(view, view.base, delta_key.partition)
         if self.kept is not None:
             self.kept += self._differing(view)
 
@@ -135,13 +135,13 @@ class Comparison:
         found = [Difference(view.name, interval, shard, *each) for each in explain(view, *sides)]
         compared.first += found[: FIRST - len(compared.first)]
 
-    def _flush(self, lane: Lane, view: View) -> None:
-        name, rows = self._tables.get(lane, ("", 0))
+    def _flush(self, delta_key: DeltaKey, view: View) -> None:
+        name, rows = self._tables.get(delta_key, ("", 0))
         if not name:
             name = f"cells_{len(self._tables)}"
             self._con.register("chunk", view.state_schema.empty_table())
             self._make(name, "SELECT * FROM chunk")
-        waiting = self._waiting.pop(lane, [])
+        waiting = self._waiting.pop(delta_key, [])
         if waiting:
             self._con.register("chunk", table_of(view, waiting))
             self._con.execute(f"INSERT INTO {name} {states_sql(view, 'chunk')}")
@@ -150,7 +150,7 @@ class Comparison:
             self._make("merged", merge_sql(view, name))
             self._make(name, "SELECT * FROM merged")
             rows = 0
-        self._tables[lane] = name, rows
+        self._tables[delta_key] = name, rows
 
     def _states(self, view: View, files: Sequence[ViewFile]) -> str:
         if files:

@@ -1,4 +1,4 @@
-"""The cells of one lane between two cuts, folded while they are read, so that a long backlog needs little memory.
+"""The cells of one delta key between two cuts, folded while they are read, so that a long backlog needs little memory.
 
     cuts     [4 ............... 12)
     cells    [4,6) [6,8)   [9,12)         folded: [4,8); waiting: [9,12), since [8,9) is not known yet
@@ -17,7 +17,7 @@ from slackwater.views.rows import Row
 
 
 class Joined:
-    """Follows the chain of one lane's sealed cells over [start, upto).
+    """Follows the chain of one delta key's sealed cells over [start, upto).
 
     `end` is where the folded part ends, `cells` how many it has; `conflict` says which two cells differ.
     """
@@ -47,7 +47,7 @@ class Joined:
         return self._fold() if changed and cell.start == self.end else []
 
     def see(self, start: int) -> None:
-        """A cell of this lane starts there, outside of the cuts; it tells a hole from a speed layer that is behind."""
+        """A cell of this delta key starts there, outside of the cuts; it tells a hole from a speed layer that is behind."""
         self._furthest = max(self._furthest, start)
 
     def reach(self) -> int:
@@ -76,7 +76,8 @@ class Joined:
         upto, digest = self._folded.get(cell.start, (cell.upto + 1, b""))
         if cell.upto > upto or (cell.upto == upto and _digest(cell) != digest):
             self.conflict = (
-                self.conflict or f"Two cells of {cell.lane} from {cell.start} on, to {upto} and {cell.upto}, differ."
+                self.conflict
+                or f"Two cells of {cell.delta_key} from {cell.start} on, to {upto} and {cell.upto}, differ."
             )
 
 

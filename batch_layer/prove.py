@@ -17,7 +17,7 @@ from batch_layer.between import Between
 from batch_layer.comparison import Comparison
 from batch_layer.joined import Joined
 from slackwater.context import Context
-from slackwater.deltas.cell import Lane, lane_of
+from slackwater.deltas.cell import DeltaKey, delta_key_of
 from slackwater.log.errors import LogError
 from slackwater.restatements.of_run import Differing
 from slackwater.streams.stream import Stream
@@ -67,23 +67,23 @@ class Prover:
         common, new, reasons = self._common(claim)
         with Comparison(self._context.store.home) as comparison:
             comparison.kept = self._kept
-            lanes = {
-                lane_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
+            delta_keys = {
+                delta_key_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
                 for view in common
                 for span in claim.spans
             }
-            between = self._read(claim, lanes, comparison, deadline_s)
-            conflicts = [joined.conflict for _, joined in lanes.values() if joined.conflict]
-            for lane, (view, joined) in lanes.items():
+            between = self._read(claim, delta_keys, comparison, deadline_s)
+            conflicts = [joined.conflict for _, joined in delta_keys.values() if joined.conflict]
+            for delta_key, (view, joined) in delta_keys.items():
                 if joined.end == joined.upto:
-                    comparison.base(view, lane, *_of_shard(claim, view, lane.partition))
+                    comparison.base(view, delta_key, *_of_shard(claim, view, delta_key.partition))
                 else:
-                    reasons.append(_short(lane, joined))
-            if any(joined.end < joined.upto for _, joined in lanes.values()) and between.bad:
+                    reasons.append(_short(delta_key, joined))
+            if any(joined.end < joined.upto for _, joined in delta_keys.values()) and between.bad:
                 reasons.append(between.bad)
             for view in new:
                 for shard in sorted({entry.partition for entry in claim.archive}):
-                    comparison.base(view, lane_of(view, claim.topic_id, shard), *_of_archive(claim, view, shard))
+                    comparison.base(view, delta_key_of(view, claim.topic_id, shard), *_of_archive(claim, view, shard))
             for view in self._views(claim):
                 if claim.definitions.get(view.name) != view.definition:
                     continue
@@ -94,7 +94,7 @@ class Prover:
         return Proof(
             outcome=outcome,
             reason=reason,
-            spans=tuple(_measured(span, lanes) for span in claim.spans),
+            spans=tuple(_measured(span, delta_keys) for span in claim.spans),
             imported=sum(entry.file.rows for entry in claim.imported),
             compared=compared.states,
             differ=compared.differ,
@@ -105,11 +105,15 @@ class Prover:
         )
 
     def _read(
-        self, claim: Claim, lanes: Mapping[Lane, tuple[View, Joined]], comparison: Comparison, deadline_s: float
+        self,
+        claim: Claim,
+        delta_keys: Mapping[DeltaKey, tuple[View, Joined]],
+        comparison: Comparison,
+        deadline_s: float,
     ) -> Between:
         """The cells; where the delta topic cannot be read there are none, and it says why."""
         log, clock = self._context.log, self._context.clock
-        between = Between(lanes, lambda lane, rows: comparison.add(lane, lanes[lane][0], rows))
+        between = Between(delta_keys, lambda delta_key, rows: comparison.add(delta_key, delta_keys[delta_key][0], rows))
         try:
             between.read(log, self._context.names.deltas(claim.stream), claim.delta_start, clock, deadline_s)
         except LogError as error:
@@ -174,8 +178,8 @@ def _shards(files: Iterable[ViewFile], view: View) -> dict[int, list[ViewFile]]:
     return found
 
 
-def _short(lane: Lane, joined: Joined) -> str:
-    reach, where = joined.reach(), f"{lane.view} in partition {lane.partition}"
+def _short(delta_key: DeltaKey, joined: Joined) -> str:
+    reach, where = joined.reach(), f"{delta_key.view} in partition {delta_key.partition}"
     if reach > joined.upto:
         return f"A cell of {where} runs over the cut {joined.upto} to {reach}."
     if joined.holed():
@@ -183,8 +187,8 @@ def _short(lane: Lane, joined: Joined) -> str:
     return f"The speed layer is behind: its cells of {where} reach {reach}, the cut is {joined.upto}."
 
 
-def _measured(span: Span, lanes: Mapping[Lane, tuple[View, Joined]]) -> Span:
-    joined = [joined for lane, (_, joined) in lanes.items() if lane.partition == span.partition]
+def _measured(span: Span, delta_keys: Mapping[DeltaKey, tuple[View, Joined]]) -> Span:
+    joined = [joined for delta_key, (_, joined) in delta_keys.items() if delta_key.partition == span.partition]
     return replace(
         span,
         cells=sum(each.cells for each in joined),

@@ -13,7 +13,7 @@ from bench.house import BenchError, House, Room
 from bench.trades import Trades, fill
 from ops.context import CLOCK
 from ops.services import services
-from slackwater.deltas.cell import decode_cell, decode_lane, lane_of
+from slackwater.deltas.cell import decode_cell, decode_delta_key, delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.log.log import read_range
 from slackwater.views.registry import VIEWS
@@ -97,10 +97,10 @@ class _Look:
         while todo and CLOCK.elapsed_s() < deadline:
             for found in self._reader.poll(0.2):
                 for record in found.records:
-                    lane = decode_lane(record.key)
-                    view = next(v for v in VIEWS if v.name == lane.view)
-                    if decode_cell(lane, record.value, view).upto == self._ends[lane.partition]:
-                        there.add((lane.view, lane.partition))
+                    delta_key = decode_delta_key(record.key)
+                    view = next(v for v in VIEWS if v.name == delta_key.view)
+                    if decode_cell(delta_key, record.value, view).upto == self._ends[delta_key.partition]:
+                        there.add((delta_key.view, delta_key.partition))
                 if found.upto >= todo.get(found.partition, found.upto + 1):
                     del todo[found.partition]
         return len(there) == len(VIEWS) * len(self._ends)
@@ -114,23 +114,23 @@ def _arrivals(room: Room, ends: Mapping[int, int]) -> tuple[int, int, int]:
     """When the first delta was appended, when the last chain reached the log's end, and how many trades they hold."""
     log, names = room.context.log, room.context.names
     topic_id = log.topic_id(names.topic("trades"))
-    lanes = {lane_of(view, topic_id, p): view for view in VIEWS for p in ends}
-    chains = {lane: Chain() for lane in lanes}
+    delta_keys = {delta_key_of(view, topic_id, p): view for view in VIEWS for p in ends}
+    chains = {delta_key: Chain() for delta_key in delta_keys}
     first_ms: int | None = None
     reached: dict[Any, int] = {}
     bounds = log.bounds(names.deltas("trades"))
     starts, uptos = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
     for found in read_range(log, names.deltas("trades"), starts, uptos):
         for record in found.records:
-            lane = decode_lane(record.key)
-            cell = decode_cell(lane, record.value, lanes[lane])
-            chains[lane].put(cell)
+            delta_key = decode_delta_key(record.key)
+            cell = decode_cell(delta_key, record.value, delta_keys[delta_key])
+            chains[delta_key].put(cell)
             first_ms = min(record.append_time_ms, first_ms or record.append_time_ms)
-            if cell.upto == ends[lane.partition]:
-                reached.setdefault(lane, record.append_time_ms)
-    if first_ms is None or len(reached) < len(lanes):
+            if cell.upto == ends[delta_key.partition]:
+                reached.setdefault(delta_key, record.append_time_ms)
+    if first_ms is None or len(reached) < len(delta_keys):
         raise BenchError("The deltas do not reach the log's end.")
     view = next(view for view in VIEWS if COUNT in view.measures)
     at = [column.name for column in view.columns].index(COUNT)
-    cells = (cell for lane in lanes if lane.view == view.name for cell in chains[lane].walk(0))
+    cells = (cell for delta_key in delta_keys if delta_key.view == view.name for cell in chains[delta_key].walk(0))
     return first_ms, max(reached.values()), sum(int(row.state[at]) for cell in cells for row in cell.rows)

@@ -60,13 +60,13 @@ def _behind(log: Log, names: TopicNames, stream: Stream, views: Iterable[View], 
     known = {(view.name, view.definition, topic_id): view for view in views}
     # From the newest delta on: an idle partition has no other, one with an open cell gets it again each second.
     starts = {p: bounds.end - 1 for p, bounds in log.bounds(deltas).items()}
-    reader = DeltaReader(log, deltas, starts, lambda lane, _: known.get(lane[:3]), behind.keys())
+    reader = DeltaReader(log, deltas, starts, lambda delta_key, _: known.get(delta_key[:3]), behind.keys())
     deadline = clock.elapsed_s() + WAIT_S
     try:
         while behind and clock.elapsed_s() < deadline:
             for cell, _ in reader.poll(POLL_S):
-                if cell.upto >= behind.get(cell.lane.partition, math.inf):
-                    del behind[cell.lane.partition]
+                if cell.upto >= behind.get(cell.delta_key.partition, math.inf):
+                    del behind[cell.delta_key.partition]
     finally:
         reader.close()
     if not behind:

@@ -19,7 +19,7 @@ from serving.status import gauges
 from serving.status.layers import Layers
 from serving.status.metrics import Metrics
 from serving.status.readiness import Readiness
-from serving.store.hot import KEPT_TIP_BYTES, HotStore
+from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
 from serving.watch.completeness import Completeness
@@ -149,7 +149,7 @@ class Service:
             "rows": gauges.Held(lambda: self.row_cache.bytes, self.row_cache.most_bytes),
             "replies": gauges.Held(lambda: self.cached.bytes, self.cached.most_bytes),
             "encoded": gauges.Held(lambda: ENCODED.size, ENCODED.most_bytes),
-            "cursors": gauges.Held(lambda: self.hot.tip_bytes, KEPT_TIP_BYTES),
+            "cursors": gauges.Held(lambda: self.hot.open_cell_bytes, MAX_OPEN_CELL_BYTES),
         }
         return gauges.Gauges(
             partial(gauges.positions, self.views, self.hot, self.watch),

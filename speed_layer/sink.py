@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.core.faults import reach
-from slackwater.deltas.cell import Cell, appended_headers, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, appended_headers, delta_key_of, encode_key, encode_value
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import States
@@ -87,8 +87,8 @@ class _StreamSink:
     def send(self, view: View, states: States) -> None:
         """Send one delta."""
         slot = states.slot
-        lane = lane_of(view, slot.topic_id, slot.partition)
-        cell = Cell(lane, slot.start, slot.upto, states.as_rows(view))
+        delta_key = delta_key_of(view, slot.topic_id, slot.partition)
+        cell = Cell(delta_key, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")
         value = encode_value(cell)
         key, headers = encode_key(cell, slot.sealed), appended_headers(slot.appended_ms)

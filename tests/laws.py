@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.deltas.cell import Cell, decode_cell, encode_value, lane_of
+from slackwater.deltas.cell import Cell, decode_cell, delta_key_of, encode_value
 from slackwater.views.finished import finish_table, finished_schema
 from slackwater.views.interval import Interval
 from slackwater.views.levels import coarsest_published, prefix_levels
@@ -255,7 +255,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
 
     @law(30, any_rows)
     def codec_through_a_cell(rows: list[Row]) -> None:
-        cell = Cell(lane_of(view, "topic", 0), 0, 1, tuple(sorted(rows)))
-        assert decode_cell(cell.lane, encode_value(cell), view) == cell
+        cell = Cell(delta_key_of(view, "topic", 0), 0, 1, tuple(sorted(rows)))
+        assert decode_cell(cell.delta_key, encode_value(cell), view) == cell
 
     return found

@@ -116,7 +116,9 @@ def main() -> None:
         options = ServingOptions(poll_s=0.0, deadline_s=600.0)  # a busy machine is no reason for another answer
         if len(sys.argv) > 2:  # the bound of every cache, in MB
             most = int(sys.argv[2]) << 20
-            serving.store.hot.KEPT_TIP_BYTES = serving.status.gauges.KEPT_TIP_BYTES = ENCODED.most_bytes = most
+            serving.store.hot.MAX_OPEN_CELL_BYTES = serving.status.gauges.MAX_OPEN_CELL_BYTES = ENCODED.most_bytes = (
+                most
+            )
             options = replace(options, cached_row_bytes=most, cached_reply_bytes=most)
         world.serve(options)
         fill(world, int(sys.argv[1]))

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.service import Service
-from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.errors import LogUnreachableError
 from slackwater.log.events import decode
 from slackwater.log.log import Bounds, Record
@@ -160,12 +160,12 @@ class World:
     def cell(self, view: View, partition: int, start: int, upto: int) -> Cell:
         """The cell over [start, upto) of a partition."""
         events = decode(TRADES, self.records(partition, start, upto)).table.select(TRADES.schema.names)
-        lane = lane_of(view, self.log.topic_id(NAMES.topic("trades")), partition)
-        return Cell(lane, start, upto, tuple(self.summariser.rows(view, events)))
+        delta_key = delta_key_of(view, self.log.topic_id(NAMES.topic("trades")), partition)
+        return Cell(delta_key, start, upto, tuple(self.summariser.rows(view, events)))
 
     def send(self, cell: Cell, sealed: bool = False) -> None:
         """Publish a delta."""
-        self.log.append(NAMES.deltas("trades"), cell.lane.partition, encode_key(cell, sealed), encode_value(cell))
+        self.log.append(NAMES.deltas("trades"), cell.delta_key.partition, encode_key(cell, sealed), encode_value(cell))
 
     def emit(self, start: Mapping[int, int] | None = None, upto: Mapping[int, int] | None = None) -> None:
         """Publish every cell over the log, the last one of each partition open."""

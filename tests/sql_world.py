@@ -12,7 +12,7 @@ import pyarrow as pa
 from serving.options import ServingOptions, SqlOptions
 from serving.sql.program import Outcome, Question, answer, sandbox
 from serving.sql.routes import plain_rows
-from serving.sql.tables import HERE, Moment, tables_of
+from serving.sql.tables import HERE, ReadPoint, tables_of
 from slackwater.keys.keys import KeyStore, Scope
 from tests.serving_world import World
 
@@ -35,17 +35,17 @@ def post(world: World, headers: list[tuple[str, str]], **body: Any) -> httpx.Res
     return world.post("/v1/sql", json.dumps(body).encode(), [*headers, ("Content-Type", "application/json")])
 
 
-def take_moment(world: World) -> Moment:
+def take_read_point(world: World) -> ReadPoint:
     """What a query would be answered from now."""
-    return Moment(world.service.bases.every())
+    return ReadPoint(world.service.bases.every())
 
 
 class Here:
     """The database of one moment in this process, which must be in the home folder: paths are relative to it."""
 
     def __init__(self, world: World) -> None:
-        self.moment: Moment = take_moment(world)
-        tables = tables_of(world.service.hot, self.moment)
+        self.read_point: ReadPoint = take_read_point(world)
+        tables = tables_of(world.service.hot, self.read_point)
         files = [file.checked(HERE) for file in tables.files]
         self.question = Question("", 10_000, files, {}, tables.setup, tables.names, 10.0, 512 * 1024 * 1024)
         self.con: duckdb.DuckDBPyConnection = sandbox(self.question, tables.given)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile
-from slackwater.deltas.cell import Cell, Lane, decode_cell, decode_lane, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, DeltaKey, decode_cell, decode_delta_key, delta_key_of, encode_key, encode_value
 from slackwater.deltas.errors import CodecError
 from slackwater.views.bars import BARS
 from slackwater.views.rows import Row
 
-LANE = lane_of(BARS, "lk2qkQfJRHuXo1fPjN0B3w", 3)
+DELTA_KEY = delta_key_of(BARS, "lk2qkQfJRHuXo1fPjN0B3w", 3)
 WIDTH = len(BARS.columns)
 LARGEST_SUM = 10**38 - 1  # DECIMAL(38,16)
 T0 = 1_759_708_800_000_000
@@ -30,7 +30,7 @@ _rows = st.lists(
     unique_by=lambda row: (row.key, row.start),
 ).map(lambda rows: tuple(sorted(rows)))
 _cells = st.builds(
-    lambda start, length, rows: Cell(LANE, start, start + length, rows),
+    lambda start, length, rows: Cell(DELTA_KEY, start, start + length, rows),
     st.integers(0, 2**62),
     st.integers(1, 256),
     _rows,
@@ -43,17 +43,17 @@ def row(start: int = T0, *state: int) -> Row:
 
 @given(_cells)
 def test_a_cell_comes_back_from_its_bytes(cell: Cell) -> None:
-    assert decode_cell(LANE, encode_value(cell), BARS) == cell
+    assert decode_cell(DELTA_KEY, encode_value(cell), BARS) == cell
 
 
 @given(_cells, st.booleans())
 def test_a_key_names_the_lane_sealed_or_open(cell: Cell, sealed: bool) -> None:
-    assert decode_lane(encode_key(cell, sealed)) == LANE
+    assert decode_delta_key(encode_key(cell, sealed)) == DELTA_KEY
 
 
 def test_the_bytes_of_a_delta_are_these() -> None:
     state = [7, 10**18 - 1, 3, 2, 9, 1, LARGEST_SUM, -LARGEST_SUM, 0, 5]
-    cell = Cell(Lane("bars", "0123456789abcdef", "lk2qkQfJRHuXo1fPjN0B3w", 3), 256, 300, (row(T0, *state),))
+    cell = Cell(DeltaKey("bars", "0123456789abcdef", "lk2qkQfJRHuXo1fPjN0B3w", 3), 256, 300, (row(T0, *state),))
     assert encode_key(cell, sealed=True) == b'["bars","0123456789abcdef","lk2qkQfJRHuXo1fPjN0B3w",3,256]'
     assert encode_key(cell, sealed=False) == b'["bars","0123456789abcdef","lk2qkQfJRHuXo1fPjN0B3w",3,"open"]'
     assert encode_value(cell) == (
@@ -64,16 +64,16 @@ def test_the_bytes_of_a_delta_are_these() -> None:
 
 def test_every_number_of_38_digits_keeps_its_last_one() -> None:
     states = [tuple(LARGEST_SUM - 10 * i - k for k in range(WIDTH)) for i in range(20)]
-    cell = Cell(LANE, 0, 20, tuple(row(T0 + i * 1_000_000, *state) for i, state in enumerate(states)))
-    found = decode_cell(LANE, encode_value(cell), BARS)
+    cell = Cell(DELTA_KEY, 0, 20, tuple(row(T0 + i * 1_000_000, *state) for i, state in enumerate(states)))
+    found = decode_cell(DELTA_KEY, encode_value(cell), BARS)
     assert [one.state for one in found.rows] == states
     assert all(type(number) is int for one in found.rows for number in one.state)
 
 
 def test_a_cell_without_rows_has_a_value_that_is_not_empty() -> None:
-    cell = Cell(LANE, 5, 6, ())
+    cell = Cell(DELTA_KEY, 5, 6, ())
     assert encode_value(cell) == b'{"start":5,"upto":6,"rows":[]}'
-    assert decode_cell(LANE, encode_value(cell), BARS) == cell
+    assert decode_cell(DELTA_KEY, encode_value(cell), BARS) == cell
 
 
 @given(_cells, st.randoms(use_true_random=False))
@@ -82,15 +82,15 @@ def test_the_same_rows_give_the_same_bytes_in_any_order_of_their_dict(cell: Cell
     shuffled = list(states.items())
     chance.shuffle(shuffled)
     rows = tuple(Row(key, start, state) for (key, start), state in dict(shuffled).items())
-    assert encode_value(Cell(LANE, cell.start, cell.upto, rows)) == encode_value(cell)
+    assert encode_value(Cell(DELTA_KEY, cell.start, cell.upto, rows)) == encode_value(cell)
 
 
 def test_the_value_does_not_say_whether_the_cell_is_sealed_and_the_key_says_nothing_else() -> None:
     #   an open cell grows under one key; sealed, each start has a key of its own
-    grown = [Cell(LANE, 256, upto, ()) for upto in (257, 300, 512)]
+    grown = [Cell(DELTA_KEY, 256, upto, ()) for upto in (257, 300, 512)]
     assert len({encode_key(cell, sealed=False) for cell in grown}) == 1
     assert len({encode_key(cell, sealed=True) for cell in grown}) == 1
-    cells = [Cell(LANE, start, start + 256, ()) for start in (0, 256, 512)]
+    cells = [Cell(DELTA_KEY, start, start + 256, ()) for start in (0, 256, 512)]
     assert len({encode_key(cell, sealed=False) for cell in cells}) == 1
     assert len({encode_key(cell, sealed=True) for cell in cells}) == 3
 
@@ -98,15 +98,15 @@ def test_the_value_does_not_say_whether_the_cell_is_sealed_and_the_key_says_noth
 @pytest.mark.parametrize(
     "other",
     [
-        LANE._replace(view="bar"),
-        LANE._replace(definition="0" * 16),
-        LANE._replace(topic_id="other"),
-        LANE._replace(partition=0),
+        DELTA_KEY._replace(view="bar"),
+        DELTA_KEY._replace(definition="0" * 16),
+        DELTA_KEY._replace(topic_id="other"),
+        DELTA_KEY._replace(partition=0),
     ],
 )
-def test_no_two_lanes_share_a_key(other: Lane) -> None:
+def test_no_two_lanes_share_a_key(other: DeltaKey) -> None:
     for sealed in (True, False):
-        assert encode_key(Cell(other, 0, 1, ()), sealed) != encode_key(Cell(LANE, 0, 1, ()), sealed)
+        assert encode_key(Cell(other, 0, 1, ()), sealed) != encode_key(Cell(DELTA_KEY, 0, 1, ()), sealed)
 
 
 # ------------------------------------------------------------------------------------------------------------- garbage
@@ -143,7 +143,7 @@ _LANE = '"bars","d","t"'
 )
 def test_bytes_that_are_no_key_are_refused(key: bytes | None) -> None:
     with pytest.raises(CodecError, match="is no delta's") as caught:
-        decode_lane(key)
+        decode_delta_key(key)
     assert len(str(caught.value)) < 300
 
 
@@ -200,13 +200,13 @@ GOOD = ["binance", "BTCUSDT", T0, *range(WIDTH)]
 )
 def test_bytes_that_are_no_value_are_refused(bad: bytes | None) -> None:
     with pytest.raises(CodecError) as caught:
-        decode_cell(LANE, bad, BARS)
+        decode_cell(DELTA_KEY, bad, BARS)
     assert len(str(caught.value)) < 600
 
 
 def test_the_value_that_the_broken_ones_differ_from_is_a_value() -> None:
-    assert decode_cell(LANE, value(rows=[GOOD]), BARS).rows == (row(T0),)
-    assert decode_lane(f"[{_LANE},0,0]".encode()) == Lane("bars", "d", "t", 0)
+    assert decode_cell(DELTA_KEY, value(rows=[GOOD]), BARS).rows == (row(T0),)
+    assert decode_delta_key(f"[{_LANE},0,0]".encode()) == DeltaKey("bars", "d", "t", 0)
 
 
 @given(_cells, st.data())
@@ -216,17 +216,17 @@ def test_torn_or_flipped_bytes_give_a_cell_that_fits_or_a_codec_error(cell: Cell
     flipped = whole[:at] + bytes([whole[at] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[at + 1 :]
     for damaged in (whole[:at], flipped, whole + flipped):
         try:
-            found = decode_cell(LANE, damaged, BARS)
+            found = decode_cell(DELTA_KEY, damaged, BARS)
         except CodecError:
             continue
         assert 0 <= found.start < found.upto
-        assert decode_cell(LANE, encode_value(found), BARS).rows == tuple(sorted(found.rows))
+        assert decode_cell(DELTA_KEY, encode_value(found), BARS).rows == tuple(sorted(found.rows))
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_lane_or_a_codec_error(key: bytes) -> None:
     try:
-        lane = decode_lane(key)
+        delta_key = decode_delta_key(key)
     except CodecError:
         return
-    assert [type(part) for part in lane] == [str, str, str, int]
+    assert [type(part) for part in delta_key] == [str, str, str, int]

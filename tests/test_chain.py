@@ -1,4 +1,4 @@
-"""The chain of a lane's cells: what joins, what does not, and that the order of arrival changes nothing.
+"""The chain of a delta key's cells: what joins, what does not, and that the order of arrival changes nothing.
 
 Cells are drawn as [start, upto); a row's only number tells two cells over one slice apart.
 """
@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.deltas.cell import Cell, Lane
+from slackwater.deltas.cell import Cell, DeltaKey
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.errors import CellConflictError
 from slackwater.views.rows import Row
 from tests.profiles import examples
 
-LANE = Lane("bars", "0123456789abcdef", "topic", 0)
+DELTA_KEY = DeltaKey("bars", "0123456789abcdef", "topic", 0)
 
 
 def cell(start: int, upto: int, number: int = 0) -> Cell:
-    return Cell(LANE, start, upto, (Row(("v", "S"), 0, (number,)),))
+    return Cell(DELTA_KEY, start, upto, (Row(("v", "S"), 0, (number,)),))
 
 
 def chain(*cells: tuple[int, int]) -> Chain:
@@ -105,7 +105,7 @@ def test_two_cells_over_one_slice_that_differ_are_an_alarm_and_the_first_stays()
         assert list(known.walk(4)) == [cell(4, 6, 1)]
     assert known.put(cell(4, 6, 1)) is False
     with pytest.raises(CellConflictError):
-        known.put(Cell(LANE, 4, 6, ()))
+        known.put(Cell(DELTA_KEY, 4, 6, ()))
     assert known.put(cell(4, 7, 2)) is True  # a longer one is no conflict: it covers more
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from slackwater.core.faults import POINTS
-from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.streams.schema import GRID
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
@@ -158,7 +158,7 @@ def test_a_run_whose_proof_failed_and_that_dies_before_it_writes_why_publishes_n
         while world.ends[0] <= GRID:
             world.produce(100)
         forged = Cell(
-            lane_of(BARS, world.topic_id, 0), served.cut("trades")[0], GRID, ()
+            delta_key_of(BARS, world.topic_id, 0), served.cut("trades")[0], GRID, ()
         )  # a sealed cell, without its rows
         writer = world.log.writer()
         writer.append(world.names.deltas("trades"), 0, encode_key(forged, True), encode_value(forged))

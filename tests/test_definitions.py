@@ -15,7 +15,7 @@ import pytest
 from apache_beam.pipeline import Pipeline
 
 from batch_layer.compute import build
-from slackwater.deltas.cell import lane_of
+from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chains import read_chains
 from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column
@@ -86,7 +86,7 @@ def test_the_speed_layer_makes_the_cells_of_both(tmp_path: Path) -> None:
     chains = read_chains(world.log, NAMES.deltas("trades"), world.views, topic_id, {0: 0})
     for view in world.views:
         cells = list(chains[view, 0].walk(0))
-        assert {cell.lane for cell in cells} == {lane_of(view, topic_id, 0)}
+        assert {cell.delta_key for cell in cells} == {delta_key_of(view, topic_id, 0)}
         assert cells == world.cells(view, 0)
         assert cells[-1].upto == end
     world.close()

@@ -216,8 +216,8 @@ def test_a_tombstone_that_was_compacted_leaves_a_hole_that_says_so(world: World)
 
 def test_a_delta_of_another_topic_or_definition_is_nobody_s(world: World) -> None:
     first, last = honest(world, GRID + 10)
-    for lane in (first.lane._replace(topic_id="other"), first.lane._replace(definition="0" * 64)):
-        forged = raised(replace(first, lane=lane), last.upto)
+    for delta_key in (first.delta_key._replace(topic_id="other"), first.delta_key._replace(definition="0" * 64)):
+        forged = raised(replace(first, delta_key=delta_key), last.upto)
         world.log.append(NAMES.deltas("trades"), 0, encode_key(forged, sealed=True), encode_value(forged))
     world.step()
     assert volume(world) == of_oracle(world)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slackwater.deltas.cell import lane_of
+from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.chains import read_chains
 from slackwater.log.events import decode
@@ -240,11 +240,11 @@ def test_a_lost_cell_is_noticed() -> None:
     for _ in range(40):
         world.produce()
     world.processes[0].step()
-    lane = lane_of(BARS, world.topic_id, 0)
+    delta_key = delta_key_of(BARS, world.topic_id, 0)
     whole = read_chains(world.log, NAMES.deltas("trades"), VIEWS, world.topic_id, {0: 0})[BARS, 0]
     holed = Chain()
     for number, cell in enumerate(whole.walk(world.versions[0].cut("trades")[0])):
-        assert cell.lane == lane
+        assert cell.delta_key == delta_key
         if number % 3 != 2:
             holed.put(cell)
     start = world.versions[0].cut("trades")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops import health
-from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.mark import MARK_HEADER
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
@@ -49,7 +49,7 @@ def log() -> MemoryLog:
 
 def publish(log: MemoryLog, partition: int, upto: int, topic_id: str | None = None) -> None:
     """Append the delta of an open cell [0, upto)."""
-    cell = Cell(lane_of(VIEWS[0], topic_id or log.topic_id(NAMES.topic("trades")), partition), 0, upto, ())
+    cell = Cell(delta_key_of(VIEWS[0], topic_id or log.topic_id(NAMES.topic("trades")), partition), 0, upto, ())
     log.append(NAMES.deltas("trades"), partition, encode_key(cell, sealed=False), encode_value(cell))
 
 

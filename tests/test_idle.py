@@ -257,8 +257,8 @@ def test_files_that_an_inspector_knows_are_not_read_again(world: World) -> None:
             found: tuple[int, str] = super().fingerprint(path)
             return found
 
-        def stamp(self, path: Path) -> Any:
-            return super().stamp(path)._replace(settled=True)
+        def state(self, path: Path) -> Any:
+            return super().state(path)._replace(settled=True)
 
     world.store = VersionStore(world.home, Counting())
     inspector = Inspector(world.store)

@@ -134,10 +134,10 @@ def test_cells_that_cursors_stand_on_are_bounded_by_bytes(world: World, monkeypa
     (ends,) = [ends for ends in (hot.ends(snapshot.key, "bars", [p]) or {} for p in (1,)) for ends in ends.values()]
     cell = world.cell(BARS, 1, 0, 2)
     for upto in range(2, 200):
-        tip = Cell(cell.lane, 0, upto, cell.rows * 3)
-        hot.remember([Ends(ends.fold, ends.count, tip, upto, True, ends.lock)])
-        hot.remember([Ends(ends.fold, ends.count, tip, upto, True, ends.lock)])
-        assert 0 < hot.tip_bytes <= 50_000
+        open_cell = Cell(cell.delta_key, 0, upto, cell.rows * 3)
+        hot.remember([Ends(ends.fold, ends.count, open_cell, upto, True, ends.lock)])
+        hot.remember([Ends(ends.fold, ends.count, open_cell, upto, True, ends.lock)])
+        assert 0 < hot.open_cell_bytes <= 50_000
 
 
 @pytest.fixture

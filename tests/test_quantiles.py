@@ -14,7 +14,7 @@ from slackwater.views.bars import BARS
 from slackwater.views.expressions import kind_in
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count
-from slackwater.views.quantiles import spread_key, spread_kinds, spreads, spreads_sql
+from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows, spreads_sql
 from slackwater.views.rows import table_of
 from slackwater.views.session import connect
 from slackwater.views.sizes import SIZES
@@ -91,7 +91,7 @@ def test_a_bucket_and_its_bounds_in_sql_are_those_in_python(expr: str, scale: in
 def test_quantiles_hold_the_number_of_their_rank_between_their_bounds(events: list[Any], text: str) -> None:
     interval = SIZES.interval_named(text)
     rows = merged_in_sql(SIZES, summarised(SIZES, events), interval)
-    found = spreads(SIZES, rows)
+    found = quantile_rows(SIZES, rows)
     groups: dict[Any, list[int]] = {}
     for event in events:
         groups.setdefault((event.venue, event.symbol, naive.floor(event.time, interval)), []).append(event.quantity)
@@ -113,13 +113,13 @@ def test_quantiles_in_sql_are_those_in_python(events: list[Any]) -> None:
     with connect(threads=1) as con:
         con.register("states", table_of(SIZES, rows))
         lines = con.execute(spreads_sql(SIZES, "states")).fetchall()
-    kinds = list(spread_kinds(SIZES).values())
-    width = len(spread_key(SIZES)) + 1
+    kinds = list(quantile_kinds(SIZES).values())
+    width = len(quantile_key(SIZES)) + 1
     found = {
         line[:width]: [k.answer(k.of_duckdb(v)) for k, v in zip(kinds, line[width:], strict=True)] for line in lines
     }
-    assert found == {(*each.key, each.start): list(each.answers.values()) for each in spreads(SIZES, rows)}
-    assert all(list(each.answers) == list(spread_kinds(SIZES)) for each in spreads(SIZES, rows))
+    assert found == {(*each.key, each.start): list(each.answers.values()) for each in quantile_rows(SIZES, rows)}
+    assert all(list(each.answers) == list(quantile_kinds(SIZES)) for each in quantile_rows(SIZES, rows))
 
 
 def test_a_quantile_of_what_may_be_nothing_is_null() -> None:
@@ -132,7 +132,7 @@ def test_a_quantile_of_what_may_be_nothing_is_null() -> None:
     )
     assert view.key == ("venue", "symbol", "bucket")
     rows = summarised(view, [naive.Event("v", "S", 1, naive.A_MONDAY_US, 1, 1, "buy")])
-    (found,) = spreads(view, rows)
+    (found,) = quantile_rows(view, rows)
     assert found.answers == {"p50_low": None, "p50_high": None}
     with connect(threads=1) as con:
         con.register("states", table_of(view, rows))
@@ -140,4 +140,4 @@ def test_a_quantile_of_what_may_be_nothing_is_null() -> None:
 
 
 def test_a_view_without_buckets_has_no_quantiles() -> None:
-    assert spread_kinds(BARS) == {}
+    assert quantile_kinds(BARS) == {}

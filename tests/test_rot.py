@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.store.files import SETTLED_NS, LocalFiles, Stamp
+from slackwater.store.files import SETTLED_NS, FileState, LocalFiles
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.versions.store import VersionStore
 from tests.serving_world import NOON, SECOND, World
@@ -20,11 +20,11 @@ TRADES = f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + 86_400 * SECON
 
 
 class Silent(LocalFiles):
-    """Files whose stamps stand still, as where bits flip on the disk."""
+    """Files whose states stand still, as where bits flip on the disk."""
 
-    def stamp(self, path: Path) -> Stamp:
+    def state(self, path: Path) -> FileState:
         path.stat()
-        return Stamp((hash(path),), settled=True)
+        return FileState((hash(path),), settled=True)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def silent(world: World) -> None:
-    """A new server that sees no stamp change."""
+    """A new server that sees no state change."""
     world.store = VersionStore(world.store.home, Silent())
     world.serve()
     world.step()
@@ -221,15 +221,15 @@ def test_the_pointer_is_read_once_for_one_choice(world: World, monkeypatch: pyte
     assert (reads, world.service.watch.snapshot.version) == (1, 3)
 
 
-def test_a_stamp_changes_with_the_bytes_and_is_not_settled_at_once(tmp_path: Path) -> None:
+def test_a_state_changes_with_the_bytes_and_is_not_settled_at_once(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
-    first = LocalFiles().stamp(path)
+    first = LocalFiles().state(path)
     assert not first.settled
-    while not LocalFiles().stamp(path).settled:
+    while not LocalFiles().state(path).settled:
         os.sched_yield()
-    assert LocalFiles().stamp(path).identity == first.identity
+    assert LocalFiles().state(path).identity == first.identity
     path.write_bytes(b"two")
     os.utime(path, (0, 0))
-    assert LocalFiles().stamp(path).identity != first.identity
+    assert LocalFiles().state(path).identity != first.identity
     assert SETTLED_NS >= 10_000_000, "a kernel may count time in steps of 10 ms"

@@ -1,4 +1,4 @@
-"""Cached replies: bytes that are sent again are those that would be made anew, and each part of a stamp is needed."""
+"""Cached replies: bytes that are sent again are those that would be made anew, and each part of a basis is needed."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ from serving.http.cached import CachedReplies, CachedReply
 from serving.http.reply import Sent, encode
 from serving.http.routes.bars import BarsRoute
 from serving.options import ServingOptions
-from serving.query.basis import Bases, Stamp
+from serving.query.basis import Bases, BasisId
 from serving.store.ends import Ends
 from slackwater.views.bars import BARS
 from tests.bars_route import bars_route
@@ -134,11 +134,11 @@ def a_log_that_lost_its_tail(world: World) -> None:
     ("part", "change"),
     [
         ("revision", a_new_trade),
-        ("spread", the_instrument_in_another_partition),
+        ("placement_epoch", the_instrument_in_another_partition),
         ("snapshot", a_log_that_lost_its_tail),
     ],
 )
-def test_without_one_part_of_its_stamp_a_kept_answer_would_be_stale(
+def test_without_one_part_of_its_basis_a_kept_answer_would_be_stale(
     world: World, monkeypatch: pytest.MonkeyPatch, part: str, change: Callable[[World], None]
 ) -> None:
     cut_in_a_minute(world)
@@ -152,13 +152,13 @@ def test_without_one_part_of_its_stamp_a_kept_answer_would_be_stale(
     assert after == sent(route_of(world), "symbol=BTC")
     service, whole = world.service, Bases.holds
 
-    def holds(bases: Bases, stamp: Stamp) -> bool:
+    def holds(bases: Bases, basis_id: BasisId) -> bool:
         now = {
             "snapshot": service.watch.snapshot,
-            "spread": service.hot.spread,
-            "revision": service.hot.revision(stamp.view, stamp.partitions),
+            "placement_epoch": service.hot.placement_epoch,
+            "revision": service.hot.revision(basis_id.view, basis_id.partitions),
         }
-        return whole(bases, stamp._replace(**{part: now[part]}))
+        return whole(bases, basis_id._replace(**{part: now[part]}))
 
     monkeypatch.setattr(Bases, "holds", holds)
     assert sent(blind, "symbol=BTC")[1] == before[1]
@@ -203,19 +203,19 @@ def test_the_lag_is_told_anew_with_kept_bytes(world: World) -> None:
 
 
 def test_kept_bytes_are_bounded_and_the_least_recently_asked_go_first() -> None:
-    stamp: Any = None
+    basis_id: Any = None
     kept: CachedReplies[str] = CachedReplies(200_000)
     for number in range(30):
         body = bytes([number]) * 4_000
-        kept.put(("", b"%d" % number, None, None), str(number), CachedReply(encode(body), stamp, None, ()))
+        kept.put(("", b"%d" % number, None, None), str(number), CachedReply(encode(body), basis_id, None, ()))
         assert kept.get(("", b"0", None, None)) is not None
         assert kept.bytes <= 200_000
     assert kept.get(("", b"1", None, None)) is None
     assert kept.get(("", b"29", None, None)) is not None
-    kept.put(("", b"29", None, None), "29", CachedReply(encode(b"x" * 50_000), stamp, None, ()))
+    kept.put(("", b"29", None, None), "29", CachedReply(encode(b"x" * 50_000), basis_id, None, ()))
     assert kept.get(("", b"29", None, None)) is None, "one that would drive out the others"
     for number in range(30):
-        kept.put(("", b"%d" % number, None, None), "", CachedReply(encode(b""), stamp, None, ()))
+        kept.put(("", b"%d" % number, None, None), "", CachedReply(encode(b""), basis_id, None, ()))
     assert (kept.bytes, len(kept)) == (30 * 4_000 + 3 * (10 + 2 * 20), 30)
 
 

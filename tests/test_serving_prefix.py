@@ -17,7 +17,7 @@ from slackwater.log.events import decode
 from slackwater.streams.trades import TRADES
 from slackwater.views.interval import parse_interval
 from slackwater.views.merge import finisher, merge_all
-from slackwater.views.quantiles import spreads
+from slackwater.views.quantiles import quantile_rows
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row
 from slackwater.views.sizes import SIZES
@@ -118,7 +118,7 @@ def test_a_key_column_filters_by_name(world: World, layer: str) -> None:
 def test_quantiles_are_of_all_rows_of_a_start(world: World, interval: str) -> None:
     at = parse_interval(interval)
     rows = [Row(row.key, at.floor(row.start), row.state) for row in rows_before(world, SIZES, None, "BTC")]
-    expected = [{"start": each.start, **each.answers} for each in spreads(SIZES, rows)]
+    expected = [{"start": each.start, **each.answers} for each in quantile_rows(SIZES, rows)]
     query = f"symbol=BTC&interval={interval}&quantiles=true"
     found = document(world, SIZES, f"{query}&start={NOON - SECOND * 10**6}&limit=10000")["sizes"]
     assert [{name: row[name] for name in expected[0]} for row in found] == expected

@@ -50,7 +50,9 @@ def deliver(world: World, random: Random, start: dict[int, int]) -> None:
     cells = [cell for p in range(2) for cell in world.cells(BARS, p, start.get(p, 0))]
     for cell in list(cells):
         if cell.upto - cell.start > 1 and random.random() < 0.5:
-            cells.append(world.cell(BARS, cell.lane.partition, cell.start, random.randrange(cell.start + 1, cell.upto)))
+            cells.append(
+                world.cell(BARS, cell.delta_key.partition, cell.start, random.randrange(cell.start + 1, cell.upto))
+            )
         if random.random() < 0.2:
             cells.append(cell)
     random.shuffle(cells)
@@ -150,8 +152,8 @@ def test_a_settled_cell_that_is_replaced_asks_for_a_new_fold(world: World) -> No
     for i in range(6):
         world.trade(at_s=i)
     chain = Chain()
-    lane = world.cell(BARS, 1, 0, 2).lane
-    fold = Fold(BARS, lane, 0, chain)
+    delta_key = world.cell(BARS, 1, 0, 2).delta_key
+    fold = Fold(BARS, delta_key, 0, chain)
     for start, upto in ((0, 2), (2, 4)):
         cell = world.cell(BARS, 1, start, upto)
         chain.put(cell)
@@ -159,7 +161,7 @@ def test_a_settled_cell_that_is_replaced_asks_for_a_new_fold(world: World) -> No
     longer = world.cell(BARS, 1, 0, 3)
     chain.put(longer)
     assert not fold.take(longer)
-    assert Fold(BARS, lane, 0, chain).end == 3
+    assert Fold(BARS, delta_key, 0, chain).end == 3
 
 
 @pytest.fixture

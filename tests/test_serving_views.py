@@ -21,7 +21,7 @@ from slackwater.views.answers import Column, Difference
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, Last, Max, Sum
-from slackwater.views.quantiles import spreads
+from slackwater.views.quantiles import quantile_rows
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row
 from slackwater.views.sizes import SIZES
@@ -203,7 +203,8 @@ def test_the_quantiles_of_a_query_are_those_of_the_rows(world: World, interval: 
         found = database.rows(f"FROM sizes_quantiles_{interval} ORDER BY start, symbol")
     assert [row.pop("closed") in (True, False) for row in found]
     assert found == [
-        {"venue": "x", "symbol": each.key[1], "start": each.start, **each.answers} for each in spreads(SIZES, rows)
+        {"venue": "x", "symbol": each.key[1], "start": each.start, **each.answers}
+        for each in quantile_rows(SIZES, rows)
     ]
 
 

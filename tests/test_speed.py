@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.deltas.cell import Cell, encode_key, encode_value, lane_of
+from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.errors import AppendError, PositionLostError, TopicMismatchError, TopicRecreatedError
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Headers, Record, Slice
@@ -329,7 +329,7 @@ def test_a_topic_that_is_another_one_or_has_more_partitions_ends_the_worker(log:
 
 
 def put(log: MemoryLog, view: View, start: int, upto: int, partition: int = 0, sealed: bool = True) -> None:
-    cell = Cell(lane_of(view, log.topic_id(NAMES.topic("trades")), partition), start, upto, ())
+    cell = Cell(delta_key_of(view, log.topic_id(NAMES.topic("trades")), partition), start, upto, ())
     log.append(NAMES.deltas("trades"), partition, encode_key(cell, sealed), encode_value(cell))
 
 

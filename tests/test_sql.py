@@ -31,12 +31,12 @@ from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
 from serving.sql.schema import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
-from serving.sql.tables import Moment, tables_of
+from serving.sql.tables import ReadPoint, tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute, offsets
-from tests.sql_world import Here, bearer, here, post, take_moment, with_sql
+from tests.sql_world import Here, bearer, here, post, take_read_point, with_sql
 from tests.test_serving_random import deliver, grow
 from tests.test_toy_view import FLOW
 
@@ -95,7 +95,7 @@ def test_the_tables_are_the_bars_of_the_same_moment_to_the_digit(seed: int) -> N
             deliver(world, random, random.choice(cuts))
         world.step()
         with here(world) as database:
-            meta = database.moment.meta()
+            meta = database.read_point.meta()
             for interval in INTERVALS:
                 found = database.rows(f"SELECT * FROM bars_{interval} ORDER BY venue, symbol, start")
                 symbols = sorted({row["symbol"] for row in database.rows("FROM instruments")})
@@ -152,14 +152,14 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         for cell in world.cells(view, 0, 0, upto):
             world.send(cell)
     world.step()
-    moment = take_moment(world)
-    assert _applied(moment) == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
-    assert not moment.meta()["complete"]
+    read_point = take_read_point(world)
+    assert _applied(read_point) == {"0": 3}  # where both have an end: the cells of `bars` end at 3, 8 and 10
+    assert not read_point.meta()["complete"]
     for cell in world.cells(FLOW, 0, 0, 8):
         world.send(cell)
     world.step()
-    moment = take_moment(world)
-    assert (_applied(moment), moment.meta()["complete"]) == ({"0": 8}, False)
+    read_point = take_read_point(world)
+    assert (_applied(read_point), read_point.meta()["complete"]) == ({"0": 8}, False)
     with here(world) as database:
         (found,) = database.rows(
             "SELECT sum(b.trades)::BIGINT AS a, sum(f.trades)::BIGINT AS b "
@@ -171,12 +171,12 @@ def test_all_views_are_taken_at_one_position_of_each_partition(tmp_path: Path) -
         assert [row["closed"] for row in database.rows("FROM bars_1m ORDER BY start")] == [b["closed"] for b in oracle]
     world.emit()
     world.step()
-    assert (_applied(take_moment(world)), _applied(moment)) == ({"0": 10}, {"0": 8})
+    assert (_applied(take_read_point(world)), _applied(read_point)) == ({"0": 10}, {"0": 8})
     world.close()
 
 
-def _applied(moment: Moment) -> Mapping[str, int]:
-    found: Mapping[str, int] = moment.meta()["streams"]["trades"]["applied"]
+def _applied(read_point: ReadPoint) -> Mapping[str, int]:
+    found: Mapping[str, int] = read_point.meta()["streams"]["trades"]["applied"]
     return found
 
 
@@ -184,7 +184,7 @@ def test_without_a_chain_the_batch_view_answers_and_says_so(fresh: World) -> Non
     fresh.log.down = True
     with_sql(fresh)
     with here(fresh) as database:
-        meta = database.moment.meta()["streams"]["trades"]
+        meta = database.read_point.meta()["streams"]["trades"]
         assert (meta["layer"], meta["complete"], meta["applied"]) == ("batch", False, meta["cut"])
         assert meta["refusal"]
         oracle = fresh.oracle(offsets(meta["cut"])).bars("x", "BTC", 60 * SECOND)
@@ -517,7 +517,7 @@ def test_an_admin_asks_and_the_answer_says_of_which_moment_it_is(
     assert found["columns"][3] == {"name": "vwap", "type": "DECIMAL(38,8)"}
     assert found["truncated"]
     with chdir(world.store.home):
-        assert found["meta"] == take_moment(world).meta()
+        assert found["meta"] == take_read_point(world).meta()
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["slackwater-lag-records"] == "0"
     Draft202012Validator(SqlResult.model_json_schema()).validate(found)
@@ -610,7 +610,7 @@ def test_what_a_query_takes_is_bounded_and_the_service_goes_on(fresh: World, sql
 
 def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_moment(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh))
     seen = threading.Event()
 
     def crash() -> None:
@@ -633,7 +633,7 @@ def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
 
 def test_the_next_query_is_answered_by_a_process_that_waits(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_moment(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh))
 
     def waiting() -> psutil.Process:
         (found,) = (one for one in psutil.Process().children() if one not in others)
@@ -665,7 +665,7 @@ def test_a_process_that_waits_ends_with_the_service(fresh: World) -> None:
 
 def test_what_runs_is_ended_when_the_service_stops(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_moment(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh))
     ended: list[int] = []
 
     def ask() -> None:

@@ -17,10 +17,10 @@ from serving.options import ServingOptions
 from serving.query.answer import partitions_json
 from serving.service import Service
 from serving.sql.schema import SqlMeta
-from serving.sql.tables import Moment
+from serving.sql.tables import ReadPoint
 from serving.watch.completeness import STUCK
 from slackwater.core.errors import SettingError
-from slackwater.deltas.cell import lane_of
+from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chains import read_chains
 from slackwater.log.errors import PositionLostError
 from slackwater.log.memory_log import MemoryLog
@@ -109,9 +109,9 @@ def failed(stream: str) -> float | None:
 def test_each_view_gets_the_events_of_its_own_stream_and_each_delta_goes_to_its_stream_s_topic(pair: Pair) -> None:
     for view, other in ((BARS, FILLED), (FILLED, BARS)):
         topic = NAMES.deltas(view.stream)
-        lanes = {tuple(lane_of(view, pair.log.topic_id(NAMES.topic(view.stream)), p)) for p in (0, 1)}
+        delta_keys = {tuple(delta_key_of(view, pair.log.topic_id(NAMES.topic(view.stream)), p)) for p in (0, 1)}
         keys = {record.key for part in pair.log.topics[topic] for record in part.records.values()}
-        assert len(keys) == len(lanes)
+        assert len(keys) == len(delta_keys)
         assert all(view.definition.encode() in (key or b"") for key in keys)
         assert not any(other.definition.encode() in (key or b"") for key in keys)
 
@@ -260,7 +260,7 @@ def test_an_answer_stands_on_the_stream_of_its_view_alone(
 
 
 def test_a_moment_of_all_views_says_of_each_stream_where_it_stands(pair: Pair, service: Service) -> None:
-    meta = Moment(service.bases.every()).meta()
+    meta = ReadPoint(service.bases.every()).meta()
     assert meta["complete"]
     assert {name: own["applied"] for name, own in meta["streams"].items()} == {
         view.stream.name: partitions_json(pair.log_ends(view)) for view in VIEWS
@@ -270,7 +270,7 @@ def test_a_moment_of_all_views_says_of_each_stream_where_it_stands(pair: Pair, s
     for _ in range(2):
         pair.step(1.0)
         serve(pair, service)
-    meta = Moment(service.bases.every()).meta()
+    meta = ReadPoint(service.bases.every()).meta()
     trades, fills = meta["streams"]["trades"], meta["streams"]["fills"]
     assert (trades["complete"], fills["complete"], meta["complete"]) == (True, False, False)
     assert trades["applied"] == partitions_json(pair.log_ends(BARS))

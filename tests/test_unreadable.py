@@ -23,7 +23,7 @@ from serving.watch.log_probe import STANDS_S
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.exposition import process_registry
-from slackwater.deltas.cell import Lane
+from slackwater.deltas.cell import DeltaKey
 from slackwater.log import kafka_log
 from slackwater.log.compression import CODECS
 from slackwater.log.errors import UnreadableError
@@ -306,8 +306,8 @@ def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:
     log.create(names.deltas("trades"), 1)
     log.append(names.deltas("trades"), 0, b"k", b"v")
     log.damage(names.deltas("trades"), 0, 0, "damaged")
-    lanes = {Lane("bars", "d", "id", 0): (BARS, Joined(0, 5))}
-    between = Between(lanes, lambda _lane, _rows: None)
+    delta_keys = {DeltaKey("bars", "d", "id", 0): (BARS, Joined(0, 5))}
+    between = Between(delta_keys, lambda _delta_key, _rows: None)
     between.read(log, names.deltas("trades"), {}, HandClock(), 1.0)
     assert between.bad.startswith("t.trades.deltas[0] cannot be read from offset 0 on: damaged.")
 

@@ -130,7 +130,7 @@ QUOTES = Stream(
     order="place",
 )
 SPREADS = View(
-    name="spreads",
+    name="quantile_rows",
     stream=QUOTES,
     key=("desk", "state", "level", "width"),
     derived={"width": Bucket("ask::DECIMAL(19,8) - bid", digits=1)},

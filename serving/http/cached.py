@@ -1,7 +1,7 @@
 """Cached replies: an answer is encoded once and sent until something that it depends on changes.
 
     what is asked, as it came (path, query string, Accept, Accept-Encoding) -> the question, read once
-                                                                            -> its reply, with the stamp it holds for
+                                                                            -> its reply, with the basis it holds for
 
 Bounded by bytes; the least recently asked go first. What was read of a question stays when its answer is too old.
 """
@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 from cachetools import LRUCache
 
 from serving.http.reply import Reply
-from serving.query.basis import Stamp
+from serving.query.basis import BasisId
 from serving.store.ends import Ends
 
 _Q = TypeVar("_Q")
 
 _ENTRY_BYTES = 4_000
-"""What an entry takes besides its bytes and its question's text, about: the question as read, stamp and headers."""
+"""What an entry takes besides its bytes and its question's text, about: the question as read, basis and headers."""
 
 _TEXTS = 3
 """The question's text is the key, and its parts stand in the question as read, as wider text where it is not ASCII."""
@@ -29,12 +29,12 @@ _TEXTS = 3
 class CachedReply:
     """A reply and what it needs to be sent again.
 
-    `stamp` is None where it is not to be cached. `applied` is what its lag is counted from, None where it has none.
+    `basis_id` is None where it is not to be cached. `applied` is what its lag is counted from, None where it has none.
     `named` are the ends that its cursor names.
     """
 
     reply: Reply
-    stamp: Stamp | None
+    basis_id: BasisId | None
     applied: dict[int, int] | None
     named: tuple[Ends, ...]
 

@@ -25,7 +25,7 @@ from serving.store.row_cache import row_bytes
 from slackwater.views.finished import finished_schema
 from slackwater.views.kinds import Value
 from slackwater.views.merge import finisher
-from slackwater.views.quantiles import Spread, spread_key, spread_kinds
+from slackwater.views.quantiles import QuantileRow, quantile_key, quantile_kinds
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -102,7 +102,7 @@ class Gap(NamedTuple):
     answers: dict[str, Value | None]
 
 
-Bar = Row | Gap | Spread
+Bar = Row | Gap | QuantileRow
 
 
 class Form(NamedTuple):
@@ -126,8 +126,8 @@ def time_json(time_us: int, iso: bool) -> int | str:
 def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     """A bar's fields, without `closed`."""
     at, names, kinds = len(view.entity) - form.several, view.key, view.answer_kinds
-    if isinstance(bar, Spread):
-        names, kinds = spread_key(view), spread_kinds(view)
+    if isinstance(bar, QuantileRow):
+        names, kinds = quantile_key(view), quantile_kinds(view)
     head: dict[str, Any] = dict(zip(names[at:], bar.key[at:], strict=True))
     answers: Mapping[str, Any] = finisher(view)(bar.state) if isinstance(bar, Row) else bar.answers
     if form.floats:
@@ -146,9 +146,9 @@ def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     """The types of `bar_item`. Answers may be null, where gaps are filled."""
     finished = finished_schema(view)
     if quantiles:
-        bounds = [pa.field(name, kind.arrow) for name, kind in spread_kinds(view).items()]
+        bounds = [pa.field(name, kind.arrow) for name, kind in quantile_kinds(view).items()]
         start = pa.field("start", TIME_TYPE, nullable=False)
-        keys = [finished.field(name) for name in spread_key(view)]
+        keys = [finished.field(name) for name in quantile_key(view)]
         return pa.schema([*keys, start, *bounds, pa.field("closed", pa.bool_(), nullable=False)])
     keys = [finished.field(name) for name in view.key]
     answers = [finished.field(name).with_nullable(True) for name in view.answers]
@@ -178,7 +178,7 @@ def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], mor
     return b"[" + b",".join([start + tail for start, tail in zip(starts, tails, strict=True)]) + b"]"
 
 
-def _gap(view: View, form: Form, gap: Gap | Spread) -> bytes:
+def _gap(view: View, form: Form, gap: Gap | QuantileRow) -> bytes:
     found: bytes = orjson.dumps(bar_fields(view, form, gap))[:-1]
     return found
 

@@ -34,15 +34,15 @@ from slackwater.views.view import View
 _TRIES = 3
 
 
-class Stamp(NamedTuple):
+class BasisId(NamedTuple):
     """What an answer to one question depends on: while it is the same, so is the answer.
 
-    The snapshot itself, which instruments lie where (`HotStore.spread`), and what is known of the chains of these
+    The snapshot itself, which instruments lie where (`HotStore.placement_epoch`), and what is known of the chains of these
     partitions (`HotStore.revision`), their ends, their newest events and whether they are complete among it.
     """
 
     snapshot: Snapshot
-    spread: int
+    placement_epoch: int
     revision: int
     view: str
     partitions: frozenset[int]
@@ -55,7 +55,7 @@ class Basis:
 
     `incomplete_reason` is why deltas may be missing: a cell beyond the ends was known, what the delta topic holds was
     not, or the chain was asked for and may not be used; None where nothing is.
-    `stamp` tells when the same question has another answer; None where it is not to be cached.
+    `basis_id` tells when the same question has another answer; None where it is not to be cached.
     """
 
     snapshot: Snapshot
@@ -64,7 +64,7 @@ class Basis:
     partitions: frozenset[int]
     ends: Mapping[int, Ends]
     incomplete_reason: str | None = None
-    stamp: Stamp | None = None
+    basis_id: BasisId | None = None
 
     @property
     def cut(self) -> dict[int, int]:
@@ -160,12 +160,12 @@ class Bases:
         """
         for _ in range(_TRIES):  # a snapshot may be swapped away between two lines
             snapshot = self._of(name, cursor)
-            spread = self._hot.spread
+            placement_epoch = self._hot.placement_epoch
             view = snapshot.views[name]
             partitions = self._partitions(view, entities, snapshot, hot=True)
-            still = Stamp(snapshot, spread, 0, name, frozenset())
+            still = BasisId(snapshot, placement_epoch, 0, name, frozenset())
             if layer == "batch":
-                return Basis(snapshot, view, "batch", partitions, {}, stamp=still)
+                return Basis(snapshot, view, "batch", partitions, {}, basis_id=still)
             if cursor is not None:
                 return self._pinned(snapshot, view, layer, partitions, cursor)
             if not snapshot.of(view).chain and layer == "speed":
@@ -185,7 +185,7 @@ class Bases:
             snapshot = self._of(name, None)
             view = snapshot.views[name]
             held = frozenset(snapshot.of(view).cut)
-            found = self._chained(snapshot, view, "merged", held, Stamp(snapshot, 0, 0, name, frozenset()))
+            found = self._chained(snapshot, view, "merged", held, BasisId(snapshot, 0, 0, name, frozenset()))
             if found is not None:
                 return found
         raise not_serving("Versions change faster than they can be read.")
@@ -203,7 +203,7 @@ class Bases:
             chained = {name: of for name, of in snapshot.streams.items() if of.chain}
             # Before the ends, as always.
             lacking = {name: self._completeness.lacking(name, of.cut) for name, of in chained.items()}
-            ends = self._hot.moment(of.key for of in chained.values())
+            ends = self._hot.read_point(of.key for of in chained.values())
             if ends is None:
                 continue
             return {
@@ -234,24 +234,24 @@ class Bases:
         itself = replace(snapshot, streams=alone(snapshot.manifest, snapshot.streams), refusals=())
         partitions = self._partitions(view, entities, itself, hot=False)
         served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
-        stamp = Stamp(snapshot, self._hot.spread, 0, name, frozenset()) if served else None
-        return Basis(itself, view, "batch", partitions, {}, stamp=stamp)
+        basis_id = BasisId(snapshot, self._hot.placement_epoch, 0, name, frozenset()) if served else None
+        return Basis(itself, view, "batch", partitions, {}, basis_id=basis_id)
 
     async def refuse_retired(self, version: int) -> None:
         """Raises ProblemError, 410, if the version was retired meanwhile."""
         await self._as_of.refuse_retired(version)
 
-    def holds(self, stamp: Stamp) -> bool:
+    def holds(self, basis_id: BasisId) -> bool:
         """Whether nothing has changed since."""
         return (
-            self._watch.snapshot is stamp.snapshot
-            and self._hot.spread == stamp.spread
-            and self._hot.revision(stamp.view, stamp.partitions) == stamp.revision
-            and (not stamp.partitions or self._lacking(stamp) == stamp.lacking)
+            self._watch.snapshot is basis_id.snapshot
+            and self._hot.placement_epoch == basis_id.placement_epoch
+            and self._hot.revision(basis_id.view, basis_id.partitions) == basis_id.revision
+            and (not basis_id.partitions or self._lacking(basis_id) == basis_id.lacking)
         )
 
-    def _lacking(self, stamp: Stamp) -> str | None:
-        return self._completeness.lacking(stamp.snapshot.views[stamp.view].stream.name, stamp.partitions)
+    def _lacking(self, basis_id: BasisId) -> str | None:
+        return self._completeness.lacking(basis_id.snapshot.views[basis_id.view].stream.name, basis_id.partitions)
 
     def cursor(self, basis: Basis, after: tuple[Value, ...]) -> Cursor:
         """The cursor behind `after`; what it stands on is retained for a while."""
@@ -278,7 +278,7 @@ class Bases:
         return snapshot
 
     def _chained(
-        self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: Stamp
+        self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: BasisId
     ) -> Basis | None:
         """The basis with the chains' ends now; None if the snapshot was swapped away."""
         standing = snapshot.of(view)
@@ -289,8 +289,8 @@ class Bases:
         ends = self._hot.ends(standing.key, view.name, partitions)
         if ends is None:
             return None
-        stamp = still._replace(revision=revision, partitions=partitions, lacking=lacking)
-        return self._given(Basis(snapshot, view, layer, partitions, ends, lacking or apart(ends), stamp))
+        basis_id = still._replace(revision=revision, partitions=partitions, lacking=lacking)
+        return self._given(Basis(snapshot, view, layer, partitions, ends, lacking or apart(ends), basis_id))
 
     def _given(self, basis: Basis) -> Basis:
         if basis.incomplete_reason is not None and self._refuse:

@@ -39,7 +39,7 @@ async def explained(
             found.append(_explain(finish, None, [], None))
             continue
         deltas = [
-            {"partition": cell.lane.partition, "start": cell.start, "upto": cell.upto, "part": finish(state)}
+            {"partition": cell.delta_key.partition, "start": cell.start, "upto": cell.upto, "part": finish(state)}
             for cell, state in basis.parts(bar, interval)
         ]
         parts += len(deltas)

@@ -30,7 +30,7 @@ from serving.query.ids import exact_json
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
 from serving.sql.schema import SqlQuery
-from serving.sql.tables import Moment, Tables, tables_of
+from serving.sql.tables import ReadPoint, Tables, tables_of
 from serving.status.metrics import Metrics
 from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError
@@ -76,7 +76,7 @@ class SqlRoute:
         clock, began = self._metrics.clock, self._metrics.clock.elapsed_s()
         outcome, rows = "failed", 0
         try:
-            moment, found, table = await self._ask(query)
+            read_point, found, table = await self._ask(query)
             outcome, rows = "answered", table.num_rows
         except ProblemError as error:
             outcome = error.kind
@@ -86,8 +86,8 @@ class SqlRoute:
             took_s = clock.elapsed_s() - began
             shown = query.sql if len(query.sql) <= _SHOWN else query.sql[:_SHOWN] + "..."
             _LOG.info("SQL of key %s: %s, %d rows in %.3f s: %r", key.id, outcome, rows, took_s, shown)
-        meta = moment.meta()
-        lags = {basis.view.stream: self._bases.lag(name, basis.applied) for name, basis in moment.bases.items()}
+        meta = read_point.meta()
+        lags = {basis.view.stream: self._bases.lag(name, basis.applied) for name, basis in read_point.bases.items()}
         headers = {"Cache-Control": "no-store", LAG_HEADER: str(sum(lags.values()))}
         body = await asyncio.to_thread(_document, found, table, meta)
         return Response(body, 200, headers, "application/json")
@@ -96,9 +96,9 @@ class SqlRoute:
         """End every query."""
         self._processes.close()
 
-    async def _ask(self, query: SqlQuery) -> tuple[Moment, Outcome, pa.Table]:
+    async def _ask(self, query: SqlQuery) -> tuple[ReadPoint, Outcome, pa.Table]:
         try:
-            moment, outcome, table = await self._processes.pool.run(lambda: self._blocking(query))
+            read_point, outcome, table = await self._processes.pool.run(lambda: self._blocking(query))
         except ProblemError as error:
             if error.kind == "deadline":
                 raise too_slow(self._processes.options.deadline_s) from error
@@ -107,29 +107,29 @@ class SqlRoute:
             raise
         if outcome.kind == "files":
             _LOG.error("A query failed on files: %s", outcome.detail)
-            raise unreadable(moment.snapshot.version)
+            raise unreadable(read_point.snapshot.version)
         if outcome.kind or table is None:
             place: dict[str, Any] = {"line": outcome.line, "column": outcome.column} if outcome.line else {}
             raise ProblemError(422, f"sql-{outcome.kind}", outcome.detail, **place)
-        return moment, outcome, table
+        return read_point, outcome, table
 
-    def _blocking(self, query: SqlQuery) -> tuple[Moment, Outcome, pa.Table | None]:
-        moment = Moment(self._bases.every())
-        tables = tables_of(self._hot, moment)
-        self._check(moment, tables)
+    def _blocking(self, query: SqlQuery) -> tuple[ReadPoint, Outcome, pa.Table | None]:
+        read_point = ReadPoint(self._bases.every())
+        tables = tables_of(self._hot, read_point)
+        self._check(read_point, tables)
         outcome, table = self._processes.ask(query.sql, query.limit, tables)
         if outcome.damaged in {file.path for file in tables.files}:
             path = self._home / outcome.damaged
             self._inspector.suspect(DamagedBytesError(str(path), outcome.detail))
-        self._check(moment, tables)
-        return moment, outcome, table
+        self._check(read_point, tables)
+        return read_point, outcome, table
 
-    def _check(self, moment: Moment, tables: Tables) -> None:
+    def _check(self, read_point: ReadPoint, tables: Tables) -> None:
         """The files must be whole before they are read and after."""
         try:
             self._inspector.check(tables.files)
         except DamagedFileError as error:
-            raise unreadable(moment.snapshot.version) from error
+            raise unreadable(read_point.snapshot.version) from error
 
 
 def _document(outcome: Outcome, table: pa.Table, meta: Mapping[str, Any]) -> bytes:

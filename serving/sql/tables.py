@@ -35,7 +35,7 @@ HERE = Path()
 
 
 @dataclass(frozen=True)
-class Moment:
+class ReadPoint:
     """The basis of every view, by name: one version, and the same positions in all views."""
 
     bases: Mapping[str, Basis]
@@ -69,16 +69,16 @@ class Tables:
     names: tuple[str, ...]
 
 
-def tables_of(hot: HotStore, moment: Moment) -> Tables:
+def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
     """The tables of a moment; the chains' rows are copied, the files are not read."""
-    manifest = moment.snapshot.manifest
-    given = {"given_instruments": _instruments(hot, next(iter(moment.bases.values())))}
+    manifest = read_point.snapshot.manifest
+    given = {"given_instruments": _instruments(hot, next(iter(read_point.bases.values())))}
     setup = [
         "CREATE SCHEMA moment",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
     ]
     names = ["instruments"]
-    for basis in moment.bases.values():
+    for basis in read_point.bases.values():
         view, newest = basis.view, f"newest_{basis.view.stream.name}"
         if f"given_{newest}" not in given:
             given[f"given_{newest}"] = _newest(hot, basis)
@@ -94,7 +94,7 @@ def tables_of(hot: HotStore, moment: Moment) -> Tables:
             if view.quantiles:
                 names.append(f"{view.name}_quantiles_{interval.text}")
                 setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, spreads_sql(view, states))}")
-    files = tuple(each.file for each in manifest.views if each.view in moment.snapshot.views)
+    files = tuple(each.file for each in manifest.views if each.view in read_point.snapshot.views)
     return Tables(files, given, tuple(setup), tuple(names))
 
 

@@ -1,6 +1,6 @@
 """The end of one chain, held still while the chain grows: every read of one answer, and of one cursor, goes through it.
 
-An end is a fold, the number of settled cells below it, and the cell that was the tip when it was taken. Cells never
+An end is a fold, the number of settled cells below it, and the cell that was open when it was taken. Cells never
 change, so the same end gives the same rows for ever.
 """
 
@@ -23,13 +23,13 @@ AT_ONCE = 256
 class Ends:
     """The end of one partition's chain: `upto` is what is applied.
 
-    `count` settled cells are below it, and `tip` on top. `complete` is as it was when the end was taken first, and
+    `count` settled cells are below it, and `open_cell` on top. `complete` is as it was when the end was taken first, and
     `lock` is the hot store's.
     """
 
     fold: Fold
     count: int
-    tip: Cell | None
+    open_cell: Cell | None
     upto: int
     complete: bool
     lock: Lock
@@ -38,13 +38,13 @@ class Ends:
         """Every key of an instrument that may have rows here."""
         with self.lock:
             found = set(self.fold.keys(instrument))
-        return found | {row.key for row in self._tip_rows() if entity_of(self.fold.view, row) == instrument}
+        return found | {row.key for row in self._open_rows() if entity_of(self.fold.view, row) == instrument}
 
     def newest(self, instrument: Entity) -> int | None:
         """The newest base start of an instrument."""
         with self.lock:
             settled = self.fold.newest(instrument, self.count)
-        starts = [row.start for row in self._tip_rows() if entity_of(self.fold.view, row) == instrument]
+        starts = [row.start for row in self._open_rows() if entity_of(self.fold.view, row) == instrument]
         return max(starts if settled is None else [*starts, settled], default=None)
 
     def span(self, instrument: Entity) -> tuple[int, int] | None:
@@ -63,7 +63,7 @@ class Ends:
                     if first is not None and last is not None:
                         found[instrument] = first, last
         asked = set(wanted)
-        for row in self._tip_rows():
+        for row in self._open_rows():
             instrument = entity_of(self.fold.view, row)
             if instrument in asked:
                 first, last = found.get(instrument, (row.start, row.start))
@@ -80,7 +80,7 @@ class Ends:
         with self.lock:
             found = self.fold.bars(key, self.count, interval, low, high, limit, newest_first)
         merge = merger(self.fold.view)
-        for row in self._tip_rows():
+        for row in self._open_rows():
             if row.key == key and row.start >= low and (high is None or row.start < high):
                 start = interval.floor(row.start)
                 found[start] = merge(found[start], row.state) if start in found else row.state
@@ -92,12 +92,12 @@ class Ends:
             found = self.fold.parts(key, self.count, low, high)
         merge = merger(self.fold.view)
         total: State | None = None
-        for row in self._tip_rows():
+        for row in self._open_rows():
             if row.key == key and low <= row.start < high:
                 total = row.state if total is None else merge(total, row.state)
-        if total is not None and self.tip is not None:
-            found.append((self.tip, total))
+        if total is not None and self.open_cell is not None:
+            found.append((self.open_cell, total))
         return found
 
-    def _tip_rows(self) -> tuple[Row, ...]:
-        return self.tip.rows if self.tip else ()
+    def _open_rows(self) -> tuple[Row, ...]:
+        return self.open_cell.rows if self.open_cell else ()

@@ -2,7 +2,7 @@
 
     chain     [0,256) [256,512) [512,530)
     cells     [0,256) [256,512)              settled: each has a successor, so it cannot grow; folded once
-    tip                         [512,530)    may still grow; never folded, merged on top of a read
+    open cell                   [512,530)    may still grow; never folded, merged on top of a read
 
 Besides the folded states it keeps where each came from (which cell gave which state to which start,
 `serving.store.series`). So the answer of any earlier end of the chain can be given again, and a bar can be taken apart
@@ -17,7 +17,7 @@ from functools import reduce
 
 from serving.store.directory import Entity, entity_of
 from serving.store.series import Series
-from slackwater.deltas.cell import Cell, Lane
+from slackwater.deltas.cell import Cell, DeltaKey
 from slackwater.deltas.chain import Chain
 from slackwater.views.interval import Interval
 from slackwater.views.levels import coarsest_published
@@ -28,14 +28,14 @@ Key = tuple[str | int, ...]
 
 
 class Fold:
-    """The chain of one lane from `cut` on."""
+    """The chain of one delta key from `cut` on."""
 
-    def __init__(self, view: View, lane: Lane, cut: int, chain: Chain) -> None:
+    def __init__(self, view: View, delta_key: DeltaKey, cut: int, chain: Chain) -> None:
         self.view = view
-        self.lane = lane
+        self.delta_key = delta_key
         self.cut = cut
         self.cells: list[Cell] = []
-        self.tip: Cell | None = None
+        self.open_cell: Cell | None = None
         self._chain = chain
         self._merge = merger(view)
         self._coarser = view.intervals[1:]
@@ -46,7 +46,7 @@ class Fold:
     @property
     def end(self) -> int:
         """The chain's end: what is applied."""
-        return self.tip.upto if self.tip else self.cut
+        return self.open_cell.upto if self.open_cell else self.cut
 
     @property
     def complete(self) -> bool:
@@ -55,7 +55,7 @@ class Fold:
 
     def take(self, cell: Cell) -> bool:
         """Follow the chain after it took `cell`; False if a settled cell was replaced, so that a new fold is needed."""
-        settled_end = self.tip.start if self.tip else self.cut
+        settled_end = self.open_cell.start if self.open_cell else self.cut
         if cell.start >= settled_end:
             self._advance()
             return True
@@ -121,12 +121,12 @@ class Fold:
                 yield start, reduce(self._merge, states)
 
     def _advance(self) -> None:
-        """Take the newest tip, settle every cell that has a successor."""
-        at = self.tip.start if self.tip else self.cut
+        """Take the newest open cell, settle every cell that has a successor."""
+        at = self.open_cell.start if self.open_cell else self.cut
         for cell in self._chain.walk(at):
-            if self.tip is not None and self.tip.upto == cell.start:
-                self._settle(self.tip)
-            self.tip = cell
+            if self.open_cell is not None and self.open_cell.upto == cell.start:
+                self._settle(self.open_cell)
+            self.open_cell = cell
 
     def _settle(self, cell: Cell) -> None:
         number = len(self.cells)

@@ -14,7 +14,7 @@ from serving.store.directory import Directory, Entity, entity_of
 from serving.store.ends import Ends
 from serving.store.fold import Fold
 from serving.store.row_cache import ENTRY_BYTES, rows_bytes
-from slackwater.deltas.cell import Cell, Lane, lane_of
+from slackwater.deltas.cell import Cell, DeltaKey, delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.errors import CellConflictError
 from slackwater.views.view import View
@@ -22,10 +22,10 @@ from slackwater.views.view import View
 KEPT_SNAPSHOTS = 4
 """Snapshots whose folds are kept: the one that is served and three before it, for cursors."""
 
-KEPT_TIPS = 4096
+MAX_OPEN_CELLS = 4096
 """Open cells that cursors stand on."""
 
-KEPT_TIP_BYTES = 32 * 1024 * 1024
+MAX_OPEN_CELL_BYTES = 32 * 1024 * 1024
 """What these cells may take in memory, about."""
 
 KEPT_CONFLICTS = 100
@@ -34,7 +34,7 @@ KEPT_CONFLICTS = 100
 class Conflict(NamedTuple):
     """Two cells over one slice differ: an alarm while the slice is above the cut."""
 
-    lane: Lane
+    delta_key: DeltaKey
     start: int
     upto: int
     text: str
@@ -53,16 +53,16 @@ class HotStore:
         self.conflicts: list[Conflict] = []
         self.conflicts_total = 0
         self.floors: dict[str, dict[int, int]] = {}
-        self.spread = 0
+        self.placement_epoch = 0
         self._revisions: dict[tuple[str, int], int] = {}
         self._lock = Lock()
         self._topic_ids: dict[str, str] = {}
-        self._chains: dict[Lane, Chain] = {}
+        self._chains: dict[DeltaKey, Chain] = {}
         self._folds: dict[str, dict[tuple[str, int], Fold]] = {}
         self._keys: dict[str, list[str]] = {}  # stream -> the keys of its folds, oldest first
         self._directories: dict[View, Directory] = {}
-        self._tips: OrderedDict[tuple[Lane, int, int], Cell] = OrderedDict()
-        self.tip_bytes = 0
+        self._open_cells: OrderedDict[tuple[DeltaKey, int, int], Cell] = OrderedDict()
+        self.open_cell_bytes = 0
 
     def topic_id(self, stream: str) -> str:
         """The topic of a stream whose cells are kept; empty before the first swap."""
@@ -72,13 +72,13 @@ class HotStore:
         """The stream of the view of a name."""
         return self._streams[view]
 
-    def view_of(self, lane: Lane) -> View | None:
-        """The view of a lane whose cells are wanted, None for any other lane."""
-        view = self._views.get((lane.view, lane.definition))
-        return view if view is not None and lane.topic_id == self._topic_ids.get(view.stream.name) else None
+    def view_of(self, delta_key: DeltaKey) -> View | None:
+        """The view of a delta key whose cells are wanted, None for any other delta key."""
+        view = self._views.get((delta_key.view, delta_key.definition))
+        return view if view is not None and delta_key.topic_id == self._topic_ids.get(view.stream.name) else None
 
     def put(self, cells: Iterable[Cell]) -> None:
-        """Take cells of wanted lanes, in any order, any number of times."""
+        """Take cells of wanted delta keys, in any order, any number of times."""
         with self._lock:
             for cell in cells:
                 self._put(cell)
@@ -98,10 +98,12 @@ class HotStore:
             for gone in keys[: 1 - KEPT_SNAPSHOTS]:
                 del self._folds[gone]
             self._keys[stream] = [*keys[1 - KEPT_SNAPSHOTS :], key]
-            self.spread += 1
+            self.placement_epoch += 1
             self._drop(stream)
             self.conflicts = [
-                c for c in self.conflicts if self._of(c.lane) != stream or c.upto > cut.get(c.lane.partition, 0)
+                c
+                for c in self.conflicts
+                if self._of(c.delta_key) != stream or c.upto > cut.get(c.delta_key.partition, 0)
             ]
             return whole
 
@@ -112,16 +114,16 @@ class HotStore:
             if folds is None:
                 return None
             found = {p: folds[view, p] for p in partitions if (view, p) in folds}
-            return {p: Ends(f, len(f.cells), f.tip, f.end, f.complete, self._lock) for p, f in found.items()}
+            return {p: Ends(f, len(f.cells), f.open_cell, f.end, f.complete, self._lock) for p, f in found.items()}
 
     def revision(self, view: str, partitions: Iterable[int]) -> int:
-        """A number that grows with every change of what `ends` gives; `spread` grows with `partitions_of` and swaps.
+        """A number that grows with every change of what `ends` gives; `placement_epoch` grows with `partitions_of` and swaps.
 
         Take both before what they stand for: then a change meanwhile makes them too old, never too new.
         """
         return sum(self._revisions.get((view, partition), 0) for partition in partitions)
 
-    def moment(self, keys: Iterable[str]) -> dict[str, dict[int, Ends]] | None:
+    def read_point(self, keys: Iterable[str]) -> dict[str, dict[int, Ends]] | None:
         """View -> the ends of its chains, at one position of each partition in all views of a stream; None as for
         `ends`. `keys` are those of different streams.
 
@@ -138,24 +140,24 @@ class HotStore:
                     upto = _common_end(group.values())
                     for name, fold in group.items():
                         now = upto == fold.end
-                        count, tip = (len(fold.cells), fold.tip) if now else (fold.count_at(upto)[0], None)
-                        ends = Ends(fold, count, tip, upto, now and fold.complete, self._lock)
+                        count, open_cell = (len(fold.cells), fold.open_cell) if now else (fold.count_at(upto)[0], None)
+                        ends = Ends(fold, count, open_cell, upto, now and fold.complete, self._lock)
                         found.setdefault(name, {})[partition] = ends
         return found
 
     def remember(self, ends: Iterable[Ends]) -> None:
-        """Keep the tips of ends that a cursor names."""
+        """Keep the open cells of ends that a cursor names."""
         with self._lock:
-            for tip in (end.tip for end in ends):
-                if tip is not None:
-                    place = tip.lane, tip.start, tip.upto
-                    if place not in self._tips:
-                        self.tip_bytes += _tip_bytes(tip)
-                    self._tips[place] = tip
-                    self._tips.move_to_end(place)
-            while len(self._tips) > KEPT_TIPS or self.tip_bytes > KEPT_TIP_BYTES:
-                _, dropped = self._tips.popitem(last=False)
-                self.tip_bytes -= _tip_bytes(dropped)
+            for open_cell in (end.open_cell for end in ends):
+                if open_cell is not None:
+                    place = open_cell.delta_key, open_cell.start, open_cell.upto
+                    if place not in self._open_cells:
+                        self.open_cell_bytes += _open_cell_bytes(open_cell)
+                    self._open_cells[place] = open_cell
+                    self._open_cells.move_to_end(place)
+            while len(self._open_cells) > MAX_OPEN_CELLS or self.open_cell_bytes > MAX_OPEN_CELL_BYTES:
+                _, dropped = self._open_cells.popitem(last=False)
+                self.open_cell_bytes -= _open_cell_bytes(dropped)
 
     def recall(self, key: str, view: str, uptos: Mapping[int, int], complete: bool) -> dict[int, Ends] | None:
         """The ends at `uptos` again; None if what they stand on is gone."""
@@ -207,22 +209,22 @@ class HotStore:
         keys = self._keys.get(stream)
         return self._folds[keys[-1]] if keys else {}
 
-    def _of(self, lane: Lane) -> str:
-        return self._streams[lane.view]
+    def _of(self, delta_key: DeltaKey) -> str:
+        return self._streams[delta_key.view]
 
     def _put(self, cell: Cell) -> None:
-        lane = cell.lane
-        view = self.view_of(lane)
-        if view is None or cell.start < self.floors.get(view.stream.name, {}).get(lane.partition, 0):
+        delta_key = cell.delta_key
+        view = self.view_of(delta_key)
+        if view is None or cell.start < self.floors.get(view.stream.name, {}).get(delta_key.partition, 0):
             return
-        chain = self._chains.get(lane)
+        chain = self._chains.get(delta_key)
         if chain is None:
-            chain = self._chains[lane] = Chain()
+            chain = self._chains[delta_key] = Chain()
         try:
             changed = chain.put(cell)
         except CellConflictError as error:
             self.conflicts_total += 1
-            conflict = Conflict(lane, cell.start, cell.upto, error.fact)
+            conflict = Conflict(delta_key, cell.start, cell.upto, error.fact)
             if conflict not in self.conflicts and len(self.conflicts) < KEPT_CONFLICTS:
                 self.conflicts.append(conflict)
             return
@@ -230,27 +232,27 @@ class HotStore:
             return
         directory = self._directories.setdefault(view, Directory())
         for row in cell.rows:
-            if directory.put(entity_of(view, row), lane.partition):
-                self.spread += 1
-        name = lane.view, lane.partition
+            if directory.put(entity_of(view, row), delta_key.partition):
+                self.placement_epoch += 1
+        name = delta_key.view, delta_key.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1
         folds = self._newest(view.stream.name)
         fold = folds.get(name)
-        if fold is not None and fold.lane == lane and not fold.take(cell):
-            folds[name] = Fold(view, lane, fold.cut, chain)
+        if fold is not None and fold.delta_key == delta_key and not fold.take(cell):
+            folds[name] = Fold(view, delta_key, fold.cut, chain)
 
     def _fold(self, view: View, partition: int, cut: int) -> Fold:
-        lane = lane_of(view, self._topic_ids[view.stream.name], partition)
-        return Fold(view, lane, cut, self._chains.setdefault(lane, Chain()))
+        delta_key = delta_key_of(view, self._topic_ids[view.stream.name], partition)
+        return Fold(view, delta_key, cut, self._chains.setdefault(delta_key, Chain()))
 
     def _end_at(self, fold: Fold, upto: int, complete: bool) -> Ends | None:
         count, boundary = fold.count_at(upto)
         if boundary == upto:
             return Ends(fold, count, None, boundary, complete, self._lock)
-        tip = fold.tip
-        if tip is None or (tip.start, tip.upto) != (boundary, upto):
-            tip = self._tips.get((fold.lane, boundary, upto))
-        return Ends(fold, count, tip, upto, complete, self._lock) if tip is not None else None
+        open_cell = fold.open_cell
+        if open_cell is None or (open_cell.start, open_cell.upto) != (boundary, upto):
+            open_cell = self._open_cells.get((fold.delta_key, boundary, upto))
+        return Ends(fold, count, open_cell, upto, complete, self._lock) if open_cell is not None else None
 
     def _drop(self, stream: str) -> None:
         """Forget cells of a stream below the cut of every kept key."""
@@ -259,23 +261,23 @@ class HotStore:
             for (_, partition), fold in self._folds[key].items():
                 cuts.setdefault(partition, []).append(fold.cut)
         before, floor = self.floors.get(stream, {}), {partition: min(of) for partition, of in cuts.items()}
-        for lane, chain in self._chains.items():
-            at = floor.get(lane.partition, 0)
-            if self._of(lane) == stream and at > before.get(lane.partition, 0):
+        for delta_key, chain in self._chains.items():
+            at = floor.get(delta_key.partition, 0)
+            if self._of(delta_key) == stream and at > before.get(delta_key.partition, 0):
                 chain.drop_below(at)
         self.floors[stream] = floor
 
     def _forget(self, stream: str, topic_id: str) -> None:
         """Another topic of this stream: nothing of the one before is kept."""
         self._topic_ids[stream] = topic_id
-        self._chains = {lane: chain for lane, chain in self._chains.items() if self._of(lane) != stream}
+        self._chains = {delta_key: chain for delta_key, chain in self._chains.items() if self._of(delta_key) != stream}
         for key in self._keys.pop(stream, ()):
             del self._folds[key]
         self._directories = {view: known for view, known in self._directories.items() if view.stream.name != stream}
-        for place in [place for place in self._tips if self._of(place[0]) == stream]:
-            self.tip_bytes -= _tip_bytes(self._tips.pop(place))
+        for place in [place for place in self._open_cells if self._of(place[0]) == stream]:
+            self.open_cell_bytes -= _open_cell_bytes(self._open_cells.pop(place))
         self.floors.pop(stream, None)
-        self.conflicts = [conflict for conflict in self.conflicts if self._of(conflict.lane) != stream]
+        self.conflicts = [conflict for conflict in self.conflicts if self._of(conflict.delta_key) != stream]
 
 
 def _common_end(folds: Collection[Fold]) -> int:
@@ -286,5 +288,5 @@ def _common_end(folds: Collection[Fold]) -> int:
     return upto
 
 
-def _tip_bytes(tip: Cell) -> int:
-    return ENTRY_BYTES + rows_bytes(tip.rows)
+def _open_cell_bytes(open_cell: Cell) -> int:
+    return ENTRY_BYTES + rows_bytes(open_cell.rows)

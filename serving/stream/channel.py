@@ -18,7 +18,7 @@ from serving.query.read import place_of
 from serving.store.batch import Keys
 from serving.store.directory import Entity
 from serving.store.hot import HotStore
-from serving.stream.moment import Moment
+from serving.stream.read_point import ReadPoint
 from serving.stream.series import Changed, Series, revision_of
 from slackwater.views.interval import Interval
 from slackwater.views.view import View
@@ -51,11 +51,11 @@ class Channel:
         self._kept_from = 0
         self._changed: OrderedDict[tuple[tuple[str | int, ...], int], tuple[int, Changed]] = OrderedDict()
         self._made: dict[object, bytes] = {}
-        self._made_at: Moment | None = None
+        self._made_at: ReadPoint | None = None
 
-    def settled(self, moment: Moment) -> bool:
-        """Whether every change up to `moment` was put."""
-        return all(series.settled(moment) for series in self.series)
+    def settled(self, read_point: ReadPoint) -> bool:
+        """Whether every change up to `read_point` was put."""
+        return all(series.settled(read_point) for series in self.series)
 
     def put(self, changed: Iterable[Changed]) -> None:
         """Bars that changed in this turn."""
@@ -80,51 +80,51 @@ class Channel:
         """Whether a client that has everything up to `turn` can be told what changed since."""
         return turn >= self._kept_from
 
-    def since(self, turn: int, moment: Moment) -> bytes:
+    def since(self, turn: int, read_point: ReadPoint) -> bytes:
         """The data of an event with the bars that changed behind `turn`; it `has` them."""
-        made = self._cache(moment)
+        made = self._cache(read_point)
         if turn not in made:
             found = []
             for behind, each in reversed(self._changed.values()):
                 if behind <= turn:
                     break
                 found.append(each)
-            made[turn] = self.data(found, moment)
+            made[turn] = self.data(found, read_point)
         return made[turn]
 
-    def snapshot(self, limit: int, moment: Moment) -> bytes:
+    def snapshot(self, limit: int, read_point: ReadPoint) -> bytes:
         """The data of an event with the newest bars of each series."""
-        made, place = self._cache(moment), ("snapshot", limit)
+        made, place = self._cache(read_point), ("snapshot", limit)
         if place not in made:
-            made[place] = self.data([each for of in self.series for each in of.latest(moment, limit)], moment)
+            made[place] = self.data([each for of in self.series for each in of.latest(read_point, limit)], read_point)
         return made[place]
 
-    def data(self, bars: list[Changed], moment: Moment) -> bytes:
+    def data(self, bars: list[Changed], read_point: ReadPoint) -> bytes:
         """The data of an event with these bars."""
         bars.sort(key=lambda each: place_of(each.row))
-        asked, view = self.asked, moment.view
+        asked, view = self.asked, read_point.view
         items = b",".join(_encoded(view, asked, each) for each in bars)
-        meta = orjson.dumps(moment.meta(self.partitions(moment)))
+        meta = orjson.dumps(read_point.meta(self.partitions(read_point)))
         name = view.name.encode()
         return b'{"interval":"%b","%b":[%b],"meta":%b}' % (asked.interval.text.encode(), name, items, meta)
 
-    def partitions(self, moment: Moment) -> set[int]:
+    def partitions(self, read_point: ReadPoint) -> set[int]:
         """The partitions that hold the instruments."""
-        return partitions_of(moment, self._hot, (series.entity for series in self.series))
+        return partitions_of(read_point, self._hot, (series.entity for series in self.series))
 
-    def _cache(self, moment: Moment) -> dict[object, bytes]:
-        if self._made_at is not moment:
+    def _cache(self, read_point: ReadPoint) -> dict[object, bytes]:
+        if self._made_at is not read_point:
             self._made.clear()
-            self._made_at = moment
+            self._made_at = read_point
         return self._made
 
 
-def partitions_of(moment: Moment, hot: HotStore, instruments: Iterable[Entity]) -> set[int]:
+def partitions_of(read_point: ReadPoint, hot: HotStore, instruments: Iterable[Entity]) -> set[int]:
     """The partitions that hold some instruments."""
     found: set[int] = set()
     for instrument in instruments:
-        found |= {known.partition for known in moment.snapshot.places(moment.view, instrument)}
-        found |= hot.partitions_of(moment.view, instrument)
+        found |= {known.partition for known in read_point.snapshot.places(read_point.view, instrument)}
+        found |= hot.partitions_of(read_point.view, instrument)
     return found
 
 

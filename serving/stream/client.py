@@ -11,8 +11,8 @@ import orjson
 
 from serving.http.problems import ProblemError
 from serving.stream.channel import Channel
-from serving.stream.moment import Moment
 from serving.stream.place import NOWHERE, Place
+from serving.stream.read_point import ReadPoint
 from serving.watch.completeness import UNREAD
 
 Part = tuple[bytes, bytes]
@@ -26,7 +26,7 @@ class Client:
         self.channels = channels
         self.limit = limit
         self.after = after
-        self.moment: Moment | None = None
+        self.read_point: ReadPoint | None = None
         self.ended: ProblemError | None = None
         self.gone = False
         self.beat = False
@@ -47,9 +47,9 @@ class Client:
         """Whether it is about to be given something, or cannot take it yet."""
         return self._awake.is_set() or self.sending_s is not None
 
-    def settled(self, moment: Moment) -> bool:
+    def settled(self, read_point: ReadPoint) -> bool:
         """Whether all its channels are."""
-        return all(channel.settled(moment) for channel in self.channels)
+        return all(channel.settled(read_point) for channel in self.channels)
 
     def wake(self) -> None:
         """There may be something for it."""
@@ -66,33 +66,33 @@ class Client:
             self.ended = problem
             self.wake()
 
-    def resume(self, version: int, parts: list[Part], moment: Moment) -> bytes:
+    def resume(self, version: int, parts: list[Part], read_point: ReadPoint) -> bytes:
         """What it missed since a place on `version`; the channels are settled. Empty if that is nothing."""
         self._turns = [channel.turn for channel in self.channels]
-        if version != moment.snapshot.version:
-            parts = [(b"version", self._version(moment)), *parts]
-        return self._events(parts, moment) if parts else b""
+        if version != read_point.snapshot.version:
+            parts = [(b"version", self._version(read_point)), *parts]
+        return self._events(parts, read_point) if parts else b""
 
-    def next(self, moment: Moment) -> bytes:
+    def next(self, read_point: ReadPoint) -> bytes:
         """What it does not have yet; the channels are settled. Empty if there is nothing."""
         parts: list[Part] = []
-        if self.moment is not None and self.moment.snapshot.version != moment.snapshot.version:
-            parts.append((b"version", self._version(moment)))
+        if self.read_point is not None and self.read_point.snapshot.version != read_point.snapshot.version:
+            parts.append((b"version", self._version(read_point)))
         for i, channel in enumerate(self.channels):
             if not channel.has(self._turns[i]):
-                parts.append((b"snapshot", channel.snapshot(self.limit, moment)))
+                parts.append((b"snapshot", channel.snapshot(self.limit, read_point)))
             elif channel.turn > self._turns[i]:
-                parts.append((moment.view.name.encode(), channel.since(self._turns[i], moment)))
+                parts.append((read_point.view.name.encode(), channel.since(self._turns[i], read_point)))
             self._turns[i] = channel.turn
-        return self._events(parts, moment) if parts else b""
+        return self._events(parts, read_point) if parts else b""
 
-    def heartbeat(self, moment: Moment, lag: int, current: bool) -> bytes:
+    def heartbeat(self, read_point: ReadPoint, lag: int, current: bool) -> bytes:
         """That nothing changed, or that what did is not there yet (not `current`)."""
-        meta = moment.meta(self.partitions(moment))
+        meta = read_point.meta(self.partitions(read_point))
         told = {"applied": meta["applied"], "lag": lag}
         told |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
         if current:
-            return self._events([(b"heartbeat", orjson.dumps(told))], moment)
+            return self._events([(b"heartbeat", orjson.dumps(told))], read_point)
         return self._event(b"heartbeat", orjson.dumps(told))
 
     def waiting(self, version: int, lag: int) -> bytes:
@@ -102,21 +102,21 @@ class Client:
             orjson.dumps({"applied": {}, "lag": lag, "version": version, "complete": False, "reason": UNREAD}),
         )
 
-    def partitions(self, moment: Moment) -> set[int]:
+    def partitions(self, read_point: ReadPoint) -> set[int]:
         """The partitions that hold what it asks for."""
-        return set().union(*(channel.partitions(moment) for channel in self.channels))
+        return set().union(*(channel.partitions(read_point) for channel in self.channels))
 
-    def _events(self, parts: list[Part], moment: Moment) -> bytes:
+    def _events(self, parts: list[Part], read_point: ReadPoint) -> bytes:
         """Events of one moment, after which the client has everything of it."""
         early = [self._event(*part) for part in parts[:-1]]
-        self.moment, self._token, self.beat = moment, moment.token, False
+        self.read_point, self._token, self.beat = read_point, read_point.token, False
         return b"".join([*early, self._event(*parts[-1])])
 
     def _event(self, name: bytes, data: bytes) -> bytes:
         return b"event: %b\nid: %b.%b\ndata: %b\n\n" % (name, self._token.encode(), self._fingerprint.encode(), data)
 
-    def _version(self, moment: Moment) -> bytes:
-        meta = moment.meta(self.partitions(moment))
+    def _version(self, read_point: ReadPoint) -> bytes:
+        meta = read_point.meta(self.partitions(read_point))
         told = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
         return orjson.dumps({name: meta[name] for name in told if name in meta})
 

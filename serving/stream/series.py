@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from serving.query.read import BatchRows, chain_rows, merge_rows, merged
 from serving.store.batch import Keys, Range, Want
-from serving.stream.moment import Moment
+from serving.stream.read_point import ReadPoint
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -72,7 +72,7 @@ def revision_of(view: View) -> int | None:
 
 
 class Series:
-    """One instrument and interval. Belongs to the event loop; `moment` is always the one of its view's turn."""
+    """One instrument and interval. Belongs to the event loop; `read_point` is always the one of its view's turn."""
 
     def __init__(self, keys: Keys, interval: Interval) -> None:
         self.keys = keys
@@ -82,7 +82,7 @@ class Series:
         self.replaced = True
         self.error: Exception | None = None
         self._base: Base | None = None
-        self._was: tuple[Base, Moment] | None = None
+        self._was: tuple[Base, ReadPoint] | None = None
         self._newest: int | None = None
         self._dirty: dict[int, bool] = {}
         self._doubted: set[int] = set()
@@ -92,16 +92,16 @@ class Series:
         """Hold enough for snapshots of `limit` bars."""
         self.window = max(self.window, next(window for window in WINDOWS if window >= limit))
 
-    def ready(self, moment: Moment) -> bool:
+    def ready(self, read_point: ReadPoint) -> bool:
         """Whether everything is read that its changed bars need."""
         base = self._base
-        if base is None or base.snapshot != moment.standing.key or base.window < self.window:
+        if base is None or base.snapshot != read_point.standing.key or base.window < self.window:
             return False
         return all(map(base.knows, joined(self._dirty, self._asked)))
 
-    def settled(self, moment: Moment) -> bool:
+    def settled(self, read_point: ReadPoint) -> bool:
         """Whether everything that changed was published."""
-        return self.ready(moment) and not self._dirty and self._was is None and not self.replaced
+        return self.ready(read_point) and not self._dirty and self._was is None and not self.replaced
 
     def touch(self, starts: Iterable[int]) -> None:
         """Cells with these base starts came."""
@@ -112,7 +112,7 @@ class Series:
         """Cells with these base starts are in chains that others replaced; whether they changed a bar is compared."""
         self._doubted.update(map(self.interval.floor, starts))
 
-    def move(self, old: Moment, follows: bool) -> None:
+    def move(self, old: ReadPoint, follows: bool) -> None:
         """The chains are others now. Either only what was applied since is different, or anything may be."""
         if not follows:
             self.replaced = True
@@ -121,23 +121,23 @@ class Series:
             self._was = self._base, old
         self._base = None
 
-    async def load(self, moment: Moment, batch: BatchRows) -> None:
+    async def load(self, read_point: ReadPoint, batch: BatchRows) -> None:
         """Read what is needed from files.
 
         Raises:
             ProblemError: it cannot be read now.
         """
-        key, reader = moment.standing.key, moment.snapshot.batch
+        key, reader = read_point.standing.key, read_point.snapshot.batch
         base, window = self._base, self.window
         if base is None or base.snapshot != key or base.window < window:
-            most = _room(moment.view, window)
-            rows = await batch.read(reader, self._want(moment.view, 0, None, most))
+            most = _room(read_point.view, window)
+            rows = await batch.read(reader, self._want(read_point.view, 0, None, most))
             base = Base(key, window, _low(rows, most), {})
             for row in rows:
                 if row.start >= base.low:
                     base.bars.setdefault(row.start, []).append(row)
         for start in [start for start in joined(self._dirty, self._asked) if not base.knows(start)]:
-            want = self._want(moment.view, start, self.interval.end(start), MOST_KEYS)
+            want = self._want(read_point.view, start, self.interval.end(start), MOST_KEYS)
             base.bars[start] = await batch.read(reader, want)
         self._base = base
 
@@ -146,11 +146,11 @@ class Series:
         self._asked = {start for start in starts if self._base is None or not self._base.knows(start)}
         return not self._asked
 
-    def take(self, moment: Moment) -> list[Changed]:
+    def take(self, read_point: ReadPoint) -> list[Changed]:
         """What changed since it was taken last; the series is `ready`. After `replaced` it is nothing."""
-        newest = moment.newest(self.entity)
+        newest = read_point.newest(self.entity)
         if self._was is not None:
-            self._compare(moment)
+            self._compare(read_point)
         if self.replaced:
             self._dirty.clear()
             self._doubted.clear()
@@ -163,56 +163,56 @@ class Series:
         dirty = {bar: correction for bar, correction in self._dirty.items() if base is not None and base.knows(bar)}
         for bar in dirty:
             del self._dirty[bar]  # what is left is read first
-        found = self.bars(moment, dirty)
+        found = self.bars(read_point, dirty)
         return [Changed(row, self._is_closed(row.start, newest), dirty[row.start]) for row in found]
 
-    def latest(self, moment: Moment, limit: int) -> list[Changed]:
+    def latest(self, read_point: ReadPoint, limit: int) -> list[Changed]:
         """The newest `limit` bars."""
-        newest = moment.newest(self.entity)
-        rows = self._rows(moment, limit) if limit else []
+        newest = read_point.newest(self.entity)
+        rows = self._rows(read_point, limit) if limit else []
         return [Changed(row, self._is_closed(row.start, newest), False) for row in rows]
 
-    def bars(self, moment: Moment, starts: Iterable[int]) -> list[Row]:
+    def bars(self, read_point: ReadPoint, starts: Iterable[int]) -> list[Row]:
         """Some bars, in order; their batch part is known."""
         assert self._base is not None  # noqa: S101 - it is ready
         wanted = list(starts)
         ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in wanted]
-        chain = (row for of in ranges for row in chain_rows(moment.whole, self.keys, of))
-        return merge_rows(moment.view, self._base.at(wanted), chain)
+        chain = (row for of in ranges for row in chain_rows(read_point.whole, self.keys, of))
+        return merge_rows(read_point.view, self._base.at(wanted), chain)
 
-    def told(self, moment: Moment, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
+    def told(self, read_point: ReadPoint, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
 
         None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
         """
-        now = moment.newest(self.entity)
+        now = read_point.newest(self.entity)
         low = None if newest is None else self.interval.last_closed(newest)
-        rows = self._rows(moment, self.window)
+        rows = self._rows(read_point, self.window)
         if len({row.start for row in rows}) >= self.window and (low is None or rows[0].start > low):
             return None
         starts = {self.interval.floor(start) for start in touched}
         starts |= {row.start for row in rows if low is None or row.start > low}
         if not self.ask(starts):
             return None
-        found = self.bars(moment, starts)
+        found = self.bars(read_point, starts)
         return [Changed(r, self._is_closed(r.start, now), self._is_closed(r.start, newest)) for r in found]
 
-    def _rows(self, moment: Moment, limit: int) -> list[Row]:
+    def _rows(self, read_point: ReadPoint, limit: int) -> list[Row]:
         """The rows of the newest `limit` starts."""
         assert self._base is not None  # noqa: S101 - it is ready
-        rows = _merged(self, self._base, moment, _room(moment.view, limit))
+        rows = _merged(self, self._base, read_point, _room(read_point.view, limit))
         starts = sorted({row.start for row in rows})[-limit:]
         return [row for row in rows if row.start >= starts[0]] if starts else []
 
     def _want(self, view: View, low: int, high: int | None, limit: int) -> Want:
         return Want(view, self.keys, Range(self.interval, low, high, limit, high is None))
 
-    def _compare(self, moment: Moment) -> None:
+    def _compare(self, read_point: ReadPoint) -> None:
         """Mark what is different from what was published on the snapshot before."""
         assert self._was is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
         (old_base, old), self._was = self._was, None
-        window = _room(moment.view, min(old_base.window, self._base.window))
-        was, now = _merged(self, old_base, old, window), _merged(self, self._base, moment, window)
+        window = _room(read_point.view, min(old_base.window, self._base.window))
+        was, now = _merged(self, old_base, old, window), _merged(self, self._base, read_point, window)
         low = max(_low(was, window), _low(now, window))
         places = {(row.key, row.start) for row in now}
         for row in set(was) ^ set(now):
@@ -244,9 +244,9 @@ class Series:
         return newest is not None and start <= self.interval.last_closed(newest)
 
 
-def _merged(series: Series, base: Base, moment: Moment, limit: int) -> list[Row]:
+def _merged(series: Series, base: Base, read_point: ReadPoint, limit: int) -> list[Row]:
     """The newest `limit` bars of a base and a chain."""
-    return merged(moment.whole, series.keys, Range(series.interval, limit=limit, newest_first=True), base.rows())
+    return merged(read_point.whole, series.keys, Range(series.interval, limit=limit, newest_first=True), base.rows())
 
 
 def _room(view: View, starts: int) -> int:

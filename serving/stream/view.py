@@ -18,16 +18,16 @@ from serving.store.hot import KEPT_SNAPSHOTS, HotStore
 from serving.store.snapshot import Snapshot
 from serving.stream.channel import Asked, Channel
 from serving.stream.client import Client
-from serving.stream.moment import (
-    Moment,
+from serving.stream.place import Place, decode_place
+from serving.stream.query import StreamQuery
+from serving.stream.read_point import (
+    ReadPoint,
     by_entity,
     changed_rows,
     newest_before,
     rows_since,
-    take_moment,
+    take_read_point,
 )
-from serving.stream.place import Place, decode_place
-from serving.stream.query import StreamQuery
 from serving.stream.series import Series
 from serving.watch.completeness import Completeness
 from serving.watch.versions_watch import VersionsWatch
@@ -55,7 +55,7 @@ class ViewStream:
         rows: BatchRows,
         wake: Callable[[], None],
     ) -> None:
-        self.moment: Moment | None = None
+        self.read_point: ReadPoint | None = None
         self.clients: dict[Client, None] = {}
         self._name = name
         self._hot = hot
@@ -71,7 +71,7 @@ class ViewStream:
         self._loading: dict[Series, asyncio.Task[None]] = {}
         self._tries: dict[Series, int] = {}
         self._gate = asyncio.Semaphore(LOADS)
-        self._kept: OrderedDict[str, Moment] = OrderedDict()
+        self._kept: OrderedDict[str, ReadPoint] = OrderedDict()
 
     @property
     def idle(self) -> bool:
@@ -105,7 +105,7 @@ class ViewStream:
                 if not self._told[series]:
                     self._forget(series)
         if not self.clients:
-            self.moment = None
+            self.read_point = None
             self._kept.clear()
             self._gate = asyncio.Semaphore(LOADS)  # the next client may come in another event loop
 
@@ -120,43 +120,43 @@ class ViewStream:
         if not self.clients or self._is_starting(snapshot):
             return []
         try:
-            moment = take_moment(self._hot, snapshot, self._name, self._completeness)
+            read_point = take_read_point(self._hot, snapshot, self._name, self._completeness)
         except ProblemError as problem:
             self.fail(problem)
             return []
-        if moment is None:  # it is being swapped, and the watch wakes us after it
+        if read_point is None:  # it is being swapped, and the watch wakes us after it
             return []
-        old, self.moment = self.moment, moment
-        if old is not None and old.view.key != moment.view.key:  # places of key columns that were asked for
+        old, self.read_point = self.read_point, read_point
+        if old is not None and old.view.key != read_point.view.key:  # places of key columns that were asked for
             self.fail(ProblemError(503, "other-definition", "The view has other key columns now.", retry_after_s=1))
             return []
         if old is not None:
-            self._advance(old, moment)
-        self._kept[moment.standing.key] = moment
+            self._advance(old, read_point)
+        self._kept[read_point.standing.key] = read_point
         while len(self._kept) > KEPT_SNAPSHOTS:
             self._kept.popitem(last=False)
-        return self._publish(moment)
+        return self._publish(read_point)
 
     def take(self, client: Client) -> bytes:
         """The next bytes for a client; empty if there are none now."""
-        moment = self.moment
+        read_point = self.read_point
         if client.over:
             return b""
-        if moment is None:
+        if read_point is None:
             return self._starting(client)
-        if not client.settled(moment):
-            return self._heartbeat(client, moment, current=False)
+        if not client.settled(read_point):
+            return self._heartbeat(client, read_point, current=False)
         if client.after is not None:
             place, client.after = client.after, None
-            parts = self._missed(client, place, moment)
-            if parts is None and not client.settled(moment):
+            parts = self._missed(client, place, read_point)
+            if parts is None and not client.settled(read_point):
                 client.after = place  # something is read first
                 self._wake()
                 return b""
             if parts is not None:
                 version = self._kept[place.key].snapshot.version
-                return client.resume(version, parts, moment) or self._heartbeat(client, moment, True, due=True)
-        return client.next(moment) or self._heartbeat(client, moment, current=True)
+                return client.resume(version, parts, read_point) or self._heartbeat(client, read_point, True, due=True)
+        return client.next(read_point) or self._heartbeat(client, read_point, current=True)
 
     def _is_starting(self, snapshot: Snapshot | None) -> bool:
         """Whether the chain is used, but not read yet: what it would give now is older than what clients had."""
@@ -173,11 +173,11 @@ class ViewStream:
         view = snapshot.views[self._name]
         return client.waiting(snapshot.version, self._watch.lag(view.stream.name, snapshot.of(view).cut))
 
-    def _heartbeat(self, client: Client, moment: Moment, current: bool, due: bool = False) -> bytes:
+    def _heartbeat(self, client: Client, read_point: ReadPoint, current: bool, due: bool = False) -> bytes:
         if not client.beat and not due:
             return b""
         client.beat = False
-        stands = moment if current else client.moment or moment
+        stands = read_point if current else client.read_point or read_point
         applied = stands.basis(client.partitions(stands)).applied
         return client.heartbeat(stands, self._watch.lag(stands.view.stream.name, applied), current)
 
@@ -210,23 +210,23 @@ class ViewStream:
         if loading is not None:
             loading.cancel()
 
-    def _advance(self, old: Moment, moment: Moment) -> None:
+    def _advance(self, old: ReadPoint, read_point: ReadPoint) -> None:
         """Tell the series what changed between two moments."""
-        if moment.stands_on(old):
-            for p, ends in moment.ends.items():
-                for series, starts in self._concerned(moment.view, changed_rows(old.ends[p], ends)):
+        if read_point.stands_on(old):
+            for p, ends in read_point.ends.items():
+                for series, starts in self._concerned(read_point.view, changed_rows(old.ends[p], ends)):
                     series.touch(starts)
                     self._unsettled[series] = None
             return
-        follows = moment.follows(old)
+        follows = read_point.follows(old)
         if not follows:
             self._kept.clear()
         for series in self._told:
             series.move(old, follows)
             self._unsettled[series] = None
         if follows:  # else everything is given anew
-            for p, ends in moment.ends.items():
-                for series, starts in self._concerned(moment.view, rows_since(ends, old.applied.get(p, 0))):
+            for p, ends in read_point.ends.items():
+                for series, starts in self._concerned(read_point.view, rows_since(ends, old.applied.get(p, 0))):
                     series.doubt(starts)
 
     def _concerned(self, view: View, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
@@ -234,14 +234,14 @@ class ViewStream:
             for series in self._of.get(entity, ()):
                 yield series, starts
 
-    def _publish(self, moment: Moment) -> list[Client]:
+    def _publish(self, read_point: ReadPoint) -> list[Client]:
         """Have every series whose changes are known put them; the clients of channels that are settled by it."""
         told: dict[Channel, None] = {}
         for series in list(self._unsettled):
-            if not series.ready(moment):
-                self._load(series, moment)
+            if not series.ready(read_point):
+                self._load(series, read_point)
                 continue
-            changed = series.take(moment)
+            changed = series.take(read_point)
             for channel in self._told[series]:
                 if series.replaced:
                     channel.replace()
@@ -249,20 +249,20 @@ class ViewStream:
                     channel.put(changed)
                 told[channel] = None
             series.replaced = False
-            if series.settled(moment):
+            if series.settled(read_point):
                 del self._unsettled[series]
             else:
                 self._wake()
-        return list({client: None for channel in told if channel.settled(moment) for client in channel.clients})
+        return list({client: None for channel in told if channel.settled(read_point) for client in channel.clients})
 
-    def _load(self, series: Series, moment: Moment) -> None:
+    def _load(self, series: Series, read_point: ReadPoint) -> None:
         if series not in self._loading:
-            self._loading[series] = asyncio.create_task(self._read(series, moment))
+            self._loading[series] = asyncio.create_task(self._read(series, read_point))
 
-    async def _read(self, series: Series, moment: Moment) -> None:
+    async def _read(self, series: Series, read_point: ReadPoint) -> None:
         try:
             async with self._gate:
-                await series.load(moment, self._rows)
+                await series.load(read_point, self._rows)
             self._tries.pop(series, None)
         except ProblemError as problem:
             tries = self._tries[series] = self._tries.get(series, 0) + 1
@@ -273,13 +273,13 @@ class ViewStream:
         self._loading.pop(series, None)
         self._wake()
 
-    def _missed(self, client: Client, place: Place, moment: Moment) -> list[tuple[bytes, bytes]] | None:
+    def _missed(self, client: Client, place: Place, read_point: ReadPoint) -> list[tuple[bytes, bytes]] | None:
         """The events of what changed since a place; None if that cannot be told, or something has to be read first."""
-        since = list(self._since(place, moment))
+        since = list(self._since(place, read_point))
         if not since:
             return None
         first = self._kept[place.key]
-        touched = by_entity(moment.view, (row for rows in since for row in rows))
+        touched = by_entity(read_point.view, (row for rows in since for row in rows))
         parts = []
         for channel in client.channels:
             found = []
@@ -287,24 +287,24 @@ class ViewStream:
                 if series.entity not in touched:
                     continue
                 newest = newest_before(first, series.entity, place.applied)
-                changed = series.told(moment, touched[series.entity], newest)
+                changed = series.told(read_point, touched[series.entity], newest)
                 if changed is None:
-                    if not series.settled(moment):
+                    if not series.settled(read_point):
                         self._unsettled[series] = None
                     return None
                 found += changed
             if found:
-                parts.append((moment.view.name.encode(), channel.data(found, moment)))
+                parts.append((read_point.view.name.encode(), channel.data(found, read_point)))
         return parts
 
-    def _since(self, place: Place, moment: Moment) -> Iterator[Iterable[Row]]:
+    def _since(self, place: Place, read_point: ReadPoint) -> Iterator[Iterable[Row]]:
         """The rows of cells beyond a place, through all snapshots since; nothing if it cannot be told."""
-        if place.key not in self._kept or place.applied.keys() != moment.applied.keys():
+        if place.key not in self._kept or place.applied.keys() != read_point.applied.keys():
             return
         kept = list(self._kept.values())
         passed = kept[list(self._kept).index(place.key) :]
         at = dict(place.applied)
-        if any(not passed[0].standing.cut[p] <= at[p] <= moment.applied[p] for p in at):
+        if any(not passed[0].standing.cut[p] <= at[p] <= read_point.applied[p] for p in at):
             return
         yield ()
         for each in passed:

@@ -13,7 +13,7 @@ from threading import Lock
 
 from serving.store.hot import HotStore
 from serving.watch.latency import Latency
-from slackwater.deltas.cell import Lane
+from slackwater.deltas.cell import DeltaKey
 from slackwater.deltas.reader import Delta, DeltaReader
 from slackwater.log.log import Log, Unread
 from slackwater.views.view import View
@@ -135,9 +135,9 @@ class Feed:
             again = self._starts is not None  # it was restarted meanwhile, and opens once more
             self._goal, self._lacking = None if again else {p: b.high for p, b in reader.bounds.items()}, None
 
-    def _wanted(self, lane: Lane, start: int | None) -> View | None:
+    def _wanted(self, delta_key: DeltaKey, start: int | None) -> View | None:
         del start
-        return self._hot.view_of(lane)
+        return self._hot.view_of(delta_key)
 
     def _look_what_lacks(self) -> None:
         """Behind the cells themselves: whoever sees nothing lack sees all of them."""
@@ -149,7 +149,7 @@ class Feed:
     def _note(self, delivered: list[Delta]) -> None:
         if self._latency is None:
             return
-        views = {cell.lane.view for cell, _ in delivered}
+        views = {cell.delta_key.view for cell, _ in delivered}
         applied = {(view, p): end for view in views for p, end in self._hot.applied(view).items()}
         self._latency.note(delivered, applied, self.caught_up)
 

@@ -47,7 +47,7 @@ class Latency:
         """
         now_ms = self._clock.now_us() / 1000
         for cell, record in delivered:
-            where = cell.lane.view, cell.lane.partition
+            where = cell.delta_key.view, cell.delta_key.partition
             if cell.upto <= self._seen.get(where, -1) or cell.upto > applied.get(where, -1):
                 continue
             self._seen[where] = cell.upto

@@ -24,7 +24,7 @@ APPENDED_HEADER = "slackwater-appended"
 A function of the log, like the cell, and outside its bytes: no answer is made from it, it is for latencies alone."""
 
 
-class Lane(NamedTuple):
+class DeltaKey(NamedTuple):
     """Whose cells can join: one view of one definition over one partition of one topic, named by its id."""
 
     view: str
@@ -35,22 +35,22 @@ class Lane(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """States over the offsets [start, upto) of a lane, rows sorted by key and start; it exists even without rows."""
+    """States over the offsets [start, upto) of a delta key, rows sorted by key and start; it exists even without rows."""
 
-    lane: Lane
+    delta_key: DeltaKey
     start: int
     upto: int
     rows: tuple[Row, ...]
 
 
-def lane_of(view: View, topic_id: str, partition: int) -> Lane:
-    """The lane of `view` over a partition."""
-    return Lane(view.name, view.definition, topic_id, partition)
+def delta_key_of(view: View, topic_id: str, partition: int) -> DeltaKey:
+    """The delta key of `view` over a partition."""
+    return DeltaKey(view.name, view.definition, topic_id, partition)
 
 
 def encode_key(cell: Cell, sealed: bool) -> bytes:
     """The key of a cell's delta."""
-    return _dump([*cell.lane, cell.start if sealed else OPEN])
+    return _dump([*cell.delta_key, cell.start if sealed else OPEN])
 
 
 def encode_value(cell: Cell) -> bytes:
@@ -59,8 +59,8 @@ def encode_value(cell: Cell) -> bytes:
     return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
 
 
-def decode_key(key: bytes | None) -> tuple[Lane, int | None]:
-    """The lane that a delta's key names, and the start of a sealed cell; None for the open one.
+def decode_key(key: bytes | None) -> tuple[DeltaKey, int | None]:
+    """The delta key that a delta's key names, and the start of a sealed cell; None for the open one.
 
     Raises:
         CodecError: the bytes are no delta's key.
@@ -69,10 +69,10 @@ def decode_key(key: bytes | None) -> tuple[Lane, int | None]:
         view, definition, topic_id, partition, place = json.loads(key or b"")
     except (ValueError, TypeError, RecursionError) as error:
         raise CodecError(f"The key {key!r:.80} is no delta's: {error}.") from error
-    lane = Lane(view, definition, topic_id, partition)
-    if [type(part) for part in lane] != [str, str, str, int] or (type(place) is not int and place != OPEN):
+    delta_key = DeltaKey(view, definition, topic_id, partition)
+    if [type(part) for part in delta_key] != [str, str, str, int] or (type(place) is not int and place != OPEN):
         raise CodecError(f"The key {key!r:.80} is no delta's.")
-    return lane, None if place == OPEN else place
+    return delta_key, None if place == OPEN else place
 
 
 def appended_headers(appended_ms: int) -> list[tuple[str, bytes]]:
@@ -88,13 +88,13 @@ def appended_ms(headers: Headers) -> int | None:
     return None
 
 
-def decode_lane(key: bytes | None) -> Lane:
-    """The lane that a delta's key names. Raises CodecError."""
+def decode_delta_key(key: bytes | None) -> DeltaKey:
+    """The delta key that a delta's key names. Raises CodecError."""
     return decode_key(key)[0]
 
 
-def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
-    """The cell of a delta's value, whose lane is of `view`.
+def decode_cell(delta_key: DeltaKey, value: bytes | None, view: View) -> Cell:
+    """The cell of a delta's value, whose delta key is of `view`.
 
     Raises:
         CodecError: the bytes are no delta's value.
@@ -109,12 +109,12 @@ def decode_cell(lane: Lane, value: bytes | None, view: View) -> Cell:
             Row(tuple(map(intern, r[:width])) if texts else _key(r[:width]), r[width], tuple(r[width + 1 :]))
             for r in found["rows"]
         )
-        cell = Cell(lane, found["start"], found["upto"], rows)
+        cell = Cell(delta_key, found["start"], found["upto"], rows)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise CodecError(f"A value of {lane} is no delta's: {error!r}.") from error
+        raise CodecError(f"A value of {delta_key} is no delta's: {error!r}.") from error
     whole = type(cell.start) is int and type(cell.upto) is int and 0 <= cell.start < cell.upto
     if not whole:
-        raise CodecError(f"A value of {lane} does not fit its view: [{cell.start!r:.80}, {cell.upto!r:.80}).")
+        raise CodecError(f"A value of {delta_key} does not fit its view: [{cell.start!r:.80}, {cell.upto!r:.80}).")
     return cell
 
 

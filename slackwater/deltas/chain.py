@@ -1,4 +1,4 @@
-"""The chain: the cells of one lane that join without a gap, from a cut on.
+"""The chain: the cells of one delta key that join without a gap, from a cut on.
 
     cells     [0,4) [4,6) [6,8)      [9,12)        the last one open, and one that does not join
     chain(0)  [0,4) [4,6) [6,8)                    end 8; complete is False, since a cell beyond 8 is known
@@ -15,7 +15,7 @@ from slackwater.deltas.errors import CellConflictError
 
 
 class Chain:
-    """The known cells of one lane."""
+    """The known cells of one delta key."""
 
     def __init__(self) -> None:
         self._cells: dict[int, Cell] = {}
@@ -30,7 +30,7 @@ class Chain:
         known = self._cells.get(cell.start)
         if known is not None and known.upto >= cell.upto:
             if known.upto == cell.upto and known.rows != cell.rows:
-                raise CellConflictError(f"Two cells of {cell.lane} over [{cell.start}, {cell.upto}) differ.")
+                raise CellConflictError(f"Two cells of {cell.delta_key} over [{cell.start}, {cell.upto}) differ.")
             return False
         self._cells[cell.start] = cell
         self._furthest = max(self._furthest, cell.upto)

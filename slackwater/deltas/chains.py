@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 
-from slackwater.deltas.cell import lane_of
+from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.errors import CellConflictError
 from slackwater.deltas.reader import DeltaReader
@@ -23,15 +23,17 @@ def read_chains(
     A hole is made again from the log, which is what a worker is there for; so what cannot be read, or does not fit, is
     logged and passed over.
     """
-    lanes = {lane_of(view, topic_id, p): (view, p) for view in views for p in starts}
-    chains = {of: Chain() for of in lanes.values()}
-    reader = DeltaReader(log, topic, starts, lambda lane, _: lanes[lane][0] if lane in lanes else None, starts)
+    delta_keys = {delta_key_of(view, topic_id, p): (view, p) for view in views for p in starts}
+    chains = {of: Chain() for of in delta_keys.values()}
+    reader = DeltaReader(
+        log, topic, starts, lambda delta_key, _: delta_keys[delta_key][0] if delta_key in delta_keys else None, starts
+    )
     try:
         for cell, record in reader.rest():
             try:
-                chains[lanes[cell.lane]].put(cell)
+                chains[delta_keys[cell.delta_key]].put(cell)
             except CellConflictError as error:
-                logger.error("delta %s[%d]@%d: %s", topic, cell.lane.partition, record.offset, error)
+                logger.error("delta %s[%d]@%d: %s", topic, cell.delta_key.partition, record.offset, error)
         for stuck in reader.unread.values():
             logger.error("%s", UnreadableError(topic, *stuck))
         if reader.bad:

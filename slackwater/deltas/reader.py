@@ -1,4 +1,4 @@
-"""The reader of a delta topic: the cells of wanted lanes, from given places on. Whoever reads deltas reads them here.
+"""The reader of a delta topic: the cells of wanted delta keys, from given places on. Whoever reads deltas reads them here.
 
     delta topic   [start ............. end)[what comes later ...
     rest()        [start ............. end)                         what was there when it was opened
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from slackwater.deltas.cell import Cell, Lane, decode_cell, decode_key
+from slackwater.deltas.cell import Cell, DeltaKey, decode_cell, decode_key
 from slackwater.deltas.errors import CodecError
 from slackwater.log.errors import PositionLostError
 from slackwater.log.log import Log, Record, Unread
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
 
-Wanted = Callable[[Lane, int | None], View | None]
-"""The view of a lane whose cell is wanted, by the start of a sealed one, None for the open one; None: it is not."""
+Wanted = Callable[[DeltaKey, int | None], View | None]
+"""The view of a delta key whose cell is wanted, by the start of a sealed one, None for the open one; None: it is not."""
 
 
 class Delta(NamedTuple):
@@ -114,13 +114,13 @@ class DeltaReader:
     def _delta(self, partition: int, record: Record) -> Delta | None:
         self.deltas += 1
         try:
-            lane, start = decode_key(record.key)
-            view = self._wanted(lane, start)
+            delta_key, start = decode_key(record.key)
+            view = self._wanted(delta_key, start)
             if view is None:
                 return None
-            cell = decode_cell(lane, record.value, view)
+            cell = decode_cell(delta_key, record.value, view)
             if start not in (None, cell.start):
-                raise CodecError(f"A delta of {lane} has the key of {start} and the cell of {cell.start}.")
+                raise CodecError(f"A delta of {delta_key} has the key of {start} and the cell of {cell.start}.")
             return Delta(cell, record)
         except CodecError as error:
             self.bad += 1

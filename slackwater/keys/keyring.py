@@ -21,7 +21,7 @@ REFRESH_S = 0.25
 
 _KEY = re.compile(rb"slackwater_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _NOBODY = hashlib.sha256(b"").digest()
-_Stamp = tuple[int, int, int] | None
+_FileState = tuple[int, int, int] | None
 
 
 class KeyRing:
@@ -31,7 +31,7 @@ class KeyRing:
         self._store = KeyStore(home)
         self._path = home / "keys.json"
         self._clock = clock
-        self._stamp: _Stamp = (-1, -1, -1)
+        self._state: _FileState = (-1, -1, -1)
         self._looked_s = -REFRESH_S
         self._keys: dict[bytes, tuple[bytes, Key]] = {}
 
@@ -59,14 +59,14 @@ class KeyRing:
         return key if same else None
 
     def _refresh(self, now_s: float) -> None:
-        stamp = self._now()
-        if stamp != self._stamp:
+        state = self._now()
+        if state != self._state:
             held = [key for key in self._store.all() if not key.revoked_us]
             self._keys = {key.id.encode(): (bytes.fromhex(key.sha256), key) for key in held}
-            self._stamp = stamp  # last: a file that cannot be read is tried again
+            self._state = state  # last: a file that cannot be read is tried again
         self._looked_s = now_s
 
-    def _now(self) -> _Stamp:
+    def _now(self) -> _FileState:
         try:
             found = self._path.stat()
         except FileNotFoundError:

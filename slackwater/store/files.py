@@ -22,7 +22,7 @@ SETTLED_NS = 100_000_000
 """A file system counts a file's changes in steps of some milliseconds; two changes within one step look like one."""
 
 
-class Stamp(NamedTuple):
+class FileState(NamedTuple):
     """Which bytes a path names: it differs once they were written to, or replaced.
 
     `settled` is false so shortly after a change that another one may not show.
@@ -95,8 +95,8 @@ class Files(Protocol):
     def seal(self, path: Path) -> Seal:
         """What a file is known by from now on, all of one reading. Raises OSError."""
 
-    def stamp(self, path: Path) -> Stamp:
-        """A file's stamp, without reading it. Raises OSError."""
+    def state(self, path: Path) -> FileState:
+        """a file's state, without reading it. Raises OSError."""
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
@@ -207,11 +207,11 @@ class LocalFiles:
                 blocks.append(crc32c(block))
         return Seal(size, digest.hexdigest(), sums_text(shift, blocks))
 
-    def stamp(self, path: Path) -> Stamp:
-        """See `Files.stamp`. The time of change, not that of writing: nobody can set it back."""
+    def state(self, path: Path) -> FileState:
+        """See `Files.state`. The time of change, not that of writing: nobody can set it back."""
         found = path.stat()
         settled = abs(time.time_ns() - found.st_ctime_ns) > SETTLED_NS
-        return Stamp((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns), settled)
+        return FileState((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns), settled)
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:

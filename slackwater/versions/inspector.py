@@ -1,7 +1,7 @@
 """The inspector of files: what it found in them, kept as long as they were not written to since.
 
-A file whose stamp is the known one is not read again; one that was written or replaced is. What changes in silence,
-bits on a disk, shows when `reread` reads the file whatever its stamp says.
+A file whose state is the known one is not read again; one that was written or replaced is. What changes in silence,
+bits on a disk, shows when `reread` reads the file whatever its state says.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from slackwater.core.checked_files import DamagedBytesError
-from slackwater.store.files import Stamp
+from slackwater.store.files import FileState
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import StoredFile
 from slackwater.versions.store import VersionStore
@@ -26,7 +26,7 @@ class Inspector:
     def __init__(self, store: VersionStore) -> None:
         self.revision = 0
         self._store = store
-        self._found: dict[Path, tuple[Stamp | None, Fingerprint | OSError]] = {}
+        self._found: dict[Path, tuple[FileState | None, Fingerprint | OSError]] = {}
         self._damaged: set[Path] = set()
         self._lock = Lock()
 
@@ -45,7 +45,7 @@ class Inspector:
         path = Path(error.path)
         with self._lock:
             known = self._found.get(path)
-            self._found[path] = None, error  # with a stamp, one bad read would condemn a whole file for good
+            self._found[path] = None, error  # with a state, one bad read would condemn a whole file for good
             if known is None or not isinstance(known[1], OSError):
                 self.revision += 1
 
@@ -60,7 +60,7 @@ class Inspector:
         return 0 if isinstance(found, OSError) else found[0]
 
     def look(self, paths: Iterable[Path]) -> None:
-        """See whether files changed: those whose stamp did are read again."""
+        """See whether files changed: those whose state did are read again."""
         for path in paths:
             self._look(path, anyway=False)
 
@@ -80,14 +80,14 @@ class Inspector:
         known = self._found.get(path)
         found: Fingerprint | OSError
         try:
-            stamp = self._store.files.stamp(path)  # before the bytes: a write in between makes it an old one
-            if known is not None and known[0] == stamp and stamp.settled and not anyway:
+            state = self._store.files.state(path)  # before the bytes: a write in between makes it an old one
+            if known is not None and known[0] == state and state.settled and not anyway:
                 return known[1]
             found = self._store.files.fingerprint(path)
         except OSError as error:
-            stamp, found = None, error
+            state, found = None, error
         with self._lock:
-            self._found[path] = (stamp if stamp is not None and stamp.settled else None, found)
+            self._found[path] = (state if state is not None and state.settled else None, found)
             if known is not None and _facts(known[1]) != _facts(found):
                 self.revision += 1
                 self._damaged.discard(path)

@@ -17,7 +17,7 @@ from slackwater.views.rows import Row
 from slackwater.views.view import View
 
 
-class Spread(NamedTuple):
+class QuantileRow(NamedTuple):
     """The quantiles of one start. `key` is without buckets; each quantile has `<name>_low` and `<name>_high`."""
 
     key: tuple[Value, ...]
@@ -25,12 +25,12 @@ class Spread(NamedTuple):
     answers: dict[str, Value | None]
 
 
-def spread_key(view: View) -> tuple[str, ...]:
+def quantile_key(view: View) -> tuple[str, ...]:
     """The key columns of a spread: those of the view without buckets."""
     return tuple(name for name in view.key if not isinstance(view.derived.get(name), Bucket))
 
 
-def spread_kinds(view: View) -> dict[str, Kind]:
+def quantile_kinds(view: View) -> dict[str, Kind]:
     """The answers of a spread, and what they are."""
     return {
         f"{name}_{side}": _kind(view, quantile.by)
@@ -39,9 +39,9 @@ def spread_kinds(view: View) -> dict[str, Kind]:
     }
 
 
-def spreads(view: View, rows: Iterable[Row]) -> list[Spread]:
+def quantile_rows(view: View, rows: Iterable[Row]) -> list[QuantileRow]:
     """The quantiles of rows, a row a key and start, in order of start and key."""
-    kept = [view.key.index(name) for name in spread_key(view)]
+    kept = [view.key.index(name) for name in quantile_key(view)]
 
     def place(row: Row) -> tuple[Value, ...]:
         return (row.start, *(row.key[i] for i in kept))
@@ -49,13 +49,13 @@ def spreads(view: View, rows: Iterable[Row]) -> list[Spread]:
     found = []
     for (start, *key), of in groupby(sorted(rows, key=place), key=place):
         assert isinstance(start, int)  # noqa: S101 - a row's start
-        found.append(Spread(tuple(key), start, _answers(view, list(of))))
+        found.append(QuantileRow(tuple(key), start, _answers(view, list(of))))
     return found
 
 
 def spreads_sql(view: View, relation: str) -> str:
     """One SELECT from states, a row a key and start, to key, start and both bounds of each quantile."""
-    keys = ", ".join([*spread_key(view), "start"])
+    keys = ", ".join([*quantile_key(view), "start"])
     buckets = {quantile.by for quantile in view.quantiles.values()}
     reached = ", ".join(
         f"sum({of}) OVER (PARTITION BY {keys} ORDER BY {by} RANGE UNBOUNDED PRECEDING) AS {of}_to_{by}, "
@@ -67,7 +67,9 @@ def spreads_sql(view: View, relation: str) -> str:
         f"{q.of}_to_{q.by} * {q.part[1]} >= {q.of}_of_{q.by} * {q.part[0]}) AS {name}"
         for name, q in view.quantiles.items()
     )
-    counted = ", ".join(dict.fromkeys([*spread_key(view), "start", *buckets, *(q.of for q in view.quantiles.values())]))
+    counted = ", ".join(
+        dict.fromkeys([*quantile_key(view), "start", *buckets, *(q.of for q in view.quantiles.values())])
+    )
     inner = f"SELECT {counted}, {reached} FROM {relation}"
     return f"SELECT {keys}, {_bounds_sql(view)} FROM (SELECT {keys}, {picked} FROM ({inner}) GROUP BY {keys})"
 

@@ -124,7 +124,7 @@ def check_told(
         assert at >= floor or not stands, f"an answer that calls itself complete went back from {floor} to {at}"
         ends = (service.hot.ends(snapshot.of(view).key, view.name, [p]) or {}).get(p) if snapshot is not None else None
         if snapshot is not None and ends is not None and ends.upto == at:
-            sealed = ends.tip.start if ends.tip is not None else at
+            sealed = ends.open_cell.start if ends.open_cell is not None else at
             known = world.told.get((definition, branch), (0, 0))
             world.told[definition, branch] = max((sealed, snapshot.version), known)
     world.trace.count("complete answers of a server that came later", bool(floors))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from slackwater.store.files import Hold, LocalFiles, Stamp
+from slackwater.store.files import FileState, Hold, LocalFiles
 from tests.simulation.programs import Program, Scheduler
 
 
@@ -95,10 +95,10 @@ class SimFiles(LocalFiles):
         self._pause("sync", path)
         self._keep(path)
 
-    def stamp(self, path: Path) -> Stamp:
+    def state(self, path: Path) -> FileState:
         """By content; no turn, since those who ask go through sets, in no order that a seed could repeat."""
         data = path.read_bytes()
-        return Stamp((len(data), zlib.crc32(data)), settled=True)
+        return FileState((len(data), zlib.crc32(data)), settled=True)
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batch_layer.comparison import FIRST, Compared, Comparison
-from slackwater.deltas.cell import Lane
+from slackwater.deltas.cell import DeltaKey
 from slackwater.versions.manifest import ArchiveFile, ViewFile
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import explain
@@ -21,28 +21,28 @@ class LightComparison(Comparison):
     def __init__(self, home: Path) -> None:
         self.compared = Compared()
         self._home = home
-        self._rows: dict[Lane, list[Row]] = {}
+        self._rows: dict[DeltaKey, list[Row]] = {}
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
-    def add(self, lane: Lane, view: View, rows: Iterable[Row]) -> None:
-        self._rows.setdefault(lane, []).extend(rows)
+    def add(self, delta_key: DeltaKey, view: View, rows: Iterable[Row]) -> None:
+        self._rows.setdefault(delta_key, []).extend(rows)
 
     def base(
         self,
         view: View,
-        lane: Lane,
+        delta_key: DeltaKey,
         parent: Sequence[ViewFile],
         own: Sequence[ViewFile],
         imported: Sequence[ArchiveFile],
     ) -> None:
         base = PUBLISHED_INTERVALS[0]
-        rows = [*self._of(view, parent), *self._rows.get(lane, ())]
+        rows = [*self._of(view, parent), *self._rows.get(delta_key, ())]
         for entry in imported:
             rows += rows_of_events(str(self._home / entry.file.path), entry.file.size, view, (view,))
         grown = merged(view, rows, base)
-        self._differing(view, base, lane.partition, grown, self._of(view, own))
+        self._differing(view, base, delta_key.partition, grown, self._of(view, own))
 
     def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
         finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from batch_layer.expire import expire
 from serving.service import Service
 from slackwater.context import Context
-from slackwater.deltas.cell import Cell, decode_cell, decode_lane, lane_of
+from slackwater.deltas.cell import Cell, decode_cell, decode_delta_key, delta_key_of
 from slackwater.log.events import decode
 from slackwater.pipeline.segment import States
 from slackwater.streams.stream import Stream
@@ -183,22 +183,24 @@ class Stage:
     def cells_are_right(self) -> None:
         """Every cell in the delta topic holds the states of its own slice of the log."""
         for cell in self.cells():
-            view = next(view for view in self.world.views if view.name == cell.lane.view)
+            view = next(view for view in self.world.views if view.name == cell.delta_key.view)
             own = self.world.topic_ids[view.stream.name]
-            assert cell.lane.topic_id == own, f"a cell of {view.name} is of the log {cell.lane.topic_id}, not {own}"
-            branch = self.log.book.now[Place(cell.lane.topic_id, cell.lane.partition)]
+            assert cell.delta_key.topic_id == own, (
+                f"a cell of {view.name} is of the log {cell.delta_key.topic_id}, not {own}"
+            )
+            branch = self.log.book.now[Place(cell.delta_key.topic_id, cell.delta_key.partition)]
             events = decode(view.stream, branch.below(cell.upto, since=cell.start)).table
             events = events.select(view.stream.schema.names)
             rows = tuple(summariser(self.world.views).rows(view, events))
-            assert cell.rows == rows, f"[{cell.start}, {cell.upto}) of {cell.lane} holds {cell.rows}, not {rows}"
+            assert cell.rows == rows, f"[{cell.start}, {cell.upto}) of {cell.delta_key} holds {cell.rows}, not {rows}"
 
     def cells(self) -> Sequence[Cell]:
         """What the delta topic holds of the world's views."""
         return [
-            decode_cell(lane, record.value, view)
+            decode_cell(delta_key, record.value, view)
             for part in self.log.topics[self.world.names.deltas("trades")]
             for record in part.records.values()
-            for lane in (decode_lane(record.key),)
+            for delta_key in (decode_delta_key(record.key),)
             for view in self.world.views
-            if lane == lane_of(view, lane.topic_id, lane.partition)
+            if delta_key == delta_key_of(view, delta_key.topic_id, delta_key.partition)
         ]

@@ -195,8 +195,8 @@ SWITCHES = (
         13,
         "the topic's id is in the key",
         (
-            Edit(cell, "lane_of", "view.definition, topic_id, partition", 'view.definition, "", partition'),
-            Edit(hot.HotStore, "view_of", "lane.topic_id == self._topic_ids.get(view.stream.name)", "True"),
+            Edit(cell, "delta_key_of", "view.definition, topic_id, partition", 'view.definition, "", partition'),
+            Edit(hot.HotStore, "view_of", "delta_key.topic_id == self._topic_ids.get(view.stream.name)", "True"),
         ),
     ),
     Switch(

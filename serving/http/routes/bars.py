@@ -32,14 +32,14 @@ from serving.query.fields import parsed
 from serving.query.fill import filled, fills
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
+from serving.query.quantiles import read_quantiles
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
 from serving.query.read import BatchRows, place_of, read, read_prefix
-from serving.query.spread import spread_rows
 from serving.store.batch import Range
 from slackwater.versions.inspector import Inspector
 from slackwater.views.definitions import defaults
 from slackwater.views.interval import CLOSED_AFTER_US
-from slackwater.views.quantiles import spread_key, spread_kinds, spreads
+from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -75,13 +75,13 @@ class BarsRoute:
         key = self._name, scope["query_string"], asked.accept, asked.accept_encoding
         known = self._cached.get(key)
         cached = known.cached if known is not None else None
-        if cached is None or cached.stamp is None or not self._bases.holds(cached.stamp):
+        if cached is None or cached.basis_id is None or not self._bases.holds(cached.basis_id):
             query = known.question if known is not None else self._query(scope, asked)
             if query.limit is None:
                 basis = await self._basis(query, None)
                 return await self._exporter.respond(scope, asked, query, basis)
             cached = await self._answer(scope, query, asked)
-            if cached.stamp is not None:
+            if cached.basis_id is not None:
                 self._cached.put(key, query, cached)
         elif cached.named:
             self._bases.remember(cached.named)
@@ -118,7 +118,7 @@ class BarsRoute:
         reply = encoding() if len(bars) < LONG_PAGE else await self._pool.run(encoding)
         return CachedReply(
             reply,
-            None if query.cursor else basis.stamp,
+            None if query.cursor else basis.basis_id,
             None if pinned else basis.applied,
             tuple(basis.ends.values()) if following else (),
         )
@@ -148,8 +148,8 @@ class BarsRoute:
     async def _rows_of(self, query: BarsQuery, basis: Basis, of: Range) -> Sequence[Bar]:
         if query.at is not None:
             rows = await read_prefix(basis, query.keys, query.at, self._rows)
-            return spreads(basis.view, rows) if query.quantiles else rows
-        how = spread_rows if query.quantiles else filled if query.fill else read
+            return quantile_rows(basis.view, rows) if query.quantiles else rows
+        how = read_quantiles if query.quantiles else filled if query.fill else read
         return await how(basis, query.keys, of, self._rows)
 
     async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
@@ -180,7 +180,7 @@ def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     """The query's cursor, which must be of one of these views."""
     shapes = {}
     for view in views:
-        names = spread_key(view) if query.quantiles else view.key
+        names = quantile_key(view) if query.quantiles else view.key
         kinds = (column.kind.python for column in view.key_columns if column.name in names)
         shapes[_question(query, view)] = (int, *kinds)
     return decode_cursor(query.cursor, shapes) if query.cursor else None
@@ -240,8 +240,8 @@ def _answer(view: View, name: str) -> dict[str, Any]:
 
 def _spread_fields(view: View) -> dict[str, Any]:
     """The members of a row of quantiles."""
-    keys = {c.name: c.kind.schema for c in view.key_columns if c.name in spread_key(view)[len(view.entity) :]}
-    bounds = {name: {"type": [*_types(kind.schema), "null"]} for name, kind in spread_kinds(view).items()}
+    keys = {c.name: c.kind.schema for c in view.key_columns if c.name in quantile_key(view)[len(view.entity) :]}
+    bounds = {name: {"type": [*_types(kind.schema), "null"]} for name, kind in quantile_kinds(view).items()}
     schemas: dict[str, Any] = {**keys, "start": TIME, **bounds, "closed": {"type": "boolean"}}
     return {name: (Annotated[Any, WithJsonSchema(schema)], ...) for name, schema in schemas.items()}
 

@@ -24,7 +24,7 @@ from slackwater.views.view import View
 
 
 @dataclass(frozen=True)
-class Moment:
+class ReadPoint:
     """One snapshot, the view in force, and the ends of all chains; no ends where the batch view answers alone."""
 
     snapshot: Snapshot
@@ -69,7 +69,7 @@ class Moment:
         """What it stands on in all partitions, to read from."""
         return Basis(self.snapshot, self.view, "merged", frozenset(self.standing.cut), self.ends)
 
-    def stands_on(self, other: "Moment") -> bool:
+    def stands_on(self, other: "ReadPoint") -> bool:
         """Whether this is a later moment of the same chains, so that `changed_rows` says what changed."""
         return (
             self.standing.key == other.standing.key
@@ -77,7 +77,7 @@ class Moment:
             and all(of.fold is other.ends[p].fold for p, of in self.ends.items())
         )
 
-    def follows(self, other: "Moment") -> bool:
+    def follows(self, other: "ReadPoint") -> bool:
         """Whether it can only be later: of a newer version, nothing but what was applied since is different.
 
         That needs a proof that the version is its parent and the deltas between their cuts, and that all of these
@@ -97,7 +97,9 @@ class Moment:
         return new.manifest.parent == old.version and proof.outcome == "equal" and not proof.imported
 
 
-def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str, completeness: Completeness) -> Moment | None:
+def take_read_point(
+    hot: HotStore, snapshot: Snapshot | None, name: str, completeness: Completeness
+) -> ReadPoint | None:
     """The moment that is now; None if the snapshot is being swapped away.
 
     Raises:
@@ -110,19 +112,19 @@ def take_moment(hot: HotStore, snapshot: Snapshot | None, name: str, completenes
     view = snapshot.views[name]
     standing = snapshot.of(view)
     if not standing.chain:
-        return Moment(snapshot, view, {}, completeness)
+        return ReadPoint(snapshot, view, {}, completeness)
     ends = hot.ends(standing.key, name, standing.cut)
-    return None if ends is None else Moment(snapshot, view, ends, completeness)
+    return None if ends is None else ReadPoint(snapshot, view, ends, completeness)
 
 
 def changed_rows(old: Ends, new: Ends) -> Iterator[Row]:
     """The base rows that the cells between two ends of one fold changed."""
     if new.upto == old.upto:
         return
-    known = {(row.key, row.start): row.state for row in old.tip.rows} if old.tip else {}
+    known = {(row.key, row.start): row.state for row in old.open_cell.rows} if old.open_cell else {}
     cells = new.fold.cells[old.count : new.count]
-    for cell in cells if new.tip is None else [*cells, new.tip]:
-        grown = old.tip is not None and cell.start == old.tip.start
+    for cell in cells if new.open_cell is None else [*cells, new.open_cell]:
+        grown = old.open_cell is not None and cell.start == old.open_cell.start
         for row in cell.rows:
             if not grown or known.get((row.key, row.start)) != row.state:
                 yield row
@@ -133,14 +135,14 @@ def rows_since(ends: Ends, at: int) -> Iterator[Row]:
     first, _ = ends.fold.count_at(at)
     for cell in ends.fold.cells[first : ends.count]:
         yield from cell.rows
-    if ends.tip is not None and ends.tip.upto > at:
-        yield from ends.tip.rows
+    if ends.open_cell is not None and ends.open_cell.upto > at:
+        yield from ends.open_cell.rows
 
 
-def newest_before(moment: Moment, instrument: Entity, place: Mapping[int, int]) -> int | None:
+def newest_before(read_point: ReadPoint, instrument: Entity, place: Mapping[int, int]) -> int | None:
     """A second that an event of the instrument lies in which was applied at `place`; it may not be the newest."""
-    found = [known.last_start for known in moment.snapshot.places(moment.view, instrument)]
-    for p, ends in moment.ends.items():
+    found = [known.last_start for known in read_point.snapshot.places(read_point.view, instrument)]
+    for p, ends in read_point.ends.items():
         with ends.lock:
             count, _ = ends.fold.count_at(place.get(p, 0))
             newest = ends.fold.newest(instrument, min(count, ends.count))
