@@ -17,8 +17,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from batch_layer.compute import written
 from batch_layer.errors import InputError, RefusedRowsError
 from batch_layer.input import find_input, views_of_input
-from batch_layer.look import Idle
 from batch_layer.run import BatchRun
+from batch_layer.waiting import Idle
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.errors import SlackwaterError

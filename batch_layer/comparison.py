@@ -50,9 +50,9 @@ class Compared:
 
 
 class Comparison:
-    """One comparison. A context manager; not thread safe. `kept` takes all that differs, where it is a list."""
+    """One comparison. A context manager; not thread safe. `collected` takes all that differs, where it is a list."""
 
-    kept: list[Differing] | None = None
+    collected: list[Differing] | None = None
 
     def __init__(self, home: Path) -> None:
         self.compared = Compared()
@@ -92,8 +92,8 @@ class Comparison:
         self._make("expected", grown_sql(view, "before", "more"))
         self._make("found", self._states(view, own))
         self._compare(view, view.base, delta_key.partition)
-        if self.kept is not None:
-            self.kept += self._differing(view)
+        if self.collected is not None:
+            self.collected += self._differing(view)
 
     def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
         """Compare a shard's coarser published intervals with the merge of the finer ones."""

@@ -32,7 +32,7 @@ class Expired:
     `waiting` says why deltas and files stay although versions were retired; empty where they do not.
     """
 
-    kept: tuple[int, ...] = ()
+    retained: tuple[int, ...] = ()
     retired: tuple[int, ...] = ()
     deltas: tuple[tuple[str, int, int], ...] = ()
     paths: tuple[Path, ...] = ()
@@ -77,24 +77,24 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
         with store.locked():
             if store.pointer() != pointer:
                 continue
-            leases = store.leases.living()
+            leases = store.leases.active()
             leased = {version for lease in leases for version in lease.versions}
             chosen = plan(store, keep, pointer.version, behind, leased)
             if not dry_run:
                 for version in chosen.retire:
                     reach("expire.retire")
                     store.retire(version, clock.now_us())
-                store.leases.bury(store.leases.dead())
+                store.leases.remove_expired(store.leases.expired())
             # A server that took its lease before it could see its version retired goes on with it.
-            leases = store.leases.living()
+            leases = store.leases.active()
             leased = {version for lease in leases for version in lease.versions}
             stay, unreadable = standing(store, chosen, leased)
-            kept = tuple(manifest.version for manifest in chosen.keep)
+            retained = tuple(manifest.version for manifest in chosen.keep)
             if unreadable:
                 why = f"Nobody knows what these versions stand on, they cannot be read: {unreadable}."
-                return Expired(kept, chosen.retire, waiting=why), stay, True
+                return Expired(retained, chosen.retire, waiting=why), stay, True
             paths = tuple(garbage(store, stay, chosen.retire, leases))
-            return Expired(kept, chosen.retire, paths=paths), stay, 0 in leased
+            return Expired(retained, chosen.retire, paths=paths), stay, 0 in leased
     raise ExpiryError("The pointer moved each time that it was looked at.", "Run it again.")
 
 

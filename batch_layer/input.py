@@ -170,12 +170,12 @@ class Unite(beam.DoFn):
         duplicates, conflicts = again(events)
         if len(duplicates) or len(conflicts):
             of = np.repeat(numbers, [table.num_rows for table in tables])
-            kept = np.ones(events.num_rows, bool)
-            kept[duplicates] = kept[conflicts] = False
+            accepted = np.ones(events.num_rows, bool)
+            accepted[duplicates] = accepted[conflicts] = False
             with _Writers(self._work, f"bucket-{bucket}") as out:
                 for i in conflicts.tolist():
                     out.refuse(self._paths[of[i]], events.column("row")[i].as_py(), CONFLICT, TAKEN)
-                united = events.filter(pa.array(kept))
+                united = events.filter(pa.array(accepted))
                 out.write(united.select(TRADES.schema.names), united.column("row").to_numpy(), 1)
             files = [_checked_path(self._work, f"bucket-{bucket}", 0)]
         _write_counts(
@@ -269,11 +269,11 @@ def _tell(work: Path, folder: Path) -> Checked:
         accepted += counts["accepted"]
         duplicates += counts["duplicates"]
         refused.update(counts["refused"])
-    told = folder / "refused.jsonl"
-    told.unlink(missing_ok=True)
+    refused_lines = folder / "refused.jsonl"
+    refused_lines.unlink(missing_ok=True)
     parts = sorted(work.glob("refused-*.jsonl"), key=_natural)
     if parts:
-        with told.open("wb") as out, gone_if_it_fails(told):
+        with refused_lines.open("wb") as out, gone_if_it_fails(refused_lines):
             for path in parts:
                 with path.open("rb") as file:
                     shutil.copyfileobj(file, out)

@@ -47,7 +47,7 @@ class Joined:
         return self._fold() if changed and cell.start == self.end else []
 
     def see(self, start: int) -> None:
-        """A cell of this delta key starts there, outside of the cuts; it tells a hole from a speed layer that is behind."""
+        """A cell starts there, outside of the cuts; it tells a hole from a speed layer that is behind."""
         self._furthest = max(self._furthest, start)
 
     def reach(self) -> int:

@@ -59,9 +59,9 @@ class Promotion:
             self._wait(manifest, views, deadline_s)
             now_us = self._context.clock.now_us()
             restating = Restating(store, self._context.views, TailReader(self._context.log, self._context.names))
-            told = restating.tell(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
+            recorded = restating.record_move(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
             try:
-                return store.move(version, now_us, by, reason, manifest.parent, told)
+                return store.move(version, now_us, by, reason, manifest.parent, recorded)
             except LostRaceError:
                 self._check_pointer(manifest, store.pointer().version)
                 raise

@@ -27,7 +27,7 @@ from slackwater.versions.proof import Outcome, Proof, Span
 from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
-TOLD = 3
+SHOWN = 3
 """Reasons that are told; of more there is the number."""
 
 
@@ -53,11 +53,11 @@ class Claim:
 class Prover:
     """Proves claims about versions; a version is proven by the definition that it holds.
 
-    `kept`, where it is a list, takes all states that differ.
+    `collected`, where it is a list, takes all states that differ.
     """
 
-    def __init__(self, context: Context, kept: list[Differing] | None = None) -> None:
-        self._kept = kept
+    def __init__(self, context: Context, collected: list[Differing] | None = None) -> None:
+        self._collected = collected
         self._context = context
 
     def prove(self, claim: Claim, deadline_s: float) -> Proof:
@@ -66,7 +66,7 @@ class Prover:
         began = clock.elapsed_s()
         common, new, reasons = self._common(claim)
         with Comparison(self._context.store.home) as comparison:
-            comparison.kept = self._kept
+            comparison.collected = self._collected
             delta_keys = {
                 delta_key_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
                 for view in common
@@ -199,12 +199,12 @@ def _measured(span: Span, delta_keys: Mapping[DeltaKey, tuple[View, Joined]]) ->
 
 def _verdict(differ: int, compared: int, conflicts: Sequence[str], reasons: Sequence[str]) -> tuple[Outcome, str]:
     failed = [f"{differ:,} of {compared:,} states differ."] if differ else []
-    failed += _told(conflicts)
+    failed += _shown(conflicts)
     if failed:
         return "different", " ".join(failed)
-    return ("unproven", " ".join(_told(reasons))) if reasons else ("equal", "")
+    return ("unproven", " ".join(_shown(reasons))) if reasons else ("equal", "")
 
 
-def _told(reasons: Sequence[str]) -> list[str]:
-    more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
-    return [*reasons[:TOLD], *more]
+def _shown(reasons: Sequence[str]) -> list[str]:
+    more = [f"And {len(reasons) - SHOWN} more."] if len(reasons) > SHOWN else []
+    return [*reasons[:SHOWN], *more]

@@ -71,8 +71,8 @@ def _proofs(context: Context, manifest: Manifest, known: dict[str, Proof], deadl
 
 def _tell(version: int, proof: Proof) -> None:
     if proof.outcome == "different":
-        told = "; ".join(map(str, proof.first[:3]))
-        logger.error("Alarm: version %d, published unproven, is different: %s %s", version, proof.reason, told)
+        text = "; ".join(map(str, proof.first[:3]))
+        logger.error("Alarm: version %d, published unproven, is different: %s %s", version, proof.reason, text)
     elif proof.outcome == "equal":
         logger.info("version %d, published unproven, is proven equal", version)
 

@@ -41,15 +41,15 @@ def check_lineage(context: Context, parent: Manifest, forced: Forced | None) -> 
 
 
 def prove_run(
-    parts: Parts, deadline_s: float, kept: list[Differing] | None, forced: Forced | None, wrong: bool
+    parts: Parts, deadline_s: float, collected: list[Differing] | None, forced: Forced | None, wrong: bool
 ) -> dict[str, Proof]:
-    """Stream -> its proof, after waiting up to `deadline_s` in all for cells. `kept` takes all states that differ.
+    """Stream -> its proof, after waiting up to `deadline_s` in all for cells. `collected` takes all states that differ.
 
     Raises:
         ProofFailedError: one is different, and `forced` is None. The proofs are written down.
     """
     context = parts.context
-    prover, until_s = Prover(context, kept), context.clock.elapsed_s() + deadline_s
+    prover, until_s = Prover(context, collected), context.clock.elapsed_s() + deadline_s
     proofs = {}
     for spans, epoch in zip(parts.spans, parts.epochs, strict=True):
         claim = _claim(parts, spans, epoch)

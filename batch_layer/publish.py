@@ -12,9 +12,9 @@ from batch_layer.compute import Compute
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import ComputeError
 from batch_layer.files import instruments_of, view_files
-from batch_layer.look import published_views
 from batch_layer.segments import archive_segments
 from batch_layer.spans import Spans
+from batch_layer.waiting import published_views
 from slackwater.context import Context
 from slackwater.core.faults import reach
 from slackwater.restatements.of_run import Change, Differing, restate

@@ -1,6 +1,6 @@
 """One batch run: read and check the parent, mark, archive, compute, prove, restate, publish.
 
-A run that finds nothing new does none of this (`batch_layer.look`). Every step goes over all streams before the next
+A run that finds nothing new does none of this (`batch_layer.waiting`). Every step goes over all streams before the next
 one begins, so a version has one cut of all of them.
 
 A run that dies anywhere, or whose proof fails, leaves the old version served and can be run again; it starts over
@@ -19,10 +19,10 @@ from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
-from batch_layer.look import Idle, waits
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
 from batch_layer.publish import Parts, assemble, compute_views, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
+from batch_layer.waiting import Idle, waits
 from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
@@ -93,7 +93,7 @@ class BatchRun:
         return self._leased(self._run)
 
     def run_if_new(self) -> Manifest | Idle:
-        """Make and publish the next version, unless nothing waits for one (`batch_layer.look`).
+        """Make and publish the next version, unless nothing waits for one (`batch_layer.waiting`).
 
         What was published unproven is tried again, and what may go expires, either way. Raises what `run` raises.
         """
@@ -143,8 +143,8 @@ class BatchRun:
             reach("prove.before")
             retry_open(self.context)
             wrong = check_lineage(self.context, parent, self.forced)
-            kept = None if self.forced is None else self.differing
-            proofs = prove_run(parts, self.proof_deadline_s, kept, self.forced, wrong)
+            collected = None if self.forced is None else self.differing
+            proofs = prove_run(parts, self.proof_deadline_s, collected, self.forced, wrong)
             reach("prove.after")
         with self._step("restate"):
             restated = restate_run(parts, self.differing, self.forced is not None)

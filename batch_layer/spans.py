@@ -80,16 +80,16 @@ class Spans:
         """Where the version stands: at this run's marks, and at the parent's where a partition is held."""
         if self.stalled is not None:
             why = {mark.partition: self.stalled for mark in self.parent.marks} | self.held
-            return replace(self.parent, held=_told(why))
+            return replace(self.parent, held=_shown(why))
         own = [Mark(p, at, run_id) for p, at in self.cut.items()]
-        kept = [mark for mark in self.parent.marks if mark.partition in self.held]
+        held_marks = [mark for mark in self.parent.marks if mark.partition in self.held]
         ends = {p: at for p, at in self.delta_ends.items() if p in self.cut}
-        kept_ends = {p: at for p, at in self.parent.delta_start.items() if p in self.held}
-        marks = tuple(sorted([*own, *kept], key=lambda mark: mark.partition))
-        return StreamCut(self.topic_id, self.deltas_id, marks, {**ends, **kept_ends}, _told(self.held))
+        held_ends = {p: at for p, at in self.parent.delta_start.items() if p in self.held}
+        marks = tuple(sorted([*own, *held_marks], key=lambda mark: mark.partition))
+        return StreamCut(self.topic_id, self.deltas_id, marks, {**ends, **held_ends}, _shown(self.held))
 
 
-def _told(held: Mapping[int, SlackwaterError]) -> tuple[Held, ...]:
+def _shown(held: Mapping[int, SlackwaterError]) -> tuple[Held, ...]:
     return tuple(Held(p, error.fact) for p, error in sorted(held.items()))
 
 

@@ -42,11 +42,11 @@ def _drain(house: House, source: Trades, name: str, trades: int, per_record: int
     speed = next(s for s in services(room.context.settings) if s.name == "speed")
     idle_s, broker_s, began_us = _own_cpu_s(), house.watch.cpu_s("broker"), CLOCK.now_us()
     room.start(speed)
-    look = _Look(room, ends)
+    output = _Look(room, ends)
     try:
-        room.wait(look.done, "the end of the drain", DRAIN_TIMEOUT_S, LOOK_S)
+        room.wait(output.done, "the end of the drain", DRAIN_TIMEOUT_S, LOOK_S)
     finally:
-        look.close()
+        output.close()
     cpu = {
         "speed": house.watch.cpu_s("speed"),
         "broker": house.watch.cpu_s("broker") - broker_s,

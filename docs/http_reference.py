@@ -51,8 +51,8 @@ def answers(document: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     for status, given in facts["responses"].items():
         response = resolved(document, given)
         media = [name.partition(";")[0] for name in response.get("content", {})]
-        told = "problem" if media == ["application/problem+json"] else ", ".join(f"`{name}`" for name in media)
-        found.append(f"**{status}**{f' ({told})' if told else ''}")
+        text = "problem" if media == ["application/problem+json"] else ", ".join(f"`{name}`" for name in media)
+        found.append(f"**{status}**{f' ({text})' if text else ''}")
     return found
 
 

@@ -35,7 +35,7 @@ class Columns:
         if said in (Constant("us"), Constant("ns")):  # what a line says that says nothing
             del self._sources[TIME_UNIT.name]
         telling = {column for venue in stream.venues.values() for column in venue.columns} & set(names)
-        self._told = sorted(telling)
+        self._telling = sorted(telling)
         self._venues = {venue for venue, rule in stream.venues.items() if telling & set(rule.columns)}
         venue = self._sources[stream.entity[0]]
         if isinstance(venue, Constant):
@@ -56,7 +56,7 @@ class Columns:
             values = column(source.column)
             if field == self._stream.time:
                 self._check_time(source, values)
-            if field == self._stream.entity[0] and self._told:
+            if field == self._stream.entity[0] and self._telling:
                 self._check_venues(str(v, "latin-1") if type(v) is bytes else v for v in values.unique().to_pylist())
             made[field] = tokens(self._stream, field, values, source, self._unit)
         return row_lines(self._stream, made, rows) if rows else []
@@ -76,8 +76,8 @@ class Columns:
 
     def _check_venues(self, venues: Any) -> None:
         for venue in venues:
-            if self._told and venue is not None and venue not in self._venues:
+            if self._telling and venue is not None and venue not in self._venues:
                 raise MappingError(
-                    f"{self._name!r} has the column {self._told[0]!r}, so it is no file of {venue!r}.",
+                    f"{self._name!r} has the column {self._telling[0]!r}, so it is no file of {venue!r}.",
                     f"Its venue is one of {', '.join(sorted(self._venues))}: ids of two kinds are never mixed in one.",
                 )

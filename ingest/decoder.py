@@ -43,7 +43,7 @@ class Decoder:
         """See `slackwater.streams.decode.decode_lines`."""
         if not self.stream.unnamed:
             return decode_lines(self.stream, lines, latest_us)
-        events, kept, bad = decode_lines(self.stream, [self._with_id(line) for line in lines], latest_us)
+        events, accepted, bad = decode_lines(self.stream, [self._with_id(line) for line in lines], latest_us)
         made: dict[int, str] = {}
         refused: dict[int, RefusedError] = {}
         for entity, rows in by_entity(self.stream, events):
@@ -54,10 +54,10 @@ class Decoder:
             else:
                 hint = f"{entity[0]} gives no ids: only `slackwater archive import` takes its events"
                 refused |= dict.fromkeys(rows.tolist(), RefusedError(NO_IDS, hint))
-        bad |= {int(kept[row]): error for row, error in refused.items()}
-        stays = np.ones(len(kept), bool)
+        bad |= {int(accepted[row]): error for row, error in refused.items()}
+        stays = np.ones(len(accepted), bool)
         stays[list(refused)] = False
-        return self._named(events, made).filter(pa.array(stays)), kept[stays], bad
+        return self._named(events, made).filter(pa.array(stays)), accepted[stays], bad
 
     def _with_id(self, line: bytes) -> bytes:
         """A line of such a venue with an id for the decoder to take."""

@@ -25,7 +25,7 @@ from slackwater.streams.content import CONTENT, contents_of, same
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 
-NEW, DUPLICATE, CONFLICT, BEYOND = 0, 1, 2, 3
+NEW, DUPLICATE, CONFLICT, TOO_MANY = 0, 1, 2, 3
 
 
 class Generation:
@@ -109,15 +109,15 @@ class Known:
         verdicts = np.full(events.num_rows, NEW, np.int8)
         contents = contents_of(self._stream, events)
         entities, groups = group_ids(self._stream, events)
-        for rows in self._beyond(entities):
-            verdicts[rows] = BEYOND
+        for rows in self._too_many(entities):
+            verdicts[rows] = TOO_MANY
         for entity, rows, ids in groups:
             judged = self._judge(entity, ids, contents[rows])
-            verdicts[rows] = np.where(verdicts[rows] == BEYOND, BEYOND, judged)
+            verdicts[rows] = np.where(verdicts[rows] == TOO_MANY, TOO_MANY, judged)
         for entity, rows, ids in groups:
             new = verdicts[rows] == NEW
             self._add(Group(entity, rows[new], ids[new]), contents)
-        self._see(entity for entity, rows in entities if verdicts[rows[0]] != BEYOND)
+        self._see(entity for entity, rows in entities if verdicts[rows[0]] != TOO_MANY)
         return verdicts
 
     def learn(self, events: pa.Table) -> None:
@@ -143,7 +143,7 @@ class Known:
             self._since.add(entity)
             self.entities.add(entity)
 
-    def _beyond(self, entities: Iterable[tuple[Entity, Any]]) -> list[Any]:
+    def _too_many(self, entities: Iterable[tuple[Entity, Any]]) -> list[Any]:
         """The rows of new entities for which there is no room: of several, those whose first events come last."""
         if not self._most_entities:
             return []

@@ -137,8 +137,8 @@ def _in_order(stream: Stream, source: Source) -> tuple[list[Chunk], Any, Any, An
 
 
 def _times(stream: Stream, chunk: Chunk, last: int) -> Any:
-    events, kept, _ = decode_lines(stream, chunk.lines, np.full(len(chunk.lines), MAX_ID))
+    events, accepted, _ = decode_lines(stream, chunk.lines, np.full(len(chunk.lines), MAX_ID))
     at = np.zeros(len(chunk.lines), np.int64)
-    at[kept] = np.arange(1, len(kept) + 1)
+    at[accepted] = np.arange(1, len(accepted) + 1)
     before = np.maximum.accumulate(at)  # the number of the last event at or before each line, from 1
     return np.concatenate([[last], events.column(stream.time).to_numpy()])[before]

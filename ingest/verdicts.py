@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ingest.chunk import Chunk, Fault
 from ingest.decoder import Decoder
-from ingest.known import BEYOND, CONFLICT, DUPLICATE, NEW
+from ingest.known import CONFLICT, DUPLICATE, NEW, TOO_MANY
 from ingest.line_reader import LongLine
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
@@ -78,13 +78,13 @@ def judge_chunk(
     """
     now_us = clock.now_us()
     latest = np.full(len(chunk.lines), now_us + AHEAD_US)
-    events, kept, bad = decoder.decode(chunk.lines, latest)
+    events, accepted, bad = decoder.decode(chunk.lines, latest)
     verdicts = judge(events)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
-    conflicts = kept[verdicts == CONFLICT].tolist()
+    conflicts = accepted[verdicts == CONFLICT].tolist()
     reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
-    faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in kept[verdicts == BEYOND].tolist()}
+    faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in accepted[verdicts == TOO_MANY].tolist()}
     acks = [
         send(
             writer,

@@ -28,7 +28,7 @@ from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.retention import states
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
-    from batch_layer.look import Idle
+    from batch_layer.waiting import Idle
 
 logger = logging.getLogger(__name__)
 

@@ -86,12 +86,12 @@ def _rows(store: VersionStore, entry: Entry) -> Iterator[dict[str, Any]]:
 def _columns(row: dict[str, Any]) -> tuple[str, ...]:
     before, after = row["before"] or {}, row["after"] or {}
     changed = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    told = ", ".join(f"{n} {before.get(n, '-')} -> {after.get(n, '-')}" for n in changed)
+    text = ", ".join(f"{n} {before.get(n, '-')} -> {after.get(n, '-')}" for n in changed)
     return (
         str(row["version"]),
         " ".join([row["view"], row["interval"], ":".join([row["venue"], row["symbol"], *row["key"]])]),
         f"{datetime.fromtimestamp(row['start'] / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
         row["cause"],
         f"{row['partition']}:{row['offset']}" if row["offset"] is not None else "",
-        told,
+        text,
     )

@@ -41,7 +41,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
         "by": done.by,
         "reason": done.reason,
     }
-    facts |= {"restated": dict(done.restated), "untold": done.untold}
+    facts |= {"restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}
     emit(as_json, facts, lambda: show_move(done, f"version {done.target} is current; it was {done.source}."))
 
 
@@ -67,7 +67,7 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
     for stream, p, at in done.deltas:
         deltas.setdefault(stream, {})[str(p)] = at
     facts = {
-        "kept": done.kept,
+        "retained": done.retained,
         "retired": done.retired,
         "deltas": deltas,
         "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
@@ -77,7 +77,9 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
 
     def show() -> None:
         would = "would be " if dry_run else ""
-        console.print(f"{len(done.retired)} versions {would}retired, {len(done.kept)} kept: {_numbers(done.kept)}")
+        console.print(
+            f"{len(done.retired)} versions {would}retired, {len(done.retained)} kept: {_numbers(done.retained)}"
+        )
         console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {deltas or 'as before'}")
         if done.waiting:
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
@@ -90,8 +92,8 @@ def show_move(move: Move, text: str) -> None:
     console.print(text)
     changed = ", ".join(f"{count:,} of cause {cause}" for cause, count in move.restated.items()) or "none"
     console.print(f"closed bars that changed: {changed}; `slackwater batch restatements` lists them")
-    if move.untold:
-        console.print(f"not told: {move.untold}", markup=False)
+    if move.incomplete_reason:
+        console.print(f"not recorded: {move.incomplete_reason}", markup=False)
 
 
 def _numbers(versions: tuple[int, ...]) -> str:

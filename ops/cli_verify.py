@@ -73,7 +73,7 @@ def proof_facts(proof: Proof) -> dict[str, Any]:
         "seconds": round(proof.seconds, 3),
         "differences": proof.differences,
         "refusals": proof.refusals,
-        "beyond": proof.beyond,
+        "tail": proof.tail,
     }
 
 
@@ -94,7 +94,7 @@ def show_proof(proof: Proof) -> None:
         console.print(f"  {name}: {said}", markup=False)
     for refusal in proof.refusals:
         console.print(f"  refused: {refusal}", markup=False)
-    for missing in proof.beyond:
+    for missing in proof.tail:
         console.print(f"  not in any answer: {missing}", markup=False)
     for difference in proof.differences:
         console.print(

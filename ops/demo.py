@@ -22,7 +22,7 @@ from slackwater.views.registry import registered
 from verify.client import Client
 from verify.proof import Proof
 
-LOOK_S = 0.5
+CHECK_S = 0.5
 TICK_S = 0.1
 PROOF_TRIES = 3
 
@@ -35,7 +35,7 @@ class Watch:
         self._state = state
         self._http = session(context)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Take one look; what cannot be seen now stays as it was."""
         state, names = self._state, self._context.names
         try:
@@ -102,8 +102,8 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
                 if end_s is not None and now_s >= end_s:
                     return
                 if now_s >= next_look_s:
-                    next_look_s = now_s + LOOK_S
-                    watch.look()
+                    next_look_s = now_s + CHECK_S
+                    watch.check()
                     state.left_s = end_s - now_s if end_s is not None else None
                     if live is not None:
                         live.update(render(state, lines), refresh=True)

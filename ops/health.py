@@ -112,8 +112,8 @@ def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
     finally:
         reader.close()
     hidden = sum(bounds.hidden for bounds in log.bounds(topic).values())
-    told = f" An open transaction hides {hidden} records." if hidden else ""
-    return f"No event was appended within {WAIT_S:g} s.{told}"
+    text = f" An open transaction hides {hidden} records." if hidden else ""
+    return f"No event was appended within {WAIT_S:g} s.{text}"
 
 
 CHECKS: Mapping[str, Callable[[Context], str]] = {

@@ -14,9 +14,9 @@ import httpx
 from ops.broker import Broker, BrokerSettings
 from ops.context import Context
 from ops.evidence import ServiceError
-from ops.kept_broker import KeptBroker
 from ops.output import console
 from ops.rest import trusted
+from ops.restarting_broker import RestartingBroker
 from ops.services import services, to_environ
 from ops.supervisor import OnLine, Supervisor
 from slackwater.log.topics import create_topics
@@ -38,7 +38,7 @@ class Stack:
         # Children get the broker's address and absolute folders, whatever this process was given.
         self._settings = replace(settings, bootstrap=settings.servers)
         self.supervisor = Supervisor(to_environ(self._settings), settings.home / "logs", on_line)
-        self.broker: KeptBroker | None = None
+        self.broker: RestartingBroker | None = None
 
     def __enter__(self) -> "Stack":
         with contextlib.ExitStack() as exits:
@@ -48,7 +48,7 @@ class Stack:
             else:
                 on_line = partial(self._on_line, "broker")
                 broker = Broker(BrokerSettings(settings.home, settings.broker_port), on_line)
-                self.broker = exits.enter_context(KeptBroker(broker, on_line))
+                self.broker = exits.enter_context(RestartingBroker(broker, on_line))
             create_topics(
                 self.context.log, self.context.names, settings.partitions, settings.replication, self.context.streams
             )

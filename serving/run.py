@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from serving.http.app import create_app
-from serving.http.connection import Door
+from serving.http.connection import Gate
 from serving.http.server import Server
 from serving.options import GuardOptions, Limits, ObservedOptions, ServingOptions, SqlOptions, StreamOptions
 from serving.service import Service
@@ -80,10 +80,10 @@ def serve(settings: Settings, views: tuple[View, ...] | None = None, options: Se
 def server_of(app: FastAPI, drain_s: float = 0.0, **more: Any) -> Server:
     """A server of an application of `create_app`, with its bounds; `more` is uvicorn's configuration."""
     service: Service = app.state.service
-    door = Door(service.options.limits, service.admission, service.draining)
+    gate = Gate(service.options.limits, service.admission, service.draining)
     config = uvicorn.Config(
         app,
-        http=door.protocol(),
+        http=gate.protocol(),
         ws="none",
         lifespan="on",
         access_log=False,

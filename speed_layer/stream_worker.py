@@ -103,7 +103,7 @@ class StreamWorker:
             self._positions[found.partition] = found.upto
             FIGURES.read_to(self._stream.name, found.partition, found.upto)
             yield from self._open(found.partition)
-        self._look_at_unread()
+        self._check_unread()
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
@@ -133,7 +133,7 @@ class StreamWorker:
             if end == self._positions[p] or p in self._unread:
                 yield from self._open(p)
 
-    def _look_at_unread(self) -> None:
+    def _check_unread(self) -> None:
         """Say once which partitions cannot be read, and when one can again. The others go on.
 
         A reader that was made again does not know them: one stays unread until it was read past its offset.
@@ -152,7 +152,7 @@ class StreamWorker:
 
     def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
         reading = {p: at for p, at in self._positions.items() if p not in self._unread}
-        late = self._watchdog.look(reading, bounds, now_s)
+        late = self._watchdog.check(reading, bounds, now_s)
         if late:
             stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
             logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)
@@ -176,7 +176,7 @@ class StreamWorker:
         self._positions[partition] = start
 
     def _identify(self) -> None:
-        found = self._watch.look()
+        found = self._watch.check()
         if found.topic_id != self._topic_id:
             raise TopicRecreatedError(self._topic, self._topic_id, found.topic_id)
         if found.partitions != self._count:

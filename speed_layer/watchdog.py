@@ -11,7 +11,7 @@ from slackwater.log.log import Bounds
 STALL_S = 10.0
 """How long a reader may leave records of a partition lying, by default. A poll takes milliseconds."""
 
-LOOK_S = 2.0
+CHECK_S = 2.0
 """The most that counts of the time between two looks."""
 
 
@@ -23,9 +23,9 @@ class Watchdog:
         self._looked_s: float | None = None
         self._stuck: dict[int, tuple[int, float]] = {}
 
-    def look(self, positions: Mapping[int, int], bounds: Mapping[int, Bounds], now_s: float) -> list[int]:
+    def check(self, positions: Mapping[int, int], bounds: Mapping[int, Bounds], now_s: float) -> list[int]:
         """The partitions that stood still for `stall_s` with records to read, after which their time begins anew."""
-        passed = 0.0 if self._looked_s is None else min(now_s - self._looked_s, LOOK_S)
+        passed = 0.0 if self._looked_s is None else min(now_s - self._looked_s, CHECK_S)
         self._looked_s = now_s
         stuck: dict[int, tuple[int, float]] = {}
         for p, position in positions.items():

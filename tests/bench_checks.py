@@ -22,7 +22,7 @@ import pyarrow as pa
 from batch_layer.compute import run_pipeline
 from batch_layer.files import instruments_of, view_files
 from batch_layer.segments import archive_segments
-from serving.store.batch import BatchReader, Keys, Range, Want
+from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.files import LocalFiles
 from slackwater.streams.trades import TRADES
@@ -130,9 +130,9 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
         length = parse_interval(interval)
         low = length.floor(NOON + start_s * 1_000_000)
         keys = Keys(tuple(("x", symbol) for symbol in symbols))
-        want = Want(BARS, keys, Range(length, low, low + bars * length.us))
+        request = RowRequest(BARS, keys, Range(length, low, low + bars * length.us))
         with reader.cursor() as cursor:
-            return reader.states(want, nothing, cursor).num_rows
+            return reader.states(request, nothing, cursor).num_rows
 
     for interval in ("1s", "1m"):
         drawn = random.Random(1)

@@ -112,8 +112,8 @@ class House:
             wait_s = 10.0 if to_the_end else 0.0
             proof = prove(client, log, names, store, PUBLISHED_INTERVALS[:2], wait_s=wait_s)
         if not to_the_end:
-            proof.beyond.clear()
-        assert proof.holds, (proof.differences, proof.refusals, proof.beyond)
+            proof.tail.clear()
+        assert proof.holds, (proof.differences, proof.refusals, proof.tail)
         return proof
 
 

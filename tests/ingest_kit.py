@@ -124,15 +124,15 @@ class House:
     stream: Stream = TRADES
 
     @contextmanager
-    def door(self) -> Iterator[IngestWriter]:
-        with open_ingest(self.stream, self.log, self.names, self.store, self.clock) as door:
-            yield door
+    def writer(self) -> Iterator[IngestWriter]:
+        with open_ingest(self.stream, self.log, self.names, self.store, self.clock) as writer:
+            yield writer
 
     def ingest(self, lines: list[bytes], source: str = "test") -> Summary:
         """Open the door, take lines, close it."""
-        with self.door() as door:
-            door.accept(of_lines(source, lines))
-        return door.summary()
+        with self.writer() as writer:
+            writer.accept(of_lines(source, lines))
+        return writer.summary()
 
     def publish(self, forget: bool = False) -> Manifest:
         """Everything in the log becomes the next version. `forget`: the pointer's version is taken to have nothing."""

@@ -212,4 +212,4 @@ def test_every_answer_equals_the_oracle_at_its_own_positions(world: World) -> No
     answers = asyncio.run(run())
     assert answers >= QUESTIONS
     assert threading.active_count() > 1
-    assert world.service.readiness.look().reasons == []
+    assert world.service.readiness.check().reasons == []

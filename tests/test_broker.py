@@ -35,7 +35,7 @@ from ops.errors import (
     JavaStartError,
     PortTakenError,
 )
-from ops.kept_broker import KeptBroker
+from ops.restarting_broker import RestartingBroker
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 
@@ -95,7 +95,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def started_again(kept: KeptBroker, killed: int) -> bool:
+def started_again(kept: RestartingBroker, killed: int) -> bool:
     kept.keep(time.monotonic())
     return kept.broker.running and kept.broker.pid != killed
 
@@ -134,7 +134,7 @@ def test_data_and_cluster_id_survive_a_restart_and_a_kill(tmp_path: Path) -> Non
         assert read(broker.bootstrap, "kept") == [b"before the restart", b"before the kill"]
     assert cluster_id(tmp_path) == identity
     lines: list[str] = []
-    with KeptBroker(broker, lines.append) as kept:
+    with RestartingBroker(broker, lines.append) as kept:
         for _ in range(2):  # the second one hits it while it starts
             killed = broker.pid
             assert killed is not None

@@ -72,7 +72,7 @@ class House:
         service = self.app.state.service
         for _ in range(3):
             service.step()
-        assert not service.readiness.look().reasons
+        assert not service.readiness.check().reasons
         for symbol in SYMBOLS:
             found = self.get(f"/v1/bars?venue=v&symbol={symbol}&interval=1s&start=1970-01-01&limit=10000{query}")
             about = found["meta"]

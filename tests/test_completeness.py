@@ -182,10 +182,10 @@ def test_a_look_that_failed_is_not_held_against_what_is_applied(world: World) ->
     watch = world.service.lives["trades"].log_watch
     world.log.down = True
     world.clock.sleep(2.0)
-    facts, seen = watch.look()
+    facts, seen = watch.check()
     assert facts is not None and not seen
     world.log.down = False
-    assert watch.look().seen and watch.lost == {}
+    assert watch.check().seen and watch.lost == {}
 
 
 def test_by_a_setting_an_answer_that_may_miss_deltas_is_refused(world: World) -> None:

@@ -187,7 +187,7 @@ def test_the_older_version_answers_exactly_and_says_why_once(
         if kind == "archive":
             assert world.get(TRADES).status_code == 503, what
         try:
-            until(world, lambda: bool(world.service.readiness.look().reasons), stored)
+            until(world, lambda: bool(world.service.readiness.check().reasons), stored)
             exact(world, truth, version)
             response = world.get("/health/ready")
             assert (response.status_code, response.json()["version"]) == (503, version)
@@ -198,7 +198,7 @@ def test_the_older_version_answers_exactly_and_says_why_once(
             assert lines == [f"Refused: {about['refusal']}"], what
         finally:
             path.write_bytes(good)
-        until(world, lambda: not world.service.readiness.look().reasons, stored)
+        until(world, lambda: not world.service.readiness.check().reasons, stored)
         exact(world, truth, 3)
 
 

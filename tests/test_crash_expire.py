@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.store.hot import KEPT_SNAPSHOTS
+from serving.store.hot import MAX_SNAPSHOTS
 from slackwater.core.faults import POINTS
 from tests.crash_kit import AGAIN, House, open_house
 
@@ -25,7 +25,7 @@ def house(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
     """A house of its own: what expires here, others do not miss."""
     with open_house(broker, tmp_path_factory.mktemp("crash-expire")) as found, found.running("speed", "run"):
         found.world.produce(40)
-        for _ in range(KEPT_SNAPSHOTS):  # so many the service leases
+        for _ in range(MAX_SNAPSHOTS):  # so many the service leases
             publish(found)
         yield found
 
@@ -58,7 +58,7 @@ def ends(house: House) -> None:
     ended = house.run(*EXPIRE)
     assert ended.code == 0, ended.text
     kept = house.world.store.retained()
-    assert served is not None and kept[0] == served and len(kept) <= KEPT_SNAPSHOTS + 1  # the service leases its own
+    assert served is not None and kept[0] == served and len(kept) <= MAX_SNAPSHOTS + 1  # the service leases its own
     folders = house.world.store.files.names(house.world.store.folder)
     assert {name for name in folders if name.isdigit()} == {str(manifest.version) for manifest in kept}
     epochs = {entry.epoch for manifest in kept for entry in manifest.archive}

@@ -43,7 +43,7 @@ def write(path: Path, symbol: str) -> None:
     """
 
     def line(number: int, price: str = "7.25") -> bytes:
-        at = {"venue": "door", "symbol": f"{symbol}-{number % 8}", "time": T0_US + number * 50_000}
+        at = {"venue": "writer", "symbol": f"{symbol}-{number % 8}", "time": T0_US + number * 50_000}
         at |= {"trade_id": f"01J9Z{number:04}", "sequence": number} if number % 2 else {"trade_id": number}
         return json.dumps({**at, "price": price, "quantity": "1.5", "side": "buy"}).encode()
 

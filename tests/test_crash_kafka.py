@@ -138,7 +138,7 @@ def start_broker(own: Broker) -> None:
 def test_a_broker_that_is_killed_and_started_again_costs_time_alone(own: Broker, house: House, tmp_path: Path) -> None:
     with house.running("speed", "run"):
         house.verify()
-        door = house.start("ingest", trades(house, tmp_path, "killed"), "--speed", "0.2x")  # 10 s
+        writer = house.start("ingest", trades(house, tmp_path, "killed"), "--speed", "0.2x")  # 10 s
         until(lambda: len(taken(house, "killed")) > 5)
         end_broker(own)
         refused(house, "No Kafka broker answers", "batch", "run", code=AGAIN)
@@ -146,7 +146,7 @@ def test_a_broker_that_is_killed_and_started_again_costs_time_alone(own: Broker,
         with Client(house.url) as client:
             assert client.get("/v1/instruments")["instruments"]
         start_broker(own)
-        ended = door.wait()
+        ended = writer.wait()
         if ended.code == AGAIN:  # a broker that was away for longer than a record is waited for
             ended = house.run("ingest", trades(house, tmp_path, "killed"))
         assert ended.code == 0, ended.text
@@ -159,7 +159,7 @@ def test_a_broker_that_stands_still_for_20_seconds_costs_time_alone(own: Broker,
     assert own.pid is not None
     with house.running("speed", "run"):
         house.verify()
-        door = house.start("ingest", trades(house, tmp_path, "paused"), "--speed", "0.1x")  # 20 s
+        writer = house.start("ingest", trades(house, tmp_path, "paused"), "--speed", "0.1x")  # 20 s
         until(lambda: len(taken(house, "paused")) > 5)
         os.kill(own.pid, signal.SIGSTOP)
         try:
@@ -178,7 +178,7 @@ def test_a_broker_that_stands_still_for_20_seconds_costs_time_alone(own: Broker,
             assert silent[0] in reasons(house)
         finally:
             os.kill(own.pid, signal.SIGCONT)
-        ended = door.wait()
+        ended = writer.wait()
         assert ended.code == 0, ended.text
         assert taken(house, "paused") == Counter(range(COUNT))
         ended = batch.wait()

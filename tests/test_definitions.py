@@ -145,7 +145,7 @@ def test_answers_are_of_the_definition_of_their_version_and_never_mixed(tmp_path
                     known for _, known in world.oracle(world.store.manifest(version).cut(TRADES)).instruments
                 }:
                     check(world, view, symbol, f"&as_of={version}")
-        assert not world.service.readiness.look().reasons
+        assert not world.service.readiness.check().reasons
         world.close()
 
 

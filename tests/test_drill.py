@@ -180,7 +180,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         assert {answer.version for answer in asker.answers} == {1, 3}
         # Expire: the rolled back version and its deltas go, on the real broker, under the running service.
         done = run(world, "batch", "expire", "--keep", "1")
-        assert (done["kept"], done["retired"]) == ([3, 1], [2])
+        assert (done["retained"], done["retired"]) == ([3, 1], [2])
         assert world.store.numbers() == [1, 3]
         first = world.store.manifest(1).of(TRADES).delta_start
         assert all(first.values())
@@ -192,7 +192,7 @@ def test_a_wrong_definition_is_seen_rolled_back_fixed_and_expired_and_no_answer_
         wait("version 5 is served", lambda: version() == newest["version"] == 5)
         # Four versions stay leased by the service for its cursors; a new service holds none of them.
     done = run(world, "batch", "expire", "--keep", "1")
-    assert (done["kept"], world.store.numbers()) == ([5, 4], [4, 5])
+    assert (done["retained"], world.store.numbers()) == ([5, 4], [4, 5])
     needed = world.store.manifest(4).of(TRADES).delta_start
     assert {p: b.start for p, b in world.log.bounds(world.names.deltas("trades")).items()} == needed
     assert {b.start for b in world.log.bounds(world.names.topic("trades")).values()} == {0}

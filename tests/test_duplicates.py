@@ -65,9 +65,9 @@ class House:
         self._began_us = time.time_ns() // 1000 - 3_600_000_000
 
     @contextmanager
-    def door(self) -> Iterator[IngestWriter]:
-        with open_ingest(TRADES, self.world.log, self.world.names, self.world.store, self.clock) as door:
-            yield door
+    def writer(self) -> Iterator[IngestWriter]:
+        with open_ingest(TRADES, self.world.log, self.world.names, self.world.store, self.clock) as writer:
+            yield writer
 
     def line(self, trade_id: int, price: str = "100.5") -> bytes:
         """One trade a second, of each symbol in turn, an hour ago."""
@@ -142,15 +142,15 @@ def house(broker: str, tmp_path: Path) -> Iterator[House]:
             service.stop()
 
 
-def take(house: House, door: IngestWriter, lines: Sequence[bytes]) -> Summary:
+def take(house: House, writer: IngestWriter, lines: Sequence[bytes]) -> Summary:
     """What the door says of these lines alone, whether they came one by one or together."""
-    before = door.summary()
+    before = writer.summary()
     half = len(lines) // 2
     for line in lines[:half]:
-        door.accept(of_lines("one by one", [line]))
-    door.accept(of_lines("together", list(lines[half:])))
-    door.flush()
-    after = door.summary()
+        writer.accept(of_lines("one by one", [line]))
+    writer.accept(of_lines("together", list(lines[half:])))
+    writer.flush()
+    after = writer.summary()
     return Summary(
         after.accepted - before.accepted, after.duplicates - before.duplicates, after.conflicts - before.conflicts
     )
@@ -158,38 +158,38 @@ def take(house: House, door: IngestWriter, lines: Sequence[bytes]) -> Summary:
 
 def test_the_same_trade_counts_once_whenever_it_comes_again(house: House) -> None:
     first, dearer = house.lines(0, 120), [house.line(i, "7") for i in range(0, 120, 10)]
-    with house.door() as door:
-        door.accept(of_lines("twice in a row", [line for line in first for _ in range(2)]))
-        assert (door.summary().accepted, door.summary().duplicates) == (120, 120)
+    with house.writer() as writer:
+        writer.accept(of_lines("twice in a row", [line for line in first for _ in range(2)]))
+        assert (writer.summary().accepted, writer.summary().duplicates) == (120, 120)
         house.new += first
-        assert take(house, door, first) == Summary(0, 120, 0)
-        assert take(house, door, dearer) == Summary(0, 0, 12)
+        assert take(house, writer, first) == Summary(0, 120, 0)
+        assert take(house, writer, dearer) == Summary(0, 0, 12)
         house.check()
 
         house.clock.ahead_s += FORTY_MINUTES_S
         more = house.lines(120, 180)
-        assert take(house, door, [*first, *more]) == Summary(60, 120, 0)
+        assert take(house, writer, [*first, *more]) == Summary(60, 120, 0)
         house.new += more
         house.check()
 
         manifest = house.batch()
-        settle(lambda: door.accept(of_lines("nothing", [])) or len(door.filter.known) == 0)  # the batch has absorbed it
-        assert take(house, door, [*first, *more]) == Summary(0, 180, 0)
-        assert take(house, door, dearer) == Summary(0, 0, 12)
+        settle(lambda: writer.accept(of_lines("nothing", [])) or len(writer.filter.known) == 0)  # absorbed
+        assert take(house, writer, [*first, *more]) == Summary(0, 180, 0)
+        assert take(house, writer, dearer) == Summary(0, 0, 12)
         since = house.lines(180, 200)
-        assert take(house, door, since) == Summary(20, 0, 0)
+        assert take(house, writer, since) == Summary(20, 0, 0)
         house.new += since
         house.check()
-        closing = door
+        closing = writer
     assert closing.summary() == Summary(200, 120 + 120 + 120 + 180, 24, {}, closing.summary().records)
 
-    with house.door() as door:  # a restart: the log since the cut is read again
-        assert take(house, door, [*first, *more, *since]) == Summary(0, 200, 0)
-        assert take(house, door, dearer) == Summary(0, 0, 12)
+    with house.writer() as writer:  # a restart: the log since the cut is read again
+        assert take(house, writer, [*first, *more, *since]) == Summary(0, 200, 0)
+        assert take(house, writer, dearer) == Summary(0, 0, 12)
     house.batch()
-    with house.door() as door:  # and with nothing but the archive
-        assert take(house, door, [*first, *more, *since, house.line(200)]) == Summary(1, 200, 0)
-        assert take(house, door, [*dearer, house.line(199, "7")]) == Summary(0, 0, 13)
+    with house.writer() as writer:  # and with nothing but the archive
+        assert take(house, writer, [*first, *more, *since, house.line(200)]) == Summary(1, 200, 0)
+        assert take(house, writer, [*dearer, house.line(199, "7")]) == Summary(0, 0, 13)
     house.new.append(house.line(200))
     house.check()
 
@@ -229,8 +229,8 @@ def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house
 
 
 def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("the door", house.lines(0, 60)))
+    with house.writer() as writer:
+        writer.accept(of_lines("the door", house.lines(0, 60)))
     house.new += house.lines(0, 60)
     again = [house.line(0), house.line(0), house.line(3, "250"), house.line(1)]  # of BTC three, of ETH one
     writer = house.world.log.writer()
@@ -245,8 +245,8 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     house.check()
     assert manifest.counts == {"trades": {"events": 64, "refused": 0, "new_events": 64, "duplicates": 4}}
 
-    with house.door() as door:  # the door knows all that is there
-        assert take(house, door, [*house.lines(0, 60), house.line(3, "250")]) == Summary(0, 61, 0)
+    with house.writer() as writer:  # the door knows all that is there
+        assert take(house, writer, [*house.lines(0, 60), house.line(3, "250")]) == Summary(0, 61, 0)
     shown = {i["symbol"]: i["duplicates"] for i in house.get("/v1/instruments").json()["instruments"]}
     assert shown == {"BTC-USD": 3, "ETH-USD": 1, "SOL-USD": 0}
     assert house.get(f"/v1/versions/{manifest.version}").json()["duplicates"] == [

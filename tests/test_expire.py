@@ -191,7 +191,7 @@ def versions(house: House) -> list[int]:
 def test_the_newest_stay_with_all_they_stand_on_and_the_rest_goes(house: House) -> None:
     made = [house.run() for _ in range(5)]
     done = house.expire(keep=2)
-    assert (done.kept, done.retired) == ((5, 4), (3, 2, 1))
+    assert (done.retained, done.retired) == ((5, 4), (3, 2, 1))
     assert versions(house) == [5, 4]
     assert {p: b.start for p, b in house.log.bounds(NAMES.deltas("trades")).items()} == made[3].of(TRADES).delta_start
     assert of_trades(done) == made[3].of(TRADES).delta_start
@@ -210,7 +210,7 @@ def test_a_rehearsal_changes_nothing_and_says_what_would_happen(house: House) ->
     said = house.expire(keep=1, dry_run=True)
     assert (house.paths(), house.log.bounds(NAMES.deltas("trades"))) == before
     assert house.expire(keep=1) == said
-    assert said.retired == (2, 1) and said.kept == (4, 3)  # 3 is what a server falls back on
+    assert said.retired == (2, 1) and said.retained == (4, 3)  # 3 is what a server falls back on
 
 
 def test_before_the_first_publication_nothing_is_removed_and_after_it_version_0_is_retired(house: House) -> None:
@@ -226,22 +226,22 @@ def test_before_the_first_publication_nothing_is_removed_and_after_it_version_0_
 def test_the_current_version_and_its_whole_fallback_stay_however_old_they_are(house: House) -> None:
     made = [house.run() for _ in range(6)]
     (house.store.home / made[4].views[0].file.path).write_bytes(b"damaged")
-    assert house.expire(keep=1).kept == (6, 4)
+    assert house.expire(keep=1).retained == (6, 4)
     house.back(4)
     house.run()  # 7, on 4; 5 and 6 were rolled back from
     house.run()
     (house.store.home / house.store.manifest(7).views[0].file.path).write_bytes(b"damaged")
-    assert house.expire(keep=1).kept == (8, 4)
+    assert house.expire(keep=1).retained == (8, 4)
 
 
 def test_what_was_rolled_back_from_stays_until_it_retires_and_its_number_is_never_taken_again(house: House) -> None:
     for _ in range(5):
         house.run()
     house.back(3)
-    assert house.expire(keep=2).kept == (5, 4, 3, 2)
+    assert house.expire(keep=2).retained == (5, 4, 3, 2)
     made = [house.run(), house.run()]
     assert [(m.version, m.parent) for m in made] == [(6, 3), (7, 6)]
-    assert house.expire(keep=2).kept == (7, 6)
+    assert house.expire(keep=2).retained == (7, 6)
     assert house.store.files.names(house.store.home / "archive") == ["run-1", "run-2", "run-3", "run-6", "run-7"]
     house.back(6)
     assert house.run().version == 8
@@ -282,7 +282,7 @@ def test_a_version_that_cannot_be_read_holds_everything_until_it_is_retired(hous
     path.write_bytes(path.read_bytes()[:-20])
     before, starts = house.paths(), house.log.bounds(NAMES.deltas("trades"))
     done = house.expire(keep=2)
-    assert done.retired == () and done.kept == (3, 1)
+    assert done.retired == () and done.retained == (3, 1)
     assert "cannot be read: (2,)" in done.waiting
     assert (house.paths(), house.log.bounds(NAMES.deltas("trades"))) == (before, starts)
     house.run()
@@ -598,7 +598,7 @@ def test_12_a_rollback_that_began_holds_its_target(house: House) -> None:
 
     files.hook = hook
     rollback(house.through(files), 1, "", "test", 0)
-    assert done[0].kept == (4, 3, 1)
+    assert done[0].retained == (4, 3, 1)
     assert house.store.pointer().version == 1
     house.check()
 

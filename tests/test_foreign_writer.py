@@ -100,7 +100,7 @@ def test_a_forged_event_counts_as_it_stands(world: World) -> None:
     world.emit()
     world.step()
     assert volume(world) == of_oracle(world) != before
-    assert world.service.readiness.look().ready
+    assert world.service.readiness.check().ready
 
 
 def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(world: World) -> None:
@@ -108,7 +108,7 @@ def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(wor
     end = world.log.bounds(NAMES.topic("trades"))[0].end
     world.log.delete_before(NAMES.topic("trades"), {0: end})
     world.step()
-    reasons = world.service.readiness.look().reasons
+    reasons = world.service.readiness.check().reasons
     assert any("The log's start" in reason and "is above the cut" in reason for reason in reasons), reasons
 
 
@@ -117,13 +117,13 @@ def test_events_that_were_removed_above_the_cut_are_noticed_at_the_next_look(wor
 
 def test_a_forged_delta_with_a_larger_upto_is_believed(world: World) -> None:
     first, last = honest(world, GRID + 10)
-    assert (volume(world), world.service.readiness.look().ready) == (of_oracle(world), True)
+    assert (volume(world), world.service.readiness.check().ready) == (of_oracle(world), True)
     world.send(raised(first, last.upto), sealed=True)
     world.step()
     found = world.bars(f"symbol=BTC&interval=1d&start={NOON - DAY_US}")
     assert found["bars"][0]["volume"] != of_oracle(world)
     assert found["meta"]["complete"]
-    assert world.service.readiness.look().ready, "nothing here knows better"
+    assert world.service.readiness.check().ready, "nothing here knows better"
 
 
 def forge_sealed(bench: Bench, more: int, compacted: bool) -> None:
@@ -166,7 +166,7 @@ def test_a_forged_delta_that_reaches_beyond_the_log_is_refused_at_the_next_look(
     world.send(raised(first, last.upto + GRID), sealed=True)
     world.step()
     world.step()
-    found = world.service.readiness.look()
+    found = world.service.readiness.check()
     assert not found.ready
     assert any("The log lost its tail" in reason for reason in found.reasons), found.reasons
 
@@ -176,7 +176,7 @@ def test_two_cells_over_one_slice_are_an_alarm_and_the_first_is_kept(world: Worl
     world.send(raised(first, first.upto), sealed=True)
     world.step()
     assert volume(world) == of_oracle(world)
-    assert any("cells over one slice differ" in reason for reason in world.service.readiness.look().reasons)
+    assert any("cells over one slice differ" in reason for reason in world.service.readiness.check().reasons)
 
 
 def test_a_forged_open_delta_is_replaced_as_soon_as_the_log_grows(world: World) -> None:

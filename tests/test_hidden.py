@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 
 from batch_layer.run import BatchRun
 from batch_layer.spans import await_stable
-from ops.log_look import look_at_log
+from ops.log_check import check_log
 from serving.watch.log_probe import STANDS_S
 from slackwater.context import Context
 from slackwater.log.errors import HiddenRecordsError
@@ -397,17 +397,17 @@ def test_the_doctors_look_names_hidden_and_unreadable_partitions_and_ends_in_tim
     for p in range(4):
         for _ in range(3):
             log.append("t", p, None, b"x")
-    assert look_at_log(log, "t", {}, clock, 1.0).wrong == []
+    assert check_log(log, "t", {}, clock, 1.0).wrong == []
     log.open_transaction("t", 1)
     log.append("t", 1, None, b"x")
     log.damage("t", 2, 1, "damaged")
-    found = look_at_log(log, "t", {0: 3}, clock, 1.0)
+    found = check_log(log, "t", {0: 3}, clock, 1.0)
     assert found.wrong == [
         "An open transaction of a foreign writer hides 1 records of t[1] from offset 3 on.",
         "t[2] cannot be read from offset 1 on: damaged.",
     ]
     assert found.rest == 0
-    assert look_at_log(log, "t", {}, clock, 0.0).rest == 12
+    assert check_log(log, "t", {}, clock, 0.0).rest == 12
 
 
 @pytest.mark.broker

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 import ops.cli_batch as commands
 from batch_layer.errors import ParentRefutedError, TailLostError
-from batch_layer.look import Idle, waits
 from batch_layer.run import BatchRun
 from batch_layer.spans import open_spans
+from batch_layer.waiting import Idle, waits
 from ops.cli import main
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
@@ -63,7 +63,7 @@ def test_idle_runs_leave_the_log_the_versions_and_the_pointer_as_they_are(world:
     for _ in range(30):
         assert run(world, keep=1).run_if_new() == Idle(1)
     assert (world.ends, world.store.pointer(), world.store.numbers()) == (ends, pointer, numbers)
-    assert world.store.leases.living() == []
+    assert world.store.leases.active() == []
     world.produce(1)
     assert version(run(world).run_if_new()) == 2
     assert run(world).run_if_new() == Idle(2)

@@ -61,13 +61,13 @@ def test_a_batch_that_cannot_be_read_stops_the_instruments_of_its_partition_alon
     house.ingest(BTC)
     log.damage(NAMES.topic("trades"), place(house), 0, "damaged")
     other = elsewhere(house)
-    with house.door() as door:
-        door.accept(of_lines("test", [line(7, symbol=other)]))
+    with house.writer() as writer:
+        writer.accept(of_lines("test", [line(7, symbol=other)]))
         with pytest.raises(UnreadableError, match="cannot be read from offset 0 on: damaged"):
-            door.accept(of_lines("test", [line(1)]))
+            writer.accept(of_lines("test", [line(1)]))
         log.damage(NAMES.topic("trades"), place(house), None)
-        door.accept(of_lines("test", [line(1), line(4), line(8, symbol=other)]))
-    found = door.summary()
+        writer.accept(of_lines("test", [line(1), line(4), line(8, symbol=other)]))
+    found = writer.summary()
     assert (found.accepted, found.duplicates) == (3, 1)
     assert sorted(ids(log)) == [1, 2, 3, 4, 7, 8]
 

@@ -63,8 +63,8 @@ def test_a_line_of_any_size_is_a_bounded_dead_letter_and_the_door_goes_on(house:
     huge, wide = b"x" * (12 * 1024 * 1024), now_line(house, 2, note="y" * 900_000, price="-1")
     path = tmp_path / "some.jsonl"
     path.write_bytes(b"\n".join([now_line(house, 1), huge, wide, now_line(house, 3)]))
-    with house.door() as door:
-        summary = door.ingest(open_source(TRADES, str(path)))
+    with house.writer() as writer:
+        summary = writer.ingest(open_source(TRADES, str(path)))
     assert summary == Summary(2, 0, 0, {"bad-price": 1, "line-too-long": 1}, summary.records)
     found = letters(house.log, house.names)
     for (headers, value), whole in zip(found, (huge, wide), strict=True):
@@ -90,19 +90,19 @@ def test_the_sample_is_taken_whole_once_and_twice_and_after_a_batch(house: House
 
 
 def _ingest(house: House) -> Summary:
-    with house.door() as door:
-        return door.ingest(Replay(TRADES, open_sample(), None, house.clock))
+    with house.writer() as writer:
+        return writer.ingest(Replay(TRADES, open_sample(), None, house.clock))
 
 
 def test_a_trickle_is_one_trade_a_record_and_a_burst_is_packed(house: House) -> None:
-    with house.door() as door:
+    with house.writer() as writer:
         for i in range(20):
-            door.accept(of_lines("trickle", [now_line(house, i)]))
+            writer.accept(of_lines("trickle", [now_line(house, i)]))
             house.clock.sleep(2 * LINGER_S)
-        trickled = door.summary().records
-        door.accept(of_lines("burst", [now_line(house, 100 + i) for i in range(1000)]))
+        trickled = writer.summary().records
+        writer.accept(of_lines("burst", [now_line(house, 100 + i) for i in range(1000)]))
     assert trickled == 20
-    assert door.summary().records == 20 + 16
+    assert writer.summary().records == 20 + 16
     sizes = [len((record.value or b"").split(b"\n")) for _, record in records(house.log, house.names.topic("trades"))]
     assert sizes == [1] * 20 + [MAX_LINES] * 15 + [1000 - 15 * MAX_LINES]
     assert ids(house.log, house.names) == [*range(20), *range(100, 1100)]
@@ -120,7 +120,7 @@ def test_two_instruments_in_one_burst_are_apart_and_each_in_order(house: House) 
 
 
 def test_a_second_ingest_on_the_topic_is_refused(house: House) -> None:
-    with house.door(), pytest.raises(IngestRunningError, match="One writer"), house.door():
+    with house.writer(), pytest.raises(IngestRunningError, match="One writer"), house.writer():
         pass
 
 
@@ -135,13 +135,13 @@ def test_a_conflict_and_duplicates_survive_a_restart_on_the_broker(house: House)
 
 def test_a_door_that_is_open_while_a_batch_publishes_forgets_what_it_holds(house: House) -> None:
     lines = [now_line(house, i) for i in range(500)]
-    with house.door() as door:
-        door.accept(of_lines("a", lines))
-        door.flush()
+    with house.writer() as writer:
+        writer.accept(of_lines("a", lines))
+        writer.flush()
         house.publish()
-        wait(house, lambda: door.accept(of_lines("a", [])) or len(door.filter.known) == 0)
-        door.accept(of_lines("a", lines))
-    assert (door.summary().accepted, door.summary().duplicates) == (500, 500)
+        wait(house, lambda: writer.accept(of_lines("a", [])) or len(writer.filter.known) == 0)
+        writer.accept(of_lines("a", lines))
+    assert (writer.summary().accepted, writer.summary().duplicates) == (500, 500)
 
 
 def wait(house: House, done: Callable[[], object]) -> None:

@@ -119,28 +119,28 @@ def test_faults_of_a_source_are_dead_letters_too(house: House, tmp_path: Path) -
     path = tmp_path / "a.csv"
     path.write_text("venue,symbol,trade_id,time,price,quantity,side\nx,A,1,2025-10-06T00:00:00Z,1,1,buy\nx,A\n")
     seen: list[tuple[int, int | None]] = []
-    with house.door() as door:
-        summary = door.ingest(open_source(TRADES, str(path)), lambda done, total: seen.append((done, total)))
+    with house.writer() as writer:
+        summary = writer.ingest(open_source(TRADES, str(path)), lambda done, total: seen.append((done, total)))
     assert summary == Summary(1, 0, 0, {"bad-row": 1}, 1)
     assert letters(house.log)[0][1] == b"x,A"
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 def test_a_second_ingest_is_refused_and_told_who_holds_the_door(house: House) -> None:
-    with house.door(), pytest.raises(IngestRunningError, match=f"process {os.getpid()} holds") as refused:
+    with house.writer(), pytest.raises(IngestRunningError, match=f"process {os.getpid()} holds") as refused:
         house.ingest([line()])
     assert refused.value.pid == os.getpid() and refused.value.retriable
     assert house.ingest([line()]).accepted == 1
 
 
 def test_another_topic_has_a_door_of_its_own(house: House) -> None:
-    with house.door(), hold(house.store.home, "id-of-another") as lock:
+    with house.writer(), hold(house.store.home, "id-of-another") as lock:
         assert lock.topic_id == "id-of-another"
 
 
 def test_a_missing_topic_is_refused_at_once(house: House) -> None:
     house.log.topics.clear()  # type: ignore[attr-defined]
-    with pytest.raises(TopicMissingError), house.door():
+    with pytest.raises(TopicMissingError), house.writer():
         pass
 
 
@@ -148,8 +148,8 @@ def test_stop_is_asked_between_chunks(house: House, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(line(i) for i in range(20_000)))
     asked = iter([False, True])
-    with house.door() as door:
-        assert 0 < door.ingest(open_source(TRADES, str(path)), stop=lambda: next(asked)).accepted < 20_000
+    with house.writer() as writer:
+        assert 0 < writer.ingest(open_source(TRADES, str(path)), stop=lambda: next(asked)).accepted < 20_000
 
 
 class SlowAck:
@@ -178,8 +178,8 @@ def test_records_on_their_way_are_bounded(house: House, monkeypatch: pytest.Monk
     monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", SlowAck)
     monkeypatch.setattr(SlowAck, "waiting", 0)
     monkeypatch.setattr(SlowAck, "most", 0)
-    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, max_in_flight=10) as door:
-        door.accept(of_lines("test", [line(i, symbol=f"S{i}") for i in range(500)]))
+    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, max_in_flight=10) as writer:
+        writer.accept(of_lines("test", [line(i, symbol=f"S{i}") for i in range(500)]))
         assert SlowAck.most == 10
     assert SlowAck.waiting == 0
 
@@ -195,7 +195,7 @@ def test_a_record_that_the_log_does_not_take_ends_the_ingest(house: House, monke
         def offset(self, timeout_s: float = 30.0) -> int:
             raise AppendError("lost")
 
-    with pytest.raises(AppendError), house.door() as door:
+    with pytest.raises(AppendError), house.writer() as writer:
         monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", LostAck)
-        door.accept(of_lines("test", [line()]))
-        door.flush()
+        writer.accept(of_lines("test", [line()]))
+        writer.flush()

@@ -68,10 +68,10 @@ def trades(count: int, start: int = 0, symbols: int = 5) -> list[bytes]:
 
 
 def test_the_same_input_twice_is_counted_as_duplicates(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("a", trades(100)))
-        door.accept(of_lines("a", trades(100)))
-    assert door.summary() == Summary(100, 100, 0, {}, door.summary().records)
+    with house.writer() as writer:
+        writer.accept(of_lines("a", trades(100)))
+        writer.accept(of_lines("a", trades(100)))
+    assert writer.summary() == Summary(100, 100, 0, {}, writer.summary().records)
     assert sorted(ids(house.log)) == list(range(100))
     assert reasons(house.log) == []
 
@@ -94,10 +94,10 @@ def test_an_id_with_other_content_is_a_dead_letter_and_the_first_wins(
     if when == "in one chunk":
         summary = house.ingest([line(1), second])
     elif when == "in one run":
-        with house.door() as door:
-            door.accept(of_lines("a", [line(1)]))
-            door.accept(of_lines("b", [second]))
-        summary = door.summary()
+        with house.writer() as writer:
+            writer.accept(of_lines("a", [line(1)]))
+            writer.accept(of_lines("b", [second]))
+        summary = writer.summary()
     else:
         house.ingest([line(1)])
         if when == "after a batch":
@@ -134,10 +134,10 @@ def test_duplicates_are_found_after_a_batch_absorbed_them(house: House) -> None:
     summary = house.ingest(trades(160))
     assert (summary.accepted, summary.duplicates) == (10, 150)
     house.publish()
-    with house.door() as door:
-        assert len(door.filter.known) == 0
-        door.accept(of_lines("a", trades(160)))
-    assert (door.summary().accepted, door.summary().duplicates) == (0, 160)
+    with house.writer() as writer:
+        assert len(writer.filter.known) == 0
+        writer.accept(of_lines("a", trades(160)))
+    assert (writer.summary().accepted, writer.summary().duplicates) == (0, 160)
 
 
 def test_ids_may_arrive_in_any_order(house: House) -> None:
@@ -173,58 +173,58 @@ def test_a_generation_that_a_version_holds_is_dropped_while_the_door_is_open(hou
     """What flows between two versions bounds the digests; each id is still known."""
     taken = 0
     held = []
-    with house.door() as door:
+    with house.writer() as writer:
         for _ in range(6):
             for _ in range(4):
-                door.accept(of_lines("a", trades(100, taken)))
+                writer.accept(of_lines("a", trades(100, taken)))
                 taken += 100
-            door.flush()
+            writer.flush()
             house.publish()
             house.clock.turn(1.0)
-            held.append(len(door.filter.known))
+            held.append(len(writer.filter.known))
         assert max(held) <= 800
-        door.accept(of_lines("a", trades(taken)))
-        assert len(door.filter.known) <= 800
-    assert door.summary().duplicates == taken == door.summary().accepted
+        writer.accept(of_lines("a", trades(taken)))
+        assert len(writer.filter.known) <= 800
+    assert writer.summary().duplicates == taken == writer.summary().accepted
 
 
 def test_a_generation_stays_while_a_record_of_it_is_not_below_the_cut(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("a", trades(100)))
+    with house.writer() as writer:
+        writer.accept(of_lines("a", trades(100)))
         house.publish()
-        door.accept(of_lines("a", trades(1, 100)))  # beyond the cut, before the pointer is seen
+        writer.accept(of_lines("a", trades(1, 100)))  # beyond the cut, before the pointer is seen
         house.clock.turn(1.0)
-        door.accept(of_lines("a", []))
-        assert len(door.filter.known) == 101
+        writer.accept(of_lines("a", []))
+        assert len(writer.filter.known) == 101
         house.publish()
         house.clock.turn(1.0)
-        door.accept(of_lines("a", []))
-        assert len(door.filter.known) == 0
+        writer.accept(of_lines("a", []))
+        assert len(writer.filter.known) == 0
 
 
 def test_the_pointer_is_looked_at_once_a_second(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("a", trades(10)))
-        door.flush()
+    with house.writer() as writer:
+        writer.accept(of_lines("a", trades(10)))
+        writer.flush()
         house.publish()
         house.clock.turn(0.9)
-        door.accept(of_lines("a", trades(10)))
-        assert len(door.filter.known) == 10
+        writer.accept(of_lines("a", trades(10)))
+        assert len(writer.filter.known) == 10
         house.clock.turn(0.1)
-        door.accept(of_lines("a", trades(10)))
-        assert len(door.filter.known) == 0
-    assert door.summary().duplicates == 20
+        writer.accept(of_lines("a", trades(10)))
+        assert len(writer.filter.known) == 0
+    assert writer.summary().duplicates == 20
 
 
 def test_lines_that_wait_in_the_packer_belong_to_the_generation_that_took_them(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("a", [line(1)]))
-        door.accept(of_lines("a", [line(2)]))  # within 2 ms: waits
-        first = door.filter.known.generation
+    with house.writer() as writer:
+        writer.accept(of_lines("a", [line(1)]))
+        writer.accept(of_lines("a", [line(2)]))  # within 2 ms: waits
+        first = writer.filter.known.generation
         house.publish()  # its cut does not cover the line that waits
         house.clock.turn(1.0)
-        door.accept(of_lines("a", [line(3)]))
-        assert door.filter.known.generations[0] is first and len(first) == 2
+        writer.accept(of_lines("a", [line(3)]))
+        assert writer.filter.known.generations[0] is first and len(first) == 2
         assert [record.value for _, record in records(house.log, NAMES.topic("trades")) if record.value] == [
             line(1),
             line(2),
@@ -235,41 +235,41 @@ def test_lines_that_wait_in_the_packer_belong_to_the_generation_that_took_them(h
 def test_a_rollback_makes_the_filter_read_the_log_again(house: House) -> None:
     house.ingest(trades(50))
     old = house.publish()
-    with house.door() as door:
-        door.accept(of_lines("a", trades(50, 50)))
-        door.flush()
+    with house.writer() as writer:
+        writer.accept(of_lines("a", trades(50, 50)))
+        writer.flush()
         house.publish()
         house.clock.turn(1.0)
-        door.accept(of_lines("a", []))
+        writer.accept(of_lines("a", []))
         pointer = house.store.folder / "current"
         now = pointer.read_text()
         data = house.store.manifest_path(old.version).read_bytes()
         pointer.write_text(json.dumps({"version": old.version, "sha256": hashlib.sha256(data).hexdigest()}))
         assert pointer.read_text() != now
         house.clock.turn(1.0)
-        door.accept(of_lines("a", trades(120)))
-    assert (door.summary().accepted, door.summary().duplicates) == (70, 100)
+        writer.accept(of_lines("a", trades(120)))
+    assert (writer.summary().accepted, writer.summary().duplicates) == (70, 100)
 
 
 def test_a_torn_pointer_leaves_the_filter_as_it_was(house: House) -> None:
-    with house.door() as door:
-        door.accept(of_lines("a", trades(10)))
+    with house.writer() as writer:
+        writer.accept(of_lines("a", trades(10)))
         house.publish()
         (house.store.folder / "current").write_text("torn")
         house.clock.turn(1.0)
-        door.accept(of_lines("a", trades(11)))
-    assert (door.summary().accepted, door.summary().duplicates) == (11, 10)
+        writer.accept(of_lines("a", trades(11)))
+    assert (writer.summary().accepted, writer.summary().duplicates) == (11, 10)
 
 
 def test_an_expired_archive_file_is_looked_up_in_the_version_that_came_since(house: House) -> None:
     house.ingest(trades(100))
     first = house.publish()
-    with house.door() as door:
+    with house.writer() as writer:
         house.publish(forget=True)  # holds everything in files of its own
         for file in first.archive:
             (house.store.home / file.file.path).unlink()
-        door.accept(of_lines("a", trades(101)))  # the pointer was not looked at yet
-    assert (door.summary().accepted, door.summary().duplicates) == (1, 100)
+        writer.accept(of_lines("a", trades(101)))  # the pointer was not looked at yet
+    assert (writer.summary().accepted, writer.summary().duplicates) == (1, 100)
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals

@@ -78,10 +78,10 @@ def test_text_ids_are_taken_once_and_the_first_content_wins(make: Any, when: str
     if when == "in a chunk":
         summary = house.ingest([*lines, *again])
     elif when == "in a run":
-        with house.door() as door:
-            door.accept(of_lines("a", lines))
-            door.accept(of_lines("b", again))
-        summary = door.summary()
+        with house.writer() as writer:
+            writer.accept(of_lines("a", lines))
+            writer.accept(of_lines("b", again))
+        summary = writer.summary()
     else:
         for at in range(0, 90, 90 if when != "after many batches" else 9):
             house.ingest(lines[at : at + (90 if when != "after many batches" else 9)])
@@ -235,8 +235,8 @@ def test_a_file_of_sums_is_read_for_no_other_account(form: str, house: House, tm
 
 
 def house_takes(house: House, source: Source) -> int:
-    with house.door() as door:
-        return door.ingest(source).accepted
+    with house.writer() as writer:
+        return writer.ingest(source).accepted
 
 
 def test_a_file_says_in_which_unit_its_times_are(house: House, tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_a_replay_is_in_order_of_time_across_streams_and_stable(tmp_path: Path) 
 
 def test_a_replay_of_nothing_good_still_refuses_it(tmp_path: Path) -> None:
     house = memory_house(tmp_path / "home")
-    with house.door() as door:
-        summary = door.ingest(Replay(TRADES, source(tmp_path, [b"bad", b"worse"]), 1.0, house.clock))
+    with house.writer() as writer:
+        summary = writer.ingest(Replay(TRADES, source(tmp_path, [b"bad", b"worse"]), 1.0, house.clock))
     assert summary.refused == {"not-json": 2} and reasons(house.log) == ["not-json"] * 2
 
 
@@ -92,8 +92,8 @@ def test_faults_of_the_source_go_through_a_replay(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("venue,symbol,trade_id,time,price,quantity,side\nx,A\nx,A,1,2025-10-06T00:00:00Z,1,1,buy\n")
     house = memory_house(tmp_path / "home")
-    with house.door() as door:
-        summary = door.ingest(Replay(TRADES, open_source(TRADES, str(path)), 1.0, house.clock))
+    with house.writer() as writer:
+        summary = writer.ingest(Replay(TRADES, open_source(TRADES, str(path)), 1.0, house.clock))
     assert (summary.accepted, summary.refused) == (1, {"bad-row": 1})
 
 
@@ -106,8 +106,8 @@ def test_a_replay_that_memory_would_not_hold_is_refused(tmp_path: Path, monkeypa
 def test_a_replay_through_the_door_counts_everything(tmp_path: Path) -> None:
     house = memory_house(tmp_path / "home")
     lines = [line(i, time=T0 + i * 50_000) for i in range(200)]
-    with house.door() as door:
-        summary = door.ingest(Replay(TRADES, source(tmp_path, lines), 10.0, house.clock))
+    with house.writer() as writer:
+        summary = writer.ingest(Replay(TRADES, source(tmp_path, lines), 10.0, house.clock))
     assert summary.accepted == 200 and summary.records == 200  # 5 ms apart: one trade a record
     assert ids(house.log) == list(range(200))
 
@@ -210,8 +210,8 @@ def test_a_restart_of_live_sends_the_same_events_and_they_are_dropped(loop: Loop
     house.log.now_ms = clock.now_us() // 1000
     start = clock.now_us()
     for stopped_at_s in (2.0, 6.0):
-        with house.door() as door:
-            door.ingest(Live(loop, clock), stop=lambda: clock.now_us() >= start + stopped_at_s * SECOND)  # noqa: B023
+        with house.writer() as writer:
+            writer.ingest(Live(loop, clock), stop=lambda: clock.now_us() >= start + stopped_at_s * SECOND)  # noqa: B023
     now = clock.now_us()
     expected = [
         event
@@ -225,5 +225,5 @@ def test_a_restart_of_live_sends_the_same_events_and_they_are_dropped(loop: Loop
     found = [(row["symbol"], row["venue"], row["trade_id"], row["time"]) for row in rows(house.log)]
     assert len(found) == len(set(found))
     assert sorted(found) == sorted(expected)
-    assert door.summary().duplicates >= len(loop.events) and door.summary().conflicts == 0
+    assert writer.summary().duplicates >= len(loop.events) and writer.summary().conflicts == 0
     assert reasons(house.log) == []

@@ -24,9 +24,9 @@ def house(tmp_path: Path) -> House:
 
 
 def ingested(house: House, lines: list[bytes], most: int) -> Summary:
-    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as door:
-        door.accept(of_lines("a", lines))
-    return door.summary()
+    with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as writer:
+        writer.accept(of_lines("a", lines))
+    return writer.summary()
 
 
 def trades(first_id: int, *symbols: str) -> list[bytes]:
@@ -71,7 +71,7 @@ def test_any_history_keeps_as_many_instruments_as_a_list_says(house: House, seed
     most, known, accepted, refused = random.randrange(1, 8), [], 0, 0  # type: ignore[var-annotated]
     first_id = 1
     for _ in range(6):
-        with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as door:
+        with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, most_entities=most) as writer:
             for _ in range(random.randrange(4)):
                 names = [f"S{random.randrange(12)}" for _ in range(random.randrange(1, 9))]
                 for name in names:
@@ -79,14 +79,14 @@ def test_any_history_keeps_as_many_instruments_as_a_list_says(house: House, seed
                         known.append(name)
                     accepted += name in known
                     refused += name not in known
-                door.accept(of_lines("a", trades(first_id, *names)))
+                writer.accept(of_lines("a", trades(first_id, *names)))
                 first_id += len(names)
                 if random.random() < 0.3:
-                    door.flush()
+                    writer.flush()
                     house.publish()
                     house.clock.sleep(5)
-            assert len(door.filter.known.entities) == len(known)
-            assert figures(door)["slackwater_ingest_entities"] == len(known)
+            assert len(writer.filter.known.entities) == len(known)
+            assert figures(writer)["slackwater_ingest_entities"] == len(known)
         most = random.choice([most, most, most + 2, max(1, most - 1)])
     assert symbols(house) == set(known)
     assert len(rows(house.log)) == accepted
@@ -113,5 +113,5 @@ def test_an_import_obeys_the_cap_together_with_the_log(house: House, tmp_path: P
     assert {symbol for (_, symbol), _ in done.entities} == {"A", "B"}
 
 
-def figures(door: IngestWriter) -> dict[str, float]:
-    return {each.name: each.samples[0].value for each in IngestFigures(door).collect() if each.samples}
+def figures(writer: IngestWriter) -> dict[str, float]:
+    return {each.name: each.samples[0].value for each in IngestFigures(writer).collect() if each.samples}

@@ -173,7 +173,7 @@ def test_an_admin_rolls_back_and_forward_and_every_answer_stands_on_what_it_says
         "by": "key alice",
         "reason": "wrong notional",
         "restated": {},
-        "untold": "",
+        "incomplete_reason": "",
         "served": 2,
     }
     world.step()

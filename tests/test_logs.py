@@ -142,13 +142,13 @@ def test_slow_requests_are_logged_without_their_query_and_quick_ones_are_not(
     world.serve(ServingOptions(poll_s=0.0, observed=ObservedOptions(slow_s=0.5)))
     world.step()
     world.get("/v1/versions")
-    slow = world.service.readiness.look
+    slow = world.service.readiness.check
 
     def readiness() -> Any:
         world.clock.sleep(0.75)
         return slow()
 
-    monkeypatch.setattr(world.service.readiness, "look", readiness)
+    monkeypatch.setattr(world.service.readiness, "check", readiness)
     world.get("/health/ready?token=hush&x=1")
     (found,) = [line for line in lines(root) if "Slow" in line["message"]]
     assert (found["route"], found["status"], found["seconds"], found["level"]) == (

@@ -128,7 +128,7 @@ def test_encoded_bars_of_all_forms_have_one_bound_and_what_is_asked_again_stays(
 
 
 def test_cells_that_cursors_stand_on_are_bounded_by_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.store.hot.KEPT_TIP_BYTES", 50_000)
+    monkeypatch.setattr("serving.store.hot.MAX_OPEN_CELL_BYTES", 50_000)
     hot, snapshot = world.service.hot, world.service.watch.snapshot
     assert snapshot is not None
     (ends,) = [ends for ends in (hot.ends(snapshot.key, "bars", [p]) or {} for p in (1,)) for ends in ends.values()]

@@ -53,10 +53,10 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 def door_page(house: House, *lines: bytes) -> str:
-    with house.door() as door:
-        door.accept(of_lines("test", list(lines)))
+    with house.writer() as writer:
+        writer.accept(of_lines("test", list(lines)))
         registry = process_registry()
-        registry.register(IngestFigures(door))
+        registry.register(IngestFigures(writer))
         return generate_latest(registry).decode()
 
 

@@ -162,10 +162,10 @@ class Visit:
     def __init__(self, context: BrowserContext, server: PageServer) -> None:
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
-        self.asked: list[str] = []
+        self.request_headers: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.request_headers.append(request.url))
         self.url = server.url
 
     def go(self, fragment: str = BTC) -> "Visit":
@@ -292,7 +292,7 @@ def test_it_draws_candles_and_flow_and_asks_no_other_host(visit: Open, server: P
     seen = visit("")
     seen.shows(state="live", venue="binance", symbol="BTCUSDT", interval="5s", **settled(server))
     seen.wait_for(lambda: all(seen.pixels(colour) > 100 for colour in ("up", "down", "bought", "sold", "flow")))
-    assert {urlsplit(url).netloc for url in seen.asked} == {f"127.0.0.1:{server.port}"}
+    assert {urlsplit(url).netloc for url in seen.request_headers} == {f"127.0.0.1:{server.port}"}
     for path in ("", "static/app.js"):
         found = httpx.get(server.url + path)
         assert found.headers["cache-control"] == "no-cache", "two releases are never mixed"
@@ -323,10 +323,10 @@ def test_it_says_what_the_answer_stands_on(visit: Open, server: PageServer) -> N
 def test_new_trades_appear_by_the_stream(visit: Open, market: Market, server: PageServer) -> None:
     seen = visit()
     seen.shows(state="live", follows="stream", **settled(server))
-    polls = sum("v1/bars" in url for url in seen.asked)
+    polls = sum("v1/bars" in url for url in seen.request_headers)
     market.trade(40)
     seen.shows(**settled(server))
-    assert sum("v1/bars" in url for url in seen.asked) == polls
+    assert sum("v1/bars" in url for url in seen.request_headers) == polls
     assert seen.complaints == []
 
 
@@ -621,7 +621,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Open, market: Market) -> 
         seen.shows(state="live", follows="stream", symbol="BTCUSDT")
         seen.page.reload()
         seen.shows(state="live", follows="stream")
-        assert not any(text in url for url in seen.asked)
+        assert not any(text in url for url in seen.request_headers)
         assert text not in str(seen.page.context.storage_state()), "it is in no cookie and no local storage"
         KeyStore(market.store.home).revoke("page", 2)
         server.stop()

@@ -9,7 +9,7 @@ import pytest
 from serving.query.events import (
     FIRST_PLACE,
     ArchiveReader,
-    EventsWant,
+    EventsRequest,
     Place,
     events_schema,
     first_of,
@@ -35,38 +35,38 @@ def house(tmp_path: Path) -> House:
     return found
 
 
-def read(house: House, want: EventsWant) -> pa.Table:
+def read(house: House, request: EventsRequest) -> pa.Table:
     manifest = house.store.current()
     assert manifest is not None
     reader = ArchiveReader(house.store.home, manifest.archive_of(FILLS))
     try:
-        archived = reader.events(reader.files(range(PARTITIONS)), want, reader.cursor())
+        archived = reader.events(reader.files(range(PARTITIONS)), request, reader.cursor())
     finally:
         reader.close()
     cut, bounds = manifest.cut(FILLS), house.log.bounds(NAMES.topic(FILLS))
     runs = {p: [(cut[p], bounds[p].end)] for p in bounds}
-    return first_of([archived, log_events(house.log, NAMES.topic(FILLS), runs, want)], want)
+    return first_of([archived, log_events(house.log, NAMES.topic(FILLS), runs, request)], request)
 
 
 def pages(house: House, account: str, limit: int) -> Iterator[pa.Table]:
     after: Place = FIRST_PLACE
     while True:
-        want = EventsWant(FILLS, (account,), T0, T0 + 10**9, limit, after)
-        page = read(house, want)
+        request = EventsRequest(FILLS, (account,), T0, T0 + 10**9, limit, after)
+        page = read(house, request)
         if not page.num_rows:
             return
         yield page
-        after = place_of(page, page.num_rows - 1, want)
+        after = place_of(page, page.num_rows - 1, request)
 
 
 def test_events_of_an_entity_are_in_the_order_of_their_stream_wherever_they_lie(house: House) -> None:
     for account, expected in (("us", [ulid(i) for i in range(60)]), ("desk-1", [str(i) for i in range(60)])):
-        table = read(house, EventsWant(FILLS, (account,), T0, T0 + 10**9, 100))
+        table = read(house, EventsRequest(FILLS, (account,), T0, T0 + 10**9, 100))
         assert table.schema == events_schema(FILLS)
         assert table.column("fill_id").to_pylist() == expected
         assert table.column("sequence").to_pylist() == sorted(table.column("sequence").to_pylist())
         assert set(table.column("account").to_pylist()) == {account}
-    assert read(house, EventsWant(FILLS, ("desk-2",), T0, T0 + 10**9, 100)).num_rows == 0
+    assert read(house, EventsRequest(FILLS, ("desk-2",), T0, T0 + 10**9, 100)).num_rows == 0
 
 
 @pytest.mark.parametrize("limit", [1, 7, 60, 61])
@@ -76,7 +76,7 @@ def test_pages_hold_every_event_once(limit: int, house: House) -> None:
 
 
 def test_a_range_is_half_open(house: House) -> None:
-    table = read(house, EventsWant(FILLS, ("us",), T0 + 10_000, T0 + 20_000, 100))
+    table = read(house, EventsRequest(FILLS, ("us",), T0 + 10_000, T0 + 20_000, 100))
     assert table.column("fill_id").to_pylist() == [ulid(i) for i in range(10, 20)]
 
 

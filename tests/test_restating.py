@@ -129,11 +129,11 @@ class Moving(Story):
         promotion = Promotion(Context(world.log, world.names, self.store, BOTH, SystemClock()))
         return self._told(source, promotion.promote(made.version, "better", "who"), "new_definition")
 
-    def back(self, version: int | None = None, look: Any = None) -> Move:
+    def back(self, version: int | None = None, tail_reader: Any = None) -> Move:
         """To a version, or to any other one that was served."""
         source = self.current()
         version = version or self.random.choice([v for v in self.imported if v not in (0, source.version)])
-        restating = Restating(self.store, BOTH, look or TailReader(self.world.log, self.world.names))
+        restating = Restating(self.store, BOTH, tail_reader or TailReader(self.world.log, self.world.names))
         return self._told(source, rollback(self.store, version, "worse", "who", 7, restating), "repair")
 
     def _told(self, source: Manifest, move: Move, cause: str) -> Move:
@@ -142,7 +142,7 @@ class Moving(Story):
             p: max(source.cut("trades")[p], target.cut("trades")[p], end)
             for p, end in self.ends[view_of(source)].items()
         }
-        if not move.untold:
+        if not move.incomplete_reason:
             assert move.positions == {"trades": upto}
         sides = [
             [e for r in self.records if r.offset < move.positions["trades"][r.partition] for e in r.events]
@@ -271,7 +271,7 @@ def seconds(rows: Rows) -> list[tuple[Any, ...]]:
 def test_what_was_left_is_told_on_but_not_its_late_trades(story: Moving) -> None:
     assert seconds([row for _, row in served(story)]) == [(11, LATE, 1, 2), (12, "repair", 1, 2)]
     move = story.back(1)
-    assert (move.untold, dict(move.restated)) == ("", {"repair": 1})
+    assert (move.incomplete_reason, dict(move.restated)) == ("", {"repair": 1})
     assert [(n, *seconds([row])) for n, row in served(story)] == [(2, (12, "repair", 1, 2)), (3, (12, "repair", 2, 1))]
     assert story.store.numbers() == [1, 2, 3]
     story.publish()  # archives the late trade again
@@ -286,7 +286,7 @@ def test_what_was_left_is_told_on_but_not_its_late_trades(story: Moving) -> None
 def test_the_command_lists_what_the_route_gives(story: Moving) -> None:
     story.back(1)
     done = CliRunner().invoke(main, ["--home", str(story.world.home), "batch", "restatements", "--json"])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.tail_reader
     assert [json["version"] for json in map(orjson.loads, done.stdout.splitlines())] == [2, 3]
 
 
@@ -299,7 +299,7 @@ def test_a_rollback_without_a_broker_tells_what_the_archive_knows_and_that_it_is
     story.trade("A", 30)
     story.step(*BOTH)
     move = story.back(1, TailReader(Gone(), story.world.names))
-    assert "No Kafka broker answers at nowhere" in move.untold
+    assert "No Kafka broker answers at nowhere" in move.incomplete_reason
     assert move.positions == story.store.manifest(2).cuts
     assert dict(move.restated) == {"repair": 1}
     story.check()
@@ -307,13 +307,13 @@ def test_a_rollback_without_a_broker_tells_what_the_archive_knows_and_that_it_is
 
 def test_damaged_views_of_what_is_left_are_made_again_and_a_damaged_archive_is_said(story: Moving) -> None:
     damage(story, [entry.file for entry in story.current().views])
-    assert story.back(1).untold == ""
+    assert story.back(1).incomplete_reason == ""
     assert len(story.check_moves()) == 1
     story.publish()
     damage(story, [story.current().archive[-1].file])
     damage(story, [entry.file for entry in story.current().views])
     move = story.back(1)
-    assert "Nothing is compared" in move.untold and move.ledger is None
+    assert "Nothing is compared" in move.incomplete_reason and move.ledger is None
     assert story.store.pointer().version == 1
 
 
@@ -327,19 +327,19 @@ def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
     story: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slackwater.restatements.of_move.connect", connect)
-    look = TailReader(story.world.log, story.world.names)
+    tail_reader = TailReader(story.world.log, story.world.names)
     with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
-        rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "300KB"))
+        rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, 1, "300KB"))
     assert "slackwater batch rollback" in str(refused.value)
     assert (story.store.pointer().version, story.store.moves.last()) == (2, 0)
-    assert rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, look, 1, "512MB")).restated
+    assert rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, 1, "512MB")).restated
 
 
 def test_a_version_that_cannot_be_read_is_left_all_the_same(story: Moving) -> None:
     path = story.store.manifest_path(2)
     path.write_bytes(path.read_bytes()[:-9])
     restating = Restating(story.store, BOTH, TailReader(story.world.log, story.world.names))
-    assert "cannot be read" in rollback(story.store, 1, "torn", "who", 1, restating).untold
+    assert "cannot be read" in rollback(story.store, 1, "torn", "who", 1, restating).incomplete_reason
     assert story.store.pointer().version == 1
 
 

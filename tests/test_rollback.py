@@ -95,13 +95,13 @@ def test_a_server_that_kept_fewer_cells_reads_them_again_and_is_not_ready_before
         world.step()
     back(world, 1)
     world.service.watch.step()
-    assert not world.service.readiness.look().ready
+    assert not world.service.readiness.check().ready
     found = world.bars("symbol=BTC&interval=1m")["meta"]
     assert not found["complete"] or found["applied"] == found["cut"]
     served(world)
     world.step()
     assert served(world) == 1
-    assert world.service.readiness.look().ready
+    assert world.service.readiness.check().ready
 
 
 def test_no_server_falls_back_on_what_was_rolled_back_from(world: World) -> None:
@@ -198,7 +198,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
     assert world.get("/v1/bars?venue=x&symbol=BTC&interval=1m&as_of=1").status_code == 200
     version(world)
     done = expire(Context(world.log, NAMES, world.store, (), world.clock), keep=1)
-    assert done.kept == (4, 3)  # 3 is served until the server looks at the pointer
+    assert done.retained == (4, 3)  # 3 is served until the server looks at the pointer
     assert done.retired == (2, 1)
     assert served(world) == 3
     assert world.bars(f"symbol=BTC&interval=1m&limit=1&start=1970-01-01&cursor={pages['next']}")["meta"]["version"] == 3
@@ -226,7 +226,7 @@ def test_expiry_leaves_what_a_running_server_answers_from_and_a_retired_version_
 def test_the_commands_roll_back_and_list_without_a_server_or_a_broker(world: World) -> None:
     def run(*words: str, code: int = 0) -> dict[str, object]:
         done = CliRunner().invoke(main, ["--home", str(world.store.home), "batch", *words, "--json"])
-        assert done.exit_code == code, done.output
+        assert done.exit_code == code, done.tail_reader
         found: dict[str, object] = json.loads(done.stdout) if code == 0 else {}
         return found
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 import serving.store.row_cache
-from serving.store.batch import BatchReader, Keys, Range, Want
+from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from serving.store.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -53,31 +53,31 @@ def batch(world: World) -> BatchReader:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Want]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[RowRequest]:
     """What is read from files."""
-    found: list[Want] = []
+    found: list[RowRequest] = []
     for name in ("whole_rows",):
         real = getattr(serving.store.row_cache, name)
 
         def counted(*given: object, real: object = real) -> list[Row]:
-            found.extend(each for each in given if isinstance(each, Want))
+            found.extend(each for each in given if isinstance(each, RowRequest))
             return real(*given)  # type: ignore[operator]
 
         monkeypatch.setattr(serving.store.row_cache, name, counted)
     return found
 
 
-def ask(cache: RowCache, batch: BatchReader, want: Want) -> list[Row]:
+def ask(cache: RowCache, batch: BatchReader, request: RowRequest) -> list[Row]:
     """As the service asks."""
-    known = cache.get(batch, want)
+    known = cache.get(batch, request)
     if known is not None:
         return known
     with batch.cursor() as cursor:
-        return cache.read(batch, want, cursor)
+        return cache.read(batch, request, cursor)
 
 
-def dense(low: int, high: int | None, limit: int) -> Want:
-    return Want(BARS, Keys((("x", "DENSE"),)), Range(SECONDS, low, high, limit))
+def dense(low: int, high: int | None, limit: int) -> RowRequest:
+    return RowRequest(BARS, Keys((("x", "DENSE"),)), Range(SECONDS, low, high, limit))
 
 
 @pytest.mark.parametrize("most_bytes", [96_000_000, 500_000], ids=["all kept", "much thrown away"])
@@ -95,19 +95,19 @@ def test_any_question_finds_what_a_search_finds(world: World, batch: BatchReader
         after = (low, "x", "BTC", random.choice(["buy", "sell"])) if view is SIDES and random.random() < 0.5 else ()
         where = ((2, random.choice(["buy", "sell"])),) if view is SIDES and random.random() < 0.3 else ()
         of = Range(interval, low, high, limit, not after and random.random() < 0.5, after)
-        want = Want(view, Keys((("x", "BTC"),), where), of)
-        if batch.nothing(want):
+        request = RowRequest(view, Keys((("x", "BTC"),), where), of)
+        if batch.nothing(request):
             continue
         with batch.cursor() as cursor:
-            expected = batch.rows(want, cursor)
-        assert ask(cache, batch, want) == expected
-        assert ask(cache, batch, want) == expected
+            expected = batch.rows(request, cursor)
+        assert ask(cache, batch, request) == expected
+        assert ask(cache, batch, request) == expected
         assert cache.bytes <= most_bytes
         found += len(expected)
     assert found > 2_000 and cache.hits > 40 and cache.misses > 10
 
 
-def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[Want]) -> None:
+def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[RowRequest]) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
     low = EARLY
     assert len(ask(cache, batch, dense(low, None, 200))) == 200
@@ -123,25 +123,29 @@ def test_neighbours_are_read_once(world: World, batch: BatchReader, reads: list[
     assert behind is not None and behind - reads[0].range.low >= BLOCK_BARS * SECOND
 
 
-def test_what_is_rare_is_searched_and_kept_as_it_was_asked(world: World, batch: BatchReader, reads: list[Want]) -> None:
+def test_what_is_rare_is_searched_and_kept_as_it_was_asked(
+    world: World, batch: BatchReader, reads: list[RowRequest]
+) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
-    want = Want(BARS, Keys((("x", "RARE"),)), Range(SECONDS, 0, None, 10))
-    found = ask(cache, batch, want)
+    request = RowRequest(BARS, Keys((("x", "RARE"),)), Range(SECONDS, 0, None, 10))
+    found = ask(cache, batch, request)
     assert [row.start for row in found] == [EARLY + days * 86_400 * SECOND for days in (0, 3, 400)]
-    assert reads[-1] == want and sum(each.range.limit is not None for each in reads) == 1
+    assert reads[-1] == request and sum(each.range.limit is not None for each in reads) == 1
     assert cache.rows < 4 * MOST_BLOCKS, "empty blocks are few"
     count = len(reads)
-    assert ask(cache, batch, want) == found and len(reads) == count
+    assert ask(cache, batch, request) == found and len(reads) == count
 
 
 def test_weeks_start_on_monday_in_blocks_too(world: World, batch: BatchReader) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
-    weeks = ask(cache, batch, Want(BARS, Keys((("x", "BTC"),)), Range(parse_interval("1w"), 0, None, 10_000, True)))
+    weeks = ask(
+        cache, batch, RowRequest(BARS, Keys((("x", "BTC"),)), Range(parse_interval("1w"), 0, None, 10_000, True))
+    )
     assert weeks and all((row.start - MONDAY_US) % WEEK_US == 0 for row in weeks)
 
 
 def test_other_versions_and_views_have_rows_of_their_own(world: World, batch: BatchReader) -> None:
     cache = RowCache(world.service.inspector, 96_000_000)
-    want = dense(EARLY, None, 5)
-    assert ask(cache, batch, want) != ask(cache, batch, want._replace(view=SIDES))
-    assert cache.recent(batch.version) == [want, want._replace(view=SIDES)] and cache.recent(0) == []
+    request = dense(EARLY, None, 5)
+    assert ask(cache, batch, request) != ask(cache, batch, request._replace(view=SIDES))
+    assert cache.recent(batch.version) == [request, request._replace(view=SIDES)] and cache.recent(0) == []

@@ -60,7 +60,7 @@ WAIT_S = 60
 NOON = 1_759_752_000_000_000
 
 
-def expired() -> str:
+def dead() -> str:
     return token(valid_s=-100)
 
 
@@ -186,7 +186,7 @@ REFUSALS: dict[str, tuple[Callable[[SecureBroker], dict[str, str]], str]] = {
         lambda secured: changed(secured.environ("ingest"), KAFKA_SASL_USERNAME="nobody"),
         "does not accept the user 'nobody'",
     ),
-    "expired token": (lambda secured: by_token(secured, "expired"), "does not accept our token (OAUTHBEARER)"),
+    "expired token": (lambda secured: by_token(secured, "dead"), "does not accept our token (OAUTHBEARER)"),
     "mechanism that is not offered": (
         lambda secured: changed(in_the_clear(secured), KAFKA_SASL_MECHANISM="SCRAM-SHA-512"),
         "does not offer SCRAM-SHA-512, but PLAIN",
@@ -295,7 +295,7 @@ def test_the_service_says_in_its_readiness_why_it_is_not_let_in(secured: SecureB
     try:
         service.watch.step()
         service.layers.step()
-        found = service.readiness.look()
+        found = service.readiness.check()
         assert not found.ready
         assert any("does not accept the user 'serve' (SCRAM-SHA-512)" in reason for reason in found.reasons)
         assert "does not accept the user 'serve'" in service.layers.facts()["log"]["text"]

@@ -168,7 +168,7 @@ def test_a_cursor_of_a_kept_page_leads_on_however_many_were_given_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kept page is asked for again when the cell that its cursor stands on was about to be forgotten."""
-    monkeypatch.setattr("serving.store.hot.KEPT_TIPS", 2)
+    monkeypatch.setattr("serving.store.hot.MAX_OPEN_CELLS", 2)
     cut_in_a_minute(world)
     first = world.bars(f"symbol=BTC&start={NOON}&limit=1")
     hot, snapshot = world.service.hot, world.service.watch.snapshot

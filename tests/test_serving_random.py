@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.query.parameters import FIRST_US
-from serving.store.batch import BatchReader, Keys, Range, Want, windows
+from serving.store.batch import BatchReader, Keys, Range, RowRequest, windows
 from serving.store.fold import Fold
 from slackwater.deltas.chain import Chain
 from slackwater.streams.trades import TRADES
@@ -192,8 +192,8 @@ def test_sparse_bars_are_found_however_wide_the_holes(world: World, newest_first
     world.publish(world.mark("run-1"), "run-1")
     reader = BatchReader(world.store.home, world.store.manifest(1))
     for limit in range(1, 8):
-        want = Want(BARS, Keys((("x", "BTC"),)), Range(NAMED_INTERVALS[0], 0, None, limit, newest_first))
-        starts = [(row.start - NOON) // SECOND for row in reader.rows(want, reader.cursor())]
+        request = RowRequest(BARS, Keys((("x", "BTC"),)), Range(NAMED_INTERVALS[0], 0, None, limit, newest_first))
+        starts = [(row.start - NOON) // SECOND for row in reader.rows(request, reader.cursor())]
         assert starts == (sorted(-at for at in times[:limit]) if newest_first else times[:limit])
     reader.close()
 

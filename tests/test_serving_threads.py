@@ -93,14 +93,14 @@ def test_a_read_that_takes_too_much_memory_is_a_problem(tmp_path: Path, monkeypa
 
 
 def test_too_many_waiting_calls_are_answered_503_at_once() -> None:
-    gate = threading.Event()
+    writer = threading.Event()
     pool = Pool(workers=1, waiting=1)
 
     async def crowd() -> list[object]:
-        calls = [asyncio.ensure_future(pool.run(gate.wait)) for _ in range(3)]
+        calls = [asyncio.ensure_future(pool.run(writer.wait)) for _ in range(3)]
         done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         refused = [call.exception() for call in done]
-        gate.set()
+        writer.set()
         await asyncio.gather(*calls, return_exceptions=True)
         return list(refused)
 
@@ -147,7 +147,7 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
 
     async def live() -> None:
         async with app.router.lifespan_context(app):
-            while not world.service.readiness.look().ready:
+            while not world.service.readiness.check().ready:
                 await asyncio.sleep(0.002)
             assert own() == steps
 

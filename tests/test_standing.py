@@ -55,7 +55,7 @@ def test_it_holds_where_every_event_is_in_an_answer_and_what_follows_is_none(wor
     world.log.append(NAMES.topic("trades"), 1, None, b"nonsense")
     world.log.append(NAMES.topic("trades"), 2, None, b"")
     found = proof(world)
-    assert found.holds and found.beyond == []
+    assert found.holds and found.tail == []
 
 
 def test_events_that_no_answer_stands_on_are_a_failure(world: World) -> None:
@@ -63,16 +63,16 @@ def test_events_that_no_answer_stands_on_are_a_failure(world: World) -> None:
     world.trade("AC", partition=0)
     found = proof(world)
     assert not found.holds and found.differ == 0
-    assert found.beyond == [
+    assert found.tail == [
         "trades[0] holds 2 events in [1, 3) of x:AB, x:AC: no answer stands on them.",
     ]
-    assert proof_facts(found)["holds"] is False and proof_facts(found)["beyond"] == found.beyond
+    assert proof_facts(found)["holds"] is False and proof_facts(found)["tail"] == found.tail
 
 
 def test_so_are_those_of_a_partition_that_no_answer_knows(world: World) -> None:
     for symbol in ("A", "B", "C", "D", "E"):
         world.trade(symbol, partition=2)
-    assert proof(world).beyond == [
+    assert proof(world).tail == [
         "trades[2] holds 5 events in [0, 5) of x:A, x:B, x:C and 2 more: no answer knows the partition.",
     ]
 
@@ -83,7 +83,7 @@ def test_and_those_that_cannot_be_read_or_are_hidden(world: World) -> None:
     world.trade("ABC", partition=1)
     found = proof(world)
     assert not found.holds
-    assert found.beyond == [
+    assert found.tail == [
         "slackwater.trades[0] cannot be read from offset 1 on: the codec snappy is missing.",
         "An open transaction of a foreign writer hides 1 records of trades[1] from offset 1 on.",
     ]
@@ -105,9 +105,9 @@ def test_an_instrument_in_two_partitions_is_compared_over_both(world: World) -> 
     world.emit()
     world.step()
     found = proof(world)
-    assert found.holds and found.entities == {"x:AB", "x:ABC"}, (found.differences, found.beyond)
+    assert found.holds and found.entities == {"x:AB", "x:ABC"}, (found.differences, found.tail)
     world.trade("AB", partition=2)
-    assert proof(world).beyond == [
+    assert proof(world).tail == [
         "trades[2] holds 1 events in [2, 3) of x:AB: no answer stands on them.",
     ]
 
@@ -146,7 +146,7 @@ def test_an_instrument_of_a_version_that_is_not_served_yet_is_waited_for(
             world.step()
 
     found = proof(world, before, wait_s=60.0)
-    assert found.holds and "x:OLD" in found.entities and not found.unknown, (found.refusals, found.beyond)
+    assert found.holds and "x:OLD" in found.entities and not found.unknown, (found.refusals, found.tail)
     assert asked == 3
 
 

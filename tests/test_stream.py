@@ -188,18 +188,18 @@ def test_silence_is_broken_by_a_heartbeat(world: World) -> None:
         async with Listener(world, "symbol=BTC") as listener:
             listener.forget()
             world.clock.sleep(8.5)
-            world.service.hub.look()
+            world.service.hub.check()
             await settle(world)
             assert listener.names() == []
             world.clock.sleep(0.5)
             world.service.lives["trades"].log_watch.pulse()  # what its thread does: the log answers
-            world.service.hub.look()
+            world.service.hub.check()
             await settle(world)
             assert listener.names() == ["heartbeat"]
             meta = listener.picture.meta
             told = {"applied": meta["applied"], "lag": 0, "version": 1, "complete": True}
             assert listener.events[0].data == told
-            world.service.hub.look()
+            world.service.hub.check()
             await settle(world)
             assert listener.names() == ["heartbeat"]
 
@@ -218,7 +218,7 @@ def test_a_client_that_takes_nothing_is_cut_and_no_other_notices(world: World) -
                 await good.until(lambda: applied(good) == world.log.bounds(NAMES.topic("trades"))[1].end)
             assert world.service.hub.streams == 2
             world.clock.sleep(20)
-            world.service.hub.look()
+            world.service.hub.check()
             await good.until(lambda: world.service.hub.streams == 1)
             assert +world.service.hub.ended == {"slow-client": 1}
             assert "bars" not in stuck.names()

@@ -229,7 +229,7 @@ def test_a_worker_of_some_streams_leaves_the_others_alone(pair: Pair) -> None:
 def service(pair: Pair) -> Iterator[Service]:
     found = Service(pair.log, NAMES, pair.store, VIEWS, pair.clock, ServingOptions(poll_s=0.0))
     serve(pair, found)
-    assert found.readiness.look() == (True, [])
+    assert found.readiness.check() == (True, [])
     yield found
     found.stop()
 
@@ -254,7 +254,7 @@ def test_an_answer_stands_on_the_stream_of_its_view_alone(
     assert (other.layer, other.incomplete_reason, other.applied) == ("merged", None, pair.log_ends(BARS))
     assert "refusal" not in other.meta()
     assert own.incomplete_reason is not None
-    ready, reasons = service.readiness.look()
+    ready, reasons = service.readiness.check()
     assert not ready
     assert all("fills" in reason for reason in reasons), reasons
 

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 import ops.context as commands
 from batch_layer.errors import DropError, LackingError
 from batch_layer.expire import expire
-from batch_layer.look import Idle
 from batch_layer.prove_later import prove_later
 from batch_layer.run import BatchRun
+from batch_layer.waiting import Idle
 from ops.cli import main
 from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError

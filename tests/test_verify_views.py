@@ -99,7 +99,7 @@ def fill(world: World) -> None:
 
 def test_the_proof_holds_of_every_view_and_of_the_events(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     found = prove(world)
-    assert found.holds, (found.differences, found.refusals, found.beyond, found.not_proven)
+    assert found.holds, (found.differences, found.refusals, found.tail, found.not_proven)
     assert list(found.parts) == ["bars", "flow", "sizes", "every", "trades"]
     assert all(part.rows and not part.differ for part in found.parts.values())
     assert found.parts["trades"].rows == 12
@@ -186,7 +186,7 @@ def test_a_view_that_no_version_has_yet_is_no_failure(tmp_path: Path, capsys: py
     world.step()
     found = prove(world, claims([BARS, FLOW], INTERVALS))
     world.close()
-    assert found.holds, (found.differences, found.refusals, found.beyond)
+    assert found.holds, (found.differences, found.refusals, found.tail)
     assert found.parts["bars"].rows and not found.parts["flow"].rows
     show_proof(found)
     assert "flow: nothing yet: Version 1 was published without it." in capsys.readouterr().out

@@ -302,7 +302,7 @@ def test_what_the_pointer_and_a_retirement_stand_on_is_durable_whoever_was_kille
     """A killed writer leaves files that are there and may be gone after a power cut (seed 3336 of the soak)."""
     calls: list[tuple[str, str]] = []
 
-    class Told(LocalFiles):
+    class Recorded(LocalFiles):
         def sync(self, path: Path) -> None:
             calls.append(("sync", path.relative_to(store.folder).as_posix()))
             super().sync(path)
@@ -311,7 +311,7 @@ def test_what_the_pointer_and_a_retirement_stand_on_is_durable_whoever_was_kille
             calls.append(("replace", path.relative_to(store.folder).as_posix()))
             super().replace(path, data, private)
 
-    store = VersionStore(tmp_path, Told())
+    store = VersionStore(tmp_path, Recorded())
     publish(store, 0)
     publish(store, 1)
     calls.clear()

@@ -34,7 +34,7 @@ from slackwater.views.bars import BARS
 from speed_layer import sink
 from speed_layer.figures import FIGURES, Figures
 from speed_layer.metrics import speed_metrics
-from speed_layer.watchdog import LOOK_S, Watchdog
+from speed_layer.watchdog import CHECK_S, Watchdog
 from speed_layer.worker import Worker
 from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.events import Event
@@ -58,7 +58,7 @@ def figure(name: str) -> int:
 
 def looks(dog: Watchdog, *seen: tuple[float, int, int]) -> list[bool]:
     """Whether partition 0 was late at each (time, position, end)."""
-    return [dog.look({0: at}, {0: Bounds(0, end)}, now) == [0] for now, at, end in seen]
+    return [dog.check({0: at}, {0: Bounds(0, end)}, now) == [0] for now, at, end in seen]
 
 
 def test_lag_without_progress_is_late_after_its_time_and_then_begins_anew() -> None:
@@ -73,7 +73,7 @@ def test_progress_or_no_lag_begins_anew() -> None:
 
 
 def test_time_without_looks_is_no_time_without_progress() -> None:
-    dog = Watchdog(3 * LOOK_S)
+    dog = Watchdog(3 * CHECK_S)
     assert looks(dog, (0, 7, 9), (1000, 7, 9), (2000, 7, 9), (3000, 7, 9)) == [False, False, False, True]
 
 
@@ -86,7 +86,7 @@ def test_each_partition_has_its_own_time() -> None:
         (2.0, {0: 1, 1: 2, 2: 9}, [0]),
         (3.0, {0: 1, 1: 2, 2: 9}, [1]),
     ):
-        assert dog.look(positions, bounds, now) == late
+        assert dog.check(positions, bounds, now) == late
 
 
 # -------------------------------------------------------------------------------------------------------- the worker

@@ -63,8 +63,8 @@ def verify(client: Client, evidence: Evidence, claims: Claims, wait_s: float = W
     while True:
         proof = Proof()
         answers = _ask(client, evidence, claims, proof)
-        proof.beyond = standing.beyond(_least(answers))
-        if not (proof.beyond or proof.unknown) or time.monotonic() - began >= wait_s:
+        proof.tail = standing.tail(_least(answers))
+        if not (proof.tail or proof.unknown) or time.monotonic() - began >= wait_s:
             break
         time.sleep(AGAIN_S)
     compare(answers, evidence, proof)

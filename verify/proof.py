@@ -30,7 +30,7 @@ class Proof:
     """What was compared.
 
     It holds if something was, nothing differs, nothing was refused, every view is known to the oracle, and nothing is
-    `beyond`: what the log holds that no answer stands on. `events` counts what was recomputed, an event once for each
+    `tail`: what the log holds that no answer stands on. `events` counts what was recomputed, an event once for each
     group of answers that stand alike. `unknown` are entities that the service does not know, each with its refusal.
     """
 
@@ -43,7 +43,7 @@ class Proof:
     intervals: set[str] = field(default_factory=set)
     differences: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
 
     def part(self, name: str) -> Compared:
         """What was compared of a view or a stream."""
@@ -73,7 +73,7 @@ class Proof:
     def holds(self) -> bool:
         """Whether every row of every view is equal, and all events are in them."""
         parts = all(part.holds for part in self.parts.values())
-        return self.rows > 0 and parts and not self.refusals and not self.beyond
+        return self.rows > 0 and parts and not self.refusals and not self.tail
 
     def differs(self, name: str, difference: dict[str, Any] | None = None) -> None:
         """Count one; the first ones are kept."""

@@ -37,7 +37,7 @@ class Standing:
         self._bounds = {name: evidence.bounds(name) for name in self._streams}
         self._known: dict[tuple[str, int, int], str] = {}
 
-    def beyond(self, applied: Mapping[tuple[str, int], int]) -> list[str]:
+    def tail(self, applied: Mapping[tuple[str, int], int]) -> list[str]:
         """What lies beyond `applied`, (stream, partition) -> the least end of its answers; a sentence for each."""
         found = []
         for name, stream in self._streams.items():
@@ -47,12 +47,12 @@ class Standing:
                     continue
                 key = name, p, at
                 if key not in self._known:
-                    self._known[key] = self._beyond(stream, p, at, bounds, (name, p) in applied)
+                    self._known[key] = self._tail(stream, p, at, bounds, (name, p) in applied)
                 if self._known[key]:
                     found.append(self._known[key])
         return found
 
-    def _beyond(self, stream: StreamData, partition: int, start: int, bounds: Bounds, known: bool) -> str:
+    def _tail(self, stream: StreamData, partition: int, start: int, bounds: Bounds, known: bool) -> str:
         oracle, end = Oracle(stream), start
         where = f"{stream.name}[{partition}]"
         try:

@@ -78,7 +78,7 @@ class Refusals:
         self.no_answer = _refusal("no-answer", ProblemError(504, "deadline", text))
 
 
-class Door:
+class Gate:
     """What all connections of a server share."""
 
     def __init__(self, limits: Limits, admission: Admission, draining: Draining) -> None:
@@ -90,18 +90,18 @@ class Door:
 
     def protocol(self) -> type["Connection"]:
         """The protocol class that uvicorn makes connections of."""
-        return type("Connection", (Connection,), {"door": self})
+        return type("Connection", (Connection,), {"gate": self})
 
     def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Look at all connections every `sweep_s` while there are any."""
         if self._sweep is None:
-            self._sweep = loop.call_later(self.limits.sweep_s, self._look, connections, loop)
+            self._sweep = loop.call_later(self.limits.sweep_s, self._check, connections, loop)
 
-    def _look(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
+    def _check(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = None
         now_s = loop.time()
         for connection in list(connections):
-            connection.look(now_s)
+            connection.check(now_s)
         if connections:
             self.watch(connections, loop)
 
@@ -113,7 +113,7 @@ class _RefusedError(Exception):
 class Connection(HttpToolsProtocol):
     """See the module."""
 
-    door: Door
+    gate: Gate
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         self._closing_s: float | None = None  # since when it is only waited for its end
         self._thrown_away = 0
         self._place: Place | None = None
-        self._pause_s = self.door.limits.pause_s
+        self._pause_s = self.gate.limits.pause_s
         self._stalled_s: float | None = None
 
     # asyncio's callbacks
@@ -138,13 +138,13 @@ class Connection(HttpToolsProtocol):
         """Begin, unless there are too many."""
         super().connection_made(transport)
         self._since_s = self.loop.time()
-        self.door.watch(self.connections, self.loop)
-        most = self.door.limits.connections
+        self.gate.watch(self.connections, self.loop)
+        most = self.gate.limits.connections
         if len(self.connections) > most + most // 10 + 10:  # not even those that are refused may grow for ever
-            self.door.admission.refuse("connections")
+            self.gate.admission.refuse("connections")
             transport.abort()
         elif len(self.connections) > most:
-            self._refuse(self.door.refusals.connections)
+            self._refuse(self.gate.refusals.connections)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what the parser or a bound refuses."""
@@ -159,10 +159,10 @@ class Connection(HttpToolsProtocol):
             if self.cycle is not None:
                 self.cycle.keep_alive = False
         except httptools.HttpParserError:
-            self._refuse(self._refusal or self.door.refusals.bad)
+            self._refuse(self._refusal or self.gate.refusals.bad)
             return
-        if self._in_head and self._head_bytes > self.door.limits.head:
-            self._refuse(self.door.refusals.head)
+        if self._in_head and self._head_bytes > self.gate.limits.head:
+            self._refuse(self.gate.refusals.head)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is written to."""
@@ -188,18 +188,18 @@ class Connection(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A piece of the URL."""
         super().on_url(url)
-        if len(self.url) > self.door.limits.url:
-            self._stop(self.door.refusals.url)
+        if len(self.url) > self.gate.limits.url:
+            self._stop(self.gate.refusals.url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         super().on_header(name, value)
-        if len(self.headers) > self.door.limits.headers:
-            self._stop(self.door.refusals.head)
+        if len(self.headers) > self.gate.limits.headers:
+            self._stop(self.gate.refusals.head)
 
     def on_headers_complete(self) -> None:
         """The head has ended: refuse it, or start its task."""
-        limits, refusals = self.door.limits, self.door.refusals
+        limits, refusals = self.gate.limits, self.gate.refusals
         self._asked = True
         self._in_head, self._in_body, self._head_bytes = False, True, 0
         size, bodied = len(self.url), False
@@ -213,7 +213,7 @@ class Connection(HttpToolsProtocol):
                 bodied = True
         if size > limits.head:
             self._stop(refusals.head)
-        if self.door.admission.full(self.url) and (self.cycle is None or self.cycle.response_complete):
+        if self.gate.admission.full(self.url) and (self.cycle is None or self.cycle.response_complete):
             self._refuse_for_load(bodied or not self.parser.should_keep_alive())
             return
         self._since_s = self.loop.time()
@@ -225,8 +225,8 @@ class Connection(HttpToolsProtocol):
         if self._ignored:
             return
         self._body_bytes += len(body)
-        if self._body_bytes > self.door.limits.body:
-            self._stop(self.door.refusals.body)
+        if self._body_bytes > self.gate.limits.body:
+            self._stop(self.gate.refusals.body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -239,14 +239,14 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """As the base does; a request is in work until its task is done."""
-        place = self.door.admission.enter(cycle.scope["raw_path"])
+        place = self.gate.admission.enter(cycle.scope["raw_path"])
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         if place is not None:
             self._place = place
             task.add_done_callback(place.leave)  # if it ended without an answer
-        if self.door.draining.began:
+        if self.gate.draining.began:
             cycle.keep_alive = False  # so that a client goes where it is served longer
 
     def on_response_complete(self) -> None:
@@ -282,9 +282,9 @@ class Connection(HttpToolsProtocol):
 
     def _refuse_for_load(self, close: bool) -> None:
         if close:
-            self._stop(self.door.refusals.overload_close)
-        self.door.admission.refuse("overload")
-        refusals = self.door.refusals
+            self._stop(self.gate.refusals.overload_close)
+        self.gate.admission.refuse("overload")
+        refusals = self.gate.refusals
         self.transport.write(
             refusals.overload_head if self.parser.get_method() == b"HEAD" else refusals.overload.answer
         )
@@ -292,7 +292,7 @@ class Connection(HttpToolsProtocol):
         self._since_s = self.loop.time()
         self.flow.pause_reading()
         self.loop.call_later(self._pause_s, self._read_again)
-        self._pause_s = min(self._pause_s * 2, self.door.limits.longest_pause_s)
+        self._pause_s = min(self._pause_s * 2, self.gate.limits.longest_pause_s)
 
     def _read_again(self) -> None:
         if self._closing_s is None and not self.transport.is_closing():
@@ -300,7 +300,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, and end the connection; what was being answered is dropped."""
-        self.door.admission.refuse(refusal.reason)
+        self.gate.admission.refuse(refusal.reason)
         self._closing_s = self.loop.time()
         self.pipeline.clear()
         if self._busy:
@@ -324,9 +324,9 @@ class Connection(HttpToolsProtocol):
 
     # time
 
-    def look(self, now_s: float) -> None:
+    def check(self, now_s: float) -> None:
         """End what takes too long."""
-        limits = self.door.limits
+        limits = self.gate.limits
         if self._closing_s is not None:
             if now_s - self._closing_s > limits.linger_s:
                 self.transport.abort()
@@ -334,13 +334,13 @@ class Connection(HttpToolsProtocol):
             self._closing_s = now_s + limits.stalled_s - limits.linger_s
         elif self._stalled_s is not None:
             if now_s - self._stalled_s > limits.stalled_s:
-                self.door.admission.refuse("slow-reader")
+                self.gate.admission.refuse("slow-reader")
                 self.transport.abort()
         else:
-            self._look_at_request(now_s - self._since_s)
+            self._check_request(now_s - self._since_s)
 
-    def _look_at_request(self, passed_s: float) -> None:
-        limits, refusals = self.door.limits, self.door.refusals
+    def _check_request(self, passed_s: float) -> None:
+        limits, refusals = self.gate.limits, self.gate.refusals
         if self._in_head:
             if passed_s > limits.head_s:
                 self._refuse(refusals.slow)

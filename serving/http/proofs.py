@@ -32,5 +32,5 @@ def _sums(proof: Proof) -> dict[str, int]:
 def move_json(move: Move) -> dict[str, Any]:
     """A rollback, as it was recorded."""
     facts = {"move": move.number, "from": move.source, "to": move.target}
-    told = {"restated": dict(move.restated), "untold": move.untold}
-    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason, **told}
+    restated = {"restated": dict(move.restated), "incomplete_reason": move.incomplete_reason}
+    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason, **restated}

@@ -26,7 +26,7 @@ VARY = "Accept, Accept-Encoding"
 Header = tuple[bytes, bytes]
 
 
-class Asked(NamedTuple):
+class RequestHeaders(NamedTuple):
     """The headers of a request that choose and save sending a representation; several of a name are one list."""
 
     accept: str | None
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     if_none_match: str | None
 
 
-def asked_headers(scope: Scope) -> Asked:
+def read_headers(scope: Scope) -> RequestHeaders:
     """These headers of an ASGI request."""
     accept = coding = match = None
     for name, value in scope["headers"]:
@@ -44,7 +44,7 @@ def asked_headers(scope: Scope) -> Asked:
             coding = _joined(coding, value)
         elif name == b"if-none-match":
             match = _joined(match, value)
-    return Asked(accept, coding, match)
+    return RequestHeaders(accept, coding, match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Reply:
     again: tuple[Header, ...]
     headers: tuple[Header, ...]
 
-    def response(self, asked: Asked, head: bool, more: Iterable[Header] = ()) -> "Sent":
+    def response(self, request_headers: RequestHeaders, head: bool, more: Iterable[Header] = ()) -> "Sent":
         """What is sent for one request."""
-        if asked.if_none_match is not None and matches(asked.if_none_match, self.etag):
+        if request_headers.if_none_match is not None and matches(request_headers.if_none_match, self.etag):
             return Sent(304, [*self.again, *more], b"")
         return Sent(200, [*self.headers, *more], b"" if head else self.body)
 
@@ -106,10 +106,10 @@ def lag_header(lag_records: int) -> Header:
 
 def reply(request: Request, body: bytes, lag_records: int | None = None, immutable: bool = False) -> Response:
     """A JSON document as the answer to a request, in the coding that it prefers."""
-    asked = asked_headers(request.scope)
-    coding = choose_coding(asked.accept_encoding, len(body) > SMALL_BYTES)
+    request_headers = read_headers(request.scope)
+    coding = choose_coding(request_headers.accept_encoding, len(body) > SMALL_BYTES)
     more = [] if lag_records is None else [lag_header(lag_records)]
-    return encode(body, coding=coding, immutable=immutable).response(asked, request.method == "HEAD", more)
+    return encode(body, coding=coding, immutable=immutable).response(request_headers, request.method == "HEAD", more)
 
 
 def _raw(headers: Iterable[tuple[str, str]]) -> tuple[Header, ...]:

@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._draining = draining
         self._drain_s = drain_s
-        self._told = 0
+        self._signals = 0
 
     async def serve(self, sockets: list[socket] | None = None) -> None:
         """Serve on `sockets`, or where the configuration says."""
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: readiness is off before the event loop sees it."""
         self._draining.began = True
-        self._told += 1
+        self._signals += 1
         super().handle_exit(sig, frame)
 
     async def main_loop(self) -> None:
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
         self._draining.began = True
         loop = asyncio.get_running_loop()
         ends_s, ticks = loop.time() + self._drain_s, 0
-        while loop.time() < ends_s and self._told < 2:
+        while loop.time() < ends_s and self._signals < 2:
             await asyncio.sleep(0.1)
             ticks += 1
             await self.on_tick(ticks)

@@ -20,7 +20,7 @@ import orjson
 import pyarrow as pa
 
 from serving.query.ids import id_names, ids_json
-from serving.query.look import ID_FIELD, TIME_TYPE
+from serving.query.output import ID_FIELD, TIME_TYPE
 from serving.store.row_cache import row_bytes
 from slackwater.views.finished import finished_schema
 from slackwater.views.kinds import Value

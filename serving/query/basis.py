@@ -37,8 +37,8 @@ _TRIES = 3
 class BasisId(NamedTuple):
     """What an answer to one question depends on: while it is the same, so is the answer.
 
-    The snapshot itself, which instruments lie where (`HotStore.placement_epoch`), and what is known of the chains of these
-    partitions (`HotStore.revision`), their ends, their newest events and whether they are complete among it.
+    The snapshot itself, which instruments lie where (`HotStore.placement_epoch`), and what is known of the chains of
+    these partitions (`HotStore.revision`), their ends, their newest events and whether they are complete among it.
     """
 
     snapshot: Snapshot
@@ -270,7 +270,7 @@ class Bases:
         return self._watch.lag(self._hot.stream_of(name), applied)
 
     def _of(self, name: str, cursor: Cursor | None) -> Snapshot:
-        snapshot = self.snapshot() if cursor is None else self._watch.kept(cursor.pin)
+        snapshot = self.snapshot() if cursor is None else self._watch.retained(cursor.pin)
         if snapshot is None:
             raise gone("The version that this cursor stands on is not retained any more.")
         if name in snapshot.refused_views:

@@ -39,7 +39,7 @@ from slackwater.views.session import files_sql
 NO_PLACE = -1
 """Offset and index of imported history, which never was in the log."""
 
-KEPT_READERS = 4
+MAX_READERS = 4
 """Archives that stay open: of a version and a stream each."""
 
 MOST_RUNS = 8
@@ -57,7 +57,7 @@ FIRST_PLACE: Place = (NO_PLACE, "", NO_PLACE, NO_PLACE, NO_PLACE)
 _PLACES = (("partition", pa.int32()), ("offset", pa.int64()), ("index", pa.int16()))
 
 
-class EventsWant(NamedTuple):
+class EventsRequest(NamedTuple):
     """The first `limit` events of an entity with start <= time < end, behind the place `after`."""
 
     stream: Stream
@@ -82,38 +82,38 @@ class Events:
         self._inspector = inspector
         self._log = log
         self._names = names
-        self._readers: LRUCache[tuple[str, str], ArchiveReader] = LRUCache(KEPT_READERS)
+        self._readers: LRUCache[tuple[str, str], ArchiveReader] = LRUCache(MAX_READERS)
         self._lock = Lock()
 
-    async def read(self, basis: Basis, want: EventsWant) -> pa.Table:
-        """The events of `want` on a basis of a view of its stream, in order, as a table of `events_schema`.
+    async def read(self, basis: Basis, request: EventsRequest) -> pa.Table:
+        """The events of `request` on a basis of a view of its stream, in order, as a table of `events_schema`.
 
         Raises:
             ProblemError: a file or the log cannot be read, or it takes too long.
         """
         tables = []
-        if basis.snapshot.manifest.archive_of(want.stream):
-            reader = await self._pool.run(partial(self._reader, basis.snapshot, want.stream))
+        if basis.snapshot.manifest.archive_of(request.stream):
+            reader = await self._pool.run(partial(self._reader, basis.snapshot, request.stream))
             database = reader.cursor()
-            call = partial(self._archived, reader, basis, want, database)
+            call = partial(self._archived, reader, basis, request, database)
             tables.append(await self._pool.run(call, database.interrupt))
             database.close()
-        runs = {p: found for p, ends in basis.ends.items() if (found := runs_of(ends, want))}
+        runs = {p: found for p, ends in basis.ends.items() if (found := runs_of(ends, request))}
         if runs:
-            read = partial(log_events, self._log, self._names.topic(want.stream), runs, want)
+            read = partial(log_events, self._log, self._names.topic(request.stream), runs, request)
             try:
                 tables.append(await self._pool.run(read))
             except LogError as error:
                 raise ProblemError(503, "log", f"The event log cannot be read: {error}", retry_after_s=1) from error
-        return first_of([events_schema(want.stream).empty_table(), *tables], want)
+        return first_of([events_schema(request.stream).empty_table(), *tables], request)
 
     def _archived(
-        self, reader: "ArchiveReader", basis: Basis, want: EventsWant, database: duckdb.DuckDBPyConnection
+        self, reader: "ArchiveReader", basis: Basis, request: EventsRequest, database: duckdb.DuckDBPyConnection
     ) -> pa.Table:
         files = reader.files(basis.partitions)
         try:
             stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
-            return whole(self._inspector, stored, partial(reader.events, files, want, database))
+            return whole(self._inspector, stored, partial(reader.events, files, request, database))
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(basis.snapshot.version) from error
         except OUT_OF_MEMORY as error:
@@ -148,22 +148,22 @@ class ArchiveReader:
         """A cursor for one `events`."""
         return self._con.cursor()
 
-    def events(self, files: list[ArchiveFile], want: EventsWant, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
-        """The events of `want` in these files, in order, as a table of `events_schema`."""
-        schema = events_schema(want.stream)
+    def events(self, files: list[ArchiveFile], request: EventsRequest, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+        """The events of `request` in these files, in order, as a table of `events_schema`."""
+        schema = events_schema(request.stream)
         if not files:
             return schema.empty_table()
         paths = files_sql(entry.file.checked(self._home) for entry in files)
         nowhere = ", ".join(f'coalesce("{name}", {NO_PLACE}) AS "{name}"' for name in ("offset", "index"))
-        order = ", ".join(f'"{name}"' for name in want.order)
-        mine = " AND ".join(f'"{name}" = ?' for name in want.stream.entity)
-        time = f'"{want.stream.time}"'
+        order = ", ".join(f'"{name}"' for name in request.order)
+        mine = " AND ".join(f'"{name}" = ?' for name in request.stream.entity)
+        time = f'"{request.stream.time}"'
         query = (
             f"SELECT {', '.join(f'{chr(34)}{name}{chr(34)}' for name in schema.names)} "
             f"FROM (SELECT * REPLACE ({nowhere}) FROM {paths}) "
             f"WHERE {mine} AND {time} >= ? AND {time} < ? AND ({order}) > (?, ?, ?, ?, ?) ORDER BY {order} LIMIT ?"
         )
-        values = [*want.entity, want.start, want.end, *want.after, want.limit]
+        values = [*request.entity, request.start, request.end, *request.after, request.limit]
         found: pa.Table = cursor.sql(query, params=values).to_arrow_table()
         return found.cast(schema)
 
@@ -177,12 +177,12 @@ def events_schema(stream: Stream) -> pa.Schema:
     return pa.schema([*stream.schema, *_PLACES])
 
 
-def runs_of(ends: Ends, want: EventsWant) -> list[Run]:
-    """The offsets that may hold events of `want`, in order: what the cells of a view of its stream say."""
-    low, high = want.start - want.start % BASE_US, want.end + -want.end % BASE_US
+def runs_of(ends: Ends, request: EventsRequest) -> list[Run]:
+    """The offsets that may hold events of `request`, in order: what the cells of a view of its stream say."""
+    low, high = request.start - request.start % BASE_US, request.end + -request.end % BASE_US
     spans = {
         (cell.start, min(cell.upto, ends.upto))
-        for key in ends.keys(want.entity)
+        for key in ends.keys(request.entity)
         for cell, _ in ends.parts(key, low, high)
     }
     return join_runs(sorted(spans), MOST_RUNS)
@@ -201,41 +201,43 @@ def join_runs(spans: list[Run], most: int) -> list[Run]:
     return runs
 
 
-def log_events(log: Log, topic: str, runs: Mapping[int, list[Run]], want: EventsWant) -> pa.Table:
-    """The first events of `want` in these runs of each partition, in order, as a table of `events_schema`.
+def log_events(log: Log, topic: str, runs: Mapping[int, list[Run]], request: EventsRequest) -> pa.Table:
+    """The first events of `request` in these runs of each partition, in order, as a table of `events_schema`.
 
     Raises:
         LogError: the log cannot be read, or does not hold a run.
     """
-    found = events_schema(want.stream).empty_table()
+    found = events_schema(request.stream).empty_table()
     for partition, spans in runs.items():
         for start, upto in spans:
             for piece in read_range(log, topic, {partition: start}, {partition: upto}):
-                table = decode(want.stream, piece.records).table
+                table = decode(request.stream, piece.records).table
                 table = table.append_column("partition", pa.repeat(pa.scalar(partition, pa.int32()), table.num_rows))
-                found = first_of([found, _wanted(table, want).select(found.schema.names).cast(found.schema)], want)
+                found = first_of(
+                    [found, _wanted(table, request).select(found.schema.names).cast(found.schema)], request
+                )
     return found
 
 
-def first_of(tables: Iterable[pa.Table], want: EventsWant) -> pa.Table:
+def first_of(tables: Iterable[pa.Table], request: EventsRequest) -> pa.Table:
     """The first events of several tables, in order."""
-    found = pa.concat_tables(tables).sort_by([(name, "ascending") for name in want.order])
-    return found.slice(0, want.limit).combine_chunks()
+    found = pa.concat_tables(tables).sort_by([(name, "ascending") for name in request.order])
+    return found.slice(0, request.limit).combine_chunks()
 
 
-def place_of(events: pa.Table, row: int, want: EventsWant) -> Place:
+def place_of(events: pa.Table, row: int, request: EventsRequest) -> Place:
     """The place of an event: a page that begins `after` it goes on there."""
-    values = [events.column(name)[row].as_py() for name in want.order]
+    values = [events.column(name)[row].as_py() for name in request.order]
     return values[0], values[1], values[2], values[3], values[4]
 
 
-def _wanted(table: pa.Table, want: EventsWant) -> pa.Table:
-    time = table.column(want.stream.time)
-    keep = pc.and_(pc.greater_equal(time, want.start), pc.less(time, want.end))
-    for name, value in zip(want.stream.entity, want.entity, strict=True):
+def _wanted(table: pa.Table, request: EventsRequest) -> pa.Table:
+    time = table.column(request.stream.time)
+    keep = pc.and_(pc.greater_equal(time, request.start), pc.less(time, request.end))
+    for name, value in zip(request.stream.entity, request.entity, strict=True):
         keep = pc.and_(keep, pc.equal(table.column(name), value))
     behind = pa.repeat(pa.scalar(False), table.num_rows)
-    for name, place in reversed(list(zip(want.order, want.after, strict=True))):
+    for name, place in reversed(list(zip(request.order, request.after, strict=True))):
         column = table.column(name)
         behind = pc.or_(pc.greater(column, place), pc.and_(pc.equal(column, place), behind))
     return table.filter(pc.and_(keep, behind))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from serving.http.formats.media import BY_NAME, FORMATS
 from serving.http.problems import ProblemError, parameter_problem, unknown_version
-from serving.query.look import Look
+from serving.query.output import OutputForm
 from serving.query.parameters import (
     FIRST_US,
     LATEST_US,
@@ -149,9 +149,9 @@ class TableParameters(Parameters):
     )
 
     @property
-    def look(self) -> Look:
+    def output(self) -> OutputForm:
         """The same as a value."""
-        return Look(BY_NAME[self.format] if self.format else None, self.times == "iso", False)
+        return OutputForm(BY_NAME[self.format] if self.format else None, self.times == "iso", False)
 
 
 class DecimalParameters(TableParameters):
@@ -165,10 +165,10 @@ class DecimalParameters(TableParameters):
     ids: IdsField = Field("auto", description=IDS_TEXT)
 
     @property
-    def look(self) -> Look:
+    def output(self) -> OutputForm:
         """The same as a value."""
         chosen = BY_NAME[self.format] if self.format else None
-        return Look(chosen, self.times == "iso", self.numbers == "float", self.ids == "text")
+        return OutputForm(chosen, self.times == "iso", self.numbers == "float", self.ids == "text")
 
 
 _P = TypeVar("_P", bound=Parameters)

@@ -17,8 +17,8 @@ from serving.http.formats.coding import SMALL_BYTES, choose_coding
 from serving.http.formats.encoders import encoder
 from serving.http.formats.media import JSON
 from serving.http.formats.table import Item, table_of_items
-from serving.http.reply import Asked, Reply, encode
-from serving.query.look import Look
+from serving.http.reply import Reply, RequestHeaders, encode
+from serving.query.output import OutputForm
 
 Headers = list[tuple[str, str]]
 
@@ -37,18 +37,20 @@ class Page:
     following: str | None = None
 
 
-def page_reply(page: Page, look: Look, asked: Asked, scope: Scope, immutable: bool = False) -> Reply:
+def page_reply(
+    page: Page, output: OutputForm, request_headers: RequestHeaders, scope: Scope, immutable: bool = False
+) -> Reply:
     """The page as it is asked for. It may take a while. Raises ProblemError, 406."""
     link = next_link(scope, page.following)
-    if look.of is JSON:
+    if output.of is JSON:
         body, more = page.document(), link
     else:
         more = [*link, *fact_headers(page.meta)]
-        table = table_of_items(page.items(), described(page.schema, page.meta), look)
-        written = encoder(look.of, table.schema)
+        table = table_of_items(page.items(), described(page.schema, page.meta), output)
+        written = encoder(output.of, table.schema)
         body = written.add(table) + written.end()
-    coding = choose_coding(asked.accept_encoding, look.of.text and len(body) > SMALL_BYTES)
-    return encode(body, look.of.media_type, coding, immutable, more)
+    coding = choose_coding(request_headers.accept_encoding, output.of.text and len(body) > SMALL_BYTES)
+    return encode(body, output.of.media_type, coding, immutable, more)
 
 
 def fact_headers(meta: Mapping[str, Any]) -> Headers:

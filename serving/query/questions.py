@@ -131,12 +131,12 @@ class BarsQuery(DecimalParameters):
 
     def chosen(self, accept: str | None) -> "BarsQuery":
         """The same, in the format that `Accept` chooses where none was named. Raises ProblemError, 406 or 422."""
-        look = self.look.chosen(accept)
-        if look.of is JSON and self.limit is None:
+        output = self.output.chosen(accept)
+        if output.of is JSON and self.limit is None:
             raise refusal({"limit": ALL_NEEDS})
-        if look.of is not JSON and self.explain:
+        if output.of is not JSON and self.explain:
             raise refusal({"explain": EXPLAIN_NEEDS})
-        return self.model_copy(update={"format": look.of.name})
+        return self.model_copy(update={"format": output.of.name})
 
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 from serving.http.problems import out_of_memory, unreadable
 from serving.query.basis import Basis
 from serving.query.pool import Pool
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Keys, Range, Want
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Keys, Range, RowRequest
 from serving.store.ends import Ends
 from serving.store.fold import Key
 from serving.store.row_cache import RowCache, first
@@ -55,16 +55,16 @@ class BatchRows:
         self._pool = pool
         self._cache = cache
 
-    async def read(self, batch: BatchReader, want: Want) -> list[Row]:
-        """The rows of `want`, of one entity. Raises ProblemError behind the deadline or when too many wait."""
-        if batch.nothing(want):
+    async def read(self, batch: BatchReader, request: RowRequest) -> list[Row]:
+        """The rows of `request`, of one entity. Raises ProblemError behind the deadline or when too many wait."""
+        if batch.nothing(request):
             return []
-        known = self._cache.get(batch, want)
+        known = self._cache.get(batch, request)
         if known is not None:
             return known
         cursor = batch.cursor()
         try:
-            rows = await self._pool.run(partial(self._cache.read, batch, want, cursor), cursor.interrupt)
+            rows = await self._pool.run(partial(self._cache.read, batch, request, cursor), cursor.interrupt)
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(batch.version) from error
         except OUT_OF_MEMORY as error:
@@ -77,7 +77,7 @@ async def read(basis: Basis, keys: Keys, of: Range, batch: BatchRows) -> list[Ro
     """The rows of a range, in order of start and key. Raises ProblemError."""
     found: list[Row] = []
     for one in keys.each():
-        stored = await batch.read(basis.batch, Want(basis.view, one, of)) if basis.batch is not None else []
+        stored = await batch.read(basis.batch, RowRequest(basis.view, one, of)) if basis.batch is not None else []
         found += merged(basis, one, of, stored)
     return first(sorted(found, key=place_of), of) if len(keys.entities) > 1 else found
 
@@ -96,7 +96,7 @@ def read_states(basis: Basis, keys: Keys, of: Range, cursor: duckdb.DuckDBPyConn
     """The same as a table of states, all of a range, for many rows: DuckDB merges. Blocks."""
     chain = table_of(basis.view, chain_rows(basis, keys, of))
     batch, wanted = basis.snapshot.batch, keys if basis.batch is not None else keys._replace(entities=())
-    return batch.states(Want(basis.view, wanted, of), chain, cursor)
+    return batch.states(RowRequest(basis.view, wanted, of), chain, cursor)
 
 
 def merged(basis: Basis, keys: Keys, of: Range, stored: list[Row]) -> list[Row]:

@@ -38,8 +38,8 @@ Look = Callable[[], Iterator[Metric]]
 class Gauges(Collector):
     """Some of the groups below, with their parts. A scrape that finds a server half started shows what there is."""
 
-    def __init__(self, *looks: Look) -> None:
-        self._looks = looks
+    def __init__(self, *checks: Look) -> None:
+        self._checks = checks
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are looked up when asked for."""
@@ -47,8 +47,8 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        for look in self._looks:
-            yield from look()
+        for check in self._checks:
+            yield from check()
 
 
 class Held(NamedTuple):
@@ -60,7 +60,7 @@ class Held(NamedTuple):
 
 def requests_now(readiness: Readiness, metrics: Metrics, hub: Hub) -> Iterator[Metric]:
     """Readiness, requests and streams."""
-    yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(readiness.look().ready))
+    yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(readiness.check().ready))
     yield GaugeMetricFamily("slackwater_requests_in_flight", "Requests not done.", metrics.in_flight)
     yield GaugeMetricFamily("slackwater_streams", "Streams that are open.", hub.streams)
     ended = CounterMetricFamily("slackwater_streams_ended", "Streams that ended.", labels=["reason"])
@@ -122,7 +122,7 @@ def positions(views: tuple[View, ...], hot: HotStore, watch: VersionsWatch) -> I
 def log_ends(lives: Lives, probes: Mapping[str, LogProbe], clock: Clock) -> Iterator[Metric]:
     """Where each stream's log ends, and what hides there."""
     now = clock.elapsed_s()
-    looks: tuple[tuple[str, str, Callable[[LogFacts, LogProbe, int], float]], ...] = (
+    checks: tuple[tuple[str, str, Callable[[LogFacts, LogProbe, int], float]], ...] = (
         ("stable_offset", "What can be read ends here.", lambda facts, _, p: facts.bounds[p].end),
         ("high_watermark_offset", "The log ends here.", lambda facts, _, p: facts.bounds[p].high),
         ("hidden_records", "Records that an open transaction hides.", lambda facts, _, p: facts.bounds[p].hidden),
@@ -134,7 +134,7 @@ def log_ends(lives: Lives, probes: Mapping[str, LogProbe], clock: Clock) -> Iter
         ("unreadable", "1 if a batch cannot be read.", lambda _, probe, p: int(p in probe.unread)),
     )
     seen = {name: facts for name, live in lives.items() if (facts := live.log_watch.facts) is not None}
-    for name, text, of in looks if seen else ():
+    for name, text, of in checks if seen else ():
         gauge = GaugeMetricFamily(f"slackwater_log_{name}", text, labels=["stream", "partition"])
         for stream, facts in seen.items():
             for p in sorted(facts.bounds):
@@ -191,8 +191,8 @@ def _steps(manifest: Manifest) -> Metric:
 
 
 def _restatements(entries: Iterable[Entry]) -> Metric:
-    told = "Closed bars that were changed, over the whole ledger."
-    found = GaugeMetricFamily("slackwater_restatements", told, labels=["cause"])
+    text = "Closed bars that were changed, over the whole ledger."
+    found = GaugeMetricFamily("slackwater_restatements", text, labels=["cause"])
     for cause in CAUSES:
         found.add_metric([cause], sum(entry.counts.get(cause, 0) for entry in entries))
     return found

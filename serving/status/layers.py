@@ -29,7 +29,7 @@ _STATES = "up", "degraded", "down"
 SILENT_S = 5.0
 """A speed layer that was not heard for so long is gone. It speaks once a second; a start of its pipeline takes two."""
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class Layers:
                 self._heard[name] = _Heard(live.feed.deltas, now, self._clock.now_us())
         if now < self._next_s:
             return
-        self._next_s = now + LOOK_EVERY_S
-        looks: Mapping[str, Callable[[], Layer]] = {
+        self._next_s = now + CHECK_EVERY_S
+        checks: Mapping[str, Callable[[], Layer]] = {
             "log": lambda: self._worst(self._log),
             "speed": lambda: self._worst(self._speed),
             "batch": self._batch,
             "serving": self._serving,
         }
-        self._known = {name: self._since(name, look()) for name, look in looks.items()}
+        self._known = {name: self._since(name, check()) for name, check in checks.items()}
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Layer -> state, text, since; the speed layer with its lag and how many records it applied in all."""
@@ -110,9 +110,9 @@ class Layers:
         began = known.since_us if known is not None and known.state == found.state else None
         return Layer(found.state, found.text, began or self._clock.now_us())
 
-    def _worst(self, look: Callable[[str], Layer]) -> Layer:
+    def _worst(self, check: Callable[[str], Layer]) -> Layer:
         """Of a layer of several streams the worst state, with what is said of each stream in that state."""
-        found = {name: look(name) for name in self._lives}
+        found = {name: check(name) for name in self._lives}
         if len(found) == 1:
             return next(iter(found.values()))
         worst = max((layer.state for layer in found.values()), key=_STATES.index)
@@ -170,12 +170,12 @@ class Layers:
         )
 
     def _serving(self) -> Layer:
-        found = self._readiness.look()
+        found = self._readiness.check()
         return Layer("up", "Ready.") if found.ready else Layer("degraded", " ".join(found.reasons))
 
 
 def _applied(lag: int, hidden: int) -> Layer:
     if not hidden:
         return Layer("up", f"{lag:,} to apply." if lag else "Everything is applied.")
-    told = f"{lag:,} to apply." if lag else "Everything that can be read is applied."
-    return Layer("degraded", f"{told} An open transaction hides {hidden:,} records.")
+    text = f"{lag:,} to apply." if lag else "Everything that can be read is applied."
+    return Layer("degraded", f"{text} An open transaction hides {hidden:,} records.")

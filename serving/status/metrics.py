@@ -78,8 +78,8 @@ class Metrics:
         self.in_flight = 0
         self._timings = Timings()
         self.registry.register(self._timings)
-        told = "SQL queries by outcome: answered, or the kind of the problem."
-        self.sql_queries = Counter("slackwater_sql_queries", told, ["outcome"], registry=self.registry)
+        text = "SQL queries by outcome: answered, or the kind of the problem."
+        self.sql_queries = Counter("slackwater_sql_queries", text, ["outcome"], registry=self.registry)
         self.sql_queries.labels("answered")  # shown from the first moment, as 0
 
     def observe(self, route: str, status: int, seconds: float) -> None:

@@ -19,7 +19,7 @@ class Readiness:
     def __init__(self, *parts: Reasons) -> None:
         self._parts = parts
 
-    def look(self) -> Ready:
+    def check(self) -> Ready:
         """What they say now, each reason once."""
         reasons = list(dict.fromkeys(reason for part in self._parts for reason in part()))
         return Ready(not reasons, reasons)

@@ -76,7 +76,7 @@ class Range(NamedTuple):
     level: Interval | None = None
 
 
-class Want(NamedTuple):
+class RowRequest(NamedTuple):
     """Which rows of a view."""
 
     view: View
@@ -121,22 +121,22 @@ class BatchReader:
             for each in self.instruments(view)
         }
 
-    def nothing(self, want: Want) -> bool:
+    def nothing(self, request: RowRequest) -> bool:
         """Whether it is plain without reading that there are no such bars."""
-        low, high = self.bounds(want)
+        low, high = self.bounds(request)
         return low >= high
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one read; its `interrupt` ends that from another thread."""
         return self._con.cursor()
 
-    def files(self, want: Want) -> list[StoredFile]:
+    def files(self, request: RowRequest) -> list[StoredFile]:
         """The files that the bars are read from."""
-        return self._stored(want, want.keys.entities)
+        return self._stored(request, request.keys.entities)
 
-    def bounds(self, want: Want) -> tuple[int, int]:
+    def bounds(self, request: RowRequest) -> tuple[int, int]:
         """[low, high), both bar starts: what is asked, without what lies before the first event or behind the last."""
-        range_, known = want.range, [each for e in want.keys.entities for each in self.places(want.view, e)]
+        range_, known = request.range, [each for e in request.keys.entities for each in self.places(request.view, e)]
         if not known:
             return range_.low, range_.low
         level = range_.level or range_.interval
@@ -144,66 +144,68 @@ class BatchReader:
         high = level.end(level.floor(max(found.last_start for found in known)))
         return low, high if range_.high is None else min(high, range_.high)
 
-    def rows(self, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
+    def rows(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
         """The rows, in order of start and key. A part of `searched` microseconds is known to hold too few."""
-        paths = [file.checked(self._home) for file in self.files(want)]
+        paths = [file.checked(self._home) for file in self.files(request)]
         rows: list[Row] = []
-        for low, high in windows(want.range, *self.bounds(want)) if paths else ():
+        for low, high in windows(request.range, *self.bounds(request)) if paths else ():
             if high - low <= searched:
                 continue
-            query, values = self._query(want, low, high, paths)
-            query, values = _limited(want, query, values)
-            rows = rows_of(want.view, cursor.sql(query, params=values).to_arrow_table())
-            if want.range.limit is not None and len(rows) >= want.range.limit:
+            query, values = self._query(request, low, high, paths)
+            query, values = _limited(request, query, values)
+            rows = rows_of(request.view, cursor.sql(query, params=values).to_arrow_table())
+            if request.range.limit is not None and len(rows) >= request.range.limit:
                 break
         return sorted(rows, key=lambda row: (row.start, row.key))
 
-    def states(self, want: Want, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+    def states(self, request: RowRequest, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
         """All states of a range with those of `speed` merged in, in order of start and key.
 
         `speed` is a table of states at the range's interval, within the range; it may be empty.
         """
-        paths = [file.checked(self._home) for file in self.files(want)]
+        paths = [file.checked(self._home) for file in self.files(request)]
         if not paths and not speed.num_rows:
-            return want.view.state_schema.empty_table()
+            return request.view.state_schema.empty_table()
         if speed.num_rows:
             cursor.register("speed_states", speed)
-        high = want.range.high if want.range.high is not None else self.bounds(want)[1]
-        query, values = self._query(want, want.range.low, high, paths, bool(speed.num_rows))
-        return _ordered(cursor.sql(query, params=values).to_arrow_table(), ("start", *want.view.key[1:]))
+        high = request.range.high if request.range.high is not None else self.bounds(request)[1]
+        query, values = self._query(request, request.range.low, high, paths, bool(speed.num_rows))
+        return _ordered(cursor.sql(query, params=values).to_arrow_table(), ("start", *request.view.key[1:]))
 
-    def count(self, want: Want, cursor: duckdb.DuckDBPyConnection) -> int:
+    def count(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
-        paths = [file.checked(self._home) for file in self.files(want)]
+        paths = [file.checked(self._home) for file in self.files(request)]
         if not paths:
             return 0
-        condition, values = _condition(want, *self.bounds(want))
+        condition, values = _condition(request, *self.bounds(request))
         source = f"(SELECT * FROM {files_sql(paths)} WHERE {condition})"
-        found = cursor.execute(bounds_sql(want.view.stream, source), values).fetchall()
+        found = cursor.execute(bounds_sql(request.view.stream, source), values).fetchall()
         return sum(rows for *_, rows in found)
 
     def close(self) -> None:
         """Close the database."""
         self._con.close()
 
-    def _stored(self, want: Want, entities: Iterable[Entity]) -> list[StoredFile]:
-        level = want.range.level or coarsest_published(want.view, want.range.interval)
-        shards = sorted({each.partition for entity in entities for each in self.places(want.view, entity)})
-        return [file for shard in shards for file in self._files.get((want.view.name, level.text, shard), ())]
+    def _stored(self, request: RowRequest, entities: Iterable[Entity]) -> list[StoredFile]:
+        level = request.range.level or coarsest_published(request.view, request.range.interval)
+        shards = sorted({each.partition for entity in entities for each in self.places(request.view, entity)})
+        return [file for shard in shards for file in self._files.get((request.view.name, level.text, shard), ())]
 
-    def _query(self, want: Want, low: int, high: int, paths: list[str], speed: bool = False) -> tuple[str, list[Any]]:
+    def _query(
+        self, request: RowRequest, low: int, high: int, paths: list[str], speed: bool = False
+    ) -> tuple[str, list[Any]]:
         """A SELECT of the states in [low, high), at the range's interval, and its values."""
-        columns, sources, values = ", ".join(want.view.state_schema.names), [], list[Any]()
+        columns, sources, values = ", ".join(request.view.state_schema.names), [], list[Any]()
         if paths:
-            condition, values = _condition(want, low, high)
+            condition, values = _condition(request, low, high)
             sources.append(f"SELECT {columns} FROM {files_sql(paths)} WHERE {condition}")
         if speed:
             sources.append(f"SELECT {columns} FROM speed_states")
         source = f"({' UNION ALL '.join(sources)})"
-        level = want.range.level or coarsest_published(want.view, want.range.interval)
-        split = any(len(self._stored(want, (entity,))) > 1 for entity in want.keys.entities)
-        if speed or split or level != want.range.interval:
-            source = f"({merge_sql(want.view, source, want.range.interval)})"
+        level = request.range.level or coarsest_published(request.view, request.range.interval)
+        split = any(len(self._stored(request, (entity,))) > 1 for entity in request.keys.entities)
+        if speed or split or level != request.range.interval:
+            source = f"({merge_sql(request.view, source, request.range.interval)})"
         return f"SELECT {columns} FROM {source}", values
 
 
@@ -231,10 +233,10 @@ def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], 
 
 
 def whole_rows(
-    inspector: Inspector, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection, searched: int = 0
+    inspector: Inspector, batch: BatchReader, request: RowRequest, cursor: duckdb.DuckDBPyConnection, searched: int = 0
 ) -> list[Row]:
     """The rows, from whole files. Raises DamagedFileError."""
-    return whole(inspector, batch.files(want), lambda: batch.rows(want, cursor, searched))
+    return whole(inspector, batch.files(request), lambda: batch.rows(request, cursor, searched))
 
 
 def sandbox(
@@ -279,22 +281,22 @@ def _ranks(texts: pa.ChunkedArray) -> Any:
     return pc.index_in(texts, pa.array(sorted(texts.unique().to_pylist()), texts.type)).to_numpy()
 
 
-def _condition(want: Want, low: int, high: int) -> tuple[str, list[Any]]:
+def _condition(request: RowRequest, low: int, high: int) -> tuple[str, list[Any]]:
     """What holds of the rows of a range in the files, and its values."""
-    view, parts, values = want.view, [], list[Any]()
+    view, parts, values = request.view, [], list[Any]()
     for place, name in enumerate(view.entity):
-        found = sorted({entity[place] for entity in want.keys.entities})
+        found = sorted({entity[place] for entity in request.keys.entities})
         parts.append(f"{name} = ?" if len(found) == 1 else f"{name} IN ({', '.join('?' * len(found))})")
         values += found
-    for place, value in want.keys.where:
+    for place, value in request.keys.where:
         parts.append(f"{view.key[place]} = ?")
         values.append(value)
     return " AND ".join([*parts, "start >= ?", "start < ?"]), [*values, low, high]
 
 
-def _limited(want: Want, query: str, values: list[Any]) -> tuple[str, list[Any]]:
+def _limited(request: RowRequest, query: str, values: list[Any]) -> tuple[str, list[Any]]:
     """The first or last rows of a SELECT of states."""
-    of, names = want.range, ("start", *want.view.key)
+    of, names = request.range, ("start", *request.view.key)
     if of.after:
         query += f" WHERE ({', '.join(names)}) > ({', '.join('?' * len(names))})"
         values = [*values, *of.after]

@@ -23,7 +23,7 @@ AT_ONCE = 256
 class Ends:
     """The end of one partition's chain: `upto` is what is applied.
 
-    `count` settled cells are below it, and `open_cell` on top. `complete` is as it was when the end was taken first, and
+    `count` settled cells are below it, `open_cell` on top. `complete` is as it was when the end was taken first, and
     `lock` is the hot store's.
     """
 

@@ -19,7 +19,7 @@ from slackwater.deltas.chain import Chain
 from slackwater.deltas.errors import CellConflictError
 from slackwater.views.view import View
 
-KEPT_SNAPSHOTS = 4
+MAX_SNAPSHOTS = 4
 """Snapshots whose folds are kept: the one that is served and three before it, for cursors."""
 
 MAX_OPEN_CELLS = 4096
@@ -28,7 +28,7 @@ MAX_OPEN_CELLS = 4096
 MAX_OPEN_CELL_BYTES = 32 * 1024 * 1024
 """What these cells may take in memory, about."""
 
-KEPT_CONFLICTS = 100
+MAX_CONFLICTS = 100
 
 
 class Conflict(NamedTuple):
@@ -95,9 +95,9 @@ class HotStore:
             whole = all(at >= floor.get(p, 0) for p, at in cut.items())
             keys = [known for known in self._keys.get(stream, ()) if known != key]
             self._folds[key] = {(view.name, p): self._fold(view, p, at) for view in views for p, at in cut.items()}
-            for gone in keys[: 1 - KEPT_SNAPSHOTS]:
+            for gone in keys[: 1 - MAX_SNAPSHOTS]:
                 del self._folds[gone]
-            self._keys[stream] = [*keys[1 - KEPT_SNAPSHOTS :], key]
+            self._keys[stream] = [*keys[1 - MAX_SNAPSHOTS :], key]
             self.placement_epoch += 1
             self._drop(stream)
             self.conflicts = [
@@ -117,7 +117,7 @@ class HotStore:
             return {p: Ends(f, len(f.cells), f.open_cell, f.end, f.complete, self._lock) for p, f in found.items()}
 
     def revision(self, view: str, partitions: Iterable[int]) -> int:
-        """A number that grows with every change of what `ends` gives; `placement_epoch` grows with `partitions_of` and swaps.
+        """Grows with every change of what `ends` gives; `placement_epoch` with `partitions_of` and swaps.
 
         Take both before what they stand for: then a change meanwhile makes them too old, never too new.
         """
@@ -225,7 +225,7 @@ class HotStore:
         except CellConflictError as error:
             self.conflicts_total += 1
             conflict = Conflict(delta_key, cell.start, cell.upto, error.fact)
-            if conflict not in self.conflicts and len(self.conflicts) < KEPT_CONFLICTS:
+            if conflict not in self.conflicts and len(self.conflicts) < MAX_CONFLICTS:
                 self.conflicts.append(conflict)
             return
         if not changed:

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import duckdb
 from cachetools import LRUCache
 
-from serving.store.batch import BatchReader, Keys, Range, Want, whole_rows, windows
+from serving.store.batch import BatchReader, Keys, Range, RowRequest, whole_rows, windows
 from serving.store.directory import Entity
 from slackwater.versions.inspector import Inspector
 from slackwater.views.interval import Interval
@@ -29,7 +29,7 @@ BLOCK_BARS = 256
 MOST_BLOCKS = 64
 """What one question may take from blocks; more is read as it is asked."""
 
-RECENT_WANTS = 32
+RECENT_REQUESTS = 32
 """Questions asked lately; they are read from a new version before it is served."""
 
 ENTRY_BYTES = 1_000
@@ -77,10 +77,10 @@ class RowCache:
         self.hits = 0
         self.misses = 0
         self._inspector = inspector
-        self._found: LRUCache[tuple[int, Block | Want], list[Row]] = LRUCache(
+        self._found: LRUCache[tuple[int, Block | RowRequest], list[Row]] = LRUCache(
             most_bytes, lambda rows: ENTRY_BYTES + rows_bytes(rows)
         )
-        self._wants: LRUCache[tuple[int, Want], None] = LRUCache(RECENT_WANTS)
+        self._wants: LRUCache[tuple[int, RowRequest], None] = LRUCache(RECENT_REQUESTS)
         self._lock = Lock()
 
     @property
@@ -94,57 +94,57 @@ class RowCache:
         with self._lock:
             return sum(map(len, self._found.values()))
 
-    def get(self, batch: BatchReader, want: Want) -> list[Row] | None:
-        """The rows of `want` if they are cached, without reading anything."""
+    def get(self, batch: BatchReader, request: RowRequest) -> list[Row] | None:
+        """The rows of `request` if they are cached, without reading anything."""
         with self._lock:
-            self._wants[batch.version, want] = None
-        for low, high, last in _spans(batch, want):
-            found = [self._look(batch.version, block) for block in _blocks(want, low, high)]
+            self._wants[batch.version, request] = None
+        for low, high, last in _spans(batch, request):
+            found = [self._check(batch.version, block) for block in _blocks(request, low, high)]
             known = [rows for rows in found if rows is not None]
             if len(known) < len(found):
                 break
-            rows = _within(want, low, high, known)
-            if last or _enough(want, rows):
+            rows = _within(request, low, high, known)
+            if last or _enough(request, rows):
                 self.hits += 1
                 return rows
         else:
-            searched = self._look(batch.version, want)
+            searched = self._check(batch.version, request)
             if searched is not None:
                 self.hits += 1
                 return searched
         self.misses += 1
         return None
 
-    def read(self, batch: BatchReader, want: Want, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-        """The rows of `want`, which are cached then.
+    def read(self, batch: BatchReader, request: RowRequest, cursor: duckdb.DuckDBPyConnection) -> list[Row]:
+        """The rows of `request`, which are cached then.
 
         Raises:
             DamagedFileError: a file is not whole.
         """
         searched = 0
-        for low, high, last in _spans(batch, want):
-            rows = _within(want, low, high, self._read_blocks(batch, _blocks(want, low, high), cursor))
-            if last or _enough(want, rows):
+        for low, high, last in _spans(batch, request):
+            rows = _within(request, low, high, self._read_blocks(batch, _blocks(request, low, high), cursor))
+            if last or _enough(request, rows):
                 return rows
             searched = high - low
-        rows = whole_rows(self._inspector, batch, want, cursor, searched)
-        self._put(batch.version, want, rows)
+        rows = whole_rows(self._inspector, batch, request, cursor, searched)
+        self._put(batch.version, request, rows)
         return rows
 
-    def recent(self, version: int) -> list[Want]:
+    def recent(self, version: int) -> list[RowRequest]:
         """What was asked of a version lately."""
         with self._lock:
-            return [want for of, want in self._wants if of == version]
+            return [request for of, request in self._wants if of == version]
 
     def _read_blocks(
         self, batch: BatchReader, blocks: list[Block], cursor: duckdb.DuckDBPyConnection
     ) -> list[list[Row]]:
-        found = {block: rows for block in blocks if (rows := self._look(batch.version, block)) is not None}
+        found = {block: rows for block in blocks if (rows := self._check(batch.version, block)) is not None}
         missing = [block for block in blocks if block not in found]
         if missing:  # those between them are read once more: it is one question, mostly of neighbours
             first, last = missing[0], missing[-1]
             low, high = first.low, last._replace(number=last.number + 1).low
-            of = Want(first.view, Keys((first.entity,)), Range(first.interval, low, high))
+            of = RowRequest(first.view, Keys((first.entity,)), Range(first.interval, low, high))
             read: dict[int, list[Row]] = {block.number: [] for block in missing}
             for row in whole_rows(self._inspector, batch, of, cursor):
                 number = block_of(first.interval, row.start)
@@ -155,47 +155,47 @@ class RowCache:
                 self._put(batch.version, block, found[block])
         return [found[block] for block in blocks]
 
-    def _look(self, version: int, of: Block | Want) -> list[Row] | None:
+    def _check(self, version: int, of: Block | RowRequest) -> list[Row] | None:
         with self._lock:
             return self._found.get((version, of))
 
-    def _put(self, version: int, of: Block | Want, rows: list[Row]) -> None:
+    def _put(self, version: int, of: Block | RowRequest, rows: list[Row]) -> None:
         with self._lock:
             if ENTRY_BYTES + rows_bytes(rows) <= self.most_bytes:
                 self._found[version, of] = rows  # nobody changes them
 
 
-def _spans(batch: BatchReader, want: Want) -> Iterator[tuple[int, int, bool]]:
+def _spans(batch: BatchReader, request: RowRequest) -> Iterator[tuple[int, int, bool]]:
     """Growing parts of what is asked that blocks can give, and whether one is all of it."""
-    if want.range.level is not None:
+    if request.range.level is not None:
         return
-    low, high = batch.bounds(want)
-    for first, behind in windows(want.range, low, high):
-        if (behind - first) // want.range.interval.us > (MOST_BLOCKS - 1) * BLOCK_BARS:
+    low, high = batch.bounds(request)
+    for first, behind in windows(request.range, low, high):
+        if (behind - first) // request.range.interval.us > (MOST_BLOCKS - 1) * BLOCK_BARS:
             return
         yield first, behind, (first, behind) == (low, high)
 
 
-def _blocks(want: Want, low: int, high: int) -> list[Block]:
+def _blocks(request: RowRequest, low: int, high: int) -> list[Block]:
     """The blocks that hold the bars of [low, high)."""
-    interval, (entity,) = want.range.interval, want.keys.entities
+    interval, (entity,) = request.range.interval, request.keys.entities
     numbers = range(block_of(interval, low), block_of(interval, interval.before(high)) + 1)
-    return [Block(want.view, entity, interval, number) for number in numbers]
+    return [Block(request.view, entity, interval, number) for number in numbers]
 
 
-def _enough(want: Want, rows: list[Row]) -> bool:
-    return want.range.limit is not None and len(rows) >= want.range.limit
+def _enough(request: RowRequest, rows: list[Row]) -> bool:
+    return request.range.limit is not None and len(rows) >= request.range.limit
 
 
-def _within(want: Want, low: int, high: int, blocks: list[list[Row]]) -> list[Row]:
+def _within(request: RowRequest, low: int, high: int, blocks: list[list[Row]]) -> list[Row]:
     """Of these blocks, in order, the first (or last) `limit` rows that are asked for."""
-    rows, of = list(chain.from_iterable(blocks)), want.range
+    rows, of = list(chain.from_iterable(blocks)), request.range
     if rows and rows[0].start < low:
         rows = rows[bisect_left(rows, low, key=_start) :]
     if rows and rows[-1].start >= high:
         rows = rows[: bisect_left(rows, high, key=_start)]
-    if want.keys.where:
-        rows = [row for row in rows if want.keys.hold(row.key)]
+    if request.keys.where:
+        rows = [row for row in rows if request.keys.hold(row.key)]
     if of.after:
         rows = [row for row in rows if row.start > of.low or (row.start, *row.key) > of.after]
     return first(rows, of)

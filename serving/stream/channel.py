@@ -26,11 +26,11 @@ from slackwater.views.view import View
 if TYPE_CHECKING:
     from serving.stream.client import Client
 
-KEPT_BARS = 4096
+MAX_BARS = 4096
 """Changed bars that are kept for clients that are behind."""
 
 
-class Asked(NamedTuple):
+class ChannelRequest(NamedTuple):
     """What a channel is of."""
 
     keys: Keys
@@ -42,13 +42,13 @@ class Asked(NamedTuple):
 class Channel:
     """See the module. Belongs to the event loop."""
 
-    def __init__(self, asked: Asked, series: tuple[Series, ...], hot: HotStore) -> None:
-        self.asked = asked
+    def __init__(self, request: ChannelRequest, series: tuple[Series, ...], hot: HotStore) -> None:
+        self.request = request
         self.series = series
         self.clients: dict[Client, None] = {}
         self.turn = 0
         self._hot = hot
-        self._kept_from = 0
+        self._first_turn = 0
         self._changed: OrderedDict[tuple[tuple[str | int, ...], int], tuple[int, Changed]] = OrderedDict()
         self._made: dict[object, bytes] = {}
         self._made_at: ReadPoint | None = None
@@ -65,20 +65,20 @@ class Channel:
             place = each.row.key, each.row.start
             self._changed[place] = self.turn, each
             self._changed.move_to_end(place)
-        while len(self._changed) > KEPT_BARS:
+        while len(self._changed) > MAX_BARS:
             _, (turn, _) = self._changed.popitem(last=False)
-            self._kept_from = turn
+            self._first_turn = turn
 
     def replace(self) -> None:
         """Anything may be different: every client needs a snapshot."""
         self.turn += 1
         self._made.clear()
         self._changed.clear()
-        self._kept_from = self.turn
+        self._first_turn = self.turn
 
     def has(self, turn: int) -> bool:
         """Whether a client that has everything up to `turn` can be told what changed since."""
-        return turn >= self._kept_from
+        return turn >= self._first_turn
 
     def since(self, turn: int, read_point: ReadPoint) -> bytes:
         """The data of an event with the bars that changed behind `turn`; it `has` them."""
@@ -102,11 +102,11 @@ class Channel:
     def data(self, bars: list[Changed], read_point: ReadPoint) -> bytes:
         """The data of an event with these bars."""
         bars.sort(key=lambda each: place_of(each.row))
-        asked, view = self.asked, read_point.view
-        items = b",".join(_encoded(view, asked, each) for each in bars)
+        request, view = self.request, read_point.view
+        items = b",".join(_encoded(view, request, each) for each in bars)
         meta = orjson.dumps(read_point.meta(self.partitions(read_point)))
         name = view.name.encode()
-        return b'{"interval":"%b","%b":[%b],"meta":%b}' % (asked.interval.text.encode(), name, items, meta)
+        return b'{"interval":"%b","%b":[%b],"meta":%b}' % (request.interval.text.encode(), name, items, meta)
 
     def partitions(self, read_point: ReadPoint) -> set[int]:
         """The partitions that hold the instruments."""
@@ -128,14 +128,14 @@ def partitions_of(read_point: ReadPoint, hot: HotStore, instruments: Iterable[En
     return found
 
 
-def _encoded(view: View, asked: Asked, changed: Changed) -> bytes:
+def _encoded(view: View, request: ChannelRequest, changed: Changed) -> bytes:
     at = revision_of(view)
     assert at is not None  # noqa: S101 - only views that count are streamed
     row, closed, correction = changed
     events = row.state[at]
     assert isinstance(events, int)  # noqa: S101 - a count
     return b'%b,"closed":%b,"revision":%d%b}' % (
-        bar_encoder(view, Form(True, asked.iso, text_ids=asked.text_ids))([row])[0],
+        bar_encoder(view, Form(True, request.iso, text_ids=request.text_ids))([row])[0],
         b"true" if closed else b"false",
         2 * events + closed,
         b',"correction":true' if correction else b"",

@@ -89,11 +89,11 @@ class Client:
     def heartbeat(self, read_point: ReadPoint, lag: int, current: bool) -> bytes:
         """That nothing changed, or that what did is not there yet (not `current`)."""
         meta = read_point.meta(self.partitions(read_point))
-        told = {"applied": meta["applied"], "lag": lag}
-        told |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
+        fields = {"applied": meta["applied"], "lag": lag}
+        fields |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
         if current:
-            return self._events([(b"heartbeat", orjson.dumps(told))], read_point)
-        return self._event(b"heartbeat", orjson.dumps(told))
+            return self._events([(b"heartbeat", orjson.dumps(fields))], read_point)
+        return self._event(b"heartbeat", orjson.dumps(fields))
 
     def waiting(self, version: int, lag: int) -> bytes:
         """That the service is still reading what it answers from."""
@@ -117,8 +117,8 @@ class Client:
 
     def _version(self, read_point: ReadPoint) -> bytes:
         meta = read_point.meta(self.partitions(read_point))
-        told = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
-        return orjson.dumps({name: meta[name] for name in told if name in meta})
+        fields = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
+        return orjson.dumps({name: meta[name] for name in fields if name in meta})
 
 
 def end_event(problem: ProblemError) -> bytes:

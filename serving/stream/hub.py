@@ -124,7 +124,7 @@ class Hub:
         for client in self._cut:
             client.end(self._closed)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Heartbeats that are due, and clients that are stuck."""
         now, options = self._clock.elapsed_s(), self.options
         for client, cut in list(self._cut.items()):
@@ -143,7 +143,7 @@ class Hub:
         if not self._cut:
             self._loop = None
             return
-        self.look()
+        self.check()
         loop.call_later(self.options.tick_s, self._tick, loop)
 
     def _call(self) -> None:

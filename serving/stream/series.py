@@ -18,7 +18,7 @@ from itertools import chain as joined
 from typing import NamedTuple
 
 from serving.query.read import BatchRows, chain_rows, merge_rows, merged
-from serving.store.batch import Keys, Range, Want
+from serving.store.batch import Keys, Range, RowRequest
 from serving.stream.read_point import ReadPoint
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
@@ -86,7 +86,7 @@ class Series:
         self._newest: int | None = None
         self._dirty: dict[int, bool] = {}
         self._doubted: set[int] = set()
-        self._asked: set[int] = set()
+        self._requests: set[int] = set()
 
     def widen(self, limit: int) -> None:
         """Hold enough for snapshots of `limit` bars."""
@@ -97,7 +97,7 @@ class Series:
         base = self._base
         if base is None or base.snapshot != read_point.standing.key or base.window < self.window:
             return False
-        return all(map(base.knows, joined(self._dirty, self._asked)))
+        return all(map(base.knows, joined(self._dirty, self._requests)))
 
     def settled(self, read_point: ReadPoint) -> bool:
         """Whether everything that changed was published."""
@@ -131,20 +131,20 @@ class Series:
         base, window = self._base, self.window
         if base is None or base.snapshot != key or base.window < window:
             most = _room(read_point.view, window)
-            rows = await batch.read(reader, self._want(read_point.view, 0, None, most))
+            rows = await batch.read(reader, self._request(read_point.view, 0, None, most))
             base = Base(key, window, _low(rows, most), {})
             for row in rows:
                 if row.start >= base.low:
                     base.bars.setdefault(row.start, []).append(row)
-        for start in [start for start in joined(self._dirty, self._asked) if not base.knows(start)]:
-            want = self._want(read_point.view, start, self.interval.end(start), MOST_KEYS)
-            base.bars[start] = await batch.read(reader, want)
+        for start in [start for start in joined(self._dirty, self._requests) if not base.knows(start)]:
+            request = self._request(read_point.view, start, self.interval.end(start), MOST_KEYS)
+            base.bars[start] = await batch.read(reader, request)
         self._base = base
 
     def ask(self, starts: Iterable[int]) -> bool:
         """Whether the batch part of all these bars is known; else it is read by the next `load`."""
-        self._asked = {start for start in starts if self._base is None or not self._base.knows(start)}
-        return not self._asked
+        self._requests = {start for start in starts if self._base is None or not self._base.knows(start)}
+        return not self._requests
 
     def take(self, read_point: ReadPoint) -> list[Changed]:
         """What changed since it was taken last; the series is `ready`. After `replaced` it is nothing."""
@@ -180,7 +180,7 @@ class Series:
         chain = (row for of in ranges for row in chain_rows(read_point.whole, self.keys, of))
         return merge_rows(read_point.view, self._base.at(wanted), chain)
 
-    def told(self, read_point: ReadPoint, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
+    def changes(self, read_point: ReadPoint, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
 
         None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
@@ -204,8 +204,8 @@ class Series:
         starts = sorted({row.start for row in rows})[-limit:]
         return [row for row in rows if row.start >= starts[0]] if starts else []
 
-    def _want(self, view: View, low: int, high: int | None, limit: int) -> Want:
-        return Want(view, self.keys, Range(self.interval, low, high, limit, high is None))
+    def _request(self, view: View, low: int, high: int | None, limit: int) -> RowRequest:
+        return RowRequest(view, self.keys, Range(self.interval, low, high, limit, high is None))
 
     def _compare(self, read_point: ReadPoint) -> None:
         """Mark what is different from what was published on the snapshot before."""

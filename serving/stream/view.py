@@ -14,9 +14,9 @@ from serving.http.problems import ProblemError
 from serving.query.read import BatchRows
 from serving.store.batch import Keys
 from serving.store.directory import Entity
-from serving.store.hot import KEPT_SNAPSHOTS, HotStore
+from serving.store.hot import MAX_SNAPSHOTS, HotStore
 from serving.store.snapshot import Snapshot
-from serving.stream.channel import Asked, Channel
+from serving.stream.channel import Channel, ChannelRequest
 from serving.stream.client import Client
 from serving.stream.place import Place, decode_place
 from serving.stream.query import StreamQuery
@@ -65,13 +65,13 @@ class ViewStream:
         self._wake = wake
         self._series: dict[tuple[Keys, Interval], Series] = {}
         self._of: dict[Entity, list[Series]] = {}
-        self._channels: dict[Asked, Channel] = {}
-        self._told: dict[Series, dict[Channel, None]] = {}
+        self._channels: dict[ChannelRequest, Channel] = {}
+        self._listeners: dict[Series, dict[Channel, None]] = {}
         self._unsettled: dict[Series, None] = {}
         self._loading: dict[Series, asyncio.Task[None]] = {}
         self._tries: dict[Series, int] = {}
         self._gate = asyncio.Semaphore(LOADS)
-        self._kept: OrderedDict[str, ReadPoint] = OrderedDict()
+        self._read_points: OrderedDict[str, ReadPoint] = OrderedDict()
 
     @property
     def idle(self) -> bool:
@@ -80,7 +80,7 @@ class ViewStream:
 
     def open(self, query: StreamQuery) -> Client:
         """A new client. It is given something by the next turn."""
-        channels = tuple(self._channel(asked) for asked in _asked(query))
+        channels = tuple(self._channel(request) for request in _requests(query))
         after = decode_place(query.after, query.fingerprint) if query.after else None
         client = Client(channels, query.limit, query.fingerprint, after)
         for channel in channels:
@@ -99,14 +99,14 @@ class ViewStream:
             del channel.clients[client]
             if channel.clients:
                 continue
-            del self._channels[channel.asked]
+            del self._channels[channel.request]
             for series in channel.series:
-                del self._told[series][channel]
-                if not self._told[series]:
+                del self._listeners[series][channel]
+                if not self._listeners[series]:
                     self._forget(series)
         if not self.clients:
             self.read_point = None
-            self._kept.clear()
+            self._read_points.clear()
             self._gate = asyncio.Semaphore(LOADS)  # the next client may come in another event loop
 
     def fail(self, problem: ProblemError) -> None:
@@ -132,9 +132,9 @@ class ViewStream:
             return []
         if old is not None:
             self._advance(old, read_point)
-        self._kept[read_point.standing.key] = read_point
-        while len(self._kept) > KEPT_SNAPSHOTS:
-            self._kept.popitem(last=False)
+        self._read_points[read_point.standing.key] = read_point
+        while len(self._read_points) > MAX_SNAPSHOTS:
+            self._read_points.popitem(last=False)
         return self._publish(read_point)
 
     def take(self, client: Client) -> bytes:
@@ -154,7 +154,7 @@ class ViewStream:
                 self._wake()
                 return b""
             if parts is not None:
-                version = self._kept[place.key].snapshot.version
+                version = self._read_points[place.key].snapshot.version
                 return client.resume(version, parts, read_point) or self._heartbeat(client, read_point, True, due=True)
         return client.next(read_point) or self._heartbeat(client, read_point, current=True)
 
@@ -181,26 +181,26 @@ class ViewStream:
         applied = stands.basis(client.partitions(stands)).applied
         return client.heartbeat(stands, self._watch.lag(stands.view.stream.name, applied), current)
 
-    def _channel(self, asked: Asked) -> Channel:
-        known = self._channels.get(asked)
+    def _channel(self, request: ChannelRequest) -> Channel:
+        known = self._channels.get(request)
         if known is None:
-            series = tuple(self._one(keys, asked) for keys in asked.keys.each())
-            known = self._channels[asked] = Channel(asked, series, self._hot)
+            series = tuple(self._one(keys, request) for keys in request.keys.each())
+            known = self._channels[request] = Channel(request, series, self._hot)
             for each in series:
-                self._told[each][known] = None
+                self._listeners[each][known] = None
         return known
 
-    def _one(self, keys: Keys, asked: Asked) -> Series:
-        place = keys, asked.interval
+    def _one(self, keys: Keys, request: ChannelRequest) -> Series:
+        place = keys, request.interval
         known = self._series.get(place)
         if known is None:
-            known = self._series[place] = Series(keys, asked.interval)
+            known = self._series[place] = Series(keys, request.interval)
             self._of.setdefault(known.entity, []).append(known)
-            self._told[known] = {}
+            self._listeners[known] = {}
         return known
 
     def _forget(self, series: Series) -> None:
-        del self._told[series], self._series[series.keys, series.interval]
+        del self._listeners[series], self._series[series.keys, series.interval]
         self._of[series.entity].remove(series)
         if not self._of[series.entity]:
             del self._of[series.entity]
@@ -220,8 +220,8 @@ class ViewStream:
             return
         follows = read_point.follows(old)
         if not follows:
-            self._kept.clear()
-        for series in self._told:
+            self._read_points.clear()
+        for series in self._listeners:
             series.move(old, follows)
             self._unsettled[series] = None
         if follows:  # else everything is given anew
@@ -236,24 +236,24 @@ class ViewStream:
 
     def _publish(self, read_point: ReadPoint) -> list[Client]:
         """Have every series whose changes are known put them; the clients of channels that are settled by it."""
-        told: dict[Channel, None] = {}
+        awake: dict[Channel, None] = {}
         for series in list(self._unsettled):
             if not series.ready(read_point):
                 self._load(series, read_point)
                 continue
             changed = series.take(read_point)
-            for channel in self._told[series]:
+            for channel in self._listeners[series]:
                 if series.replaced:
                     channel.replace()
                 elif changed:
                     channel.put(changed)
-                told[channel] = None
+                awake[channel] = None
             series.replaced = False
             if series.settled(read_point):
                 del self._unsettled[series]
             else:
                 self._wake()
-        return list({client: None for channel in told if channel.settled(read_point) for client in channel.clients})
+        return list({client: None for channel in awake if channel.settled(read_point) for client in channel.clients})
 
     def _load(self, series: Series, read_point: ReadPoint) -> None:
         if series not in self._loading:
@@ -267,7 +267,7 @@ class ViewStream:
         except ProblemError as problem:
             tries = self._tries[series] = self._tries.get(series, 0) + 1
             if tries >= GIVE_UP:
-                for client in [client for channel in self._told[series] for client in channel.clients]:
+                for client in [client for channel in self._listeners[series] for client in channel.clients]:
                     client.end(problem)
             await asyncio.sleep(RETRY_S)
         self._loading.pop(series, None)
@@ -278,7 +278,7 @@ class ViewStream:
         since = list(self._since(place, read_point))
         if not since:
             return None
-        first = self._kept[place.key]
+        first = self._read_points[place.key]
         touched = by_entity(read_point.view, (row for rows in since for row in rows))
         parts = []
         for channel in client.channels:
@@ -287,7 +287,7 @@ class ViewStream:
                 if series.entity not in touched:
                     continue
                 newest = newest_before(first, series.entity, place.applied)
-                changed = series.told(read_point, touched[series.entity], newest)
+                changed = series.changes(read_point, touched[series.entity], newest)
                 if changed is None:
                     if not series.settled(read_point):
                         self._unsettled[series] = None
@@ -299,10 +299,10 @@ class ViewStream:
 
     def _since(self, place: Place, read_point: ReadPoint) -> Iterator[Iterable[Row]]:
         """The rows of cells beyond a place, through all snapshots since; nothing if it cannot be told."""
-        if place.key not in self._kept or place.applied.keys() != read_point.applied.keys():
+        if place.key not in self._read_points or place.applied.keys() != read_point.applied.keys():
             return
-        kept = list(self._kept.values())
-        passed = kept[list(self._kept).index(place.key) :]
+        known_points = list(self._read_points.values())
+        passed = known_points[list(self._read_points).index(place.key) :]
         at = dict(place.applied)
         if any(not passed[0].standing.cut[p] <= at[p] <= read_point.applied[p] for p in at):
             return
@@ -313,6 +313,6 @@ class ViewStream:
                 at[p] = max(at[p], ends.upto)
 
 
-def _asked(query: StreamQuery) -> Iterator[Asked]:
+def _requests(query: StreamQuery) -> Iterator[ChannelRequest]:
     for interval in query.intervals:
-        yield Asked(query.keys, interval, query.iso, query.text_ids)
+        yield ChannelRequest(query.keys, interval, query.iso, query.text_ids)

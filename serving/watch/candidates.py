@@ -69,9 +69,9 @@ class Candidates:
             raise NothingWholeError(" ".join(refusals) or "No version is whole.")
         return second
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """See whether a file that the last choice was made by changed; the inspector's revision says so."""
-        self._inspector.look(self.watched)
+        self._inspector.refresh(self.watched)
 
     def check(self, manifest: Manifest) -> None:
         """Compare a version's view files with its manifest.
@@ -120,7 +120,7 @@ class Candidates:
                 yield manifest
 
     def _watch(self, path: Path) -> None:
-        self._inspector.look([path])
+        self._inspector.refresh([path])
         self.watched.add(path)
 
     def _view_damage(self, manifest: Manifest) -> str:

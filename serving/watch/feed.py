@@ -103,7 +103,7 @@ class Feed:
         self.bad += reader.bad - bad
         self.stuck = frozenset(reader.unread)
         if self._lacking is None or self._lacking:
-            self._look_what_lacks()
+            self._check_missing()
         if reader.positions != before or starts is not None:
             self.changed()
 
@@ -139,7 +139,7 @@ class Feed:
         del start
         return self._hot.view_of(delta_key)
 
-    def _look_what_lacks(self) -> None:
+    def _check_missing(self) -> None:
         """Behind the cells themselves: whoever sees nothing lack sees all of them."""
         with self._lock:
             if self._goal is not None:

@@ -15,7 +15,7 @@ from slackwater.core.clock import Clock
 from slackwater.log.errors import LogError, TopicMissingError
 from slackwater.log.log import Bounds, Log, Reader, TopicWatch
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 UNSEEN_S = 3.0
 """A log that was not seen for so long does not answer: looks are a second apart, and each takes milliseconds."""
@@ -70,17 +70,17 @@ class LogWatch:
         self._reader: Reader | None = None
         self._watch: TopicWatch | None = None
         self._id_at = float("-inf")
-        self._looked_s = float("-inf")
+        self._checked_s = float("-inf")
         self._seen_s = clock.elapsed_s()
         self._seen_us = clock.now_us()
 
-    def look(self) -> Sight:
+    def check(self) -> Sight:
         """The facts now; those known before if the log does not answer, none if the topic is missing.
 
         Waits for a look of another thread. Why there is no answer, `error` says.
         """
         with self._lock:
-            return self._look()
+            return self._check()
 
     def lose(self, lost: Mapping[int, int]) -> None:
         """Remember ends that the log must have had."""
@@ -90,10 +90,10 @@ class LogWatch:
 
     def pulse(self) -> None:
         """Look if nobody does, and nobody did for a while: whoever looks otherwise may be busy with files."""
-        if self._clock.elapsed_s() - self._looked_s < 1.5 * LOOK_EVERY_S or not self._lock.acquire(blocking=False):
+        if self._clock.elapsed_s() - self._checked_s < 1.5 * CHECK_EVERY_S or not self._lock.acquire(blocking=False):
             return
         try:
-            self._look()
+            self._check()
         finally:
             self._lock.release()
 
@@ -110,9 +110,9 @@ class LogWatch:
                 held.close()
         self._reader = self._watch = None
 
-    def _look(self) -> Sight:
+    def _check(self) -> Sight:
         now_s, now_us, known = self._clock.elapsed_s(), self._clock.now_us(), self.facts
-        self._looked_s = now_s
+        self._checked_s = now_s
         try:
             found = self._ask(now_s)
         except LogError as error:
@@ -141,7 +141,7 @@ class LogWatch:
     def _ask_whole(self, now_s: float) -> LogFacts:
         if self._watch is None:
             self._watch = self._log.watch(self.topic)
-        identity = self._watch.look()
+        identity = self._watch.check()
         if self._reader is None or self.facts is None or len(self.facts.bounds) != identity.partitions:
             bounds = self._log.bounds(self.topic)
             if self._reader is not None:

@@ -19,7 +19,7 @@ from slackwater.versions.store import VersionStore
 
 _LOG = logging.getLogger("slackwater.serving")
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 
 class ProofWatch:
@@ -31,16 +31,16 @@ class ProofWatch:
         self._watch = watch
         self._clock = clock
         self._next_s = float("-inf")
-        self._looked: Snapshot | None = None
+        self._checked: Snapshot | None = None
         self._proof: Proof | None = None
-        self._kept: dict[int, Manifest] = {}
+        self._cached: dict[int, Manifest] = {}
 
     def step(self) -> None:
         """Look, once a second and whenever another version is served."""
         snapshot, now = self._watch.snapshot, self._clock.elapsed_s()
-        if snapshot is None or (now < self._next_s and snapshot is self._looked):
+        if snapshot is None or (now < self._next_s and snapshot is self._checked):
             return
-        self._next_s, self._looked = now + LOOK_EVERY_S, snapshot
+        self._next_s, self._checked = now + CHECK_EVERY_S, snapshot
         self._proof = latest_proof(self._store, snapshot.manifest)
         wrong = refuted(self._store, snapshot.manifest, self._load)
         alarm = "" if wrong is None else self._text(snapshot.version, *wrong)
@@ -55,16 +55,16 @@ class ProofWatch:
     def proof(self, snapshot: Snapshot) -> Proof:
         """What is known of a snapshot's hand-off."""
         known = self._proof
-        if known is None or self._looked is None or self._looked.version != snapshot.version:
+        if known is None or self._checked is None or self._checked.version != snapshot.version:
             return snapshot.manifest.proof
         return known
 
     def _load(self, version: int) -> Manifest:
         """A manifest without its lists of files: a lineage is long, and they are not needed."""
-        if version not in self._kept:
+        if version not in self._cached:
             found = self._store.manifest(version)
-            self._kept[version] = replace(found, archive=(), ids=(), views=(), instruments={})
-        return self._kept[version]
+            self._cached[version] = replace(found, archive=(), ids=(), views=(), instruments={})
+        return self._cached[version]
 
     @staticmethod
     def _text(served: int, version: int, proof: Proof) -> str:

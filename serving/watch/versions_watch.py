@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from serving.store.batch import BatchReader
-from serving.store.hot import KEPT_SNAPSHOTS, HotStore
+from serving.store.hot import MAX_SNAPSHOTS, HotStore
 from serving.store.row_cache import RowCache
 from serving.store.snapshot import Snapshot, Standing
 from serving.watch.candidates import Candidates, Choice, NothingWholeError
 from serving.watch.leases import ServedLeases
 from serving.watch.live import Live, Lives, named
 from serving.watch.log_checks import lost_ends
-from serving.watch.log_watch import LOOK_EVERY_S, LogFacts, LogWatch
+from serving.watch.log_watch import CHECK_EVERY_S, LogFacts, LogWatch
 from serving.watch.standings import nothing_published, standings
 from slackwater.core.clock import Clock
 from slackwater.log.errors import LogError
@@ -77,7 +77,7 @@ class VersionsWatch:
         self._seen: dict[str, LogFacts | None] = {}
         self._lost: dict[str, Mapping[int, int]] = {}
         self._said: tuple[str, ...] = ()
-        self._kept: dict[str, Snapshot] = {}
+        self._retained: dict[str, Snapshot] = {}
         self._keys: dict[str, list[str]] = {}  # stream -> the keys of what is kept of it, oldest first
 
     def step(self) -> None:
@@ -85,12 +85,12 @@ class VersionsWatch:
         now = self._clock.elapsed_s()
         pointer = self._pointer()
         moved = pointer != self._pointed  # a new cut must not be held against an end that was read before its marks
-        due = moved or now - self._looked_at >= LOOK_EVERY_S
+        due = moved or now - self._looked_at >= CHECK_EVERY_S
         if due:
             self._looked_at = now
             for live in self._lives.values():
-                self._look(live)
-            self.candidates.look()
+                self._check(live)
+            self.candidates.refresh()
         state = pointer, self._inspector.revision, [_identity(self._seen.get(name)) for name in self._lives]
         if state == self._state and now < self._retry_at:
             return
@@ -108,9 +108,9 @@ class VersionsWatch:
         if self.snapshot is not None:
             self.snapshot.batch.close()
 
-    def kept(self, key: str) -> Snapshot | None:
+    def retained(self, key: str) -> Snapshot | None:
         """A snapshot that is or was served lately, for cursors."""
-        return self._kept.get(key)
+        return self._retained.get(key)
 
     def reasons(self) -> list[str]:
         """Why what is served is not all that it should be, or is not known to be."""
@@ -144,11 +144,11 @@ class VersionsWatch:
         of_each = [named(self._lives, name, of.refusals) for name, of in snapshot.streams.items()]
         return (*snapshot.refusals, *(reason for reasons in of_each for reason in reasons))
 
-    def _look(self, live: Live) -> None:
+    def _check(self, live: Live) -> None:
         """Look at a stream's log, and have the version loaded again where it does not fit any more."""
         stream, watch = live.stream.name, live.log_watch
         applied = self._hot.furthest(stream)  # before the log's end is read, which can only be later
-        facts, seen = watch.look()
+        facts, seen = watch.check()
         self._seen[stream] = facts
         standing = self.snapshot.streams[stream] if self.snapshot is not None else None
         if seen and facts is not None and standing is not None and standing.topic_id == facts.topic_id:
@@ -194,7 +194,7 @@ class VersionsWatch:
         for name, live in self._lives.items():
             self._swap(snapshot, live, snapshot.streams[name])
         self.snapshot = snapshot
-        self._leases.keep({kept.version for kept in self._kept.values()})
+        self._leases.keep({retained.version for retained in self._retained.values()})
 
     def _swap(self, snapshot: Snapshot, live: Live, standing: Standing) -> None:
         """Fold the chains of a stream from its cut on, if they are not."""
@@ -207,10 +207,10 @@ class VersionsWatch:
             if again or not whole:
                 live.feed.restart(snapshot.manifest.of(stream).delta_start)
         keys = [key for key in self._keys.get(stream, ()) if key != standing.key]
-        for gone in keys[: 1 - KEPT_SNAPSHOTS]:
-            del self._kept[gone]
-        self._keys[stream] = [*keys[1 - KEPT_SNAPSHOTS :], standing.key]
-        self._kept[standing.key] = snapshot
+        for gone in keys[: 1 - MAX_SNAPSHOTS]:
+            del self._retained[gone]
+        self._keys[stream] = [*keys[1 - MAX_SNAPSHOTS :], standing.key]
+        self._retained[standing.key] = snapshot
 
     def _fail(self, error: Exception) -> None:
         self.error = str(error)
@@ -250,10 +250,10 @@ class VersionsWatch:
         if self.snapshot is None or self.snapshot.version == snapshot.version:
             return
         for asked in self._rows.recent(self.snapshot.version):
-            want = asked._replace(view=snapshot.views[asked.view.name])
-            if not snapshot.batch.nothing(want):
+            request = asked._replace(view=snapshot.views[asked.view.name])
+            if not snapshot.batch.nothing(request):
                 with snapshot.batch.cursor() as cursor:
-                    self._rows.read(snapshot.batch, want, cursor)
+                    self._rows.read(snapshot.batch, request, cursor)
 
     def _say(self, refusals: tuple[str, ...]) -> None:
         if refusals and refusals != self._said:

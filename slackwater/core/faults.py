@@ -49,7 +49,7 @@ Point = Literal[
     "publish.after",
     "move.before",  # a rollback or a promotion: its target was looked at, nothing was compared
     "move.ledger",  # what it restates is known, the ledger's file is not written
-    "move.told",  # that is durable, and nothing names it
+    "move.recorded",  # that is durable, and nothing names it
     "move.write",  # under the lock; the move has no record
     "move.pointer",  # its record is durable, the pointer did not move
     "move.after",  # the pointer moved, the versions are still leased

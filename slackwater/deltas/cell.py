@@ -35,7 +35,7 @@ class DeltaKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """States over the offsets [start, upto) of a delta key, rows sorted by key and start; it exists even without rows."""
+    """States over offsets [start, upto) of a delta key, rows sorted by key and start; it exists even without rows."""
 
     delta_key: DeltaKey
     start: int

@@ -1,4 +1,4 @@
-"""The reader of a delta topic: the cells of wanted delta keys, from given places on. Whoever reads deltas reads them here.
+"""The reader of a delta topic: the cells of wanted keys, from given places on. Whoever reads deltas reads them here.
 
     delta topic   [start ............. end)[what comes later ...
     rest()        [start ............. end)                         what was there when it was opened
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.25
 
 Wanted = Callable[[DeltaKey, int | None], View | None]
-"""The view of a delta key whose cell is wanted, by the start of a sealed one, None for the open one; None: it is not."""
+"""The view of a key whose cell is wanted, by the start of a sealed one, None for the open one; None: it is not."""
 
 
 class Delta(NamedTuple):

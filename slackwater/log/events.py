@@ -73,13 +73,13 @@ def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
     latest = _latest_us(np.asarray(times, np.int64))[of]
-    events, kept, bad = decode_lines(stream, lines, latest)
+    events, accepted, bad = decode_lines(stream, lines, latest)
     offset = np.asarray(offsets, np.int64)[of]
     refused += [Refused(int(offset[i]), int(index[i]), error.reason, error.error, lines[i]) for i, error in bad.items()]
     refused.sort(key=lambda one: (one.offset, one.line))
-    places = [pa.array(offset[kept]), pa.array(index[kept].astype(np.int16))]
+    places = [pa.array(offset[accepted]), pa.array(index[accepted].astype(np.int16))]
     *fields, _ = events.columns
-    appended = pa.array(latest[kept] - AHEAD_US)
+    appended = pa.array(latest[accepted] - AHEAD_US)
     return Decoded(pa.Table.from_arrays([*places, *fields, appended], schema=positioned(stream)), refused)
 
 

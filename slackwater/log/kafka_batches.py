@@ -50,8 +50,8 @@ class _PartitionRecords(Fetcher.PartitionRecords):
         try:
             yield from self._unpack(tp, records, *deserializers)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises of bytes that are not its own
-            told = error.args[0] if isinstance(error, KafkaError) and error.args else repr(error)
-            self._stopped(tp, self.next_fetch_offset, str(told).rstrip("."))
+            text = error.args[0] if isinstance(error, KafkaError) and error.args else repr(error)
+            self._stopped(tp, self.next_fetch_offset, str(text).rstrip("."))
             self.drain()
 
     def _unpack(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:

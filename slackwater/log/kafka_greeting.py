@@ -200,9 +200,9 @@ def _authenticate(talk: "_Talk", server: str, security: KafkaSecurity, mechanism
     while not mechanism.is_done():
         token = _said(server, security, mechanism.auth_bytes)
         answer = talk.ask(_SASL_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
-        code, told, challenge = answer.int16(), answer.text(), answer.data()
+        code, text, challenge = answer.int16(), answer.text(), answer.data()
         if code:
-            raise _credentials(server, security, told or for_code(code).__name__)
+            raise _credentials(server, security, text or for_code(code).__name__)
         _said(server, security, mechanism.receive, challenge)
     if not mechanism.is_authenticated():
         raise _credentials(server, security, "no reason was given")

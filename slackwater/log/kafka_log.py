@@ -251,8 +251,8 @@ class KafkaWatch:
         self._reach = reach
         self._topic = topic
 
-    def look(self) -> Identity:
-        """See `TopicWatch.look`."""
+    def check(self) -> Identity:
+        """See `TopicWatch.check`."""
         with self._reach.open():
             return _identity(self._admin, self._topic)
 

@@ -124,7 +124,7 @@ class Identity(NamedTuple):
 class TopicWatch(Protocol):
     """Looks at a topic's identity again and again, over a connection that stays open. Not thread safe."""
 
-    def look(self) -> Identity:
+    def check(self) -> Identity:
         """The identity now. Raises TopicMissingError, LogUnreachableError."""
 
     def close(self) -> None:

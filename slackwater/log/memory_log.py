@@ -150,7 +150,7 @@ class MemoryWatch:
         self._log = log
         self._topic = topic
 
-    def look(self) -> Identity:
+    def check(self) -> Identity:
         return Identity(self._log.topic_id(self._topic), len(self._log.bounds(self._topic)))
 
     def close(self) -> None:

@@ -17,15 +17,15 @@ from slackwater.log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
 from slackwater.log.names import Named, TopicNames
 from slackwater.streams.registry import STREAMS
 
-_KEPT = {
+_RETAINED = {
     "message.timestamp.type": "LogAppendTime",
     "cleanup.policy": "delete",
     "retention.ms": "-1",
     "retention.bytes": "-1",
 }
-_DEAD_LETTERS = {**_KEPT, "max.message.bytes": str(MAX_REQUEST_BYTES + 1024 * 1024)}
+_DEAD_LETTERS = {**_RETAINED, "max.message.bytes": str(MAX_REQUEST_BYTES + 1024 * 1024)}
 _DELTAS = {
-    **_KEPT,
+    **_RETAINED,
     "cleanup.policy": "compact,delete",
     "max.message.bytes": str(MAX_REQUEST_BYTES),
 }
@@ -103,7 +103,7 @@ def _configs(names: TopicNames, streams: Iterable[Named | str]) -> dict[str, Map
     found: dict[str, Mapping[str, str]] = {}
     for stream in streams:
         # The delta topic first: a partition of a stream's log always finds its partition of the delta topic.
-        found |= {names.deltas(stream): _DELTAS, names.topic(stream): _KEPT}
+        found |= {names.deltas(stream): _DELTAS, names.topic(stream): _RETAINED}
     return {**found, names.dead_letters: _DEAD_LETTERS}
 
 

@@ -20,7 +20,7 @@ from slackwater.restatements.restatement import Cause
 from slackwater.restatements.sql import from_offsets_sql
 from slackwater.versions.errors import DamagedFileError, RestatingError
 from slackwater.versions.manifest import Manifest, StreamCut
-from slackwater.versions.moves import Told
+from slackwater.versions.moves import Recorded
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import states_sql
 from slackwater.views.interval import Interval
@@ -43,7 +43,7 @@ class Restating:
     threads: int = 0
     memory_limit: str | None = None
 
-    def tell(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Told:
+    def record_move(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Recorded:
         """Write what changes when the pointer goes from `before` to `after`; both and the epoch are leased.
 
         Raises:
@@ -57,16 +57,16 @@ class Restating:
             for new in self._held(after)
             if (old.name, old.stream) == (new.name, new.stream)
         ]
-        untold = []
+        incomplete_reason = []
         if unknown := sorted({*before.definitions, *after.definitions} - {old.name for old, _ in pairs}):
-            untold.append(f"This program does not have both definitions of {', '.join(unknown)}.")
+            incomplete_reason.append(f"This program does not have both definitions of {', '.join(unknown)}.")
         tails = {}
         for stream in dict.fromkeys(new.stream for _, new in pairs):
             of = [pair for pair in pairs if pair[1].stream == stream]
             cut = _cut(before.of(stream), after.of(stream))
             tails[stream] = tail = self.read_tail(cut, [old for old, _ in of], [new for _, new in of])
             if tail.missing:
-                untold.append(f"What is beyond the cuts of {stream.name} is left out: {tail.missing}")
+                incomplete_reason.append(f"What is beyond the cuts of {stream.name} is left out: {tail.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
         try:
             with connect(self.threads, self.memory_limit) as con:
@@ -79,7 +79,7 @@ class Restating:
                     reach("move.ledger")
                     own = finder.write(epoch, self.store.reserve(), at_us, counts)
         except DamagedFileError as error:
-            untold.append(f"Nothing is compared: {error}")
+            incomplete_reason.append(f"Nothing is compared: {error}")
         except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:  # the second: when it commits
             raise RestatingError(
                 f"To compare the closed bars takes more memory than there is here ({self.memory_limit or 'no limit'}).",
@@ -88,7 +88,7 @@ class Restating:
         except (duckdb.IOException, OSError) as error:
             raise RestatingError(f"The ledger is not written: {error}.", "Nothing moved; do it again.") from error
         positions = {stream.name: tail.upto for stream, tail in tails.items()}
-        return Told(own, left, positions, " ".join(untold))
+        return Recorded(own, left, positions, " ".join(incomplete_reason))
 
     def _held(self, manifest: Manifest) -> list[View]:
         return [view for view in self.views if manifest.definitions.get(view.name) == view.definition]

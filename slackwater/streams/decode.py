@@ -80,10 +80,10 @@ def decode_lines(
         tables.append(table.filter(pa.array(good)))
         numbers.append(of[good])
         rest = np.setdiff1d(rest, of[good], assume_unique=True)
-    slow, kept, bad = _strict(stream, lines, rest, latest_us)
+    slow, accepted, bad = _strict(stream, lines, rest, latest_us)
     if not tables:
-        return slow, kept, bad
-    places = np.concatenate([*numbers, kept])
+        return slow, accepted, bad
+    places = np.concatenate([*numbers, accepted])
     order = np.argsort(places, kind="stable")
     events = pa.concat_tables([*tables, slow]).take(pa.array(order))
     return events.combine_chunks(), places[order], bad
@@ -112,15 +112,15 @@ def _strict(
     stream: Stream, lines: Sequence[bytes], numbers: Any, latest_us: Any
 ) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
     events: list[Any] = []
-    kept: list[int] = []
+    accepted: list[int] = []
     bad: dict[int, RefusedError] = {}
     for i in numbers.tolist():
         try:
             events.append(decode_event(stream, lines[i], int(latest_us[i])))
-            kept.append(i)
+            accepted.append(i)
         except RefusedError as error:
             bad[i] = error
-    return events_table(stream, events), np.asarray(kept, np.int64), bad
+    return events_table(stream, events), np.asarray(accepted, np.int64), bad
 
 
 def _read(stream: Stream, shape: Shape, lines: Lines) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Inspector:
         """
         for file in files:
             path = self.path(file)
-            self._judge(path, file, self._look(path, anyway=False))
+            self._judge(path, file, self._check(path, anyway=False))
 
     def suspect(self, error: DamagedBytesError) -> None:
         """Doubt a file: a read of it failed. The next look reads all of it, and its SHA-256 says what it is."""
@@ -52,17 +52,17 @@ class Inspector:
     def reread(self, file: StoredFile) -> None:
         """Read a file again, whatever is known of it. Raises DamagedFileError."""
         path = self.path(file)
-        self._judge(path, file, self._look(path, anyway=True))
+        self._judge(path, file, self._check(path, anyway=True))
 
     def read_again(self, path: Path) -> int:
         """Read a file again, whatever is known of it, and whether it changed: its size, 0 if it cannot be read."""
-        found = self._look(path, anyway=True)
+        found = self._check(path, anyway=True)
         return 0 if isinstance(found, OSError) else found[0]
 
-    def look(self, paths: Iterable[Path]) -> None:
+    def refresh(self, paths: Iterable[Path]) -> None:
         """See whether files changed: those whose state did are read again."""
         for path in paths:
-            self._look(path, anyway=False)
+            self._check(path, anyway=False)
 
     def known_damage(self, files: Iterable[StoredFile]) -> list[StoredFile]:
         """The files that were found damaged and did not change since; nothing is read."""
@@ -76,7 +76,7 @@ class Inspector:
         """The name by which a file is read."""
         return file.checked(self._store.home)
 
-    def _look(self, path: Path, anyway: bool) -> Fingerprint | OSError:
+    def _check(self, path: Path, anyway: bool) -> Fingerprint | OSError:
         known = self._found.get(path)
         found: Fingerprint | OSError
         try:

@@ -40,7 +40,7 @@ class Leases:
         body = {"versions": sorted(versions), "epochs": sorted(epochs), "run": run}
         return self._files.hold(self._folder / name, encode_record(body))
 
-    def living(self) -> list[Lease]:
+    def active(self) -> list[Lease]:
         """The leases whose holders live.
 
         Raises:
@@ -49,11 +49,11 @@ class Leases:
         found = (self._read(name) for name in self._files.names(self._folder) if self._files.held(self._folder / name))
         return [lease for lease in found if lease is not None]
 
-    def dead(self) -> list[str]:
+    def expired(self) -> list[str]:
         """The names of leases whose holders died."""
         return [name for name in self._files.names(self._folder) if not self._files.held(self._folder / name)]
 
-    def bury(self, names: Iterable[str]) -> None:
+    def remove_expired(self, names: Iterable[str]) -> None:
         """Remove leases of the dead."""
         for name in names:
             self._files.remove(self._folder / name)

@@ -18,21 +18,21 @@ from slackwater.versions.manifest import Ledger, ledger_from
 from slackwater.versions.record import decode_record, encode_record
 
 
-class Told(NamedTuple):
+class Recorded(NamedTuple):
     """What a move restates (`slackwater.restatements.of_move`).
 
     `ledger` is the move's own, `left` are those of the version that the pointer leaves, of which the other one knows
-    nothing. Both sides were compared at `positions`, stream -> partition -> offset. `untold` says why that is not
-    all; empty if it is.
+    nothing. Both sides were compared at `positions`, stream -> partition -> offset. `incomplete_reason` says why the
+    comparison is not whole; empty if it is.
     """
 
     ledger: Ledger | None
     left: tuple[Ledger, ...]
     positions: Mapping[str, Mapping[int, int]]
-    untold: str
+    incomplete_reason: str
 
 
-NOTHING_TOLD = Told(None, (), {}, "")
+NOTHING_RECORDED = Recorded(None, (), {}, "")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Move:
 
     `source` None: the pointer could not be read.
     `highest` is the highest number that was taken when it happened; `previous` the move before it, 0 for the first.
-    The last four are those of `Told`.
+    The last four are those of `Recorded`.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Move:
     ledger: Ledger | None = None
     left: tuple[Ledger, ...] = ()
     positions: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    untold: str = ""
+    incomplete_reason: str = ""
 
     @property
     def restated(self) -> Mapping[str, int]:

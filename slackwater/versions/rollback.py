@@ -11,14 +11,16 @@ from typing import Literal, Protocol
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, PointerError, RollbackError
 from slackwater.versions.lineage import refuted
 from slackwater.versions.manifest import Manifest, StoredFile
-from slackwater.versions.moves import Move, Told
+from slackwater.versions.moves import Move, Recorded
 from slackwater.versions.store import VersionStore
 
 
 class Restating(Protocol):
     """Writes down what a move changes of closed bars (`slackwater.restatements.of_move`)."""
 
-    def tell(self, epoch: str, cause: Literal["repair"], before: Manifest, after: Manifest, at_us: int) -> Told:
+    def record_move(
+        self, epoch: str, cause: Literal["repair"], before: Manifest, after: Manifest, at_us: int
+    ) -> Recorded:
         """The ledger of the move from `before` to `after`, durable. Raises RestatingError."""
         ...
 
@@ -59,12 +61,12 @@ def rollback(
         except DamagedFileError as error:
             raise RollbackError(f"Version {version} is not whole: {error}") from error
         if restating is None:
-            return store.move(version, at_us, by, reason, told=Told(None, (), {}, "Nothing was compared."))
+            return store.move(version, at_us, by, reason, recorded=Recorded(None, (), {}, "Nothing was compared."))
         if source is None:
-            untold = "The version that the pointer was at cannot be read, so nothing is compared."
-            return store.move(version, at_us, by, reason, told=Told(None, (), {}, untold))
-        told = restating.tell(epoch, "repair", source, manifest, at_us)
-        return store.move(version, at_us, by, reason, source.version, told)
+            incomplete_reason = "The version that the pointer was at cannot be read, so nothing is compared."
+            return store.move(version, at_us, by, reason, recorded=Recorded(None, (), {}, incomplete_reason))
+        recorded = restating.record_move(epoch, "repair", source, manifest, at_us)
+        return store.move(version, at_us, by, reason, source.version, recorded)
     finally:
         hold.release()
 

@@ -39,7 +39,7 @@ from slackwater.versions.manifest import (
     encode_manifest,
     refuse_older,
 )
-from slackwater.versions.moves import NOTHING_TOLD, Move, Moves, Told, withdrawn
+from slackwater.versions.moves import NOTHING_RECORDED, Move, Moves, Recorded, withdrawn
 from slackwater.versions.pointer import NOTHING, Pointer, decode_pointer, encode_pointer
 from slackwater.versions.record import decode_record, encode_record
 
@@ -357,11 +357,11 @@ class VersionStore:
         by: str,
         reason: str,
         source: int | None = None,
-        told: Told = NOTHING_TOLD,
+        recorded: Recorded = NOTHING_RECORDED,
     ) -> Move:
         """Move the pointer to a retained version, and record it first; from `source`, or from wherever it is.
 
-        `told` is what that restates, its files durable by now.
+        `recorded` is what that restates, its files durable by now.
 
         `slackwater.versions.rollback` and `batch_layer.promote` check what this does not.
 
@@ -369,7 +369,7 @@ class VersionStore:
             LostRaceError: the pointer is not at `source`; nothing changed.
             RetiredVersionError, NoSuchVersionError, ManifestError, RecordError: the pointer did not move.
         """
-        reach("move.told")
+        reach("move.recorded")
         with self.locked():
             self.manifest(target)
             self.files.sync(self.manifest_path(target))  # whoever wrote it may have been killed before that
@@ -382,7 +382,7 @@ class VersionStore:
                 if source is not None:
                     raise
                 at, previous = None, last
-            move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason, *told)
+            move = Move(last + 1, previous, at, target, max(self.numbers()), at_us, by, reason, *recorded)
             reach("move.write")
             self.moves.write(move)
             reach("move.pointer")

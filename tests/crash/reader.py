@@ -25,7 +25,7 @@ from verify.errors import ServiceError
 
 ASK_S = 0.1
 HASTE_S = 0.005
-LOOK_S = 0.5
+CHECK_S = 0.5
 WINDOW_US = 120_000_000
 
 
@@ -124,7 +124,7 @@ class Reader:
         reader: LogReader | None = None
         before: dict[int, int] | None = None
         with Client(self._up.url, timeout_s=5.0) as client:
-            while not self._stop.wait(LOOK_S):
+            while not self._stop.wait(CHECK_S):
                 began = time.monotonic()
                 try:
                     if reader is None:

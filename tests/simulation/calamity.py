@@ -71,13 +71,13 @@ def _notice(world: "World", program: "Program", service: Service) -> None:
         seen = seen and all(bounds.end <= ends[p] for p, bounds in (facts.bounds if facts else {}).items())
         standing = None if snapshot is None else snapshot.streams["trades"]
         right = standing is None or not standing.chain or standing.topic_id == world.topic_ids["trades"]
-        beyond = standing is not None and standing.chain and _beyond(service.hot.furthest("trades"), ends)
-        if seen and right and not beyond:
+        tail = standing is not None and standing.chain and _tail(service.hot.furthest("trades"), ends)
+        if seen and right and not tail:
             return
     raise AssertionError(f"{program.name} does not notice: {service.watch.snapshot}")
 
 
-def _beyond(applied: dict[int, int], ends: dict[int, int]) -> bool:
+def _tail(applied: dict[int, int], ends: dict[int, int]) -> bool:
     return any(at > ends.get(p, at) for p, at in applied.items())
 
 
@@ -95,11 +95,11 @@ def _refused(world: "World", lose_tail: bool) -> None:
             else:
                 raise AssertionError("a run built on a log that is another one")
         for program, service in world.services.items():
-            _look(world, program, service)
-            assert not service.readiness.look().ready, f"{program.name} is ready"
+            _check(world, program, service)
+            assert not service.readiness.check().ready, f"{program.name} is ready"
 
 
-def _look(world: "World", program: "Program", service: Service) -> None:
+def _check(world: "World", program: "Program", service: Service) -> None:
     """It comes to see what the pointer names: one that still stands on version 0 has no topic to miss."""
     for _ in range(PATIENCE):
         if service.watch.snapshot is not None and service.watch.snapshot.version == world.pointed:

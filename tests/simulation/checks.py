@@ -290,7 +290,7 @@ def check_door(world: "World") -> None:
                 if event is not None and event.symbol in world.through_the_door:
                     found.append(event)
     assert sorted(found) == sorted(offered.values()), "ingest lost, doubled or changed an event"
-    world.trace.count("events through the door", len(found))
+    world.trace.count("events through ingest", len(found))
 
 
 def _event(line: bytes, latest_us: int) -> Any:

@@ -3,7 +3,7 @@
     BatchRun.compute          the same DoFn (SQL of the view) without a runner, merged by the views' Python merge
     serving's BatchReader     the same Parquet files, read by PyArrow, merged by the views' Python merge
     connect                   one open session instead of a new one a run
-    restate, Restating.tell   left out: the ledger is no part of an answer, and has random logs of its own
+    restate, Restating.record_move   left out: the ledger is no part of an answer, and has random logs of its own
                               (tests/test_restatements.py, tests/test_restating.py)
 
 SQL merge == Python merge is a law of every view (tests/laws.py); that the stand-ins give the rows of the real parts is
@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.sink import shard_path
-from serving.store.batch import BatchReader, Want
+from serving.store.batch import BatchReader, RowRequest
 from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
-from slackwater.versions.moves import NOTHING_TOLD
+from slackwater.versions.moves import NOTHING_RECORDED
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
@@ -189,13 +189,13 @@ def rows_in(path: str, size: int, view: View) -> list[Row]:
 class LightReader(BatchReader):
     """The batch views of one version, without a database."""
 
-    def rows(self, want: Want, cursor: object, searched: int = 0) -> list[Row]:
+    def rows(self, request: RowRequest, cursor: object, searched: int = 0) -> list[Row]:
         del searched
-        of, wide, rows = want.range, len(want.view.entity), list[Row]()
-        for file in self.files(want):
-            found = rows_in(str(self._home / file.path), file.size, want.view)
-            rows += [r for r in found if r.key[:wide] in want.keys.entities and want.keys.hold(r.key)]
-        bars = merged(want.view, rows, of.interval)
+        of, wide, rows = request.range, len(request.view.entity), list[Row]()
+        for file in self.files(request):
+            found = rows_in(str(self._home / file.path), file.size, request.view)
+            rows += [r for r in found if r.key[:wide] in request.keys.entities and request.keys.hold(r.key)]
+        bars = merged(request.view, rows, of.interval)
         bars = [b for b in bars if b.start >= of.low and (of.high is None or b.start < of.high)]
         bars = [b for b in bars if not of.after or (b.start, *b.key) > of.after]
         bars.sort(key=lambda row: (row.start, row.key))
@@ -233,7 +233,7 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())
-        patch.setattr("slackwater.restatements.of_move.Restating.tell", lambda *_: NOTHING_TOLD)
+        patch.setattr("slackwater.restatements.of_move.Restating.record_move", lambda *_: NOTHING_RECORDED)
         patch.setattr("slackwater.versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield

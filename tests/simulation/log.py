@@ -103,7 +103,7 @@ class SimLog(MemoryLog):
     def writer(self, linger_s: float = 0.0) -> "SimWriter":  # type: ignore[override]
         self.pause("writer")
         program = self._scheduler.current
-        writer = SimWriter(self, late=program is not None and program.kind != "door")
+        writer = SimWriter(self, late=program is not None and program.kind != "ingest")
         self.writers.append(writer)
         if program is not None:
             program.on_crash.append(writer.crash)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from batch_layer.candidate import CandidateRun
 from batch_layer.errors import ExpiryError, LackingError, NoCandidateError, PromotionError
 from batch_layer.expire import expire
-from batch_layer.look import Idle
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
+from batch_layer.waiting import Idle
 from ingest.chunk import nothing, of_lines
 from ingest.writer import open_ingest
 from serving.options import ServingOptions
@@ -205,7 +205,7 @@ def thread(world: "World", step: Callable[[], None]) -> Callable[[], None]:
     return main
 
 
-def door(world: "World") -> None:
+def ingest(world: "World") -> None:
     """ingest: takes the inbox in order; after a crash or a failure the same input again."""
     while True:
         try:

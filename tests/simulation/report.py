@@ -21,7 +21,7 @@ LEAST_PER_SEED = {
     "answers of both layers": 12.0,
     "answers as of a version": 4.0,
     "answers not complete": 0.05,
-    "events through the door": 10.0,
+    "events through ingest": 10.0,
     "versions": 1.5,
     "versions checked": 1.5,
     "versions retired": 0.1,
@@ -42,7 +42,7 @@ LEAST_PER_SEED = {
     "crashes of batch": 0.3,
     "crashes of speed": 0.5,
     "crashes of server": 0.5,
-    "crashes of door": 0.25,
+    "crashes of ingest": 0.25,
     "power cuts": 0.5,
     "answers beside a stalled stream": 0.25,  # as above: of 20 seeds two may have such a stream
     "answers of a stalled stream": 0.25,

@@ -147,10 +147,10 @@ class Stage:
         before, self.world.views = self.world.views, views or self.world.views
         service = mains.new_service(self.world)
         self.world.views = before
-        self.look(service)
+        self.check(service)
         return service
 
-    def look(self, service: Service) -> None:
+    def check(self, service: Service) -> None:
         """A few seconds of a service."""
         for _ in range(8):
             self.world.clock.turn(1.1)
@@ -177,7 +177,7 @@ class Stage:
         for view in service.views:
             ends = self.world.ends(view.stream)
             assert service.hot.applied(view.name) == ends, f"{view.name} is short of the log's end {ends}"
-        assert service.readiness.look().ready, service.readiness.look().reasons
+        assert service.readiness.check().ready, service.readiness.check().reasons
         assert self.right(service)
 
     def cells_are_right(self) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, drop, expire, look, prove, run, segments, spans
+from batch_layer import archive, drop, expire, prove, run, segments, spans, waiting
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import feed, log_checks, log_watch
@@ -246,7 +246,7 @@ SWITCHES = (
     Switch(
         18,
         "what a living run stands on is held",
-        (Edit(leases.Leases, "living", "if lease is not None]", "if False]"),),
+        (Edit(leases.Leases, "active", "if lease is not None]", "if False]"),),
         seeds=200,
     ),
     Switch(
@@ -257,7 +257,7 @@ SWITCHES = (
     Switch(
         19,
         "a tail that was seen to go is not forgotten",
-        (Edit(log_watch.LogWatch, "_look", "found.bounds[p].end < at.end", "False"),),
+        (Edit(log_watch.LogWatch, "_check", "found.bounds[p].end < at.end", "False"),),
     ),
     Switch(
         20,
@@ -317,7 +317,7 @@ SWITCHES = (
     Switch(
         0,
         "a run with nothing new publishes nothing",
-        (Edit(look, "waits", "return None", 'return Waiting("A run is always due.")'),),
+        (Edit(waiting, "waits", "return None", 'return Waiting("A run is always due.")'),),
         seeds=5,
     ),
     Switch(

@@ -96,7 +96,7 @@ def a_tail_that_was_lost_and_refilled_is_refused() -> None:
     assert answer["layer"] == "batch"
     assert not answer["complete"]
     assert "not the mark of version 1" in str(answer["refusal"])
-    assert not server.readiness.look().ready
+    assert not server.readiness.check().ready
     with pytest.raises(TailLostError, match="holds no mark of its run at 10"):
         stage.batch()
 
@@ -179,7 +179,7 @@ def another_grid_is_another_definition() -> None:
         worker = stage.worker()
         stage.trades(0, 4)
         worker.step()
-        stage.look(server)
+        stage.check(server)
         assert server.hot.applied("bars") == {0: 14}
         stage.compact()
         assert stage.server().hot.applied("bars") == {0: 14}
@@ -294,10 +294,10 @@ def nothing_is_answered_beyond_the_log_s_end() -> None:
     server = stage.server()
     stage.whole(server)
     stage.log.truncate(stage.world.names.topic("trades"), 0, 5)
-    stage.look(server)
+    stage.check(server)
     stage.right(server)
     stage.trades(0, 4)
-    stage.look(server)
+    stage.check(server)
     (answer, *_) = stage.right(server)
     assert answer["applied"] == {"0": 2}
     assert "lost its tail" in str(answer["refusal"])
@@ -314,7 +314,7 @@ def a_server_that_starts_after_a_tail_was_lost_answers_nothing_beyond_it() -> No
     worker.step()
     stage.log.truncate(stage.world.names.topic("trades"), 0, 5)
     server = stage.server()
-    stage.look(server)
+    stage.check(server)
     (answer, *_) = stage.right(server)
     assert answer["applied"] == {"0": 2}
 
@@ -329,12 +329,12 @@ def cells_that_come_after_their_records_were_lost_and_others_took_their_place_ar
     server = stage.server()
     stage.trades(0, 4)
     worker.step(hold=True)
-    stage.look(server)
+    stage.check(server)
     stage.log.truncate(stage.world.names.topic("trades"), 0, 4)
-    stage.look(server)
+    stage.check(server)
     stage.trades(0, 4)
     stage.log.deliver()
-    stage.look(server)
+    stage.check(server)
     (answer, *_) = stage.right(server)
     assert answer["applied"] == {"0": 2}
 
@@ -351,7 +351,7 @@ def a_server_that_starts_does_not_call_less_complete() -> None:
     late.watch.step()
     (answer, *_) = stage.right(late)
     assert answer["applied"] == answer["cut"]
-    stage.look(late)
+    stage.check(late)
     (answer, *_) = stage.right(late)
     assert answer["complete"]
 
@@ -368,7 +368,7 @@ def a_stale_open_cell_takes_nothing_from_a_server() -> None:
     server = stage.server()
     stage.log.writers[:] = [*under_way, *stage.log.writers]
     stage.log.deliver()
-    stage.look(server)
+    stage.check(server)
     stage.whole(server)
 
 
@@ -399,7 +399,7 @@ def a_log_that_was_cut_to_what_is_needed_serves_a_rollback() -> None:
     stage.log.delete_before(stage.world.names.topic("trades"), needed)
     back_to(stage, 1)
     mains.new_run(stage.world).run()
-    assert stage.server().readiness.look().ready
+    assert stage.server().readiness.check().ready
 
 
 @case(12)

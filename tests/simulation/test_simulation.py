@@ -8,7 +8,7 @@ import pytest
 from batch_layer.compute import run_pipeline
 from batch_layer.run import BatchRun
 from batch_layer.segments import archive_segments
-from serving.store.batch import BatchReader, Keys, Range, Want
+from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import rows_of
@@ -81,11 +81,11 @@ def test_the_light_reader_gives_the_rows_of_the_real_one(grown: World) -> None:
     for venue, symbol in {(known.venue, known.symbol): None for known in real.instruments(BARS)}:
         for interval in INTERVALS:
             for limit, newest_first in ((1, True), (3, False), (10_000, False)):
-                want = Want(BARS, Keys(((venue, symbol),)), Range(interval, 0, None, limit, newest_first))
-                rows = real.rows(want, real.cursor())
-                assert rows == stand_in.rows(want, stand_in.cursor())
+                request = RowRequest(BARS, Keys(((venue, symbol),)), Range(interval, 0, None, limit, newest_first))
+                rows = real.rows(request, real.cursor())
+                assert rows == stand_in.rows(request, stand_in.cursor())
                 compared += len(rows)
-            span = want._replace(range=Range(interval, rows[0].start, rows[-1].start))
+            span = request._replace(range=Range(interval, rows[0].start, rows[-1].start))
             states = real.states(span, BARS.state_schema.empty_table(), real.cursor())
             assert rows_of(BARS, states) == sorted(stand_in.rows(span, stand_in.cursor()))
     real.close()

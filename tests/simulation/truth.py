@@ -20,13 +20,13 @@ class Truth:
     """Bars recomputed from raw records."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], tuple[Oracle, dict[int, int], Mapping[int, Branch]]] = {}
+        self._cached: dict[tuple[Any, ...], tuple[Oracle, dict[int, int], Mapping[int, Branch]]] = {}
 
     def oracle(self, view: View, interval_us: int, branches: Mapping[int, Branch], uptos: Mapping[int, int]) -> Oracle:
         """An oracle that was shown each partition's records below `uptos`; of trades it is that of bars."""
         of = view.stream.name if view.stream == TRADES else view.definition
         name = of, interval_us, tuple(sorted((p, id(branches[p])) for p in uptos))
-        oracle, shown, _ = self._kept.get(name, (None, {}, {}))
+        oracle, shown, _ = self._cached.get(name, (None, {}, {}))
         counts = {p: _count_below(branches[p], upto) for p, upto in uptos.items()}
         if oracle is None or any(counts[p] < shown[p] for p in counts):
             oracle, shown = _oracle(view, interval_us), dict.fromkeys(uptos, 0)
@@ -34,7 +34,7 @@ class Truth:
             for record in branches[p].records[shown[p] : count]:
                 if mark_of(record) is None:
                     oracle.record(record.value, record.append_time_ms)
-        self._kept[name] = oracle, counts, {p: branches[p] for p in uptos}
+        self._cached[name] = oracle, counts, {p: branches[p] for p in uptos}
         return oracle
 
     def rows(

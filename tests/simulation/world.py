@@ -184,7 +184,7 @@ class World:
         try:
             self.start_speed()
             self.start_server()
-            self.start("door", mains.door)
+            self.start("ingest", mains.ingest)
             for self.step_number in range(steps):
                 (move,) = self.random.choices(names, weights)
                 self.trace.note(f"{self.step_number} {move.__name__}")
@@ -446,8 +446,8 @@ class World:
     def _restart(self, kind: str) -> None:
         if kind == "server":
             self.start_server()
-        elif kind == "door":
-            self.start("door", mains.door)
+        elif kind == "ingest":
+            self.start("ingest", mains.ingest)
         elif kind == "speed" and not any(program.kind == "speed" for program in self.programs):
             self.start("speed", mains.speed)
 
@@ -541,7 +541,7 @@ class World:
 
     def _at_rest(self) -> bool:
         """Nothing that publishes is under way: not even a run that does not know the others."""
-        return all(program.kind in {"speed", "server", "door"} for program in self.programs if program.running)
+        return all(program.kind in {"speed", "server", "ingest"} for program in self.programs if program.running)
 
     def _keep_running(self) -> None:
         if not self._batches():
@@ -549,14 +549,14 @@ class World:
 
     def _whole(self, service: Service) -> bool:
         snapshot = service.watch.snapshot
-        if snapshot is None or not service.readiness.look().ready or snapshot.version != self.pointed:
+        if snapshot is None or not service.readiness.check().ready or snapshot.version != self.pointed:
             return False
         return all(service.hot.applied(view.name) == self.ends(view.stream) for view in self.views)
 
     def _state(self) -> str:
         ends = {stream.name: self.ends(stream) for stream in self.streams}
         applied = [
-            [service.readiness.look().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
+            [service.readiness.check().reasons, {v.name: service.hot.applied(v.name) for v in self.views}]
             for service in self.services.values()
         ]
         running = [program.name for program in self.programs if program.running]

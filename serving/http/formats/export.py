@@ -26,14 +26,14 @@ from serving.http.formats.coding import IDENTITY, choose_coding, compressor
 from serving.http.formats.encoders import encoder
 from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError, out_of_memory, unreadable
-from serving.http.reply import IMMUTABLE, VARY, Asked, Sent, lag_header, matches
+from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches
 from serving.query.answer import bars_schema
 from serving.query.basis import Bases, Basis
 from serving.query.page import described, fact_headers
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
 from serving.query.read import read_states
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, Want, whole
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, RowRequest, whole
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
 from slackwater.versions.errors import DamagedFileError
@@ -61,13 +61,13 @@ class Exporter:
         self._most = most
         self._running = 0
 
-    async def respond(self, scope: Scope, asked: Asked, query: BarsQuery, basis: Basis) -> Response:
+    async def respond(self, scope: Scope, request_headers: RequestHeaders, query: BarsQuery, basis: Basis) -> Response:
         """The response. Its first part is read before it begins, so that what fails at once is a problem.
 
         Raises:
             ProblemError
         """
-        coding = choose_coding(asked.accept_encoding, query.look.of.text)
+        coding = choose_coding(request_headers.accept_encoding, query.output.of.text)
         etag = _etag(query, basis, coding)
         pinned = query.as_of is not None
         headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
@@ -75,9 +75,9 @@ class Exporter:
         if not pinned:
             name, value = lag_header(self._bases.lag(basis.view.name, basis.applied))
             headers[name.decode()] = value.decode()
-        if asked.if_none_match is not None and matches(asked.if_none_match, etag):
+        if request_headers.if_none_match is not None and matches(request_headers.if_none_match, etag):
             return Sent(304, _raw(headers), b"")
-        headers["Content-Type"] = query.look.of.media_type
+        headers["Content-Type"] = query.output.of.media_type
         if coding != IDENTITY:
             headers["Content-Encoding"] = coding
         if scope["method"] == "HEAD":
@@ -109,7 +109,7 @@ class Export:
         self._inspector = inspector
         self._closed_to = basis.closed_to(query.interval, query.keys.entities)
         self._schema = described(bars_schema(basis.view), basis.meta())
-        self._encoder = encoder(query.look.of, query.look.schema(self._schema))
+        self._encoder = encoder(query.output.of, query.output.schema(self._schema))
         self._compressor = None if coding == IDENTITY else compressor(coding)
         self._cursor = basis.snapshot.batch.cursor()
         self._windows = self._states()
@@ -177,8 +177,8 @@ class Export:
         """The window, or a smaller one where it was chosen in a sparse range and holds too many rows."""
         interval, batch = self._query.interval, self._basis.batch
         while batch is not None and (bars := (high - low) // interval.us) > 2 * WINDOW_ROWS:
-            want = Want(self._basis.view, self._query.keys, Range(interval, low, high))
-            if self._checked(want.range, partial(batch.count, want, self._cursor)) <= 2 * WINDOW_ROWS:
+            request = RowRequest(self._basis.view, self._query.keys, Range(interval, low, high))
+            if self._checked(request.range, partial(batch.count, request, self._cursor)) <= 2 * WINDOW_ROWS:
                 break
             high = interval.floor(low + bars // 4 * interval.us)
         return Range(interval, low, high)
@@ -186,7 +186,7 @@ class Export:
     def _checked(self, of: Range, read: Callable[[], _T]) -> _T:
         """What is read of files that are whole before it and after."""
         batch = self._basis.batch
-        files = [] if batch is None else batch.files(Want(self._basis.view, self._query.keys, of))
+        files = [] if batch is None else batch.files(RowRequest(self._basis.view, self._query.keys, of))
         return whole(self._inspector, files, read)
 
     def _table(self, states: pa.Table) -> pa.Table:
@@ -203,7 +203,7 @@ class Export:
         typed = pa.Table.from_arrays(
             [c.cast(f.type) for c, f in zip(columns, self._schema, strict=True)], schema=self._schema
         )
-        return table_of_typed(typed.combine_chunks(), self._query.look)
+        return table_of_typed(typed.combine_chunks(), self._query.output)
 
 
 class _Exported(StreamingResponse):
@@ -251,8 +251,8 @@ async def _dismiss(ahead: "asyncio.Task[Any]") -> None:
 def _etag(query: BarsQuery, basis: Basis, coding: str) -> str:
     """Of what the bytes are made from: they are the same every time."""
     newest = sorted(basis.closed_to(query.interval, query.keys.entities).items())
-    look = query.look.of.name, query.look.iso, query.look.floats, query.look.text_ids
-    facts = (query.fingerprint(basis.view.definition), look, basis.snapshot.key, newest, __version__)
+    output = query.output.of.name, query.output.iso, query.output.floats, query.output.text_ids
+    facts = (query.fingerprint(basis.view.definition), output, basis.snapshot.key, newest, __version__)
     digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.meta()), digest_size=16).hexdigest()
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
 

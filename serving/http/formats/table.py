@@ -13,23 +13,23 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.query.look import Look
+from serving.query.output import OutputForm
 from slackwater.core.decimals import decimal_text
 from slackwater.views.kinds import decimal_integers
 
 Item = Mapping[str, Any]
 
 
-def table_of_items(items: Sequence[Item], schema: pa.Schema, look: Look) -> pa.Table:
+def table_of_items(items: Sequence[Item], schema: pa.Schema, output: OutputForm) -> pa.Table:
     """Items as a table. Those of a text format look as asked already; those of a typed one have times as integers."""
-    given = look.schema(schema)
+    given = output.schema(schema)
     columns = [_column([item.get(field.name) for item in items], field.type) for field in given]
     return pa.Table.from_arrays(columns, schema=given)
 
 
-def table_of_typed(table: pa.Table, look: Look) -> pa.Table:
+def table_of_typed(table: pa.Table, output: OutputForm) -> pa.Table:
     """Typed columns as they are asked for."""
-    given = look.schema(table.schema)
+    given = output.schema(table.schema)
     return pa.Table.from_arrays([_as(table.column(f.name), f.type) for f in given], schema=given)
 
 

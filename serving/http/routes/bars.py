@@ -21,7 +21,7 @@ from serving.http.cached import CachedReplies, CachedReply
 from serving.http.formats.export import Exporter
 from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, Next, absent
 from serving.http.problems import ProblemError, gone
-from serving.http.reply import Asked, asked_headers, lag_header
+from serving.http.reply import RequestHeaders, lag_header, read_headers
 from serving.http.route import Route
 from serving.options import ServingOptions
 from serving.query.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
@@ -71,30 +71,30 @@ class BarsRoute:
 
     async def respond(self, scope: Scope) -> Response:
         """The response to an ASGI request: cached bytes while they hold. Raises ProblemError."""
-        asked = asked_headers(scope)
-        key = self._name, scope["query_string"], asked.accept, asked.accept_encoding
+        request_headers = read_headers(scope)
+        key = self._name, scope["query_string"], request_headers.accept, request_headers.accept_encoding
         known = self._cached.get(key)
         cached = known.cached if known is not None else None
         if cached is None or cached.basis_id is None or not self._bases.holds(cached.basis_id):
-            query = known.question if known is not None else self._query(scope, asked)
+            query = known.question if known is not None else self._query(scope, request_headers)
             if query.limit is None:
                 basis = await self._basis(query, None)
-                return await self._exporter.respond(scope, asked, query, basis)
-            cached = await self._answer(scope, query, asked)
+                return await self._exporter.respond(scope, request_headers, query, basis)
+            cached = await self._answer(scope, query, request_headers)
             if cached.basis_id is not None:
                 self._cached.put(key, query, cached)
         elif cached.named:
             self._bases.remember(cached.named)
         more = () if cached.applied is None else (lag_header(self._bases.lag(self._name, cached.applied)),)
-        return cached.reply.response(asked, scope["method"] == "HEAD", more)
+        return cached.reply.response(request_headers, scope["method"] == "HEAD", more)
 
-    def _query(self, scope: Scope, asked: Asked) -> BarsQuery:
+    def _query(self, scope: Scope, request_headers: RequestHeaders) -> BarsQuery:
         query = parsed(self.model, scope["query_string"])
         if query.fill and not self._fills:
             raise cannot_fill()
-        return query.chosen(asked.accept)
+        return query.chosen(request_headers.accept)
 
-    async def _answer(self, scope: Scope, query: BarsQuery, asked: Asked) -> CachedReply:
+    async def _answer(self, scope: Scope, query: BarsQuery, request_headers: RequestHeaders) -> CachedReply:
         """The answer as it is now."""
         cursor = _cursor(query, self._views)
         try:
@@ -113,7 +113,7 @@ class BarsRoute:
                 await self._bases.refuse_retired(query.as_of)
             raise
         pinned = query.as_of is not None
-        encoding = partial(page_reply, page, query.look, asked, scope, pinned)
+        encoding = partial(page_reply, page, query.output, request_headers, scope, pinned)
         # A long page would hold up all other requests while it is encoded.
         reply = encoding() if len(bars) < LONG_PAGE else await self._pool.run(encoding)
         return CachedReply(
@@ -153,20 +153,20 @@ class BarsRoute:
         return await how(basis, query.keys, of, self._rows)
 
     async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
-        view, look, wide = basis.view, query.look, len(basis.view.entity)
+        view, output, wide = basis.view, query.output, len(basis.view.entity)
         closed_to = basis.closed_to(query.interval, query.keys.entities)
         if query.at is not None:  # the row of everything before it is one bar, which ends there
             closed_to = {e: 0 if (basis.newest(e) or 0) >= query.at + CLOSED_AFTER_US else -1 for e in closed_to}
         closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
-        more = await explained(basis, query.interval, bars, look.text_ids, self._rows) if query.explain else []
+        more = await explained(basis, query.interval, bars, output.text_ids, self._rows) if query.explain else []
         meta = basis.meta()
 
         def whole() -> bytes:
-            form = Form(len(query.keys.entities) > 1, look.iso, look.floats, look.text_ids)
+            form = Form(len(query.keys.entities) > 1, output.iso, output.floats, output.text_ids)
             return document(view.name, encode_bars(view, form, bars, closed, more), following, meta)
 
         def items() -> list[dict[str, Any]]:
-            form = Form(False, look.iso and look.of.text, look.floats, None)
+            form = Form(False, output.iso and output.of.text, output.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
         return Page(bars_schema(view, query.quantiles), items, whole, meta, following)

@@ -18,16 +18,16 @@ from starlette.responses import Response
 from serving.http.formats.media import JSON
 from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, Next
 from serving.http.problems import ProblemError, gone
-from serving.http.reply import asked_headers, lag_header
+from serving.http.reply import lag_header, read_headers
 from serving.http.route import Route
 from serving.query.answer import document, time_json
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsWant, place_of
+from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
 from serving.query.fields import CursorField, DecimalParameters, TimeNeeded
 from serving.query.ids import exact_json
 from serving.query.keys import entity_fields, entity_of
-from serving.query.look import ID_FIELD, TIME_TYPE, Look
+from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, fingerprint, range_errors, refuse
@@ -98,20 +98,20 @@ class EventsRoute:
 
     async def answer(self, request: Request, query: EventsQuery) -> Response:
         """The response. Raises ProblemError."""
-        asked = asked_headers(request.scope)
-        look = query.look.chosen(asked.accept)
+        request_headers = read_headers(request.scope)
+        output = query.output.chosen(request_headers.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: _SHAPE}) if query.cursor else None
         basis = self._bases.current(self._view.name, (query.entity,), "merged", cursor)
-        want = self._want(query, cursor)
-        found = await self._read(basis, want, cursor)
+        wanted_events = self._request(query, cursor)
+        found = await self._read(basis, wanted_events, cursor)
         following = None
         if found.num_rows > query.limit:
             found = found.slice(0, query.limit)
-            place = place_of(found, query.limit - 1, want)
+            place = place_of(found, query.limit - 1, wanted_events)
             following = self._bases.cursor(basis, place).encode(query.fingerprint)
         meta = basis.meta()
         del meta["definition"]
-        items = partial(_items, self._stream, found, look)
+        items = partial(_items, self._stream, found, output)
         name = self._stream.name
         page = Page(
             events_types(self._stream),
@@ -120,22 +120,22 @@ class EventsRoute:
             meta,
             following,
         )
-        encoding = partial(page_reply, page, look, asked, request.scope)
+        encoding = partial(page_reply, page, output, request_headers, request.scope)
         reply = encoding() if found.num_rows < LONG_PAGE else await self._pool.run(encoding)
         more = [lag_header(self._bases.lag(basis.view.name, basis.applied))]
-        return reply.response(asked, request.method == "HEAD", more)
+        return reply.response(request_headers, request.method == "HEAD", more)
 
-    def _want(self, query: EventsQuery, cursor: Cursor | None) -> EventsWant:
+    def _request(self, query: EventsQuery, cursor: Cursor | None) -> EventsRequest:
         """One event more than the page holds."""
         after = FIRST_PLACE
         if cursor is not None:
             order, identity, *rest = cursor.after
             after = (int(order), str(identity), *map(int, rest))  # type: ignore[assignment]
-        return EventsWant(self._stream, query.entity, query.start, query.end, query.limit + 1, after)
+        return EventsRequest(self._stream, query.entity, query.start, query.end, query.limit + 1, after)
 
-    async def _read(self, basis: Basis, want: EventsWant, cursor: Cursor | None) -> pa.Table:
+    async def _read(self, basis: Basis, wanted_events: EventsRequest, cursor: Cursor | None) -> pa.Table:
         try:
-            return await self._events.read(basis, want)
+            return await self._events.read(basis, wanted_events)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
@@ -162,17 +162,17 @@ def _metadata(column: Column) -> dict[str, str] | None:
     return ID_FIELD if isinstance(column, Integer) and not isinstance(column, Time) else None
 
 
-def _items(stream: Stream, events: pa.Table, look: Look) -> list[dict[str, Any]]:
-    iso, as_json = look.iso and look.of.text, look.of is JSON
+def _items(stream: Stream, events: pa.Table, output: OutputForm) -> list[dict[str, Any]]:
+    iso, as_json = output.iso and output.of.text, output.of is JSON
     columns: dict[str, list[Any]] = {}
     for column in columns_of(stream):
         values = events.column(column.name).to_pylist()
         if isinstance(column, Decimal):
-            values = [look.number(plain_text(value)) for value in values]
+            values = [output.number(plain_text(value)) for value in values]
         elif isinstance(column, Time):
             values = [time_json(value, iso) for value in values]
         elif isinstance(column, Integer) and as_json:
-            values = [exact_json(value, look.text_ids) for value in values]
+            values = [exact_json(value, output.text_ids) for value in values]
         columns[column.name] = values
     appended = events.column("appended").to_pylist()
     columns["appended"] = [None if at is None else time_json(at, iso) for at in appended]

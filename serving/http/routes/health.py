@@ -68,7 +68,7 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Response:
         """200 while the full promise is kept, else 503; the reasons, the hand-off and each layer's state either way."""
-        found = self._readiness.look()
+        found = self._readiness.check()
         snapshot = self._watch.snapshot
         facts = {"ready": found.ready, "reasons": found.reasons, "version": snapshot and snapshot.version}
         if snapshot is not None and snapshot.version:

@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.models import Closed, Count, Next, Time, absent
-from serving.http.reply import Asked, Reply, asked_headers
+from serving.http.reply import Reply, RequestHeaders, read_headers
 from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.fields import CursorField, SymbolsField, TableParameters, TimeField, VenueField
-from serving.query.look import TIME_TYPE, Look
+from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
 from serving.query.parameters import MOST_WORDS_TEXT, symbol_prefix, words
 from serving.query.pool import Pool
@@ -118,17 +118,24 @@ class InstrumentsRoute:
 
         `duplicates` are those of the instrument in the batch view, in all partitions together.
         """
-        asked = asked_headers(request.scope)
-        look = query.look.chosen(asked.accept)
+        request_headers = read_headers(request.scope)
+        output = query.output.chosen(request_headers.accept)
         after = None
         if query.cursor is not None:
             venue, symbol, partition = decode_cursor(query.cursor, {query.fingerprint: (str, str, int)}).after
             after = Place(str(venue), str(symbol), int(partition))
         self._bases.snapshot()  # what is not served is refused before a thread is taken for it
-        reply = await self._pool.run(partial(self._reply, query, after, look, asked, request.scope))
-        return reply.response(asked, request.method == "HEAD")
+        reply = await self._pool.run(partial(self._reply, query, after, output, request_headers, request.scope))
+        return reply.response(request_headers, request.method == "HEAD")
 
-    def _reply(self, query: InstrumentsQuery, after: Place | None, look: Look, asked: Asked, scope: Any) -> Reply:
+    def _reply(
+        self,
+        query: InstrumentsQuery,
+        after: Place | None,
+        output: OutputForm,
+        request_headers: RequestHeaders,
+        scope: Any,
+    ) -> Reply:
         basis, found = self._listed(query, after)
         snapshot, incomplete = basis.snapshot, basis.incomplete_reason
         following = None
@@ -136,13 +143,13 @@ class InstrumentsRoute:
             found = dict(list(found.items())[: query.limit])
             place = next(reversed(found))
             following = Cursor(snapshot.version, "", {}, True, tuple(place)).encode(query.fingerprint)
-        items = _items(basis, found, look)
+        items = _items(basis, found, output)
         meta: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
         if incomplete is not None:
             meta["reason"] = incomplete
         document = {"instruments": items, "next": following, "meta": meta}
         page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), meta, following)
-        return page_reply(page, look, asked, scope)
+        return page_reply(page, output, request_headers, scope)
 
     def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Basis, Spans]:
         """One place more than the page holds, if there is one, and what that stands on."""
@@ -151,8 +158,8 @@ class InstrumentsRoute:
         return basis, listed(basis.snapshot, self._hot, basis.view, basis.ends, wanted, query.limit + 1)
 
 
-def _items(basis: Basis, found: Spans, look: Look) -> list[dict[str, Any]]:
-    iso = look.iso and look.of.text
+def _items(basis: Basis, found: Spans, output: OutputForm) -> list[dict[str, Any]]:
+    iso = output.iso and output.of.text
     duplicates = basis.snapshot.batch.duplicates
     return [
         {

@@ -19,14 +19,14 @@ from starlette.responses import Response
 
 from serving.http.models import Closed, Next, Time
 from serving.http.problems import gone, unreadable
-from serving.http.reply import asked_headers
+from serving.http.reply import read_headers
 from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.fields import CursorField, DecimalParameters, PointField, SymbolsField, VenueField
 from serving.query.ids import ids_json
-from serving.query.look import TIME_TYPE, Look
+from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
 from serving.query.parameters import Point
 from serving.query.pool import Pool
@@ -196,8 +196,8 @@ class RestatementsRoute:
 
     async def answer(self, request: Request, query: RestatementsQuery) -> Response:
         """A page. Raises ProblemError."""
-        asked = asked_headers(request.scope)
-        look = query.look.chosen(asked.accept)
+        request_headers = read_headers(request.scope)
+        output = query.output.chosen(request_headers.accept)
         snapshot = self._bases.snapshot()
         manifest = snapshot.manifest
         if snapshot.ledger is None:
@@ -216,13 +216,13 @@ class RestatementsRoute:
         meta = {"version": manifest.version}
 
         def items() -> list[dict[str, Any]]:
-            return [self._item(row, created[row["version"]], look) for row in page]
+            return [self._item(row, created[row["version"]], output) for row in page]
 
         def whole() -> bytes:
             return orjson.dumps({"restatements": items(), "next": following, "meta": meta})
 
-        found = page_reply(Page(SCHEMA, items, whole, meta, following), look, asked, request.scope)
-        return found.response(asked, request.method == "HEAD")
+        found = page_reply(Page(SCHEMA, items, whole, meta, following), output, request_headers, request.scope)
+        return found.response(request_headers, request.method == "HEAD")
 
     def _rows(
         self, manifest: Manifest, entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None
@@ -244,8 +244,8 @@ class RestatementsRoute:
             raise unreadable(manifest.version) from error
         return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
 
-    def _item(self, row: Row, created_us: int, look: Look) -> dict[str, Any]:
-        iso = look.iso and look.of.text
+    def _item(self, row: Row, created_us: int, output: OutputForm) -> dict[str, Any]:
+        iso = output.iso and output.of.text
         start = time_json(row["start"], iso)
         view: View | None = self._views.get(row["view"])
         rest = view.key_columns[len(view.entity) :] if view is not None else ()
@@ -255,11 +255,11 @@ class RestatementsRoute:
             "created": time_json(created_us, iso),
             "start": start,
             **{name: row[name] for name in ("cause", "partition", "offset", "trades")},
-            **{side: _bar(view, {**key, "start": start}, row[side], look) for side in ("before", "after")},
+            **{side: _bar(view, {**key, "start": start}, row[side], output) for side in ("before", "after")},
         }
 
 
-def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, look: Look) -> dict[str, Any] | None:
+def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, output: OutputForm) -> dict[str, Any] | None:
     """A bar as the view's own route gives it."""
     if answers is None:
         return None
@@ -267,9 +267,9 @@ def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, look: 
     if view is None:
         return {**head, **found, "closed": True}
     found = {
-        name: look.number(a) if view.answer_kinds[name].scale and a is not None else a for name, a in found.items()
+        name: output.number(a) if view.answer_kinds[name].scale and a is not None else a for name, a in found.items()
     }
-    return {**head, **ids_json(view, found, look.text_ids), "closed": True}
+    return {**head, **ids_json(view, found, output.text_ids), "closed": True}
 
 
 def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:

@@ -91,8 +91,8 @@ class RollbackRoute:
 
     def _rollback(self, version: int, reason: str, key: Key) -> RecordedMove:
         try:
-            look = TailReader(self._log, self._names)
-            restating = Restating(self._store, self._views, look, threads=1, memory_limit=COMPARE_MEMORY)
+            tail_reader = TailReader(self._log, self._names)
+            restating = Restating(self._store, self._views, tail_reader, threads=1, memory_limit=COMPARE_MEMORY)
             by, now_us = f"key {key.name}", self._clock.now_us()
             return rollback(self._store, version, reason, by, now_us, restating)
         except RetiredVersionError as error:

@@ -88,8 +88,10 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def routes(views: tuple[View, ...], bases: Bases, hub: Hub, clock: Clock) -> list[Route]:
     """See `serving.http.route`."""
-    told = [v for v in defaults(views) if all(revision_of(each) is not None for each in views if each.name == v.name)]
-    return [_route(view, StreamRoute(view.name, bases, hub, clock)) for view in told]
+    streamed = [
+        v for v in defaults(views) if all(revision_of(each) is not None for each in views if each.name == v.name)
+    ]
+    return [_route(view, StreamRoute(view.name, bases, hub, clock)) for view in streamed]
 
 
 def _route(view: View, of: StreamRoute) -> Route:

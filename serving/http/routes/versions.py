@@ -50,7 +50,7 @@ class Move(Closed):
     from_: Annotated[int | None, Field(alias="from")]
     to: Count
     restated: Counts
-    untold: Annotated[str, Field(description="Why the restatements are not all, if they are not.")]
+    incomplete_reason: Annotated[str, Field(description="Why the restatements are not all, if they are not.")]
     at: Micros
     by: str
     reason: str

@@ -10,7 +10,7 @@ from ops.broker import Broker
 from slackwater.core.errors import SlackwaterError
 
 
-class KeptBroker:
+class RestartingBroker:
     """`with` it: the broker is ready inside, and stopped after. Only its first start may fail for good.
 
     Later ones are tried again for ever: the log is on disk, and every service waits for its broker.

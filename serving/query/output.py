@@ -13,7 +13,7 @@ ID_FIELD = {"slackwater": "id"}
 
 
 @dataclass(frozen=True)
-class Look:
+class OutputForm:
     """`format` is None until `Accept` has chosen it. `iso`: times as text; Arrow and Parquet have a type for them.
 
     `floats`: decimals as the nearest doubles. `text_ids`: ids as text in JSON; other formats have integers.
@@ -24,7 +24,7 @@ class Look:
     floats: bool
     text_ids: bool = False
 
-    def chosen(self, accept: str | None) -> "Look":
+    def chosen(self, accept: str | None) -> "OutputForm":
         """The same, with a format. Raises ProblemError, 406."""
         return self if self.format is not None else replace(self, format=choose_format(accept))
 

@@ -15,20 +15,20 @@ POLL_S = 0.5
 
 
 @dataclass
-class Look:
+class LogCheck:
     """What was found, in sentences, and how many readable records were not reached in time."""
 
     wrong: list[str] = field(default_factory=list)
     rest: int = 0
 
 
-def look_at_log(log: Log, topic: str, starts: Mapping[int, int], clock: Clock, most_s: float) -> Look:
+def check_log(log: Log, topic: str, starts: Mapping[int, int], clock: Clock, most_s: float) -> LogCheck:
     """Read from `starts`, or the first retained offset, to where the topic ends now, for at most `most_s` seconds.
 
     Raises:
         LogError: the topic is not there, or no broker answers.
     """
-    bounds, found = log.bounds(topic), Look()
+    bounds, found = log.bounds(topic), LogCheck()
     for p, at in sorted(bounds.items()):
         if at.hidden:
             found.wrong.append(HiddenRecordsError(topic, p, at.end, at.hidden).fact)
