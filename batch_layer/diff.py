@@ -1,11 +1,13 @@
 """What two versions answer differently, exactly: rows that one of them lacks, rows that differ, by how much.
 
-Both are answered by their own definitions, from their own files alone: a bar at a published interval is a row. With
-one cut, as a candidate has, what differs is the definition; with two, the trades between them, too.
+Each version is answered by its own definitions, from its own files alone; a row is one key and start at a published
+interval. With one cut, as a candidate has, what differs is the definition; with two, the events between them, too. A
+view that one version alone holds needs no definition: its rows are counted in the manifest.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -14,7 +16,7 @@ from batch_layer.errors import DiffError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import count_sql
-from slackwater.views.definitions import in_force, names_of
+from slackwater.views.definitions import names_of
 from slackwater.views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
 from slackwater.views.interval import Interval
 from slackwater.views.session import connect, files_sql
@@ -35,27 +37,29 @@ class FieldDiff:
 class Diff:
     """One view at one interval. `both` rows are in both versions, `differ` of them are not equal.
 
+    A definition is None where that version does not hold the view: it, or its stream, was added or dropped.
     `fields_a` and `fields_b` are answers that only one definition has. `first` shows the first rows that differ,
     `alone` the first places that only one version has, by its number.
     """
 
     view: str
     interval: str
-    definitions: tuple[str, str]
+    definitions: tuple[str | None, str | None]
     both: int
     only_a: int
     only_b: int
-    differ: int
-    fields_a: tuple[str, ...]
-    fields_b: tuple[str, ...]
-    fields: tuple[FieldDiff, ...]
-    first: tuple[Mapping[str, Any], ...]
-    alone: Mapping[int, tuple[Mapping[str, Any], ...]]
+    differ: int = 0
+    fields_a: tuple[str, ...] = ()
+    fields_b: tuple[str, ...] = ()
+    fields: tuple[FieldDiff, ...] = ()
+    first: tuple[Mapping[str, Any], ...] = ()
+    alone: Mapping[int, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""
-        return not (self.only_a or self.only_b or self.differ or self.fields_a or self.fields_b)
+        lacking = None in self.definitions
+        return not (lacking or self.only_a or self.only_b or self.differ or self.fields_a or self.fields_b)
 
 
 def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, examples: int = 10) -> list[Diff]:
@@ -63,36 +67,47 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
 
     Raises:
         RetiredVersionError, NoSuchVersionError, ManifestError, RecordError, DamagedFileError: one cannot be read.
-        DiffError: one was made by a definition that is not among `views`.
+        DiffError: a view of both has, in one of them, a definition that is not among `views`.
     """
     manifests = store.manifest(a), store.manifest(b)
-    of_a, of_b = (_views(manifest, views) for manifest in manifests)
-    if of_a.keys() != of_b.keys():
-        names = sorted(of_a.keys() ^ of_b.keys())
-        raise DiffError(f"Versions {a} and {b} do not hold the same views; only one of them has {', '.join(names)}.")
+    names = dict.fromkeys([*names_of(views), *sorted({*manifests[0].definitions, *manifests[1].definitions})])
     for manifest in manifests:
         store.check(file.file for file in manifest.views)
-    found = []
+    found: list[Diff] = []
     with connect() as con:
-        for name in names_of(views):
-            for interval in [i for i in of_a[name].intervals if i in of_b[name].intervals] if name in of_a else ():
-                sides = ((of_a[name], manifests[0]), (of_b[name], manifests[1]))
-                for side, (view, manifest) in zip("ab", sides, strict=True):
-                    _finish(con, store, side, view, manifest, interval)
-                found.append(_compare(con, of_a[name], of_b[name], (a, b), interval, examples))
+        for name in names:
+            held = [manifest for manifest in manifests if name in manifest.definitions]
+            if len(held) == 1:
+                found += _alone(name, held[0], manifests)
+            elif held:
+                of_a, of_b = (_view(name, manifest, views) for manifest in manifests)
+                for interval in (i for i in of_a.intervals if i in of_b.intervals):
+                    _finish(con, store, "a", of_a, manifests[0], interval)
+                    _finish(con, store, "b", of_b, manifests[1], interval)
+                    found.append(_compare(con, of_a, of_b, (a, b), interval, examples))
     return found
 
 
-def _views(manifest: Manifest, views: tuple[View, ...]) -> dict[str, View]:
-    found = {view.name: view for view in in_force(views, manifest.definitions)}
-    for name, definition in manifest.definitions.items():
-        if name not in found or found[name].definition != definition:
-            raise DiffError(
-                f"Version {manifest.version} holds definition {definition} of {name}, which this program does not "
-                "have.",
-                "Register it in CANDIDATES of slackwater/views/registry.py.",
-            )
-    return {name: found[name] for name in manifest.definitions}
+def _alone(name: str, holder: Manifest, manifests: tuple[Manifest, Manifest]) -> Iterator[Diff]:
+    """A view that one version does not hold, by the intervals that the other has files of."""
+    rows = Counter[str]()
+    for file in holder.views:
+        if file.view == name:
+            rows[file.interval] += file.file.rows
+    a, b = (manifest.definitions.get(name) for manifest in manifests)
+    for interval, count in (rows or {"": 0}).items():
+        yield Diff(name, interval, (a, b), 0, count if b is None else 0, count if a is None else 0)
+
+
+def _view(name: str, manifest: Manifest, views: tuple[View, ...]) -> View:
+    definition = manifest.definitions[name]
+    for view in views:
+        if (view.name, view.definition) == (name, definition):
+            return view
+    raise DiffError(
+        f"Version {manifest.version} holds definition {definition} of {name}, which this program does not have.",
+        "Register it in CANDIDATES of slackwater/views/registry.py, or name its module in SLACKWATER_VIEWS.",
+    )
 
 
 def _finish(

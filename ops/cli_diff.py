@@ -41,12 +41,17 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
 
         emit(as_json, facts, show)
     if not same_cut and not as_json:
-        console.print("Their cuts are not the same, so trades between the cuts differ, too.")
+        console.print("Their cuts are not the same, so the events between the cuts differ, too.")
     if not all(each.equal for each in found):
         raise SystemExit(1)
 
 
 def _show(diff: "Diff", a: int, b: int) -> None:
+    if None in diff.definitions:
+        only, lacking = (b, a) if diff.definitions[0] is None else (a, b)
+        rows = f" {diff.interval}: {diff.only_a + diff.only_b:,} rows" if diff.interval else ""
+        console.print(f"{diff.view}{rows} in {only} alone; version {lacking} does not hold this view")
+        return
     console.print(
         f"{diff.view} {diff.interval}: {diff.both:,} rows in both, {diff.differ:,} of them differ; "
         f"{diff.only_a:,} in {a} alone, {diff.only_b:,} in {b} alone"

@@ -6,18 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from batch_layer.diff import Diff, diff_versions
-from batch_layer.errors import DiffError
+from batch_layer.errors import DiffError, ProofFailedError
+from batch_layer.run import BatchRun
 from ops import cli_diff
 from ops.cli import main
+from slackwater.context import Context
+from slackwater.log.memory_log import MemoryLog
+from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Decimal, Identity, Stream, Text, Time
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Dropped, Manifest
+from slackwater.versions.store import VersionStore
+from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
-from tests.test_candidate import BOTH, House
+from slackwater.views.measures import Count, Sum
+from slackwater.views.view import View
+from tests.beam_world import T0_US
+from tests.hand import HandClock
+from tests.speed_in_memory import Speed
+from tests.test_candidate import BOTH, LIGHT, House
 from tests.test_definitions import SWAPPED
 
 
@@ -99,3 +113,135 @@ def test_the_command_ends_with_1_where_anything_differs(house: House, monkeypatc
     told = CliRunner().invoke(main, [*command, str(made.version)])
     assert told.exit_code == 1
     assert "high:" in told.output
+
+
+ONE = Stream(
+    name="one",
+    columns=(
+        Text("desk", "[a-z]+"),
+        Text("book", "[A-Z]+"),
+        Text("way", "[a-z]+"),
+        Identity("fill"),
+        Time("done"),
+        Decimal("paid"),
+    ),
+    entity=("desk",),
+    identity="fill",
+    time="done",
+    order="done",
+)
+THREE = replace(ONE, name="three", entity=("desk", "book", "way"))
+PAID = tuple(
+    View(
+        name=f"paid_{stream.name}",
+        stream=stream,
+        key=stream.entity,
+        measures={"paid": Sum("paid"), "fills": Count()},
+        answers={"paid": Column("paid"), "fills": Column("fills")},
+    )
+    for stream in (ONE, THREE)
+)
+NAMES = TopicNames("t")
+
+
+class Desks:
+    """Two streams whose entities have one and three columns, both layers over a log in memory."""
+
+    def __init__(self, home: Path, views: tuple[View, ...] = PAID) -> None:
+        self.log, self.clock, self.store = MemoryLog(T0_US // 1000), HandClock(), VersionStore(home)
+        for stream in (ONE, THREE):
+            self.log.create(NAMES.topic(stream), 2)
+            self.log.create(NAMES.deltas(stream), 2)
+        self.speed = Speed(self.log, NAMES, self.store, views, self.clock)
+        self.ids = 0
+
+    def append(self, desk: str, book: str, way: str, paid: str, second: int = 0) -> None:
+        for stream in (ONE, THREE):
+            event = {"desk": desk, "book": book, "way": way, "fill": str(self.ids), "paid": paid}
+            event["done"] = T0_US - 100_000_000 + second * 1_000_000  # type: ignore[assignment]
+            self.log.append(NAMES.topic(stream), len(desk) % 2, b"k", json.dumps(event).encode())
+        self.ids += 1
+        self.speed.step()
+
+    def batch(self, views: tuple[View, ...] = PAID, **more: Any) -> Manifest:
+        context = Context(self.log, NAMES, self.store, views, self.clock)
+        return BatchRun(context, compute=LIGHT, on_step=lambda _: self.speed.step(), **more).run()
+
+
+@pytest.fixture
+def desks(tmp_path: Path) -> Iterator[Desks]:
+    made = Desks(tmp_path)
+    made.append("d", "B", "in", "1.5")
+    made.append("d", "B", "out", "2")
+    made.append("ee", "B", "in", "4")
+    yield made
+    made.speed.close()
+
+
+def test_entities_of_one_and_of_three_columns_are_proven_and_compared(desks: Desks) -> None:
+    desks.batch()
+    desks.append("d", "B", "in", "10")
+    desks.append("d", "C", "in", "7", second=1)
+    second = desks.batch()
+    assert {name: proof.outcome for name, proof in second.proofs.items()} == {"one": "equal", "three": "equal"}
+    assert all(proof.compared for proof in second.proofs.values())
+    assert [len(second.instruments_of(stream)) for stream in (ONE, THREE)] == [2, 4]
+    found = {(each.view, each.interval): each for each in diff_versions(desks.store, PAID, 1, 2)}
+    one, three = found["paid_one", "1s"], found["paid_three", "1s"]
+    assert (one.both, one.only_a, one.only_b, one.differ) == (2, 0, 1, 1)
+    assert (three.both, three.only_a, three.only_b, three.differ) == (3, 0, 1, 1)
+    assert [(row["desk"], row["paid"]) for row in one.first] == [("d", {"a": "3.5", "b": "13.5"})]
+    assert [(row["desk"], row["book"], row["way"], row["paid"]) for row in three.first] == [
+        ("d", "B", "in", {"a": "1.5", "b": "11.5"})
+    ]
+    assert [place["book"] for place in three.alone[2]] == ["C"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_proof_names_the_entity_of_one_or_three_columns_that_differs(desks: Desks, number: int) -> None:
+    view = PAID[number]
+
+    def compute(segments: Any, views: tuple[View, ...], folder: Path, options: Any = None) -> None:
+        LIGHT(segments, views, folder, options)
+        for path in (folder / view.name).rglob("0.parquet"):
+            table = pq.read_table(path)
+            fills = pc.add(table.column("fills"), 1).cast(table.schema.field("fills").type)
+            pq.write_table(table.set_column(table.schema.get_field_index("fills"), "fills", fills), path)
+
+    run = BatchRun(Context(desks.log, NAMES, desks.store, PAID, desks.clock), compute=compute)
+    run.on_step = lambda _: desks.speed.step()
+    with pytest.raises(ProofFailedError) as caught:
+        run.run()
+    different = {each.view: each for each in reversed(caught.value.proof.first)}
+    assert different.keys() == {view.name}
+    assert different[view.name].key == [("ee",), ("ee", "B", "in")][number]
+    assert (different[view.name].expected, different[view.name].found) == ("1", "2")
+
+
+def test_a_view_or_a_stream_that_one_version_lacks_is_told_with_its_rows(
+    desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, three = PAID
+    desks.batch((one,))
+    added = desks.batch()
+    desks.batch((one,), drop=Dropped("stream", "three", "me", "the venue closed", 7))
+    rows = {i.text: sum(f.file.rows for f in added.files_of(three.name, i.text)) for i in three.intervals}
+    for a, b, holder in ((1, 2, 2), (2, 1, 2), (2, 3, 2), (3, 2, 2)):
+        found = diff_versions(desks.store, (one,), a, b)  # the view that is gone is not registered any more
+        assert all(each.equal for each in found if each.view == one.name)
+        alone = {each.interval: each for each in found if each.view == three.name}
+        assert alone.keys() == rows.keys()
+        for each in alone.values():
+            assert not each.equal
+            assert (each.both, each.differ) == (0, 0)
+            assert each.definitions == tuple(three.definition if number == holder else None for number in (a, b))
+        assert {i: each.only_b if b == holder else each.only_a for i, each in alone.items()} == rows
+        assert not any(each.only_a if b == holder else each.only_b for each in alone.values())
+    assert [each.view for each in diff_versions(desks.store, PAID, 1, 3)] == [one.name] * len(one.intervals)
+    monkeypatch.setattr(cli_diff, "registered", lambda _: (one,))
+    command = ["--home", str(desks.store.home), "batch", "diff", "2", "3"]
+    told = CliRunner().invoke(main, command)
+    assert told.exit_code == 1
+    assert "paid_three 1s: 3 rows in 2 alone; version 3 does not hold this view" in told.output
+    facts = [json.loads(line) for line in CliRunner().invoke(main, [*command, "--json"]).output.splitlines()]
+    assert {each["view"]: each["definitions"] for each in facts}[three.name] == [three.definition, None]
