@@ -14,8 +14,8 @@ from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
 from slackwater.views.registry import registered
 from verify.client import Client, Entity
-from verify.compare import WAIT_S
 from verify.proof import Proof
+from verify.run import WAIT_S
 
 
 @click.command(
@@ -40,8 +40,8 @@ def verify(
     """Recompute every row of every view with an independent oracle and compare it with what the service answers.
 
     Exit code 0 if all rows, and the events of every stream, are equal and stand on every event that the log held at
-    the start; 1, and the first differences, if any is not, or if the oracle does not know what a view declares. Answers
-    get --wait seconds to come so far.
+    the start; 1, and the first differences, if any is not, or if the oracle does not know what a view declares. An
+    answer that lacks some, or is refused, is asked for again for --wait seconds.
     """
     check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS

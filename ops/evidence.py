@@ -1,6 +1,7 @@
 """What `slackwater verify` reads beside the service, handed to a proof that knows nothing of how it is read."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,16 +10,17 @@ from slackwater.log.errors import LogError
 from slackwater.log.log import Bounds, Log, Record, read_range
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
+from slackwater.versions.errors import VersionError
 from slackwater.versions.store import VersionStore
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.view import View
 from verify.archive import ArchivedFile
 from verify.client import Client
-from verify.compare import WAIT_S, Claims, verify
 from verify.definition import StreamData, read_view
 from verify.errors import EvidenceError, VerifyError
 from verify.evidence import Version
 from verify.proof import Proof
+from verify.run import WAIT_S, Claims, verify
 from verify.standing import Wanted, everything
 
 
@@ -32,31 +34,37 @@ class LogEvidence:
 
     def bounds(self, stream: str) -> Mapping[int, Bounds]:
         """See Evidence."""
-        try:
+        with _as_evidence():
             return self.log.bounds(self.names.topic(stream))
-        except LogError as error:
-            raise EvidenceError(error.fact, error.hint) from error
 
     def records(self, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
         """See Evidence."""
-        try:
+        with _as_evidence():
             for found in read_range(self.log, self.names.topic(stream), {partition: start}, {partition: end}):
                 yield from found.records
-        except LogError as error:
-            raise EvidenceError(error.fact, error.hint) from error
 
     def served(self, stream: StreamData) -> Version:
         """See Evidence."""
-        manifest = self.store.current()
+        with _as_evidence():
+            manifest = self.store.current()
         if manifest is None:
             return Version(0, {}, (), {})
-        entities = [each.entity(len(stream.entity)) for each in manifest.instruments_of(stream.name)]
+        entities = [place.entity(len(stream.entity)) for place in manifest.instruments_of(stream.name)]
         return Version(manifest.version, manifest.definitions, entities, manifest.cut(stream.name))
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         """See Evidence."""
-        files = self.store.manifest(version).archive_of(stream) if version else ()
+        with _as_evidence():
+            files = self.store.manifest(version).archive_of(stream) if version else ()
         return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]
+
+
+@contextmanager
+def _as_evidence() -> Iterator[None]:
+    try:
+        yield
+    except (LogError, VersionError) as error:
+        raise EvidenceError(error.fact, error.hint) from error
 
 
 class ServiceError(SlackwaterError):

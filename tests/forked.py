@@ -23,7 +23,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("ops.__main__", "verify.compare", "batch_layer.run", "speed_layer.run", "speed_layer.source", "serving.run")
+ROOMS = ("ops.__main__", "verify.run", "batch_layer.run", "speed_layer.run", "speed_layer.source", "serving.run")
 PRELOADED = (*ROOMS, "tests.forked")
 
 FILE_BYTES = "CRASH_KIT_FILE_BYTES"

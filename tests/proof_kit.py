@@ -14,9 +14,10 @@ from slackwater.views.registry import registered
 from slackwater.views.view import View
 from verify.archive import ArchivedFile
 from verify.client import Answer, Client
-from verify.compare import WAIT_S, compare, verify
+from verify.compare import compare
 from verify.definition import read_view
 from verify.proof import Proof
+from verify.run import WAIT_S, verify
 
 OF_BARS = read_view(BARS)
 

@@ -12,10 +12,11 @@ from ops.evidence import LogEvidence, claims
 from slackwater.log.mark import MARK_HEADER
 from slackwater.views.interval import parse_interval
 from tests.serving_world import NAMES, World
-from verify import compare as verify_module
+from verify import run as verify_module
 from verify.client import Client
-from verify.compare import verify
+from verify.errors import ServiceError
 from verify.proof import Proof
+from verify.run import verify
 
 
 class Asked:
@@ -136,7 +137,7 @@ def test_an_instrument_of_a_version_that_is_not_served_yet_is_waited_for(
     world.publish(world.mark("run"), "run")
     world.log.delete_below(NAMES.topic("trades"), 2, 1)  # as history that was imported: only the version has it
     found = proof(world)
-    assert not found.holds and found.unknown == {"x:OLD"} and "unknown-instrument" in found.refusals[0]
+    assert not found.holds and "x:OLD" in found.refusals[0] and "unknown-instrument" in found.refusals[0]
     asked = 0
 
     def before() -> None:
@@ -146,8 +147,58 @@ def test_an_instrument_of_a_version_that_is_not_served_yet_is_waited_for(
             world.step()
 
     found = proof(world, before, wait_s=60.0)
-    assert found.holds and "x:OLD" in found.entities and not found.unknown, (found.refusals, found.tail)
+    assert found.holds and "x:OLD" in found.entities, (found.refusals, found.tail)
     assert asked == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/instruments", "/v1/bars", "/v1/trades"])
+@pytest.mark.parametrize("status", [503, 404, 410])
+def test_an_answer_that_is_refused_for_a_moment_is_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    monkeypatch.setattr(verify_module, "AGAIN_S", 0.0)
+    refused = 0
+
+    class Starting(Asked):
+        def get(self, asked: str, params: dict[str, str]) -> httpx.Response:
+            nonlocal refused
+            if asked == path and refused < 3:
+                refused += 1
+                return httpx.Response(status, text="a version is taken in")
+            return super().get(asked, params)
+
+    client = Client("http://test", http=Starting(world))  # type: ignore[arg-type]
+    wanted = claims(world.service.views, [parse_interval("1m")])
+    found = verify(client, LogEvidence(world.log, NAMES, world.store), wanted, 60.0)
+    assert found.holds and not found.refusals and refused == 3
+    assert found.entities == {"x:AB", "x:ABC"}
+
+
+def test_an_answer_that_is_refused_for_good_is_said_when_the_time_is_over(world: World) -> None:
+    class Refusing(Asked):
+        def get(self, path: str, params: dict[str, str]) -> httpx.Response:
+            if params.get("symbol") == "AB" and path == "/v1/bars":
+                return httpx.Response(503, text="files-unreadable")
+            return super().get(path, params)
+
+    client = Client("http://test", http=Refusing(world))  # type: ignore[arg-type]
+    wanted = claims(world.service.views, [parse_interval("1m")])
+    found = verify(client, LogEvidence(world.log, NAMES, world.store), wanted, 0.1)
+    assert not found.holds and not found.differ
+    assert found.refusals == [
+        "x:AB: The service at http://test cannot be used: /v1/bars answers 503: files-unreadable."
+    ]
+
+
+def test_a_service_that_refuses_everything_is_an_error_when_the_time_is_over(world: World) -> None:
+    class Away(Asked):
+        def get(self, path: str, params: dict[str, str]) -> httpx.Response:
+            raise httpx.ConnectError("connection refused")
+
+    client = Client("http://test", http=Away(world))  # type: ignore[arg-type]
+    evidence = LogEvidence(world.log, NAMES, world.store)
+    with pytest.raises(ServiceError, match="connection refused"):
+        verify(client, evidence, claims(world.service.views), 0.1)
 
 
 def test_events_of_instruments_that_are_not_asked_for_are_no_failure(world: World) -> None:

@@ -24,9 +24,9 @@ from slackwater.views.sizes import SIZES
 from slackwater.views.view import View
 from tests.serving_world import NAMES, World
 from verify.client import Client
-from verify.compare import Claims, verify
 from verify.definition import Definition, Part
 from verify.proof import Proof
+from verify.run import Claims, verify
 
 EVERY = View(
     name="every",

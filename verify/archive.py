@@ -20,12 +20,8 @@ class ArchivedFile(NamedTuple):
     start: int | None
 
 
-class Archived(NamedTuple):
-    """One event, its offset and its `line` in the record; both are None for imported history."""
-
-    offset: int | None
-    line: int | None
-    event: dict[str, Any]
+Archived = tuple[ArchivedFile, int | None, int | None, dict[str, Any]]
+"""The file of an event, its offset and its index in the record (None for imported history), and the event."""
 
 
 def read_archive(stream: StreamData, files: Iterable[ArchivedFile], below: int | None = None) -> Iterator[Archived]:
@@ -36,7 +32,7 @@ def read_archive(stream: StreamData, files: Iterable[ArchivedFile], below: int |
             rows = batch if below is None else batch.filter(pc.less(batch.column("offset"), below))
             for row in rows.to_pylist():
                 offset, index = row.pop("offset"), row.pop("index")
-                yield Archived(offset, index, {name: _whole(value) for name, value in row.items()})
+                yield file, offset, index, {name: _whole(value) for name, value in row.items()}
 
 
 def _whole(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The REST service, as the proof asks it, and what it answers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -75,25 +75,21 @@ class Client:
     def entities(self, stream: StreamData) -> Iterator[Entity]:
         """Every entity of a stream, page by page; one that lies in several partitions comes once for each."""
         for page in self._pages("/v1/instruments"):
-            for each in page["instruments"]:
-                yield tuple(each[name] for name in stream.entity)
+            for instrument in page["instruments"]:
+                yield tuple(instrument[name] for name in stream.entity)
 
     def answer(self, view: Definition, entity: Entity, interval: str, quantiles: bool = False) -> Answer:
         """All rows of an entity, or their quantiles, every page at the same positions."""
-        query = {**self._entity(view.stream, entity), "interval": interval, "start": EVER}
-        more = {"quantiles": "true"} if quantiles else {}
-        found = self._joined(f"/v1/{view.name}", view.stream, entity, {**query, **more}, view, interval)
-        return replace(found, quantiles=quantiles)
+        query = {"interval": interval, "start": EVER} | ({"quantiles": "true"} if quantiles else {})
+        return self._joined(view.stream, entity, query, view=view, interval=interval, quantiles=quantiles)
 
     def before(self, view: Definition, entity: Entity, at: int) -> Answer:
         """A row a key of all events of an entity before a time."""
-        query = {**self._entity(view.stream, entity), "at": at}
-        return replace(self._joined(f"/v1/{view.name}", view.stream, entity, query, view, f"before {at}"), at=at)
+        return self._joined(view.stream, entity, {"at": at}, view=view, interval=f"before {at}", at=at)
 
     def events(self, stream: StreamData, entity: Entity) -> Answer:
         """All events of an entity, every page at the same positions."""
-        query = {**self._entity(stream, entity), "start": EVER, "end": FAR}
-        return self._joined(f"/v1/{stream.name}", stream, entity, query, None, "")
+        return self._joined(stream, entity, {"start": EVER, "end": FAR}, view=None, interval="")
 
     def __enter__(self) -> "Client":
         return self
@@ -101,35 +97,23 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _joined(
-        self,
-        path: str,
-        stream: StreamData,
-        entity: Entity,
-        query: Mapping[str, object],
-        view: Definition | None,
-        interval: str,
-    ) -> Answer:
-        name = path.rpartition("/")[2]
-        first, *further = self._pages(path, **query)
+    def _joined(self, stream: StreamData, entity: Entity, query: Mapping[str, object], **about: Any) -> Answer:
+        name = (about["view"] or stream).name
+        first, *further = self._pages(f"/v1/{name}", **dict(zip(stream.entity, entity, strict=True)), **query)
         meta = first["meta"]
         (partition, applied), *others = sorted((int(p), at) for p, at in meta["applied"].items())
         return Answer(
             stream=stream,
             entity=entity,
-            interval=interval,
             version=meta["version"],
             partition=partition,
             applied=applied,
             rows=[row for page in (first, *further) for row in page[name]],
-            view=view,
             others=tuple(others),
             definition=meta.get("definition", ""),
             refusal=meta.get("refusal") or "",
+            **about,
         )
-
-    def _entity(self, stream: StreamData, entity: Entity) -> dict[str, object]:
-        return dict(zip(stream.entity, entity, strict=True))
 
     def _pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
         page = self.get(path, **query, limit=PAGE)

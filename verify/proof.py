@@ -31,7 +31,7 @@ class Proof:
 
     It holds if something was, nothing differs, nothing was refused, every view is known to the oracle, and nothing is
     `tail`: what the log holds that no answer stands on. `events` counts what was recomputed, an event once for each
-    group of answers that stand alike. `unknown` are entities that the service does not know, each with its refusal.
+    group of answers that stand alike.
     """
 
     parts: dict[str, Compared] = field(default_factory=dict)
@@ -39,7 +39,6 @@ class Proof:
     seconds: float = 0.0
     versions: set[int] = field(default_factory=set)
     entities: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
     intervals: set[str] = field(default_factory=set)
     differences: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -75,12 +74,7 @@ class Proof:
         parts = all(part.holds for part in self.parts.values())
         return self.rows > 0 and parts and not self.refusals and not self.tail
 
-    def differs(self, name: str, difference: dict[str, Any] | None = None) -> None:
-        """Count one; the first ones are kept."""
-        self.part(name).differ += 1
-        self.note(difference)
-
-    def note(self, difference: dict[str, Any] | None) -> None:
+    def note(self, difference: dict[str, Any]) -> None:
         """Keep it, if it is one of the first."""
-        if difference is not None and len(self.differences) < FIRST_DIFFERENCES:
+        if len(self.differences) < FIRST_DIFFERENCES:
             self.differences.append(difference)

@@ -4,7 +4,7 @@ log        start ------- applied ------- end . . . . high
 answers    [------------)                             the answer of the partition that stands on least, if it has one
 here                     [events?-------)[hidden)     any event here is one that no answer holds
 
-Marks and refused records are no events. Not here: what the answers say (`verify.compare`).
+Marks and refused records are no events. Not here: what the answers say (`verify.run`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
