@@ -1,10 +1,11 @@
 """The batch layer as a plain Beam program.
 
     python -m batch_layer --runner=... [Beam options]                    one batch run, if anything is new
-    python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet trades, no broker
+    python -m batch_layer --input 'trades/*.parquet' --output views/     the views of any Parquet files, no broker
 
 Without `--runner` it runs in process. Settings come from the environment, as for `slackwater`. Rows of `--input` are
-checked as those of `slackwater archive import` are; where one is refused the exit code is 1 unless `--allow-refused`.
+events of `--stream` and checked as those of `slackwater archive import` are; where one is refused the exit code is 1
+unless `--allow-refused`.
 """
 
 import os
@@ -15,7 +16,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from batch_layer.compute import written
-from batch_layer.errors import InputError, RefusedRowsError
+from batch_layer.errors import BatchError
 from batch_layer.input import find_input, views_of_input
 from batch_layer.run import BatchRun
 from batch_layer.waiting import Idle
@@ -31,12 +32,12 @@ from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.streams.event import AHEAD_US
 from slackwater.streams.registry import registered as registered_streams
+from slackwater.streams.registry import stream_named
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.registry import registered
 from slackwater.views.view import View
-
-_ALLOW = "End with 0 also where rows of --input were refused; they never count."
 
 
 class BatchOptions(PipelineOptions):
@@ -44,9 +45,11 @@ class BatchOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--input", help="Parquet files of trades, a glob; then no broker is used.")
+        parser.add_argument("--input", help="Parquet files of events, a glob; then no broker is used.")
         parser.add_argument("--output", help="Folder that the views of --input are written to.")
-        parser.add_argument("--allow_refused", "--allow-refused", action="store_true", help=_ALLOW)
+        parser.add_argument("--stream", help="The stream of --input; the first registered one if it is not given.")
+        allow = "End with 0 even if rows of --input were refused; they never count."
+        parser.add_argument("--allow_refused", "--allow-refused", action="store_true", help=allow)
 
 
 def main(arguments: list[str]) -> int:
@@ -58,12 +61,13 @@ def main(arguments: list[str]) -> int:
         TRACES.start(os.environ, "slackwater-batch")
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
         own, views = options.view_as(BatchOptions), registered(settings.views)
-        if (own.input is None) != (own.output is None):
-            raise InputError("--input and --output go together.")
-        if own.input is not None:
-            return _views_of(own.input, defaults(views), Path(own.output).absolute(), own.allow_refused, options)
-        log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
         streams = registered_streams(settings.streams)
+        if (own.input is None) != (own.output is None):
+            raise BatchError("--input and --output go together.")
+        if own.input is not None:
+            stream = streams[0] if own.stream is None else stream_named(own.stream, streams)
+            return _views_of(stream, own, defaults(views), options)
+        log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
         context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams)
         run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
@@ -78,15 +82,23 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _views_of(pattern: str, views: tuple[View, ...], folder: Path, allow_refused: bool, options: Any) -> int:
-    """The views of files; says where they are on stdout, and on stderr what became of the rows."""
-    done = views_of_input(find_input(pattern), views, folder, SystemClock().now_us() + AHEAD_US, options)
+def _views_of(stream: Stream, own: BatchOptions, views: tuple[View, ...], options: Any) -> int:
+    """The views of files; prints where they are on stdout, and on stderr what became of the rows."""
+    folder, views = Path(own.output).absolute(), tuple(view for view in views if view.stream == stream)
+    if not views:
+        raise BatchError(f"No view is of the stream {stream.name!r}.", "Name its module in SLACKWATER_VIEWS.")
+    latest_us = SystemClock().now_us() + AHEAD_US
+    done = views_of_input(stream, find_input(stream, own.input), views, folder, latest_us, options)
     if done.accepted:
         for view, interval, _, path in written([0], views, folder):
             print(f"{view.name} {interval.text}: {path}")
     print(done.text, file=sys.stderr)
-    if done.refused and not allow_refused:
-        raise RefusedRowsError(sum(done.refused.values()), folder / "refused.jsonl")
+    if done.refused and not own.allow_refused:
+        raise BatchError(
+            f"{done.refused.total():,} rows were refused: {folder / 'refused.jsonl'} says which and why. "
+            "The views hold the others.",
+            "Mend them, or leave them out on purpose with --allow-refused.",
+        )
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
-from batch_layer.errors import NoCandidateError, ProofFailedError
+from batch_layer.errors import CandidateError, ProofFailedError
 from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
 from batch_layer.run import new_run_id
@@ -42,7 +42,7 @@ class CandidateRun:
         """Make the candidate; the pointer does not move.
 
         Raises:
-            NoCandidateError: nothing is published.
+            CandidateError: nothing is published.
             LackingError: this program does not know a stream or a view of the served version.
             DefinitionError: of each view there is one definition only.
             TopicRecreatedError, PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
@@ -53,7 +53,7 @@ class CandidateRun:
         current, lease = self.context.store.lease_current(run_id, {run_id})
         try:
             if current is None:
-                raise NoCandidateError(
+                raise CandidateError(
                     "Nothing is published, so there is nothing that a candidate could stand beside.",
                     "Make a version with `slackwater batch run`.",
                 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from batch_layer.errors import DiffError
+from batch_layer.errors import BatchError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import count_sql
@@ -67,7 +67,7 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
 
     Raises:
         RetiredVersionError, NoSuchVersionError, ManifestError, RecordError, DamagedFileError: one cannot be read.
-        DiffError: a view of both has, in one of them, a definition that is not among `views`.
+        BatchError: a view of both has, in one of them, a definition that is not among `views`.
     """
     manifests = store.manifest(a), store.manifest(b)
     names = dict.fromkeys([*names_of(views), *sorted({*manifests[0].definitions, *manifests[1].definitions})])
@@ -104,7 +104,7 @@ def _view(name: str, manifest: Manifest, views: tuple[View, ...]) -> View:
     for view in views:
         if (view.name, view.definition) == (name, definition):
             return view
-    raise DiffError(
+    raise BatchError(
         f"Version {manifest.version} holds definition {definition} of {name}, which this program does not have.",
         "Register it in CANDIDATES of slackwater/views/registry.py, or name its module in SLACKWATER_VIEWS.",
     )

@@ -5,7 +5,7 @@ program     trades: bars, flow                          refused: a package is mi
 drop fills                                              a version without fills and holdings, which says who and why
 """
 
-from batch_layer.errors import DropError, LackingError
+from batch_layer.errors import BatchError, LackingError
 from slackwater.context import Context
 from slackwater.versions.manifest import Dropped, Manifest
 
@@ -15,7 +15,7 @@ def check_known(context: Context, parent: Manifest, drop: Dropped | None = None)
 
     Raises:
         LackingError: it does not.
-        DropError: what is dropped is not there, or would come again with the next run.
+        BatchError: what is dropped is not there, or would come again with the next run.
     """
     streams = parent.streams.keys() - {stream.name for stream in context.streams}
     views = parent.definitions.keys() - {view.name for view in context.views}
@@ -30,9 +30,9 @@ def _check(parent: Manifest, drop: Dropped, unknown: set[str]) -> None:
     held = parent.streams if drop.kind == "stream" else parent.definitions
     if drop.name not in held:
         there = ", ".join(sorted(held)) or "none"
-        raise DropError(f"Version {parent.version} holds no {drop.kind} {drop.name!r}.", f"It holds {there}.")
+        raise BatchError(f"Version {parent.version} holds no {drop.kind} {drop.name!r}.", f"It holds {there}.")
     if drop.name not in unknown:
-        raise DropError(
+        raise BatchError(
             f"This program has the {drop.kind} {drop.name!r}, so its next run would take it in again.",
             "First take it out of SLACKWATER_STREAMS and SLACKWATER_VIEWS, or uninstall its package, everywhere.",
         )

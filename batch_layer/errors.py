@@ -1,23 +1,6 @@
-"""The errors of the batch layer.
+"""The errors of the batch layer."""
 
-SlackwaterError
-  BatchError
-    TailLostError       the log no longer holds what the parent's cut stands on
-    CutBehindError      a mark lies below the parent's cut
-    LackingError        the program does not know a stream or a view of the parent
-    DropError           a stream or a view cannot be taken out of the versions
-    ComputeError        the pipeline failed, or ended without a file that it had to write   (retriable)
-    ProofFailedError    what a run computed is not the parent's state and the speed layer's cells
-    ParentRefutedError  a version that the next one would stand on is proven wrong
-    NoCandidateError    nothing is published that a candidate could stand beside
-    PromotionError      the pointer cannot go to that candidate
-    DiffError           two versions cannot be compared
-    ExpiryError         nobody can tell what is still needed
-    InputError          Parquet files that are no trades
-    RefusedRowsError    Parquet files hold rows that are no trades
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,13 +22,6 @@ class TailLostError(BatchError):
         )
 
 
-class CutBehindError(BatchError):
-    """A mark lies below the parent's cut."""
-
-    def __init__(self, topic: str, behind: Mapping[int, tuple[int, int]]) -> None:
-        super().__init__(f"Marks of {topic!r} lie below the parent's cut, as partition: (mark, cut): {behind}.")
-
-
 class LackingError(BatchError):
     """The program does not know a stream or a view of the version that the next one would stand on."""
 
@@ -58,14 +34,6 @@ class LackingError(BatchError):
             "Name its module in SLACKWATER_STREAMS or SLACKWATER_VIEWS, or install its package; to take it out of the "
             f"versions for good: {drops}.",
         )
-
-
-class DropError(BatchError):
-    """A stream or a view cannot be taken out of the versions."""
-
-
-class ExpiryError(BatchError):
-    """Nobody can tell what is still needed, so nothing is removed."""
 
 
 class ComputeError(BatchError):
@@ -103,27 +71,5 @@ class ParentRefutedError(BatchError):
         self.proof = proof
 
 
-class NoCandidateError(BatchError):
-    """Nothing is published that a candidate could stand beside."""
-
-
-class PromotionError(BatchError):
-    """The pointer cannot go to that candidate."""
-
-
-class DiffError(BatchError):
-    """Two versions cannot be compared."""
-
-
-class InputError(BatchError):
-    """Parquet files that are no trades, or none at all."""
-
-
-class RefusedRowsError(BatchError):
-    """Parquet files hold rows that are no trades. The views of the others are written."""
-
-    def __init__(self, rows: int, path: Path) -> None:
-        super().__init__(
-            f"{rows:,} rows were refused: {path} says which and why. The views hold the others.",
-            "Mend them, or leave them out on purpose with --allow-refused.",
-        )
+class CandidateError(BatchError):
+    """A candidate cannot be made, or the pointer cannot go to it."""

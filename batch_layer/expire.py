@@ -11,7 +11,7 @@ anywhere and be run again, beside a publisher, a rollback or another expiry. The
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batch_layer.errors import ExpiryError
+from batch_layer.errors import BatchError
 from slackwater.context import Context
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
@@ -43,7 +43,7 @@ def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
     """Keep the newest `keep` versions (at least 1), and what `slackwater.versions.retention` adds to them.
 
     Raises:
-        PointerError, RecordError, ExpiryError: nobody can tell what is needed; nothing was removed.
+        PointerError, RecordError, BatchError: nobody can tell what is needed; nothing was removed.
         LogError: deltas could not be removed; versions may be retired, and the next expiry goes on.
     """
     if keep < 1:
@@ -95,7 +95,7 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
                 return Expired(retained, chosen.retire, waiting=why), stay, True
             paths = tuple(garbage(store, stay, chosen.retire, leases))
             return Expired(retained, chosen.retire, paths=paths), stay, 0 in leased
-    raise ExpiryError("The pointer moved each time that it was looked at.", "Run it again.")
+    raise BatchError("The pointer moved each time that it was looked at.", "Run it again.")
 
 
 def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict[int, int]]:
@@ -110,7 +110,7 @@ def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict
         needed = smallest_delta_start(manifests, name, deltas_id, bounds)
         short = {p: (at, bounds[p].end) for p, at in needed.items() if at > bounds[p].end}
         if short:
-            raise ExpiryError(f"{topic} ends below what versions know of it, as partition: (known, end): {short}.")
+            raise BatchError(f"{topic} ends below what versions know of it, as partition: (known, end): {short}.")
         if moved := {p: at for p, at in needed.items() if at > bounds[p].start}:
             found[name] = moved
     return found

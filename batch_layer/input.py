@@ -1,4 +1,4 @@
-"""Views of any Parquet files of trades, without a broker: each row is checked as `slackwater archive import` checks it.
+"""Views of any Parquet files of one stream, without a broker: each row is checked as `slackwater archive import` does.
 
     files | Check | by bucket of ids | Unite | Summarise | ...
 
@@ -6,9 +6,8 @@
     Unite    a bucket -> its events, each id once: the files in the order of their paths, then the rows, and the first
              wins. The same content again is a duplicate, another content a conflict, which is refused
 
-All rows of an id lie in one bucket, so no worker needs what another one knows, and every runner counts alike. What a
-worker writes gets its name when it is whole, so a bundle that is run twice writes the same bytes. A worker tells what
-it counted and refused in files beside, never by counters of the runner, which count a repeated bundle twice.
+All rows of an id lie in one bucket, so no worker needs what another one knows, and every runner counts alike. A worker
+writes to paths that no other attempt has and hands them on as elements, so a bundle that is run twice counts once.
 """
 
 import glob
@@ -18,10 +17,9 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -29,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_layer.compute import add_views, run_to_end
-from batch_layer.errors import InputError
+from batch_layer.errors import BatchError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.store.files import gone_if_it_fails
@@ -37,7 +35,7 @@ from slackwater.store.identities import integer_ids
 from slackwater.streams.content import contents_of, same, words_of
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import Layout, resolve
-from slackwater.streams.trades import TRADES
+from slackwater.streams.stream import Stream
 from slackwater.views.view import View
 
 BUCKET_ROWS = 2_000_000
@@ -50,153 +48,149 @@ BLOCK_IDS = 65_536
 BATCH_ROWS = 65_536
 
 _ROW = pa.field("row", pa.int64(), nullable=False)
-_CHECKED = TRADES.schema.append(_ROW)
+_COUNTS = "counts"
+
+EventFile = tuple[int, str]
+"""The number of the input file, and the path of its events of one bucket, with the numbers of their rows."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checked:
-    """Rows by fate; `refused` maps reason -> rows, conflicts among them."""
+    """Rows by outcome; `refused` maps reason -> rows, conflicts among them."""
 
-    accepted: int
-    duplicates: int
-    refused: dict[str, int]
+    accepted: int = 0
+    duplicates: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
 
     @property
     def text(self) -> str:
         """One line for a person."""
         reasons = "".join(f", {count:,} {reason}" for reason, count in sorted(self.refused.items()))
-        total = sum(self.refused.values())
+        total = self.refused.total()
         return f"{self.accepted:,} accepted, {self.duplicates:,} duplicates, {total:,} refused{reasons}"
 
 
-def find_input(pattern: str) -> list[str]:
-    """The Parquet files of trades that match `pattern`, in order.
+class Counts(NamedTuple):
+    """What one task counted. `order` sorts files before buckets; `lines` is its file of refused rows, or empty."""
+
+    order: tuple[int, int]
+    accepted: int
+    duplicates: int
+    refused: dict[str, int]
+    lines: str
+
+
+def find_input(stream: Stream, pattern: str) -> list[str]:
+    """The Parquet files of a stream's events that match `pattern`, in order.
 
     Raises:
-        InputError: none matches, one cannot be read, or its columns are not those of a trade; or there is no row.
-        MappingError: a column's name stands twice.
+        BatchError: none matches, one cannot be read, or its columns are not those of the stream; or there is no row.
+        MappingError: two columns have one name.
     """
     paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not paths:
-        raise InputError(f"No file matches {pattern!r}.")
+        raise BatchError(f"No file matches {pattern!r}.")
     for path in paths:
-        _check_columns(path)
+        _check_columns(stream, path)
     if not _rows(paths):
-        raise InputError(f"The files that match {pattern!r} hold no rows.")
+        raise BatchError(f"The files that match {pattern!r} hold no rows.")
     return paths
 
 
 def views_of_input(
-    paths: Sequence[str], views: tuple[View, ...], folder: Path, latest_us: int, options: Any = None
+    stream: Stream, paths: Sequence[str], views: tuple[View, ...], folder: Path, latest_us: int, options: Any = None
 ) -> Checked:
-    """Write the views of the trades in `paths` under `folder`, and what was refused to its `refused.jsonl`.
+    """Write the views of the events in `paths` under `folder`, and what was refused to its `refused.jsonl`.
 
-    `latest_us` is the newest time that a trade may have. Where nothing was accepted no view is written.
+    `latest_us` is the newest time that an event may have. Where nothing was accepted no view is written.
 
     Raises:
         ComputeError: the pipeline failed.
     """
     work = folder / f".checked-{uuid.uuid4().hex[:12]}"
     buckets = min(MAX_BUCKETS, 1 + _rows(paths) // BUCKET_ROWS)
+
+    def fill(pipeline: Any) -> None:
+        files = pipeline | "Files" >> beam.Create(list(enumerate(paths)))
+        check = beam.ParDo(Check(stream, work, buckets, latest_us)).with_outputs(_COUNTS, main="events")
+        checked = files | "Check" >> check
+        unite = beam.ParDo(Unite(stream, work, tuple(paths))).with_outputs(_COUNTS, main="segments")
+        united = checked.events | "By bucket" >> beam.GroupByKey() | "Unite" >> unite
+        counts = (checked[_COUNTS], united[_COUNTS]) | "All counts" >> beam.Flatten()
+        _ = counts | beam.combiners.ToList() | "Write counts" >> beam.Map(_write_counts, work)
+        add_views(united.segments, views, folder, finished=True)
+
     try:
         work.mkdir(parents=True)
-        run_to_end(partial(_fill, paths, views, folder, work, buckets, latest_us), options)
-        return _tell(work, folder)
+        run_to_end(fill, options)
+        return _collect(work, folder)
     finally:
-        shutil.rmtree(work, ignore_errors=True)  # what failed before is what is told
+        shutil.rmtree(work, ignore_errors=True)  # an error of the pipeline is the one to raise
 
 
-def _fill(
-    paths: Sequence[str],
-    views: tuple[View, ...],
-    folder: Path,
-    work: Path,
-    buckets: int,
-    latest_us: int,
-    pipeline: Any,
-) -> None:
-    segments = (
-        pipeline
-        | "Files" >> beam.Create(list(enumerate(paths)))
-        | "Check" >> beam.ParDo(Check(work, buckets, latest_us))
-        | "By bucket" >> beam.GroupByKey()
-        | "Unite" >> beam.ParDo(Unite(work, tuple(paths)))
-    )
-    add_views(segments, views, folder, finished=True)
-
-
-@beam.typehints.with_input_types(tuple[int, str])
-@beam.typehints.with_output_types(tuple[int, int])
 class Check(beam.DoFn):
-    """(number, path) of a file -> (bucket, number) of each file of events that it wrote."""
+    """(number, path) of a file -> (bucket, file of events) for each that it wrote, and its counts."""
 
-    def __init__(self, work: Path, buckets: int, latest_us: int) -> None:
+    def __init__(self, stream: Stream, work: Path, buckets: int, latest_us: int) -> None:
+        self._stream = stream
         self._work = work
         self._buckets = buckets
         self._latest_us = latest_us
 
-    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, int]]:
+    def process(self, element: tuple[int, str]) -> Iterator[Any]:
         """Check one file, a batch of rows at a time."""
         number, path = element
-        counts, row = Counter[str](), 1
-        with _Writers(self._work, number) as out, pq.ParquetFile(path) as file:
-            there = [name for name in TRADES.fields if name in file.schema_arrow.names]
+        row = 1
+        with _Output(self._stream, self._work) as out, pq.ParquetFile(path) as file:
+            there = [name for name in self._stream.fields if name in file.schema_arrow.names]
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=there):
-                events, rows, bad = check_rows(TRADES, pa.Table.from_batches([batch]), self._latest_us)
+                events, rows, bad = check_rows(self._stream, pa.Table.from_batches([batch]), self._latest_us)
                 for i, error in sorted(bad.items()):
                     out.refuse(path, row + i, str(error.reason), error.error)
-                counts.update(str(error.reason) for error in bad.values())
                 out.write(events, rows + row, self._buckets)
                 row += batch.num_rows
-        _write_counts(self._work, f"file-{number}", accepted=out.rows, refused=counts)
-        yield from ((bucket, number) for bucket in out.buckets)
+        yield from ((bucket, (number, name)) for bucket, name in sorted(out.paths.items()))
+        yield beam.pvalue.TaggedOutput(_COUNTS, Counts((0, number), out.rows, 0, dict(out.refused), out.lines))
 
 
-@beam.typehints.with_input_types(tuple[int, Iterable[int]])
-@beam.typehints.with_output_types(Segment)
 class Unite(beam.DoFn):
-    """(bucket, numbers of files) -> the segment of its events, each id once."""
+    """(bucket, its files of events) -> the segment of its events, each id once, and its counts."""
 
-    def __init__(self, work: Path, paths: tuple[str, ...]) -> None:
+    def __init__(self, stream: Stream, work: Path, paths: tuple[str, ...]) -> None:
+        self._stream = stream
         self._work = work
         self._paths = paths
 
-    def process(self, element: tuple[int, Iterable[int]]) -> Iterator[Segment]:
+    def process(self, element: tuple[int, Iterable[EventFile]]) -> Iterator[Any]:
         """Unite one bucket. Where no id comes again its files stay as they are."""
-        bucket, numbers = element[0], sorted(element[1])
-        files = [_checked_path(self._work, number, bucket) for number in numbers]
-        tables = [pq.read_table(path, schema=_CHECKED) for path in files]
+        bucket, found = element[0], sorted(element[1])
+        paths = tuple(path for _, path in found)
+        tables = [pq.read_table(path, schema=_with_row(self._stream)) for path in paths]
         events = pa.concat_tables(tables).combine_chunks()
-        duplicates, conflicts = again(events)
-        if len(duplicates) or len(conflicts):
-            of = np.repeat(numbers, [table.num_rows for table in tables])
+        duplicates, conflicts = again(self._stream, events)
+        if again_rows := len(duplicates) + len(conflicts):
+            of = np.repeat([number for number, _ in found], [table.num_rows for table in tables])
             accepted = np.ones(events.num_rows, bool)
             accepted[duplicates] = accepted[conflicts] = False
-            with _Writers(self._work, f"bucket-{bucket}") as out:
+            with _Output(self._stream, self._work) as out:
                 for i in conflicts.tolist():
                     out.refuse(self._paths[of[i]], events.column("row")[i].as_py(), CONFLICT, TAKEN)
                 united = events.filter(pa.array(accepted))
-                out.write(united.select(TRADES.schema.names), united.column("row").to_numpy(), 1)
-            files = [_checked_path(self._work, f"bucket-{bucket}", 0)]
-        _write_counts(
-            self._work,
-            f"bucket-{bucket}",
-            accepted=-len(duplicates) - len(conflicts),
-            duplicates=len(duplicates),
-            refused={CONFLICT: len(conflicts)} if len(conflicts) else {},
-        )
-        slot = Slot(TRADES.name, "input", bucket, 0, 0, sealed=True, shard=0)
-        yield Segment(slot, None, tuple(map(str, files)))
+                out.write(united.select(self._stream.schema.names), united.column("row").to_numpy(), 1)
+            paths = tuple(out.paths.values())
+            counts = Counts((1, bucket), -again_rows, len(duplicates), dict(out.refused), out.lines)
+            yield beam.pvalue.TaggedOutput(_COUNTS, counts)
+        yield Segment(Slot(self._stream.name, "input", bucket, 0, 0, sealed=True, shard=0), None, paths)
 
 
-def again(events: pa.Table) -> tuple[Any, Any]:
+def again(stream: Stream, events: pa.Table) -> tuple[Any, Any]:
     """The rows whose id an earlier row has: with the same content, and with another one."""
     codes = np.zeros(events.num_rows, np.int64)
-    for name in TRADES.entity:
+    for name in stream.entity:
         column = events.column(name).combine_chunks().dictionary_encode()
         codes = codes * len(column.dictionary) + column.indices.to_numpy()
-    ids = events.column(TRADES.identity).combine_chunks().dictionary_encode().indices.to_numpy()
-    contents = contents_of(TRADES, events)
+    ids = events.column(stream.identity).combine_chunks().dictionary_encode().indices.to_numpy()
+    contents = contents_of(stream, events)
     order = np.lexsort((ids, codes))  # stable: the rows of an id stay in their order
     first = np.ones(len(order), bool)
     first[1:] = (np.diff(codes[order]) != 0) | (np.diff(ids[order]) != 0)
@@ -205,117 +199,93 @@ def again(events: pa.Table) -> tuple[Any, Any]:
     return np.sort(order[~first & equal]), np.sort(order[~first & ~equal])
 
 
-class _Writers:
-    """The files of one worker's task, under one name: events by bucket, and the rows that were refused."""
+class _Output:
+    """The files of one attempt at a task: events by bucket, and the rows that were refused."""
 
-    def __init__(self, work: Path, name: int | str) -> None:
-        self._work = work
-        self._name = name
-        self._open: dict[int, tuple[Path, Path, pq.ParquetWriter]] = {}
-        self._exits = ExitStack()
-        self._refused: Any = None
+    def __init__(self, stream: Stream, work: Path) -> None:
+        self.paths: dict[int, str] = {}
+        self.refused = Counter[str]()
+        self.lines = ""
         self.rows = 0
+        self._stream = stream
+        self._attempt = work / uuid.uuid4().hex
+        self._exits = ExitStack()
+        self._writers: dict[int, pq.ParquetWriter] = {}
+        self._refused: Any = None
 
-    @property
-    def buckets(self) -> list[int]:
-        """Those that got events."""
-        return sorted(self._open)
-
-    def __enter__(self) -> "_Writers":
+    def __enter__(self) -> "_Output":
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exits.close()
-        if kind is None:
-            for path, temporary, _writer in self._open.values():
-                temporary.replace(path)
 
     def write(self, events: pa.Table, rows: Any, buckets: int) -> None:
         """Write events with the numbers of their rows."""
         events = events.append_column(_ROW, pa.array(rows, pa.int64()))
         self.rows += events.num_rows
-        of = _blocks(events.column(TRADES.identity).combine_chunks()) % np.uint64(buckets)
+        integers, numbers = integer_ids(ids := events.column(self._stream.identity).combine_chunks())
+        blocks = np.where(integers, numbers.astype(np.uint64) // np.uint64(BLOCK_IDS), words_of(ids))
+        of = blocks % np.uint64(buckets)
         for bucket in np.unique(of).tolist():
-            self._writer(bucket).write_table(events.filter(pa.array(of == bucket)))
+            if bucket not in self._writers:
+                self.paths[bucket] = path = f"{self._attempt}-{bucket}.parquet"
+                writer = pq.ParquetWriter(path, _with_row(self._stream), compression="lz4")
+                self._writers[bucket] = self._exits.enter_context(writer)
+            self._writers[bucket].write_table(events.filter(pa.array(of == bucket)))
 
     def refuse(self, path: str, row: int, reason: str, error: str) -> None:
         """Note a row that does not count."""
         if self._refused is None:
-            place = self._work / f"refused-{self._name}.jsonl"
-            self._refused = self._exits.enter_context(place.open("w", encoding="utf-8"))
-        line = {"source": path, "row": row, "reason": reason, "error": error}
-        self._refused.write(json.dumps(line) + "\n")
-
-    def _writer(self, bucket: int) -> pq.ParquetWriter:
-        if bucket not in self._open:
-            path = _checked_path(self._work, self._name, bucket)
-            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-            writer = self._exits.enter_context(pq.ParquetWriter(temporary, _CHECKED, compression="lz4"))
-            self._open[bucket] = (path, temporary, writer)
-        return self._open[bucket][2]
+            lines = self._attempt.with_suffix(".jsonl")
+            self._refused = self._exits.enter_context(lines.open("w", encoding="utf-8"))
+            self.lines = str(lines)
+        self.refused[reason] += 1
+        self._refused.write(json.dumps({"source": path, "row": row, "reason": reason, "error": error}) + "\n")
 
 
-def _blocks(ids: pa.Array) -> Any:
-    """A number for each id, the same for integers that follow each other; a uint64 array."""
-    integers, numbers = integer_ids(ids)
-    return np.where(integers, numbers.astype(np.uint64) // np.uint64(BLOCK_IDS), words_of(ids))
+def _write_counts(counts: list[Counts], work: Path) -> None:
+    (work / "counts.json").write_text(json.dumps(sorted(counts)), encoding="utf-8")
 
 
-def _tell(work: Path, folder: Path) -> Checked:
-    """Add up what the workers counted, and put together what they refused."""
-    accepted, duplicates, refused = 0, 0, Counter[str]()
-    for path in work.glob("counts-*.json"):
-        counts = json.loads(path.read_text(encoding="utf-8"))
-        accepted += counts["accepted"]
-        duplicates += counts["duplicates"]
-        refused.update(counts["refused"])
+def _collect(work: Path, folder: Path) -> Checked:
+    """Add up what the tasks counted, and put together what they refused."""
+    checked, parts = Checked(), []
+    for entry in json.loads((work / "counts.json").read_text(encoding="utf-8")):
+        counts = Counts(*entry)
+        checked.accepted += counts.accepted
+        checked.duplicates += counts.duplicates
+        checked.refused.update(counts.refused)
+        parts += [counts.lines] if counts.lines else []
     refused_lines = folder / "refused.jsonl"
     refused_lines.unlink(missing_ok=True)
-    parts = sorted(work.glob("refused-*.jsonl"), key=_natural)
     if parts:
         with refused_lines.open("wb") as out, gone_if_it_fails(refused_lines):
             for path in parts:
-                with path.open("rb") as file:
+                with Path(path).open("rb") as file:
                     shutil.copyfileobj(file, out)
-    return Checked(accepted, duplicates, dict(refused))
+    return checked
 
 
-def _natural(path: Path) -> tuple[bool, int]:
-    """Files by their number, then buckets by theirs."""
-    kind, _, number = path.stem.removeprefix("refused-").rpartition("-")
-    return kind == "bucket", int(number)
-
-
-def _write_counts(
-    work: Path, name: str, accepted: int, duplicates: int = 0, refused: dict[str, int] | Counter[str] | None = None
-) -> None:
-    text = json.dumps({"accepted": accepted, "duplicates": duplicates, "refused": dict(refused or {})})
-    path = work / f"counts-{name}.json"
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def _checked_path(work: Path, name: int | str, bucket: int) -> Path:
-    return work / f"events-{name}-{bucket}.parquet"
+def _with_row(stream: Stream) -> pa.Schema:
+    return stream.schema.append(_ROW)
 
 
 def _rows(paths: Sequence[str]) -> int:
     return sum(int(pq.read_metadata(path).num_rows) for path in paths)
 
 
-def _check_columns(path: str) -> None:
+def _check_columns(stream: Stream, path: str) -> None:
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} is no Parquet file: {error}.") from error
-    for name in TRADES.fields:
-        if name not in schema.names and name not in TRADES.optional:
-            raise InputError(f"{path} has no column {name!r}.", f"It has {', '.join(schema.names)}.")
-    for name in resolve(TRADES, path, schema.names, Layout()):
-        found, wanted = schema.field(name).type, TRADES.column(name).arrow
-        if not _fits(found, wanted) and not (name == TRADES.identity and pa.types.is_integer(found)):
-            raise InputError(
+        raise BatchError(f"{path} is no Parquet file: {error}.") from error
+    for name in stream.fields:
+        if name not in schema.names and name not in stream.optional:
+            raise BatchError(f"{path} has no column {name!r}.", f"It has {', '.join(schema.names)}.")
+    for name in resolve(stream, path, schema.names, Layout()):
+        found, wanted = schema.field(name).type, stream.schema.field(name).type
+        if not _fits(found, wanted) and not (name == stream.identity and pa.types.is_integer(found)):
+            raise BatchError(
                 f"{path}: column {name!r} is {found}, not {wanted}.",
                 "`slackwater archive import` maps and reads other files.",
             )

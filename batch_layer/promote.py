@@ -12,7 +12,7 @@ rolling it back is `slackwater.versions.rollback`.
 import uuid
 from collections.abc import Mapping
 
-from batch_layer.errors import PromotionError
+from batch_layer.errors import CandidateError
 from slackwater.context import Context
 from slackwater.deltas.chains import chains_since
 from slackwater.deltas.read_tail import TailReader
@@ -43,7 +43,7 @@ class Promotion:
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: it cannot be read.
             RestatingError: what it changes cannot be written down.
-            PromotionError: it is no candidate, not whole, or its definitions are unknown here; the pointer is not at
+            CandidateError: it is no candidate, not whole, or its definitions are unknown here; the pointer is not at
                 the version that it stands beside; or its cells do not reach where those of that version do.
         """
         store = self._store
@@ -52,7 +52,7 @@ class Promotion:
         try:
             manifest = store.manifest(version)
             if not store.candidates([manifest]):
-                raise PromotionError(f"Version {version} is no candidate.", "`slackwater batch list` shows which are.")
+                raise CandidateError(f"Version {version} is no candidate.", "`slackwater batch list` shows which are.")
             self._check_pointer(manifest, store.pointer().version)
             views = self._known(manifest)
             self._check_whole(manifest)
@@ -70,7 +70,7 @@ class Promotion:
 
     def _check_pointer(self, manifest: Manifest, at: int) -> None:
         if at != manifest.parent:
-            raise PromotionError(
+            raise CandidateError(
                 f"Candidate {manifest.version} stands beside version {manifest.parent}, the pointer is at {at}.",
                 "Its cut is stale: make it again with `slackwater batch run --candidate`.",
             )
@@ -81,7 +81,7 @@ class Promotion:
         known = {view.definition for view in views}
         unknown = {name: definition for name, definition in held.items() if definition not in known}
         if unknown:
-            raise PromotionError(
+            raise CandidateError(
                 f"Candidate {manifest.version} holds definitions that this program does not have: {unknown}.",
                 "Register them in slackwater/views/registry.py, here, where it is served and where speed runs.",
             )
@@ -90,11 +90,11 @@ class Promotion:
     def _check_whole(self, manifest: Manifest) -> None:
         wrong = refuted(self._store, manifest)
         if wrong is not None:
-            raise PromotionError(f"It stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}")
+            raise CandidateError(f"It stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}")
         try:
             self._store.check(files_of(manifest))
         except DamagedFileError as error:
-            raise PromotionError(f"Candidate {manifest.version} is not whole: {error}") from error
+            raise CandidateError(f"Candidate {manifest.version} is not whole: {error}") from error
 
     def _wait(self, manifest: Manifest, views: tuple[View, ...], deadline_s: float) -> None:
         """Until the candidate's cells reach what the served version's reached at the first look, in every stream."""
@@ -110,7 +110,7 @@ class Promotion:
         log, topic = self._context.log, self._context.names.topic(stream)
         own, topic_id = manifest.of(stream), log.topic_id(topic)
         if own.topic_id != topic_id:
-            raise PromotionError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")
+            raise CandidateError(f"{topic!r} is another topic now than candidate {manifest.version} was made of.")
         cut = {**{p: bounds.start for p, bounds in log.bounds(topic).items()}, **own.cut}
         goal: dict[tuple[str, int], int] = {}
         while True:
@@ -124,7 +124,7 @@ class Promotion:
             if not short:
                 return
             if self._context.clock.elapsed_s() >= until_s:
-                raise PromotionError(
+                raise CandidateError(
                     f"Its deltas do not reach those of version {manifest.parent} yet, as (view, partition): (its end, "
                     f"the served end): {short}.",
                     "The speed layer must run its definition, from the cut on; then promote again.",

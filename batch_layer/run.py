@@ -80,8 +80,8 @@ class BatchRun:
 
         Raises:
             LackingError: this program does not know a stream or a view of the parent; nothing was marked.
-            DropError: what is to be dropped is not there, or would come again; nothing was marked.
-            TopicRecreatedError, TailLostError, CutBehindError: no log is the parent's; nothing was published.
+            BatchError: what is to be dropped is not there, or would come again; nothing was marked.
+            TopicRecreatedError, TailLostError, BatchError: no log is the parent's; nothing was published.
             HiddenRecordsError, UnreadableError: no partition, or none with something new, can be read; nothing was
                 published. One that cannot keeps its parent's cut else, and is named in the version.
             PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from batch_layer.errors import BatchError, CutBehindError, TailLostError
+from batch_layer.errors import BatchError, TailLostError
 from slackwater.context import Context
 from slackwater.core.clock import Clock
 from slackwater.core.errors import SlackwaterError
@@ -124,7 +124,7 @@ def mark_all(found: Iterable[Spans], writer: Writer, run_id: str) -> None:
     """Append a mark to every partition of every stream; what cannot be marked is held.
 
     Raises:
-        LogError, CutBehindError: no stream could be marked.
+        LogError, BatchError: no stream could be marked.
     """
     found = list(found)
     for spans in found:
@@ -134,7 +134,8 @@ def mark_all(found: Iterable[Spans], writer: Writer, run_id: str) -> None:
             spans.hold(p, error)
         behind = {p: (spans.cut[p], at) for p, at in spans.start.items() if spans.cut[p] < at}
         if behind:
-            spans.stall(CutBehindError(spans.topic, behind))
+            facts = f"Marks of {spans.topic!r} lie below the parent's cut, as partition: (mark, cut): {behind}."
+            spans.stall(BatchError(facts))
     refuse_stalled(found)
 
 

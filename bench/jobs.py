@@ -123,7 +123,7 @@ def same(_: Context, given: Parameters) -> Parameters:
 
 def rows(_: Context, given: Parameters) -> Parameters:
     """The row-at-a-time pipeline over the first trades of the archive, and whether it found what the view finds."""
-    from batch_layer.row_at_a_time import run_row_at_a_time
+    from bench.row_at_a_time import run_row_at_a_time
 
     folder = Path(given["folder"])
     folder.mkdir(parents=True, exist_ok=True)

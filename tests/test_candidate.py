@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from batch_layer.candidate import CandidateRun
-from batch_layer.errors import NoCandidateError, PromotionError, ProofFailedError
+from batch_layer.errors import CandidateError, ProofFailedError
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from serving.http.app import create_app
@@ -158,7 +158,7 @@ def test_a_damaged_pointer_does_not_serve_a_candidate(house: House) -> None:
 
 
 def test_there_must_be_something_to_stand_beside_and_another_definition(house: House) -> None:
-    with pytest.raises(NoCandidateError):
+    with pytest.raises(CandidateError):
         house.candidate()
     house.batch()
     with pytest.raises(DefinitionError, match="CANDIDATES"):
@@ -186,7 +186,7 @@ def test_a_version_published_meanwhile_makes_it_stale(house: House) -> None:
 
     with pytest.raises(LostRaceError):
         house.candidate(compute=slow)
-    with pytest.raises(PromotionError, match="stale"):
+    with pytest.raises(CandidateError, match="stale"):
         house.promote(first.version)
     current = house.store.current()
     assert current is not None
@@ -207,11 +207,11 @@ def test_short_cells_unknown_definitions_and_versions_that_are_none_are_refused(
     house.speed.close()
     house.speed = Speed(house.log, house.names, house.store, (BARS,))  # type: ignore[arg-type]
     house.grow()
-    with pytest.raises(PromotionError, match="do not reach"):
+    with pytest.raises(CandidateError, match="do not reach"):
         house.promote(made.version)
-    with pytest.raises(PromotionError, match="does not have"):
+    with pytest.raises(CandidateError, match="does not have"):
         house.promote(made.version, (BARS,))
-    with pytest.raises(PromotionError, match="no candidate"):
+    with pytest.raises(CandidateError, match="no candidate"):
         house.promote(served.version)
     with pytest.raises(RollbackError, match="candidate"):
         rollback(house.store, made.version, "why", "who", 1)
@@ -221,7 +221,7 @@ def test_short_cells_unknown_definitions_and_versions_that_are_none_are_refused(
     house.speed.step()
     house.promote(made.version)
     house.check(SWAPPED, made.version)
-    with pytest.raises(PromotionError, match="no candidate"):
+    with pytest.raises(CandidateError, match="no candidate"):
         house.promote(made.version)
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from batch_layer.diff import Diff, diff_versions
-from batch_layer.errors import DiffError, ProofFailedError
+from batch_layer.errors import BatchError, ProofFailedError
 from batch_layer.run import BatchRun
 from ops import cli_diff
 from ops.cli import main
@@ -95,7 +95,7 @@ def test_answers_that_one_definition_lacks_are_told_and_unknown_definitions_refu
     made = house.candidate((BARS, fewer))
     for each in diff_versions(house.store, (BARS, fewer), 1, made.version):
         assert (each.fields_a, each.fields_b, each.differ, each.equal) == (("vwap",), (), 0, False)
-    with pytest.raises(DiffError, match="does not have"):
+    with pytest.raises(BatchError, match="does not have"):
         diff_versions(house.store, (BARS, SWAPPED), 1, made.version)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_layer.errors import ExpiryError
+from batch_layer.errors import BatchError
 from batch_layer.expire import Expired, expire
 from slackwater.context import Context
 from slackwater.log.errors import DeletionRefusedError
@@ -331,7 +331,7 @@ def test_a_delta_topic_that_ends_below_what_is_known_of_it_is_not_touched(house:
     for _ in range(3):
         house.run()
     house.log.truncate(NAMES.deltas("trades"), 1, 1)
-    with pytest.raises(ExpiryError, match="ends below"):
+    with pytest.raises(BatchError, match="ends below"):
         house.expire(keep=1)
     assert house.log.bounds(NAMES.deltas("trades"))[0].start == 0
 

@@ -36,6 +36,8 @@ from tests.bars_oracle import Oracle
 from tests.beam_world import oracle_bars
 from tests.ingest_kit import NAMES, memory_house
 from tests.test_batch_program import IN_PROCESS
+from tests.test_toy_stream import REGISTRY
+from tests.toy_readings import READINGS
 
 T0 = 1_723_161_240_000_000
 LATEST = T0 + 86_400_000_000
@@ -253,3 +255,21 @@ def test_text_that_is_no_utf8_is_refused() -> None:
     events, _, bad = check_rows(TRADES, found, LATEST)
     assert events.column("sequence").to_pylist() == [2]
     assert [str(error.reason) for error in bad.values()] == ["not-utf8"]
+
+
+def test_the_views_of_any_registered_stream_are_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in REGISTRY.items():
+        monkeypatch.setenv(name, value)
+    first = {"station": "a", "sensor": "s", "reading_id": "r1", "sequence": 1, "time": T0, "value": Decimal("1.5")}
+    rows = [{**first, "quality": "good"}, {**first, "quality": "good"}, {**first, "quality": "poor"}]
+    schema = pa.schema([(name, READINGS.column(name).arrow) for name in rows[0]])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "readings.parquet")
+    assert called(f"{tmp_path}/readings.parquet", tmp_path / "out", "--stream=readings", "--allow-refused") == 0
+    assert "1 accepted, 1 duplicates, 1 refused, 1 conflict\n" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["levels"]
+    (answer,) = pq.read_table(tmp_path / "out" / "levels" / "1s" / "answers" / "0.parquet").to_pylist()
+    assert (answer["station"], answer["sensor"], answer["quality"], answer["total"]) == ("a", "s", "good", "1.5")
+    assert called(f"{tmp_path}/readings.parquet", tmp_path / "out", "--stream=orders") == 1
+    assert "orders" in capsys.readouterr().err

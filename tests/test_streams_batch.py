@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import ops.context as commands
-from batch_layer.errors import DropError, LackingError
+from batch_layer.errors import BatchError, LackingError
 from batch_layer.expire import expire
 from batch_layer.prove_later import prove_later
 from batch_layer.run import BatchRun
@@ -253,9 +253,9 @@ def test_a_program_that_lacks_a_stream_or_a_view_is_refused_before_it_marks(hous
 
 def test_a_stream_is_dropped_by_name_alone_and_expiry_removes_its_archive(house: House) -> None:
     first = house.run()
-    with pytest.raises(DropError, match="holds no stream 'orders'"):
+    with pytest.raises(BatchError, match="holds no stream 'orders'"):
         house.run((BARS,), drop=replace(DROP, name="orders"))
-    with pytest.raises(DropError, match="would take it in again"):
+    with pytest.raises(BatchError, match="would take it in again"):
         house.run(drop=DROP)
     second = house.run((BARS,), drop=DROP)
     assert second.dropped == DROP

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from batch_layer.errors import CutBehindError
+from batch_layer.errors import BatchError
 from batch_layer.run import BatchRun
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
@@ -107,11 +107,11 @@ def test_a_step_that_fails_says_so_in_its_span(
     world: World, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def behind(*_: object) -> None:
-        raise CutBehindError("t", {0: (1, 2)})
+        raise BatchError("A mark lies below the cut.")
 
     monkeypatch.setattr("batch_layer.run.mark_all", behind)
     world.trade("BTC")
-    with pytest.raises(CutBehindError):
+    with pytest.raises(BatchError):
         BatchRun(Context(world.log, NAMES, world.store, world.views, SystemClock())).run()
     for name in ("slackwater.batch.mark", "slackwater.batch"):
         span = named(spans)[name]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batch_layer.candidate import CandidateRun
-from batch_layer.errors import ExpiryError, LackingError, NoCandidateError, PromotionError
+from batch_layer.errors import BatchError, CandidateError, LackingError
 from batch_layer.expire import expire
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
@@ -121,7 +121,7 @@ def candidate(world: "World") -> None:
     stalls = len(world.stalls)
     try:
         run.run()
-    except NoCandidateError:
+    except CandidateError:
         world.trace.count("candidates of nothing")
     except LostRaceError:
         world.trace.count("candidates that came too late")
@@ -140,7 +140,7 @@ def promotion(world: "World") -> None:
     stalls = len(world.stalls)
     try:
         promote(max(candidates), "the seed says so", "sim", world.random.choice([0.0, 1.0, 3.0]))
-    except (NoSuchVersionError, PromotionError, LostRaceError, ManifestError) as error:
+    except (NoSuchVersionError, CandidateError, LostRaceError, ManifestError) as error:
         world.note(f"  not promoted: {error}")
         world.trace.count("promotions refused")
     except LogError:
@@ -156,7 +156,7 @@ def expiry(world: "World") -> None:
         done = expire(
             Context(world.log, world.names, world.store, (), world.clock), keep=world.random.choice([1, 1, 2])
         )
-    except ExpiryError:
+    except BatchError:
         world.trace.count("expiries that met a moving pointer")
         return
     except LogError:

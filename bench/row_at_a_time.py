@@ -1,4 +1,4 @@
-"""A measuring stick, not a part of the system: bars the obvious way in Beam Python, one element a trade.
+"""What the batch layer is measured against: bars the obvious way in Beam Python, one element a trade.
 
     rows of a Parquet file | (instrument and second, state of one trade) | CombinePerKey(merge) | one Parquet file
 
