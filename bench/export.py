@@ -24,7 +24,7 @@ EXPORT_BARS = 1_000_000
 RUNS = 5
 
 
-def spread(loop: Loop) -> Loop:
+def thinned(loop: Loop) -> Loop:
     """A loop of the same trades, one of an instrument a second."""
     rank = np.zeros(loop.events.num_rows, np.int64)
     for _, rows in by_entity(TRADES, loop.events):
@@ -39,7 +39,7 @@ def spread(loop: Loop) -> Loop:
 
 def measure_export(house: House, source: Trades, bars: int) -> dict[str, Any]:
     """Exports of the venue with most trades, at least `bars` bars: the first, and the best and the median after it."""
-    thin = Trades(spread(source.loop))
+    thin = Trades(thinned(source.loop))
     venues = np.array([venue for venue, _ in thin.instruments])[thin.instrument_of]
     counts = {str(venue): int(count) for venue, count in zip(*np.unique(venues, return_counts=True), strict=True)}
     venue = max(counts, key=counts.__getitem__)

@@ -5,7 +5,7 @@
     late    trades of some, one of them late     the next run restates the bars of those
 
 Memory is the service's resident size, above that of a service over an empty log: with all instruments in the chains
-alone, in both (the chains of the versions before are kept for cursors), and after a new start, in the version alone.
+alone, in both (the chains of the versions before are cached for cursors), and after a new start, in the version alone.
 """
 
 import re

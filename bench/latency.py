@@ -3,10 +3,10 @@
 The broker, the speed layer and the service run as always; one process sends 1,000 trades a second, one a record, as
 they happen, and one asks for the last bars of the busiest instrument over a connection that stays open. A trade is
 visible in the first answer whose `last_sequence` has come to its id. All of them share the machine's cores. Sending is
-the log's writer without the door, which adds up to 2 ms of linger under a burst and none to a lone trade.
+the log's writer without ingest, which adds up to 2 ms of linger under a burst and none to a lone trade.
 
 Two spans are measured: without batch runs, and with one every few seconds; of the second also the trades that were
-sent around the moments at which answers changed to a new version.
+sent when answers changed to a new version.
 """
 
 import time

@@ -4,7 +4,7 @@ Tools such as wrk or oha are not on a user's machine and not on PyPI, and the HT
 core on a request than the service does, so that they would measure themselves. This reads no more of an answer than
 its status and its length, and says how much CPU it took of the cores that it shares with the service.
 
-Not here: what is asked for, and what a figure means (`bench.serving`).
+Not here: what is requested, and what a figure means (`bench.serving`).
 """
 
 import asyncio

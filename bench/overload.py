@@ -1,11 +1,11 @@
 """The benchmark of overload and of hostile clients: what is still answered, how late, and what it costs.
 
     capacity    as many clients as the service is sized for, each asking again as soon as it is answered
-    overload    ten times as many, for a minute: those who come again when they are told to, then those who do not
+    overload    ten times as many, for a minute: those who retry after `Retry-After`, then those who do not
     after       the first clients again, at once
     hostile     a body of 200 MB, headers of 100 KB, heads that drip, connections that do nothing: memory, the others
 
-The service is the real process, with a key; nothing is produced meanwhile, so all that is asked for is in memory. The
+The service is the real process, with a key; nothing is produced meanwhile, so all that is requested is in memory. The
 crowd is a process of its own on the same cores, and its share of them is given.
 """
 
@@ -28,7 +28,7 @@ from slackwater.keys.keys import KeyStore
 READY_S = 90.0
 FILL_S = 6.0
 CONNECTING_S = 1.0
-"""Latencies of what is asked in a span's first second are not counted: its clients all connect then."""
+"""Latencies of requests in a span's first second are not counted: its clients all connect then."""
 
 
 class OverloadSpans(NamedTuple):
@@ -112,7 +112,7 @@ def _hostile(room: Room, process: psutil.Process, spans: OverloadSpans) -> dict[
     port = room.context.settings.port
     attacks: dict[str, Callable[[int], str]] = {
         "body": lambda at: _large_body(at, spans.body_mb << 20),
-        "header": lambda at: _told(at, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"),
+        "header": lambda at: _answered(at, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"),
         "drip": _drip,
         "idle": lambda at: _idle(at, spans.idle),
     }
@@ -121,9 +121,9 @@ def _hostile(room: Room, process: psutil.Process, spans: OverloadSpans) -> dict[
     for name, attack in attacks.items():
         began = time.monotonic()
         with _Meanwhile(process, port) as meanwhile:
-            told = attack(port)
+            answer = attack(port)
         found[name] = {
-            "told": told,
+            "answer": answer,
             "seconds": round(time.monotonic() - began, 1),
             "grown_mb": round(meanwhile.grown / 1e6, 1),
             "others_ms": meanwhile.slowest_ms,
@@ -162,7 +162,7 @@ class _Meanwhile:
 def _others(port: int) -> float:
     """How long another client waits."""
     began = time.perf_counter()
-    _told(port, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    _answered(port, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     return round((time.perf_counter() - began) * 1e3, 1)
 
 
@@ -170,14 +170,14 @@ def _connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
-def _told(port: int, sent: bytes) -> str:
+def _answered(port: int, sent: bytes) -> str:
     with _connect(port) as one:
         one.sendall(sent)
         return _status(one)
 
 
 def _status(one: socket.socket) -> str:
-    """The status that a client is told; empty if the connection ends without one."""
+    """The status of the answer; empty if the connection ends without one."""
     try:
         return one.recv(4096)[9:12].decode("latin-1")
     except OSError:
@@ -197,7 +197,7 @@ def _large_body(port: int, size: int) -> str:
 
 
 def _drip(port: int, clients: int = 100) -> str:
-    """Heads that grow by a header every half second; what the first is told."""
+    """Heads that grow by a header every half second; the status of the first."""
     with ExitStack() as exits:
         many = [exits.enter_context(_connect(port)) for _ in range(clients)]
         for one in many:

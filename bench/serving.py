@@ -3,7 +3,7 @@
     batch       one run over the trades: the batch view, of which cold ranges are read
     speed       more trades behind the cut: what a hot answer merges
     hot         one question again and again, when nothing changes and while 1,000 trades a second come in
-    cold        each question another one, so that no answer is kept; how many had to read files is counted
+    cold        each request another one, so that no answer is cached; how many had to read files is counted
 
 Every request carries a key. The clients run in one process on the same cores (`bench.load`); their share is given.
 """
@@ -121,7 +121,7 @@ def _applied(context: Context, source: Trades) -> bool:
 
 
 def _reads(context: Context) -> int:
-    """How many answers needed rows that were not kept, so far."""
+    """How many answers needed rows that were not cached, so far."""
     with session(context) as client:
         text = client.get("/metrics").text
     found = re.search(r'^slackwater_row_cache_requests_total{result="miss"} (\d+)', text, re.MULTILINE)

@@ -106,8 +106,8 @@ def holds(found: dict[str, Any]) -> bool:
 
 def show_swaps(found: dict[str, Any]) -> None:
     """The figures, for a person."""
-    table = Table("what", "measured", "asked", box=None, padding=(0, 2))
-    for what, measured, asked in (
+    table = Table("what", "measured", "target", box=None, padding=(0, 2))
+    for what, measured, target in (
         ("version swaps", f"{found['swaps']:,} in {found['swap_seconds']:.0f} s", "1,000"),
         ("requests", f"{found['requests']:,}, {found['per_s']:,} a second", "500 a second"),
         ("not 2xx", f"{found['not_2xx']:,}", "0"),
@@ -121,7 +121,7 @@ def show_swaps(found: dict[str, Any]) -> None:
         ("different answers, each compared", f"{found['different_answers']:,}", ""),
         ("an answer", "p50 {p50:.1f}, p99 {p99:.1f}, max {max:.0f} ms".format(**found["ms"]), ""),
     ):
-        table.add_row(what, measured, asked)
+        table.add_row(what, measured, target)
     console.print(table)
 
 

@@ -25,7 +25,7 @@ Line = tuple[str, str, str]
 
 
 def figures(results: Results) -> list[Line]:
-    """What was measured, the figure, and what is asked of it."""
+    """What was measured, the figure, and its target."""
     lines: list[Line] = []
     if "batch" in results:
         lines += _batch(results["batch"])
@@ -67,7 +67,7 @@ def show(results: Results, console: Console) -> None:
     for title, heads, lines in _tables(results):
         table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
         for head in heads:
-            table.add_column(head, justify="left" if head in {"what", "part", "process", "asked"} else "right")
+            table.add_column(head, justify="left" if head in {"what", "part", "process", "target"} else "right")
         for line in lines:
             table.add_row(*line)
         console.print(table)
@@ -89,7 +89,7 @@ def markdown(results: Results) -> str:
 
 def _tables(results: Results) -> list[tuple[str, Line, list[Line]]]:
     return [
-        ("Throughput and latency", ("what", "measured", "asked"), figures(results)),
+        ("Throughput and latency", ("what", "measured", "target"), figures(results)),
         ("Peak memory", ("part", "process", "resident"), memory(results)),
     ]
 
@@ -122,13 +122,13 @@ def _batch(found: Results) -> list[Line]:
 def _speed(found: Results) -> list[Line]:
     one, packed = found["one_per_record"], found["packed"]
     lines = []
-    for name, drain, asked in (
+    for name, drain, target in (
         ("one trade a record", one, "at least 60,000 trades/s"),
         (f"{packed['per_record']} trades a record", packed, "at least 400,000 trades/s"),
     ):
         cpu = drain["cpu_s"]
         lines += [
-            (f"drain of {drain['trades']:,}, {name}", _rate(drain["trades_per_s"]), asked),
+            (f"drain of {drain['trades']:,}, {name}", _rate(drain["trades_per_s"]), target),
             ("the same from the start of the process", _rate(drain["trades_per_s_with_start"]), ""),
             (
                 "CPU of speed, broker, this benchmark",
@@ -157,9 +157,9 @@ def _overload(found: Results) -> list[Line]:
         (f"hot answers to {capacity['clients']} clients", f"{capacity['per_s']:,.0f}/s, {_waits(capacity)}", ""),
         ("cores of serving, clients", f"{capacity['serving_cores']:.2f}, {capacity['crowd_cores']:.2f}", ""),
     ]
-    asked = "at least 90 %, p99 at most doubled"
+    target = "at least 90 %, p99 at most doubled"
     for name, what in (
-        ("overload", f"{times} times the clients, who wait as they are told"),
+        ("overload", f"{times} times the clients, who wait as `Retry-After` says"),
         ("after", "the first clients again, at once"),
         ("rude", f"{times} times the clients, who do not wait"),
         ("after_rude", "the first clients again, at once"),
@@ -167,10 +167,10 @@ def _overload(found: Results) -> list[Line]:
         span = found[name]
         by_cpu = (span["per_s"] / span["serving_cores"]) / (capacity["per_s"] / capacity["serving_cores"])
         useful = f"{span['per_s'] / capacity['per_s']:.0%} useful ({by_cpu:.0%} by CPU), {_waits(span)}"
-        lines.append((what, useful, "" if name == "rude" else asked))
+        lines.append((what, useful, "" if name == "rude" else target))
         if span["refused"]["count"]:
-            told = f"{span['refused_per_s']:,.0f}/s, {_waits(span, 'refused')}, {span['malformed']} malformed"
-            lines.append(("refusals", told, "0 malformed"))
+            refusals = f"{span['refused_per_s']:,.0f}/s, {_waits(span, 'refused')}, {span['malformed']} malformed"
+            lines.append(("refusals", refusals, "0 malformed"))
     for name, what in (
         ("body", "a body of 200 MB"),
         ("header", "a header of 100 KB"),
@@ -179,7 +179,7 @@ def _overload(found: Results) -> list[Line]:
     ):
         each = found["hostile"][name]
         cost = f"{each['grown_mb']:+.1f} MB, others {each['others_ms']:.0f} ms"
-        lines.append((what, f"{each['told']} in {each['seconds']:.0f} s, {cost}", "ended, at most 10 MB"))
+        lines.append((what, f"{each['answer']} in {each['seconds']:.0f} s, {cost}", "ended, at most 10 MB"))
     return lines
 
 
@@ -192,10 +192,10 @@ def _stream(found: Results) -> list[Line]:
     for span in found["spans"]:
         clients, memory = f"{span['clients']:,} clients" if span["clients"] > 1 else "one client", span["memory"]
         stalled = f", {span['stalled']} of them stalled" if span["stalled"] else ""
-        asked = "p50 < 15 ms, p99 < 50 ms" if span["clients"] == 1 else ""
+        target = "p50 < 15 ms, p99 < 50 ms" if span["clients"] == 1 else ""
         cores = ", ".join(f"{name} {used:.2f}" for name, used in span["cores"].items())
         lines += [
-            (f"produced to event, {found['rate']:,} trades/s, {clients}{stalled}", _spread(span["latency"]), asked),
+            (f"produced to event, {found['rate']:,} trades/s, {clients}{stalled}", _spread(span["latency"]), target),
             ("events a second at a client", f"{span['events_per_s']}", ""),
             ("cores used meanwhile", cores, ""),
             (

@@ -44,8 +44,8 @@ class Offset(Rival):
         boundary = self._boundary.get(seen.trade.partition, 0)
         return upto > boundary if self._keep else start >= boundary
 
-    def told(self, seen: Seen) -> str:
-        """See `Rival.told`."""
+    def reason(self, seen: Seen) -> str:
+        """See `Rival.reason`."""
         (start, upto), p = seen.delta, seen.trade.partition
         side = "is kept whole" if self._keep else "is left out whole"
         return (

@@ -1,4 +1,4 @@
-"""The lesson as a picture: for each case and rule one strip of time, a column for each question that was asked.
+"""The lesson as a picture: for each case and rule one strip of time, a column for each time that bars were requested.
 
 late        wall clock   __|__________|||||______     a column is as high as many answers were wrong, by kind;
             watermark    ______||||||||__________     full height is one in twenty or more
@@ -9,7 +9,7 @@ from html import escape
 
 from lesson.run import Lesson
 from lesson.schedule import Schedule
-from lesson.score import FAULTS, Fault, Moment, Score
+from lesson.score import FAULTS, Fault, Sample, Score
 
 LEFT, WIDTH, RIGHT = 190, 560, 170
 STRIP, GAP, TITLE, TOP, BOTTOM = 15, 5, 26, 92, 16
@@ -74,19 +74,19 @@ def _block(schedule: Schedule, scores: list[Score], top: int) -> Iterator[str]:
             if not run.dies and run.publishes_us < schedule.end_us:
                 x = LEFT + (run.publishes_us - schedule.start_us) * scale
                 yield f'<path class="run" d="M{x:.1f} {y}v{STRIP}"/>'
-        text = f"{score.share:.2%}, up to {score.longest_s:.0f} s" if score.wrong else f"0 of {score.asked:,}"
+        text = f"{score.share:.2%}, up to {score.longest_s:.0f} s" if score.wrong else f"0 of {score.answers:,}"
         yield f'<text class="{"s" if score.wrong else "g"}" x="{LEFT + WIDTH + 12}" y="{y + 12}">{text}</text>'
 
 
 def _columns(schedule: Schedule, score: Score, y: int, scale: float) -> Iterator[str]:
-    moments = score.moments
-    ends = [moment.at_us for moment in moments[1:]] + [schedule.end_us]
-    for moment, end in zip(moments, ends, strict=True):
-        if not moment.faults:
+    samples = score.samples
+    ends = [sample.at_us for sample in samples[1:]] + [schedule.end_us]
+    for sample, end in zip(samples, ends, strict=True):
+        if not sample.faults:
             continue
-        x, wide = LEFT + (moment.at_us - schedule.start_us) * scale, (end - moment.at_us) * scale
+        x, wide = LEFT + (sample.at_us - schedule.start_us) * scale, (end - sample.at_us) * scale
         foot = float(y + STRIP)
-        for fault, high in _heights(moment):
+        for fault, high in _heights(sample):
             foot -= high
             yield (
                 f'<rect class="{fault.split(maxsplit=1)[0]}" x="{x:.1f}" y="{foot:.1f}" width="{wide:.1f}" '
@@ -94,9 +94,9 @@ def _columns(schedule: Schedule, score: Score, y: int, scale: float) -> Iterator
             )
 
 
-def _heights(moment: Moment) -> Iterator[tuple[Fault, float]]:
-    wrong = sum(moment.faults.values())
-    high = min(float(STRIP), max(LEAST, STRIP * wrong / moment.asked / FULL_SHARE))
+def _heights(sample: Sample) -> Iterator[tuple[Fault, float]]:
+    wrong = sum(sample.faults.values())
+    high = min(float(STRIP), max(LEAST, STRIP * wrong / sample.answers / FULL_SHARE))
     for fault in FAULTS:
-        if moment.faults.get(fault):
-            yield fault, high * moment.faults[fault] / wrong
+        if sample.faults.get(fault):
+            yield fault, high * sample.faults[fault] / wrong

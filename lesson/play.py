@@ -89,8 +89,8 @@ class Play:
 
     def _ask(self) -> None:
         for example in self._judge.question(self.now_us, self._rule.answers()):
-            told = example._replace(story=self._rule.story(example))
-            self._judge.score.examples[example.fault] = told
+            described = example._replace(story=self._rule.story(example))
+            self._judge.score.examples[example.fault] = described
 
 
 class PlayClock:

@@ -83,7 +83,7 @@ class Rival(ABC):
         """Whether what the speed layer made of an arrival is added to the version in force."""
 
     @abstractmethod
-    def told(self, seen: Seen) -> str:
+    def reason(self, seen: Seen) -> str:
         """Why an arrival is counted by both layers, or by neither."""
 
     # see `Rule`
@@ -168,7 +168,7 @@ class Rival(ABC):
     def _counted(self, batch: Seen | None, speed: Sequence[Seen], seen: Seen) -> str:
         copies = [*([batch] if batch is not None else []), *speed]
         if len(copies) < 2:
-            return f"{name_of(seen)} is counted by neither layer: {self.told(seen)}"
+            return f"{name_of(seen)} is counted by neither layer: {self.reason(seen)}"
         first, last = copies[0], copies[-1]
         if first is not last:
             apart = (last.arrival.at_us - first.arrival.at_us) // SECOND_US
@@ -176,7 +176,7 @@ class Rival(ABC):
                 f"{name_of(seen)} came again after {apart} s, and the speed layer remembers ids for "
                 f"{REMEMBERED_US // SECOND_US} s: counted twice until a batch run drops the copy."
             )
-        return f"{name_of(seen)} is counted by both layers: {self.told(seen)}"
+        return f"{name_of(seen)} is counted by both layers: {self.reason(seen)}"
 
     def notes(self) -> dict[str, int]:
         """See `Rule.notes`."""

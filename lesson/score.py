@@ -1,6 +1,6 @@
 """What was found of one rule in one case: how many answers were wrong, in which way, when and for how long.
 
-An answer is one bar of one instrument at one moment. It is right if it is what the oracle says at *some* position from
+An answer is one bar of one instrument at one time. It is right if it is what the oracle says at *some* position from
 the one that the speed layer has read to (later, if the rule itself names a later one) up to the log's end. So to be
 behind is never wrong, nor to be ahead; only what was never true is, and what goes back behind the speed layer's own
 reading.
@@ -42,11 +42,11 @@ class Example(NamedTuple):
     story: str
 
 
-class Moment(NamedTuple):
-    """The answers to one question."""
+class Sample(NamedTuple):
+    """The answers of one time."""
 
     at_us: int
-    asked: int
+    answers: int
     faults: Mapping[Fault, int]
 
 
@@ -57,11 +57,11 @@ class Score:
     rule: str
     setting: str
     case: str
-    asked: int = 0
+    answers: int = 0
     faults: Counter[Fault] = field(default_factory=Counter)
     longest_s: float = 0.0
     lasting: int = 0
-    moments: list[Moment] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     examples: dict[Fault, Example] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -73,7 +73,7 @@ class Score:
     @property
     def share(self) -> float:
         """Wrong answers among all, 0 to 1."""
-        return self.wrong / self.asked if self.asked else 0.0
+        return self.wrong / self.answers if self.answers else 0.0
 
     @property
     def example(self) -> Example | None:
@@ -90,12 +90,12 @@ class Judge:
         self._since: dict[tuple[Instrument, int], int] = {}
 
     def question(self, at_us: int, answers: Iterable[tuple[Instrument, Answer]]) -> list[Example]:
-        """Judge the answers of one moment; gives the first of each kind, without its story."""
-        asked, faults = 0, Counter[Fault]()
+        """Judge the answers of one time; gives the first of each kind, without its story."""
+        judged, faults = 0, Counter[Fault]()
         new: list[Example] = []
         for instrument, answer in answers:
             for start in {*answer.bars, *self._truth.starts(instrument, answer.low)}:
-                asked += 1
+                judged += 1
                 fault = self._fault(instrument, start, answer)
                 self._mark(instrument, start, at_us, fault)
                 if fault is None:
@@ -104,9 +104,9 @@ class Judge:
                 if fault not in self.score.examples and fault not in {example.fault for example in new}:
                     true = self._truth.bar(instrument, start, answer.low)
                     new.append(Example(instrument, start, at_us, fault, answer.bars.get(start), true, ""))
-        self.score.asked += asked
+        self.score.answers += judged
         self.score.faults += faults
-        self.score.moments.append(Moment(at_us, asked, dict(faults)))
+        self.score.samples.append(Sample(at_us, judged, dict(faults)))
         return new
 
     def end(self, at_us: int) -> Score:

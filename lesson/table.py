@@ -65,7 +65,7 @@ def facts(lesson: Lesson) -> dict[str, Any]:
                 "rule": score.rule,
                 "setting": score.setting,
                 "case": score.case,
-                "answers": score.asked,
+                "answers": score.answers,
                 "wrong": score.wrong,
                 **{fault.replace(" ", "_"): score.faults[fault] for fault in FAULTS},
                 "moments_with_a_wrong_answer": wrong_moments(score),
@@ -80,8 +80,8 @@ def facts(lesson: Lesson) -> dict[str, Any]:
 
 
 def wrong_moments(score: Score) -> float:
-    """The share of moments at which at least one answer was wrong, 0 to 1."""
-    return sum(bool(moment.faults) for moment in score.moments) / len(score.moments) if score.moments else 0.0
+    """The share of samples at which at least one answer was wrong, 0 to 1."""
+    return sum(bool(sample.faults) for sample in score.samples) / len(score.samples) if score.samples else 0.0
 
 
 def _rows(lesson: Lesson, line: str) -> Iterator[list[str]]:
@@ -89,31 +89,31 @@ def _rows(lesson: Lesson, line: str) -> Iterator[list[str]]:
     rules = dict.fromkeys((score.rule, score.setting) for score in lesson.scores)
     for rule, setting in rules:
         scores = [score for score in lesson.scores if score.rule == rule]
-        asked, wrong = sum(score.asked for score in scores), sum(score.wrong for score in scores)
-        yield [f"{rule}{line}{setting}", *(_cell(score, line) for score in scores), f"{_percent(wrong, asked)}"]
+        answers, wrong = sum(score.answers for score in scores), sum(score.wrong for score in scores)
+        yield [f"{rule}{line}{setting}", *(_cell(score, line) for score in scores), f"{_percent(wrong, answers)}"]
 
 
 def _cell(score: Score, line: str) -> str:
     if not score.wrong:
-        return f"0{line}of {score.asked:,}"
+        return f"0{line}of {score.answers:,}"
     kinds = [f"{score.faults[fault]} {fault}" for fault in FAULTS if score.faults[fault]]
     longest = f"{'over ' if score.lasting else ''}{score.longest_s:.0f} s"
-    return line.join([_percent(score.wrong, score.asked), *kinds, f"up to {longest}"])
+    return line.join([_percent(score.wrong, score.answers), *kinds, f"up to {longest}"])
 
 
-def _percent(wrong: int, asked: int) -> str:
-    return f"{wrong / asked:.2%}" if wrong else "0"
+def _percent(wrong: int, answers: int) -> str:
+    return f"{wrong / answers:.2%}" if wrong else "0"
 
 
 def _what(lesson: Lesson) -> str:
-    asked = sum(score.asked for score in lesson.scores if score.rule == SLACKWATER)
+    answers = sum(score.answers for score in lesson.scores if score.rule == SLACKWATER)
     cut = [score for score in lesson.scores if score.rule == SLACKWATER]
     proven = sum(score.notes["hand-offs proven equal"] for score in cut)
     return (
-        f"Each rule answered {asked:,} times: for every bar so far, of every instrument, each 2 s. Of each other rule "
-        f"the best of several settings is shown ({lesson.tried} were played). Seed {lesson.seed}. Slackwater published "
-        f"{sum(score.notes['versions'] for score in cut)} versions; {proven} hand-offs were proven equal when they "
-        "were published."
+        f"Each rule answered {answers:,} times: for every bar so far, of every instrument, each 2 s. Of each other "
+        f"rule the best of several settings is shown ({lesson.tried} were played). Seed {lesson.seed}. Slackwater "
+        f"published {sum(score.notes['versions'] for score in cut)} versions; {proven} hand-offs were proven equal "
+        "when they were published."
     )
 
 

@@ -39,8 +39,8 @@ class WallClock(Rival):
         """See `Rival.behind`."""
         return not self._boundary_us or (seen.taken_us or 0) >= self._boundary_us + self._margin_us
 
-    def told(self, seen: Seen) -> str:
-        """See `Rival.told`."""
+    def reason(self, seen: Seen) -> str:
+        """See `Rival.reason`."""
         archived = "not archived yet" if seen.archived_us is None else f"archived at {clock_text(seen.archived_us)}"
         side = "from it on" if self.behind(seen) else "before it"
         return (

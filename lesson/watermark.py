@@ -50,8 +50,8 @@ class Watermark(Rival):
         """See `Rival.behind`."""
         return seen.trade.time_us >= self._boundary_us
 
-    def told(self, seen: Seen) -> str:
-        """See `Rival.told`."""
+    def reason(self, seen: Seen) -> str:
+        """See `Rival.reason`."""
         return (
             f"the boundary is the event time {clock_text(self._boundary_us)}; it lies before that and came at "
             f"{clock_text(seen.arrival.at_us)}, behind what the batch run read at {clock_text(self._read_us)}."

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from bench import table as bench_table
-from bench.export import export_lines, spread
+from bench.export import export_lines, thinned
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
 from bench.overload import OverloadSpans
@@ -88,7 +88,7 @@ def test_the_repeated_sample_is_valid_unique_and_in_the_past(trades: Trades, per
 
 
 def test_spread_out_each_trade_is_a_bar(trades: Trades) -> None:
-    thin = Trades(spread(trades.loop))
+    thin = Trades(thinned(trades.loop))
     count = thin.loop.events.num_rows + 1_000
     found = list(thin.records(count, MAX_LINES, NOW_US))
     table = decode(TRADES, [Record(0, NOW_US // 1000, None, load.value, ()) for load in found]).table

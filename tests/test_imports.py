@@ -41,13 +41,13 @@ class Plant(NamedTuple):
 
 
 FORBIDDEN = [
-    Plant("slackwater/views", "import slackwater.versions", {"ground"}),
+    Plant("slackwater/views", "import slackwater.versions", {"shared"}),
     Plant("slackwater/views", "import ops", {"direction"}),
-    Plant("slackwater/log", "from slackwater.versions import manifest", {"ground"}),
-    Plant("slackwater/log", "import slackwater.deltas.cell", {"ground"}),
-    Plant("slackwater/streams", "from slackwater.views import view", {"ground"}),
-    Plant("slackwater/versions", "import slackwater.restatements.ledger", {"ground"}),
-    Plant("slackwater/core", "import slackwater.streams.schema", {"ground"}),
+    Plant("slackwater/log", "from slackwater.versions import manifest", {"shared"}),
+    Plant("slackwater/log", "import slackwater.deltas.cell", {"shared"}),
+    Plant("slackwater/streams", "from slackwater.views import view", {"shared"}),
+    Plant("slackwater/versions", "import slackwater.restatements.ledger", {"shared"}),
+    Plant("slackwater/core", "import slackwater.streams.schema", {"shared"}),
     Plant("serving", "import ingest", {"direction"}),
     Plant("ingest", "import serving", {"direction"}),
     Plant("batch_layer", "import speed_layer", {"direction"}),

@@ -1,6 +1,6 @@
 """The lesson: Slackwater's rule is never wrong, each other one is somewhere, and the judge sees what is off by one.
 
-stream --> door --> log --> [ rule: batch below | speed behind ] --> answers --> judge <-- oracle <-- stream
+stream --> ingest --> log --> [ rule: batch below | speed behind ] --> answers --> judge <-- oracle <-- stream
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ def crashes() -> Lesson:
 
 def test_slackwater_is_never_wrong_while_everything_dies(crashes: Lesson) -> None:
     [score] = [score for score in crashes.scores if score.rule == SLACKWATER]
-    assert score.asked > 1000
+    assert score.answers > 1000
     assert (score.wrong, score.longest_s, score.lasting) == (0, 0.0, 0)
     assert score.notes["kills of the speed layer"] >= 2, "a third one may find it dead"
     assert score.notes["kills of a batch run"] == 1
@@ -70,7 +70,7 @@ def test_slackwater_is_never_wrong_while_everything_dies(crashes: Lesson) -> Non
 @pytest.mark.parametrize("case", CASES)
 def test_slackwater_is_never_wrong(case: Case, seed: int) -> None:
     [score] = play(case, seed, SLACKWATER, Size())
-    assert score.asked > 1000
+    assert score.answers > 1000
     assert score.wrong == 0, score.examples
 
 
@@ -95,7 +95,7 @@ def test_the_other_rules_are_wrong_because_of_the_boundary_alone() -> None:
     alone = dataclasses.replace(schedule, events=[e for e in schedule.events if e.kind not in {"begin", "publish"}])
     for setting in RIVALS:
         score = Play(alone, Judge(truth, Score(*setting[:2], "late")), setting.make).run()
-        assert score.asked > 1000
+        assert score.answers > 1000
         assert score.wrong == 0, setting.setting
 
 
