@@ -107,10 +107,7 @@ class Service:
         as_of = AsOf(self.store, self.views, self.watch, self.inspector, self.pool)
         self.bases = Bases(self.watch, self.hot, self.completeness, as_of, options.incomplete == "refuse")
         self.cached: CachedReplies[Any] = CachedReplies(options.cached_reply_bytes)
-        self.hub = Hub(
-            *(names_of(self.views), self.hot, self.watch, self.completeness, self.rows, self.clock),
-            options.streams,
-        )
+        self.hub = Hub(names_of(self.views), self.bases, self.rows, self.clock, options.streams)
         self.watch.changed = self.hub.wake
         for live in self.lives.values():
             live.feed.changed = self.hub.wake

@@ -93,7 +93,7 @@ def test_an_answer_waits_for_its_own_partitions_alone(world: World) -> None:
 def test_a_kept_answer_is_not_given_once_more_when_its_reason_is_gone(world: World) -> None:
     started(world)
     first = world.get(f"/v1/bars?venue=x&{LONGER}")
-    world.service.lives["trades"].feed._look_what_lacks()
+    world.service.lives["trades"].feed._check_missing()
     assert world.get(f"/v1/bars?venue=x&{LONGER}").content == first.content
     world.service.lives["trades"].feed.step()
     second = world.get(f"/v1/bars?venue=x&{LONGER}", {"If-None-Match": first.headers["ETag"]})

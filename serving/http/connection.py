@@ -25,7 +25,7 @@ from serving.http.edge import ANSWER_HEADERS
 from serving.http.guard.admission import Admission, Place
 from serving.http.problems import MEDIA_TYPE, ProblemError
 from serving.options import Limits
-from serving.stream.cut import TRANSPORT
+from serving.stream.response import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""

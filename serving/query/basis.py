@@ -9,6 +9,7 @@ A basis is a value; `Bases` finds it. Not here: the rows of an answer (`serving.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from serving.http.problems import gone, not_serving, unknown_instrument
@@ -19,7 +20,7 @@ from serving.store.batch import BatchReader
 from serving.store.directory import Entity
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
-from serving.store.snapshot import Snapshot
+from serving.store.snapshot import Snapshot, Standing
 from serving.watch.completeness import APART, FIRST_PAGE, REFUSED, Completeness
 from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
@@ -66,12 +67,17 @@ class Basis:
     incomplete_reason: str | None = None
     basis_id: BasisId | None = None
 
+    @cached_property
+    def standing(self) -> Standing:
+        """How the version stands on the view's stream."""
+        return self.snapshot.of(self.view)
+
     @property
     def cut(self) -> dict[int, int]:
         """The cut in the asked partitions."""
-        return {p: at for p, at in self.snapshot.of(self.view).cut.items() if p in self.partitions}
+        return {p: at for p, at in self.standing.cut.items() if p in self.partitions}
 
-    @property
+    @cached_property
     def applied(self) -> dict[int, int]:
         """What is applied in the asked partitions."""
         return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
@@ -138,15 +144,18 @@ class Bases:
         self._as_of = as_of
         self._refuse = refuse
 
+    @property
+    def served(self) -> Snapshot | None:
+        """What is served now; None if there is nothing yet."""
+        return self._watch.snapshot
+
     def snapshot(self) -> Snapshot:
         """What is served now.
 
         Raises:
             ProblemError: 503 if there is nothing yet.
         """
-        found = self._watch.snapshot
-        if found is None:
-            raise not_serving(self._watch.missing())
+        found = self._now()
         request = REQUEST.get()
         if request is not None:
             request.version = found.version
@@ -172,7 +181,7 @@ class Bases:
                 raise not_serving(" ".join(snapshot.refusals_of(view)))
             found = self._chained(snapshot, view, layer, partitions, still)
             if found is not None:
-                return found
+                return self._given(found)
         raise not_serving("Versions change faster than they can be read.")
 
     def whole(self, name: str) -> Basis:
@@ -182,13 +191,35 @@ class Bases:
             ProblemError: 503 where nothing can answer.
         """
         for _ in range(_TRIES):
-            snapshot = self._of(name, None)
-            view = snapshot.views[name]
-            held = frozenset(snapshot.of(view).cut)
-            found = self._chained(snapshot, view, "merged", held, BasisId(snapshot, 0, 0, name, frozenset()))
+            found = self._whole(self._of(name, None), name)
             if found is not None:
-                return found
+                return self._given(found)
         raise not_serving("Versions change faster than they can be read.")
+
+    def read_point(self, name: str) -> Basis | None:
+        """The basis of a view in all partitions now, for its streams of changes; missing deltas refuse nothing.
+
+        None while what it would give is older than what another server gave: the deltas are being read for the first
+        time, or the snapshot is being swapped.
+
+        Raises:
+            ProblemError: 503 where nothing can answer.
+        """
+        snapshot = self._now()
+        view = _answered(snapshot, name).views[name]
+        standing = snapshot.of(view)
+        if standing.chain and self._completeness.unread(view.stream.name, standing.cut):
+            return None
+        return self._whole(snapshot, name)
+
+    def narrowed(self, basis: Basis, entities: Iterable[Entity]) -> Basis:
+        """A basis of all partitions in those of some entities alone; whether deltas may be missing is asked now."""
+        held = frozenset().union(*(self._places(basis.view, entity, basis.snapshot) for entity in entities))
+        if not basis.standing.chain:
+            return replace(basis, partitions=held)
+        ends = {p: of for p, of in basis.ends.items() if p in held}
+        lacking = self._completeness.lacking(basis.view.stream.name, held)
+        return replace(basis, partitions=held, ends=ends, incomplete_reason=lacking or apart(ends))
 
     def every(self) -> dict[str, Basis]:
         """The bases of all views in all partitions, at one position of each partition.
@@ -269,13 +300,22 @@ class Bases:
         """Records between what is applied of a view and the end of its stream's log at the last look."""
         return self._watch.lag(self._hot.stream_of(name), applied)
 
+    def _now(self) -> Snapshot:
+        found = self.served
+        if found is None:
+            raise not_serving(self._watch.missing())
+        return found
+
     def _of(self, name: str, cursor: Cursor | None) -> Snapshot:
         snapshot = self.snapshot() if cursor is None else self._watch.retained(cursor.pin)
         if snapshot is None:
             raise gone("The version that this cursor stands on is not retained any more.")
-        if name in snapshot.refused_views:
-            raise not_serving(snapshot.refused_views[name])
-        return snapshot
+        return _answered(snapshot, name)
+
+    def _whole(self, snapshot: Snapshot, name: str) -> Basis | None:
+        view = snapshot.views[name]
+        still = BasisId(snapshot, 0, 0, name, frozenset())
+        return self._chained(snapshot, view, "merged", frozenset(snapshot.of(view).cut), still)
 
     def _chained(
         self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: BasisId
@@ -283,14 +323,14 @@ class Bases:
         """The basis with the chains' ends now; None if the snapshot was swapped away."""
         standing = snapshot.of(view)
         if not standing.chain:
-            return self._given(Basis(snapshot, view, "batch", partitions, {}, REFUSED, still))
+            return Basis(snapshot, view, "batch", partitions, {}, REFUSED, still)
         lacking = self._completeness.lacking(view.stream.name, partitions)  # before the ends: they can only be later
         revision = self._hot.revision(view.name, partitions)
         ends = self._hot.ends(standing.key, view.name, partitions)
         if ends is None:
             return None
         basis_id = still._replace(revision=revision, partitions=partitions, lacking=lacking)
-        return self._given(Basis(snapshot, view, layer, partitions, ends, lacking or apart(ends), basis_id))
+        return Basis(snapshot, view, layer, partitions, ends, lacking or apart(ends), basis_id)
 
     def _given(self, basis: Basis) -> Basis:
         if basis.incomplete_reason is not None and self._refuse:
@@ -311,9 +351,7 @@ class Bases:
         found: set[int] = set()
         unknown = []
         for entity in entities:
-            where = {known.partition for known in snapshot.places(view, entity)}
-            if hot:
-                where |= self._hot.partitions_of(view, entity)
+            where = self._places(view, entity, snapshot, hot)
             if not where:
                 unknown.append(":".join(map(str, entity)))
             found |= where
@@ -322,3 +360,15 @@ class Bases:
         if unknown:
             raise unknown_instrument(unknown)
         return frozenset(found)
+
+    def _places(self, view: View, entity: Entity, snapshot: Snapshot, hot: bool = True) -> frozenset[int]:
+        """The partitions that hold an entity, those of the chains among them where they are `hot`."""
+        found = frozenset(known.partition for known in snapshot.places(view, entity))
+        return found | self._hot.partitions_of(view, entity) if hot else found
+
+
+def _answered(snapshot: Snapshot, name: str) -> Snapshot:
+    """The snapshot, which answers for a view. Raises ProblemError, 503, if it does not."""
+    if name in snapshot.refused_views:
+        raise not_serving(snapshot.refused_views[name])
+    return snapshot

@@ -1,37 +1,35 @@
 """A channel: some series of one interval as the bytes of events, made once for all clients that ask for the same.
 
-    changed   12 [a]   13 [b, c]   14 [a]         the newest bytes of each bar, with the turn in which it changed
+    changed   12 [a]   13 [b, c]   14 [a]      the newest form of each bar, with the number of its last change
     a client that has 12 is given b, c and the new a; one that has 13 the new a alone
 
-So a client that is slow is given each bar once, in its newest form, and what is kept does not grow with it. A client
-that has less than what is kept is given a snapshot.
+So a slow client is given each bar once, in its newest form, and memory does not grow with it. A client that is further
+behind than what is retained is given a snapshot.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from serving.query.answer import Form, bar_encoder
+from serving.query.basis import Bases, Basis
 from serving.query.read import place_of
 from serving.store.batch import Keys
-from serving.store.directory import Entity
-from serving.store.hot import HotStore
-from serving.stream.read_point import ReadPoint
 from serving.stream.series import Changed, Series, revision_of
 from slackwater.views.interval import Interval
 from slackwater.views.view import View
 
-if TYPE_CHECKING:
-    from serving.stream.client import Client
-
 MAX_BARS = 4096
-"""Changed bars that are kept for clients that are behind."""
+"""Changed bars that are retained for clients that are behind."""
+
+Event = tuple[bytes, bytes]
+"""An event's name and its data."""
 
 
 class ChannelRequest(NamedTuple):
-    """What a channel is of."""
+    """What a channel gives."""
 
     keys: Keys
     interval: Interval
@@ -40,92 +38,71 @@ class ChannelRequest(NamedTuple):
 
 
 class Channel:
-    """See the module. Belongs to the event loop."""
+    """See the module. Belongs to the event loop. `changes` is the number of the last change."""
 
-    def __init__(self, request: ChannelRequest, series: tuple[Series, ...], hot: HotStore) -> None:
+    def __init__(self, request: ChannelRequest, series: tuple[Series, ...], bases: Bases) -> None:
         self.request = request
         self.series = series
-        self.clients: dict[Client, None] = {}
-        self.turn = 0
-        self._hot = hot
-        self._first_turn = 0
+        self.changes = 0
+        self._bases = bases
+        self._first = 0
         self._changed: OrderedDict[tuple[tuple[str | int, ...], int], tuple[int, Changed]] = OrderedDict()
-        self._made: dict[object, bytes] = {}
-        self._made_at: ReadPoint | None = None
+        self._made: dict[object, Event] = {}
+        self._made_of: Basis | None = None
 
-    def settled(self, read_point: ReadPoint) -> bool:
+    def settled(self, read_point: Basis) -> bool:
         """Whether every change up to `read_point` was put."""
         return all(series.settled(read_point) for series in self.series)
 
     def put(self, changed: Iterable[Changed]) -> None:
-        """Bars that changed in this turn."""
-        self.turn += 1
-        self._made.clear()
-        for each in changed:
-            place = each.row.key, each.row.start
-            self._changed[place] = self.turn, each
+        """Bars that changed together."""
+        self.changes += 1
+        for bar in changed:
+            place = bar.row.key, bar.row.start
+            self._changed[place] = self.changes, bar
             self._changed.move_to_end(place)
         while len(self._changed) > MAX_BARS:
-            _, (turn, _) = self._changed.popitem(last=False)
-            self._first_turn = turn
+            _, (number, _) = self._changed.popitem(last=False)
+            self._first = number
 
     def replace(self) -> None:
         """Anything may be different: every client needs a snapshot."""
-        self.turn += 1
-        self._made.clear()
+        self.changes += 1
         self._changed.clear()
-        self._first_turn = self.turn
+        self._first = self.changes
 
-    def has(self, turn: int) -> bool:
-        """Whether a client that has everything up to `turn` can be told what changed since."""
-        return turn >= self._first_turn
+    def event(self, given: int, limit: int, read_point: Basis) -> Event:
+        """The next event of a client that has all up to the change `given`: what changed since, or a snapshot."""
+        if self._made_of is not read_point:
+            self._made.clear()
+            self._made_of = read_point
+        place = given if given >= self._first else ("snapshot", limit)
+        made = self._made.get(place)
+        if made is None:
+            if given >= self._first:
+                made = read_point.view.name.encode(), self.data(self._since(given), read_point)
+            else:
+                bars = [bar for series in self.series for bar in series.latest(read_point, limit)]
+                made = b"snapshot", self.data(bars, read_point)
+            self._made[place] = made
+        return made
 
-    def since(self, turn: int, read_point: ReadPoint) -> bytes:
-        """The data of an event with the bars that changed behind `turn`; it `has` them."""
-        made = self._cache(read_point)
-        if turn not in made:
-            found = []
-            for behind, each in reversed(self._changed.values()):
-                if behind <= turn:
-                    break
-                found.append(each)
-            made[turn] = self.data(found, read_point)
-        return made[turn]
-
-    def snapshot(self, limit: int, read_point: ReadPoint) -> bytes:
-        """The data of an event with the newest bars of each series."""
-        made, place = self._cache(read_point), ("snapshot", limit)
-        if place not in made:
-            made[place] = self.data([each for of in self.series for each in of.latest(read_point, limit)], read_point)
-        return made[place]
-
-    def data(self, bars: list[Changed], read_point: ReadPoint) -> bytes:
+    def data(self, bars: list[Changed], read_point: Basis) -> bytes:
         """The data of an event with these bars."""
-        bars.sort(key=lambda each: place_of(each.row))
+        bars.sort(key=lambda bar: place_of(bar.row))
         request, view = self.request, read_point.view
-        items = b",".join(_encoded(view, request, each) for each in bars)
-        meta = orjson.dumps(read_point.meta(self.partitions(read_point)))
+        items = b",".join(_encoded(view, request, bar) for bar in bars)
+        meta = orjson.dumps(self._bases.narrowed(read_point, request.keys.entities).meta())
         name = view.name.encode()
         return b'{"interval":"%b","%b":[%b],"meta":%b}' % (request.interval.text.encode(), name, items, meta)
 
-    def partitions(self, read_point: ReadPoint) -> set[int]:
-        """The partitions that hold the instruments."""
-        return partitions_of(read_point, self._hot, (series.entity for series in self.series))
-
-    def _cache(self, read_point: ReadPoint) -> dict[object, bytes]:
-        if self._made_at is not read_point:
-            self._made.clear()
-            self._made_at = read_point
-        return self._made
-
-
-def partitions_of(read_point: ReadPoint, hot: HotStore, instruments: Iterable[Entity]) -> set[int]:
-    """The partitions that hold some instruments."""
-    found: set[int] = set()
-    for instrument in instruments:
-        found |= {known.partition for known in read_point.snapshot.places(read_point.view, instrument)}
-        found |= hot.partitions_of(read_point.view, instrument)
-    return found
+    def _since(self, given: int) -> list[Changed]:
+        found = []
+        for number, bar in reversed(self._changed.values()):
+            if number <= given:
+                break
+            found.append(bar)
+        return found
 
 
 def _encoded(view: View, request: ChannelRequest, changed: Changed) -> bytes:

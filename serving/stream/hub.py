@@ -1,10 +1,10 @@
-"""The hub: one turn for all streams whenever the feed or the watch of versions has something new, and their ends.
+"""The hub: one update of all streams whenever the feed or the watch of versions has something new, and their ends.
 
-    feed, watch (threads) -- wake --> the event loop: a turn of each view -> clients awake
+    feed, watch (threads) -- wake --> the event loop: an update of each view -> its clients that get something
     once a second                     heartbeats, and clients that take nothing any more
 
-Nothing polls. After a turn the hub rests as long as the turn and its clients took, so that streams get at most half of
-the event loop, however many there are: they are given fewer, larger changes then.
+Nothing polls. After an update the hub rests as long as the update and its clients took, so that streams get at most
+half of the event loop, however many there are: they are given fewer, larger changes then.
 """
 
 import asyncio
@@ -14,13 +14,11 @@ from collections.abc import Callable
 
 from serving.http.problems import ProblemError
 from serving.options import StreamOptions
+from serving.query.basis import Bases
 from serving.query.read import BatchRows
-from serving.store.hot import HotStore
 from serving.stream.client import Client
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream
-from serving.watch.completeness import Completeness
-from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
 
 _LOG = logging.getLogger("slackwater.serving")
@@ -32,7 +30,7 @@ AT_ONCE = 64
 """Clients that are given something before the event loop looks at requests again."""
 
 REST_S = 0.001
-"""Turns that took less are not rested from."""
+"""The hub does not rest after an update that took less."""
 
 
 class Hub:
@@ -41,33 +39,29 @@ class Hub:
     def __init__(
         self,
         names: tuple[str, ...],
-        hot: HotStore,
-        watch: VersionsWatch,
-        completeness: Completeness,
+        bases: Bases,
         rows: BatchRows,
         clock: Clock,
         options: StreamOptions | None = None,
     ) -> None:
         self.options = options or StreamOptions()
         self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
-        self._views = {name: ViewStream(name, hot, watch, completeness, rows, self.wake) for name in names}
+        self._views = {name: ViewStream(name, bases, rows, self.wake) for name in names}
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._called = False
-        self._resting = False
-        self._again = False
-        self._cut: dict[Client, Callable[[], None]] = {}
+        self._called = self._resting = self._again = False
+        self._clients: dict[Client, ViewStream] = {}
         self._closed: ProblemError | None = None
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
-        return len(self._cut)
+        return len(self._clients)
 
     @property
     def stuck(self) -> int:
         """How many streams wait for their client to take something."""
-        return sum(client.sending_s is not None for client in list(self._cut))
+        return sum(client.sending_s is not None for client in list(self._clients))
 
     @property
     def idle(self) -> bool:
@@ -94,53 +88,58 @@ class Hub:
             detail = f"There are {self.streams} streams already, which is the limit."
             raise ProblemError(503, "too-many-streams", detail, retry_after_s=5)
 
-    def open(self, name: str, query: StreamQuery, cut: Callable[[], None]) -> Client:
-        """A new client of the view `name`; `cut` ends its connection at once, whatever is in its way."""
+    def open(self, name: str, query: StreamQuery, abort: Callable[[], None]) -> Client:
+        """A new client of the view `name`; `abort` ends its connection at once, whatever waits to be sent."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the first, or of another run of the application
             self._loop = loop
             self._called = self._resting = self._again = False
             loop.call_later(self.options.tick_s, self._tick, loop)
-        client = self._views[name].open(query)
-        client.sent_s = self._clock.elapsed_s()
-        self._cut[client] = cut
+        client = Client(query, abort)
+        client.sent_s = self.now_s()
+        self._clients[client] = self._views[name]
+        self._clients[client].add(client, query)
         if self._closed is not None:
             client.end(self._closed)
         return client
 
-    def leave(self, name: str, client: Client) -> None:
-        """A client is no more."""
+    def leave(self, client: Client) -> None:
+        """A client's stream has ended."""
         self.ended[client.ended.kind if client.ended else "gone"] += 1  # first: who counts the streams may ask why
-        self._views[name].leave(client)
-        del self._cut[client]
+        self._clients[client].remove(client)
+        del self._clients[client]
 
-    def take(self, name: str, client: Client) -> bytes:
+    def take(self, client: Client) -> bytes:
         """The next bytes for a client; empty if there are none now."""
-        return self._views[name].take(client)
+        return self._clients[client].take(client)
+
+    def now_s(self) -> float:
+        """The time that clients are held against."""
+        return self._clock.elapsed_s()
 
     def close(self, problem: ProblemError | None = None) -> None:
         """End every stream, and let no other begin."""
         self._closed = problem or ProblemError(503, "shutting-down", "The service is shutting down.", retry_after_s=1)
-        for client in self._cut:
+        for client in self._clients:
             client.end(self._closed)
 
     def check(self) -> None:
         """Heartbeats that are due, and clients that are stuck."""
-        now, options = self._clock.elapsed_s(), self.options
-        for client, cut in list(self._cut.items()):
+        now, options = self.now_s(), self.options
+        for client in list(self._clients):
             if client.sending_s is not None:
                 if now - client.sending_s >= options.stuck_s:
                     detail = f"The client took nothing for {options.stuck_s:g} s. Come again with the last id."
                     client.end(ProblemError(503, "slow-client", detail, retry_after_s=1))
-                    cut()
+                    client.abort()
             elif now - client.sent_s >= options.heartbeat_s - options.tick_s:
-                client.beat = True
+                client.heartbeat_due = True
                 client.wake()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:
             return
-        if not self._cut:
+        if not self._clients:
             self._loop = None
             return
         self.check()
@@ -151,22 +150,22 @@ class Hub:
         if self._resting:
             self._again = True
         else:
-            self._turn()
+            self._update()
 
-    def _turn(self) -> None:
+    def _update(self) -> None:
         loop = self._loop
         if loop is None:
             return
         began = loop.time()
         self._resting = True
-        awake: list[Client] = []
+        clients: list[Client] = []
         for view in self._views.values():
             try:
-                awake += view.turn()
-            except Exception:  # noqa: BLE001 - other views' streams go on, and these are told
-                _LOG.exception("A turn of the streams failed")
+                clients += view.update()
+            except Exception:  # noqa: BLE001 - other views' streams go on, and these get the reason
+                _LOG.exception("An update of the streams failed")
                 view.fail(ProblemError(500, "internal", "The service failed on this stream; its log says why."))
-        self._spread(loop, began, awake)
+        self._spread(loop, began, clients)
 
     def _spread(self, loop: asyncio.AbstractEventLoop, began: float, clients: list[Client]) -> None:
         """Wake some clients; between them and the next, the loop looks at what else there is to do."""
@@ -175,7 +174,7 @@ class Hub:
         if len(clients) > AT_ONCE:
             loop.call_soon(self._spread, loop, began, clients[AT_ONCE:])
         else:
-            loop.call_soon(self._rest, loop, began)  # behind the clients that are awake now
+            loop.call_soon(self._rest, loop, began)  # behind the clients that were woken
 
     def _rest(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
         took = loop.time() - began
@@ -188,4 +187,4 @@ class Hub:
         self._resting = False
         if self._again:
             self._again = False
-            self._turn()
+            self._update()

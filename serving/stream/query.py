@@ -19,7 +19,7 @@ from serving.query.keys import key_fields, keys_of
 from serving.query.parameters import ValueRefusedError, interval
 from serving.query.questions import check_names, fingerprint
 from serving.store.batch import Keys
-from serving.stream.place import TOKEN
+from serving.stream.read_point import TOKEN
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.view import View
 
@@ -29,7 +29,7 @@ MOST_SNAPSHOT_BARS = 1_000
 MOST_BARS_OF_ALL = 20_000
 
 
-def intervals(text: str) -> tuple[Interval, ...]:
+def _intervals(text: str) -> tuple[Interval, ...]:
     """Reads one interval, or several with commas between, each once, in their order."""
     found = tuple(interval(each) for each in text.split(",", MOST_INTERVALS))
     if len({each.us for each in found}) != len(found) or len(found) > MOST_INTERVALS:
@@ -37,7 +37,7 @@ def intervals(text: str) -> tuple[Interval, ...]:
     return found
 
 
-def event_id(text: str) -> str:
+def _event_id(text: str) -> str:
     """Reads the id of an event."""
     if not TOKEN.fullmatch(text):
         raise ValueRefusedError("give the `id` of an event as it came")
@@ -50,9 +50,9 @@ _INTERVALS = {
     "default": "1m",
     "examples": ["1m", "1s,1m"],
 }
-_Intervals = Annotated[Any, BeforeValidator(intervals), WithJsonSchema(_INTERVALS)]
+_Intervals = Annotated[Any, BeforeValidator(_intervals), WithJsonSchema(_INTERVALS)]
 _EventId = Annotated[
-    str | None, BeforeValidator(event_id), WithJsonSchema({"type": "string", "pattern": f"^{TOKEN.pattern}$"})
+    str | None, BeforeValidator(_event_id), WithJsonSchema({"type": "string", "pattern": f"^{TOKEN.pattern}$"})
 ]
 
 
@@ -88,7 +88,7 @@ class StreamQuery(Parameters):
             raise refusal({"limit": detail})
         return self
 
-    def behind(self, header: str | None) -> "StreamQuery":
+    def resumed(self, header: str | None) -> "StreamQuery":
         """The same with what the header `Last-Event-ID` says; it is empty where a client was told to forget it.
 
         Raises:
@@ -97,7 +97,7 @@ class StreamQuery(Parameters):
         if not header:
             return self
         try:
-            return self.model_copy(update={"last_event_id": event_id(header)})
+            return self.model_copy(update={"last_event_id": _event_id(header)})
         except ValueRefusedError as error:
             raise refusal({"Last-Event-ID": str(error)}) from error
 
@@ -107,30 +107,9 @@ class StreamQuery(Parameters):
         return keys_of(self.view, self)
 
     @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """The lengths, each once, in their order."""
-        found: tuple[Interval, ...] = self.interval
-        return found
-
-    @property
-    def iso(self) -> bool:
-        """Whether times are text."""
-        return self.times == "iso"
-
-    @property
-    def text_ids(self) -> bool:
-        """Whether ids are all text."""
-        return self.ids == "text"
-
-    @property
-    def after(self) -> str | None:
-        """The id of the event to go on behind."""
-        return self.last_event_id
-
-    @property
     def fingerprint(self) -> str:
         """What the ids of this stream are bound to."""
-        return fingerprint((self.keys, [each.text for each in self.interval], self.iso, self.text_ids))
+        return fingerprint((self.keys, [each.text for each in self.interval], self.times, self.ids))
 
 
 def stream_query_of(view: View) -> type[StreamQuery]:

@@ -1,120 +1,131 @@
-"""A moment: what all events that are made in one turn stand on, and which bars changed between two moments.
+"""Read points of a stream, and which bars changed between two of them.
 
-    chain   [0,256) [256,512) [512,530)         the moment before
+A read point is the basis of a view in all partitions (`serving.query.basis`); all events of one update are made of one.
+
+    chain   [0,256) [256,512) [512,530)         the read point before
             [0,256) [256,512) [512,541)         this one: the rows of [512,541) that are not those of [512,530)
 
-It is what a request takes too (`serving.query.basis`): one snapshot, and the ends of its chains.
+The place of a client, what it has, is the id of an event: an opaque token.
+
+    base64url of ["7-0f3c...", {"0": 812, "1": 377}] . fingerprint of the query
+
+It is not signed: a forged one names a place that this server does not know, and is answered with a new snapshot, as is
+every place that is too old.
 """
 
+import base64
+import binascii
+import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from itertools import chain, dropwhile
+from typing import NamedTuple
 
-from serving.http.problems import not_serving
-from serving.query.basis import Basis, apart
+import orjson
+
+from serving.query.basis import Basis
 from serving.store.directory import Entity, entity_of
 from serving.store.ends import Ends
-from serving.store.hot import HotStore
-from serving.store.snapshot import Snapshot, Standing
-from serving.stream.place import NOWHERE, Place
-from serving.watch.completeness import REFUSED, Completeness
+from serving.store.hot import MAX_SNAPSHOTS
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,4000}\.[0-9a-f]{18}")
 
-@dataclass(frozen=True)
-class ReadPoint:
-    """One snapshot, the view in force, and the ends of all chains; no ends where the batch view answers alone."""
-
-    snapshot: Snapshot
-    view: View
-    ends: Mapping[int, Ends]
-    completeness: Completeness
-
-    @cached_property
-    def standing(self) -> Standing:
-        """How the version stands on the view's stream."""
-        return self.snapshot.of(self.view)
-
-    @cached_property
-    def applied(self) -> dict[int, int]:
-        """Partition -> what is applied."""
-        return {**self.standing.cut, **{p: ends.upto for p, ends in self.ends.items()}}
-
-    @cached_property
-    def token(self) -> str:
-        """The token of this place. A chain that may not be used has no place that one could go on from."""
-        return Place(self.standing.key, self.applied).encode() if self.ends else NOWHERE
-
-    def basis(self, partitions: Iterable[int]) -> Basis:
-        """What an answer from these partitions stands on, and whether anything is known to be missing now."""
-        held = frozenset(partitions)
-        if not self.standing.chain:
-            return Basis(self.snapshot, self.view, "batch", held, {}, REFUSED)
-        ends = {p: of for p, of in self.ends.items() if p in held}
-        lacking = self.completeness.lacking(self.view.stream.name, held)
-        return Basis(self.snapshot, self.view, "merged", held, ends, lacking or apart(ends))
-
-    def meta(self, partitions: Iterable[int]) -> dict[str, Any]:
-        """What an answer says of itself."""
-        return self.basis(partitions).meta()
-
-    def newest(self, entity: Entity) -> int | None:
-        """The newest second that an applied event of the entity lies in."""
-        return self.whole.newest(entity)
-
-    @cached_property
-    def whole(self) -> Basis:
-        """What it stands on in all partitions, to read from."""
-        return Basis(self.snapshot, self.view, "merged", frozenset(self.standing.cut), self.ends)
-
-    def stands_on(self, other: "ReadPoint") -> bool:
-        """Whether this is a later moment of the same chains, so that `changed_rows` says what changed."""
-        return (
-            self.standing.key == other.standing.key
-            and self.ends.keys() == other.ends.keys()
-            and all(of.fold is other.ends[p].fold for p, of in self.ends.items())
-        )
-
-    def follows(self, other: "ReadPoint") -> bool:
-        """Whether it can only be later: of a newer version, nothing but what was applied since is different.
-
-        That needs a proof that the version is its parent and the deltas between their cuts, and that all of these
-        were applied here: then a bar that no cell touched is the same in both.
-        """
-        new, old = self.snapshot, other.snapshot
-        here, there = self.standing, other.standing
-        if not (here.chain and there.chain) or here.topic_id != there.topic_id or self.view != other.view:
-            return False
-        if any(self.applied.get(p, -1) < at for p, at in other.applied.items()):
-            return False
-        if any(other.applied.get(p, 0) < at for p, at in here.cut.items()):
-            return False
-        if new.manifest.run_id == old.manifest.run_id and new.version == old.version:
-            return True
-        proof = new.manifest.proof
-        return new.manifest.parent == old.version and proof.outcome == "equal" and not proof.imported
+NOWHERE = "W10"
+"""The token of a client that has nothing yet, or only a part; base64url of an empty list."""
 
 
-def take_read_point(
-    hot: HotStore, snapshot: Snapshot | None, name: str, completeness: Completeness
-) -> ReadPoint | None:
-    """The moment that is now; None if the snapshot is being swapped away.
+class Place(NamedTuple):
+    """The key of the standing, and partition -> the offset below which everything is applied."""
 
-    Raises:
-        ProblemError: 503, nothing can answer for the view `name`.
+    key: str
+    applied: Mapping[int, int]
+
+
+def token_of(basis: Basis) -> str:
+    """The token of a read point, without the fingerprint. A chain that may not be used has no place to resume from."""
+    if not basis.ends:
+        return NOWHERE
+    applied = {str(partition): at for partition, at in sorted(basis.applied.items())}
+    return base64.urlsafe_b64encode(orjson.dumps([basis.standing.key, applied])).rstrip(b"=").decode()
+
+
+def decode_place(token: str, fingerprint: str) -> Place | None:
+    """The place of an event's id; None if it is none, or one of another query."""
+    text, _, query = token.rpartition(".")
+    if query != fingerprint:
+        return None
+    try:
+        key, applied = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        place = Place(key, {int(partition): at for partition, at in applied.items()})
+    except (binascii.Error, ValueError, TypeError, AttributeError):
+        return None
+    fits = isinstance(key, str) and all(type(at) is int for at in place.applied.values())
+    return place if fits else None
+
+
+class Recent:
+    """The last read point of each of the newest snapshots, for clients that resume."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, Basis] = OrderedDict()
+
+    def add(self, basis: Basis) -> None:
+        """Retain a read point, in place of the one before it on the same snapshot."""
+        self._of[basis.standing.key] = basis
+        while len(self._of) > MAX_SNAPSHOTS:
+            self._of.popitem(last=False)
+
+    def clear(self) -> None:
+        """Nothing before the next read point can be resumed from."""
+        self._of.clear()
+
+    def of(self, place: Place) -> Basis:
+        """The read point of a place's snapshot; `rows_since` knows the place."""
+        return self._of[place.key]
+
+    def rows_since(self, place: Place, now: Basis) -> Iterable[Row] | None:
+        """The rows of the cells after a place, through all snapshots since; None if that is not known."""
+        if place.key not in self._of or place.applied.keys() != now.applied.keys():
+            return None
+        at, cut = dict(place.applied), self._of[place.key].standing.cut
+        if any(not cut[p] <= at[p] <= now.applied[p] for p in at):
+            return None
+        rows = []
+        for key in dropwhile(lambda key: key != place.key, self._of):
+            for p, ends in self._of[key].ends.items():
+                rows.append(rows_after(ends, at[p]))
+                at[p] = max(at[p], ends.upto)
+        return chain.from_iterable(rows)
+
+
+def same_chains(new: Basis, old: Basis) -> bool:
+    """Whether both are of the same chains, so that `changed_rows` gives what changed."""
+    return (
+        new.standing.key == old.standing.key
+        and new.ends.keys() == old.ends.keys()
+        and all(of.fold is old.ends[p].fold for p, of in new.ends.items())
+    )
+
+
+def follows(new: Basis, old: Basis) -> bool:
+    """Whether only what was applied since `old` is different in `new`, which may be of a newer version.
+
+    That needs a proof that the version is its parent and the deltas between their cuts, and that all of these were
+    applied here: then a bar that no cell touched is the same in both.
     """
-    if snapshot is None:
-        raise not_serving("There is no version that is whole.")
-    if name in snapshot.refused_views:
-        raise not_serving(snapshot.refused_views[name])
-    view = snapshot.views[name]
-    standing = snapshot.of(view)
-    if not standing.chain:
-        return ReadPoint(snapshot, view, {}, completeness)
-    ends = hot.ends(standing.key, name, standing.cut)
-    return None if ends is None else ReadPoint(snapshot, view, ends, completeness)
+    here, there = new.standing, old.standing
+    if not (here.chain and there.chain) or here.topic_id != there.topic_id or new.view != old.view:
+        return False
+    if any(new.applied.get(p, -1) < at for p, at in old.applied.items()):
+        return False
+    if any(old.applied.get(p, 0) < at for p, at in here.cut.items()):
+        return False
+    now, before = new.snapshot.manifest, old.snapshot.manifest
+    if (now.run_id, now.version) == (before.run_id, before.version):
+        return True
+    return now.parent == before.version and now.proof.outcome == "equal" and not now.proof.imported
 
 
 def changed_rows(old: Ends, new: Ends) -> Iterator[Row]:
@@ -130,7 +141,7 @@ def changed_rows(old: Ends, new: Ends) -> Iterator[Row]:
                 yield row
 
 
-def rows_since(ends: Ends, at: int) -> Iterator[Row]:
+def rows_after(ends: Ends, at: int) -> Iterator[Row]:
     """The base rows of all cells that reach beyond `at`: every row that changed since, and maybe some that did not."""
     first, _ = ends.fold.count_at(at)
     for cell in ends.fold.cells[first : ends.count]:
@@ -139,19 +150,19 @@ def rows_since(ends: Ends, at: int) -> Iterator[Row]:
         yield from ends.open_cell.rows
 
 
-def newest_before(read_point: ReadPoint, instrument: Entity, place: Mapping[int, int]) -> int | None:
-    """A second that an event of the instrument lies in which was applied at `place`; it may not be the newest."""
-    found = [known.last_start for known in read_point.snapshot.places(read_point.view, instrument)]
-    for p, ends in read_point.ends.items():
+def newest_before(basis: Basis, entity: Entity, applied: Mapping[int, int]) -> int | None:
+    """A second that an event of the entity lies in which was applied at a place; it may not be the newest."""
+    found = [known.last_start for known in basis.snapshot.places(basis.view, entity)]
+    for p, ends in basis.ends.items():
         with ends.lock:
-            count, _ = ends.fold.count_at(place.get(p, 0))
-            newest = ends.fold.newest(instrument, min(count, ends.count))
+            count, _ = ends.fold.count_at(applied.get(p, 0))
+            newest = ends.fold.newest(entity, min(count, ends.count))
         if newest is not None:
             found.append(newest)
     return max(found, default=None)
 
 
-def by_entity(view: View, rows: Iterable[Row]) -> dict[Entity, set[int]]:
+def starts_of(view: View, rows: Iterable[Row]) -> dict[Entity, set[int]]:
     """Entity -> the base starts of its rows."""
     found: dict[Entity, set[int]] = {}
     for row in rows:

@@ -1,11 +1,11 @@
 """A series of a stream: the bars of one instrument at one interval, and which of them changed.
 
     batch part   [.....................)          read once a version, the newest `window` bars of it
-    chain                        [.......)        in memory, at the ends of the moment
+    chain                        [.......)        in memory, up to the ends of the read point
     changed                  ^        ^ ^         whole bars, each its batch part and its chain's part merged
 
-Everything that looks at a moment is synchronous, so that one event is of one moment. What has to be read from files
-first (`load`) is read between two moments; a series that waits for it publishes nothing meanwhile.
+Everything that uses a read point is synchronous, so that one event is of one read point. What has to be read from
+files first (`load`) is read between two of them; a series that waits for it publishes nothing meanwhile.
 
 The revision of a bar is twice the number of its events, and one more when it is closed. So it grows with every change,
 and is the same on every server and after every restart, since it is a function of what the bar holds.
@@ -17,9 +17,9 @@ from functools import cache
 from itertools import chain as joined
 from typing import NamedTuple
 
+from serving.query.basis import Basis
 from serving.query.read import BatchRows, chain_rows, merge_rows, merged
 from serving.store.batch import Keys, Range, RowRequest
-from serving.stream.read_point import ReadPoint
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -72,7 +72,8 @@ def revision_of(view: View) -> int | None:
 
 
 class Series:
-    """One instrument and interval. Belongs to the event loop; `read_point` is always the one of its view's turn."""
+    """One instrument and interval. Belongs to the event loop; `read_point` is always the one of its view's update;
+    `failures` counts the loads that failed since one did not."""
 
     def __init__(self, keys: Keys, interval: Interval) -> None:
         self.keys = keys
@@ -80,48 +81,48 @@ class Series:
         self.interval = interval
         self.window = WINDOWS[0]
         self.replaced = True
-        self.error: Exception | None = None
+        self.failures = 0
         self._base: Base | None = None
-        self._was: tuple[Base, ReadPoint] | None = None
+        self._published: tuple[Base, Basis] | None = None
         self._newest: int | None = None
         self._dirty: dict[int, bool] = {}
-        self._doubted: set[int] = set()
+        self._suspected: set[int] = set()
         self._requests: set[int] = set()
 
     def widen(self, limit: int) -> None:
         """Hold enough for snapshots of `limit` bars."""
         self.window = max(self.window, next(window for window in WINDOWS if window >= limit))
 
-    def ready(self, read_point: ReadPoint) -> bool:
+    def ready(self, read_point: Basis) -> bool:
         """Whether everything is read that its changed bars need."""
         base = self._base
         if base is None or base.snapshot != read_point.standing.key or base.window < self.window:
             return False
         return all(map(base.knows, joined(self._dirty, self._requests)))
 
-    def settled(self, read_point: ReadPoint) -> bool:
+    def settled(self, read_point: Basis) -> bool:
         """Whether everything that changed was published."""
-        return self.ready(read_point) and not self._dirty and self._was is None and not self.replaced
+        return self.ready(read_point) and not self._dirty and self._published is None and not self.replaced
 
-    def touch(self, starts: Iterable[int]) -> None:
+    def mark(self, starts: Iterable[int]) -> None:
         """Cells with these base starts came."""
         for start in starts:
-            self._mark(self.interval.floor(start))
+            self._mark_bar(self.interval.floor(start))
 
-    def doubt(self, starts: Iterable[int]) -> None:
+    def suspect(self, starts: Iterable[int]) -> None:
         """Cells with these base starts are in chains that others replaced; whether they changed a bar is compared."""
-        self._doubted.update(map(self.interval.floor, starts))
+        self._suspected.update(map(self.interval.floor, starts))
 
-    def move(self, old: ReadPoint, follows: bool) -> None:
+    def rebase(self, old: Basis, follows: bool) -> None:
         """The chains are others now. Either only what was applied since is different, or anything may be."""
         if not follows:
             self.replaced = True
-            self._was = None
-        elif self._was is None and self._base is not None and not self.replaced:
-            self._was = self._base, old
+            self._published = None
+        elif self._published is None and self._base is not None and not self.replaced:
+            self._published = self._base, old
         self._base = None
 
-    async def load(self, read_point: ReadPoint, batch: BatchRows) -> None:
+    async def load(self, read_point: Basis, batch: BatchRows) -> None:
         """Read what is needed from files.
 
         Raises:
@@ -146,14 +147,14 @@ class Series:
         self._requests = {start for start in starts if self._base is None or not self._base.knows(start)}
         return not self._requests
 
-    def take(self, read_point: ReadPoint) -> list[Changed]:
+    def take(self, read_point: Basis) -> list[Changed]:
         """What changed since it was taken last; the series is `ready`. After `replaced` it is nothing."""
         newest = read_point.newest(self.entity)
-        if self._was is not None:
+        if self._published is not None:
             self._compare(read_point)
         if self.replaced:
             self._dirty.clear()
-            self._doubted.clear()
+            self._suspected.clear()
             self._newest = newest
             return []
         for bar in self._closing(newest):
@@ -166,21 +167,21 @@ class Series:
         found = self.bars(read_point, dirty)
         return [Changed(row, self._is_closed(row.start, newest), dirty[row.start]) for row in found]
 
-    def latest(self, read_point: ReadPoint, limit: int) -> list[Changed]:
+    def latest(self, read_point: Basis, limit: int) -> list[Changed]:
         """The newest `limit` bars."""
         newest = read_point.newest(self.entity)
         rows = self._rows(read_point, limit) if limit else []
         return [Changed(row, self._is_closed(row.start, newest), False) for row in rows]
 
-    def bars(self, read_point: ReadPoint, starts: Iterable[int]) -> list[Row]:
+    def bars(self, read_point: Basis, starts: Iterable[int]) -> list[Row]:
         """Some bars, in order; their batch part is known."""
         assert self._base is not None  # noqa: S101 - it is ready
         wanted = list(starts)
         ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in wanted]
-        chain = (row for of in ranges for row in chain_rows(read_point.whole, self.keys, of))
+        chain = (row for of in ranges for row in chain_rows(read_point, self.keys, of))
         return merge_rows(read_point.view, self._base.at(wanted), chain)
 
-    def changes(self, read_point: ReadPoint, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
+    def changes(self, read_point: Basis, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
 
         None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
@@ -197,7 +198,7 @@ class Series:
         found = self.bars(read_point, starts)
         return [Changed(r, self._is_closed(r.start, now), self._is_closed(r.start, newest)) for r in found]
 
-    def _rows(self, read_point: ReadPoint, limit: int) -> list[Row]:
+    def _rows(self, read_point: Basis, limit: int) -> list[Row]:
         """The rows of the newest `limit` starts."""
         assert self._base is not None  # noqa: S101 - it is ready
         rows = _merged(self, self._base, read_point, _room(read_point.view, limit))
@@ -207,10 +208,10 @@ class Series:
     def _request(self, view: View, low: int, high: int | None, limit: int) -> RowRequest:
         return RowRequest(view, self.keys, Range(self.interval, low, high, limit, high is None))
 
-    def _compare(self, read_point: ReadPoint) -> None:
+    def _compare(self, read_point: Basis) -> None:
         """Mark what is different from what was published on the snapshot before."""
-        assert self._was is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
-        (old_base, old), self._was = self._was, None
+        assert self._published is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
+        (old_base, old), self._published = self._published, None
         window = _room(read_point.view, min(old_base.window, self._base.window))
         was, now = _merged(self, old_base, old, window), _merged(self, self._base, read_point, window)
         low = max(_low(was, window), _low(now, window))
@@ -219,13 +220,13 @@ class Series:
             if row.start >= low:
                 # A bar that is not there any more cannot be told as a change.
                 self.replaced = self.replaced or (row.key, row.start) not in places
-                self._mark(row.start)
-        for bar in self._doubted:
+                self._mark_bar(row.start)
+        for bar in self._suspected:
             if bar < low:  # older than what could be compared: it may have changed
-                self._mark(bar)
-        self._doubted.clear()
+                self._mark_bar(bar)
+        self._suspected.clear()
 
-    def _mark(self, bar: int) -> None:
+    def _mark_bar(self, bar: int) -> None:
         self._dirty[bar] = self._dirty.get(bar, False) or self._is_closed(bar, self._newest)
 
     def _closing(self, newest: int | None) -> list[int]:
@@ -244,9 +245,9 @@ class Series:
         return newest is not None and start <= self.interval.last_closed(newest)
 
 
-def _merged(series: Series, base: Base, read_point: ReadPoint, limit: int) -> list[Row]:
+def _merged(series: Series, base: Base, read_point: Basis, limit: int) -> list[Row]:
     """The newest `limit` bars of a base and a chain."""
-    return merged(read_point.whole, series.keys, Range(series.interval, limit=limit, newest_first=True), base.rows())
+    return merged(read_point, series.keys, Range(series.interval, limit=limit, newest_first=True), base.rows())
 
 
 def _room(view: View, starts: int) -> int:

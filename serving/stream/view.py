@@ -1,36 +1,38 @@
-"""All streams of one view: in each turn one moment, the bars that changed, and the clients that are told.
+"""All streams of one view: in each update one read point, the bars that changed, and the clients that get them.
 
-    turn    take the moment -> which rows changed since the last -> their bars, made once -> channels -> clients awake
+    update    take the read point -> which rows changed since the last -> their bars, made once -> channels -> clients
 
-A turn is synchronous, so whatever a client is given next is of one moment. What has to be read from files first is
-read by a task between two turns, and the next turn goes on with it.
+An update is synchronous, so whatever a client is given next is of one read point. What has to be read from files first
+is read by a task between two updates, and the next update goes on with it.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
+import orjson
+
 from serving.http.problems import ProblemError
+from serving.query.basis import Bases, Basis
 from serving.query.read import BatchRows
 from serving.store.batch import Keys
 from serving.store.directory import Entity
-from serving.store.hot import MAX_SNAPSHOTS, HotStore
-from serving.store.snapshot import Snapshot
-from serving.stream.channel import Channel, ChannelRequest
+from serving.stream.channel import Channel, ChannelRequest, Event
 from serving.stream.client import Client
-from serving.stream.place import Place, decode_place
 from serving.stream.query import StreamQuery
 from serving.stream.read_point import (
-    ReadPoint,
-    by_entity,
+    NOWHERE,
+    Place,
+    Recent,
     changed_rows,
+    follows,
     newest_before,
-    rows_since,
-    take_read_point,
+    rows_after,
+    same_chains,
+    starts_of,
+    token_of,
 )
 from serving.stream.series import Series
-from serving.watch.completeness import Completeness
-from serving.watch.versions_watch import VersionsWatch
+from serving.watch.completeness import UNREAD
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -42,247 +44,245 @@ RETRY_S = 0.5
 GIVE_UP = 20
 """Tries to read a series before its clients are told why they get nothing."""
 
+_VERSION_FIELDS = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
+
 
 class ViewStream:
-    """The streams of the view of one name. Belongs to the event loop."""
+    """The streams of the view of one name: its series, the channels made of them, and the clients of each channel.
 
-    def __init__(
-        self,
-        name: str,
-        hot: HotStore,
-        watch: VersionsWatch,
-        completeness: Completeness,
-        rows: BatchRows,
-        wake: Callable[[], None],
-    ) -> None:
-        self.read_point: ReadPoint | None = None
-        self.clients: dict[Client, None] = {}
+    Belongs to the event loop.
+    """
+
+    def __init__(self, name: str, bases: Bases, rows: BatchRows, wake: Callable[[], None]) -> None:
         self._name = name
-        self._hot = hot
-        self._watch = watch
-        self._completeness = completeness
+        self._bases = bases
         self._rows = rows
         self._wake = wake
-        self._series: dict[tuple[Keys, Interval], Series] = {}
-        self._of: dict[Entity, list[Series]] = {}
+        self._read_point: Basis | None = None
+        self._token = NOWHERE
+        self._recent = Recent()
+        self._clients: dict[Client, tuple[Channel, ...]] = {}
         self._channels: dict[ChannelRequest, Channel] = {}
-        self._listeners: dict[Series, dict[Channel, None]] = {}
+        self._clients_of: dict[Channel, dict[Client, None]] = {}
+        self._channels_of: dict[Series, dict[Channel, None]] = {}
+        self._series: dict[Entity, dict[tuple[Keys, Interval], Series]] = {}
         self._unsettled: dict[Series, None] = {}
         self._loading: dict[Series, asyncio.Task[None]] = {}
-        self._tries: dict[Series, int] = {}
         self._gate = asyncio.Semaphore(LOADS)
-        self._read_points: OrderedDict[str, ReadPoint] = OrderedDict()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is read or given now."""
-        return not (self._unsettled or self._loading or any(client.awake for client in self.clients))
+        return not (self._unsettled or self._loading or any(client.busy for client in self._clients))
 
-    def open(self, query: StreamQuery) -> Client:
-        """A new client. It is given something by the next turn."""
-        channels = tuple(self._channel(request) for request in _requests(query))
-        after = decode_place(query.after, query.fingerprint) if query.after else None
-        client = Client(channels, query.limit, query.fingerprint, after)
+    def add(self, client: Client, query: StreamQuery) -> None:
+        """A new client. It is given something after the next update."""
+        channels = tuple(
+            self._channel(ChannelRequest(query.keys, interval, query.times == "iso", query.ids == "text"))
+            for interval in query.interval
+        )
         for channel in channels:
-            channel.clients[client] = None
+            self._clients_of[channel][client] = None
             for series in channel.series:
                 series.widen(query.limit)
                 self._unsettled[series] = None
-        self.clients[client] = None
+        self._clients[client] = channels
         self._wake()
-        return client
 
-    def leave(self, client: Client) -> None:
+    def remove(self, client: Client) -> None:
         """Forget a client, and the channels and series that nobody else has."""
-        del self.clients[client]
-        for channel in client.channels:
-            del channel.clients[client]
-            if channel.clients:
+        for channel in self._clients.pop(client):
+            del self._clients_of[channel][client]
+            if self._clients_of[channel]:
                 continue
-            del self._channels[channel.request]
+            del self._clients_of[channel], self._channels[channel.request]
             for series in channel.series:
-                del self._listeners[series][channel]
-                if not self._listeners[series]:
+                del self._channels_of[series][channel]
+                if not self._channels_of[series]:
                     self._forget(series)
-        if not self.clients:
-            self.read_point = None
-            self._read_points.clear()
+        if not self._clients:
+            self._read_point = None
+            self._recent.clear()
             self._gate = asyncio.Semaphore(LOADS)  # the next client may come in another event loop
 
     def fail(self, problem: ProblemError) -> None:
         """End every client."""
-        for client in self.clients:
+        for client in self._clients:
             client.end(problem)
 
-    def turn(self) -> list[Client]:
-        """Go on to the moment that is now; the clients for whom there is something."""
-        snapshot = self._watch.snapshot  # once: whether it is read is asked of the one that the moment is taken of
-        if not self.clients or self._is_starting(snapshot):
-            return []
+    def update(self) -> Iterable[Client]:
+        """Go on to the read point that is now; the clients for which there is something."""
+        if not self._clients:
+            return ()
         try:
-            read_point = take_read_point(self._hot, snapshot, self._name, self._completeness)
+            read_point = self._bases.read_point(self._name)
         except ProblemError as problem:
             self.fail(problem)
-            return []
-        if read_point is None:  # it is being swapped, and the watch wakes us after it
-            return []
-        old, self.read_point = self.read_point, read_point
-        if old is not None and old.view.key != read_point.view.key:  # places of key columns that were asked for
+            return ()
+        if read_point is None:  # the feed or the watch of versions wakes us when there is one
+            return ()
+        old, self._read_point, self._token = self._read_point, read_point, token_of(read_point)
+        if old is not None and old.view.key != read_point.view.key:
             self.fail(ProblemError(503, "other-definition", "The view has other key columns now.", retry_after_s=1))
-            return []
+            return ()
         if old is not None:
             self._advance(old, read_point)
-        self._read_points[read_point.standing.key] = read_point
-        while len(self._read_points) > MAX_SNAPSHOTS:
-            self._read_points.popitem(last=False)
+        self._recent.add(read_point)
         return self._publish(read_point)
 
     def take(self, client: Client) -> bytes:
         """The next bytes for a client; empty if there are none now."""
-        read_point = self.read_point
-        if client.over:
+        read_point, channels = self._read_point, self._clients[client]
+        if client.closed:
             return b""
-        if read_point is None:
-            return self._starting(client)
-        if not client.settled(read_point):
-            return self._heartbeat(client, read_point, current=False)
+        if read_point is None or not _settled(channels, read_point):
+            return self._heartbeat(client)
         if client.after is not None:
             place, client.after = client.after, None
-            parts = self._missed(client, place, read_point)
-            if parts is None and not client.settled(read_point):
+            missed = self._missed(channels, place, read_point)
+            if missed is None and not _settled(channels, read_point):
                 client.after = place  # something is read first
                 self._wake()
                 return b""
-            if parts is not None:
-                version = self._read_points[place.key].snapshot.version
-                return client.resume(version, parts, read_point) or self._heartbeat(client, read_point, True, due=True)
-        return client.next(read_point) or self._heartbeat(client, read_point, current=True)
+            if missed is not None:
+                client.given = [channel.changes for channel in channels]
+                client.heartbeat_due = True
+                return self._events(client, self._recent.of(place), missed, read_point)
+        events = []
+        for i, channel in enumerate(channels):
+            if client.given[i] != channel.changes:
+                events.append(channel.event(client.given[i], client.limit, read_point))
+                client.given[i] = channel.changes
+        return self._events(client, client.read_point, events, read_point)
 
-    def _is_starting(self, snapshot: Snapshot | None) -> bool:
-        """Whether the chain is used, but not read yet: what it would give now is older than what clients had."""
-        if snapshot is None or self._name not in snapshot.views:
-            return False
-        view = snapshot.views[self._name]
-        return snapshot.of(view).chain and not self._completeness.caught_up(view.stream.name)
+    def _events(self, client: Client, known: Basis | None, events: list[Event], read_point: Basis) -> bytes:
+        """Events, after one of a new version where the client knows another; where there are none, the heartbeat."""
+        if known is not None and known.snapshot.version != read_point.snapshot.version:
+            meta = self._bases.narrowed(read_point, client.entities).meta()
+            version = {name: meta[name] for name in _VERSION_FIELDS if name in meta}
+            events = [(b"version", orjson.dumps(version)), *events]
+        if events:
+            return client.events(events, read_point, self._token)
+        return self._heartbeat(client, read_point)
 
-    def _starting(self, client: Client) -> bytes:
-        snapshot = self._watch.snapshot
-        if not client.beat or snapshot is None:
+    def _heartbeat(self, client: Client, read_point: Basis | None = None) -> bytes:
+        """That nothing changed up to `read_point`; without it, that what changed is not there yet."""
+        if not client.heartbeat_due:
             return b""
-        client.beat = False
-        view = snapshot.views[self._name]
-        return client.waiting(snapshot.version, self._watch.lag(view.stream.name, snapshot.of(view).cut))
-
-    def _heartbeat(self, client: Client, read_point: ReadPoint, current: bool, due: bool = False) -> bytes:
-        if not client.beat and not due:
-            return b""
-        client.beat = False
-        stands = read_point if current else client.read_point or read_point
-        applied = stands.basis(client.partitions(stands)).applied
-        return client.heartbeat(stands, self._watch.lag(stands.view.stream.name, applied), current)
+        client.heartbeat_due = False
+        known = read_point or client.read_point or self._read_point
+        if known is None:
+            snapshot = self._bases.served
+            if snapshot is None:
+                return b""
+            lag = self._bases.lag(self._name, snapshot.of(snapshot.views[self._name]).cut)
+            fields = {"applied": {}, "lag": lag, "version": snapshot.version, "complete": False, "reason": UNREAD}
+            return client.event(b"heartbeat", orjson.dumps(fields))
+        basis = self._bases.narrowed(known, client.entities)
+        meta = basis.meta()
+        fields = {"applied": meta["applied"], "lag": self._bases.lag(self._name, basis.applied)}
+        fields |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
+        event = b"heartbeat", orjson.dumps(fields)
+        return client.event(*event) if read_point is None else client.events([event], read_point, self._token)
 
     def _channel(self, request: ChannelRequest) -> Channel:
         known = self._channels.get(request)
         if known is None:
-            series = tuple(self._one(keys, request) for keys in request.keys.each())
-            known = self._channels[request] = Channel(request, series, self._hot)
-            for each in series:
-                self._listeners[each][known] = None
+            series = tuple(self._one_series(keys, request.interval) for keys in request.keys.each())
+            known = self._channels[request] = Channel(request, series, self._bases)
+            self._clients_of[known] = {}
+            for one in series:
+                self._channels_of[one][known] = None
         return known
 
-    def _one(self, keys: Keys, request: ChannelRequest) -> Series:
-        place = keys, request.interval
-        known = self._series.get(place)
-        if known is None:
-            known = self._series[place] = Series(keys, request.interval)
-            self._of.setdefault(known.entity, []).append(known)
-            self._listeners[known] = {}
-        return known
+    def _one_series(self, keys: Keys, interval: Interval) -> Series:
+        of = self._series.setdefault(keys.entities[0], {})
+        if (keys, interval) not in of:
+            series = of[keys, interval] = Series(keys, interval)
+            self._channels_of[series] = {}
+        return of[keys, interval]
 
     def _forget(self, series: Series) -> None:
-        del self._listeners[series], self._series[series.keys, series.interval]
-        self._of[series.entity].remove(series)
-        if not self._of[series.entity]:
-            del self._of[series.entity]
+        of = self._series[series.entity]
+        del self._channels_of[series], of[series.keys, series.interval]
+        if not of:
+            del self._series[series.entity]
         self._unsettled.pop(series, None)
-        self._tries.pop(series, None)
         loading = self._loading.pop(series, None)
         if loading is not None:
             loading.cancel()
 
-    def _advance(self, old: ReadPoint, read_point: ReadPoint) -> None:
-        """Tell the series what changed between two moments."""
-        if read_point.stands_on(old):
-            for p, ends in read_point.ends.items():
-                for series, starts in self._concerned(read_point.view, changed_rows(old.ends[p], ends)):
-                    series.touch(starts)
+    def _advance(self, old: Basis, new: Basis) -> None:
+        """Say to the series what changed between two read points."""
+        if same_chains(new, old):
+            for p, ends in new.ends.items():
+                for series, starts in self._series_of(new.view, changed_rows(old.ends[p], ends)):
+                    series.mark(starts)
                     self._unsettled[series] = None
             return
-        follows = read_point.follows(old)
-        if not follows:
-            self._read_points.clear()
-        for series in self._listeners:
-            series.move(old, follows)
+        continued = follows(new, old)
+        if not continued:
+            self._recent.clear()
+        for series in self._channels_of:
+            series.rebase(old, continued)
             self._unsettled[series] = None
-        if follows:  # else everything is given anew
-            for p, ends in read_point.ends.items():
-                for series, starts in self._concerned(read_point.view, rows_since(ends, old.applied.get(p, 0))):
-                    series.doubt(starts)
+        if continued:  # else everything is given anew
+            for p, ends in new.ends.items():
+                for series, starts in self._series_of(new.view, rows_after(ends, old.applied.get(p, 0))):
+                    series.suspect(starts)
 
-    def _concerned(self, view: View, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
-        for entity, starts in by_entity(view, rows).items():
-            for series in self._of.get(entity, ()):
+    def _series_of(self, view: View, rows: Iterable[Row]) -> Iterator[tuple[Series, set[int]]]:
+        for entity, starts in starts_of(view, rows).items():
+            for series in self._series.get(entity, {}).values():
                 yield series, starts
 
-    def _publish(self, read_point: ReadPoint) -> list[Client]:
+    def _publish(self, read_point: Basis) -> Iterable[Client]:
         """Have every series whose changes are known put them; the clients of channels that are settled by it."""
-        awake: dict[Channel, None] = {}
+        found: dict[Channel, None] = {}
         for series in list(self._unsettled):
             if not series.ready(read_point):
-                self._load(series, read_point)
+                if series not in self._loading:
+                    self._loading[series] = asyncio.create_task(self._read(series, read_point))
                 continue
             changed = series.take(read_point)
-            for channel in self._listeners[series]:
+            for channel in self._channels_of[series]:
                 if series.replaced:
                     channel.replace()
                 elif changed:
                     channel.put(changed)
-                awake[channel] = None
+                found[channel] = None
             series.replaced = False
             if series.settled(read_point):
                 del self._unsettled[series]
             else:
                 self._wake()
-        return list({client: None for channel in awake if channel.settled(read_point) for client in channel.clients})
+        settled = [channel for channel in found if channel.settled(read_point)]
+        return dict.fromkeys(client for channel in settled for client in self._clients_of[channel])
 
-    def _load(self, series: Series, read_point: ReadPoint) -> None:
-        if series not in self._loading:
-            self._loading[series] = asyncio.create_task(self._read(series, read_point))
-
-    async def _read(self, series: Series, read_point: ReadPoint) -> None:
+    async def _read(self, series: Series, read_point: Basis) -> None:
         try:
             async with self._gate:
                 await series.load(read_point, self._rows)
-            self._tries.pop(series, None)
+            series.failures = 0
         except ProblemError as problem:
-            tries = self._tries[series] = self._tries.get(series, 0) + 1
-            if tries >= GIVE_UP:
-                for client in [client for channel in self._listeners[series] for client in channel.clients]:
+            series.failures += 1
+            if series.failures >= GIVE_UP:
+                for client in [client for channel in self._channels_of[series] for client in self._clients_of[channel]]:
                     client.end(problem)
             await asyncio.sleep(RETRY_S)
         self._loading.pop(series, None)
         self._wake()
 
-    def _missed(self, client: Client, place: Place, read_point: ReadPoint) -> list[tuple[bytes, bytes]] | None:
-        """The events of what changed since a place; None if that cannot be told, or something has to be read first."""
-        since = list(self._since(place, read_point))
-        if not since:
+    def _missed(self, channels: Iterable[Channel], place: Place, read_point: Basis) -> list[Event] | None:
+        """The events of what changed since a place; None if that is not known, or something has to be read first."""
+        rows = self._recent.rows_since(place, read_point)
+        if rows is None:
             return None
-        first = self._read_points[place.key]
-        touched = by_entity(read_point.view, (row for rows in since for row in rows))
-        parts = []
-        for channel in client.channels:
-            found = []
+        first = self._recent.of(place)
+        touched = starts_of(read_point.view, rows)
+        events = []
+        for channel in channels:
+            bars = []
             for series in channel.series:
                 if series.entity not in touched:
                     continue
@@ -292,27 +292,11 @@ class ViewStream:
                     if not series.settled(read_point):
                         self._unsettled[series] = None
                     return None
-                found += changed
-            if found:
-                parts.append((read_point.view.name.encode(), channel.data(found, read_point)))
-        return parts
-
-    def _since(self, place: Place, read_point: ReadPoint) -> Iterator[Iterable[Row]]:
-        """The rows of cells beyond a place, through all snapshots since; nothing if it cannot be told."""
-        if place.key not in self._read_points or place.applied.keys() != read_point.applied.keys():
-            return
-        known_points = list(self._read_points.values())
-        passed = known_points[list(self._read_points).index(place.key) :]
-        at = dict(place.applied)
-        if any(not passed[0].standing.cut[p] <= at[p] <= read_point.applied[p] for p in at):
-            return
-        yield ()
-        for each in passed:
-            for p, ends in each.ends.items():
-                yield rows_since(ends, at[p])
-                at[p] = max(at[p], ends.upto)
+                bars += changed
+            if bars:
+                events.append((read_point.view.name.encode(), channel.data(bars, read_point)))
+        return events
 
 
-def _requests(query: StreamQuery) -> Iterator[ChannelRequest]:
-    for interval in query.intervals:
-        yield ChannelRequest(query.keys, interval, query.iso, query.text_ids)
+def _settled(channels: Iterable[Channel], read_point: Basis) -> bool:
+    return all(channel.settled(read_point) for channel in channels)

@@ -49,7 +49,3 @@ class Completeness:
     def unread(self, stream: str, partitions: Iterable[int]) -> str | None:
         """The same while this server still reads what was there before it; a log that is not seen is passed over."""
         return UNREAD if self._lives[stream].feed.unread(partitions) else None
-
-    def caught_up(self, stream: str) -> bool:
-        """Whether the deltas of a stream are read to where they ended when this server began to read them."""
-        return self._lives[stream].feed.caught_up

@@ -1,6 +1,6 @@
 """`GET /v1/stream/<view>`: rows as server-sent events, for every view whose rows can be told apart by a revision.
 
-Not here: what answers it (`serving.stream.routes`), what is asked (`serving.stream.query`).
+Not here: the response (`serving.stream.response`), the parameters (`serving.stream.query`).
 """
 
 from typing import Annotated, Any
@@ -15,10 +15,9 @@ from serving.http.route import EVENT_STREAM, Route
 from serving.http.routes.bars import row_fields
 from serving.query.basis import Bases
 from serving.stream.hub import Hub
-from serving.stream.query import stream_query_of
-from serving.stream.routes import StreamRoute
+from serving.stream.query import StreamQuery, stream_query_of
+from serving.stream.response import StreamResponse
 from serving.stream.series import revision_of
-from slackwater.core.clock import Clock
 from slackwater.views.definitions import defaults
 from slackwater.views.view import View
 
@@ -86,19 +85,21 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"properties": {"event": {"const": name}, "data": data}}
 
 
-def routes(views: tuple[View, ...], bases: Bases, hub: Hub, clock: Clock) -> list[Route]:
+def routes(views: tuple[View, ...], bases: Bases, hub: Hub) -> list[Route]:
     """See `serving.http.route`."""
     streamed = [
         v for v in defaults(views) if all(revision_of(each) is not None for each in views if each.name == v.name)
     ]
-    return [_route(view, StreamRoute(view.name, bases, hub, clock)) for view in streamed]
+    return [_route(view, bases, hub) for view in streamed]
 
 
-def _route(view: View, of: StreamRoute) -> Route:
+def _route(view: View, bases: Bases, hub: Hub) -> Route:
     model = stream_query_of(view)
 
     async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
-        return await of.answer(request, query)
+        bases.snapshot()
+        hub.admit()
+        return _response(hub, view, query, request.headers.get("last-event-id"))
 
     text = f"Rows of the view `{view.name}` as server-sent events: a snapshot, then every change."
     return Route(
@@ -109,3 +110,7 @@ def _route(view: View, of: StreamRoute) -> Route:
         media=EVENT_STREAM,
         content={"schema": events_schema(view), "examples": {"stream": {"value": _EXAMPLE}}},
     )
+
+
+def _response(hub: Hub, view: View, query: StreamQuery, last_event_id: str | None) -> Response:
+    return StreamResponse(hub, view.name, query.resumed(last_event_id))
