@@ -31,10 +31,10 @@ from batch_layer.errors import BatchError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.store.files import gone_if_it_fails
-from slackwater.store.identities import integer_ids
 from slackwater.streams.content import contents_of, same, words_of
 from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import Layout, resolve
+from slackwater.streams.numbers import integers
 from slackwater.streams.stream import Stream
 from slackwater.views.view import View
 
@@ -223,8 +223,8 @@ class _Output:
         """Write events with the numbers of their rows."""
         events = events.append_column(_ROW, pa.array(rows, pa.int64()))
         self.rows += events.num_rows
-        integers, numbers = integer_ids(ids := events.column(self._stream.identity).combine_chunks())
-        blocks = np.where(integers, numbers.astype(np.uint64) // np.uint64(BLOCK_IDS), words_of(ids))
+        numbers, whole = integers(ids := events.column(self._stream.identity).combine_chunks())
+        blocks = np.where(whole, numbers.astype(np.uint64) // np.uint64(BLOCK_IDS), words_of(ids))
         of = blocks % np.uint64(buckets)
         for bucket in np.unique(of).tolist():
             if bucket not in self._writers:

@@ -157,7 +157,7 @@ class Known:
         held, equal = self._archived.compare(entity, ids[rest], contents[rest])
         verdicts[rest[held]] = _same_or_not(equal[held])
         fresh = rest[~held]
-        if len(fresh):
+        if len(fresh) > 1:
             once, first, of = np.unique(ids[fresh], return_index=True, return_inverse=True)
             if len(once) < len(fresh):
                 again = np.ones(len(fresh), bool)

@@ -20,9 +20,9 @@ import pyarrow as pa
 from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
 from ingest.sources import Source
 from slackwater.core.clock import Clock
-from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import by_entity
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
 

@@ -17,8 +17,8 @@ from ingest.chunk import CHUNK_LINES, Chunk, nothing
 from ingest.errors import SpeedError
 from ingest.sources import Source
 from slackwater.core.clock import Clock
-from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.stream import Stream
 
 MAX_LINES = 5_000_000

@@ -10,8 +10,8 @@ from batch_layer.__main__ import BatchOptions, main
 from ingest.sample_data import open_sample
 from slackwater.core.errors import SettingError
 from slackwater.pipeline.options import read_options
-from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS

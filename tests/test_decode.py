@@ -333,7 +333,8 @@ def test_twenty_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_t
         assert found == expected
         reasons.update(one.reason for one in expected.refused)
         accepted += len(expected.events)
-        by_the_strict_path += len(seen) - sum(one.line != WHOLE_RECORD for one in expected.refused)
+        refused = {one.value for one in expected.refused}
+        by_the_strict_path += sum(line not in refused for line in seen)
         events = {offset: ordered(event) for offset, _, event in expected.events}
         for offset, _, _, value, _ in records:
             assert by_the_oracle(value) == events.get(offset), value
@@ -427,8 +428,9 @@ def test_a_canonical_line_at_its_bounds_takes_the_fast_path(event: Event) -> Non
     assert [one for _, _, one in found.events] == [event] * SMALL_BLOCK
 
 
-def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
-    #   ids above 10^18, spaces and a late time are valid or not; the fast path leaves them to the strict one
+@pytest.mark.parametrize("fast", [1, SMALL_BLOCK])
+def test_the_strict_path_sees_only_the_lines_that_are_not_canonical(fast: int) -> None:
+    #   ids above 10^18, spaces and further fields; what is canonical and beyond a bound, its columns refuse
     odd = {
         3: trade(3).replace(b'"trade_id":3', b'"trade_id":%d' % LARGEST),
         40: trade(40).replace(b",", b", "),
@@ -438,9 +440,9 @@ def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
         99: b"",
     }
     records = [Record(i, NOW_MS, None, odd.get(i, trade(i)), ()) for i in range(100)]
-    with strict_calls() as seen:
+    with strict_calls() as seen, fast_from(fast):
         found = plain(decode(TRADES, records))
-    assert seen == [line for line in odd.values() if line]
+    assert seen == [odd[3], odd[40], odd[72]]
     assert [(one.offset, one.reason) for one in found.refused] == [
         (70, Reason.TOO_LATE),
         (71, "bad-symbol"),
@@ -450,11 +452,20 @@ def test_the_strict_path_sees_only_the_lines_that_are_not_canonical() -> None:
 
 
 @pytest.mark.parametrize("count", [1, SMALL_BLOCK - 1])
-def test_a_small_block_takes_the_strict_path(count: int) -> None:
+def test_a_small_block_is_read_line_by_line_and_without_json(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [Record(i, NOW_MS, None, trade(i), ()) for i in range(count)]
+    monkeypatch.setattr(module, "_read_shape", None)
     with strict_calls() as seen:
-        decode(TRADES, records)
-    assert len(seen) == count
+        assert decode(TRADES, records).table.num_rows == count
+    assert seen == []
+
+
+def test_a_block_whose_lines_have_no_shape_tries_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [trade(i).replace(b",", b", ") for i in range(2 * SMALL_BLOCK)]
+    monkeypatch.setattr(module, "_read_shape", None)
+    with strict_calls() as seen:
+        assert decode(TRADES, [record(i, line) for i, line in enumerate(lines)]).table.num_rows == len(lines)
+    assert seen == lines
 
 
 # ------------------------------------------------------------------------------------------------------------- records

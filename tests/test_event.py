@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.profiles  # noqa: F401 - loads the profile
-from slackwater.streams.columns import decimal_units
 from slackwater.streams.event import count_lines, decode_event, encode_event
-from slackwater.streams.lines import joined, lines_of
+from slackwater.streams.json_object import fields_of, plain_fields
+from slackwater.streams.lines import Lines, joined
+from slackwater.streams.numbers import decimal_units
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.trades import TRADES
 from tests.events import Event
@@ -372,8 +373,51 @@ def test_a_record_has_64_lines_at_most() -> None:
 def test_only_a_line_feed_ends_a_line() -> None:
     text = b"a\r\nb\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c\n"
     assert count_lines(text) == 3
-    assert list(lines_of(text)) == [b"a\r", b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c", b""]
-    assert list(joined([b"a", b"", b"b"])) == [b"a", b"", b"b"]
+    assert list(Lines(text, 3)) == [b"a\r", b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c", b""]
+    assert joined(Lines(text, 3)) == joined(list(Lines(text, 3))) == text
+
+
+_values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text('aé"\\\n\x7f \ud800')
+    | st.just([])
+    | st.just({"a": "b"})
+)
+_spaces = st.sampled_from(["", " ", "\t", "\n", "\r", "\xa0"])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", '"', "é"]), _values), max_size=5), st.lists(_spaces, min_size=4))
+def test_the_plain_fields_of_a_line_are_its_fields(pairs: list[tuple[str, object]], spaces: list[str]) -> None:
+    #   duplicate keys, nested values, escapes, white space anywhere: either the same, or left to the strict reader
+    before, inside, comma, behind = spaces[:4]
+    text = f",{comma}".join(f"{json.dumps(name, ensure_ascii=False)}:{json.dumps(value)}" for name, value in pairs)
+    found = (before + "{" + inside + text + "}" + behind).encode("utf-8", "surrogatepass")
+    plain = plain_fields(found)
+    if plain is not None:
+        strict = fields_of(found)
+        assert plain.keys() == strict.keys()
+        for name, value in plain.items():
+            if type(value) in (str, int, bool, type(None)):
+                assert (value, type(value)) == (strict[name], type(strict[name]))
+
+
+def test_plain_fields_are_of_plain_lines_alone() -> None:
+    assert plain_fields(line()) == fields_of(line())
+    deep = b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"
+    for odd in (
+        b'{"a":1,"a":1}',
+        b'{"a":"","a":1}',
+        b'{"a":1}\n',
+        b' {"a":1}',
+        b'{"a":"\\u0061"}',
+        b"[]",
+        b'{"a":NaN}',
+        deep,
+    ):
+        assert plain_fields(odd) is None, odd
 
 
 # ----------------------------------------------------------------------------------------------------------- canonical
@@ -403,7 +447,7 @@ def test_the_canonical_line_of_an_event_is_that_event(event: Event) -> None:
     canonical = encode_event(TRADES, event)
     assert decode_event(TRADES, canonical, LATEST) == event
     assert set(FIELDS) <= json.loads(canonical).keys() <= {*FIELDS, "sequence", "time_unit"}
-    assert list(lines_of(canonical)) == [canonical]
+    assert list(Lines(canonical, 1)) == [canonical]
 
 
 def test_the_canonical_line_is_these_bytes() -> None:

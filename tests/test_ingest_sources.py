@@ -23,7 +23,6 @@ from ingest.errors import EmptySourceError, FileMissingError, FormatError, Unrea
 from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 from ingest.sample_data import FOLDER, open_sample
 from ingest.sources import open_source
-from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import events_table
 from slackwater.streams.errors import (
     ColumnTypeError,
@@ -34,6 +33,7 @@ from slackwater.streams.errors import (
 )
 from slackwater.streams.event import decode_event, encode_event
 from slackwater.streams.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES

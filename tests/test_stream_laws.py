@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 
 from slackwater.core.settings import from_environ
 from slackwater.streams import decode as fast_path
-from slackwater.streams.columns import EARLIEST_US, as_integer
+from slackwater.streams.columns import EARLIEST_US
 from slackwater.streams.content import contents_of, same
 from slackwater.streams.decode import decode_lines, events_table
+from slackwater.streams.entities import by_entity
 from slackwater.streams.errors import StreamDeclarationError, StreamError, UnknownStreamError
 from slackwater.streams.event import decode_event, encode_event
+from slackwater.streams.numbers import as_integer
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.registry import GROUP, STREAMS, registered, stream_named
 from slackwater.streams.rows import event_lines
@@ -174,8 +176,21 @@ TOKENS = (
 )
 
 
+def strict_lines(stream: Stream, lines: list[bytes]) -> tuple[Any, Any, dict[int, RefusedError]]:
+    """`decode_lines` by the strict decoder alone, line by line."""
+    found: dict[int, Any] = {}
+    bad: dict[int, RefusedError] = {}
+    for i, line in enumerate(lines):
+        try:
+            found[i] = decode_event(stream, line, LATEST)
+        except RefusedError as error:
+            bad[i] = error
+    return events_table(stream, list(found.values())), np.array([*found]), bad
+
+
 @each_stream
-def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream: Stream) -> None:
+@pytest.mark.parametrize("from_lines", [1, 10**9])
+def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream: Stream, from_lines: int) -> None:
     random = Random(stream.name)
     pool: list[Any] = []
 
@@ -200,15 +215,33 @@ def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream:
         comma = random.choice([",", ",", ",", ", "])
         lines.append(("{" + comma.join(f'"{name}":{tokens[name]}' for name in order) + "}").encode())
     latest = np.full(len(lines), LATEST)
-    with fast_from(10**9):
-        strict, strict_kept, strict_bad = decode_lines(stream, lines, latest)
-    with fast_from(1):
+    strict, strict_kept, strict_bad = strict_lines(stream, lines)
+    with fast_from(from_lines):
         fast, kept, bad = decode_lines(stream, lines, latest)
     assert kept.tolist() == strict_kept.tolist()
     assert {i: error.args for i, error in bad.items()} == {i: error.args for i, error in strict_bad.items()}
     assert fast.equals(strict)
     assert event_lines(stream, fast) == [encode_event(stream, decode_event(stream, lines[i], LATEST)) for i in kept]
     assert len(kept) > 300 and len(bad) > 300, "the lines were worth it"
+
+
+@each_stream
+def test_few_rows_are_told_apart_as_many_are(stream: Stream) -> None:
+    #   a table of 90 rows by dictionaries of texts, its slices of 7 row by row: equal contents, entities and lines
+    @examples(3)
+    @given(st.lists(events(stream), min_size=90, max_size=90))
+    def draw(found: list[Any]) -> None:
+        table = events_table(stream, found)
+        pieces = [table.slice(at, 7) for at in range(0, 90, 7)]
+        assert contents_of(stream, table).tolist() == [one for p in pieces for one in contents_of(stream, p).tolist()]
+        assert event_lines(stream, table) == [line for piece in pieces for line in event_lines(stream, piece)]
+        apart: dict[Any, list[int]] = {}
+        for number, piece in enumerate(pieces):
+            for entity, rows in by_entity(stream, piece):
+                apart.setdefault(entity, []).extend((rows + 7 * number).tolist())
+        assert {entity: rows.tolist() for entity, rows in by_entity(stream, table)} == apart
+
+    draw()
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -276,9 +309,9 @@ def test_a_check_over_columns_means_the_same_in_python_in_arrow_and_in_sql() -> 
     with connect(1) as con:
         con.register("events", table)
         by_sql = [value for (value,) in con.execute(f"SELECT {check.sql} FROM events").fetchall()]
-    assert [check.holds(event) for event in some] == [False, True, False, True, True, False]
+    assert [check.holds(event.paid, event.held) for event in some] == [False, True, False, True, True, False]
     arrays = {name: table.column(name) for name in ("paid", "held")}
-    assert check.within(arrays).tolist() == by_sql == [check.holds(event) for event in some]
+    assert check.within(arrays).tolist() == by_sql == [check.holds(event.paid, event.held) for event in some]
     line = encode_event(FILLS, some[0])
     with pytest.raises(RefusedError, match="too-dear: paid x held is 10"):
         decode_event(FILLS, line, LATEST)
@@ -377,6 +410,13 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
     ("change", "message"),
     [
         ({"name": "Fills"}, "'Fills'. cannot be names"),
+        ({"columns": (*FILLS.columns, Text("note", ".{1,80}"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Text("note", "[!-~]+"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Text("note", "[^,]+"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Text("note", r"\\w+|\\S"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Text("note", "(a)"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Text("note", 'a"b'))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (*FILLS.columns, Choice("note", ("a\\", "b")))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("Desk", "x"))}, "'Desk'. cannot be names"),
         ({"columns": (*FILLS.columns, Text("desk", "x"))}, "'desk'. stand twice"),
         ({"columns": (*FILLS.columns, Text("offset", "x"))}, "'offset'. cannot be columns"),

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from slackwater.log.log import Record
 from slackwater.log.mark import mark_of
-from slackwater.streams.columns import MAX_ID
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.event import AHEAD_US, count_lines
-from slackwater.streams.lines import lines_of
+from slackwater.streams.lines import Lines
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
 
@@ -69,7 +69,7 @@ def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
         times.append(record.append_time_ms)
     if not values:
         return Decoded(positioned(stream).empty_table(), refused)
-    lines = lines_of(b"\n".join(values))
+    lines = values if len(values) == sum(counts) else Lines(b"\n".join(values), sum(counts))
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
     latest = _latest_us(np.asarray(times, np.int64))[of]

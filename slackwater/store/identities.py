@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from slackwater.store.id_keys import KEY, keys_of
 from slackwater.streams.entities import Entity, by_entity
+from slackwater.streams.numbers import integers
 from slackwater.streams.stream import Stream
-
-_INTEGER = r"\A(?:0|[1-9][0-9]{0,18})\z"
-_MAX_ID = np.uint64(2**63 - 1)
 
 
 class Group(NamedTuple):
@@ -36,11 +33,11 @@ class Grouped(NamedTuple):
 def group_ids(stream: Stream, events: pa.Table) -> Grouped:
     """The ids of events. An id is an integer here if it is a canonical one and its venue's ids are not sparse."""
     texts = events.column(stream.identity).combine_chunks()
-    integers, numbers = integer_ids(texts)
+    numbers, whole = integers(texts)
     entities = list(by_entity(stream, events))
     groups, keyed = [], []
     for entity, rows in entities:
-        dense = integers[rows]
+        dense = whole[rows]
         if dense.any():
             mine = rows[dense]
             groups.append(Group(entity, mine, numbers[mine]))
@@ -52,12 +49,3 @@ def group_ids(stream: Stream, events: pa.Table) -> Grouped:
         order = np.argsort(rows)
         groups.append(Group(None, rows[order], np.concatenate(keys).astype(KEY)[order]))
     return Grouped(entities, groups)
-
-
-def integer_ids(ids: pa.Array) -> tuple[Any, Any]:
-    """Which ids are canonical integers up to 2^63-1, and their numbers, an int64 array."""
-    if pa.types.is_integer(ids.type):
-        return np.ones(len(ids), bool), ids.to_numpy()
-    good = pc.match_substring_regex(ids, _INTEGER)
-    numbers = pc.if_else(good, ids, "0").cast(pa.uint64()).to_numpy()
-    return good.to_numpy(zero_copy_only=False) & (numbers <= _MAX_ID), numbers.astype(np.int64)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -21,11 +22,14 @@ class ProductBelow:
     reason: str
     error: str
 
-    def holds(self, event: Any) -> bool:
-        """Whether it holds for an event of `Stream.event`."""
-        product: int = getattr(event, self.left) * getattr(event, self.right)
+    @cached_property
+    def _bound(self) -> int:
         bound: int = 10 ** (self.digits + 2 * PRICE_SCALE)
-        return abs(product) < bound
+        return bound
+
+    def holds(self, left: int, right: int) -> bool:
+        """Whether it holds for two values of an event, in units of 1e-8."""
+        return -self._bound < left * right < self._bound
 
     def within(self, columns: Mapping[str, Any]) -> Any:
         """For which events it holds; `columns` maps names to Arrow arrays."""

@@ -8,6 +8,7 @@ units: what came first in milliseconds is the same trade in microseconds. A dige
 an event and could not tell. Two digests of different contents are equal with a chance of 2^-64.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slackwater.streams.columns import units_of
+from slackwater.streams.entities import FEW_ROWS
+from slackwater.streams.numbers import units_of
 from slackwater.streams.order import UNIT_US
 from slackwater.streams.rows import array_of
 from slackwater.streams.stream import TIME_UNIT, Stream
@@ -23,6 +25,7 @@ from slackwater.streams.stream import TIME_UNIT, Stream
 CONTENT = np.dtype([("digest", "<u8"), ("moment", "<u8")])
 
 _UNIT_US = np.array([UNIT_US[unit] for unit in TIME_UNIT.values], np.uint64)  # by what a moment's two lowest bits say
+_UNITS = pa.array(TIME_UNIT.values)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's multipliers
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -35,13 +38,13 @@ def contents_of(stream: Stream, events: pa.Table) -> Any:
         if column.name in apart:
             continue
         words = words_of(events.column(column.name))
-        if column.name == stream.order and stream.sequenced:
-            words = np.where(_by_time(stream, events), np.uint64(0), words)
+        if column.name == stream.order and stream.timed:  # made of the time, so no content of its own
+            words = np.where(stream.is_timed(array_of(events.column(stream.entity[0]))), np.uint64(0), words)
         digest = _mixed((digest ^ words) + _STEP)
     contents = np.empty(events.num_rows, CONTENT)
     contents["digest"] = digest
-    units = pc.index_in(array_of(events.column(TIME_UNIT.name)), pa.array(TIME_UNIT.values)).to_numpy()
-    times = events.column(stream.time).to_numpy().astype(np.uint64)
+    units = pc.index_in(array_of(events.column(TIME_UNIT.name)), _UNITS).to_numpy()
+    times = array_of(events.column(stream.time)).to_numpy().astype(np.uint64)
     contents["moment"] = times << np.uint64(2) | units.astype(np.uint64)
     return contents
 
@@ -60,16 +63,16 @@ def words_of(column: Any) -> Any:
         return units_of(column).astype(np.uint64)
     if pa.types.is_integer(column.type):
         return column.to_numpy().astype(np.uint64)
+    if len(column) < FEW_ROWS:
+        return np.fromiter(map(_word, column.to_pylist()), np.uint64, len(column))
     known = column.dictionary_encode()
-    words = [blake2b(text.encode(), digest_size=8).digest() for text in known.dictionary.to_pylist()]
-    return np.frombuffer(b"".join(words), "<u8")[known.indices.to_numpy()]
+    words = [_word(text) for text in known.dictionary.to_pylist()]
+    return np.array(words, np.uint64)[known.indices.to_numpy()]
 
 
-def _by_time(stream: Stream, events: pa.Table) -> Any:
-    """Where the sequence is derived from the time, and so no content of its own."""
-    venues = array_of(events.column(stream.entity[0]))
-    names = [name for name in venues.unique().to_pylist() if stream.venue(name).sequence == "time"]
-    return pc.is_in(venues, pa.array(names, pa.string())).to_numpy(zero_copy_only=False) if names else False
+@lru_cache(maxsize=1024)
+def _word(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _mixed(words: Any) -> Any:

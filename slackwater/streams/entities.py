@@ -10,10 +10,18 @@ from slackwater.streams.stream import Stream
 
 Entity = tuple[str, ...]
 
+FEW_ROWS = 32
+"""Rows below which a dictionary of texts costs more than it saves."""
+
 
 def by_entity(stream: Stream, events: pa.Table) -> Iterator[tuple[Entity, Any]]:
     """Each entity of a table of events with its row numbers, an int64 array in ascending order."""
-    if not events.num_rows:
+    if events.num_rows < FEW_ROWS:
+        names = zip(*(events.column(name).to_pylist() for name in stream.entity), strict=True)
+        found: dict[Entity, list[int]] = {}
+        for row, entity in enumerate(names):
+            found.setdefault(entity, []).append(row)
+        yield from ((entity, np.array(rows)) for entity, rows in found.items())
         return
     code = np.zeros(events.num_rows, np.int64)
     dictionaries = []
@@ -22,7 +30,7 @@ def by_entity(stream: Stream, events: pa.Table) -> Iterator[tuple[Entity, Any]]:
         dictionaries.append(column.dictionary)
         code = code * len(column.dictionary) + column.indices.to_numpy()
     there, number = np.unique(code, return_inverse=True)
-    # One look at each event, however many entities there are; what fits 16 bits is sorted by radix.
+    # Each event is read once, however many entities there are; what fits 16 bits is sorted by radix.
     order = np.argsort(number.astype(np.uint16) if len(there) < 1 << 16 else number, kind="stable")
     ends = np.cumsum(np.bincount(number))
     for value, start, end in zip(there.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):

@@ -7,7 +7,7 @@ a value may be (`slackwater.streams.columns`).
 
 from typing import Any
 
-from slackwater.streams.json_object import fields_of
+from slackwater.streams.json_object import fields_of, plain_fields
 from slackwater.streams.order import derived, sequence_of
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.schema import MAX_LINES
@@ -23,22 +23,36 @@ def decode_event(stream: Stream, line: bytes, latest_us: int) -> Any:
     Raises:
         RefusedError: the line is no valid event.
     """
-    fields = {**stream.absent, **fields_of(line)}
+    fields = plain_fields(line)
+    if fields is not None:
+        try:
+            return _event(stream, fields, latest_us)
+        except RefusedError:
+            pass  # the fields below say why
+    return _event(stream, fields_of(line), latest_us)
+
+
+def _event(stream: Stream, fields: dict[str, Any], latest_us: int) -> Any:
+    fields = {**stream.absent, **fields}
     try:
         values = [parse(fields[name]) for name, parse in stream.parsers]
     except KeyError as error:
         raise RefusedError(Reason.MISSING_FIELD, f"{error.args[0]} is missing") from None
+    return stream.event._make(whole_values(stream, values, latest_us))
+
+
+def whole_values(stream: Stream, values: list[Any], latest_us: int) -> list[Any]:
+    """The values of an event, each of which its column takes, with its sequence. Raises RefusedError."""
     venue, identity, time, order = stream.places
     if values[time] > latest_us:
         fact = f"{stream.time} is {values[time]} us, more than one minute after it was appended"
         raise RefusedError(Reason.TOO_LATE, fact)
     if stream.sequenced:
         values[order] = sequence_of(stream, values[venue], values[identity], values[time], values[order])
-    event = stream.event._make(values)
-    for check in stream.checks:
-        if not check.holds(event):
+    for check, left, right in stream.factors:
+        if not check.holds(values[left], values[right]):
             raise RefusedError(check.reason, check.error)
-    return event
+    return values
 
 
 def encode_event(stream: Stream, event: Any) -> bytes:

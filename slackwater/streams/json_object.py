@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from typing import Any
 
+import orjson
+
 from slackwater.streams.refusal import Reason, RefusedError
 
 MAX_DEPTH = 200  # far below any interpreter's recursion limit, so that depth is judged alike everywhere
@@ -36,6 +38,23 @@ _DECODER = json.JSONDecoder(
     parse_int=lambda text: int(text) if len(text) <= 20 else NoInteger(text),
     parse_constant=_refuse_constant,
 )
+
+
+def plain_fields(line: bytes) -> dict[str, Any] | None:
+    """What `fields_of` gives for a short object without escapes, several times as fast; None for any other line.
+
+    Numbers that are no integers are floats here, so these fields tell what is valid and not why something is not.
+    orjson takes the last of duplicate keys: then the line has more quotes than what it found, as nested texts have.
+    """
+    # So short a line cannot nest too deep. What stands before or behind an object is for `fields_of` to refuse.
+    if len(line) > 2 * MAX_DEPTH or not line.startswith(b"{") or not line.endswith(b"}") or b"\\" in line:
+        return None
+    try:
+        found: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    texts = [*map(type, found.values())].count(str)
+    return found if line.count(b'"') == 2 * (len(found) + texts) else None
 
 
 def fields_of(line: bytes) -> dict[str, Any]:

@@ -1,44 +1,28 @@
-"""Lines in one buffer: Python sees a line only if somebody asks for it; Arrow sees all of them without a copy."""
+"""The lines of one text, which are split only where somebody asks for one: a large block is read whole."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
-
-NEWLINE = 10
 
 
 class Lines(Sequence[bytes]):
-    """Lines that stand in `data` one after the other, with one newline between two of them."""
+    """The lines of `data`, `count` of them, parted by one line feed each; an empty text is one empty line."""
 
-    def __init__(self, data: bytes, starts: Any) -> None:
+    def __init__(self, data: bytes, count: int) -> None:
         self.data = data
-        self._starts = starts
+        self._count = count
+
+    @cached_property
+    def _all(self) -> list[bytes]:
+        return self.data.split(b"\n")
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return self._count
 
     def __getitem__(self, i: Any) -> Any:
-        """A line, without its newline."""
-        return self.data[self._starts[i] : self._starts[i + 1] - 1]
-
-    def array(self) -> pa.Array:
-        """The lines as binary; each but the last ends with its newline."""
-        offsets = self._starts.astype(np.int32)
-        offsets[-1] = len(self.data)
-        return pa.Array.from_buffers(pa.binary(), len(self), [None, pa.py_buffer(offsets), pa.py_buffer(self.data)])
+        return self.data.split(b"\n", 1)[0] if i == 0 else self._all[i]
 
 
-def lines_of(data: bytes) -> Lines:
-    """The lines of a text; an empty text is one empty line."""
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE)
-    return Lines(data, np.concatenate([[0], ends + 1, [len(data) + 1]]))
-
-
-def joined(lines: Sequence[bytes]) -> Lines:
-    """Lines that were apart; one that holds a newline of its own stays one line."""
-    if isinstance(lines, Lines):
-        return lines
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    return Lines(b"\n".join(lines), np.concatenate([[0], np.cumsum(lengths + 1)]))
+def joined(lines: Sequence[bytes]) -> bytes:
+    """Lines as one text."""
+    return lines.data if isinstance(lines, Lines) else b"\n".join(lines)

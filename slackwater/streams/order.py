@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import pyarrow as pa
 
-from slackwater.streams.columns import MAX_ID, as_integer, integers
+from slackwater.streams.numbers import MAX_ID, as_integer, integers
 from slackwater.streams.refusal import Reason, RefusedError
 
 if TYPE_CHECKING:

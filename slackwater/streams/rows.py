@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slackwater.streams.columns import integers
+from slackwater.streams.entities import FEW_ROWS
+from slackwater.streams.event import encode_event
+from slackwater.streams.numbers import integers
 from slackwater.streams.order import sequences
 from slackwater.streams.stream import TIME_UNIT, Stream
 
@@ -32,8 +34,9 @@ def row_lines(stream: Stream, tokens: Mapping[str, Any], rows: int) -> list[byte
 
 def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:
     """The canonical line of each event."""
-    if not events.num_rows:
-        return []
+    if events.num_rows < FEW_ROWS:
+        values = (column.unpack(array_of(events.column(column.name))) for column in stream.wire)
+        return [encode_event(stream, stream.event._make(row)) for row in zip(*values, strict=True)]
     events = events.combine_chunks()
     columns = {name: array_of(events.column(name)) for name in stream.fields}
     numbers, whole = integers(columns[stream.identity])

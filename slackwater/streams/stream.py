@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from slackwater.streams.checks import ProductBelow
 from slackwater.streams.columns import ABSENT, Choice, Column, Decimal, Identity, Integer, Sequence, Text, Time
@@ -47,6 +48,9 @@ class TimeUnit(Choice):
     """The unit in which the source measured the time; microseconds where a line does not say."""
 
     optional: ClassVar[bool] = True
+
+    def take(self, token: str | None) -> str:
+        return token or "us"
 
 
 TIME_UNIT = TimeUnit("time_unit", ("us", "ms", "s"))
@@ -85,6 +89,9 @@ class Stream:
         names = [column.name for column in self.columns]
         if wrong := [name for name in (self.name, *names) if not IDENTIFIER.fullmatch(name)]:
             raise StreamDeclarationError(self.name, f"{wrong} cannot be names", "Use [a-z][a-z0-9_]*.")
+        if escaped := [column.name for column in self.columns if not column.plain]:
+            hint = "Name its characters, such as [A-Za-z0-9 _.-]{1,80}; groups are (?:...)."
+            raise StreamDeclarationError(self.name, f"{escaped} may hold what JSON escapes", hint)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise StreamDeclarationError(self.name, f"columns {twice} stand twice")
         if reserved := sorted({*names} & _RESERVED):
@@ -129,6 +136,15 @@ class Stream:
         return frozenset(name for name, venue in self.venues.items() if venue.ids == "none")
 
     @cached_property
+    def timed(self) -> frozenset[str]:
+        """The venues whose sequence is made of the time."""
+        return frozenset(name for name, venue in self.venues.items() if venue.sequence == "time" and self.sequenced)
+
+    def is_timed(self, venues: pa.Array) -> Any:
+        """Which events are of `timed` venues, as booleans."""
+        return pc.is_in(venues, pa.array(sorted(self.timed), pa.string())).to_numpy(zero_copy_only=False)
+
+    @cached_property
     def event(self) -> Any:
         """The named tuple of an event: its fields, decimals in units of 1e-8, times in microseconds."""
         return namedtuple(self.name, self.fields)
@@ -148,6 +164,11 @@ class Stream:
         """Where an event has its venue, identity, time and order."""
         venue, identity, time, order = map(self.fields.index, (self.entity[0], self.identity, self.time, self.order))
         return venue, identity, time, order
+
+    @cached_property
+    def factors(self) -> tuple[tuple[ProductBelow, int, int], ...]:
+        """The checks, and where an event has the two values of each."""
+        return tuple((one, self.fields.index(one.left), self.fields.index(one.right)) for one in self.checks)
 
     @cached_property
     def sequenced(self) -> bool:

@@ -1,0 +1,65 @@
+"""Decimals and integers as text, as Python's integers and as Arrow arrays; all exact."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slackwater.streams.schema import PRICE_SCALE
+
+MAX_ID = 2**63 - 1
+DECIMAL = r"[0-9]{1,10}(?:\.[0-9]{1,8})?"
+"""The canonical text of a decimal without a sign."""
+
+_UNSIGNED = re.compile(DECIMAL).fullmatch
+_SIGNED = re.compile(f"-?{DECIMAL}").fullmatch
+
+
+def decimal_units(text: str, signed: bool = False) -> int | None:
+    """A decimal in units of 1e-8; None if the text is not in the contract's form."""
+    if not (_SIGNED if signed else _UNSIGNED)(text):
+        return None
+    return units_in(text)
+
+
+def units_in(text: str) -> int:
+    """A decimal in the contract's form in units of 1e-8."""
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction.ljust(PRICE_SCALE, "0"))
+
+
+def units_of(column: Any) -> Any:
+    """A DECIMAL(18,8) array without nulls as int64 units of 1e-8: the low halves of its 128-bit integers."""
+    words = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset)
+    return words[::2]
+
+
+def as_integer(identity: str) -> int | None:
+    """The integer that an identity stands for; None where it is text."""
+    if not (identity.isdecimal() and identity.isascii()) or len(identity) > 19 or (identity[0] == "0" != identity):
+        return None
+    number = int(identity)
+    return number if number <= MAX_ID else None
+
+
+def integers(identities: pa.Array) -> tuple[Any, Any]:
+    """Identities as int64, and which of them are integers (the others are 0)."""
+    try:
+        numbers = identities.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return _some_integers(identities)
+    # What is cast back to the same text is canonical: no sign, no leading zero.
+    values = numbers.to_numpy(zero_copy_only=False)
+    whole = pc.equal(numbers.cast(pa.string()), identities).to_numpy(zero_copy_only=False) & (values >= 0)
+    return (values if whole.all() else np.where(whole, values, 0)), whole
+
+
+def _some_integers(identities: pa.Array) -> tuple[Any, Any]:
+    maybe = pc.match_substring_regex(identities, r"\A(?:0|[1-9][0-9]{0,18})\z").to_numpy(zero_copy_only=False)
+    found = [as_integer(text) for text in identities.filter(pa.array(maybe)).to_pylist()]
+    whole, values = maybe.copy(), np.zeros(len(identities), np.int64)
+    whole[maybe] = [number is not None for number in found]
+    values[maybe] = [number or 0 for number in found]
+    return values, whole
