@@ -1,4 +1,4 @@
-"""What the tests of ingest share: a clock that a test turns, lines of events, a door on a log in memory, a version.
+"""What the tests of ingest share: a clock that a test turns, lines of events, a writer on a log in memory, a version.
 
 lines --ingest--> MemoryLog            publish: everything in the log becomes version v, by hand,
                   store (tmp_path)     as a batch run would: marks, archive files, id file, manifest, pointer
@@ -129,7 +129,7 @@ class House:
             yield writer
 
     def ingest(self, lines: list[bytes], source: str = "test") -> Summary:
-        """Open the door, take lines, close it."""
+        """Start ingest, take lines, close it."""
         with self.writer() as writer:
             writer.accept(of_lines(source, lines))
         return writer.summary()

@@ -91,7 +91,7 @@ def test_bad_lines_are_dead_letters_and_their_neighbours_count(broker: str, tmp_
             assert headers["source"].endswith("trades.jsonl")
     assert found == {line: reason for reason, line in BAD}
 
-    writer = log.writer()  # past the door: an empty record and one of bad bytes must not stop anything
+    writer = log.writer()  # past ingest: an empty record and one of bad bytes must not stop anything
     writer.append(names.topic("trades"), 0, b"k", None).offset()
     writer.append(names.topic("trades"), 1, b"k", b"\x00\xff").offset()
     writer.close()

@@ -1,4 +1,4 @@
-"""The crash matrix of the door: at each fault point SIGKILL, an I/O error and a full disk; the same file again.
+"""The crash matrix of ingest: at each fault point SIGKILL, an I/O error and a full disk; the same file again.
 
     file -> killed at P -> EIO at P -> ENOSPC at P -> to its end: each id once in the log, each refused line a letter
 
@@ -68,7 +68,7 @@ def facts(text: str) -> dict[str, Any]:
 
 
 def killed(house: House, point: str, path: Path) -> Counter[int]:
-    """The door dies at `point` over a new file; what it took of it."""
+    """Ingest dies at `point` over a new file; what it took of it."""
     after = f":after={AFTER[point]}" if point in AFTER else ""
     write(path, point)
     ended = house.run("ingest", str(path), fault=f"{point}:kill{after}")
@@ -77,7 +77,7 @@ def killed(house: House, point: str, path: Path) -> Counter[int]:
 
 
 def takes_the_rest(house: House, point: str, path: Path, known: Counter[int]) -> None:
-    """The door gets the file again: each id is in the log once, each refused line is a letter."""
+    """Ingest gets the file again: each id is in the log once, each refused line is a letter."""
     ended = house.run("ingest", str(path), "--json")
     assert ended.code == 0, ended.text
     found = facts(ended.text)
@@ -87,7 +87,7 @@ def takes_the_rest(house: House, point: str, path: Path, known: Counter[int]) ->
     assert len([key for key in letters(house.world) if str(path) in key]) == 3
 
 
-def test_a_door_killed_at_each_point_takes_each_trade_once_when_it_gets_the_file_again(
+def test_an_ingest_killed_at_each_point_takes_each_trade_once_when_it_gets_the_file_again(
     house: House, tmp_path: Path
 ) -> None:
     for point in POINTS_OF_INGEST:
@@ -98,8 +98,8 @@ def test_a_door_killed_at_each_point_takes_each_trade_once_when_it_gets_the_file
 
 @pytest.mark.crash
 @pytest.mark.parametrize("point", POINTS_OF_INGEST)
-def test_a_door_that_dies_there_in_every_way_takes_each_trade_once(point: str, house: House, tmp_path: Path) -> None:
-    path, name = tmp_path / "door.jsonl", f"{point}-again"
+def test_an_ingest_that_dies_there_in_every_way_takes_each_trade_once(point: str, house: House, tmp_path: Path) -> None:
+    path, name = tmp_path / "ingest.jsonl", f"{point}-again"
     write(path, name)
     known: Counter[int] = Counter()
     for action in ("eio", "enospc"):

@@ -1,6 +1,6 @@
 """Kafka at its worst, on a broker of its own: each part goes on or refuses exactly as the contract says, never guessed.
 
-                          batch               speed               service                   door
+                          batch               speed               service                   ingest
 killed, started again     refuses meanwhile   goes on             batch and chain stay      goes on
 paused for 20 s           goes on             goes on             goes on                   goes on
 topic created again       refuses             begins anew         batch alone               refuses

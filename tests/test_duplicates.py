@@ -1,10 +1,10 @@
 r"""The same trade again, end to end on the real broker: counted once in every view, both layers agreeing.
 
-    lines --door--> Kafka --speed--> deltas --+
+    lines --ingest--> Kafka --speed--> deltas --+
                       \--batch--> versions ---+--REST--> merged, batch, speed
 
 What every answer must be is said by the oracle over the lines that were meant to count, each once: it sees neither the
-log nor the door. What a foreign writer appends past the door counts as it stands, and is shown.
+log nor ingest. What a foreign writer appends past ingest counts as it stands, and is shown.
 """
 
 import asyncio
@@ -143,7 +143,7 @@ def house(broker: str, tmp_path: Path) -> Iterator[House]:
 
 
 def take(house: House, writer: IngestWriter, lines: Sequence[bytes]) -> Summary:
-    """What the door says of these lines alone, whether they came one by one or together."""
+    """What ingest says of these lines alone, whether they came one by one or together."""
     before = writer.summary()
     half = len(lines) // 2
     for line in lines[:half]:
@@ -230,7 +230,7 @@ def test_an_ingest_that_was_killed_and_begins_again_counts_each_trade_once(house
 
 def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: House) -> None:
     with house.writer() as writer:
-        writer.accept(of_lines("the door", house.lines(0, 60)))
+        writer.accept(of_lines("ingest", house.lines(0, 60)))
     house.new += house.lines(0, 60)
     again = [house.line(0), house.line(0), house.line(3, "250"), house.line(1)]  # of BTC three, of ETH one
     writer = house.world.log.writer()
@@ -245,7 +245,7 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     house.check()
     assert manifest.counts == {"trades": {"events": 64, "refused": 0, "new_events": 64, "duplicates": 4}}
 
-    with house.writer() as writer:  # the door knows all that is there
+    with house.writer() as writer:  # ingest knows all that is there
         assert take(house, writer, [*house.lines(0, 60), house.line(3, "250")]) == Summary(0, 61, 0)
     shown = {i["symbol"]: i["duplicates"] for i in house.get("/v1/instruments").json()["instruments"]}
     assert shown == {"BTC-USD": 3, "ETH-USD": 1, "SOL-USD": 0}

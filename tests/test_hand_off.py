@@ -111,7 +111,7 @@ class World:
         if self.random.random() < 0.05:
             return self.random.choice([b"", b"{}", b'{"venue":"v"', b"\xff"])
         r = self.random
-        self.ids[symbol] += r.choice([1, 1, 2, 0])  # 0: the same id again, written past the door
+        self.ids[symbol] += r.choice([1, 1, 2, 0])  # 0: the same id again, written past ingest
         time = T0_US + r.choice([0, 0, 1, 999_999, 1_000_000, -3_000_000, 61_000_000]) + r.randrange(4) * 1_000_000
         price, quantity = f"{r.randrange(1, 99)}.{r.randrange(100)}", r.choice(["1", "0.00000001", "12345.678"])
         side = r.choice(["buy", "sell"])

@@ -1,6 +1,6 @@
-"""A door whose log cannot be read to its end takes no event that it cannot judge, and all others.
+"""An ingest process whose log cannot be read to its end takes no event that it cannot judge, and all others.
 
-partition of BTC   1 2 3 [open transaction 4 5 .      what is hidden may be this door's own: 4 and 5 came by it
+partition of BTC   1 2 3 [open transaction 4 5 .      what is hidden may be this ingest's own: 4 and 5 came by it
 partition of ETH   7 8                                goes on
 """
 
@@ -86,7 +86,7 @@ def test_an_import_takes_no_history_of_an_instrument_that_it_cannot_judge(house:
     assert found.summary.accepted == 1
 
 
-def test_a_door_says_at_the_start_what_it_cannot_take(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_ingest_says_at_the_start_what_it_cannot_take(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.ingest(BTC)
     log_of(house).damage(NAMES.topic("trades"), place(house), 0, "damaged")
     with open_ingest(TRADES, house.log, NAMES, house.store, house.clock):

@@ -1,4 +1,4 @@
-"""The door on the real broker: what a reader finds in the topics is what the door says that it did."""
+"""Ingest on the real broker: what a reader finds in the topics is what ingest says that it did."""
 
 import hashlib
 import itertools
@@ -59,7 +59,7 @@ def test_dead_letters_are_read_back_with_their_bytes_and_headers(house: House) -
     assert ids(house.log, house.names) == [10, 11]
 
 
-def test_a_line_of_any_size_is_a_bounded_dead_letter_and_the_door_goes_on(house: House, tmp_path: Path) -> None:
+def test_a_line_of_any_size_is_a_bounded_dead_letter_and_ingest_goes_on(house: House, tmp_path: Path) -> None:
     huge, wide = b"x" * (12 * 1024 * 1024), now_line(house, 2, note="y" * 900_000, price="-1")
     path = tmp_path / "some.jsonl"
     path.write_bytes(b"\n".join([now_line(house, 1), huge, wide, now_line(house, 3)]))
@@ -133,7 +133,7 @@ def test_a_conflict_and_duplicates_survive_a_restart_on_the_broker(house: House)
     assert headers["reason"] == "conflict" and b"100.6" in value
 
 
-def test_a_door_that_is_open_while_a_batch_publishes_forgets_what_it_holds(house: House) -> None:
+def test_an_ingest_that_is_open_while_a_batch_publishes_forgets_what_it_holds(house: House) -> None:
     lines = [now_line(house, i) for i in range(500)]
     with house.writer() as writer:
         writer.accept(of_lines("a", lines))

@@ -5,7 +5,7 @@ id   content      the first of an id wins
 1    a            duplicate, counted
 1    b            conflict, a dead letter
 
-archive (version v)  |  log since the cut  |  what the door takes now     each of them knows ids
+archive (version v)  |  log since the cut  |  what ingest takes now     each of them knows ids
 """
 
 import hashlib
@@ -169,7 +169,7 @@ def test_a_marked_and_a_broken_record_in_the_log_do_not_stop_the_filter(house: H
 # --------------------------------------------------------------------------------------------------- memory is bounded
 
 
-def test_a_generation_that_a_version_holds_is_dropped_while_the_door_is_open(house: House) -> None:
+def test_a_generation_that_a_version_holds_is_dropped_while_ingest_is_open(house: House) -> None:
     """What flows between two versions bounds the digests; each id is still known."""
     taken = 0
     held = []

@@ -115,7 +115,7 @@ def test_ids_that_are_known_are_refused(where: str, house: House) -> None:
     assert sorted(table(house, epoch).column("sequence").to_pylist()) == list(range(50, 60))
 
 
-def test_ids_that_were_imported_are_duplicates_at_the_door(house: House) -> None:
+def test_ids_that_were_imported_are_duplicates_for_ingest(house: House) -> None:
     publish(house, imported(house, trades(100)))
     summary = house.ingest([*trades(101), *lines_of([event(3, symbol="S3", price=5)])])
     assert (summary.accepted, summary.duplicates, summary.conflicts) == (1, 100, 1)

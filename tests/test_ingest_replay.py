@@ -103,7 +103,7 @@ def test_a_replay_that_memory_would_not_hold_is_refused(tmp_path: Path, monkeypa
         Replay(TRADES, source(tmp_path, [line(i) for i in range(4)]), 1.0, HandClock())
 
 
-def test_a_replay_through_the_door_counts_everything(tmp_path: Path) -> None:
+def test_a_replay_by_ingest_counts_everything(tmp_path: Path) -> None:
     house = memory_house(tmp_path / "home")
     lines = [line(i, time=T0 + i * 50_000) for i in range(200)]
     with house.writer() as writer:

@@ -52,7 +52,7 @@ def value(text: str, name: str, **labels: str) -> float:
     return found
 
 
-def door_page(house: House, *lines: bytes) -> str:
+def ingest_page(house: House, *lines: bytes) -> str:
     with house.writer() as writer:
         writer.accept(of_lines("test", list(lines)))
         registry = process_registry()
@@ -86,7 +86,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     assert world.get("/v1/bars?venue=x&symbol=BTC").status_code == 200
     registry = process_registry()
     registry.register(FIGURES)
-    pages = (world.get("/metrics").text, generate_latest(registry).decode(), door_page(house, b"nonsense"))
+    pages = (world.get("/metrics").text, generate_latest(registry).decode(), ingest_page(house, b"nonsense"))
     exposed = {name: family for page in pages for name, family in families(page).items()}
     documented = {name: (kind, labels) for name, kind, labels in ROW.findall(PAGE)}
     assert exposed.keys() == documented.keys()
@@ -247,11 +247,11 @@ def test_a_header_of_other_writers_is_no_time() -> None:
         assert appended_ms([("trace", b"7"), (APPENDED_HEADER, other)]) is None
 
 
-# -------------------------------------------------------------------------------------------------------- the door
+# -------------------------------------------------------------------------------------------------------- ingest
 
 
-def test_the_door_shows_what_it_took_dropped_and_refused_by_reason(house: House) -> None:
-    text = door_page(house, line(1), line(1), line(2), line(2, price="7"), b"{", line(3, side="x"), line(4, side="y"))
+def test_ingest_shows_what_it_took_dropped_and_refused_by_reason(house: House) -> None:
+    text = ingest_page(house, line(1), line(1), line(2), line(2, price="7"), b"{", line(3, side="x"), line(4, side="y"))
     assert value(text, "slackwater_ingest_events_total", stream="trades") == 2
     assert value(text, "slackwater_ingest_duplicates_total", stream="trades") == 1
     letters = families(text)["slackwater_ingest_dead_letters_total"].samples
@@ -264,7 +264,7 @@ def test_late_events_are_those_whose_bar_an_earlier_event_had_closed(house: Hous
     # newest          0     2.9   2.9   3     3       the bar [0, 1) is closed from 3 on
     times = [0, 2_900_000, 500_000, 3_000_000, 900_000, 1_000_000]
     lines = [line(number, time=T0 + at) for number, at in enumerate(times)]
-    assert value(door_page(house, *lines), "slackwater_ingest_late_events_total", stream="trades") == 1
+    assert value(ingest_page(house, *lines), "slackwater_ingest_late_events_total", stream="trades") == 1
 
 
 def test_late_events_are_counted_the_same_in_any_chunks() -> None:

@@ -132,7 +132,7 @@ def test_equal_ids_are_ordered_by_price_and_each_counts() -> None:
         assert bar["first_sequence"] == bar["last_sequence"] == 7
 
 
-def test_a_duplicate_below_the_door_is_counted_as_it_stands() -> None:
+def test_a_duplicate_past_ingest_is_counted_as_it_stands() -> None:
     oracle = shown(line(), line())
     (bar,) = bars(oracle)
     assert (bar["trades"], bar["volume"], bar["notional"], oracle.events) == (2, "2", "20", 2)

@@ -321,7 +321,7 @@ def test_a_range_holds_the_bars_that_start_in_it(world: World) -> None:
 
 
 def test_an_instrument_in_two_partitions_is_counted_as_it_stands(world: World) -> None:
-    """A writer past the door may put events of one instrument anywhere."""
+    """A writer past ingest may put events of one instrument anywhere."""
     for at_s in range(5):
         world.trade(at_s=at_s, partition=at_s % 2)
     cut = world.mark("run-1")

@@ -1,4 +1,4 @@
-"""The soak: `slackwater up` and a door as real processes, SIGKILL at random moments, and a reader that trusts nobody.
+"""The soak: `slackwater up` and ingest as real processes, SIGKILL at random times, and a reader that trusts nobody.
 
     python -m tests.crash --kills 200 --records 200000 --seed 1        what `make crash` runs; prints a table
 

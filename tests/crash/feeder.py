@@ -1,9 +1,9 @@
-"""The feeder: trades of a seed through real doors, portion by portion, at an even rate, some of them twice.
+"""The feeder: trades of a seed through real ingest processes, portion by portion, at an even rate, some of them twice.
 
-What was late, because a door had to begin anew, follows without a pause: the rate holds for the whole.
+What was late, because an ingest process had to begin anew, follows without a pause: the rate holds for the whole.
 
-A door is a process that reads a pipe. One that dies, or that the log left alone, is followed by another, which gets
-the whole portion again: what was taken is a duplicate then. A portion is done when its door ended with 0.
+An ingest process reads a pipe. One that dies, or that the log left alone, is followed by another, which gets
+the whole portion again: what was taken is a duplicate then. A portion is done when its ingest process ended with 0.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ AGAIN_S = 0.5
 
 
 class Feeder:
-    """A thread that feeds `records` trades, `rate` a second. `fed` is how many were given to a door so far."""
+    """A thread that feeds `records` trades, `rate` a second. `fed` is how many were given to one so far."""
 
     def __init__(self, up: Up, records: int, rate: float, seed: int) -> None:
         self.fed = 0
@@ -81,11 +81,11 @@ class Feeder:
 
     def _portion(self, first: int, upto: int) -> bool:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        # Unbuffered: a door that died leaves nothing behind that could not be flushed.
+        # Unbuffered: an ingest process that died leaves nothing behind that could not be flushed.
         with self._up.start("ingest", "-", "--json", stdin=subprocess.PIPE, bufsize=0, **quiet) as process:
             self.process = process
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # the door died; its exit code says so
+            with contextlib.suppress(BrokenPipeError):  # ingest died; its exit code says so
                 paced = max(first, self.fed)
                 for number in range(first, upto):
                     process.stdin.write(self.line(number))

@@ -273,8 +273,8 @@ def _places(world: "World", path: str, stream: Stream) -> list[tuple[int, int, s
     return world.places[path]
 
 
-def check_door(world: "World") -> None:
-    """Every valid line that was given to the door is in the log once: the first of each id."""
+def check_ingest(world: "World") -> None:
+    """Every valid line that was given to ingest is in the log once: the first of each id."""
     latest = world.clock.now_us() + 60_000_000
     offered: dict[tuple[str, int], Any] = {}
     for chunk in world.inbox:
@@ -287,7 +287,7 @@ def check_door(world: "World") -> None:
         for record in world.log.book.now[Place(world.topic_ids["trades"], p)].records:
             for line in (record.value or b"").split(b"\n"):
                 event = _event(line, latest)
-                if event is not None and event.symbol in world.through_the_door:
+                if event is not None and event.symbol in world.by_ingest:
                     found.append(event)
     assert sorted(found) == sorted(offered.values()), "ingest lost, doubled or changed an event"
     world.trace.count("events through ingest", len(found))

@@ -1,7 +1,7 @@
 """Seeds that broke something once; they always run. Seed -> what it found."""
 
 KEPT: dict[int, str] = {
-    1027: "a door read the pointer, and the manifest only after that version was retired and removed",
+    1027: "an ingest process read the pointer, and the manifest only after that version was retired and removed",
     1402: "a rollback to a version whose writer was killed before it synced the manifest",
     3336: "a power cut after a rollback to such a version",
 }

@@ -182,8 +182,8 @@ class SimAck:
 class SimWriter:
     """An idempotent producer: in order, each record once.
 
-    What its process left under way when it died may land `late`. Not so of a door: nothing fences a producer that is
-    gone, so the door is exact only if its last requests reached the broker before the next door has read the log.
+    What its process left under way when it died may land `late`. Not so of ingest: nothing fences a producer that is
+    gone, so ingest is exact only if its last requests reached the broker before the next ingest has read the log.
     """
 
     def __init__(self, log: SimLog, late: bool) -> None:

@@ -212,7 +212,7 @@ def ingest(world: "World") -> None:
             _ingest(world)
         except LogError as error:
             assert isinstance(error, AppendError) or world.stalls, f"ingest ended: {error}"
-            world.trace.count("doors that failed")
+            world.trace.count("ingests that failed")
             world.scheduler.pause("restart")
 
 

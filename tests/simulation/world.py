@@ -32,7 +32,7 @@ from tests.simulation.streams import STALLS, entity_of, line_of, views_drawn
 from tests.simulation.truth import Truth
 
 SHARED_MEMORY = Path("/dev/shm")
-DOOR_SYMBOLS = ("A", "B", "C")
+INGEST_SYMBOLS = ("A", "B", "C")
 INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
 SETTLE_ROUNDS = 60
 SHOWN_LINES = 40
@@ -68,7 +68,7 @@ class World:
         if self.both:
             self.views = (*self.views, TURNED)
         count, first = partitions or drawn[1], drawn[2] if start is None else start
-        self.through_the_door = frozenset(DOOR_SYMBOLS)
+        self.by_ingest = frozenset(INGEST_SYMBOLS)
         self.log.create(self.names.topic("trades"), count, first)
         self.log.create(self.names.deltas("trades"), count)
         self.log.create(self.names.dead_letters, 1)
@@ -254,7 +254,7 @@ class World:
     def entities(self, stream: Stream) -> list[tuple[str, ...]]:
         """Every entity of a stream that may have events."""
         past = [f"F{p}" for p in range(len(self.parts(stream)))]
-        return [entity_of(stream, name) for name in ((*DOOR_SYMBOLS, *past) if stream == TRADES else past)]
+        return [entity_of(stream, name) for name in ((*INGEST_SYMBOLS, *past) if stream == TRADES else past)]
 
     # moves
 
@@ -267,10 +267,10 @@ class World:
             program.advance(self.random.choice([1, 5, 25, 60, 150, 150] if hasty else [1, 1, 2, 3, 5, 10, 25, 40]))
 
     def produce(self) -> None:
-        """Events: for the door, or past it by a foreign writer, who doubles ids and writes what does not decode."""
+        """Events: for ingest, or past it by a foreign writer, who doubles ids and writes what does not decode."""
         stream = self.random.choice(self.streams) if len(self.streams) > 1 else TRADES
         if stream == TRADES and self.random.random() < 0.5:
-            symbol = self.random.choice(DOOR_SYMBOLS)
+            symbol = self.random.choice(INGEST_SYMBOLS)
             self.inbox.append([self.line(TRADES, symbol) for _ in range(self.random.choice([1, 1, 2, 5]))])
             return
         p = self.random.randrange(len(self.parts(stream)))
@@ -472,7 +472,7 @@ class World:
             for view in self.views:
                 for entity in self.entities(view.stream):
                     checks.check_answer(self, service, entity, self.random.choice(INTERVALS), view)
-        checks.check_door(self)
+        checks.check_ingest(self)
         self._stays_idle()
         self.trace.count("seeds settled")
 

@@ -1,6 +1,6 @@
-"""The door: what is good is in the log, what is bad is a dead letter with its reason, and every line is counted.
+"""Ingest: what is good is in the log, what is bad is a dead letter with its reason, and every line is counted.
 
-good, bad, good --door--> log: good, good        dead letters: bad, its reason, its place, its bytes
+good, bad, good --ingest--> log: good, good        dead letters: bad, its reason, its place, its bytes
 """
 
 import hashlib
@@ -126,14 +126,14 @@ def test_faults_of_a_source_are_dead_letters_too(house: House, tmp_path: Path) -
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
-def test_a_second_ingest_is_refused_and_told_who_holds_the_door(house: House) -> None:
+def test_a_second_ingest_is_refused_and_told_who_holds_the_lock(house: House) -> None:
     with house.writer(), pytest.raises(IngestRunningError, match=f"process {os.getpid()} holds") as refused:
         house.ingest([line()])
     assert refused.value.pid == os.getpid() and refused.value.retriable
     assert house.ingest([line()]).accepted == 1
 
 
-def test_another_topic_has_a_door_of_its_own(house: House) -> None:
+def test_another_topic_has_a_lock_of_its_own(house: House) -> None:
     with house.writer(), hold(house.store.home, "id-of-another") as lock:
         assert lock.topic_id == "id-of-another"
 
