@@ -30,7 +30,7 @@ from tests.speed_in_memory import Speed
 SWAPPED = replace(BARS, measures={**BARS.measures, "high": Min("price"), "low": Max("price")})
 """Another definition, whose answers the oracle can give too: high and low change places."""
 
-TAPE = View("tape", {"trades": Count()}, {"trades": Column("trades", gap="0")})
+TAPE = View("tape", {"trades": Count()}, {"trades": Column("trades", gap="0")}, stream=TRADES)
 
 Bars = dict[int, dict[str, Any]]
 

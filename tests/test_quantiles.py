@@ -129,6 +129,7 @@ def test_a_quantile_of_what_may_be_nothing_is_null() -> None:
         measures={"sells": Count(where="side = 'sell'")},
         answers={},
         quantiles={"p50": Quantiles("0.5", of="sells")},
+        stream=TRADES,
     )
     assert view.key == ("venue", "symbol", "bucket")
     rows = summarised(view, [naive.Event("v", "S", 1, naive.A_MONDAY_US, 1, 1, "buy")])

@@ -11,11 +11,12 @@ from slackwater.views.errors import DefinitionError
 from slackwater.views.registry import GROUP, VIEWS, registered, view_named
 
 MODULE = """
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column
 from slackwater.views.measures import Count
 from slackwater.views.view import View
 
-{name} = View(name="{name}", measures={{"n": Count()}}, answers={{"n": Column("n")}})
+{name} = View(name="{name}", measures={{"n": Count()}}, answers={{"n": Column("n")}}, stream=TRADES)
 SEVERAL = ({name},)
 NOTHING = 3
 """
@@ -64,10 +65,10 @@ def test_what_is_no_view_is_refused(outside: Path, text: str, message: str) -> N
 
 
 def test_two_views_of_one_name_are_refused(outside: Path) -> None:
-    with pytest.raises(DefinitionError, match="registered twice"):
+    with pytest.raises(DefinitionError, match="Duplicate views"):
         registered(["desk_views:desk", "desk_views:SEVERAL"])
     (outside / "more_views.py").write_text(MODULE.format(name="bars"))
-    with pytest.raises(DefinitionError, match="registered twice"):
+    with pytest.raises(DefinitionError, match="Duplicate views"):
         registered(["more_views:bars"])
 
 

@@ -48,8 +48,9 @@ SIDES = View(
     measures={"high": Max("price"), "trades": Count()},
     answers={"high": Column("high"), "trades": Column("trades")},
     key=("venue", "symbol", "side"),
+    stream=TRADES,
 )
-TOPS = View(name="tops", measures={"high": Max("price")}, answers={"high": Column("high")})
+TOPS = View(name="tops", measures={"high": Max("price")}, answers={"high": Column("high")}, stream=TRADES)
 """A late trade below the high changes nothing that it answers."""
 
 COMPUTE = compute_with(lambda _: None)

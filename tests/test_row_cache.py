@@ -8,6 +8,7 @@ import pytest
 import serving.store.row_cache
 from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from serving.store.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.interval import MONDAY_US, WEEK_US, parse_interval
@@ -16,12 +17,7 @@ from slackwater.views.rows import Row
 from slackwater.views.view import View
 from tests.serving_world import NOON, SECOND, World
 
-SIDES = View(
-    "sides",
-    {"trades": Count()},
-    {"trades": Column("trades")},
-    key=("venue", "symbol", "side"),
-)
+SIDES = View("sides", {"trades": Count()}, {"trades": Column("trades")}, key=("venue", "symbol", "side"), stream=TRADES)
 SECONDS = parse_interval("1s")
 EARLY_S = -500 * 86_400
 EARLY = NOON + EARLY_S * SECOND

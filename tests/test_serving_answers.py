@@ -10,6 +10,7 @@ import pytest
 
 from serving.options import ServingOptions
 from slackwater.core.decimals import decimal_text
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Ratio
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Count, Last, Max, Sum
@@ -26,12 +27,14 @@ FLOW = View(
         "last": Last("price", by="sequence"),
     },
     answers={"volume": Column("volume"), "vwap": Ratio("notional", "volume"), "last": Column("last")},
+    stream=TRADES,
 )
 SIDES = View(
     name="sides",
     key=("venue", "symbol", "side"),
     measures={"trades": Count(), "high": Max("price")},
     answers={"trades": Column("trades"), "high": Column("high")},
+    stream=TRADES,
 )
 
 

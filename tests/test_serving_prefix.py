@@ -30,6 +30,7 @@ DAILY = View(
     measures=VIEWS[0].measures,
     answers=VIEWS[0].answers,
     published=("1s", "1m", "1h", "1d", "1M", "total"),
+    stream=TRADES,
 )
 ALL = (*VIEWS, DAILY)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slackwater.deltas.cell import encode_key, encode_value
+from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import ManifestError
 from slackwater.versions.pointer import Pointer, encode_pointer
 from slackwater.views.answers import Column
@@ -253,7 +254,7 @@ def test_no_version_of_the_definition_is_no_answer(world: World) -> None:
 
 def test_a_view_that_no_version_has_is_refused_alone(world: World) -> None:
     published(world)
-    world.views = (BARS, View("counts", {"events": Count()}, {"events": Column("events")}))
+    world.views = (BARS, View("counts", {"events": Count()}, {"events": Column("events")}, stream=TRADES))
     world.serve()
     world.step()
     assert answer(world)[0] == 3

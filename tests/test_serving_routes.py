@@ -12,6 +12,7 @@ import pytest
 
 from serving.http.app import create_app
 from slackwater.core.errors import SettingError
+from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Duplicates
 from slackwater.views.answers import Column
 from slackwater.views.measures import Count
@@ -29,7 +30,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_view_cannot_take_another_routes_name(world: World) -> None:
-    view = View("trades", {"events": Count()}, {"events": Column("events")})
+    view = View("trades", {"events": Count()}, {"events": Column("events")}, stream=TRADES)
     with pytest.raises(SettingError, match="trades"):
         create_app(world.log, NAMES, world.store, (view,))
 

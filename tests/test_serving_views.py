@@ -44,6 +44,7 @@ DEEP = View(
         "most": Max("price"),
     },
     answers={"taker": Column("taker"), "sells": Difference("trades", "buys"), "most": Column("most")},
+    stream=TRADES,
 )
 PLAIN = View(
     name="plain",
@@ -54,6 +55,7 @@ PLAIN = View(
         "last": Column("last", gap="last"),
         "trades": Column("trades", gap="0"),
     },
+    stream=TRADES,
 )
 ALL = (*VIEWS, DEEP, PLAIN)
 INTERVALS = ("5s", "4h", "1d", "1w", "1M", "1y", "total")

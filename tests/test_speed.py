@@ -45,7 +45,7 @@ from tests.beam_world import World, kafka_world, program, settle, speed_running
 from tests.hand import HandClock
 
 NAMES = TopicNames("t")
-COUNTS = View("counts", {"trades": Count()}, {"trades": Column("trades")})
+COUNTS = View("counts", {"trades": Count()}, {"trades": Column("trades")}, stream=TRADES)
 T0_US = 1_723_161_240_000_000
 BEAT_S = HEARTBEAT_S + 0.01  # sums of floats fall short
 

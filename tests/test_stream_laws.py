@@ -418,7 +418,7 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
         ({"columns": (*FILLS.columns, Text("note", 'a"b'))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Choice("note", ("a\\", "b")))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("Desk", "x"))}, "'Desk'. cannot be names"),
-        ({"columns": (*FILLS.columns, Text("desk", "x"))}, "'desk'. stand twice"),
+        ({"columns": (*FILLS.columns, Text("desk", "x"))}, "duplicate columns .'desk'"),
         ({"columns": (*FILLS.columns, Text("offset", "x"))}, "'offset'. cannot be columns"),
         ({"columns": (*FILLS.columns, Text("time_unit", "x"))}, "'time_unit'. cannot be columns"),
         ({"entity": ("desk", "paid")}, "no column 'paid' of the kind Text"),
@@ -472,7 +472,7 @@ def test_a_stream_of_another_distribution_is_found_by_its_entry_point(outside: P
         ("desk_streams:MISSING", "There are no streams 'desk_streams:MISSING'"),
         ("no_such_module:X", "There are no streams 'no_such_module:X'.*SLACKWATER_STREAMS"),
         ("desk_streams:NOTHING", "holds int, no streams"),
-        ("desk_streams:OTHER", "registered twice"),
+        ("desk_streams:OTHER", "Duplicate streams"),
     ],
 )
 def test_what_is_no_stream_is_refused(outside: Path, text: str, message: str) -> None:

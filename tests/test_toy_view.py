@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from serving.http.app import create_app
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Ratio
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Count, First, Last, Max, Min, Sum
@@ -49,6 +50,7 @@ FLOW = View(
         "closing": Column("closing"),
         "last_sequence": Column("closing_id"),
     },
+    stream=TRADES,
 )
 REGISTRY = (BARS, FLOW)  # the one line
 

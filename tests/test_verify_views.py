@@ -50,6 +50,7 @@ EVERY = View(
         "twice": Linear({"volume": 2}),
     },
     quantiles={"half": Quantiles("0.5", of="trades", by="size")},
+    stream=TRADES,
 )
 VIEWS = (BARS, FLOW, SIZES, EVERY)
 INTERVALS = [parse_interval(text) for text in ("1s", "1m", "1d", "1w")]
@@ -219,7 +220,7 @@ def test_it_fails_where_the_product_computes_another_sum(tmp_path: Path, monkeyp
         "part",
         lambda self, name, type_of: right(replace(self, expr=self.expr.replace("quantity", "price")), name, type_of),
     )
-    wrong = View("wrong", {"volume": Sum("quantity")}, {"volume": Column("volume")})
+    wrong = View("wrong", {"volume": Sum("quantity")}, {"volume": Column("volume")}, stream=TRADES)
     assert wrong.columns
     world = World(tmp_path, views=(wrong,))
     fill(world)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Sequence, Stream, Text, Time
+from slackwater.streams.trades import TRADES
 from slackwater.views import sql
 from slackwater.views.answers import Answer, Column, Columns, Difference, Finish1, Linear, Quantiles, Ratio
 from slackwater.views.bars import BARS
@@ -62,6 +63,7 @@ TOY = View(
         "part": Ratio("large", "events"),
         "mean_size": Ratio("turnover", "events"),
     },
+    stream=TRADES,
 )
 
 
@@ -150,6 +152,7 @@ OUTSIDE = View(
     key=("venue", "symbol", "sequence"),
     measures={"bits": BitOr("sequence"), "name": LongestText("symbol || side"), "trades": Count()},
     answers={"bits": Column("bits"), "name": Column("name"), "parity": Parity("trades")},
+    stream=TRADES,
 )
 
 

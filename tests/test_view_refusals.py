@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Difference, Linear, Quantiles, Ratio
 from slackwater.views.errors import DefinitionError
 from slackwater.views.keys import Bucket
@@ -27,7 +28,7 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"measures": {"venue": Count()}}, "venue"),
         ({"measures": {}, "answers": {}}, "has no measure"),
         ({"measures": {"n": Count(), "close_id": Count(), "close": Last("price", by="sequence")}}, "close_id"),
-        ({"measures": {"n": Count(), "side": Count()}, "key": ("venue", "symbol", "side")}, "side.*stand twice"),
+        ({"measures": {"n": Count(), "side": Count()}, "key": ("venue", "symbol", "side")}, "duplicate columns .*side"),
         ({"answers": {"closed": Column("n")}}, "closed"),
         ({"answers": {"symbol": Column("n")}}, "symbol"),
         ({"answers": {"side": Column("n")}, "key": ("venue", "symbol", "side")}, "side.*key columns already"),
@@ -47,7 +48,7 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"key": ("venue",)}, "Start with venue, symbol"),
         ({"key": ("side", "venue", "symbol")}, "Start with venue, symbol"),
         ({"key": ("venue", "symbol", "colour")}, "colour"),
-        ({"key": ("venue", "symbol", "side", "side")}, "side.*stand twice"),
+        ({"key": ("venue", "symbol", "side", "side")}, "duplicate columns .*side"),
         ({"key": ("venue", "symbol", "price")}, "text or integer columns of the stream: .*side"),
         ({"key": ("venue", "symbol", "b")}, "text or integer columns of the stream"),
         ({"key": ("venue", "symbol"), "derived": {"b": Bucket("price")}}, "'b'. cannot be derived"),
@@ -88,7 +89,8 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
     ],
 )
 def test_a_definition_that_contradicts_itself_is_refused(change: dict[str, object], message: str) -> None:
-    sound = {"name": "x", "measures": {"n": Count(), "s": Sum("quantity"), "p": Max("price")}, "answers": {}}
+    measures = {"n": Count(), "s": Sum("quantity"), "p": Max("price")}
+    sound = {"name": "x", "stream": TRADES, "measures": measures, "answers": {}}
     View(**sound)  # type: ignore[arg-type]
     with pytest.raises(DefinitionError, match=message):
         View(**{**sound, **change})  # type: ignore[arg-type]
@@ -115,7 +117,7 @@ class _Wrong(Measure):
 )
 def test_a_kind_of_measure_whose_sql_does_not_fit_its_state_is_refused(wrong: Measure, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        View(name="v", measures={"x": wrong}, answers={})
+        View(name="v", measures={"x": wrong}, answers={}, stream=TRADES)
 
 
 @pytest.mark.parametrize("weights", [{}, {"n": 0}, {"n": 10**7}, {"n": True}])

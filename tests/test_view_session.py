@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Last, Sum
@@ -19,7 +20,9 @@ from tests.draws import events_table
 from tests.naive import A_MONDAY_US, SECOND_US, Event
 
 T0 = A_MONDAY_US
-SMALL = View("small", {"last": Last("price", by="sequence"), "size": Sum("quantity")}, {"size": Column("size")})
+SMALL = View(
+    "small", {"last": Last("price", by="sequence"), "size": Sum("quantity")}, {"size": Column("size")}, stream=TRADES
+)
 
 
 def trade(trade_id: int = 1, time: int = T0, price: int = 10**8, quantity: int = 10**8, side: str = "buy") -> Event:

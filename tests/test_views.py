@@ -36,7 +36,7 @@ from tests.profiles import examples
 T0 = A_MONDAY_US
 MEASURES: dict[str, Measure] = {"size": Sum("quantity"), "last": Last("price", by="sequence")}
 ANSWERS: dict[str, Answer] = {"size": Column("size", gap="0"), "same": Ratio("size", "size")}
-SMALL = View(name="small", measures=MEASURES, answers=ANSWERS)
+SMALL = View(name="small", measures=MEASURES, answers=ANSWERS, stream=TRADES)
 
 
 def trade(trade_id: int = 1, time: int = T0, price: int = 10**8, quantity: int = 10**8, side: str = "buy") -> Event:
@@ -104,6 +104,7 @@ def test_a_view_declared_again_is_the_same_view() -> None:
         name="".join(["sm", "all"]),
         measures={"size": Sum("quantity"), "last": Last("price", by="sequence")},
         answers={"size": Column("size", gap="0"), "same": Ratio("size", "size")},
+        stream=TRADES,
     )
     assert again.measures is not SMALL.measures
     assert (again.definition, again, hash(again)) == (SMALL.definition, SMALL, hash(SMALL))
@@ -113,8 +114,8 @@ def test_a_view_declared_again_is_the_same_view() -> None:
 
 def test_views_with_measures_in_another_order_are_other_views_and_never_share_a_state() -> None:
     #   state of `ab`: (price, quantity)      state of `ba`: (quantity, price)
-    ab = View("x", {"a": Sum("price"), "b": Sum("quantity")}, {"a": Column("a")})
-    ba = View("x", {"b": Sum("quantity"), "a": Sum("price")}, {"a": Column("a")})
+    ab = View("x", {"a": Sum("price"), "b": Sum("quantity")}, {"a": Column("a")}, stream=TRADES)
+    ba = View("x", {"b": Sum("quantity"), "a": Sum("price")}, {"a": Column("a")}, stream=TRADES)
     assert ab != ba
     summariser = Summariser((ab, ba))
     events = events_table([trade(price=5, quantity=7)])
@@ -151,6 +152,7 @@ def test_every_kind_has_its_own_state_columns() -> None:
         {"a": First("price", by="sequence"), "b": Min("price"), "c": Sum("price"), "d": Count()},
         {},
         key=("venue", "symbol", "side"),
+        stream=TRADES,
     )
     price, total = pa.decimal128(18, 8), pa.decimal128(38, 16)
     assert [(f.name, f.type, f.nullable) for f in view.state_schema] == [
@@ -222,7 +224,7 @@ RATIOS = {
     "the largest over the largest": (10**38 - 1, 10**30 - 1, "1"),
     "the smallest over the largest": (1, 10**30 - 1, "0"),
 }
-RATIO = View("x", {"over": Sum("quantity"), "under": Sum("price")}, {"ratio": Ratio("over", "under")})
+RATIO = View("x", {"over": Sum("quantity"), "under": Sum("price")}, {"ratio": Ratio("over", "under")}, stream=TRADES)
 
 
 @pytest.mark.parametrize("case", RATIOS)
@@ -277,7 +279,12 @@ def test_a_bar_by_hand() -> None:
 
 SUM_MAX = 10**38 - 1
 COUNT_MAX = 2**63 - 1
-TALLY = View("x", {"total": Sum("quantity"), "events": Count()}, {"total": Column("total"), "events": Column("events")})
+TALLY = View(
+    "x",
+    {"total": Sum("quantity"), "events": Count()},
+    {"total": Column("total"), "events": Column("events")},
+    stream=TRADES,
+)
 
 
 def merged_in_sql(view: View, *states: tuple[int, ...]) -> list[Row]:

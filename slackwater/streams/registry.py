@@ -30,7 +30,7 @@ def registered(named: Iterable[str] = ()) -> tuple[Stream, ...]:
     streams = tuple(dict.fromkeys((*STREAMS, *found_outside(Stream, named, GROUP, StreamError))))
     names = [stream.name for stream in streams]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise StreamError(f"Streams {twice} are registered twice, with two declarations.", "A name has one of them.")
+        raise StreamError(f"Duplicate streams {twice}, with two declarations.", "Each name has one of them.")
     return streams
 
 

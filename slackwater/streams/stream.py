@@ -73,7 +73,7 @@ class Stream:
         venues: what is special about a venue; the others are as `Venue()` says.
 
     Raises:
-        StreamDeclarationError: names are no identifiers or stand twice, or a column is missing or of a wrong kind.
+        StreamDeclarationError: names are no identifiers or duplicates, or a column is missing or of a wrong kind.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Stream:
             hint = "Name its characters, such as [A-Za-z0-9 _.-]{1,80}; groups are (?:...)."
             raise StreamDeclarationError(self.name, f"{escaped} may hold what JSON escapes", hint)
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise StreamDeclarationError(self.name, f"columns {twice} stand twice")
+            raise StreamDeclarationError(self.name, f"duplicate columns {twice}")
         if reserved := sorted({*names} & _RESERVED):
             raise StreamDeclarationError(self.name, f"{reserved} cannot be columns", "Every event has them anyway.")
         if not self.entity:

@@ -1,11 +1,13 @@
 """The view `bars`: OHLCV, VWAP and taker flow of trades."""
 
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Ratio
 from slackwater.views.measures import Count, First, Last, Max, Min, Sum
 from slackwater.views.view import View
 
 BARS = View(
     name="bars",
+    stream=TRADES,
     measures={
         "open": First("price", by="sequence"),
         "high": Max("price"),

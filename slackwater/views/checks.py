@@ -76,7 +76,7 @@ def check_parts(view: "View") -> None:
     """The SQL of keys and measures gives the types that they say, over events and states. Raises DefinitionError."""
     columns = [*view.key, "start", *(column.name for column in view.columns)]
     if twice := {c for c in columns if columns.count(c) > 1}:
-        raise DefinitionError(f"View {view.name!r}: key or state columns {sorted(twice)} stand twice.")
+        raise DefinitionError(f"View {view.name!r}: duplicate columns {sorted(twice)} in key and state.")
     said = [(column.name, column.kind.sql) for column in view.key_columns]
     said += [(column.name, column.sql) for column in view.columns]
     for what, keys in (("summarise", [column.sql for column in view.key_columns]), ("merge", [*view.key])):

@@ -16,12 +16,12 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
     """The views, then the candidates: what a program of both is given.
 
     Raises:
-        DefinitionError: a name stands twice, or a candidate is no other definition of a view of its key.
+        DefinitionError: a name is not unique, or a candidate is no other definition of a view of its key.
     """
     for group in (views, candidates):
         names = [view.name for view in group]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DefinitionError(f"Views {twice} are registered twice.", "One view and one candidate of each name.")
+            raise DefinitionError(f"Duplicate views {twice}.", "One view and one candidate of each name.")
     served = {view.name: view for view in views}
     for candidate in candidates:
         beside = served.get(candidate.name)

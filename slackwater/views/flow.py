@@ -1,11 +1,13 @@
 """The view `flow`: how much takers bought and sold, a row a side."""
 
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Ratio
 from slackwater.views.measures import Count, Sum
 from slackwater.views.view import View
 
 FLOW = View(
     name="flow",
+    stream=TRADES,
     key=("venue", "symbol", "side"),
     measures={
         "trades": Count(),

@@ -1,5 +1,6 @@
 """The view `sizes`: trades by the size of their quantity, and so the quantiles of sizes."""
 
+from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column, Quantiles
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, Sum
@@ -7,6 +8,7 @@ from slackwater.views.view import View
 
 SIZES = View(
     name="sizes",
+    stream=TRADES,
     key=("venue", "symbol", "bucket"),
     derived={"bucket": Bucket("quantity", digits=3)},
     measures={"trades": Count(), "volume": Sum("quantity")},

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from slackwater.streams.schema import GRID, MAX_LINES
 from slackwater.streams.stream import Stream
-from slackwater.streams.trades import TRADES
 from slackwater.views.answers.answer import Answer
 from slackwater.views.answers.quantiles import Quantiles
 from slackwater.views.checks import check_answers, check_intervals, check_key, check_names, check_parts
@@ -46,7 +45,7 @@ class View:
     measures: Mapping[str, Measure]
     answers: Mapping[str, Answer]
     key: tuple[str, ...] = ()
-    stream: Stream = TRADES
+    stream: Stream = field(kw_only=True)
     derived: Mapping[str, Derived] = field(default_factory=dict)
     quantiles: Mapping[str, Quantiles] = field(default_factory=dict)
     base: str = "1s"

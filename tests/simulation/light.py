@@ -28,6 +28,7 @@ from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
+from slackwater.streams.trades import TRADES
 from slackwater.versions.moves import NOTHING_RECORDED
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
@@ -48,6 +49,7 @@ TAPE = View(
     name="tape",
     measures={"last": Last("price", by="sequence"), "trades": Count()},
     answers={"last": Column("last"), "trades": Column("trades")},
+    stream=TRADES,
 )
 """A second view: rules about several views need two."""
 

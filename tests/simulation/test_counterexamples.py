@@ -187,7 +187,7 @@ def another_grid_is_another_definition() -> None:
 
 @case(13)
 def two_definitions_side_by_side_do_not_touch_each_other() -> None:
-    one, other = replace(BARS), View("bars", {**BARS.measures, "sold": Sum("quantity")}, BARS.answers)
+    one, other = replace(BARS), View("bars", {**BARS.measures, "sold": Sum("quantity")}, BARS.answers, stream=TRADES)
     stage = Stage(views=(one,))
     stage.trades(0, 6)
     stage.worker().step()
