@@ -13,8 +13,7 @@ from ops.context import Context, pass_context
 from ops.output import console, emit, examples, json_option
 from serving.query.parameters import Point, ValueRefusedError, point
 from slackwater.core.checked_files import open_checked
-from slackwater.restatements.ledger import Entry, ledger_of
-from slackwater.restatements.restatement import CAUSES
+from slackwater.restatements.ledger import CAUSES, Entry, ledger_of
 from slackwater.versions.store import VersionStore
 
 

@@ -21,9 +21,9 @@ import pytest
 
 from batch_layer.archive import Epoch
 from slackwater.pipeline.segment import Segment
-from slackwater.restatements.errors import RestatementError
+from slackwater.restatements.ledger import RESTATEMENT_SCHEMA
+from slackwater.restatements.of_run import RestatementError
 from slackwater.restatements.places import Places
-from slackwater.restatements.restatement import RESTATEMENT_SCHEMA
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.trades import TRADES

@@ -32,8 +32,8 @@ from slackwater.core.faults import POINTS, VARIABLE, arm
 from slackwater.deltas.read_tail import TailReader
 from slackwater.log.errors import LogUnreachableError
 from slackwater.log.memory_log import MemoryLog
+from slackwater.restatements.ledger import LATE
 from slackwater.restatements.of_move import Restating
-from slackwater.restatements.restatement import LATE
 from slackwater.store.files import LocalFiles
 from slackwater.versions.errors import RecordError, RestatingError
 from slackwater.versions.manifest import Manifest, StoredFile

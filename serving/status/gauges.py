@@ -23,8 +23,7 @@ from serving.watch.log_watch import LogFacts
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.restatements.ledger import Entry
-from slackwater.restatements.restatement import CAUSES
+from slackwater.restatements.ledger import CAUSES, Entry
 from slackwater.versions.idle import last_idle_us
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof

@@ -1,7 +1,7 @@
 """Which version can be served: the one that the pointer names, or the newest that is whole; and why not another.
 
-Judged here is what lies on disk: pointer, manifests, files, definitions. What the log says of a version's cut is
-judged in `serving.watch.log_checks`.
+This checks what is on disk: pointer, manifests, files, definitions. What the log says of a version's cut is checked in
+`serving.watch.standings`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class NothingWholeError(VersionError):
 
 
 class Candidates:
-    """Chooses among the versions of a store. `watched` are the files that the last choice stands on, or refused."""
+    """Chooses among the versions of a store. `watched` are the files that the last choice was made by."""
 
     def __init__(self, store: VersionStore, views: tuple[View, ...], inspector: Inspector) -> None:
         self.watched: set[Path] = set()
@@ -129,17 +129,15 @@ class Candidates:
         try:
             self._inspector.check(files)
         except DamagedFileError as error:
-            return f"Version {manifest.version} is not served: {self._name(error.path)} is damaged."
+            path = error.path.relative_to(self._store.home).as_posix()
+            return f"Version {manifest.version} is not served: {path} is damaged."
         return ""
 
     def _archive_damage(self, manifest: Manifest) -> str:
-        """What is known of the archive, which is large: it is read before it is used, and slowly by the scrub."""
+        """What is known of the archive: it is large, so it is read before it is used, and slowly by the scrub."""
         files = self._inspector.known_damage(manifest.dataset)
         self.watched.update(self._store.home / file.path for file in files)
         return f"Version {manifest.version} is not whole: {files[0].path} is damaged." if files else ""
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._store.home).as_posix()
 
     def _refused_views(self, manifest: Manifest) -> dict[str, str]:
         found = {}

@@ -2,11 +2,11 @@
 
     partition   delta topic    [.......... read .........][.. not read yet ..]  ends here when the feed began to read
     0           all is read    nothing is known to be missing
-    1           not yet        a chain ends somewhere, and what lies beyond is not known: no answer of it is complete
+    1           not yet        a chain ends somewhere, and what comes after it is not known: no answer is complete
 
-The same holds of every partition while the log is not seen: what came since is not known. Not here: a cell that is
-known and cannot be joined yet, which a chain tells itself (`slackwater.deltas.chain`), and a log that does not fit the
-version (`serving.watch.log_checks`).
+The same holds of every partition while the log is not seen: what came since is not known. Elsewhere: a cell that is
+known and cannot be joined yet (`slackwater.deltas.chain`), and a log that does not fit the version
+(`serving.watch.standings`).
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,8 @@
 """The feed: reads the delta topic into the hot store.
 
 It reads every delta partition from the served version's `delta_start` on. A delta of another view, definition or
-topic is passed over; bytes that are no delta are counted, and never stop it.
-
-Not here: the reading (`slackwater.deltas.reader`), which cells join (`slackwater.deltas.chain`), and the thread
-(`serving.watch.thread`).
+topic is skipped; bytes that are no delta are counted, and never stop it. How deltas are read is in
+`slackwater.deltas.reader`, which cells join in `slackwater.deltas.chain`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +33,7 @@ class Feed:
         self.topic = topic
         self.deltas = 0
         self.bad = 0
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = lambda: None
         self.stuck: frozenset[int] = frozenset()
         self._log = log
         self._hot = hot
@@ -60,8 +58,7 @@ class Feed:
     @property
     def behind(self) -> int:
         """Deltas between the positions and where the topic ended at the start."""
-        positions = self._positions
-        return sum(max(0, end - positions.get(p, 0)) for p, end in (self._goal or {}).items())
+        return sum(max(0, end - self._positions.get(p, 0)) for p, end in (self._goal or {}).items())
 
     def reasons(self) -> list[str]:
         """That it has not read what was there when it was started."""
@@ -69,9 +66,8 @@ class Feed:
 
     @property
     def unreadable(self) -> dict[int, Unread]:
-        """The delta partitions that cannot be read on."""
-        reader = self._reader
-        return {} if reader is None else dict(reader.unread)
+        """The delta partitions that cannot be read any further."""
+        return {} if self._reader is None else dict(self._reader.unread)
 
     @property
     def partitions(self) -> set[int]:
@@ -83,7 +79,7 @@ class Feed:
         """Read again from `starts`; partitions that are not named, from their first delta."""
         with self._lock:
             self._starts = dict(starts)
-            self._goal = self._lacking = None  # not caught up from this moment on
+            self._goal = self._lacking = None  # not caught up from here on
 
     def step(self) -> None:
         """Read once and put what was read. Does nothing before the first `restart`."""
@@ -135,12 +131,11 @@ class Feed:
             again = self._starts is not None  # it was restarted meanwhile, and opens once more
             self._goal, self._lacking = None if again else {p: b.high for p, b in reader.bounds.items()}, None
 
-    def _wanted(self, delta_key: DeltaKey, start: int | None) -> View | None:
-        del start
+    def _wanted(self, delta_key: DeltaKey, _start: int | None) -> View | None:
         return self._hot.view_of(delta_key)
 
     def _check_missing(self) -> None:
-        """Behind the cells themselves: whoever sees nothing lack sees all of them."""
+        """After the cells are put: whoever sees that nothing is lacking sees all of them."""
         with self._lock:
             if self._goal is not None:
                 positions = self._positions
@@ -152,7 +147,3 @@ class Feed:
         views = {cell.delta_key.view for cell, _ in delivered}
         applied = {(view, p): end for view in views for p, end in self._hot.applied(view).items()}
         self._latency.note(delivered, applied, self.caught_up)
-
-
-def _nobody() -> None:
-    """Nobody waits for it."""

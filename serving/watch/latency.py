@@ -5,7 +5,7 @@ observation of its newest event; what was gathered with it waited longer by the 
 that say nothing new (an open cell written again, one that was read before) and those read while the service starts
 are not counted.
 
-Two clocks: times of appending are the broker's; the moment of being visible is this machine's. A skew between them is
+Two clocks: times of appending are the broker's; the time of being visible is this machine's. A skew between them is
 in `end_to_end`, and none in `speed`. What would be negative counts as 0.
 """
 

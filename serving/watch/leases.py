@@ -20,7 +20,7 @@ class ServedLeases:
     def __init__(self, store: VersionStore) -> None:
         self._store = store
         self._holds: dict[int, Hold] = {}
-        self._said = False
+        self._warned = False
 
     def take(self, version: int) -> None:
         """Hold a version before it is served.
@@ -34,11 +34,11 @@ class ServedLeases:
         try:
             self._holds[version] = self._store.lease_served(name, version)
         except OSError as error:  # a folder that is read only is served all the same; expiry may then cut an answer off
-            if not self._said:
+            if not self._warned:
                 _LOG.warning("No lease on version %d: %s", version, error)
-            self._said = True
+            self._warned = True
 
-    def keep(self, versions: Iterable[int]) -> None:
+    def retain(self, versions: Iterable[int]) -> None:
         """Let go of all others."""
         for version in self._holds.keys() - set(versions):
             self._holds.pop(version).release()

@@ -3,8 +3,8 @@
     applied 7 7 7 7 of 9    for STANDS_S   -> read it from 7 on: a batch that cannot be read is found by its reader
     stable offset 9 of 12   for STANDS_S   -> an open transaction hides 3 records; the same of the delta topic
 
-The speed layer meets such a batch first, in a process of its own that may run elsewhere; so the service looks for
-itself, and only where nothing moves. Not here: what readiness makes of it (`serving.service`).
+The speed layer meets such a batch first, in a process of its own that may run elsewhere; so the service checks for
+itself, and only where nothing moves.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,26 +17,19 @@ from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
 from slackwater.log.log import Log, Unread
 
 STANDS_S = 5.0
-"""How long nothing may move in a partition with records to apply before it is looked at, and hidden records be."""
+"""How long nothing may move in a partition with records to apply, and how long records may be hidden, unchecked."""
 
 AGAIN_S = 10.0
-"""Seconds between two looks at a partition that stands still."""
+"""Seconds between two checks of a partition that stands still."""
 
 POLLS = 4
 POLL_S = 0.5
 
 
 class LogProbe:
-    """Looks at what stands still of one stream. `step` belongs to one thread; the rest may be asked by any."""
+    """Checks what stands still of one stream. `step` belongs to one thread; the rest may be asked by any."""
 
-    def __init__(
-        self,
-        log: Log,
-        live: Live,
-        hot: HotStore,
-        clock: Clock,
-        completeness: Completeness,
-    ) -> None:
+    def __init__(self, log: Log, live: Live, hot: HotStore, clock: Clock, completeness: Completeness) -> None:
         self.unread: Mapping[int, Unread] = {}
         self._hidden_deltas: Mapping[int, HiddenRecordsError] = {}
         self._completeness = completeness
@@ -50,7 +43,7 @@ class LogProbe:
         self._next_s = float("-inf")
 
     def step(self) -> None:
-        """Look at the partitions with readable records of which none was applied for a while."""
+        """Check the partitions with readable records of which none was applied for a while."""
         now = self._clock.elapsed_s()
         facts = self._log_watch.facts
         if facts is None:
@@ -58,7 +51,7 @@ class LogProbe:
         if not self._feed.caught_up:  # it may be what a transaction hides that it waits for
             if now >= self._next_s:
                 self._next_s = now + AGAIN_S
-                self._tell(self._hidden(facts.bounds))
+                self._set_hidden(self._hidden(facts.bounds))
             return
         bounds, furthest = facts.bounds, self._hot.furthest(self._stream)
         applied = {p: at for p, at in furthest.items() if p in bounds and at < bounds[p].end}
@@ -68,11 +61,11 @@ class LogProbe:
         if self.unread.keys() - stuck.keys():
             self.unread = {p: found for p, found in self.unread.items() if p in stuck}
         if not stuck:
-            self._tell({})
+            self._set_hidden({})
         if stuck and now >= self._next_s:
             self._next_s = now + AGAIN_S
             self.unread = self._read(stuck)
-            self._tell(self._hidden(stuck))
+            self._set_hidden(self._hidden(stuck))
 
     def reasons(self) -> list[str]:
         """What cannot be read and what is hidden, each in a sentence."""
@@ -87,7 +80,7 @@ class LogProbe:
         return found + [error.fact for error in self._hidden_deltas.values()]
 
     def hidden_records(self) -> int:
-        """Records that open transactions hide, as of the last look at the log."""
+        """Records that open transactions hide, as of the last check of the log."""
         facts = self._log_watch.facts
         return sum(hidden.records for hidden in facts.hidden.values()) if facts else 0
 
@@ -105,7 +98,7 @@ class LogProbe:
         except LogError:
             return self.unread  # the watch of the log says so
 
-    def _tell(self, hidden: Mapping[int, HiddenRecordsError]) -> None:
+    def _set_hidden(self, hidden: Mapping[int, HiddenRecordsError]) -> None:
         self._hidden_deltas = hidden
         self._completeness.hidden[self._stream] = frozenset(hidden)
 

@@ -1,6 +1,6 @@
-"""The watch of the log: the id of the topic of events and its retained offsets, looked at about once a second.
+"""The watch of the log: the id of the topic of events and its retained offsets, checked about once a second.
 
-Both are asked over connections that stay open. The id is asked less often, and at once where the log's end went back.
+Both are read over connections that stay open. The id is read less often, and at once where the log's end went back.
 It remembers when the log was seen last, and which ends were lost: cells over what is gone may still come out of the
 delta topic.
 """
@@ -18,7 +18,7 @@ from slackwater.log.log import Bounds, Log, Reader, TopicWatch
 CHECK_EVERY_S = 1.0
 
 UNSEEN_S = 3.0
-"""A log that was not seen for so long does not answer: looks are a second apart, and each takes milliseconds."""
+"""A log that was not seen for so long does not answer: checks are a second apart, and each takes milliseconds."""
 
 ID_EVERY_S = 5.0
 
@@ -33,7 +33,7 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True)
 class LogFacts:
-    """The log as it was at one look. `hidden` has the partitions whose stable offset is below their high watermark."""
+    """The log as it was at one check. `hidden` has the partitions whose stable offset is below their high watermark."""
 
     topic_id: str
     bounds: Mapping[int, Bounds]
@@ -45,17 +45,17 @@ class LogFacts:
         return {p: bounds.start for p, bounds in self.bounds.items()}
 
 
-class Sight(NamedTuple):
-    """What one look gave: facts, and whether they are of this look or of one before it."""
+class Checked(NamedTuple):
+    """What one check gave: facts, and whether they are of this check or of one before it."""
 
     facts: LogFacts | None
     seen: bool
 
 
 class LogWatch:
-    """Looks at one topic. Any thread may look, one at a time; the attributes may be read by all.
+    """Checks one topic. Any thread may, one at a time; the attributes may be read by all.
 
-    `facts` are those of the last look that saw the log, `error` is why a look after it did not, and `lost` are
+    `facts` are those of the last check that saw the log, `error` is why a check after it did not, and `lost` is
     partition -> an end that the log had, and lost.
     """
 
@@ -74,10 +74,10 @@ class LogWatch:
         self._seen_s = clock.elapsed_s()
         self._seen_us = clock.now_us()
 
-    def check(self) -> Sight:
+    def check(self) -> Checked:
         """The facts now; those known before if the log does not answer, none if the topic is missing.
 
-        Waits for a look of another thread. Why there is no answer, `error` says.
+        Waits for a check by another thread. `error` says why there is no answer.
         """
         with self._lock:
             return self._check()
@@ -89,7 +89,7 @@ class LogWatch:
                 self.lost = {**self.lost, **lost}
 
     def pulse(self) -> None:
-        """Look if nobody does, and nobody did for a while: whoever looks otherwise may be busy with files."""
+        """Check if no thread does, and none did for a while: the watch of versions may be busy with files."""
         if self._clock.elapsed_s() - self._checked_s < 1.5 * CHECK_EVERY_S or not self._lock.acquire(blocking=False):
             return
         try:
@@ -110,21 +110,21 @@ class LogWatch:
                 held.close()
         self._reader = self._watch = None
 
-    def _check(self) -> Sight:
+    def _check(self) -> Checked:
         now_s, now_us, known = self._clock.elapsed_s(), self._clock.now_us(), self.facts
         self._checked_s = now_s
         try:
             found = self._ask(now_s)
         except LogError as error:
             self.error = str(error)
-            return Sight(None if isinstance(error, TopicMissingError) else known, False)
+            return Checked(None if isinstance(error, TopicMissingError) else known, False)
         if known is None or known.topic_id != found.topic_id:
             self.lost = {}
         else:
             lost = {p: at.end for p, at in known.bounds.items() if p in found.bounds and found.bounds[p].end < at.end}
             self.lost = {**self.lost, **lost}  # a new one: others read it without the lock
         self._seen_s, self._seen_us, self.error = now_s, now_us, None
-        return Sight(found, True)
+        return Checked(found, True)
 
     def _ask(self, now_s: float) -> LogFacts:
         try:

@@ -1,8 +1,7 @@
 """The watch of proofs: what is known now of the served version's hand-off, and whether its lineage was refuted since.
 
-A version that was published unproven is proven later, by a batch run or by `slackwater batch prove`; the outcome
-stands in a file beside its manifest, which this looks at again every second. Not here: the version that is not served
-because its proof failed (`serving.watch.candidates`).
+A version that was published unproven is proven later, by a batch run or by `slackwater batch prove`; the outcome is in
+a file beside its manifest, which is read again every second.
 """
 
 import logging
@@ -23,7 +22,7 @@ CHECK_EVERY_S = 1.0
 
 
 class ProofWatch:
-    """Looks at proofs. `step` belongs to one thread; `alarm` says what was refuted, empty if nothing was."""
+    """Reads proofs. `step` belongs to one thread; `alarm` says what was refuted, empty if nothing was."""
 
     def __init__(self, store: VersionStore, watch: VersionsWatch, clock: Clock) -> None:
         self.alarm = ""
@@ -36,7 +35,7 @@ class ProofWatch:
         self._cached: dict[int, Manifest] = {}
 
     def step(self) -> None:
-        """Look, once a second and whenever another version is served."""
+        """Read them, once a second and whenever another version is served."""
         snapshot, now = self._watch.snapshot, self._clock.elapsed_s()
         if snapshot is None or (now < self._next_s and snapshot is self._checked):
             return

@@ -1,9 +1,7 @@
 """The scrub: reads every file of the served version again, slowly and for ever, since bits on a disk flip in silence.
 
-What was refused is read again, too, also while nothing can be served: it may have been a fault of the reading.
-
-Not here: what follows when one is damaged (`serving.watch.versions_watch`), and changes that the file system knows of,
-which show at once (`slackwater.versions.inspector`).
+What was refused is read again, too, also while nothing can be served: the reading itself may have failed. Changes that
+the file system knows of show at once (`slackwater.versions.inspector`).
 """
 
 from pathlib import Path

@@ -4,11 +4,12 @@
                   -> choose a version, check it against the log, fold its chains, swap
     every second  -> is the log's start still below the cut, its end above what is applied; are the files as they were
 
-It never guesses: where something does not fit, it serves the newest version that is whole, or a batch view alone,
-and says so (`Snapshot.refusals`).
+Where something does not fit, it serves the newest version that is whole, or a batch view alone, and says so
+(`Snapshot.refusals`).
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -19,9 +20,8 @@ from serving.store.snapshot import Snapshot, Standing
 from serving.watch.candidates import Candidates, Choice, NothingWholeError
 from serving.watch.leases import ServedLeases
 from serving.watch.live import Live, Lives, named
-from serving.watch.log_checks import lost_ends
 from serving.watch.log_watch import CHECK_EVERY_S, LogFacts, LogWatch
-from serving.watch.standings import nothing_published, standings
+from serving.watch.standings import lost_ends, nothing_published, standings
 from slackwater.core.clock import Clock
 from slackwater.log.errors import LogError
 from slackwater.log.log import Log
@@ -59,7 +59,7 @@ class VersionsWatch:
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.error: str | None = None
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = lambda: None
         self.candidates = Candidates(store, views, inspector)
         self._log = log
         self._lives = lives
@@ -71,46 +71,44 @@ class VersionsWatch:
         self._inspector = inspector
         self._leases = ServedLeases(store)
         self._state: object = None
-        self._pointed: object = None
-        self._looked_at = float("-inf")
-        self._retry_at = float("inf")
+        self._pointer: Pointer | str | None = None
+        self._checked_s = float("-inf")
+        self._retry_s = float("inf")
         self._seen: dict[str, LogFacts | None] = {}
         self._lost: dict[str, Mapping[int, int]] = {}
-        self._said: tuple[str, ...] = ()
-        self._retained: dict[str, Snapshot] = {}
-        self._keys: dict[str, list[str]] = {}  # stream -> the keys of what is kept of it, oldest first
+        self._logged: tuple[str, ...] = ()
+        self._retained: dict[str, OrderedDict[str, Snapshot]] = {name: OrderedDict() for name in lives}
 
     def step(self) -> None:
-        """Look at the pointer, and at the log where that is due; swap where something changed."""
-        now = self._clock.elapsed_s()
-        pointer = self._pointer()
-        moved = pointer != self._pointed  # a new cut must not be held against an end that was read before its marks
-        due = moved or now - self._looked_at >= CHECK_EVERY_S
-        if due:
-            self._looked_at = now
+        """Check the pointer, and the log where that is due; swap where something changed."""
+        now_s = self._clock.elapsed_s()
+        pointer = self._read_pointer()
+        moved = pointer != self._pointer  # a new cut must not be held against an end that was read before its marks
+        if moved or now_s - self._checked_s >= CHECK_EVERY_S:
+            self._checked_s = now_s
             for live in self._lives.values():
                 self._check(live)
             self.candidates.refresh()
         state = pointer, self._inspector.revision, [_identity(self._seen.get(name)) for name in self._lives]
-        if state == self._state and now < self._retry_at:
+        if state == self._state and now_s < self._retry_s:
             return
         served = self.snapshot
         self._load(pointer)
         if self.snapshot is not served:
             self.changed()
-        self._state, self._pointed = state, pointer
-        well = self.snapshot is not None and not self.refusals(self.snapshot) and self.error is None
-        self._retry_at = float("inf") if well else now + RETRY_EVERY_S
+        self._state, self._pointer = state, pointer
+        whole = self.snapshot is not None and not self.refusals(self.snapshot) and self.error is None
+        self._retry_s = float("inf") if whole else now_s + RETRY_EVERY_S
 
     def close(self) -> None:
         """Release connections and databases."""
-        self._leases.keep(())
+        self._leases.retain(())
         if self.snapshot is not None:
             self.snapshot.batch.close()
 
     def retained(self, key: str) -> Snapshot | None:
-        """A snapshot that is or was served lately, for cursors."""
-        return self._retained.get(key)
+        """A snapshot that is or was served lately, for cursors; `key` is that of one of its standings."""
+        return next((found for of in self._retained.values() if (found := of.get(key)) is not None), None)
 
     def reasons(self) -> list[str]:
         """Why what is served is not all that it should be, or is not known to be."""
@@ -128,13 +126,10 @@ class VersionsWatch:
 
     def missing(self) -> str:
         """Why nothing is served."""
-        errors = [live.log_watch.error for live in self._lives.values() if live.log_watch.error]
-        return self.error or next(iter(errors), "The service is starting.")
+        return self.error or " ".join(self._log_errors()[:1]) or "The service is starting."
 
     def lag(self, stream: str, applied: Mapping[int, int]) -> int:
-        """Records between what is applied of a stream and its log's high watermark at the last look, hidden ones among
-        them.
-        """
+        """Records from what is applied of a stream to its log's high watermark as last seen, hidden ones included."""
         facts = self._lives[stream].log_watch.facts
         bounds = facts.bounds if facts else {}
         return sum(max(0, bounds[p].high - at) for p, at in applied.items() if p in bounds)
@@ -145,7 +140,7 @@ class VersionsWatch:
         return (*snapshot.refusals, *(reason for reasons in of_each for reason in reasons))
 
     def _check(self, live: Live) -> None:
-        """Look at a stream's log, and have the version loaded again where it does not fit any more."""
+        """Check a stream's log, and have the version loaded again where it does not fit any more."""
         stream, watch = live.stream.name, live.log_watch
         applied = self._hot.furthest(stream)  # before the log's end is read, which can only be later
         facts, seen = watch.check()
@@ -166,7 +161,10 @@ class VersionsWatch:
         if lost or any(facts.bounds[p].start > at for p, at in standing.cut.items() if p in facts.bounds):
             self._state = None
 
-    def _pointer(self) -> Pointer | str:
+    def _log_errors(self) -> list[str]:
+        return [live.log_watch.error for live in self._lives.values() if live.log_watch.error]
+
+    def _read_pointer(self) -> Pointer | str:
         try:
             return self._store.pointer()
         except (VersionError, OSError) as error:
@@ -189,12 +187,12 @@ class VersionsWatch:
                 self.snapshot = replace(self.snapshot, refusals=(*self.snapshot.refusals, str(error)))
             return
         self.error = None
-        self._say(self.refusals(snapshot))
+        self._log_refusals(self.refusals(snapshot))
         self._warm(snapshot)  # before the swap: from then on the old chains stand still
         for name, live in self._lives.items():
             self._swap(snapshot, live, snapshot.streams[name])
         self.snapshot = snapshot
-        self._leases.keep({retained.version for retained in self._retained.values()})
+        self._leases.retain({retained.version for of in self._retained.values() for retained in of.values()})
 
     def _swap(self, snapshot: Snapshot, live: Live, standing: Standing) -> None:
         """Fold the chains of a stream from its cut on, if they are not."""
@@ -206,21 +204,20 @@ class VersionsWatch:
             whole = self._hot.swap(standing.key, stream, standing.topic_id, standing.cut, views)
             if again or not whole:
                 live.feed.restart(snapshot.manifest.of(stream).delta_start)
-        keys = [key for key in self._keys.get(stream, ()) if key != standing.key]
-        for gone in keys[: 1 - MAX_SNAPSHOTS]:
-            del self._retained[gone]
-        self._keys[stream] = [*keys[1 - MAX_SNAPSHOTS :], standing.key]
-        self._retained[standing.key] = snapshot
+        retained = self._retained[stream]
+        retained[standing.key] = snapshot
+        retained.move_to_end(standing.key)
+        if len(retained) > MAX_SNAPSHOTS:
+            retained.popitem(last=False)
 
     def _fail(self, error: Exception) -> None:
         self.error = str(error)
-        self._say((self.error,))
+        self._log_refusals((self.error,))
 
     def _snapshot(self, choice: Choice, pointer: Pointer | str) -> Snapshot:
         manifest = choice.manifest or nothing_published(self._seen)
         if manifest is None:
-            errors = [live.log_watch.error for live in self._lives.values() if live.log_watch.error]
-            raise NothingWholeError("Nothing was published, and the log cannot be read.", " ".join(errors))
+            raise NothingWholeError("Nothing was published, and the log cannot be read.", " ".join(self._log_errors()))
         return Snapshot(
             manifest=manifest,
             streams=standings(self._log, manifest, self._lives, self._seen),
@@ -249,23 +246,19 @@ class VersionsWatch:
     def _warm(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.version == snapshot.version:
             return
-        for asked in self._rows.recent(self.snapshot.version):
-            request = asked._replace(view=snapshot.views[asked.view.name])
+        for recent in self._rows.recent(self.snapshot.version):
+            request = recent._replace(view=snapshot.views[recent.view.name])
             if not snapshot.batch.nothing(request):
                 with snapshot.batch.cursor() as cursor:
                     self._rows.read(snapshot.batch, request, cursor)
 
-    def _say(self, refusals: tuple[str, ...]) -> None:
-        if refusals and refusals != self._said:
+    def _log_refusals(self, refusals: tuple[str, ...]) -> None:
+        if refusals and refusals != self._logged:
             _LOG.error("Refused: %s", " ".join(refusals))
-        if self._said and not refusals:
+        if self._logged and not refusals:
             _LOG.info("Nothing is refused any more.")
-        self._said = refusals
+        self._logged = refusals
 
 
 def _identity(facts: LogFacts | None) -> object:
     return facts and (facts.topic_id, sorted(facts.bounds))
-
-
-def _nobody() -> None:
-    """Nobody waits for it."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from slackwater.restatements.restatement import Cause
+from slackwater.restatements.ledger import Cause
 from slackwater.restatements.sql import (
     NO_PLACES,
     RESTATED_COLUMNS,

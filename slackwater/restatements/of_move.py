@@ -1,22 +1,21 @@
 """The ledger of a move of the pointer, made just before it moves: the closed bars that two versions answer differently.
 
-    states of a version (+) trades of the log that only the other one archived (+) what lies past both cuts
+    states of a version (+) trades of the log that only the other one archived (+) what comes after both cuts
 
-Both stand at the position where the cells of the version that was served ended, so what differs is what the log does
-not say: another definition, imported history, and versions that are wrong. A bar is closed if it was closed there. The
-rows have a number of their own in the sequence of versions, so that who has read up to a version gets them.
+Both are compared at the position where the cells of the version that was served ended. So what differs is not in the
+log: another definition, imported history, and versions that are wrong. A bar is closed if it was closed there. The rows
+have a number of their own in the sequence of versions, so that a client that has read up to a version gets them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
-import pyarrow as pa
 
 from slackwater.core.faults import reach
 from slackwater.deltas.tail import Cut, ReadTail, Tail
 from slackwater.restatements.finder import Finder, Side
-from slackwater.restatements.restatement import Cause
+from slackwater.restatements.ledger import Cause
 from slackwater.restatements.sql import from_offsets_sql
 from slackwater.versions.errors import DamagedFileError, RestatingError
 from slackwater.versions.manifest import Manifest, StreamCut
@@ -66,7 +65,7 @@ class Restating:
             cut = _cut(before.of(stream), after.of(stream))
             tails[stream] = tail = self.read_tail(cut, [old for old, _ in of], [new for _, new in of])
             if tail.missing:
-                incomplete_reason.append(f"What is beyond the cuts of {stream.name} is left out: {tail.missing}")
+                incomplete_reason.append(f"What comes after the cuts of {stream.name} is left out: {tail.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
         try:
             with connect(self.threads, self.memory_limit) as con:
@@ -110,10 +109,9 @@ def _find(
     tables = {view: table_of(view, tail.rows.get(view, ())) for pair in pairs for view in pair}
     for view, table in tables.items():
         finder.con.register(_tail(view), table)
-    known = [
-        manifest.instruments_of(stream).table() for manifest in (before, after)
-    ]  # to the second: enough to close a bar
-    finder.close_bars([*known, *(_spans(finder.con, view) for view in tables)])
+    known = [manifest.instruments_of(stream).table() for manifest in (before, after)]
+    spans = [finder.con.sql(bounds_sql(stream, _tail(view))).to_arrow_table() for view in tables]
+    finder.close_bars([*known, *spans])  # times to the second: enough to close a bar
     for old, new in pairs:
         for interval in [each for each in old.intervals if each in new.intervals]:
             was = Side(old, _states(finder, old, interval, before, after))
@@ -129,11 +127,6 @@ def _states(finder: Finder, view: View, interval: Interval, own: Manifest, other
         parts.append(summarise_sql(view, f"({from_offsets_sql(finder.checked(further), cut)})"))
     together = " UNION ALL ".join(parts)
     return f"({merge_sql(view, f'({together})', interval)})"
-
-
-def _spans(con: duckdb.DuckDBPyConnection, view: View) -> pa.Table:
-    """The tail of a view as instruments with their first and last start."""
-    return con.sql(bounds_sql(view.stream, _tail(view))).to_arrow_table()
 
 
 def _tail(view: View) -> str:

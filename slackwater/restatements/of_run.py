@@ -3,8 +3,8 @@
     parent's states of a bar (+) this epoch's trades of it before the first late one     before
     the same (+) the late ones                                                           after
 
-Which trades were late is a function of the log (`slackwater.restatements.places`). Imported history stands in no log:
-the closed bars that it changes are a repair, from the bar of the log alone to the version's. What a run computed must
+Which trades were late is a function of the log (`slackwater.restatements.places`). Imported history is in no log: the
+closed bars that it changes are a repair, from the bar of the log alone to the version's. What a run computed must
 be what comes out here, exactly; so the ledger is a second proof for the bars that changed.
 """
 
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
-from slackwater.restatements.errors import RestatementError
 from slackwater.restatements.finder import Finder, Side
+from slackwater.restatements.ledger import Cause
 from slackwater.restatements.places import Places
-from slackwater.restatements.restatement import Cause
 from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql, states_at_sql
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
@@ -29,6 +29,18 @@ from slackwater.views.levels import published_by
 from slackwater.views.session import connect
 from slackwater.views.sql import merge_sql, summarise_sql
 from slackwater.views.view import View
+
+
+class RestatementError(SlackwaterError):
+    """A version's closed bars are not what the parent and the new trades give; nothing was published."""
+
+    def __init__(self, version: int, view: str, interval: str, bars: int, first: tuple[object, ...]) -> None:
+        super().__init__(
+            f"Version {version} is not published: {bars} closed bars of {view} at {interval} are not the parent's with "
+            f"the trades that came since; the first is {first}.",
+            "Run it again; `slackwater verify` asks the log itself. `slackwater batch run --force REASON` publishes it "
+            "as it is.",
+        )
 
 
 class Differing(NamedTuple):

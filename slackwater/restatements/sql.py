@@ -56,10 +56,9 @@ def imported_places_sql(stream: Stream, events: str, newest: str, interval: Inte
     Bars before the first one of an instrument were closed by nobody: there, history grows at its beginning.
     """
     time, start = f"e.{stream.time}", floor_sql(f"e.{stream.time}", interval)
-    first, rest = instrument_sql(stream, "e.")
     return (
         f"SELECT DISTINCT n.venue, n.symbol, NULL::INTEGER AS partition, {start} AS start, "
-        f"NULL::BIGINT AS first_offset FROM {events} e JOIN {newest} n ON {first} = n.venue AND {rest} = n.symbol "
+        f"NULL::BIGINT AS first_offset FROM {events} e JOIN {newest} n ON {_same_instrument(stream, 'e', 'n')} "
         f"WHERE {_closed(time, interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)}"
     )
 
@@ -80,25 +79,20 @@ def imported_at_sql(stream: Stream, events: str, places: str, interval: Interval
     return f"SELECT e.*, true AS added FROM {events} e SEMI JOIN {places} p ON {_at_place(stream, interval)}"
 
 
-def _at_place(stream: Stream, interval: Interval) -> str:
-    first, rest = instrument_sql(stream, "e.")
-    return f"{first} = p.venue AND {rest} = p.symbol AND {floor_sql(f'e.{stream.time}', interval)} = p.start"
-
-
 def states_at_sql(view: View, states: str, places: str) -> str:
     """One SELECT of states at some places."""
     columns = ", ".join([*view.key, "start", *(column.name for column in view.columns)])
-    first, rest = instrument_sql(view.stream, "s.")
-    at = f"{first} = p.venue AND {rest} = p.symbol AND s.start = p.start"
+    at = f"{_same_instrument(view.stream, 's', 'p')} AND s.start = p.start"
     return f"SELECT {columns} FROM {states} s SEMI JOIN {places} p ON {at}"
 
 
 def added_sql(view: View, events: str, interval: Interval) -> str:
     """One SELECT: per bar, the position of the first event that was added, and how many were."""
-    first, rest = instrument_sql(view.stream)
     start = floor_sql(view.stream.time, interval)
+    columns = [column for column in view.key_columns if column.name in view.rest]
+    key = f"[{', '.join(f'({column.sql})::VARCHAR' for column in columns)}]::VARCHAR[]"
     return (
-        f"SELECT {first} AS venue, {rest} AS symbol, {_rest_of_events(view)} AS key, {start} AS start, "
+        f"SELECT {_instrument(view.stream)}, {key} AS key, {start} AS start, "
         f"min({{'p': partition, 'o': \"offset\"}}) AS place, count(*)::BIGINT AS trades "
         f"FROM {events} WHERE added GROUP BY ALL"
     )
@@ -108,10 +102,9 @@ def answers_sql(view: View, states: str) -> str:
     """One SELECT from states to finished answers: (venue, symbol, key, start, answer), `answer` a JSON object."""
     fields = ", ".join(f"'{name}': {name}" for name in view.answers)
     answer = f"to_json({{{fields}}})::VARCHAR"
-    first, rest = instrument_sql(view.stream)
+    key = f"[{', '.join(f'{name}::VARCHAR' for name in view.rest)}]::VARCHAR[]"
     return (
-        f"SELECT {first} AS venue, {rest} AS symbol, {_rest(view)} AS key, start, {answer} AS answer "
-        f"FROM ({finish_sql(view, states)})"
+        f"SELECT {_instrument(view.stream)}, {key} AS key, start, {answer} AS answer FROM ({finish_sql(view, states)})"
     )
 
 
@@ -140,7 +133,7 @@ def from_offsets_sql(events: str, cut: Mapping[int, int]) -> str:
 
 
 def ledger_sql(version: int, restated: str) -> str:
-    """One SELECT of the rows of `slackwater.restatements.restatement.RESTATEMENT_SCHEMA`, in order."""
+    """One SELECT of the rows of `slackwater.restatements.ledger.RESTATEMENT_SCHEMA`, in order."""
     order = "start, venue, symbol, interval_us, view, key, cause"
     late = "CASE WHEN cause = 'late_trade' THEN place"
     place = f'({late}.p END)::INTEGER AS partition, {late}.o END AS "offset"'
@@ -152,7 +145,7 @@ def ledger_sql(version: int, restated: str) -> str:
 
 
 def causes_sql(restated: str) -> str:
-    """One SELECT of each cause and how often it stands there."""
+    """One SELECT of each cause and its number of rows."""
     return f"SELECT cause, count(*)::BIGINT FROM {restated} GROUP BY cause"
 
 
@@ -160,10 +153,15 @@ def _closed(time: str, interval: Interval, newest: str) -> str:
     return f"{end_sql(f'({floor_sql(time, interval)})', interval)} + {CLOSED_AFTER_US} <= {newest}"
 
 
-def _rest_of_events(view: View) -> str:
-    columns = [column for column in view.key_columns if column.name in view.rest]
-    return f"[{', '.join(f'({column.sql})::VARCHAR' for column in columns)}]::VARCHAR[]"
+def _instrument(stream: Stream) -> str:
+    first, rest = instrument_sql(stream)
+    return f"{first} AS venue, {rest} AS symbol"
 
 
-def _rest(view: View) -> str:
-    return f"[{', '.join(f'{name}::VARCHAR' for name in view.rest)}]::VARCHAR[]"
+def _same_instrument(stream: Stream, events: str, other: str) -> str:
+    first, rest = instrument_sql(stream, f"{events}.")
+    return f"{first} = {other}.venue AND {rest} = {other}.symbol"
+
+
+def _at_place(stream: Stream, interval: Interval) -> str:
+    return f"{_same_instrument(stream, 'e', 'p')} AND {floor_sql(f'e.{stream.time}', interval)} = p.start"

@@ -94,7 +94,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The restatements that came with one version, `slackwater.restatements.restatement`. `counts` maps a cause ->
+    """The restatements that came with one version, `slackwater.restatements.ledger`. `counts` maps a cause ->
     how many.
     """
 

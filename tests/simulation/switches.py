@@ -16,7 +16,7 @@ from typing import Any
 from batch_layer import archive, drop, expire, prove, run, segments, spans, waiting
 from ingest import duplicates
 from serving.store import hot
-from serving.watch import feed, log_checks, log_watch
+from serving.watch import feed, log_watch, standings
 from slackwater.deltas import cell, chain, reader
 from slackwater.pipeline import summarise
 from slackwater.versions import leases, retention, store
@@ -116,7 +116,7 @@ SWITCHES = (
     Switch(
         4,
         "a server checks the mark at the cut",
-        (Edit(log_checks, "mark_reasons", "if found.get(p) != mark.run_id", "if False"),),
+        (Edit(standings, "mark_reasons", "if found.get(p) != mark.run_id", "if False"),),
     ),
     Switch(
         5,
@@ -252,7 +252,7 @@ SWITCHES = (
     Switch(
         19,
         "no answer beyond the log's end",
-        (Edit(log_checks, "lost_ends", "at > bounds[p].end", "False"),),
+        (Edit(standings, "lost_ends", "at > bounds[p].end", "False"),),
     ),
     Switch(
         19,

@@ -33,8 +33,7 @@ from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, Limit, fingerprint, refuse
 from serving.store.batch import UNREADABLE, sandbox
 from serving.store.batch import whole as whole_files
-from slackwater.restatements.ledger import Entry
-from slackwater.restatements.restatement import CAUSES, LATE
+from slackwater.restatements.ledger import CAUSES, LATE, Entry
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
