@@ -22,9 +22,8 @@ from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.streams.stream import Stream
 from slackwater.versions.handoff import handoff_path, write_handoff
-from slackwater.versions.manifest import Manifest, ViewFile
+from slackwater.versions.manifest import Manifest, ViewFile, empty_manifest
 from slackwater.versions.proof import Proof, Span, joined
-from slackwater.versions.store import empty_manifest
 from slackwater.views.definitions import beside
 from slackwater.views.view import View
 

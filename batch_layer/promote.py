@@ -20,7 +20,7 @@ from slackwater.deltas.tail import Cut
 from slackwater.restatements.of_move import Restating
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, LostRaceError
-from slackwater.versions.lineage import refuted
+from slackwater.versions.handoff import refuted
 from slackwater.versions.manifest import Manifest, StreamCut
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import files_of

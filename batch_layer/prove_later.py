@@ -16,9 +16,9 @@ from slackwater.log.errors import LogError
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError
 from slackwater.versions.handoff import latest_proof, latest_proofs, write_handoff
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, empty_manifest
 from slackwater.versions.proof import Proof, joined
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore
 
 logger = logging.getLogger(__name__)
 

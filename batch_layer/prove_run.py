@@ -14,8 +14,7 @@ from batch_layer.spans import Spans
 from slackwater.context import Context
 from slackwater.core.faults import reach
 from slackwater.restatements.of_run import Differing
-from slackwater.versions.handoff import handoff_path, write_handoff
-from slackwater.versions.lineage import refuted
+from slackwater.versions.handoff import handoff_path, refuted, write_handoff
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Forced, Proof, Span, joined
 

@@ -30,9 +30,8 @@ from slackwater.core.tracing import TRACES
 from slackwater.restatements.of_run import Differing
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import Dropped, Manifest
+from slackwater.versions.manifest import Dropped, Manifest, empty_manifest
 from slackwater.versions.proof import Forced
-from slackwater.versions.store import empty_manifest
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,7 @@ from slackwater.log.errors import HiddenRecordsError, LogError, TopicMissingErro
 from slackwater.log.log import Bounds, Log, Writer
 from slackwater.log.mark import append_marks, marks_at
 from slackwater.streams.stream import Stream
-from slackwater.versions.manifest import Held, Manifest, Mark, StreamCut
-from slackwater.versions.store import first_cut
+from slackwater.versions.manifest import Held, Manifest, Mark, StreamCut, first_cut
 
 logger = logging.getLogger(__name__)
 

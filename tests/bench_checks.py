@@ -26,8 +26,8 @@ from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.files import LocalFiles
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile, empty_manifest
+from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
 

@@ -24,8 +24,8 @@ from slackwater.streams.event import encode_event
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds, merged_ids
-from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest
-from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest, empty_manifest, first_cut
+from slackwater.versions.store import VersionStore
 from tests.events import Event
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z

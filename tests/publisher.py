@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from slackwater.core.errors import SlackwaterError
-from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.versions.manifest import empty_manifest, first_cut
+from slackwater.versions.store import VersionStore
 
 
 def main(home: Path) -> None:

@@ -25,8 +25,7 @@ from slackwater.log.memory_log import MemoryLog, MemoryReader
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import States
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import Manifest, Mark
-from slackwater.versions.store import empty_manifest, first_cut
+from slackwater.versions.manifest import Manifest, Mark, empty_manifest, first_cut
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.merge import State, finisher, merger
 from slackwater.views.registry import VIEWS

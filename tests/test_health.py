@@ -13,7 +13,8 @@ from slackwater.log.mark import MARK_HEADER
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.versions.idle import note_idle
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.manifest import empty_manifest
+from slackwater.versions.store import VersionStore
 from slackwater.views.registry import VIEWS
 
 NAMES = TopicNames()

@@ -26,9 +26,9 @@ from slackwater.log.memory_log import MemoryLog, Partition
 from slackwater.versions.handoff import latest_proof, write_handoff
 from slackwater.versions.idle import last_idle_us, note_idle
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import Manifest, empty_manifest
 from slackwater.versions.proof import Forced, Proof
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.view import View
 from tests.beam_world import World, kafka_world, memory_world

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from slackwater.restatements.of_run import Change, restate
 from slackwater.streams.stream import Choice, Decimal, Identity, Sequence, Stream, Text, Time
-from slackwater.versions.manifest import ArchiveFile, ViewFile
-from slackwater.versions.store import VersionStore, empty_manifest
+from slackwater.versions.manifest import ArchiveFile, ViewFile, empty_manifest
+from slackwater.versions.store import VersionStore
 from slackwater.views.answers import Column
 from slackwater.views.measures import Count, Sum
 from slackwater.views.session import connect, files_sql

@@ -25,8 +25,7 @@ from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, Memory
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import Block, Slot, States
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import Manifest, Mark, StreamCut
-from slackwater.versions.store import empty_manifest
+from slackwater.versions.manifest import Manifest, Mark, StreamCut, empty_manifest
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Count

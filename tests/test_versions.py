@@ -33,12 +33,14 @@ from slackwater.versions.manifest import (
     StreamCut,
     ViewFile,
     decode_manifest,
+    empty_manifest,
     encode_manifest,
+    first_cut,
 )
 from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
 from slackwater.versions.proof import Difference, Forced, Proof, Span
 from slackwater.versions.record import encode_record
-from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.versions.store import VersionStore
 
 FILE = StoredFile("archive/é/p0-0.parquet", 12, "ab" * 32, 3, "16.AAAAAA")
 MANIFEST = Manifest(

@@ -10,8 +10,7 @@ from dataclasses import replace
 from serving.store.snapshot import Snapshot
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.versions.handoff import latest_proof
-from slackwater.versions.lineage import refuted
+from slackwater.versions.handoff import latest_proof, refuted
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore

@@ -13,8 +13,7 @@ from slackwater.log.errors import LogError
 from slackwater.log.log import Bounds, Log
 from slackwater.log.mark import marks_at
 from slackwater.streams.stream import Stream
-from slackwater.versions.manifest import Manifest
-from slackwater.versions.store import empty_manifest, first_cut
+from slackwater.versions.manifest import Manifest, empty_manifest, first_cut
 
 Seen = Mapping[str, LogFacts | None]
 """Stream -> what the last look at its log gave; None where the topic is missing, or was not seen yet."""

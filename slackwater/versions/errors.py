@@ -1,18 +1,4 @@
-"""The errors of versions.
-
-SlackwaterError
-  VersionError
-    NoSuchVersionError      there is no published version of that number
-      RetiredVersionError   there was one, and it was retired
-    RollbackError           the pointer cannot go to that version
-    ManifestError           a manifest that is missing or torn
-      FormatError           a pointer or a manifest of another format: an older home
-      RecordError           a record of a proof, a move, a retirement or a lease that is torn or changed
-    PointerError            a pointer that is empty, torn, or names no version
-    RestatingError          what a move changes cannot be written down
-    DamagedFileError        a file whose size or SHA-256 is not the manifest's
-    LostRaceError           another publisher moved the pointer first        (retriable)
-"""
+"""The errors of versions."""
 
 from pathlib import Path
 from typing import ClassVar

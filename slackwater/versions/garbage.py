@@ -13,10 +13,11 @@ from pathlib import Path
 
 from slackwater.versions.leases import Lease
 from slackwater.versions.manifest import Manifest
+from slackwater.versions.reader import MANIFEST, RETIRED
 from slackwater.versions.rollback import files_of
 from slackwater.versions.store import VersionStore
 
-_LAST = ("manifest.json", "retired.json")
+_LAST = (MANIFEST, RETIRED)
 """What goes last, in this order: a manifest without its retirement would be a version that is kept."""
 
 
@@ -30,12 +31,12 @@ def garbage(
     listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
-    retired = {*retire, *(n for n in numbers if _is_retired(store, n))}
+    retired = {*retire, *(n for n in numbers if RETIRED in store.folder_names(n))}
     standing = {manifest.version for manifest in kept}
     for number in numbers:
         if number in standing:
             continue
-        if number in retired or not (_has_manifest(store, number) or any(lease.run for lease in leases)):
+        if number in retired or not (MANIFEST in store.folder_names(number) or any(lease.run for lease in leases)):
             # What a failed proof left is for people to read, until all that was published then is gone.
             evidence = number > oldest and number not in retired
             yield from _version(store, number, number == numbers[-1], evidence)
@@ -44,7 +45,7 @@ def garbage(
 
 def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:
     folder = store.folder / str(number)
-    names = store.files.names(folder)
+    names = store.folder_names(number)
     if evidence and "handoff.json" in names:
         yield from (folder / name for name in names if name != "handoff.json")
         return
@@ -66,11 +67,3 @@ def _archive(store: VersionStore, listed: set[Path], leased: set[str]) -> Iterat
             yield root / epoch
         else:
             yield from (path for path in paths if path not in listed)
-
-
-def _has_manifest(store: VersionStore, number: int) -> bool:
-    return "manifest.json" in store.files.names(store.folder / str(number))
-
-
-def _is_retired(store: VersionStore, number: int) -> bool:
-    return "retired.json" in store.files.names(store.folder / str(number))

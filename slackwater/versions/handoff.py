@@ -1,18 +1,17 @@
-"""The file of a proof that is not in its version's manifest: of one that came later, or of one that failed.
+"""What is known of a version's proof and its ancestors', and the file of a proof that its manifest does not hold.
 
     versions/<n>/handoff.json       the record {"version", "run_id", "proofs"}
 
 A manifest never changes, so an unproven version that is proven later gets this file beside it, with the proofs of all
-its streams as they are known then. A run whose proof
-failed and which published nothing leaves it too, in a folder without a manifest, for whoever looks into it. A file
-that is torn, changed, or another run's is never trusted.
+its streams as they are known then. A run whose proof failed and which published nothing leaves it in a folder without
+a manifest, for people to read. A file that is torn, changed, or another run's is never trusted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from slackwater.versions.errors import RecordError
+from slackwater.versions.errors import ManifestError, NoSuchVersionError, RecordError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
@@ -67,3 +66,31 @@ def latest_proofs(store: VersionStore, manifest: Manifest) -> Mapping[str, Proof
 def latest_proof(store: VersionStore, manifest: Manifest) -> Proof:
     """The same of all streams together."""
     return joined(latest_proofs(store, manifest))
+
+
+def lineage(manifest: Manifest, load: Callable[[int], Manifest]) -> Iterator[Manifest]:
+    """The version, then its ancestors, down to the first that is not kept or cannot be read."""
+    while manifest.version:
+        yield manifest
+        if not manifest.parent:
+            return
+        try:
+            manifest = load(manifest.parent)
+        except (NoSuchVersionError, ManifestError):
+            return
+
+
+def refuted(
+    store: VersionStore, manifest: Manifest, load: Callable[[int], Manifest] | None = None
+) -> tuple[int, Proof] | None:
+    """The newest version of a lineage whose proof failed, and that proof; None if none did.
+
+    Whoever forces a version accepts what lies below it, so the search ends there.
+    """
+    for each in lineage(manifest, load or store.manifest):
+        proof = latest_proof(store, each)
+        if proof.forced is not None:
+            return None
+        if proof.outcome == "different":
+            return each.version, proof
+    return None

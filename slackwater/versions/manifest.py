@@ -45,9 +45,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """Events of [start, upto) of a stream's partition. `epoch` is the run that wrote it; imported history has no
-    offsets.
-    """
+    """Events of [start, upto) of a partition, written by the run `epoch`; imported history has no offsets."""
 
     file: StoredFile
     stream: str
@@ -94,9 +92,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The restatements that came with one version, `slackwater.restatements.ledger`. `counts` maps a cause ->
-    how many.
-    """
+    """The restatements that came with one version (`slackwater.restatements.ledger`); `counts` by cause."""
 
     file: StoredFile
     version: int
@@ -109,7 +105,7 @@ Kind = Literal["stream", "view"]
 
 @dataclass(frozen=True)
 class Dropped:
-    """What a version lacks that its parent has: a `stream` or a `view`, who took it out, when and why."""
+    """A stream or a view that the parent has and this version does not: who removed it, when and why."""
 
     kind: Kind
     name: str
@@ -158,15 +154,15 @@ class Manifest:
     run_id: str
     created_us: int
     streams: Mapping[str, StreamCut]
-    definitions: Mapping[str, str]
-    sources: Mapping[str, str]
-    counts: Mapping[str, Mapping[str, int]]
-    archive: tuple[ArchiveFile, ...]
-    ids: tuple[IdFile, ...]
-    views: tuple[ViewFile, ...]
-    instruments: Mapping[str, Instruments]
-    proofs: Mapping[str, Proof]
-    timings_ms: Mapping[str, int]
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    archive: tuple[ArchiveFile, ...] = ()
+    ids: tuple[IdFile, ...] = ()
+    views: tuple[ViewFile, ...] = ()
+    instruments: Mapping[str, Instruments] = field(default_factory=dict)
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
     duplicates: tuple[Duplicates, ...] = ()
     restatements: tuple[Ledger, ...] = ()
     candidate: bool = False
@@ -226,10 +222,20 @@ def _name(stream: Named | str) -> str:
     return stream if isinstance(stream, str) else stream.name
 
 
+def empty_manifest(streams: Mapping[str, StreamCut]) -> Manifest:
+    """Version 0: nothing in batch, each cut at its log's first retained offsets."""
+    return Manifest(version=0, parent=0, run_id="", created_us=0, streams=streams)
+
+
+def first_cut(topic_id: str, deltas_id: str, starts: Mapping[int, int]) -> StreamCut:
+    """Where version 0 stands in a stream. `starts` maps partition -> its first retained offset."""
+    marks = tuple(Mark(p, at, None) for p, at in sorted(starts.items()))
+    return StreamCut(topic_id, deltas_id, marks, dict.fromkeys(starts, 0))
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's file."""
-    body = {"format": FORMAT, **asdict(replace(manifest, instruments={}, streams={}))}
-    body["streams"] = {name: stream_facts(own) for name, own in manifest.streams.items()}
+    body = {"format": FORMAT, **asdict(replace(manifest, instruments={}))}
     body["instruments"] = {name: own.facts() for name, own in manifest.instruments.items()}
     return encode_record(body)
 
@@ -251,9 +257,7 @@ def decode_manifest(data: bytes) -> Manifest:
         body["views"] = _with_files(ViewFile, body["views"])
         body["ids"] = _with_files(IdFile, body["ids"])
         body["instruments"] = {name: Instruments.from_facts(facts) for name, facts in body["instruments"].items()}
-        body["duplicates"] = tuple(
-            Duplicates(**{**entry, "entity": tuple(entry["entity"])}) for entry in body["duplicates"]
-        )
+        body["duplicates"] = tuple(Duplicates(**{**of, "entity": tuple(of["entity"])}) for of in body["duplicates"])
         body["restatements"] = tuple(map(ledger_from, body["restatements"]))
         body["proofs"] = proofs_from(body["proofs"])
         body["dropped"] = Dropped(**body["dropped"]) if body["dropped"] is not None else None

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from slackwater.log.names import Named
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
 from slackwater.versions.manifest import Manifest
+from slackwater.versions.reader import MANIFEST, RETIRED
 from slackwater.versions.store import VersionStore
 
 
@@ -48,15 +49,15 @@ def states(store: VersionStore) -> dict[int, State]:
     readable, candidates = {manifest.version for manifest in manifests}, store.candidates(manifests)
     found: dict[int, State] = {}
     for number in store.numbers():
-        names = store.files.names(store.folder / str(number))
+        names = store.folder_names(number)
         if number == current:
             found[number] = "current"
         elif number in candidates:
             found[number] = "candidate"
         elif number in readable:
             found[number] = "rolled back" if number in gone else "retained"
-        elif "retired.json" in names or "manifest.json" in names:
-            found[number] = "retired" if "retired.json" in names else "unreadable"
+        elif RETIRED in names or MANIFEST in names:
+            found[number] = "retired" if RETIRED in names else "unreadable"
     return found
 
 
@@ -120,7 +121,7 @@ def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[
 
 
 def _is_published(store: VersionStore, number: int) -> bool:
-    if "manifest.json" not in store.files.names(store.folder / str(number)):
+    if MANIFEST not in store.folder_names(number):
         return False
     try:
         return not store.retired(number)

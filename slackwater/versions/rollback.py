@@ -9,20 +9,18 @@ import uuid
 from typing import Literal, Protocol
 
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, PointerError, RollbackError
-from slackwater.versions.lineage import refuted
+from slackwater.versions.handoff import refuted
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.versions.moves import Move, Recorded
 from slackwater.versions.store import VersionStore
 
 
 class Restating(Protocol):
-    """Writes down what a move changes of closed bars (`slackwater.restatements.of_move`)."""
+    """Writes the ledger of the move from `before` to `after`, durably. Raises RestatingError."""
 
     def record_move(
         self, epoch: str, cause: Literal["repair"], before: Manifest, after: Manifest, at_us: int
-    ) -> Recorded:
-        """The ledger of the move from `before` to `after`, durable. Raises RestatingError."""
-        ...
+    ) -> Recorded: ...
 
 
 def rollback(
@@ -60,10 +58,9 @@ def rollback(
             store.check(files_of(manifest))
         except DamagedFileError as error:
             raise RollbackError(f"Version {version} is not whole: {error}") from error
-        if restating is None:
-            return store.move(version, at_us, by, reason, recorded=Recorded(None, (), {}, "Nothing was compared."))
-        if source is None:
-            incomplete_reason = "The version that the pointer was at cannot be read, so nothing is compared."
+        if restating is None or source is None:
+            unread = "The version that the pointer was at cannot be read, so nothing is compared."
+            incomplete_reason = "Nothing was compared." if restating is None else unread
             return store.move(version, at_us, by, reason, recorded=Recorded(None, (), {}, incomplete_reason))
         recorded = restating.record_move(epoch, "repair", source, manifest, at_us)
         return store.move(version, at_us, by, reason, source.version, recorded)

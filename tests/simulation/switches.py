@@ -323,7 +323,7 @@ SWITCHES = (
     Switch(
         0,
         "the pointer moves by compare-and-swap",
-        (Edit(store.VersionStore, "publish", "if current.version != manifest.parent:", "if False:"),),
+        (Edit(store.VersionStore, "_pointer_at", "if pointer.version != parent:", "if False:"),),
         seeds=20,
     ),
     Switch(

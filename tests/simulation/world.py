@@ -15,9 +15,9 @@ from slackwater.log.memory_log import Partition
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import Manifest, decode_manifest
+from slackwater.versions.manifest import Manifest, decode_manifest, empty_manifest, first_cut
 from slackwater.versions.pointer import decode_pointer
-from slackwater.versions.store import VersionStore, empty_manifest, first_cut
+from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import streams_of
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
