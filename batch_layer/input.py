@@ -32,9 +32,9 @@ from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.store.files import gone_if_it_fails
 from slackwater.streams.content import contents_of, same, words_of
-from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import Layout, resolve
 from slackwater.streams.numbers import integers
+from slackwater.streams.rows import check_rows
 from slackwater.streams.stream import Stream
 from slackwater.views.view import View
 

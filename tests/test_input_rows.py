@@ -23,9 +23,8 @@ from ingest.archive_import import import_history
 from ingest.lock import hold
 from ingest.sources import open_source
 from slackwater.streams.decode import decode_lines
-from slackwater.streams.judged_rows import check_rows
 from slackwater.streams.mapping import FromColumn, Layout
-from slackwater.streams.rows import row_lines
+from slackwater.streams.rows import check_rows, row_lines
 from slackwater.streams.tokens import tokens
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS

@@ -225,6 +225,26 @@ def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream:
     assert len(kept) > 300 and len(bad) > 300, "the lines were worth it"
 
 
+def test_a_venue_of_trades_takes_its_rule_from_one_line_of_data() -> None:
+    rules = {"own": Venue(sequence="venue"), "slow": Venue(sequence="time", unit="ms")}
+    trades = replace(TRADES, venues={**TRADES.venues, **rules})
+
+    def sequence(venue: str, trade_id: str, more: str = "") -> int:
+        line = f'{{"venue":"{venue}","symbol":"S","trade_id":{trade_id},"time":{T0 + 7},"price":"1","quantity":"1"'
+        line += f',"side":"buy"{more}}}'
+        found: int = decode_event(trades, line.encode(), LATEST).sequence
+        return found
+
+    assert sequence("other", "5") == 5
+    assert sequence("other", '"x"', ',"sequence":9') == sequence("own", "5", ',"sequence":9') == 9
+    assert sequence("slow", '"x"') // 1024 == T0
+    for venue, trade_id in (("other", '"x"'), ("own", "5")):
+        with pytest.raises(RefusedError, match="missing-field: sequence is missing"):
+            sequence(venue, trade_id)
+    assert trades.definition != TRADES.definition
+    assert replace(TRADES, venues={"dense": Venue(ids="dense")}).definition == TRADES.definition
+
+
 @each_stream
 def test_few_rows_are_told_apart_as_many_are(stream: Stream) -> None:
     #   a table of 90 rows by dictionaries of texts, its slices of 7 row by row: equal contents, entities and lines

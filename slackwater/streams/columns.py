@@ -1,10 +1,4 @@
-"""The kinds of column that a stream is declared of. A kind says what its values are, once, and everywhere:
-
-    parse      a value of JSON -> the value of an event, or why it is refused: what is valid
-    pattern    the canonical text of a value, as RE2: what the fast path takes; it takes nothing that `parse` refuses
-    read       canonical texts -> an Arrow array of values
-    within     which values of an Arrow array are within the column's bounds
-    text       the value of an event -> its canonical text; `texts` for an Arrow array
+"""The kinds of column that a stream is declared of; see `slackwater.streams.column` for what a kind offers.
 
 Text is matched before anything is cast, since casts are lax (`1e3`, a leading space, a ninth digit rounded away).
 """
@@ -13,7 +7,7 @@ import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from slackwater.core.decimals import decimal_text
-from slackwater.streams.json_object import NoInteger, shown
+from slackwater.streams.column import Column
 from slackwater.streams.numbers import DECIMAL, MAX_ID, as_integer, decimal_units, integers, units_in, units_of
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.schema import PRICE_SCALE
@@ -32,86 +26,6 @@ ABSENT = object()
 """Stands for a sequence that a line lacks."""
 
 _INTEGER = "(?:0|[1-9][0-9]{0,17})"  # 18 digits always fit int64
-
-
-@dataclass(frozen=True)
-class Column:
-    """What every kind offers. `forms` are its canonical tokens in JSON: (in quotes or not, pattern)."""
-
-    name: str
-
-    arrow: ClassVar[pa.DataType] = pa.string()
-    optional: ClassVar[bool] = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether no text of it holds what JSON escapes: then a canonical line holds it as it stands."""
-        return True
-
-    @property
-    def reason(self) -> str:
-        """Why a value of it is refused."""
-        return f"bad-{self.name.replace('_', '-')}"
-
-    @property
-    def forms(self) -> tuple[tuple[bool, str], ...]:
-        """See the class."""
-        raise NotImplementedError
-
-    def parse(self, value: Any) -> Any:
-        """The value of an event. Raises RefusedError."""
-        raise NotImplementedError
-
-    def take(self, token: Any) -> Any:
-        """`parse` of a canonical token, which one of the `forms` matched; None: an optional one that a line lacks."""
-        return token
-
-    def text(self, value: Any) -> str:
-        """The canonical token of a value."""
-        return f'"{value}"'
-
-    def array(self, values: Any) -> pa.Array:
-        """Values of events as an Arrow array."""
-        if values and values.count(values[0]) == len(values):
-            return _repeated(values[0], len(values))  # a small block is mostly of one venue
-        return pa.array(values, self.arrow)
-
-    def unpack(self, column: pa.Array) -> list[Any]:
-        """The values of events that `array` made an array of."""
-        found: list[Any] = column.to_pylist()
-        return found
-
-    def read(self, texts: Any) -> Any:
-        """Canonical texts, without quotes, as an Arrow array."""
-        return texts
-
-    @cached_property
-    def quoted(self) -> bool:
-        """Whether every token stands in quotes."""
-        return all(quoted for quoted, _ in self.forms)
-
-    def texts(self, column: pa.Array) -> Any:
-        """The canonical token of each value, without its quotes where every token has them."""
-        return column
-
-    def within(self, column: Any) -> Any:
-        """Which values are within bounds that `forms` do not hold; True if all are."""
-        return True
-
-    def string(self, value: Any) -> str:
-        """A value of JSON that must be a string. Raises RefusedError."""
-        if type(value) is not str:
-            raise RefusedError(Reason.WRONG_TYPE, f"{self.name} is {shown(value)}, not a string")
-        return value
-
-    def integer(self, value: Any, what: str = "an integer", low: int = 0, high: int = MAX_ID) -> int:
-        """A value of JSON that must be an integer from `low` to `high`. Raises RefusedError."""
-        if type(value) is int and low <= value <= high:
-            return value
-        if type(value) is not int and not (isinstance(value, NoInteger) and value.lstrip("-").isdigit()):
-            raise RefusedError(Reason.WRONG_TYPE, f"{self.name} is {shown(value)}, not {what}")
-        bounds = "from 0 to 2^63-1" if (low, high) == (0, MAX_ID) else f"from {low} to {high}"
-        raise RefusedError(self.reason, f"{self.name} is {str(value)[:80]}, not {bounds}")
 
 
 # Patterns that match nothing which JSON escapes: of characters, classes of listed ones, and groups without a number.
@@ -334,11 +248,6 @@ class Decimal(Column):
 
     def within(self, column: Any) -> Any:
         return True if self.signed else pc.greater(column, _ZERO).to_numpy(zero_copy_only=False)
-
-
-@lru_cache(maxsize=1024)
-def _repeated(text: str, rows: int) -> pa.Array:
-    return pa.array([text] * rows, pa.string())
 
 
 _ZERO = pa.array([0], pa.int32()).cast(pa.decimal128(18)).cast(Decimal.arrow)[0]

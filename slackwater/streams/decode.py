@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from slackwater.streams.columns import Column, Decimal
+from slackwater.streams.column import Column
+from slackwater.streams.columns import Decimal
 from slackwater.streams.event import decode_event, whole_values
 from slackwater.streams.lines import joined
 from slackwater.streams.order import sequences

@@ -1,19 +1,24 @@
 """Lines of events: from the tokens of rows, for the decoder to judge; and from events, for the log.
 
-The second is `slackwater.streams.event.encode_event` for a whole table at once, byte for byte; a test holds it to that.
+`event_lines` is `slackwater.streams.event.encode_event` for a table, byte for byte; a test holds it to that.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import FEW_ROWS
 from slackwater.streams.event import encode_event
+from slackwater.streams.mapping import FromColumn
 from slackwater.streams.numbers import integers
 from slackwater.streams.order import sequences
+from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import TIME_UNIT, Stream
+from slackwater.streams.tokens import tokens as tokens_of
 
 
 def row_lines(stream: Stream, tokens: Mapping[str, Any], rows: int) -> list[bytes]:
@@ -30,6 +35,17 @@ def row_lines(stream: Stream, tokens: Mapping[str, Any], rows: int) -> list[byte
         if line is None:
             lines[i] = _line_with_gaps(there, tokens, i)
     return lines
+
+
+def check_rows(stream: Stream, table: pa.Table, latest_us: int) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
+    """Judge rows; `latest_us` is the newest time allowed. A field is null, or its column missing, where a row lacks it.
+
+    Returns:
+        the events in order, the numbers of their rows, and the refusal of every other row.
+    """
+    there = [name for name in stream.fields if name in table.column_names]
+    text = {name: tokens_of(stream, name, table.column(name), FromColumn(name), "us") for name in there}
+    return decode_lines(stream, row_lines(stream, text, table.num_rows), np.full(table.num_rows, latest_us))
 
 
 def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from slackwater.streams.checks import ProductBelow
-from slackwater.streams.columns import ABSENT, Choice, Column, Decimal, Identity, Integer, Sequence, Text, Time
+from slackwater.streams.column import Column
+from slackwater.streams.columns import ABSENT, Choice, Decimal, Identity, Integer, Sequence, Text, Time
 from slackwater.streams.errors import StreamDeclarationError
 from slackwater.streams.order import Venue
 from slackwater.streams.schema import EVENT_FORMAT, IDENTIFIER

@@ -1,4 +1,18 @@
-"""The stream `trades`: single trades of a market, as venues publish them."""
+"""The stream `trades`: single trades of a market, as venues publish them.
+
+The order of trades is the sequence, and what it is depends on the venue. A venue that `venues` does not name has the
+rule `id`: its ids are integers that increase, so a trade without a sequence has its id for one; a trade whose id is
+text has to bring one. For any other venue, one line in `venues` says what is so, and nothing else changes:
+
+    "kraken": Venue(sequence="venue")               every trade brings the venue's own sequence
+    "dydx": Venue(sequence="time", unit="ms")       it is made of the time, floored to ms, and of the id: for text ids
+    "binance_spot": Venue(ids="dense")              a hole in the ids is a gap in the data
+    "old": Venue(sequence="time", ids="none")       no ids: they are made of the content; imported history alone
+
+`columns` names the columns that only files of these venues have. A venue has one space of ids: raw and aggregate trades
+of one market are two venues, so a file of aggregates is never read as a file of the trades they are made of. A change
+of a venue's `sequence` or `unit` changes the definition of the stream and of its views; `ids` and `columns` do not.
+"""
 
 from slackwater.streams.stream import Choice, Decimal, Identity, ProductBelow, Sequence, Stream, Text, Time, Venue
 

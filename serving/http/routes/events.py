@@ -34,7 +34,8 @@ from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, finge
 from slackwater.core.decimals import plain_text
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
-from slackwater.streams.columns import Choice, Column, Decimal, Integer, Time
+from slackwater.streams.column import Column
+from slackwater.streams.columns import Choice, Decimal, Integer, Time
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.inspector import Inspector
