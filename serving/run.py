@@ -20,6 +20,7 @@ from slackwater.keys.keys import KeyStore
 from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
+from slackwater.streams.registry import registered as registered_streams
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
 from slackwater.views.view import View
@@ -50,21 +51,21 @@ def serve(settings: Settings, views: tuple[View, ...] | None = None, options: Se
     give_back()
     check_codecs()
     views = registered(settings.views) if views is None else views
+    streams = registered_streams(settings.streams)
     log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
-    streams = StreamOptions(most=settings.max_streams)
     sql = SqlOptions() if settings.sql else None
     options = options or ServingOptions(
         guard=guard_options(settings),
         limits=limits,
         observed=observed,
-        streams=streams,
+        streams=StreamOptions(most=settings.max_streams),
         sql=sql,
         incomplete="refuse" if settings.incomplete == "refuse" else "answer",
     )
     _warn(settings)
-    app = create_app(log, names, VersionStore(settings.home), views, options=options)
+    app = create_app(log, names, VersionStore(settings.home), views, options=options, streams=streams)
     server_of(
         app,
         drain_s=settings.drain_seconds,

@@ -46,7 +46,7 @@ from slackwater.views.view import View
 class Service:
     """Everything that answers are made from. `views` are all definitions; the version says which are in force.
 
-    Raises:
+    `streams` are those that are registered, with a view or without.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Service:
         clock: Clock | None = None,
         options: ServingOptions | None = None,
         pool: Pool | None = None,
+        streams: tuple[Stream, ...] = (),
     ) -> None:
         self.options = options = options or ServingOptions()
         self.clock = clock = clock or SystemClock()
@@ -65,6 +66,7 @@ class Service:
         self.names = names
         self.store = store
         self.views = views
+        self.streams = streams
         self.metrics = Metrics(clock)
         self.keys = KeyRing(store.home, clock)
         self.admission = Admission(options.limits.requests, self.metrics.registry)

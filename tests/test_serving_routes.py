@@ -43,6 +43,7 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
     found = world.get("/v1/instruments").json()["instruments"]
     assert found == [
         {
+            "stream": "trades",
             "venue": "binance_coinm",
             "symbol": "BTCUSD_PERP",
             "partition": 1,
@@ -52,6 +53,7 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
             "duplicates": 0,
         },
         {
+            "stream": "trades",
             "venue": "x",
             "symbol": "BTC",
             "partition": 1,

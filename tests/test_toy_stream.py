@@ -226,6 +226,17 @@ def check_sql(desk: Desk) -> None:
         assert meta["streams"][stream]["applied"] == ends
 
 
+def check_lists(desk: Desk) -> None:
+    """The lists name an entity by the columns of its stream, and take them as filters."""
+    listed = desk.get("/v1/instruments", stream="readings")["instruments"]
+    assert sorted({(each["station"], each["sensor"]) for each in listed}) == sorted(SENSORS)
+    assert {each["stream"] for each in desk.get("/v1/instruments")["instruments"]} == {"trades", "readings"}
+    restated = desk.get("/v1/restatements", view="levels")["restatements"]
+    assert {(each["station"], each["sensor"]) for each in restated} == set(SENSORS)
+    north = desk.get("/v1/restatements", station="north", sensor="air,water")["restatements"]
+    assert north == [each for each in restated if each["station"] == "north"]
+
+
 def test_the_files_of_a_stream_and_of_a_view_are_short() -> None:
     for module, most in ((toy_readings, 60), (toy_levels, 25)):
         assert len(Path(module.__file__ or "").read_text(encoding="utf-8").splitlines()) <= most
@@ -254,8 +265,7 @@ def test_a_second_stream_goes_through_both_layers_and_every_way_to_read(desk: De
 
     check_rows(desk)
     check_sql(desk)
-    restated = desk.get("/v1/restatements", view="levels")["restatements"]
-    assert restated and {row["view"] for row in restated} == {"levels"}
+    check_lists(desk)
     (log,) = [found for found in desk.run("doctor")["findings"] if found["what"] == "The log"]
     assert log["verdict"] == "ok"
     proof = desk.run("verify", "--interval", "1m", "--interval", "1h")

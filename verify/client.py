@@ -74,7 +74,7 @@ class Client:
 
     def entities(self, stream: StreamData) -> Iterator[Entity]:
         """Every entity of a stream, page by page; one that lies in several partitions comes once for each."""
-        for page in self._pages("/v1/instruments"):
+        for page in self._pages("/v1/instruments", stream=stream.name):
             for instrument in page["instruments"]:
                 yield tuple(instrument[name] for name in stream.entity)
 

@@ -143,7 +143,7 @@ class Calls:
         q: str | None = None,
         active_since: Time | None = None,
     ) -> Call[tuple[Instrument, ...]]:
-        """Every wanted instrument with a trade, however many pages they take; all, if nothing is said.
+        """Every wanted instrument of the stream `trades`, however many pages they take; all, if nothing is said.
 
         They come in order of venue, symbol and partition. One that lies in several partitions is named once for each;
         one that is new while the pages are read may be missing.
@@ -156,7 +156,7 @@ class Calls:
             active_since: With a trade in this second or later.
         """
         wanted = {
-            **{"venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol")},
+            **{"stream": "trades", "venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol")},
             **{"prefix": prefix, "q": q, "limit": MOST_ROWS},
             "active_since": None if active_since is None else time_text(active_since, "active_since"),
         }

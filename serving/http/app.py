@@ -32,6 +32,7 @@ from slackwater.core.clock import Clock
 from slackwater.core.errors import SettingError
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
 from slackwater.views.view import View
@@ -57,13 +58,16 @@ def create_app(
     views: tuple[View, ...] | None = None,
     clock: Clock | None = None,
     options: ServingOptions | None = None,
+    streams: tuple[Stream, ...] = (),
 ) -> FastAPI:
-    """The application. Its lifespan starts and stops the threads; `app.state.service` is the service behind it.
+    """The application. `streams` are those that are registered; one without a view is refused by its own problem.
+
+    Its lifespan starts and stops the threads; `app.state.service` is the service behind it.
 
     Raises:
         SettingError: a view has the name of another route.
     """
-    service = Service(log, names, store, registered() if views is None else views, clock, options)
+    service = Service(log, names, store, registered() if views is None else views, clock, options, streams=streams)
     service.metrics.registry.register(service.gauges())
     routes = list(found(vars(service)))
     _refuse_twice(routes)

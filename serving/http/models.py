@@ -4,10 +4,12 @@ Models are closed, so that a member that nobody described is found by the test t
 document. A route's own models stand in its file.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from slackwater.streams.stream import Stream
 from slackwater.views.kinds import LARGEST_EXACT
 
 Schema = dict[str, Any]
@@ -58,6 +60,13 @@ class Closed(BaseModel):
 def absent(text: str | None = None) -> Any:
     """A member that is not always there."""
     return Field(default_factory=lambda: None, description=text)
+
+
+def entity_members(streams: Iterable[Stream]) -> dict[str, Any]:
+    """The members of an item that name its entity: it has those of its own stream."""
+    given = [*streams]
+    names = dict.fromkeys(name for stream in given for name in stream.entity)
+    return {name: (str, ... if all(name in each.entity for each in given) else absent()) for name in names}
 
 
 class Meta(Closed):

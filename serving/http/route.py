@@ -57,6 +57,7 @@ class Route:
         also: further statuses that are answers, with their models.
         body: what a POST takes.
         direct: answers past the framework (`serving.http.direct`).
+        listed: it stands in the OpenAPI document.
         close: called when the service ends.
     """
 
@@ -76,6 +77,7 @@ class Route:
     also: Mapping[int, Any] | None = None
     body: type[BaseModel] | None = None
     direct: Direct | None = None
+    listed: bool = True
     close: Callable[[], None] | None = None
 
 
@@ -94,6 +96,7 @@ def add(app: FastAPI, route: Route) -> APIRoute:
         operation_id=route.method.lower() + route.path.replace("/", "_").replace("{", "").replace("}", ""),
         dependencies=[*([] if route.open else [Depends(_once)]), *([Security(_BEARER)] if route.body else [])],
         openapi_extra=_extra(route),
+        include_in_schema=route.listed,
     )
     added: APIRoute = app.routes[-1]  # type: ignore[assignment]
     if route.method == "GET" and route.media != EVENT_STREAM:  # whose headers would come with what nobody can read

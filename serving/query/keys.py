@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -55,9 +55,7 @@ def entity_fields(stream: Stream) -> dict[str, Any]:
     """The fields that ask for one entity of a stream."""
     found: dict[str, Any] = {}
     for name in stream.entity:
-        column = stream.column(name)
-        assert isinstance(column, Text)  # noqa: S101 - as a stream is declared
-        read, schema = _text(column)
+        read, schema = _text(_text_column(stream, name))
         found[_PREFIX + name] = _field(read, schema, ..., name, f"The {name}.")
     return found
 
@@ -65,6 +63,30 @@ def entity_fields(stream: Stream) -> dict[str, Any]:
 def entity_of(stream: Stream, query: object) -> Entity:
     """The entity that a query with these fields asks for."""
     return tuple(getattr(query, _PREFIX + name) for name in stream.entity)
+
+
+def filter_fields(streams: Iterable[Stream]) -> dict[str, Any]:
+    """The fields that pick among the entities of several streams, by a value of a column or several."""
+    patterns: dict[str, dict[str, None]] = {}
+    for stream in streams:
+        for name in stream.entity:
+            patterns.setdefault(name, {})[_text_column(stream, name).pattern] = None
+    found: dict[str, Any] = {}
+    for name, different in patterns.items():
+        read, schema = _text(Text(name, "|".join(different)))
+        text = f"The {name}; several with commas between. Default: all."
+        found[_PREFIX + name] = _field(_several(name, read), _several_schema(schema), None, name, text)
+    return found
+
+
+def wanted_values(stream: Stream, query: object) -> tuple[tuple[str, ...], ...] | None:
+    """What a query with these fields wants of each entity column of a stream, empty: any value.
+
+    None where it wants a column that the stream does not have.
+    """
+    given = {name.removeprefix(_PREFIX): values for name, values in vars(query).items() if name.startswith(_PREFIX)}
+    wanted = {name: values for name, values in given.items() if values is not None}
+    return tuple(wanted.get(name, ()) for name in stream.entity) if wanted.keys() <= {*stream.entity} else None
 
 
 def _field(read: Callable[[str], Any], schema: Mapping[str, Any], default: Any, name: str, text: str) -> Any:
@@ -82,6 +104,12 @@ def _column(view: View, name: str) -> tuple[Callable[[str], Value], dict[str, An
     if view.key_columns[view.key.index(name)].kind.python is int:
         return _whole, {"type": "integer", "minimum": -_BOUND, "maximum": _BOUND - 1}
     return str, {"type": "string"}
+
+
+def _text_column(stream: Stream, name: str) -> Text:
+    column = stream.column(name)
+    assert isinstance(column, Text)  # noqa: S101 - as a stream is declared
+    return column
 
 
 def _text(column: Text) -> tuple[Callable[[str], Value], dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from serving.http.formats.media import JSON
 from serving.http.problems import ProblemError
@@ -17,7 +17,6 @@ from serving.query.fields import (
     DecimalParameters,
     FlagField,
     IntervalField,
-    Parameters,
     TimeField,
     interval_field,
     refusal,
@@ -164,9 +163,9 @@ def query_of(view: View) -> type[BarsQuery]:
     return made
 
 
-def check_names(of: str, columns: Iterable[str], model: type[Parameters]) -> None:
-    """Raises SettingError if a column that is asked for by its name has that of another parameter."""
-    if taken := sorted(set(columns) & model.model_fields.keys()):
+def check_names(of: str, columns: Iterable[str], *models: type[BaseModel]) -> None:
+    """Raises SettingError if a column that is asked for by its name has that of another parameter, or member."""
+    if taken := sorted(set(columns) & {name for model in models for name in model.model_fields}):
         raise SettingError(f"{of!r} has columns {taken}, which are parameters of its route.", "Name them otherwise.")
 
 

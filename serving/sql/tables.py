@@ -9,7 +9,7 @@
 A view reads the files when it is asked, and only what is asked of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from serving.query.basis import Basis
 from serving.query.read import chain_rows
 from serving.store.batch import Keys, Range
 from serving.store.hot import HotStore
-from serving.store.listing import Wanted, listed, quantity_unit
+from serving.store.listing import Wanted, instrument_items, instruments_schema, listed
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
@@ -72,7 +72,7 @@ class Tables:
 def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
     """The tables of a moment; the chains' rows are copied, the files are not read."""
     manifest = read_point.snapshot.manifest
-    given = {"given_instruments": _instruments(hot, next(iter(read_point.bases.values())))}
+    given = {"given_instruments": _instruments(hot, read_point.bases.values())}
     setup = [
         "CREATE SCHEMA moment",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
@@ -112,21 +112,14 @@ def _closing_sql(view: View, interval: Interval, answers: str) -> str:
     return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN {newest}"
 
 
-def _instruments(hot: HotStore, basis: Basis) -> pa.Table:
-    """The instruments as `/v1/instruments` gives them."""
-    found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted())
-    duplicates, stream = basis.snapshot.batch.duplicates, basis.view.stream.name
-    return pa.table(
-        {
-            "venue": pa.array([place.venue for place in found], pa.string()),
-            "symbol": pa.array([place.symbol for place in found], pa.string()),
-            "partition": pa.array([place.partition for place in found], pa.int32()),
-            "first_start": pa.array([first for first, _ in found.values()], pa.int64()),
-            "last_start": pa.array([last for _, last in found.values()], pa.int64()),
-            "quantity_unit": pa.array([quantity_unit(place.venue) for place in found], pa.string()),
-            "duplicates": pa.array([duplicates.get((stream, place[:2]), 0) for place in found], pa.int64()),
-        }
-    )
+def _instruments(hot: HotStore, bases: Iterable[Basis]) -> pa.Table:
+    """The instruments of every stream as `/v1/instruments` gives them."""
+    views = {basis.view.stream: basis for basis in reversed([*bases])}
+    items: list[dict[str, Any]] = []
+    for stream, basis in reversed(views.items()):
+        found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted(((),) * len(stream.entity)))
+        items += instrument_items(basis.snapshot, basis.view, found)
+    return pa.Table.from_pylist(items, instruments_schema(views, pa.int64()))
 
 
 def _newest(hot: HotStore, basis: Basis) -> pa.Table:

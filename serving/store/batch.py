@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from serving.store.directory import Entity
 from slackwater.core.checked_files import OnDamage, damage_in
-from slackwater.store.instruments import Instrument, Instruments
+from slackwater.store.instruments import Instrument, Instruments, name_of
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -110,8 +110,7 @@ class BatchReader:
 
     def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
         """What the version knows of an entity: an entry for each partition that holds it."""
-        first, *others = map(str, entity)  # as `slackwater.views.sql.instrument_sql` lists it
-        return self.instruments(view).of(first, "\x1f".join(others))
+        return self.instruments(view).of(*name_of(entity))
 
     def entities(self, view: View) -> set[Entity]:
         """The entities of a view's stream that the version knows."""

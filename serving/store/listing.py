@@ -1,4 +1,4 @@
-"""The list of instruments, in order of venue, symbol and partition: the version's and those of the chains, as one.
+"""The list of a stream's instruments, in order of entity and partition: the version's and those of the chains, as one.
 
     version     x:A/0   x:B/0           x:D/1         columns in order, found by bisection
     chains              x:B/0   x:C/1                 a directory in order; a span where an event is below the end
@@ -8,16 +8,21 @@ So a page costs what it holds, not what there is, but for conditions that must l
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, NamedTuple
 
+import pyarrow as pa
+
+from serving.store.directory import Entity
 from serving.store.ends import Ends
 from serving.store.hot import HotStore
 from serving.store.snapshot import Snapshot
-from slackwater.store.instruments import Instrument, Instruments, behind
+from slackwater.store.instruments import Instruments, behind, name_of
+from slackwater.streams.stream import Stream
 from slackwater.views.view import View
 
-Name = tuple[str, str]
 PORTION = 1_024
 """Instruments that are looked at together."""
 
@@ -28,10 +33,9 @@ CONTRACT_VENUES = frozenset({"binance_coinm"})
 
 
 class Place(NamedTuple):
-    """An instrument in one partition."""
+    """An entity in one partition."""
 
-    venue: str
-    symbol: str
+    entity: Entity
     partition: int
 
 
@@ -41,57 +45,50 @@ Spans = dict[Place, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which instruments: all conditions hold. `words` stand in the symbol or the venue, in small letters."""
+    """Which entities of a stream: all conditions hold.
 
-    venue: str | None = None
-    symbols: frozenset[str] = frozenset()
+    `values` are those that are wanted of each entity column; empty: any. `prefix` begins the last column, each of the
+    `words` (in small letters) stands in some column.
+    """
+
+    values: tuple[tuple[str, ...], ...]
     prefix: str = ""
     words: tuple[str, ...] = ()
     active_since: int | None = None
     after: Place | None = None
-    _low: Name = field(init=False)
-    _high: Name = field(init=False)
 
-    def __post_init__(self) -> None:
-        venues = ("", _LAST) if self.venue is None else (self.venue, self.venue)
-        begin = self.prefix if self.venue is not None else ""
-        after = ("", "") if self.after is None else self.after[:2]
-        object.__setattr__(self, "_low", max((venues[0], begin), after))
-        object.__setattr__(self, "_high", (venues[1], begin + _LAST))
+    @cached_property
+    def _begin(self) -> Entity:
+        """The first columns, as far as each has one value."""
+        return tuple(values[0] for values in takewhile(lambda values: len(values) == 1, self.values))
 
-    @property
-    def range(self) -> tuple[Name, Name]:
-        """Every name that is wanted is in [low, high)."""
-        return self._low, self._high
-
-    @property
-    def facts(self) -> tuple[object, ...]:
-        """The conditions, without where a page begins."""
-        return self.venue, sorted(self.symbols), self.prefix, self.words, self.active_since
+    @cached_property
+    def range(self) -> tuple[Entity, Entity]:
+        """Every entity that is wanted is in [low, high)."""
+        begin, left = self._begin, len(self.values) - len(self._begin)
+        prefix = self.prefix if left == 1 else ""
+        low, high = ((*begin, prefix), (*begin, prefix + _LAST)) if left else (begin, _next(begin))
+        return (low if self.after is None else max(low, self.after.entity)), high
 
     @property
     def picks(self) -> bool:
         """Whether some in the range may not be wanted."""
         return self.by_name or self.active_since is not None
 
-    @property
+    @cached_property
     def by_name(self) -> bool:
-        """Whether some names in the range may not be wanted."""
-        return bool(self.symbols or self.prefix or self.words)
+        """Whether some entities in the range may not be wanted."""
+        return bool(self.prefix or self.words or any(self.values[len(self._begin) :]))
 
-    def names(self, found: Iterable[Name]) -> list[Name]:
-        """Those that are wanted."""
-        return [name for name in found if self.fits(*name)] if self.by_name else list(found)
-
-    def fits(self, venue: str, symbol: str) -> bool:
-        """Whether a name in the range is wanted."""
-        if (self.symbols and symbol not in self.symbols) or not symbol.startswith(self.prefix):
+    def fits(self, entity: Entity) -> bool:
+        """Whether an entity in the range is wanted."""
+        if not all(value in wanted for value, wanted in zip(entity, self.values, strict=True) if wanted):
             return False
-        text = f"{symbol} {venue}".lower() if self.words else ""
-        return all(word in text for word in self.words)
+        text = " ".join(map(str, entity)).lower() if self.words else ""
+        return str(entity[-1]).startswith(self.prefix) and all(word in text for word in self.words)
 
     def place(self, place: Place, span: tuple[int, int]) -> bool:
-        """Whether a place of a name that is wanted is wanted."""
+        """Whether a place of an entity that is wanted is wanted."""
         is_late = self.active_since is None or span[1] >= self.active_since
         return is_late and (self.after is None or place > self.after)
 
@@ -107,9 +104,9 @@ def listed(
         known, known_to = _of_version(snapshot.batch.instruments(view), wanted, low, high, portion)
         there, there_to = _of_chains(hot, view, low, high, portion) if ends else ({}, high)
         upto = min(known_to, there_to)
-        spans = known if upto == known_to else {place: span for place, span in known.items() if place[:2] < upto}
-        names = wanted.names(name for name in there if name < upto)
-        _add_chains(spans, {name: there[name] for name in names}, ends)
+        spans = known if upto == known_to else {place: span for place, span in known.items() if place.entity < upto}
+        names = [entity for entity in there if entity < upto and (not wanted.by_name or wanted.fits(entity))]
+        _add_chains(spans, {entity: there[entity] for entity in names}, ends)
         here = [place for place, span in spans.items() if wanted.place(place, span)]
         found |= {place: spans[place] for place in sorted(here)}
         if upto == high:
@@ -118,40 +115,72 @@ def listed(
     return found if most is None else dict(list(found.items())[:most])
 
 
-def _of_version(known: Instruments, wanted: Wanted, low: Name, high: Name, portion: int) -> tuple[Spans, Name]:
-    """A portion of a version's places in [low, high) that may be wanted, and the name up to which it is whole."""
-    first, last = known.place(*low), known.place(*high)
+def _of_version(known: Instruments, wanted: Wanted, low: Entity, high: Entity, portion: int) -> tuple[Spans, Entity]:
+    """A portion of a version's places in [low, high) that may be wanted, and the entity up to which it is whole."""
+    columns = len(wanted.values)
+    first, last = known.place(*name_of(low)), known.place(*name_of(high))
     upto = high
     if last - first > portion:
-        cut = known[first + portion]
-        upto = cut.venue, behind(cut.symbol)
-        last = known.place(*upto)
-    entries: Iterable[Instrument] = known.entries(first, last)
-    if wanted.by_name:
-        entries = [each for each in entries if wanted.fits(each.venue, each.symbol)]
-    return {Place(e.venue, e.symbol, e.partition): (e.first_start, e.last_start) for e in entries}, upto
+        upto = _next(known[first + portion].entity(columns))
+        last = known.place(*name_of(upto))
+    found: Spans = {}
+    for each in known.entries(first, last):
+        entity = each.entity(columns)
+        if not wanted.by_name or wanted.fits(entity):
+            found[Place(entity, each.partition)] = each.first_start, each.last_start
+    return found, upto
 
 
 def _of_chains(
-    hot: HotStore, view: View, low: Name, high: Name, portion: int
-) -> tuple[dict[Name, frozenset[int]], Name]:
-    """A portion of the chains' names in [low, high), and the name up to which it is whole."""
-    found = {(str(venue), str(symbol)): p for (venue, symbol), p in hot.instruments(view, low, high, portion).items()}
-    if len(found) < portion:
-        return found, high
-    venue, symbol = next(reversed(found))
-    return found, (venue, behind(symbol))
+    hot: HotStore, view: View, low: Entity, high: Entity, portion: int
+) -> tuple[dict[Entity, frozenset[int]], Entity]:
+    """A portion of the chains' entities in [low, high), and the entity up to which it is whole."""
+    found = hot.instruments(view, low, high, portion)
+    return found, high if len(found) < portion else _next(next(reversed(found)))
 
 
-def _add_chains(spans: Spans, names: Mapping[Name, frozenset[int]], ends: Mapping[int, Ends]) -> None:
+def _add_chains(spans: Spans, entities: Mapping[Entity, frozenset[int]], ends: Mapping[int, Ends]) -> None:
     for partition, end in ends.items():
-        here = [name for name, partitions in names.items() if partition in partitions]
-        for (venue, symbol), (first, last) in end.spans(here).items():
-            place = Place(str(venue), str(symbol), partition)
+        here = [entity for entity, partitions in entities.items() if partition in partitions]
+        for entity, (first, last) in end.spans(here).items():
+            place = Place(entity, partition)
             known = spans.get(place, (first, last))
             spans[place] = min(first, known[0]), max(last, known[1])
 
 
-def quantity_unit(venue: str) -> str:
-    """`contracts` or `base`."""
-    return "contracts" if venue in CONTRACT_VENUES else "base"
+def _next(entity: Entity) -> Entity:
+    """The next entity in order: what is below it is this one or comes before it."""
+    return (*entity[:-1], behind(str(entity[-1])))
+
+
+def instruments_schema(streams: Iterable[Stream], time: pa.DataType) -> pa.Schema:
+    """Of a table of instruments. An entity has the columns of its stream, and null in those of the others."""
+    given = [*streams]
+    columns = dict.fromkeys(name for stream in given for name in stream.entity)
+    return pa.schema(
+        [
+            pa.field("stream", pa.string(), nullable=False),
+            *(pa.field(n, pa.string(), nullable=not all(n in each.entity for each in given)) for n in columns),
+            pa.field("partition", pa.int64(), nullable=False),
+            pa.field("first_start", time, nullable=False),
+            pa.field("last_start", time, nullable=False),
+            ("quantity_unit", pa.string()),
+            pa.field("duplicates", pa.int64(), nullable=False),
+        ]
+    )
+
+
+def instrument_items(snapshot: Snapshot, view: View, found: Spans) -> Iterable[dict[str, Any]]:
+    """The places of a view's stream as they are listed, their times in microseconds.
+
+    A stream without quantities has no unit of them.
+    """
+    stream, duplicates = view.stream, snapshot.batch.duplicates
+    has_unit = "quantity" in stream.fields
+    for (entity, partition), (first, last) in found.items():
+        unit = "contracts" if entity[0] in CONTRACT_VENUES else "base"
+        yield {
+            **{"stream": stream.name, **dict(zip(stream.entity, entity, strict=True)), "partition": partition},
+            **{"first_start": first, "last_start": last, **({"quantity_unit": unit} if has_unit else {})},
+            "duplicates": duplicates.get((stream.name, tuple(map(str, entity))), 0),
+        }

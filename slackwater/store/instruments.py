@@ -36,8 +36,8 @@ class Instrument:
     last_start: int
 
     def entity(self, columns: int) -> tuple[str, ...]:
-        """The entity of so many columns that it stands for, as `slackwater.views.sql.instrument_sql` lists it."""
-        return (self.venue, *self.symbol.split("\x1f"))[:columns]
+        """The entity of so many columns that it stands for."""
+        return entity_of(self.venue, self.symbol, columns)
 
 
 class Instruments(Sequence[Instrument]):
@@ -142,6 +142,17 @@ class Instruments(Sequence[Instrument]):
         bounds = zip(self._venues, self._starts, self._starts[1:], strict=False)
         venues = [venue for venue, low, high in bounds for _ in range(high - low)]
         return {"venue": venues, "symbol": self._symbols, **dict(zip(_COLUMNS, self._columns, strict=True))}
+
+
+def name_of(entity: Sequence[object]) -> Name:
+    """The two texts by which an entity is listed, as `slackwater.views.sql.instrument_sql` gives them."""
+    first, *others = map(str, entity)
+    return first, "\x1f".join(others)
+
+
+def entity_of(venue: str, symbol: str, columns: int) -> tuple[str, ...]:
+    """The entity of so many columns that these two texts list: `name_of` the other way."""
+    return (venue, *symbol.split("\x1f"))[:columns]
 
 
 def behind(symbol: str) -> str:

@@ -51,6 +51,7 @@ _KINDS: dict[int, tuple[str, str, bool, dict[str, str]]] = {
         False,
         {
             "unknown-instrument": "No event of binance_spot:NOPE is known. See /v1/instruments.",
+            "stream-without-view": "No view is over the stream fills: it is archived and not served.",
             "unknown-version": "There is no version '99'. See /v1/versions.",
         },
     ),

@@ -215,6 +215,7 @@ def _member(schema: dict[str, Any]) -> tuple[Any, Any]:
 
 def routes(
     views: tuple[View, ...],
+    streams: tuple[Stream, ...],
     bases: Bases,
     pool: Pool,
     store: VersionStore,
@@ -225,7 +226,18 @@ def routes(
     """See `serving.http.route`."""
     events = Events(pool, store.home, inspector, log, names)
     first = {view.stream.name: view for view in reversed(defaults(views))}
-    return [_route(view.stream, EventsRoute(view, bases, pool, events)) for view in first.values()]
+    found = [_route(view.stream, EventsRoute(view, bases, pool, events)) for view in first.values()]
+    return [*found, *(_without_view(stream) for stream in streams if stream.name not in first)]
+
+
+def _without_view(stream: Stream) -> Route:
+    """The refusal of a stream that no view is over: without one the service does not follow its log."""
+
+    async def refuse(request: Request) -> Response:
+        detail = f"No view is over the stream {stream.name}: it is archived and not served. Declare one: SLACKWATER_VIEWS."
+        raise ProblemError(404, "stream-without-view", detail)
+
+    return Route(f"/v1/{stream.name}", refuse, "A stream without a view.", "data", cached=False, listed=False)
 
 
 def _route(stream: Stream, of: EventsRoute) -> Route:

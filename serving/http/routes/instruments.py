@@ -1,50 +1,40 @@
-"""`/v1/instruments`: what there is, in pages, in order of venue, symbol and partition.
+"""`/v1/instruments`: what there is of every stream, in pages, in order of stream, entity and partition.
 
 A cursor is a place in that order, and a page is of its own moment: an instrument that was there at the first page is
 in exactly one of the pages, one that came meanwhile is in a later page or in none.
 """
 
-from functools import partial
+import re
+from collections.abc import Sequence
+from itertools import dropwhile, islice
 from typing import Annotated, Any, Literal
 
 import orjson
-import pyarrow as pa
 from fastapi import Query
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.models import Closed, Count, Next, Time, absent
-from serving.http.reply import Reply, RequestHeaders, read_headers
+from serving.http.models import Closed, Count, Next, Time, absent, entity_members
+from serving.http.reply import Reply, read_headers
 from serving.http.route import Route
 from serving.query.answer import time_json
-from serving.query.basis import Bases, Basis
+from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.fields import CursorField, SymbolsField, TableParameters, TimeField, VenueField
+from serving.query.fields import CursorField, TableParameters, TimeField
+from serving.query.keys import filter_fields, wanted_values
 from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
-from serving.query.parameters import MOST_WORDS_TEXT, symbol_prefix, words
+from serving.query.parameters import MOST_WORDS_TEXT, ValueRefusedError, words
 from serving.query.pool import Pool
-from serving.query.questions import LIMIT_TEXT, Limit, fingerprint
+from serving.query.questions import LIMIT_TEXT, Limit, check_names, fingerprint
 from serving.store.hot import HotStore
-from serving.store.listing import Place, Spans, Wanted, listed, quantity_unit
+from serving.store.listing import Place, Wanted, instrument_items, instruments_schema, listed
+from serving.store.snapshot import Snapshot
+from slackwater.streams.stream import Stream
+from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
 
-SCHEMA = pa.schema(
-    [
-        pa.field("venue", pa.string(), nullable=False),
-        pa.field("symbol", pa.string(), nullable=False),
-        pa.field("partition", pa.int64(), nullable=False),
-        pa.field("first_start", TIME_TYPE, nullable=False),
-        pa.field("last_start", TIME_TYPE, nullable=False),
-        ("quantity_unit", pa.string()),
-        pa.field("duplicates", pa.int64(), nullable=False),
-    ]
-)
-"""Of a table of instruments."""
-
-
-_Prefix = Annotated[str, BeforeValidator(symbol_prefix), WithJsonSchema({"type": "string"})]
 _Words = Annotated[  # a tuple; FastAPI takes that type for a parameter that stands more than once
     Any, BeforeValidator(words), WithJsonSchema({"type": "string", "maxLength": MOST_WORDS_TEXT})
 ]
@@ -53,38 +43,67 @@ _Words = Annotated[  # a tuple; FastAPI takes that type for a parameter that sta
 class InstrumentsQuery(TableParameters):
     """Which instruments: all conditions hold."""
 
-    venue: VenueField = Field(None, description="The venue. Default: all.")
-    symbol: SymbolsField = Field(
-        default_factory=tuple, description="The symbol; several with commas between. Default: all."
-    )
-    prefix: _Prefix = Field("", description="How the symbol begins.")
+    stream: str | None = None
+    prefix: str = ""
     q: _Words = Field(
         default_factory=tuple,
-        description="Words, each of which stands in the symbol or the venue, in large or small letters.",
+        description="Words, each of which stands in the symbol or the venue (in some column of the entity), in large "
+        "or small letters.",
     )
-    active_since: TimeField = Field(None, description="Those with a trade in this second or later.")
+    active_since: TimeField = Field(None, description="Those with an event in this second or later.")
     limit: Limit = Field(500, description=LIMIT_TEXT)
     cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
 
-    def wanted(self, after: Place | None = None) -> Wanted:
-        """The conditions, and where the page begins."""
-        return Wanted(self.venue, frozenset(self.symbol), self.prefix, self.q, self.active_since, after)
+    def wanted(self, stream: Stream, after: Place | None = None) -> Wanted | None:
+        """The conditions on entities of a stream, and where the page begins; None where it can have none."""
+        values = wanted_values(stream, self)
+        if values is None or self.stream not in {None, stream.name}:
+            return None
+        return Wanted(values, self.prefix, self.q, self.active_since, after)
 
-    @property
-    def fingerprint(self) -> str:
-        """What a cursor of this question is bound to."""
-        return fingerprint(("instruments", *self.wanted().facts, self.limit))
+    def fingerprint(self, stream: Stream) -> str:
+        """What a cursor of this question that goes on in a stream is bound to."""
+        conditions = self.model_dump(exclude={"cursor", "format", "times"})
+        return fingerprint(("instruments", stream.name, sorted(conditions.items())))
+
+
+def query_of(streams: Sequence[Stream]) -> type[InstrumentsQuery]:
+    """The query where there are these streams.
+
+    Raises:
+        SettingError: an entity's column has the name of another parameter or member.
+    """
+    for stream in streams:
+        check_names(stream.name, stream.entity, InstrumentsQuery, Instrument)
+    names = [stream.name for stream in streams]
+    ends = [stream.column(stream.entity[-1]).forms[0][1] for stream in streams]
+
+    def prefix(text: str) -> str:
+        # What ends in the middle of "/" and the like begins a symbol, too.
+        if not any(re.fullmatch(end, some) for end in ends for some in (text, f"{text}0")):
+            raise ValueRefusedError(f"give how one begins of {' or '.join(ends)}")
+        return text
+
+    of_stream: Any = Annotated[Literal[*names] | None, WithJsonSchema({"enum": names})]
+    of_prefix: Any = Annotated[str, BeforeValidator(prefix), WithJsonSchema({"type": "string"})]
+    last = ", ".join(dict.fromkeys(stream.entity[-1] for stream in streams))
+    return create_model(
+        "InstrumentsQuery",
+        __base__=InstrumentsQuery,
+        stream=(of_stream, Field(None, description="The stream. Default: all.")),
+        prefix=(of_prefix, Field("", description=f"How the {last} begins.")),
+        **filter_fields(streams),
+    )
 
 
 class Instrument(Closed):
-    """An instrument in one partition."""
+    """An instrument in one partition: the columns of its entity by name, such as venue and symbol."""
 
-    venue: str
-    symbol: str
+    stream: str
     partition: Count
-    first_start: Annotated[Time, Field(description="Start of its first second with a trade.")]
-    last_start: Annotated[Time, Field(description="Start of its last second with a trade.")]
-    quantity_unit: Literal["base", "contracts"]
+    first_start: Annotated[Time, Field(description="Start of its first second with an event.")]
+    last_start: Annotated[Time, Field(description="Start of its last second with an event.")]
+    quantity_unit: Literal["base", "contracts"] = absent("Of a stream that has quantities.")
     duplicates: Annotated[Count, Field(description="Of the instrument in the batch view, in all partitions together.")]
 
 
@@ -96,87 +115,90 @@ class InstrumentsMeta(Closed):
     reason: str = absent("Why it is not complete; only where it is not.")
 
 
-class Instruments(Closed):
+def page_model(streams: Sequence[Stream]) -> type[BaseModel]:
     """A page of the list."""
-
-    instruments: list[Instrument]
-    next: Next
-    meta: InstrumentsMeta
+    item: Any = create_model("Instrument", __base__=Instrument, **entity_members(streams))
+    return create_model(
+        "Instruments", __base__=Closed, instruments=(list[item], ...), next=(Next, ...), meta=(InstrumentsMeta, ...)
+    )
 
 
 class InstrumentsRoute:
     """Answers `GET /v1/instruments`."""
 
-    def __init__(self, name: str, bases: Bases, hot: HotStore, pool: Pool) -> None:
-        self._name = name
+    def __init__(self, views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> None:
+        self._views = {stream: [v.name for v in views if v.stream == stream] for stream in streams_of(views)}
+        self._schema = instruments_schema(self._views, TIME_TYPE)
         self._bases = bases
         self._hot = hot
         self._pool = pool
 
-    async def answer(self, request: Request, query: Annotated[InstrumentsQuery, Query()]) -> Response:
-        """The page. Raises ProblemError.
-
-        `duplicates` are those of the instrument in the batch view, in all partitions together.
-        """
+    async def answer(self, request: Request, query: InstrumentsQuery) -> Response:
+        """The page. Raises ProblemError."""
         request_headers = read_headers(request.scope)
         output = query.output.chosen(request_headers.accept)
-        after = None
-        if query.cursor is not None:
-            venue, symbol, partition = decode_cursor(query.cursor, {query.fingerprint: (str, str, int)}).after
-            after = Place(str(venue), str(symbol), int(partition))
+        wanted = self._wanted(query)
         self._bases.snapshot()  # what is not served is refused before a thread is taken for it
-        reply = await self._pool.run(partial(self._reply, query, after, output, request_headers, request.scope))
-        return reply.response(request_headers, request.method == "HEAD")
 
-    def _reply(
-        self,
-        query: InstrumentsQuery,
-        after: Place | None,
-        output: OutputForm,
-        request_headers: RequestHeaders,
-        scope: Any,
-    ) -> Reply:
-        basis, found = self._listed(query, after)
-        snapshot, incomplete = basis.snapshot, basis.incomplete_reason
-        following = None
-        if len(found) > query.limit:
-            found = dict(list(found.items())[: query.limit])
-            place = next(reversed(found))
-            following = Cursor(snapshot.version, "", {}, True, tuple(place)).encode(query.fingerprint)
-        items = _items(basis, found, output)
-        meta: dict[str, Any] = {"version": snapshot.version, "complete": incomplete is None}
-        if incomplete is not None:
-            meta["reason"] = incomplete
+        def made() -> Reply:
+            return page_reply(self._page(query, wanted, output), output, request_headers, request.scope)
+
+        return (await self._pool.run(made)).response(request_headers, request.method == "HEAD")
+
+    def _wanted(self, query: InstrumentsQuery) -> dict[Stream, Wanted]:
+        """What is wanted of each stream, from where the page begins."""
+        begin, after = None, None
+        if query.cursor is not None:
+            shapes = {query.fingerprint(stream): (str, *[str] * len(stream.entity), int) for stream in self._views}
+            begin, *entity, partition = decode_cursor(query.cursor, shapes).after
+            after = Place(tuple(entity), int(partition))
+        found: dict[Stream, Wanted] = {}
+        for stream in dropwhile(lambda stream: begin not in {None, stream.name}, self._views):
+            wanted = query.wanted(stream, after if stream.name == begin else None)
+            found |= {} if wanted is None else {stream: wanted}
+        return found
+
+    def _page(self, query: InstrumentsQuery, wanted: dict[Stream, Wanted], output: OutputForm) -> Page:
+        items: list[dict[str, Any]] = []
+        reasons: list[str] = []
+        following, last, snapshot = None, None, self._bases.snapshot()
+        for stream, of_stream in wanted.items():
+            basis = self._bases.whole(self._view(stream, snapshot))
+            if basis.incomplete_reason is not None:
+                several = len(self._views) > 1
+                reasons.append(f"{stream.name}: {basis.incomplete_reason}" if several else basis.incomplete_reason)
+            left = query.limit - len(items)
+            found = listed(basis.snapshot, self._hot, basis.view, basis.ends, of_stream, left + 1)
+            page = dict(islice(found.items(), left))
+            items += instrument_items(basis.snapshot, basis.view, page)
+            if page:
+                last = stream, next(reversed(page))
+            if len(found) > left and last is not None:
+                (of, (entity, partition)), version = last, snapshot.version
+                following = Cursor(version, "", {}, True, (of.name, *entity, partition)).encode(query.fingerprint(of))
+                break
+        iso = output.iso and output.of.text
+        for item in items:
+            item |= {name: time_json(item[name], iso) for name in ("first_start", "last_start")}
+        meta: dict[str, Any] = {"version": snapshot.version, "complete": not reasons}
+        if reasons:
+            meta["reason"] = " ".join(reasons)
         document = {"instruments": items, "next": following, "meta": meta}
-        page = Page(SCHEMA, lambda: items, lambda: orjson.dumps(document), meta, following)
-        return page_reply(page, output, request_headers, scope)
+        return Page(self._schema, lambda: items, lambda: orjson.dumps(document), meta, following)
 
-    def _listed(self, query: InstrumentsQuery, after: Place | None) -> tuple[Basis, Spans]:
-        """One place more than the page holds, if there is one, and what that stands on."""
-        basis = self._bases.whole(self._name)
-        wanted = query.wanted(after)
-        return basis, listed(basis.snapshot, self._hot, basis.view, basis.ends, wanted, query.limit + 1)
-
-
-def _items(basis: Basis, found: Spans, output: OutputForm) -> list[dict[str, Any]]:
-    iso = output.iso and output.of.text
-    duplicates = basis.snapshot.batch.duplicates
-    return [
-        {
-            "venue": place.venue,
-            "symbol": place.symbol,
-            "partition": place.partition,
-            "first_start": time_json(first, iso),
-            "last_start": time_json(last, iso),
-            "quantity_unit": quantity_unit(place.venue),
-            "duplicates": duplicates.get((basis.view.stream.name, place[:2]), 0),
-        }
-        for place, (first, last) in found.items()
-    ]
+    def _view(self, stream: Stream, snapshot: Snapshot) -> str:
+        """A view that says what there is of a stream: one that the version can answer for, if there is one."""
+        names = self._views[stream]
+        return next((name for name in names if name not in snapshot.refused_views), names[0])
 
 
 def routes(views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> list[Route]:
     """See `serving.http.route`."""
-    text = "Instruments in order of venue and symbol, with the unit of their quantities and their duplicates."
-    answer = InstrumentsRoute(views[0].name, bases, hot, pool).answer
-    return [Route("/v1/instruments", answer, text, "data", Instruments, problems=(422, 504), table=True)]
+    text = "Instruments in order of stream and entity, with the unit of their quantities and their duplicates."
+    of, streams = InstrumentsRoute(views, bases, hot, pool), streams_of(views)
+    model = query_of(streams)
+
+    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+        return await of.answer(request, query)
+
+    return [Route("/v1/instruments", answer, text, "data", page_model(streams), problems=(422, 504), table=True)]

@@ -6,39 +6,42 @@ A file's rows never change, so a cursor is a place in the ledger; where that ver
 rows are told by another, it is gone. Rows of later versions and moves come behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
 import pyarrow as pa
 from fastapi import Query
-from pydantic import ConfigDict, Field, WithJsonSchema, create_model, model_validator
+from pydantic import BaseModel, Field, WithJsonSchema, create_model, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.models import Closed, Next, Time
+from serving.http.models import Closed, Next, Time, entity_members
 from serving.http.problems import gone, unreadable
 from serving.http.reply import read_headers
 from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.fields import CursorField, DecimalParameters, PointField, SymbolsField, VenueField
+from serving.query.fields import CursorField, DecimalParameters, PointField
 from serving.query.ids import ids_json
+from serving.query.keys import filter_fields, wanted_values
 from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
 from serving.query.parameters import Point
 from serving.query.pool import Pool
-from serving.query.questions import LIMIT_TEXT, Limit, fingerprint, refuse
+from serving.query.questions import LIMIT_TEXT, Limit, check_names, fingerprint, refuse
 from serving.store.batch import UNREADABLE, sandbox
 from serving.store.batch import whole as whole_files
 from slackwater.restatements.ledger import CAUSES, LATE, Entry
+from slackwater.store.instruments import entity_of
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import defaults
+from slackwater.views.definitions import defaults, streams_of
 from slackwater.views.session import files_sql
 from slackwater.views.view import View
 
@@ -46,19 +49,6 @@ _COLUMNS = (
     *("version", "number", "view", "venue", "symbol", "key", "interval", "start"),
     *("cause", "partition", "offset", "trades", "before", "after"),
 )
-
-_TEXT, _WHOLE = pa.string(), pa.int64()
-SCHEMA = pa.schema(
-    [
-        ("version", _WHOLE),
-        *((name, _TEXT) for name in ("view", "venue", "symbol", "interval")),
-        *((name, TIME_TYPE) for name in ("created", "start")),
-        ("cause", _TEXT),
-        *((name, _WHOLE) for name in ("partition", "offset", "trades")),
-        *((name, _TEXT) for name in ("before", "after")),
-    ]
-)
-"""Outside JSON the bars before and after are JSON text: what they hold depends on the view."""
 
 Row = Mapping[str, Any]
 
@@ -76,10 +66,6 @@ class RestatementsQuery(DecimalParameters):
         "at or after it. Default: everything.",
     )
     until: PointField = Field(None, description="Up to and with this version, or before this time.")
-    venue: VenueField = Field(None, description="The venue. Default: all.")
-    symbol: SymbolsField = Field(
-        default_factory=tuple, description="The symbol; several with commas between. Default: all."
-    )
     cause: Annotated[_Cause | None, WithJsonSchema({"enum": list(CAUSES)})] = Field(
         None, description="Why it changed. Default: all."
     )
@@ -94,20 +80,20 @@ class RestatementsQuery(DecimalParameters):
         return self
 
     @property
-    def filters(self) -> dict[str, str]:
-        """Columns, and the value that each must have."""
-        names = ("view", "venue", "interval", "cause")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-    @property
     def fingerprint(self) -> str:
         """What a cursor of this question is bound to."""
-        facts = (self.since or Point(0, True), self.until, sorted(self.filters.items()), self.symbol, self.limit)
-        return fingerprint(("restatements", facts))
+        conditions = self.model_dump(exclude={"cursor", "format", "times", "numbers", "ids"})
+        return fingerprint(("restatements", sorted(conditions.items())))
 
 
 def query_of(views: tuple[View, ...]) -> type[RestatementsQuery]:
-    """The query where there are these views."""
+    """The query where there are these views.
+
+    Raises:
+        SettingError: an entity's column has the name of another parameter or member.
+    """
+    for stream in streams_of(views):
+        check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
     names = [view.name for view in views]
     lengths = list(dict.fromkeys(interval.text for view in views for interval in view.intervals))
     return create_model(
@@ -115,6 +101,7 @@ def query_of(views: tuple[View, ...]) -> type[RestatementsQuery]:
         __base__=RestatementsQuery,
         view=(_one_of(names), Field(None, description="The view. Default: all.")),
         interval=(_one_of(lengths), Field(None, description="Length of a bar. Default: all that batch publishes.")),
+        **filter_fields(streams_of(views)),
     )
 
 
@@ -126,25 +113,23 @@ _Row = Annotated[
     dict[str, Any] | None,
     Field(description="The bar as the route of its view gives it; null where there was none."),
 ]
-_OfLate = Annotated[int | None, Field(description="Position of the first late trade; null for other causes.")]
+_OfLate = Annotated[int | None, Field(description="Position of the first late event; null for other causes.")]
 
 
 class Restatement(Closed):
-    """One closed bar whose answer changed."""
+    """One closed bar whose answer changed; the columns of its entity by name, such as venue and symbol."""
 
     version: Annotated[
         int, Field(description="The version that recorded it; a move of the pointer has a number of its own.")
     ]
     view: str
-    venue: str
-    symbol: str
     interval: Annotated[str, Field(description="Length of the bar, one that batch publishes.")]
     created: Annotated[Time, Field(description="When the version was made, or the pointer moved.")]
     start: Annotated[Time, Field(description="Start of the bar.")]
     cause: _Cause
     partition: _OfLate
     offset: _OfLate
-    trades: Annotated[int | None, Field(description="Trades that changed it; null where it was none.")]
+    trades: Annotated[int | None, Field(description="Events that changed it; null where it was none.")]
     before: _Row
     after: _Row
 
@@ -155,31 +140,44 @@ class RestatementsMeta(Closed):
     version: int
 
 
-class Restatements(Closed):
-    """A page."""
-
-    restatements: list[Restatement]
-    next: Next
-    meta: RestatementsMeta
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "restatements": [
-                        {
-                            **{"version": 8, "view": "bars", "venue": "binance", "symbol": "BTCUSDT", "interval": "1m"},
-                            **{"created": 1723161300000000, "start": 1723161240000000, "cause": "late_trade"},
-                            **{"partition": 2, "offset": 70411, "trades": 1},
-                            "before": {"start": 1723161240000000, "close": "60120.5", "trades": 2, "closed": True},
-                            "after": {"start": 1723161240000000, "close": "60121", "trades": 3, "closed": True},
-                        }
-                    ],
-                    "next": "eyJ2ZXJzaW9uIjo5fQ",
-                    "meta": {"version": 9},
-                }
-            ]
+_EXAMPLE: dict[str, Any] = {
+    "restatements": [
+        {
+            **{"version": 8, "view": "bars", "venue": "binance", "symbol": "BTCUSDT", "interval": "1m"},
+            **{"created": 1723161300000000, "start": 1723161240000000, "cause": "late_trade"},
+            **{"partition": 2, "offset": 70411, "trades": 1},
+            "before": {"start": 1723161240000000, "close": "60120.5", "trades": 2, "closed": True},
+            "after": {"start": 1723161240000000, "close": "60121", "trades": 3, "closed": True},
         }
+    ],
+    "next": "eyJ2ZXJzaW9uIjo5fQ",
+    "meta": {"version": 9},
+}
+
+
+def page_model(streams: tuple[Stream, ...]) -> type[BaseModel]:
+    """A page."""
+    item: Any = create_model("Restatement", __base__=Restatement, **entity_members(streams))
+    members: dict[str, Any] = {"restatements": (list[item], ...), "next": (Next, ...), "meta": (RestatementsMeta, ...)}
+    made: type[BaseModel] = create_model("Restatements", __base__=Closed, **members)
+    if any(stream.name == "trades" for stream in streams):
+        made.model_config["json_schema_extra"] = {"examples": [_EXAMPLE]}
+    return made
+
+
+def rows_schema(streams: Iterable[Stream]) -> pa.Schema:
+    """Of a table. Outside JSON the bars before and after are JSON text: what they hold depends on the view."""
+    text, whole = pa.string(), pa.int64()
+    entities = dict.fromkeys(name for stream in streams for name in stream.entity)
+    return pa.schema(
+        [
+            ("version", whole),
+            *((name, text) for name in ("view", *entities, "interval")),
+            *((name, TIME_TYPE) for name in ("created", "start")),
+            ("cause", text),
+            *((name, whole) for name in ("partition", "offset", "trades")),
+            *((name, text) for name in ("before", "after")),
+        ]
     )
 
 
@@ -188,6 +186,7 @@ class RestatementsRoute:
 
     def __init__(self, views: tuple[View, ...], bases: Bases, pool: Pool, home: Path, inspector: Inspector) -> None:
         self._views = {view.name: view for view in defaults(views)}  # their keys are those of every definition
+        self._schema = rows_schema(streams_of(views))
         self._bases = bases
         self._pool = pool
         self._home = home
@@ -220,7 +219,7 @@ class RestatementsRoute:
         def whole() -> bytes:
             return orjson.dumps({"restatements": items(), "next": following, "meta": meta})
 
-        found = page_reply(Page(SCHEMA, items, whole, meta, following), output, request_headers, request.scope)
+        found = page_reply(Page(self._schema, items, whole, meta, following), output, request_headers, request.scope)
         return found.response(request_headers, request.method == "HEAD")
 
     def _rows(
@@ -230,7 +229,7 @@ class RestatementsRoute:
         files = [entry.ledger.file for entry in entries]
         paths = [file.checked(self._home) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
-        select, values = _select(paths, early, query, cursor)
+        select, values = _select(paths, early, query, cursor, self._views.values())
         inspector = self._inspector
 
         def read() -> list[tuple[Any, ...]]:
@@ -246,28 +245,26 @@ class RestatementsRoute:
     def _item(self, row: Row, created_us: int, output: OutputForm) -> dict[str, Any]:
         iso = output.iso and output.of.text
         start = time_json(row["start"], iso)
-        view: View | None = self._views.get(row["view"])
-        rest = view.key_columns[len(view.entity) :] if view is not None else ()
-        key = {column.name: column.kind.python(text) for column, text in zip(rest, row["key"], strict=True)}
+        view = self._views[row["view"]]
+        entity = entity_of(row["venue"], row["symbol"], len(view.entity))
+        rest = view.key_columns[len(view.entity) :]
+        head = {column.name: column.kind.python(text) for column, text in zip(rest, row["key"], strict=True)}
+        head["start"] = start
         return {
-            **{name: row[name] for name in ("version", "view", "venue", "symbol", "interval")},
-            "created": time_json(created_us, iso),
-            "start": start,
+            **{"version": row["version"], "view": view.name},
+            **dict(zip(view.entity, entity, strict=True)),
+            **{"interval": row["interval"], "created": time_json(created_us, iso), "start": start},
             **{name: row[name] for name in ("cause", "partition", "offset", "trades")},
-            **{side: _bar(view, {**key, "start": start}, row[side], output) for side in ("before", "after")},
+            **{side: _bar(view, head, row[side], output) for side in ("before", "after")},
         }
 
 
-def _bar(view: View | None, head: Mapping[str, Any], answers: str | None, output: OutputForm) -> dict[str, Any] | None:
+def _bar(view: View, head: Mapping[str, Any], answers: str | None, output: OutputForm) -> dict[str, Any] | None:
     """A bar as the view's own route gives it."""
     if answers is None:
         return None
-    found = orjson.loads(answers)
-    if view is None:
-        return {**head, **found, "closed": True}
-    found = {
-        name: output.number(a) if view.answer_kinds[name].scale and a is not None else a for name, a in found.items()
-    }
+    kinds = view.answer_kinds
+    found = {n: output.number(a) if kinds[n].scale and a is not None else a for n, a in orjson.loads(answers).items()}
     return {**head, **ids_json(view, found, output.text_ids), "closed": True}
 
 
@@ -288,26 +285,43 @@ def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor |
 
 
 def _select(
-    paths: Sequence[str], early: Sequence[int], query: RestatementsQuery, cursor: Cursor | None
+    paths: Sequence[str], early: Sequence[int], query: RestatementsQuery, cursor: Cursor | None, views: Iterable[View]
 ) -> tuple[str, list[Any]]:
-    """`early` are the versions whose late trades are not told."""
-    conditions, values = ["true"], list[Any]()
+    """`early` are the versions whose late events are not listed."""
+    condition, values = _of_views(views, query)
+    conditions = [condition]
     if early:
-        conditions.append(f"(cause <> ? OR version NOT IN ({', '.join('?' * len(early))}))")
-        values += [LATE, *early]
-    for name, value in query.filters.items():
-        conditions.append(f"{name} = ?")
-        values.append(value)
-    if query.symbol:
-        conditions.append(f"symbol IN ({', '.join('?' * len(query.symbol))})")
-        values += query.symbol
+        conditions.append("(cause <> ? OR NOT list_contains(?, version))")
+        values += [LATE, [*early]]
+    for name in ("interval", "cause"):
+        if (value := getattr(query, name)) is not None:
+            conditions.append(f"{name} = ?")
+            values.append(value)
     if cursor is not None:
-        conditions.append("(version > ? OR (version = ? AND number > ?))")
-        values += [cursor.after[0], *cursor.after]
+        conditions.append("(version, number) > (?, ?)")
+        values += cursor.after
     columns = ", ".join(f'"{name}"' for name in _COLUMNS)
     where = " AND ".join(conditions)
     order = f"ORDER BY version, number LIMIT {query.limit + 1}"
     return f"SELECT {columns} FROM {files_sql(paths)} WHERE {where} {order}", values
+
+
+def _of_views(views: Iterable[View], query: Any) -> tuple[str, list[Any]]:
+    """The condition of rows of the wanted views and entities: a view has the columns of its own stream."""
+    conditions, found = ["false"], list[Any]()
+    for view in views:
+        wanted = wanted_values(view.stream, query)
+        if wanted is None or query.view not in {None, view.name}:
+            continue
+        own, values = ["view = ?"], list[Any]([view.name])
+        for number, several in enumerate(wanted):
+            if several:
+                text = f"split_part(symbol, chr(31), {number})" if number else "venue"
+                own.append(f"list_contains(?, {text})")
+                values.append([*several])
+        conditions.append(f"({' AND '.join(own)})")
+        found += values
+    return f"({' OR '.join(conditions)})", found
 
 
 def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStore, inspector: Inspector) -> list[Route]:
@@ -318,4 +332,5 @@ def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStor
     async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
         return await of.answer(request, query)
 
-    return [Route("/v1/restatements", answer, text, "data", Restatements, problems=(410, 422, 504), table=True)]
+    page = page_model(streams_of(views))
+    return [Route("/v1/restatements", answer, text, "data", page, problems=(410, 422, 504), table=True)]

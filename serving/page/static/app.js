@@ -368,19 +368,19 @@ async function lookAtRestated() {
 
 /** The first page of instruments, and the one that is shown; the others are found by typing (`findInstruments`). */
 async function lookAtInstruments() {
-  const { instruments, next } = (await get("v1/instruments")).data;
+  const { instruments, next } = (await get("v1/instruments?stream=trades")).data;
   page.whole = next === null;
   const { venue, symbol } = page.asked;
   if (page.whole || venue === null || instruments.some((each) => each.venue === venue && each.symbol === symbol)) {
     return instruments;
   }
-  const shown = await get(`v1/instruments?${new URLSearchParams({ venue, symbol })}`);
+  const shown = await get(`v1/instruments?${new URLSearchParams({ stream: "trades", venue, symbol })}`);
   return [...instruments, ...shown.data.instruments];
 }
 
 /** The first `count` instruments with these words in their names, wherever they stand in the list. */
 async function findInstruments(words, count) {
-  const { data } = await get(`v1/instruments?${new URLSearchParams({ q: words.slice(0, 100), limit: count })}`);
+  const { data } = await get(`v1/instruments?${new URLSearchParams({ stream: "trades", q: words.slice(0, 100), limit: count })}`);
   const found = named(data.instruments);
   for (const [name, each] of found) page.instruments.set(name, each);
   return [...found.values()];
