@@ -234,7 +234,9 @@ def _without_view(stream: Stream) -> Route:
     """The refusal of a stream that no view is over: without one the service does not follow its log."""
 
     async def refuse(request: Request) -> Response:
-        detail = f"No view is over the stream {stream.name}: it is archived and not served. Declare one: SLACKWATER_VIEWS."
+        detail = (
+            f"No view is over the stream {stream.name}: it is archived and not served. Declare one: SLACKWATER_VIEWS."
+        )
         raise ProblemError(404, "stream-without-view", detail)
 
     return Route(f"/v1/{stream.name}", refuse, "A stream without a view.", "data", cached=False, listed=False)
