@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ingest.chunk import Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.lock import IngestLock
-from ingest.sources import Source
-from ingest.verdicts import Summary, Tally, judge_chunk
+from ingest.verdicts import Summary, judge_chunk
 from ingest.writer import Progress
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
@@ -80,7 +80,7 @@ def import_history(
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
-    tally, decoder = Tally(), Decoder(stream, names=True)
+    tally, decoder = Summary(), Decoder(stream, names=True)
     try:
         store.files.make_folder(folder)
         files = _Files(stream, store, epoch, filtered, roll_rows)
@@ -139,11 +139,11 @@ class _Files:
         if self._rows >= self._roll_rows:
             self._roll()
 
-    def finish(self, tally: Tally) -> ImportedEpoch:
+    def finish(self, tally: Summary) -> ImportedEpoch:
         """Close everything; what the epoch holds."""
         self._close()
         entities = tuple(sorted(self._partitions.items()))
-        return ImportedEpoch(self._epoch, tuple(self._closed), self._ids.finish(), entities, tally.summary())
+        return ImportedEpoch(self._epoch, tuple(self._closed), self._ids.finish(), entities, tally.copy())
 
     def abandon(self) -> None:
         """Close what is open, whatever becomes of it."""

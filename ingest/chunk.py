@@ -1,4 +1,4 @@
-"""A chunk: what a source has to say now. Lines for the decoder to judge, and where each stood in the source.
+"""A source of events, and what it gives: chunks of lines for the decoder to judge, and where each is in the source.
 
 Not here: how files become lines (`ingest.json_lines`, `ingest.csv_rows`, `ingest.parquet_rows`).
 """
@@ -61,3 +61,30 @@ def nothing(source: str) -> Chunk:
 def of_lines(source: str, lines: list[bytes], noun: str = "line", first: int = 1, more: bool = False) -> Chunk:
     """Lines that are their own originals, numbered from `first`."""
     return Chunk(source, lines, lambda i: f"{noun} {first + i}", lambda i: lines[i], {}, more)
+
+
+class Source:
+    """Gives chunks until it ends. Not thread safe.
+
+    Attributes:
+        name: what dead letters call it.
+        unit: what `done` and `total` count: rows or bytes.
+        done: how much was read.
+        total: how much there is; None if nobody knows.
+    """
+
+    name: str
+    unit = "rows"
+    done = 0
+    total: int | None = None
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """What is there now, waiting up to `timeout_s`: an empty chunk if nothing came, None at the end.
+
+        Raises:
+            SourceError, MappingError
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release."""

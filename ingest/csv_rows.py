@@ -14,7 +14,7 @@ from ingest.chunk import BAD_ROW, Chunk, Fault, nothing
 from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.json_lines import too_long
-from ingest.line_reader import LineReader, LongLine
+from ingest.line_reader import LineSource, LongLine
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
@@ -22,36 +22,27 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LATIN = "latin-1"
 
 
-class CsvRows:
-    """See `ingest.sources.Source`. A row's original is its line; line 1 is the header."""
-
-    unit = "bytes"
+class CsvRows(LineSource):
+    """A row's original is its line; line 1 is the header."""
 
     def __init__(self, stream: Stream, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
-        self.name = name
-        self.total = total
-        self._reader = LineReader(descriptor, total)
+        super().__init__(name, descriptor, total)
         try:
             self._columns = self._header()
             self._made = Columns(stream, name, self._columns, layout)
         except BaseException:
-            self._reader.close()
+            self.close()
             raise
 
-    @property
-    def done(self) -> int:
-        """See `Source.done`."""
-        return self._reader.done_bytes
-
     def read(self, timeout_s: float) -> Chunk | None:
-        """See `Source.read`.
+        """What is there now.
 
         Raises:
             EmptySourceError: there is a header and no row.
             TimeUnitError: times are numbers, and nobody said of what.
         """
         first = self._reader.given + 1
-        lines = self._reader.read(timeout_s)
+        lines = self.lines(timeout_s)
         if lines is None and first == 2:
             raise EmptySourceError(self.name)
         if not lines:
@@ -61,14 +52,10 @@ class CsvRows:
         judged = [b"" if i in faults else next(made) for i in range(len(lines))]
         return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
 
-    def close(self) -> None:
-        """See `Source.close`."""
-        self._reader.close()
-
     def _header(self) -> list[str]:
         lines: list[bytes] | None = []
         while not lines:
-            lines = self._reader.read(1.0, 1)
+            lines = self.lines(1.0, 1)
             if lines is None:
                 raise EmptySourceError(self.name)
         line = lines[0].removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")

@@ -5,37 +5,20 @@ from pathlib import Path
 
 from ingest.chunk import LINE_TOO_LONG, Chunk, Fault, nothing
 from ingest.errors import EmptySourceError
-from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
+from ingest.line_reader import MAX_LINE_BYTES, LineSource, LongLine
 
 
-class JsonLines:
-    """See `ingest.sources.Source`."""
-
-    unit = "bytes"
-
-    def __init__(self, name: str, descriptor: int, total: int | None) -> None:
-        self.name = name
-        self.total = total
-        self._reader = LineReader(descriptor, total)
-
-    @property
-    def done(self) -> int:
-        """See `Source.done`."""
-        return self._reader.done_bytes
+class JsonLines(LineSource):
+    """A line's original is the line."""
 
     def read(self, timeout_s: float) -> Chunk | None:
-        """See `Source.read`."""
         first = self._reader.given + 1
-        lines = self._reader.read(timeout_s)
+        lines = self.lines(timeout_s)
         if not lines:
             return None if lines is None else nothing(self.name)
         faults = {i: too_long(line) for i, line in enumerate(lines) if isinstance(line, LongLine)}
         judged = [b"" if i in faults else line for i, line in enumerate(lines)] if faults else lines
         return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
-
-    def close(self) -> None:
-        """See `Source.close`."""
-        self._reader.close()
 
 
 def too_long(line: LongLine) -> Fault:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import select
 
-from ingest.chunk import CHUNK_LINES
+from ingest.chunk import CHUNK_LINES, Source
 
 BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
@@ -96,3 +96,23 @@ class LineReader:
         found.length, found.sha256 = len(found) + self._dropped, self._hash.hexdigest()
         self._dropped, self._hash = 0, hashlib.sha256()
         return found
+
+
+class LineSource(Source):
+    """A source that is read line by line. It closes the descriptor."""
+
+    unit = "bytes"
+
+    def __init__(self, name: str, descriptor: int, total: int | None) -> None:
+        self.name = name
+        self.total = total
+        self._reader = LineReader(descriptor, total)
+
+    def lines(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
+        """See `LineReader.read`."""
+        found = self._reader.read(timeout_s, most)
+        self.done = self._reader.done_bytes
+        return found
+
+    def close(self) -> None:
+        self._reader.close()

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ingest.chunk import CHUNK_LINES, Chunk, nothing, of_lines
-from ingest.sources import Source
+from ingest.chunk import CHUNK_LINES, Chunk, Source, nothing, of_lines
 from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import by_entity
@@ -100,22 +99,19 @@ def pass_events(loop: Loop, number: int) -> pa.Table:
     return _shifted(loop.events, ids + number * loop.id_lengths, times + number * loop.span_us)
 
 
-class Live:
-    """See `ingest.sources.Source`. Begins with the whole pass before the one that is now, and never ends."""
+class Live(Source):
+    """Begins with the whole pass before the one that is now, and never ends."""
 
-    unit = "rows"
-    total: int | None = None
     name = SOURCE
 
     def __init__(self, loop: Loop, clock: Clock) -> None:
         self._loop = loop
         self._clock = clock
-        self.done = 0
         self._next = 0
         self._load(pass_at(loop, clock.now_us()) - 1)
 
     def read(self, timeout_s: float) -> Chunk:
-        """See `Source.read`: what happened since the last call."""
+        """What happened since the last call."""
         if self._next == len(self._times):
             self._load(self._pass + 1)
         wait_us = int(self._times[self._next]) - self._clock.now_us()
@@ -130,9 +126,6 @@ class Live:
         more = upto < len(self._times) and int(self._times[upto]) <= now_us
         lines = event_lines(TRADES, self._events.slice(first, upto - first))
         return of_lines(SOURCE, lines, f"pass {self._pass} row", first + 1, more)
-
-    def close(self) -> None:
-        """See `Source.close`."""
 
     def _load(self, number: int) -> None:
         self._pass = number

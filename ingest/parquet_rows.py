@@ -7,28 +7,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.chunk import CHUNK_LINES, Chunk
+from ingest.chunk import CHUNK_LINES, Chunk, Source
 from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
 
-class ParquetRows:
-    """See `ingest.sources.Source`."""
-
-    unit = "rows"
+class ParquetRows(Source):
+    """A row's original is its JSON text with all columns."""
 
     def __init__(self, stream: Stream, name: str, file: Any, layout: Layout) -> None:
         self.name = name
-        self.total: int | None = file.metadata.num_rows
-        self.done = 0
+        self.total = file.metadata.num_rows
         self._file = file
         self._made = Columns(stream, name, file.schema_arrow.names, layout, file.schema_arrow)
         self._batches = file.iter_batches(batch_size=CHUNK_LINES)
 
     def read(self, timeout_s: float) -> Chunk | None:
-        """See `Source.read`; a file is never waited for.
+        """The next batch; a file is never waited for.
 
         Raises:
             UnreadableFileError: the file is damaged from here on.
@@ -52,7 +49,6 @@ class ParquetRows:
         )
 
     def close(self) -> None:
-        """See `Source.close`."""
         self._file.close()
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest.chunk import CHUNK_LINES, Chunk, nothing
+from ingest.chunk import CHUNK_LINES, Chunk, Source, nothing
 from ingest.errors import SpeedError
-from ingest.sources import Source
 from slackwater.core.clock import Clock
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.numbers import MAX_ID
@@ -41,10 +40,8 @@ def parse_speed(text: str) -> float | None:
     return float(found[1])
 
 
-class Replay:
-    """See `ingest.sources.Source`. `speed` is event seconds per second; None gives everything at once."""
-
-    unit = "rows"
+class Replay(Source):
+    """`speed` is event seconds per second; None gives everything at once."""
 
     def __init__(self, stream: Stream, source: Source, speed: float | None, clock: Clock) -> None:
         """Read the source to its end and close it.
@@ -57,12 +54,11 @@ class Replay:
         self._speed = speed
         self._clock = clock
         self._chunks, self._of, self._line, self._times = _in_order(stream, source)
-        self.total: int | None = len(self._times)
-        self.done = 0
+        self.total = len(self._times)
         self._started_s: float | None = None
 
     def read(self, timeout_s: float) -> Chunk | None:
-        """See `Source.read`. The first event is due at the first call."""
+        """What is due. The first event is due at the first call."""
         if self.done == self.total:
             return None
         if self._speed is None:
@@ -80,9 +76,6 @@ class Replay:
         upto = int(np.searchsorted(self._times, self._times[0] + passed_us, side="right"))
         # What is due is given, though a rounded product may say that it is not.
         return self._take(min(max(upto, self.done + 1), self.done + CHUNK_LINES))
-
-    def close(self) -> None:
-        """See `Source.close`."""
 
     def _due_s(self, time_us: Any) -> float:
         after_us = int(time_us - self._times[0])

@@ -1,13 +1,12 @@
-"""Where events come from: the protocol of a source, and the one function that opens what the user named.
+"""Where events come from: the one function that opens the source that the user named.
 
 One file per format: `ingest.json_lines`, `ingest.csv_rows`, `ingest.parquet_rows`; `ingest.sample_data` is the data
 that comes with the program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
 """
 
 from pathlib import Path
-from typing import Protocol
 
-from ingest.chunk import Chunk
+from ingest.chunk import Source
 from ingest.csv_rows import open_csv
 from ingest.errors import FileMissingError, FormatError
 from ingest.json_lines import JsonLines, open_json_lines
@@ -26,36 +25,6 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 _PARQUET_MAGIC = b"PAR1"
 _OTHERS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
-
-
-class Source(Protocol):
-    """Yields chunks until it ends. Not thread safe."""
-
-    @property
-    def name(self) -> str:
-        """What dead letters call it."""
-
-    @property
-    def unit(self) -> str:
-        """What `done` and `total` count: rows or bytes."""
-
-    @property
-    def done(self) -> int:
-        """How much was read."""
-
-    @property
-    def total(self) -> int | None:
-        """How much there is; None if nobody knows."""
-
-    def read(self, timeout_s: float) -> Chunk | None:
-        """What is there now, waiting up to `timeout_s`: an empty chunk if nothing came, None at the end.
-
-        Raises:
-            SourceError, MappingError
-        """
-
-    def close(self) -> None:
-        """Release."""
 
 
 def open_source(

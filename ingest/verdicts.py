@@ -4,8 +4,8 @@ The same for the log's writer and for imported history. Not here: what happens t
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,19 @@ from slackwater.streams.stream import Stream
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Summary:
-    """Events by fate. `refused` maps reason -> lines; `records` is how many records hold what was accepted."""
+    """Events by fate, counted up. `refused` maps reason -> lines; `records`: how many hold what was accepted."""
 
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
     records: int = 0
+
+    def copy(self) -> "Summary":
+        """The counts so far."""
+        return replace(self, refused=Counter(dict(sorted(self.refused.items()))))
 
     @property
     def dead_letters(self) -> int:
@@ -47,19 +51,6 @@ class Summary:
         return self.accepted + self.duplicates + self.dead_letters
 
 
-class Tally:
-    """Counts while it goes on."""
-
-    def __init__(self) -> None:
-        self.accepted = self.duplicates = self.conflicts = self.records = 0
-        self.refused: Counter[str] = Counter()
-
-    def summary(self) -> Summary:
-        """The counts so far."""
-        refused = dict(sorted(self.refused.items()))
-        return Summary(self.accepted, self.duplicates, self.conflicts, refused, self.records)
-
-
 def judge_chunk(
     decoder: Decoder,
     chunk: Chunk,
@@ -67,7 +58,7 @@ def judge_chunk(
     writer: Writer,
     topic: str,
     clock: Clock,
-    tally: Tally,
+    tally: Summary,
 ) -> pa.Table:
     """The new events of a chunk, in order; the rest is counted, and what was refused is in `topic`, when this returns.
 
@@ -85,14 +76,7 @@ def judge_chunk(
     reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
     faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in accepted[verdicts == TOO_MANY].tolist()}
-    acks = [
-        send(
-            writer,
-            topic,
-            _letter(decoder.stream, chunk, i, faults[i], now_us),
-        )
-        for i in sorted(faults)
-    ]
+    acks = [send(writer, topic, _letter(decoder.stream, chunk, i, faults[i], now_us)) for i in sorted(faults)]
     if acks:
         reach("ingest.letter")
     for ack in acks:

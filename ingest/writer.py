@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from ingest.chunk import Chunk
+from ingest.chunk import Chunk, Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.known import Generation
 from ingest.late import LateCount
 from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
-from ingest.sources import Source
-from ingest.verdicts import Summary, Tally, judge_chunk
+from ingest.verdicts import Summary, judge_chunk
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.log import Ack, Log
@@ -80,7 +79,7 @@ class IngestWriter:
         self._letters = names.dead_letters
         self._clock = clock
         self._max_in_flight = max_in_flight
-        self._tally = Tally()
+        self._tally = Summary()
         self.late = LateCount()
         self._packer = Packer()
         self._flying: deque[_Flight] = deque()
@@ -136,7 +135,7 @@ class IngestWriter:
 
     def summary(self) -> Summary:
         """The counts so far. What is accepted may not be acknowledged before `close`."""
-        return self._tally.summary()
+        return self._tally.copy()
 
     @property
     def unacknowledged(self) -> int:

@@ -10,11 +10,12 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ingest.chunk import Source
 from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
-from ingest.sources import FORMATS, Source, open_source
+from ingest.sources import FORMATS, open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, pass_context, stop_on_signals

@@ -20,9 +20,9 @@ from pyarrow import csv
 
 from batch_layer.duplicates import find_duplicates
 from ingest.archive_import import import_history
-from ingest.chunk import of_lines
+from ingest.chunk import Source, of_lines
 from ingest.lock import hold
-from ingest.sources import Source, open_source
+from ingest.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.streams.errors import MappingError, StreamDeclarationError
 from slackwater.streams.mapping import Constant, FromColumn, Layout

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.archive_import import ImportedEpoch, import_history
+from ingest.chunk import Source
 from ingest.errors import UnreadableFileError
 from ingest.known import Known
 from ingest.lock import hold
 from ingest.sample_data import open_sample
-from ingest.sources import Source, open_source
+from ingest.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
@@ -155,15 +156,13 @@ def test_an_import_that_fails_leaves_nothing_behind(house: House, tmp_path: Path
     found = source(house, trades(20_000))
     failing = iter([0])
 
-    class Torn:
-        name, unit, done, total = "torn", "rows", 0, None
+    class Torn(Source):
+        name = "torn"
 
         def read(self, timeout_s: float) -> Any:
             if next(failing, None) is None:
                 raise UnreadableFileError("torn", "after row 0", "torn")
             return found.read(timeout_s)
-
-        def close(self) -> None: ...
 
     with pytest.raises(UnreadableFileError):
         imported(house, Torn(), epoch="import-1")
