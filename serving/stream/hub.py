@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextvars import Context
 
 from serving.http.problems import ProblemError
 from serving.options import StreamOptions
@@ -49,7 +50,9 @@ class Hub:
         self._views = {name: ViewStream(name, bases, rows, self.wake) for name in names}
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._called = self._resting = self._again = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self._called = self._updating = False
         self._clients: dict[Client, ViewStream] = {}
         self._closed: ProblemError | None = None
 
@@ -66,7 +69,7 @@ class Hub:
     @property
     def idle(self) -> bool:
         """Whether every stream was given everything."""
-        busy = self._called or self._resting or self._again
+        busy = self._called or self._changed.is_set() or self._updating
         return not busy and all(view.idle for view in self._views.values())
 
     def wake(self) -> None:
@@ -92,9 +95,9 @@ class Hub:
         """A new client of the view `name`; `abort` ends its connection at once, whatever waits to be sent."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the first, or of another run of the application
-            self._loop = loop
-            self._called = self._resting = self._again = False
-            loop.call_later(self.options.tick_s, self._tick, loop)
+            self._loop, self._changed = loop, asyncio.Event()
+            self._updating = False
+            self._tasks = [loop.create_task(run, context=Context()) for run in (self._update_again(), self._tick())]
         client = Client(query, abort)
         client.sent_s = self.now_s()
         self._clients[client] = self._views[name]
@@ -108,6 +111,12 @@ class Hub:
         self.ended[client.ended.kind if client.ended else "gone"] += 1  # first: who counts the streams may ask why
         self._clients[client].remove(client)
         del self._clients[client]
+        if not self._clients:
+            self._loop = None
+            self._updating = False
+            self._changed.clear()
+            for task in self._tasks:
+                task.cancel()
 
     def take(self, client: Client) -> bytes:
         """The next bytes for a client; empty if there are none now."""
@@ -136,28 +145,34 @@ class Hub:
                 client.heartbeat_due = True
                 client.wake()
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not loop:
-            return
-        if not self._clients:
-            self._loop = None
-            return
-        self.check()
-        loop.call_later(self.options.tick_s, self._tick, loop)
-
     def _call(self) -> None:
         self._called = False
-        if self._resting:
-            self._again = True
-        else:
-            self._update()
+        self._changed.set()
 
-    def _update(self) -> None:
-        loop = self._loop
-        if loop is None:
-            return
-        began = loop.time()
-        self._resting = True
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.tick_s)
+            self.check()
+
+    async def _update_again(self) -> None:
+        """Update whenever something changed, and rest after it; what changes meanwhile is one more update."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._updating = True
+            began_s = loop.time()
+            clients = self._update()
+            for at in range(0, len(clients), AT_ONCE):
+                for client in clients[at : at + AT_ONCE]:
+                    client.wake()
+                await asyncio.sleep(0)  # the clients that were woken, and what else there is to do
+            took_s = loop.time() - began_s
+            if took_s >= REST_S:
+                await asyncio.sleep(took_s)
+            self._updating = False
+
+    def _update(self) -> list[Client]:
         clients: list[Client] = []
         for view in self._views.values():
             try:
@@ -165,26 +180,4 @@ class Hub:
             except Exception:  # noqa: BLE001 - other views' streams go on, and these get the reason
                 _LOG.exception("An update of the streams failed")
                 view.fail(ProblemError(500, "internal", "The service failed on this stream; its log says why."))
-        self._spread(loop, began, clients)
-
-    def _spread(self, loop: asyncio.AbstractEventLoop, began: float, clients: list[Client]) -> None:
-        """Wake some clients; between them and the next, the loop looks at what else there is to do."""
-        for client in clients[:AT_ONCE]:
-            client.wake()
-        if len(clients) > AT_ONCE:
-            loop.call_soon(self._spread, loop, began, clients[AT_ONCE:])
-        else:
-            loop.call_soon(self._rest, loop, began)  # behind the clients that were woken
-
-    def _rest(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
-        took = loop.time() - began
-        if took >= REST_S:
-            loop.call_later(took, self._rested)
-        else:
-            self._rested()
-
-    def _rested(self) -> None:
-        self._resting = False
-        if self._again:
-            self._again = False
-            self._update()
+        return clients
