@@ -615,7 +615,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Open, market: Market) -> 
         expect(field).to_be_focused()
         field.fill("slackwater_wrong")
         field.press("Enter")
-        expect(seen.page.locator("#door-reason")).to_contain_text("This key is not accepted")
+        expect(seen.page.locator("#key-reason")).to_contain_text("This key is not accepted")
         field.fill(text)
         seen.page.get_by_role("button", name="Use this key").click()
         seen.shows(state="live", follows="stream", symbol="BTCUSDT")
@@ -627,7 +627,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(visit: Open, market: Market) -> 
         server.stop()
         server.start()
         seen.shows(state="locked")
-        expect(seen.page.locator("#door")).to_be_visible()
+        expect(seen.page.locator("#key-form")).to_be_visible()
 
 
 def test_a_phone_scrolls_no_way_but_down(visit: Open) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.cors import Cors
 from serving.http.direct import Direct, DirectRoute
 from serving.http.edge import Edge
 from serving.http.guard.guard import Guard
@@ -130,6 +131,19 @@ def _add_pages(app: FastAPI) -> None:
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
     if STATIC.is_dir():
         app.mount("/static", Assets(directory=STATIC), "static")
+
+
+class Cors(CORSMiddleware):
+    """Pages of other origins: a refused preflight is problem JSON, too."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """What a browser is told before it asks."""
+        found = super().preflight_response(request_headers)
+        if found.status_code < 400:
+            return found
+        refused = ProblemError(found.status_code, "preflight", f"{bytes(found.body).decode()}.").response()
+        refused.headers.update({n: v for n, v in found.headers.items() if not n.startswith("content-")})
+        return refused
 
 
 async def _problem(request: Request, error: Exception) -> Response:

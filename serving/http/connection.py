@@ -5,77 +5,27 @@
                   414 431 408                    503      413 408                    aborted if   closed
                                                                                      nobody reads
 
-It is at this level because only here is a request refused before anything is made for it, and because an application
-never sees a head that does not end. What is overridden are the protocol's callbacks, and two methods of it that start a
-task and end a response; tests/test_connection.py holds all of it with real sockets. One timer looks at all connections
-(`Sweep`) instead of one or two timers each, which every request would set and cancel.
+Only at this level can a request be refused before anything is made for it; an application never sees a head that does
+not end. One timer checks all connections (`Gate`) instead of one or two timers for each.
 
-Refused while it is still sending, a client could lose the answer to a reset. So the answer is written, the sending side
-closed, and what still comes is thrown away for a moment.
+A client that is refused while it still sends could lose the answer to a reset. So the answer is written, the sending
+side closed, and what still comes is read and dropped for a moment.
 """
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.http.draining import Draining
-from serving.http.edge import ANSWER_HEADERS
 from serving.http.guard.admission import Admission, Place
-from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.http.refusals import Refusal, Refusals
 from serving.options import Limits
 from serving.stream.response import TRANSPORT
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""
-
-
-class Refusal(NamedTuple):
-    """Why a connection is refused, and the whole answer as bytes."""
-
-    reason: str
-    answer: bytes
-
-
-def _refusal(reason: str, problem: ProblemError, close: bool = True) -> Refusal:
-    body = problem.body()
-    headers = [
-        *ANSWER_HEADERS,
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    if problem.retry_after_s is not None:
-        headers.append((b"retry-after", str(problem.retry_after_s).encode()))
-    if close:
-        headers.append((b"connection", b"close"))
-    phrase = problem.title.encode()
-    lines = [b"HTTP/1.1 %d %s" % (problem.status, phrase), *(name + b": " + value for name, value in headers)]
-    return Refusal(reason, b"\r\n".join([*lines, b"", body]))
-
-
-class Refusals:
-    """All answers of this level, made once."""
-
-    def __init__(self, limits: Limits) -> None:
-        many = ProblemError(503, "overloaded", "Too many requests are in work. Come again.", retry_after_s=1)
-        self.overload = _refusal("overload", many, close=False)
-        self.overload_head = self.overload.answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-        self.overload_close = _refusal("overload", many)
-        text = "Too many connections are open. Come again."
-        self.connections = _refusal("connections", ProblemError(503, "overloaded", text, retry_after_s=1))
-        self.bad = _refusal("bad-request", ProblemError(400, "bad-request", "This is no HTTP/1.1 request."))
-        text = f"The URL has more than {limits.url} bytes."
-        self.url = _refusal("url-too-long", ProblemError(414, "url-too-long", text))
-        text = f"The headers are more than {limits.headers}, or have more than {limits.head} bytes."
-        self.head = _refusal("headers-too-large", ProblemError(431, "headers-too-large", text))
-        text = f"The body has more than {limits.body} bytes."
-        self.body = _refusal("body-too-large", ProblemError(413, "too-large", text))
-        text = f"The request was not there within {limits.head_s:g} s."
-        self.slow = _refusal("slow-request", ProblemError(408, "slow-request", text))
-        text = f"Not answered within {limits.answer_s:g} s."
-        self.no_answer = _refusal("no-answer", ProblemError(504, "deadline", text))
 
 
 class Gate:
@@ -131,8 +81,6 @@ class Connection(HttpToolsProtocol):
         self._place: Place | None = None
         self._pause_s = self.gate.limits.pause_s
         self._stalled_s: float | None = None
-
-    # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many."""
@@ -264,8 +212,6 @@ class Connection(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
 
-    # refusing
-
     @property
     def _between(self) -> bool:
         """Whether no request is being sent or answered: what comes next is the beginning of a head."""
@@ -321,8 +267,6 @@ class Connection(HttpToolsProtocol):
         self._thrown_away += len(data)
         if self._thrown_away > MOST_THROWN_AWAY:
             self.flow.pause_reading()
-
-    # time
 
     def check(self, now_s: float) -> None:
         """End what takes too long."""

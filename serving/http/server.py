@@ -8,13 +8,21 @@ A second signal skips the first step. Not here: what a connection may do (`servi
 """
 
 import asyncio
-from socket import socket
+import socket
+from collections.abc import Iterable
 from types import FrameType
 
 import uvicorn
 
 from serving.http.draining import Draining
-from serving.http.listening import copies, listen
+from slackwater.core.errors import SettingError
+
+ACCEPTS = 32
+"""Duplicates of each listening socket. libuv (as of 1.52) accepts one connection a round of the event loop for each,
+and under load a round takes 15 ms: the hundredth new connection waited 1.5 s, health checks among them.
+"""
+
+BACKLOG = 2_048
 
 FINISH_S = 7
 """How long what is in flight may take: with what comes before and after, an exit within 10 s of the drain's end."""
@@ -30,7 +38,7 @@ class Server(uvicorn.Server):
         self._drain_s = drain_s
         self._signals = 0
 
-    async def serve(self, sockets: list[socket] | None = None) -> None:
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on `sockets`, or where the configuration says."""
         await super().serve(copies(sockets or listen(self.config.host, self.config.port)))
 
@@ -51,8 +59,42 @@ class Server(uvicorn.Server):
             ticks += 1
             await self.on_tick(ticks)
 
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End streams, then as uvicorn does."""
         self._draining.end()
         await super().shutdown(sockets)
         self._captured_signals.clear()  # else they are raised again, and the exit code is the signal's
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of `host`.
+
+    Raises:
+        SettingError: one of them cannot be listened on.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [_listen(family, address) for family, _, _, _, address in dict.fromkeys(found)]
+    except OSError as error:
+        raise SettingError(
+            f"{host}:{port} cannot be listened on: {error.strerror}.", "Is it free, and here?"
+        ) from error
+
+
+def copies(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """The sockets, each `ACCEPTS` times."""
+    return [each for one in sockets for each in (one, *(one.dup() for _ in range(ACCEPTS - 1)))]
+
+
+def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+    except OSError:
+        found.close()
+        raise
+    return found

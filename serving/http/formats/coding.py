@@ -24,12 +24,12 @@ _GZIP_BITS = 31  # a gzip header without a name or a time
 
 
 class Compressor(Protocol):
-    """Compresses a stream, part by part."""
+    """Compresses a stream, part by part, as zlib's and zstandard's objects do."""
 
-    def add(self, data: bytes) -> bytes:
+    def compress(self, data: bytes, /) -> bytes:
         """What can be sent by now."""
 
-    def end(self) -> bytes:
+    def flush(self) -> bytes:
         """The rest."""
 
 
@@ -59,7 +59,9 @@ def choose_coding(header: str | None, worth: bool) -> str:
 
 def compressor(coding: str) -> Compressor:
     """A new compressor of `zstd` or `gzip`."""
-    return _Zstd() if coding == "zstd" else _Gzip()
+    if coding == "zstd":
+        return zstandard.ZstdCompressor(_ZSTD_LEVEL).compressobj()
+    return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_BITS)
 
 
 def compress(body: bytes, coding: str) -> bytes:
@@ -69,26 +71,4 @@ def compress(body: bytes, coding: str) -> bytes:
     if coding == "zstd":
         return zstandard.ZstdCompressor(_ZSTD_LEVEL).compress(body)
     stream = compressor(coding)
-    return stream.add(body) + stream.end()
-
-
-class _Gzip:
-    def __init__(self) -> None:
-        self._stream = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_BITS)
-
-    def add(self, data: bytes) -> bytes:
-        return self._stream.compress(data)
-
-    def end(self) -> bytes:
-        return self._stream.flush()
-
-
-class _Zstd:
-    def __init__(self) -> None:
-        self._stream = zstandard.ZstdCompressor(_ZSTD_LEVEL).compressobj()
-
-    def add(self, data: bytes) -> bytes:
-        return self._stream.compress(data)
-
-    def end(self) -> bytes:
-        return self._stream.flush()
+    return stream.compress(body) + stream.flush()

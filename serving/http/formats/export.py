@@ -150,10 +150,10 @@ class Export:
 
     def _end(self) -> bytes:
         rest = self._packed(self._encoder.end())
-        return rest + (self._compressor.end() if self._compressor else b"")
+        return rest + (self._compressor.flush() if self._compressor else b"")
 
     def _packed(self, data: bytes) -> bytes:
-        return self._compressor.add(data) if self._compressor else data
+        return self._compressor.compress(data) if self._compressor else data
 
     def _states(self) -> Iterator[pa.Table]:
         """The states of each window that has some."""

@@ -34,7 +34,10 @@ class Admission:
         self.most = most
         self.in_work = 0
         refused = Counter(
-            "slackwater_refused", "Requests and connections refused at the door.", ["reason"], registry=registry
+            "slackwater_refused",
+            "Requests and connections that were refused before they were read.",
+            ["reason"],
+            registry=registry,
         )
         self._refused = {reason: refused.labels(reason) for reason in REASONS}
 

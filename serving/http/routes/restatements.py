@@ -8,33 +8,31 @@ rows are told by another, it is gone. Rows of later versions and moves come behi
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 import pyarrow as pa
 from fastapi import Query
-from pydantic import BaseModel, Field, WithJsonSchema, create_model, model_validator
+from pydantic import BaseModel, Field, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.models import Closed, Next, Time, entity_members
-from serving.http.problems import gone, unreadable
+from serving.http.problems import unreadable
 from serving.http.reply import read_headers
 from serving.http.route import Route
 from serving.query.answer import time_json
 from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.fields import CursorField, DecimalParameters, PointField
 from serving.query.ids import ids_json
-from serving.query.keys import filter_fields, wanted_values
 from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.page import Page, page_reply
-from serving.query.parameters import Point
 from serving.query.pool import Pool
-from serving.query.questions import LIMIT_TEXT, Limit, check_names, fingerprint, refuse
+from serving.query.questions import check_names
+from serving.query.restatements import COLUMNS, CauseName, RestatementsQuery, entries_of, query_of, select_of
 from serving.store.batch import UNREADABLE, sandbox
 from serving.store.batch import whole as whole_files
-from slackwater.restatements.ledger import CAUSES, LATE, Entry
+from slackwater.restatements.ledger import Entry
 from slackwater.store.instruments import entity_of
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError
@@ -42,71 +40,9 @@ from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults, streams_of
-from slackwater.views.session import files_sql
 from slackwater.views.view import View
 
-_COLUMNS = (
-    *("version", "number", "view", "venue", "symbol", "key", "interval", "start"),
-    *("cause", "partition", "offset", "trades", "before", "after"),
-)
-
 Row = Mapping[str, Any]
-
-
-_POINT = "a version's number, or a time: ISO 8601 UTC or microseconds since the epoch"
-_Cause = Literal[*CAUSES]  # type: ignore[valid-type]
-
-
-class RestatementsQuery(DecimalParameters):
-    """Which restatements."""
-
-    since: PointField = Field(
-        None,
-        description=f"What changed since then: {_POINT}. A number means the versions behind it, a time those made "
-        "at or after it. Default: everything.",
-    )
-    until: PointField = Field(None, description="Up to and with this version, or before this time.")
-    cause: Annotated[_Cause | None, WithJsonSchema({"enum": list(CAUSES)})] = Field(
-        None, description="Why it changed. Default: all."
-    )
-    limit: Limit = Field(500, description=LIMIT_TEXT)
-    cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
-
-    @model_validator(mode="after")
-    def _together(self) -> "RestatementsQuery":
-        since, until = self.since or Point(0, True), self.until
-        behind = until is None or until.is_version != since.is_version or until.value > since.value
-        refuse({} if behind else {"until": "is not behind since"})
-        return self
-
-    @property
-    def fingerprint(self) -> str:
-        """What a cursor of this question is bound to."""
-        conditions = self.model_dump(exclude={"cursor", "format", "times", "numbers", "ids"})
-        return fingerprint(("restatements", sorted(conditions.items())))
-
-
-def query_of(views: tuple[View, ...]) -> type[RestatementsQuery]:
-    """The query where there are these views.
-
-    Raises:
-        SettingError: an entity's column has the name of another parameter or member.
-    """
-    for stream in streams_of(views):
-        check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
-    names = [view.name for view in views]
-    lengths = list(dict.fromkeys(interval.text for view in views for interval in view.intervals))
-    return create_model(
-        "RestatementsQuery",
-        __base__=RestatementsQuery,
-        view=(_one_of(names), Field(None, description="The view. Default: all.")),
-        interval=(_one_of(lengths), Field(None, description="Length of a bar. Default: all that batch publishes.")),
-        **filter_fields(streams_of(views)),
-    )
-
-
-def _one_of(words: list[str]) -> Any:
-    return Annotated[Literal[*words] | None, WithJsonSchema({"enum": words})]
 
 
 _Row = Annotated[
@@ -126,7 +62,7 @@ class Restatement(Closed):
     interval: Annotated[str, Field(description="Length of the bar, one that batch publishes.")]
     created: Annotated[Time, Field(description="When the version was made, or the pointer moved.")]
     start: Annotated[Time, Field(description="Start of the bar.")]
-    cause: _Cause
+    cause: CauseName
     partition: _OfLate
     offset: _OfLate
     trades: Annotated[int | None, Field(description="Events that changed it; null where it was none.")]
@@ -201,7 +137,7 @@ class RestatementsRoute:
         if snapshot.ledger is None:
             raise unreadable(manifest.version)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int, int)}) if query.cursor else None
-        entries = _within(snapshot.ledger, query, cursor)
+        entries = entries_of(snapshot.ledger, query, cursor)
         rows = await self._pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
         page, more = rows[: query.limit], len(rows) > query.limit
         following = None
@@ -229,7 +165,7 @@ class RestatementsRoute:
         files = [entry.ledger.file for entry in entries]
         paths = [file.checked(self._home) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
-        select, values = _select(paths, early, query, cursor, self._views.values())
+        select, values = select_of(paths, early, query, cursor, self._views.values())
         inspector = self._inspector
 
         def read() -> list[tuple[Any, ...]]:
@@ -240,7 +176,7 @@ class RestatementsRoute:
             found = whole_files(inspector, files, read)
         except (DamagedFileError, *UNREADABLE) as error:
             raise unreadable(manifest.version) from error
-        return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
     def _item(self, row: Row, created_us: int, output: OutputForm) -> dict[str, Any]:
         iso = output.iso and output.of.text
@@ -268,64 +204,10 @@ def _bar(view: View, head: Mapping[str, Any], answers: str | None, output: Outpu
     return {**head, **ids_json(view, found, output.text_ids), "closed": True}
 
 
-def _within(entries: Sequence[Entry], query: RestatementsQuery, cursor: Cursor | None) -> list[Entry]:
-    """The parts of the ledger that can hold rows of the page."""
-    if cursor is not None:
-        version = cursor.after[0]
-        if not any((entry.ledger.version, entry.ledger.file.sha256) == (version, cursor.pin) for entry in entries):
-            raise gone(f"Version {version} was rolled back from.")
-        entries = [entry for entry in entries if entry.ledger.version >= int(version)]
-    return [
-        entry
-        for entry in entries
-        if (query.since or Point(0, True)).before(entry.ledger.version, entry.ledger.created_us)
-        and (query.until is None or not query.until.before(entry.ledger.version, entry.ledger.created_us))
-        and (query.cause is None or entry.counts.get(query.cause))
-    ]
-
-
-def _select(
-    paths: Sequence[str], early: Sequence[int], query: RestatementsQuery, cursor: Cursor | None, views: Iterable[View]
-) -> tuple[str, list[Any]]:
-    """`early` are the versions whose late events are not listed."""
-    condition, values = _of_views(views, query)
-    conditions = [condition]
-    if early:
-        conditions.append("(cause <> ? OR NOT list_contains(?, version))")
-        values += [LATE, [*early]]
-    for name in ("interval", "cause"):
-        if (value := getattr(query, name)) is not None:
-            conditions.append(f"{name} = ?")
-            values.append(value)
-    if cursor is not None:
-        conditions.append("(version, number) > (?, ?)")
-        values += cursor.after
-    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-    where = " AND ".join(conditions)
-    order = f"ORDER BY version, number LIMIT {query.limit + 1}"
-    return f"SELECT {columns} FROM {files_sql(paths)} WHERE {where} {order}", values
-
-
-def _of_views(views: Iterable[View], query: Any) -> tuple[str, list[Any]]:
-    """The condition of rows of the wanted views and entities: a view has the columns of its own stream."""
-    conditions, found = ["false"], list[Any]()
-    for view in views:
-        wanted = wanted_values(view.stream, query)
-        if wanted is None or query.view not in {None, view.name}:
-            continue
-        own, values = ["view = ?"], list[Any]([view.name])
-        for number, several in enumerate(wanted):
-            if several:
-                text = f"split_part(symbol, chr(31), {number})" if number else "venue"
-                own.append(f"list_contains(?, {text})")
-                values.append([*several])
-        conditions.append(f"({' AND '.join(own)})")
-        found += values
-    return f"({' OR '.join(conditions)})", found
-
-
 def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStore, inspector: Inspector) -> list[Route]:
     """See `serving.http.route`."""
+    for stream in streams_of(views):
+        check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
     text = "Closed bars whose answers changed, with the answers before and after, and why."
     of, model = RestatementsRoute(views, bases, pool, store.home, inspector), query_of(defaults(views))
 

@@ -12,7 +12,7 @@
 import { Problem, Unreachable, barsPath, get, getText } from "./api.js";
 import { PriceChart } from "./chart.js";
 import { byId, say } from "./dom.js";
-import { addDoor, showDoor } from "./door.js";
+import { addKeyForm, showKeyForm } from "./key-form.js";
 import { Figures } from "./figures.js";
 import { Follower } from "./follow.js";
 import { digitsOf, moment, timeOfDay } from "./format.js";
@@ -185,7 +185,7 @@ async function loadAgain() {
 function tell(state, detail) {
   const answers = state === "live" || state === "polling";
   if (answers) page.away = null;
-  showDoor(state === "locked");
+  showKeyForm(state === "locked");
   if (answers) data.follows = state === "live" ? "stream" : "polling";
   if (state === "live") describeBars("Live");
   else if (state === "polling") describeBars("Live by polling", `The stream is refused: ${detail}`);
@@ -424,7 +424,7 @@ function addControls() {
   document.addEventListener("visibilitychange", () => follower.retry());
   window.addEventListener("online", () => follower.retry());
   addTheme();
-  addDoor(() => {
+  addKeyForm(() => {
     follower.retry();
     survey();
   });

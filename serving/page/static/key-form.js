@@ -4,8 +4,8 @@ import { key, setKey } from "./api.js";
 import { byId, say } from "./dom.js";
 
 /** `onKey` is called when the reader gave another key, or took it back. */
-export function addDoor(onKey) {
-  byId("door").addEventListener("submit", (event) => {
+export function addKeyForm(onKey) {
+  byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     setKey(byId("key").value.trim());
     byId("key").value = "";
@@ -18,11 +18,11 @@ export function addDoor(onKey) {
 }
 
 /** Ask for a key, or ask no more. */
-export function showDoor(asked) {
-  const door = byId("door");
-  say("door-reason", key() ? "This key is not accepted. Is it whole, and not revoked?" : "This service asks for a key.");
+export function showKeyForm(asked) {
+  const form = byId("key-form");
+  say("key-reason", key() ? "This key is not accepted. Is it whole, and not revoked?" : "This service asks for a key.");
   byId("forget").hidden = key() === "" || asked;
-  if (door.hidden === !asked) return;
-  door.hidden = !asked;
+  if (form.hidden === !asked) return;
+  form.hidden = !asked;
   if (asked) byId("key").focus();
 }
