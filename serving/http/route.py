@@ -9,6 +9,7 @@ answer; nothing is made of it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
@@ -100,7 +101,9 @@ def add(app: FastAPI, route: Route) -> APIRoute:
     )
     added: APIRoute = app.routes[-1]  # type: ignore[assignment]
     if route.method == "GET" and route.media != EVENT_STREAM:  # whose headers would come with what nobody can read
-        app.add_api_route(route.path, route.answer, methods=["HEAD"], include_in_schema=False, response_model=None)
+        head = copy(added)  # the framework reads a handler's parameters for each route that it makes
+        head.methods, head.include_in_schema = {"HEAD"}, False
+        app.routes.append(head)
     return added
 
 

@@ -5,7 +5,7 @@ GET /v1/bars?venue=x&symbol=BTC,ETH&interval=5m     BarsQuery: the entity, a ran
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
@@ -143,6 +143,7 @@ class BarsQuery(DecimalParameters):
         return fingerprint((*facts, self.as_of, self.explain, self.fill, self.at, self.quantiles))
 
 
+@cache
 def query_of(view: View) -> type[BarsQuery]:
     """The query of a view: its keys by name, and the intervals that its base makes up.
 

@@ -1,6 +1,6 @@
 """What a stream is asked for: its parameters, checked before it begins."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
@@ -112,6 +112,7 @@ class StreamQuery(Parameters):
         return fingerprint((self.keys, [each.text for each in self.interval], self.times, self.ids))
 
 
+@cache
 def stream_query_of(view: View) -> type[StreamQuery]:
     """The query of a view's stream.
 

@@ -8,7 +8,7 @@ it computes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -256,6 +256,7 @@ def title(view: View) -> str:
     return "".join(part.capitalize() for part in view.name.split("_"))
 
 
+@cache
 def page_model(view: View) -> type[BaseModel]:
     """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
     more: dict[str, Any] = {

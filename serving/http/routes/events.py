@@ -5,7 +5,7 @@
 The query, the columns and the models are made of the stream's declaration.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, ClassVar
 
 import orjson
@@ -195,6 +195,7 @@ def _schema(column: Column, stream: Stream) -> dict[str, Any]:
     return {"type": "string"}
 
 
+@cache
 def page_model(stream: Stream) -> type[BaseModel]:
     """A page of events."""
     members: dict[str, Any] = {c.name: _member(_schema(c, stream)) for c in columns_of(stream)}

@@ -5,7 +5,7 @@ in exactly one of the pages, one that came meanwhile is in a later page or in no
 """
 
 import re
-from collections.abc import Sequence
+from functools import cache
 from itertools import dropwhile, islice
 from typing import Annotated, Any, Literal
 
@@ -67,7 +67,8 @@ class InstrumentsQuery(TableParameters):
         return fingerprint(("instruments", stream.name, sorted(conditions.items())))
 
 
-def query_of(streams: Sequence[Stream]) -> type[InstrumentsQuery]:
+@cache
+def query_of(streams: tuple[Stream, ...]) -> type[InstrumentsQuery]:
     """The query where there are these streams.
 
     Raises:
@@ -115,7 +116,8 @@ class InstrumentsMeta(Closed):
     reason: str = absent("Why it is not complete; only where it is not.")
 
 
-def page_model(streams: Sequence[Stream]) -> type[BaseModel]:
+@cache
+def page_model(streams: tuple[Stream, ...]) -> type[BaseModel]:
     """A page of the list."""
     item: Any = create_model("Instrument", __base__=Instrument, **entity_members(streams))
     return create_model(
