@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from docs import build, http_reference
-from serving.http.openapi.headers import HEADERS
-from serving.http.openapi.problems import responses
+from serving.http.openapi import HEADERS, responses
 from tests.live_service import LiveService
 from tests.serving_world import World
 

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from slackwater_client.sse import Message, Parser
 from docs.http_reference import resolved
 from serving.http import routes
 from serving.http.edge import ANSWER_HEADERS
-from serving.http.openapi.problems import responses
+from serving.http.openapi import responses
 from serving.options import GuardOptions, ServingOptions
-from serving.query.parameters import ValueRefusedError, interval, point, symbol, symbols, time_us, venue
+from serving.query.parameters import MOST_SYMBOLS, ValueRefusedError, interval, point, time_us
 from slackwater.core.rate import Rate
+from slackwater.streams.trades import SYMBOL, VENUE
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
@@ -241,14 +242,26 @@ x X é binance_spot BTCUSDT A,B A, A,,B 1m 7m 90m 1440m 24h 86400s 1w 2w 01m 0 1
 TEXTS = ["", "a" * 33, ",".join("A" * 65), *_TEXTS.split()]
 
 
+def matching(pattern: str, most: int) -> Callable[[str], None]:
+    """Reads a text, or several with commas between."""
+
+    def read(text: str) -> None:
+        found = text.split(",") if most > 1 else [text]
+        if len(found) > most or not all(re.fullmatch(pattern, each) for each in found):
+            raise ValueRefusedError(text)
+
+    return read
+
+
 @pytest.mark.parametrize(
     ("path", "name", "read"),
     [
-        ("/v1/bars", "venue", venue),
-        ("/v1/bars", "symbol", symbols),
+        ("/v1/bars", "venue", matching(VENUE, 1)),
+        ("/v1/bars", "symbol", matching(SYMBOL, MOST_SYMBOLS)),
         ("/v1/bars", "interval", interval),
         ("/v1/bars", "start", time_us),
-        ("/v1/trades", "symbol", symbol),
+        ("/v1/trades", "symbol", matching(SYMBOL, 1)),
+        ("/v1/instruments", "venue", matching(VENUE, MOST_SYMBOLS)),
         ("/v1/instruments", "active_since", time_us),
         ("/v1/restatements", "since", point),
     ],

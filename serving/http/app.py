@@ -20,7 +20,7 @@ from serving.http.direct import Direct, DirectRoute
 from serving.http.edge import Edge
 from serving.http.guard.guard import Guard
 from serving.http.observed import Observed
-from serving.http.openapi.document import install
+from serving.http.openapi import install
 from serving.http.problems import ProblemError
 from serving.http.route import Route, add, models_of
 from serving.http.routes import found

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from serving.http import openapi
 from serving.http.formats.media import FORMATS
-from serving.http.openapi import headers, problems
 from serving.query.fields import refuse_repeated
 
 JSON = "application/json"
@@ -138,9 +138,9 @@ def _extra(route: Route) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
-    of_all = headers.ALWAYS if route.open else (*headers.ALWAYS, *headers.LIMITED)
-    table = (*headers.FACTS, "Link") if route.table else ()
-    own = headers.refer((*of_all, *(headers.CACHED if route.cached else ()), *table, *route.headers))
+    of_all = openapi.ALWAYS if route.open else (*openapi.ALWAYS, *openapi.LIMITED)
+    table = (*openapi.FACTS, "Link") if route.table else ()
+    own = openapi.refer((*of_all, *(openapi.CACHED if route.cached else ()), *table, *route.headers))
     answer: dict[str, Any] = {"description": route.summary, "headers": own, "content": _content(route)}
     if route.model is not None:
         answer["model"] = route.model
@@ -149,10 +149,10 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
         found[304] = {"description": "The client has it: `If-None-Match` names its ETag.", "headers": own}
     also = route.also or {}
     for status, model in also.items():
-        found[status] = {"description": "The answer is no.", "model": model, "headers": headers.refer(of_all)}
+        found[status] = {"description": "The answer is no.", "model": model, "headers": openapi.refer(of_all)}
     guarded = (500,) if route.open else _GUARDED
     refused = {*route.problems, *guarded, *((406,) if route.cached else ())} - also.keys()
-    found |= {s: {"$ref": f"#/components/responses/{problems.component(s)}"} for s in sorted(refused)}
+    found |= {s: {"$ref": f"#/components/responses/{openapi.component(s)}"} for s in sorted(refused)}
     return found
 
 

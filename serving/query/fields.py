@@ -1,7 +1,7 @@
 """Query parameters as fields of pydantic models: how each is read, and what the OpenAPI document says of it.
 
     class InstrumentsQuery(Parameters):
-        venue: VenueField = Field(None, description="The venue. Default: all.")
+        limit: Limit = Field(500, description=LIMIT_TEXT)
 
 FastAPI reads them of its own routes (`Annotated[InstrumentsQuery, Query()]`), `parsed` those of the direct way; both
 refuse what is unknown, repeated, missing or wrong with the same problem. Not here: the readers of texts
@@ -23,21 +23,16 @@ from serving.query.output import OutputForm
 from serving.query.parameters import (
     FIRST_US,
     LATEST_US,
-    MOST_SYMBOLS,
     MOST_VERSIONS,
     Point,
     ValueRefusedError,
     flag,
     interval,
     point,
-    symbol,
-    symbols,
     time_us,
     token,
-    venue,
     whole,
 )
-from slackwater.streams.trades import SYMBOL, VENUE
 from slackwater.views.interval import DAY_US, Interval, parse_interval
 
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -56,13 +51,6 @@ _TIME: dict[str, Any] = {
     "examples": ["2026-01-31T09:30:00Z", 1769851800000000],
 }
 _POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]], "examples": [7]}
-_VENUE = {"type": "string", "pattern": f"^{VENUE}$", "examples": ["binance_spot"]}
-_SYMBOLS = {
-    "type": "string",
-    "pattern": f"^{SYMBOL}(?:,{SYMBOL}){{0,{MOST_SYMBOLS - 1}}}$",
-    "examples": ["BTCUSDT", "BTCUSDT,ETHUSDT"],
-}
-_SYMBOL = {"type": "string", "pattern": f"^{SYMBOL}$", "examples": ["BTCUSDT"]}
 _TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
 
 
@@ -91,17 +79,12 @@ def interval_field(base: Interval, default: Interval) -> Any:
 
 
 IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": list(interval_texts())})]
-VenueNeeded = Annotated[str, BeforeValidator(venue), WithJsonSchema(_VENUE)]
-VenueField = Annotated[str | None, BeforeValidator(venue), WithJsonSchema(_VENUE)]
-SymbolField = Annotated[str, BeforeValidator(symbol), WithJsonSchema(_SYMBOL)]
 TimeField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 TimeNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 CursorField = Annotated[str | None, BeforeValidator(token), WithJsonSchema(_TOKEN)]
 if TYPE_CHECKING:
-    SymbolsField: TypeAlias = tuple[str, ...]
     PointField: TypeAlias = Point | None
 else:  # FastAPI takes a tuple for a parameter that stands more than once
-    SymbolsField = Annotated[Any, BeforeValidator(symbols), WithJsonSchema(_SYMBOLS)]
     PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
 FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "boolean"})]
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slackwater.streams.columns import EARLIEST_US
-from slackwater.streams.trades import SYMBOL, VENUE
 from slackwater.views.errors import IntervalError
 from slackwater.views.interval import Interval, parse_interval
 
@@ -25,8 +24,6 @@ MOST_VERSIONS = FIRST_US // 1_000_000
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 # A plus sign in a query string is a space.
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+ ]00:00))?")
-_VENUE = re.compile(VENUE)
-_SYMBOL = re.compile(SYMBOL)
 _TAKES = "give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}")
 
@@ -121,37 +118,6 @@ def interval(text: str) -> Interval:
         return parse_interval(text)
     except IntervalError as error:
         raise ValueRefusedError(error.hint) from error
-
-
-def venue(text: str) -> str:
-    """Reads a venue's name."""
-    if not _VENUE.fullmatch(text):
-        raise ValueRefusedError(f"a venue is {VENUE}")
-    return text
-
-
-def symbol(text: str) -> str:
-    """Reads one symbol."""
-    if not _SYMBOL.fullmatch(text):
-        raise ValueRefusedError(f"give one symbol, which is {SYMBOL}")
-    return text
-
-
-def symbols(text: str) -> tuple[str, ...]:
-    """Reads one symbol, or several with commas between, each once; sorted."""
-    found = text.split(",")
-    if not all(_SYMBOL.fullmatch(symbol) for symbol in found):
-        raise ValueRefusedError(f"a symbol is {SYMBOL}; put commas between several")
-    if len(set(found)) != len(found) or len(found) > MOST_SYMBOLS:
-        raise ValueRefusedError(f"give each symbol once, at most {MOST_SYMBOLS}")
-    return tuple(sorted(found))
-
-
-def symbol_prefix(text: str) -> str:
-    """Reads how a symbol begins."""
-    if not _SYMBOL.fullmatch(f"{text}0"):  # what ends in the middle of "/" and the like begins a symbol, too
-        raise ValueRefusedError(f"give how a symbol begins; a symbol is {SYMBOL}")
-    return text
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -1,1 +1,0 @@
-"""The OpenAPI document: what every route takes, answers and refuses."""
