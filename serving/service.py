@@ -16,9 +16,8 @@ from serving.query.basis import Bases
 from serving.query.pool import Pool
 from serving.query.read import BatchRows
 from serving.status import gauges
-from serving.status.layers import Layers
+from serving.status.layers import Layers, Readiness
 from serving.status.metrics import Metrics
-from serving.status.readiness import Readiness
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub

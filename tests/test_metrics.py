@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
-from serving.status.metrics import BUCKETS, Timings
+from serving.status.metrics import BUCKETS, Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
 from slackwater.log.memory_log import MemoryLog
@@ -23,7 +23,7 @@ from slackwater.versions.store import VersionStore
 from speed_layer.figures import FIGURES
 from tests.ingest_kit import NAMES as INGEST_NAMES
 from tests.ingest_kit import PARTITIONS, T0, House, line
-from tests.serving_world import NAMES, NOON, World, cut_in_a_minute
+from tests.serving_world import NAMES, NOON, FakeClock, World, cut_in_a_minute
 from tests.speed_in_memory import Speed
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def test_the_cache_of_batch_rows_counts_hits_and_misses(world: World) -> None:
 @settings(max_examples=50)
 def test_requests_are_counted_as_the_client_library_counts(seconds: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    timings = Timings()
+    timings = Metrics(FakeClock())
     ours.register(timings)
     labels = ["route", "status"]
     slow = Histogram("slackwater_request_seconds", "x", labels, registry=theirs, buckets=BUCKETS)

@@ -311,7 +311,7 @@ def test_it_says_what_the_answer_stands_on(visit: Open, server: PageServer) -> N
     applied = about["applied"][partition]
     row = f"{partition}{cut:,}{applied:,}{applied - cut:,}"
     expect(page.locator("#partitions tr")).to_have_text(row)
-    for name, text in (("Log", "records kept"), ("Speed", "Everything is applied"), ("Batch", "proven equal")):
+    for name, text in (("Log", "records retained"), ("Speed", "Everything is applied"), ("Batch", "proven equal")):
         expect(page.locator("#layers li").filter(has_text=name)).to_contain_text(text)
     served = page.locator("#handoffs li[aria-current]")
     proof = answer(server, "v1/versions")["versions"][0]["proof"]

@@ -61,5 +61,5 @@ def refuse_other_types(request: Request) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("a duplicate member")
     return found

@@ -9,7 +9,7 @@ Only at this level can a request be refused before anything is made for it; an a
 not end. One timer checks all connections (`Gate`) instead of one or two timers for each.
 
 A client that is refused while it still sends could lose the answer to a reset. So the answer is written, the sending
-side closed, and what still comes is read and dropped for a moment.
+side closed, and what still comes is read and dropped for `linger_s`.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Gate:
         return type("Connection", (Connection,), {"gate": self})
 
     def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Look at all connections every `sweep_s` while there are any."""
+        """Check all connections every `sweep_s` while there are any."""
         if self._sweep is None:
             self._sweep = loop.call_later(self.limits.sweep_s, self._check, connections, loop)
 
@@ -186,7 +186,7 @@ class Connection(HttpToolsProtocol):
     # what uvicorn's class does with a request
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """As the base does; a request is in work until its task is done."""
+        """As the base does; a request is in progress until its task is done."""
         place = self.gate.admission.enter(cycle.scope["raw_path"])
         task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)

@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 TIME: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}],
-    "description": "Microseconds since the epoch, UTC; ISO 8601 text where `times=iso` was asked for.",
+    "description": "Microseconds since the epoch, UTC; ISO 8601 text where the request has `times=iso`.",
 }
 DECIMAL: Schema = {
     "type": ["string", "number"],
@@ -26,7 +26,7 @@ DECIMAL: Schema = {
 ID: Schema = {
     "type": ["integer", "string"],
     "maximum": LARGEST_EXACT,
-    "description": "A number up to 2^53 - 1, text beyond; text always by `ids=text`.",
+    "description": "A number up to 2^53 - 1, text above; text always by `ids=text`.",
 }
 
 Time = Annotated[Any, WithJsonSchema(TIME)]
@@ -46,7 +46,7 @@ Offsets = Annotated[
 ]
 Next = Annotated[
     str | None,
-    Field(description="What `cursor` takes for the next page, which stands on the same basis; null behind the last."),
+    Field(description="What `cursor` takes for the next page, which reads from the same basis; null after the last."),
 ]
 Served = Annotated[int | None, Field(description="The version that is served.")]
 
@@ -70,10 +70,10 @@ def entity_members(streams: Iterable[Stream]) -> dict[str, Any]:
 
 
 class Meta(Closed):
-    """What an answer stands on."""
+    """What an answer was read from."""
 
     version: Annotated[Count, Field(description="The version of the batch views; 0: none was published.")]
-    stream: Annotated[str, Field(description="The stream that it stands on: the log whose partitions these are.")]
+    stream: Annotated[str, Field(description="The stream that it was read from: the log whose partitions these are.")]
     cut: Annotated[Offsets, Field(description="Batch is what lies below, of the partitions of the asked instruments.")]
     applied: Annotated[Offsets, Field(description="The speed layer's part ends here.")]
     complete: Annotated[bool, Field(description="False where deltas may be missing; `reason` says why.")]

@@ -107,7 +107,7 @@ _KINDS: dict[int, dict[str, str]] = {
         "unknown-version": "There is no version '99'. See /v1/versions.",
     },
     406: {
-        "not-acceptable": "None of the formats that are asked for is given.",
+        "not-acceptable": "None of the requested formats is available.",
     },
     408: {
         "slow-request": "The request was not complete within 10 s.",
@@ -117,7 +117,7 @@ _KINDS: dict[int, dict[str, str]] = {
         "rollback-refused": "Version 3 is not whole and cannot be served.",
     },
     410: {
-        "cursor-gone": "The version that this cursor stands on is not kept any more. Ask again without the cursor.",
+        "cursor-gone": "The version that this cursor stands on is not retained any more. Ask again without the cursor.",
         "version-retired": "Version 3 was retired. See /v1/versions.",
     },
     413: {
@@ -171,7 +171,7 @@ _KINDS: dict[int, dict[str, str]] = {
 """Status -> its kinds, with a detail each."""
 
 _AGAIN = (429, 503)
-"""Those that say when to come again."""
+"""Those that say when to try again."""
 
 _OF_KEYS = (401, 403)
 

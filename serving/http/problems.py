@@ -22,7 +22,7 @@ URN = "urn:slackwater:problem:"
 class ProblemError(Exception):
     """A request that is not answered. `kind` names the problem, `more` holds members of its own.
 
-    `retry_after_s` tells the client when to come again.
+    `retry_after_s` says when the client may try again.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ def parameter_problem(errors: list[dict[str, str]]) -> ProblemError:
 
 
 def gone(detail: str) -> ProblemError:
-    """410: what a cursor stands on is not there any more."""
+    """410: what a cursor reads from is no longer there."""
     return ProblemError(410, "cursor-gone", f"{detail} Ask again without the cursor.")
 
 

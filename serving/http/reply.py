@@ -2,7 +2,7 @@
 
 The lag is a header of each sending, outside the ETag, since it changes while the answer does not.
 
-Not here: which of an answer's representations is sent (`serving.http.formats.coding`), and which are kept
+Not here: which of an answer's representations is sent (`serving.http.formats.coding`), and which are cached
 (`serving.http.cached`).
 """
 

@@ -35,7 +35,7 @@ _GUARDED = (400, 401, 403, 408, 414, 421, 429, 431, 500, 503)
 _BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="key",
-    description="A key of `slackwater key create`. It is asked for as soon as the service listens off loopback; what "
+    description="A key of `slackwater key create`. It is required as soon as the service listens off loopback; what "
     "changes something always asks for one, of the scope admin.",
 )
 
@@ -126,7 +126,7 @@ def given_parts(make: Callable[..., list[Route]], parts: Mapping[str, Any]) -> l
 
 
 async def _once(request: Request) -> None:
-    """Refuse parameters that stand more than once: the framework takes the last of them in silence."""
+    """Refuse duplicate parameters: the framework takes the last one without a word."""
     refuse_repeated(request.query_params.multi_items())
 
 

@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from serving.query.pool import Pool
+from serving.status.layers import Readiness
 from serving.status.metrics import Metrics
-from serving.status.readiness import Readiness
 from serving.store.hot import HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
@@ -31,13 +31,13 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.view import View
 
-Look = Callable[[], Iterator[Metric]]
+Check = Callable[[], Iterator[Metric]]
 
 
 class Gauges(Collector):
     """Some of the groups below, with their parts. A scrape that finds a server half started shows what there is."""
 
-    def __init__(self, *checks: Look) -> None:
+    def __init__(self, *checks: Check) -> None:
         self._checks = checks
 
     def describe(self) -> Iterable[Metric]:
@@ -160,7 +160,7 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
         yield GaugeMetricFamily("slackwater_batch_run_age_seconds", text, (now_us - ended_us) / 1e6)
     for name, text, count in (
         ("events", "Trades of the batch view.", "events"),
-        ("duplicates", "Events of the batch view whose id stands there before.", "duplicates"),
+        ("duplicates", "Events of the batch view whose id was there before.", "duplicates"),
         ("refused", "Records and lines below the cut that batch runs sent to the dead letters.", "refused"),
     ):
         yield GaugeMetricFamily(f"slackwater_batch_{name}", text, manifest.count(count))

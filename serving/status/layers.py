@@ -5,14 +5,13 @@
     down       nothing new comes from this layer
 
 The speed layer writes its open deltas again at least once a second, whether trades come or not; so silence tells that
-it is gone. Not here: whether the full promise is kept now (`serving.status.readiness`).
+it is gone. `Readiness` says whether the full promise is kept now.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from serving.status.readiness import Readiness
 from serving.store.hot import HotStore
 from serving.watch.live import Lives
 from serving.watch.log_probe import LogProbe
@@ -47,6 +46,28 @@ class _Heard(NamedTuple):
     deltas: int
     at_s: float
     at_us: int
+
+
+Reasons = Callable[[], Iterable[str]]
+
+
+class Ready(NamedTuple):
+    """Whether the full promise is kept now; each reason says what is missing."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class Readiness:
+    """Asks the parts in turn; any thread may look."""
+
+    def __init__(self, *parts: Reasons) -> None:
+        self._parts = parts
+
+    def check(self) -> Ready:
+        """What they say now, each reason once."""
+        reasons = list(dict.fromkeys(reason for part in self._parts for reason in part()))
+        return Ready(not reasons, reasons)
 
 
 class Layers:
@@ -131,7 +152,7 @@ class Layers:
         if reasons := self._probes[stream].reasons():
             return Layer("degraded", " ".join(reasons))
         records = sum(bounds.end - bounds.start for bounds in facts.bounds.values())
-        return Layer("up", f"{records:,} records kept.")
+        return Layer("up", f"{records:,} records retained.")
 
     def _speed(self, stream: str) -> Layer:
         snapshot, feed, heard = self._watch.snapshot, self._lives[stream].feed, self._heard[stream]

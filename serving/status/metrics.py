@@ -2,7 +2,7 @@
 
 A part of the service that counts something makes its counter with `registry=metrics.registry`; what can be looked up
 when somebody asks belongs in `serving.status.gauges`. Requests are counted by hand here: prometheus_client's histogram,
-with its locks and a look at each bucket, took half of all that is done about a request. docs/metrics.md lists every
+with its locks and a check of each bucket, took half of all that is done about a request. docs/metrics.md lists every
 figure, and a test holds it to that.
 """
 
@@ -35,11 +35,18 @@ class _Timing:
         self.seconds = 0.0
 
 
-class Timings(Collector):
-    """See the module."""
+class Metrics(Collector):
+    """Counts requests; the app registers what is read when asked for. `in_flight` belongs to the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.registry = process_registry()
+        self.in_flight = 0
         self._found: dict[tuple[str, int], _Timing] = {}
+        self.registry.register(self)
+        text = "SQL queries by outcome: answered, or the kind of the problem."
+        self.sql_queries = Counter("slackwater_sql_queries", text, ["outcome"], registry=self.registry)
+        self.sql_queries.labels("answered")  # shown from the start, as 0
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one request. `route` is one of a few, never what a client asked for."""
@@ -67,24 +74,6 @@ class Timings(Collector):
             took.add_metric(values, list(zip(bounds, cumulative, strict=True)), timing.seconds)
         yield requests
         yield took
-
-
-class Metrics:
-    """Counts requests; the app registers what is read when asked for. `in_flight` belongs to the event loop."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.registry = process_registry()
-        self.in_flight = 0
-        self._timings = Timings()
-        self.registry.register(self._timings)
-        text = "SQL queries by outcome: answered, or the kind of the problem."
-        self.sql_queries = Counter("slackwater_sql_queries", text, ["outcome"], registry=self.registry)
-        self.sql_queries.labels("answered")  # shown from the first moment, as 0
-
-    def observe(self, route: str, status: int, seconds: float) -> None:
-        """Count one request. `route` is one of a few, never what a client asked for."""
-        self._timings.observe(route, status, seconds)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -1,6 +1,6 @@
 """An export: all bars of a range as one stream (`limit=all`), in memory bounded by some parts of it.
 
-    [low ............................. high)     the range, at one moment: one snapshot, one end of each chain
+    [low ............................. high)     the range, at one basis: one snapshot, one end of each chain
     [w0)[  w1  )[      w2       )[ ...           windows; each is read and merged in one call of the pool
     [p )[p )[p )[p )[ ...                        parts; each is finished and encoded in another
 
@@ -190,7 +190,7 @@ class Export:
         return whole(self._inspector, files, read)
 
     def _table(self, states: pa.Table) -> pa.Table:
-        """The finished rows as they are asked for."""
+        """The finished rows in the requested form."""
         finished = finish_table(self._basis.view, states)
         start = finished.column("start")
         if len(self._closed_to) == 1:

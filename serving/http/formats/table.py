@@ -1,4 +1,4 @@
-"""A table as it is asked for: from items as JSON gives them, or from typed columns a million rows long.
+"""A table in the requested form: from items as JSON gives them, or from typed columns a million rows long.
 
     items   decimals are text (or doubles), times are microseconds (or ISO 8601), objects are objects
     typed   decimals are decimal128, times are timestamps, as `schema` says
@@ -28,7 +28,7 @@ def table_of_items(items: Sequence[Item], schema: pa.Schema, output: OutputForm)
 
 
 def table_of_typed(table: pa.Table, output: OutputForm) -> pa.Table:
-    """Typed columns as they are asked for."""
+    """Typed columns in the requested form."""
     given = output.schema(table.schema)
     return pa.Table.from_arrays([_as(table.column(f.name), f.type) for f in given], schema=given)
 

@@ -1,6 +1,6 @@
-"""Admission: how many requests are in work, whether one more may begin, and what was refused.
+"""Admission: how many requests are in progress, whether one more may begin, and what was refused.
 
-    request --> in work < most? --yes--> a task: hot answers at once, cold ones wait for the pool (its own bound)
+    request --> in progress < most? --yes--> a task: hot answers at once, cold ones wait for the pool (its own bound)
                      |no
                      +--> 503 with Retry-After, written before anything is made for the request
 
@@ -55,7 +55,7 @@ class Admission:
 
 
 class Place:
-    """A request's place among those in work, from when it is made until it is left."""
+    """A request's place among those in progress, from when it is made until it is left."""
 
     __slots__ = ("_admission", "_held")
 

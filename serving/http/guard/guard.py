@@ -1,11 +1,11 @@
-"""The guard: whether a request may come in. Key, Host, rate, in this order; no I/O but a look at the file of keys.
+"""The guard: whether a request may come in. Key, Host, rate, in this order; no I/O but a check of the file of keys.
 
     public (the page, its files, /docs, /health/*)    no key; everything else needs one where keys are required
     a key that is sent is always checked, also where none is required
     where none is required, Host must name this machine: else a page of another site, whose name its owner points here
       (DNS rebinding), could read what only this machine should
 
-Not here: how many requests are in work (`serving.http.guard.admission`), the scope admin (`serving.http.routes.admin`),
+Not here: how many requests are in progress (`serving.http.guard.admission`), the scope admin (the routes that need it),
 CORS (`serving.http.app`).
 """
 

@@ -78,7 +78,7 @@ class EventsQuery(DecimalParameters):
 
     @property
     def entity(self) -> Entity:
-        """Whose events are asked for."""
+        """Whose events these are."""
         return entity_of(self.stream, self)
 
     @property

@@ -33,7 +33,7 @@ class HandoffSpan(Closed):
     refused: Annotated[Count, Field(description="Dead letters between the cuts.")]
     cells: Annotated[Count, Field(description="Sealed cells of the chain, over all views.")]
     gap: Annotated[Count, Field(description="Offsets between the cuts that the chain does not cover.")]
-    overlap: Annotated[Count, Field(description="Offsets beyond the cut that a cell from below it covers.")]
+    overlap: Annotated[Count, Field(description="Offsets above the cut that a cell from below it covers.")]
 
 
 class HandoffDifference(Closed):

@@ -10,9 +10,8 @@ from starlette.responses import Response
 from serving.http.models import Closed, Count, ProofLine, Served, absent
 from serving.http.proofs import proof_summary
 from serving.http.route import Route
-from serving.status.layers import Layers, State
+from serving.status.layers import Layers, Readiness, State
 from serving.status.metrics import CONTENT_TYPE, Metrics
-from serving.status.readiness import Readiness
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
 

@@ -1,7 +1,7 @@
 """`/v1/instruments`: what there is of every stream, in pages, in order of stream, entity and partition.
 
-A cursor is a place in that order, and a page is of its own moment: an instrument that was there at the first page is
-in exactly one of the pages, one that came meanwhile is in a later page or in none.
+A cursor is a place in that order, and each page is read at its own time: an instrument that existed at the first page
+is in exactly one of the pages, one that is new meanwhile is in a later page or in none.
 """
 
 import re
@@ -109,7 +109,7 @@ class Instrument(Closed):
 
 
 class InstrumentsMeta(Closed):
-    """What the list stands on."""
+    """What the list was read from."""
 
     version: Count
     complete: Annotated[bool, Field(description="False where instruments may be missing; `reason` says why.")]

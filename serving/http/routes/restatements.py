@@ -3,7 +3,7 @@
     the ledger's files, of the lineage that is served and of moves -> those between `since` and `until` -> DuckDB
 
 A file's rows never change, so a cursor is a place in the ledger; where that version was rolled back from since and its
-rows are told by another, it is gone. Rows of later versions and moves come behind it.
+rows are in the file of another, it is gone. Rows of later versions and moves come after it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ class Restatement(Closed):
 
 
 class RestatementsMeta(Closed):
-    """What the page stands on."""
+    """What the page was read from."""
 
     version: int
 

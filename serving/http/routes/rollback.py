@@ -50,7 +50,7 @@ class RollbackBody(Closed):
 
 
 class RolledBack(Move):
-    """The move, as it was recorded, and what is served at this moment."""
+    """The move, as it was recorded, and what is served now."""
 
     served: Served
 
@@ -113,7 +113,7 @@ def routes(
     watch: VersionsWatch,
 ) -> list[Route]:
     """See `serving.http.route`."""
-    text = "Serve an older version that is kept, at once, after reading all its files. Needs a key of the scope admin."
+    text = "Serve an older, retained version at once, after reading all its files. Needs a key of the scope admin."
     answer = RollbackRoute(log, names, store, views, clock, keys, watch).answer
     path, refusals = "/v1/versions/{version}/rollback", (404, 409, 410, 413, 422)
     return [

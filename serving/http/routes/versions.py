@@ -129,8 +129,8 @@ def _manifest_json(manifest: Manifest) -> dict[str, Any]:
 def _manifest_model() -> type:
     """The manifest's dataclass as it is given: see `_manifest_json`."""
     given = [(each.name, dict[str, int] if each.name == "instruments" else each.type) for each in fields(Manifest)]
-    kept = [(name, kind) for name, kind in given if name != "ids"]
-    return make_dataclass("Manifest", kept, namespace={"__pydantic_config__": ConfigDict(extra="forbid")})
+    listed = [(name, kind) for name, kind in given if name != "ids"]
+    return make_dataclass("Manifest", listed, namespace={"__pydantic_config__": ConfigDict(extra="forbid")})
 
 
 def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]:
