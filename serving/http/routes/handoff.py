@@ -72,45 +72,37 @@ class Handoff(Closed):
     overlap: Count
 
 
-class HandoffRoute:
-    """Answers for every version, and for runs that published nothing because their proof failed."""
+def _facts(store: VersionStore, version: int) -> dict[str, Any] | None:
+    """The proof of a version, or of a run that published nothing because its proof failed."""
+    manifest: Manifest | None
+    try:
+        manifest = store.manifest(version)
+        proof: Proof | None = latest_proof(store, manifest)
+    except NoSuchVersionError:
+        manifest, found = None, read_handoff(store, version)
+        proof = None if found is None else joined(found)
+    if proof is None:
+        return None
+    return {
+        "version": version,
+        "published": manifest is not None,
+        "parent": manifest and manifest.parent,
+        "run_id": manifest and manifest.run_id,
+        **proof_json(proof),
+    }
 
-    def __init__(self, store: VersionStore, pool: Pool) -> None:
-        self._store = store
-        self._pool = pool
 
-    async def answer(self, request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
-        """The proof in full."""
+def routes(store: VersionStore, pool: Pool) -> list[Route]:
+    """See `serving.http.route`."""
+
+    async def answer(request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
         try:
-            facts = await self._pool.run(lambda: self._facts(version))
+            facts = await pool.run(lambda: _facts(store, version))
         except ManifestError as error:
             raise unreadable(version) from error
         if facts is None:
             raise unknown_version(str(version))
         return reply(request, orjson.dumps(facts))
 
-    def _facts(self, version: int) -> dict[str, Any] | None:
-        store = self._store
-        manifest: Manifest | None
-        try:
-            manifest = store.manifest(version)
-            proof: Proof | None = latest_proof(store, manifest)
-        except NoSuchVersionError:
-            manifest, found = None, read_handoff(store, version)
-            proof = None if found is None else joined(found)
-        if proof is None:
-            return None
-        return {
-            "version": version,
-            "published": manifest is not None,
-            "parent": manifest and manifest.parent,
-            "run_id": manifest and manifest.run_id,
-            **proof_json(proof),
-        }
-
-
-def routes(store: VersionStore, pool: Pool) -> list[Route]:
-    """See `serving.http.route`."""
     text = "The proof that a version is its parent and the deltas between their cuts."
-    answer = HandoffRoute(store, pool).answer
     return [Route("/v1/versions/{version}/handoff", answer, text, "versions", Handoff, problems=(404, 422, 504))]

@@ -49,37 +49,6 @@ class Ready(BaseModel):
     )
 
 
-class HealthRoutes:
-    """Answers `/health/*` and `/metrics`."""
-
-    def __init__(
-        self, readiness: Readiness, watch: VersionsWatch, proofs: ProofWatch, layers: Layers, metrics: Metrics
-    ) -> None:
-        self._readiness = readiness
-        self._watch = watch
-        self._proofs = proofs
-        self._layers = layers
-        self._metrics = metrics
-
-    async def live(self, request: Request) -> Response:
-        """200 while the process answers."""
-        return _json(200, {"live": True})
-
-    async def ready(self, request: Request) -> Response:
-        """200 while the full promise is kept, else 503; the reasons, the hand-off and each layer's state either way."""
-        found = self._readiness.check()
-        snapshot = self._watch.snapshot
-        facts = {"ready": found.ready, "reasons": found.reasons, "version": snapshot and snapshot.version}
-        if snapshot is not None and snapshot.version:
-            facts["proof"] = proof_summary(self._proofs.proof(snapshot))
-        facts["layers"] = self._layers.facts()
-        return _json(200 if found.ready else 503, facts)
-
-    async def metrics(self, request: Request) -> Response:
-        """Prometheus' text format."""
-        return Response(self._metrics.text(), 200, _FRESH, CONTENT_TYPE)
-
-
 def _json(status: int, facts: object) -> Response:
     return Response(orjson.dumps(facts), status, _FRESH, "application/json")
 
@@ -88,11 +57,25 @@ def routes(
     readiness: Readiness, watch: VersionsWatch, proofs: ProofWatch, layers: Layers, metrics: Metrics
 ) -> list[Route]:
     """See `serving.http.route`."""
-    of = HealthRoutes(readiness, watch, proofs, layers, metrics)
-    live, ready = "Whether the process answers.", "Whether the full promise is kept, and if not, why."
+
+    async def live(request: Request) -> Response:
+        return _json(200, {"live": True})
+
+    async def ready(request: Request) -> Response:
+        """200 or 503; the reasons, the hand-off and each layer's state either way."""
+        found, snapshot = readiness.check(), watch.snapshot
+        facts = {"ready": found.ready, "reasons": found.reasons, "version": snapshot and snapshot.version}
+        if snapshot is not None and snapshot.version:
+            facts["proof"] = proof_summary(proofs.proof(snapshot))
+        return _json(200 if found.ready else 503, {**facts, "layers": layers.facts()})
+
+    async def figures(request: Request) -> Response:
+        return Response(metrics.text(), 200, _FRESH, CONTENT_TYPE)
+
+    whether, why = "Whether the process answers.", "Whether the full promise is kept, and if not, why."
     text = {"schema": {"type": "string"}}
     return [
-        Route("/health/live", of.live, live, "health", Liveness, cached=False, open=True),
-        Route("/health/ready", of.ready, ready, "health", Ready, cached=False, open=True, also={503: Ready}),
-        Route("/metrics", of.metrics, "Figures for Prometheus.", "health", cached=False, media=_PLAIN, content=text),
+        Route("/health/live", live, whether, "health", Liveness, cached=False, open=True),
+        Route("/health/ready", ready, why, "health", Ready, cached=False, open=True, also={503: Ready}),
+        Route("/metrics", figures, "Figures for Prometheus.", "health", cached=False, media=_PLAIN, content=text),
     ]

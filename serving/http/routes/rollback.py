@@ -55,52 +55,17 @@ class RolledBack(Move):
     served: Served
 
 
-class RollbackRoute:
-    """One rollback at a time; it reads every file of the version, and so has a thread of its own."""
-
-    def __init__(
-        self,
-        log: Log,
-        names: TopicNames,
-        store: VersionStore,
-        views: tuple[View, ...],
-        clock: Clock,
-        keys: KeyRing,
-        watch: VersionsWatch,
-    ) -> None:
-        self._log = log
-        self._names = names
-        self._store = store
-        self._views = views
-        self._clock = clock
-        self._keys = keys
-        self._watch = watch
-        self._one = asyncio.Lock()
-
-    async def answer(self, request: Request, version: VersionPath) -> Response:
-        """Move the pointer."""
-        given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-        key = authorized(given, self._keys, "admin", fresh=True)
-        refuse_query(request)
-        reason = parsed_body(RollbackBody, await body_of(request, MOST_BYTES)).reason
-        async with self._one:
-            move = await asyncio.to_thread(self._rollback, version, reason, key)
-        snapshot = self._watch.snapshot
-        facts = {**move_json(move), "served": snapshot and snapshot.version}
-        return Response(orjson.dumps(facts), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-    def _rollback(self, version: int, reason: str, key: Key) -> RecordedMove:
-        try:
-            tail_reader = TailReader(self._log, self._names)
-            restating = Restating(self._store, self._views, tail_reader, threads=1, memory_limit=COMPARE_MEMORY)
-            by, now_us = f"key {key.name}", self._clock.now_us()
-            return rollback(self._store, version, reason, by, now_us, restating)
-        except RetiredVersionError as error:
-            raise ProblemError(410, "version-retired", str(error)) from error
-        except NoSuchVersionError as error:
-            raise unknown_version(str(version)) from error
-        except VersionError as error:
-            raise ProblemError(409, "rollback-refused", str(error)) from error
+def _rolled_back(
+    store: VersionStore, version: int, reason: str, key: Key, now_us: int, restating: Restating
+) -> RecordedMove:
+    try:
+        return rollback(store, version, reason, f"key {key.name}", now_us, restating)
+    except RetiredVersionError as error:
+        raise ProblemError(410, "version-retired", str(error)) from error
+    except NoSuchVersionError as error:
+        raise unknown_version(str(version)) from error
+    except VersionError as error:
+        raise ProblemError(409, "rollback-refused", str(error)) from error
 
 
 def routes(
@@ -112,10 +77,22 @@ def routes(
     keys: KeyRing,
     watch: VersionsWatch,
 ) -> list[Route]:
-    """See `serving.http.route`."""
+    """See `serving.http.route`. One rollback at a time; it reads every file of the version, in a thread of its own."""
+    one = asyncio.Lock()
+
+    async def answer(request: Request, version: VersionPath) -> Response:
+        given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+        key = authorized(given, keys, "admin", fresh=True)
+        refuse_query(request)
+        reason = parsed_body(RollbackBody, await body_of(request, MOST_BYTES)).reason
+        restating = Restating(store, views, TailReader(log, names), threads=1, memory_limit=COMPARE_MEMORY)
+        async with one:
+            now_us = clock.now_us()
+            move = await asyncio.to_thread(_rolled_back, store, version, reason, key, now_us, restating)
+        snapshot = watch.snapshot
+        facts = {**move_json(move), "served": snapshot and snapshot.version}
+        return Response(orjson.dumps(facts), media_type="application/json", headers={"Cache-Control": "no-store"})
+
     text = "Serve an older, retained version at once, after reading all its files. Needs a key of the scope admin."
-    answer = RollbackRoute(log, names, store, views, clock, keys, watch).answer
     path, refusals = "/v1/versions/{version}/rollback", (404, 409, 410, 413, 422)
-    return [
-        Route(path, answer, text, "versions", RolledBack, refusals, "POST", cached=False, body=RollbackBody),
-    ]
+    return [Route(path, answer, text, "versions", RolledBack, refusals, "POST", cached=False, body=RollbackBody)]
