@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batch_layer.compute import Compute, run_pipeline
+from batch_layer.compute import Compute, archive_segments, compute_views, instruments_of, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.errors import CandidateError, ProofFailedError
-from batch_layer.files import instruments_of, view_files
 from batch_layer.prove import Claim, Prover
 from batch_layer.run import new_run_id
-from batch_layer.segments import archive_segments
 from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.streams.stream import Stream
@@ -25,7 +23,6 @@ from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.manifest import Manifest, ViewFile, empty_manifest
 from slackwater.versions.proof import Proof, Span, joined
 from slackwater.views.definitions import beside
-from slackwater.views.view import View
 
 
 @dataclass
@@ -70,10 +67,14 @@ class CandidateRun:
         store.check(current.dataset)
         version = store.reserve()
         began = context.clock.elapsed_s()
-        files = {stream: self._compute(current, stream, of, version) for stream, of in views.items()}
+        sources = [
+            (archive_segments(store.home, s.name, current.of(s).topic_id, current.archive_of(s)), of)
+            for s, of in views.items()
+        ]
+        files = compute_views(store, version, sources, self.compute, self.options)
         computed = context.clock.elapsed_s()
         definitions = {view.name: view.definition for of in views.values() for view in of}
-        proofs = {stream.name: self._prove(current, stream, definitions, files[stream]) for stream in streams}
+        proofs = {stream.name: self._prove(current, stream, definitions, files) for stream in streams}
         together = joined(proofs)
         if together.outcome != "equal":
             write_handoff(store, version, run_id, proofs)
@@ -87,10 +88,8 @@ class CandidateRun:
             definitions=definitions,
             sources={view.name: stream.name for stream, of in views.items() for view in of},
             counts={name: {**counts, "new_events": 0} for name, counts in current.counts.items()},
-            views=tuple(file for of in files.values() for file in of),
-            instruments={
-                stream.name: instruments_of(store.home, of[0], files[stream]) for stream, of in views.items() if of
-            },
+            views=files,
+            instruments={stream.name: instruments_of(store.home, of[0], files) for stream, of in views.items() if of},
             proofs=proofs,
             timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
             candidate=True,
@@ -105,17 +104,6 @@ class CandidateRun:
             topic_id, known = self.context.log.topic_id(topic), current.of(stream).topic_id
             if known != topic_id:
                 raise TopicRecreatedError(topic, known or "none", topic_id)
-
-    def _compute(
-        self, current: Manifest, stream: Stream, views: tuple[View, ...], version: int
-    ) -> tuple[ViewFile, ...]:
-        store = self.context.store
-        segments = archive_segments(store.home, stream.name, current.of(stream).topic_id, current.archive_of(stream))
-        if not views or not segments:
-            return ()
-        folder = store.folder / str(version) / "views"
-        self.compute(segments, views, folder, self.options)
-        return view_files(store, segments, views, folder)
 
     def _prove(
         self, current: Manifest, stream: Stream, definitions: dict[str, str], files: tuple[ViewFile, ...]

@@ -1,21 +1,33 @@
-"""Computes views: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard, on any Beam runner."""
+"""Computes views of archive files: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard.
 
-from collections.abc import Callable, Iterable, Sequence
+Archive files of one partition that follow each other are one segment up to a size: DuckDB reads them in parallel within
+it, and other runners have several segments to distribute.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer.errors import ComputeError
 from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
-from slackwater.pipeline.segment import Segment
+from slackwater.pipeline.segment import Segment, Slot
 from slackwater.pipeline.summarise import Summarise
+from slackwater.store.instruments import Instrument, Instruments
+from slackwater.versions.manifest import ArchiveFile, ViewFile
+from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import names_of
 from slackwater.views.errors import DefinitionError
 from slackwater.views.interval import Interval
+from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import bounds_sql
 from slackwater.views.view import View
+
+SEGMENT_ROWS = 16_000_000
 
 Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
 """What makes the view files of a version under a folder."""
@@ -87,3 +99,67 @@ def written(shards: Iterable[int], views: tuple[View, ...], folder: Path) -> lis
                     raise ComputeError(f"The pipeline ended without writing {path}.")
                 found.append((view, interval, shard, path))
     return found
+
+
+def compute_views(
+    store: VersionStore,
+    version: int,
+    sources: Iterable[tuple[Sequence[Segment], tuple[View, ...]]],
+    compute: Compute,
+    options: Any = None,
+) -> tuple[ViewFile, ...]:
+    """The views of a version in one pipeline, their files durable; `sources` are each stream's segments and views."""
+    folder, made = store.folder / str(version) / "views", [(of, views) for of, views in sources if of and views]
+    if made:
+        compute([s for of, _ in made for s in of], tuple(view for _, of in made for view in of), folder, options)
+    return tuple(file for segments, views in made for file in view_files(store, segments, views, folder))
+
+
+def view_files(
+    store: VersionStore, segments: Sequence[Segment], views: tuple[View, ...], folder: Path
+) -> tuple[ViewFile, ...]:
+    """Every file that the pipeline wrote, made durable."""
+    return tuple(
+        ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
+        for view, interval, shard, path in written({segment.slot.shard for segment in segments}, views, folder)
+    )
+
+
+def instruments_of(home: Path, view: View, files: Iterable[ViewFile]) -> Instruments:
+    """The instruments in the files of a view, with their bounds."""
+    found: list[Instrument] = []
+    with connect() as con:
+        for file in files:
+            if (file.view, file.interval) == (view.name, view.base):
+                select = bounds_sql(view.stream, files_sql([file.file.checked(home)]))
+                for venue, symbol, first, last, _ in con.execute(select).fetchall():
+                    found.append(Instrument(venue, symbol, file.shard, first, last))
+    return Instruments(found)
+
+
+def archive_segments(home: Path, stream: str, topic_id: str, archive: Iterable[ArchiveFile]) -> list[Segment]:
+    """The segments of one stream's archive; a segment's shard is its partition, where its instruments live."""
+    segments = []
+    by_partition: dict[int, list[ArchiveFile]] = {}
+    for entry in archive:
+        by_partition.setdefault(entry.partition, []).append(entry)
+    for partition, entries in sorted(by_partition.items()):
+        for group in _groups(entries):
+            start = min((entry.start for entry in group if entry.start is not None), default=0)
+            upto = max((entry.upto for entry in group if entry.upto is not None), default=0)
+            slot = Slot(stream, topic_id, partition, start, upto, sealed=True, shard=partition)
+            segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in group)))
+    return segments
+
+
+def _groups(entries: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
+    group: list[ArchiveFile] = []
+    rows = 0
+    for entry in entries:
+        if group and rows + entry.file.rows > SEGMENT_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(entry)
+        rows += entry.file.rows
+    if group:
+        yield group

@@ -13,9 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from batch_layer.between import Between
+from batch_layer.cells import Between, Joined
 from batch_layer.comparison import Comparison
-from batch_layer.joined import Joined
 from slackwater.context import Context
 from slackwater.deltas.cell import DeltaKey, delta_key_of
 from slackwater.log.errors import LogError

@@ -1,18 +1,16 @@
 """What one run has in its hands after it archived, and the manifest that it becomes."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import duckdb
 
 from batch_layer.archive import Epoch, nothing
-from batch_layer.compute import Compute
+from batch_layer.compute import Compute, archive_segments, compute_views, instruments_of
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import ComputeError
-from batch_layer.files import instruments_of, view_files
-from batch_layer.segments import archive_segments
 from batch_layer.spans import Spans
 from batch_layer.waiting import published_views
 from slackwater.context import Context
@@ -49,7 +47,7 @@ class Parts:
     epochs: Sequence[Epoch]
     extra: Epoch | None
     drop: Dropped | None
-    files: list[ViewFile] = field(default_factory=list)
+    files: tuple[ViewFile, ...] = ()
 
     @cached_property
     def version(self) -> int:
@@ -101,20 +99,16 @@ class Parts:
         return (*self.parent.ids_of(stream), *added)
 
 
-def compute_views(parts: Parts, compute: Compute, options: Any) -> None:
-    """Make the views of all streams, in one pipeline."""
-    store = parts.context.store
-    folder = store.folder / str(parts.version) / "views"
+def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
+    """Make the views of all streams."""
+    home = parts.context.store.home
     reach("compute.before")
-    made = [
-        (archive_segments(store.home, s.stream.name, s.topic_id, parts.archive_of(s.stream)), parts.views_of(s.stream))
+    sources = [
+        (archive_segments(home, s.stream.name, s.topic_id, parts.archive_of(s.stream)), parts.views_of(s.stream))
         for s in parts.spans
     ]
-    made = [(segments, views) for segments, views in made if segments and views]
-    if made:
-        compute([s for of, _ in made for s in of], tuple(view for _, of in made for view in of), folder, options)
+    parts.files = compute_views(parts.context.store, parts.version, sources, compute, options)
     reach("compute.after")
-    parts.files += [file for segments, views in made for file in view_files(store, segments, views, folder)]
 
 
 def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> tuple[Ledger, ...]:
@@ -125,14 +119,11 @@ def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> t
         ComputeError: the disk is full, or a file cannot be read.
     """
     try:
-        changes = [_change(parts, epoch, stream, differing, forced) for stream, epoch in _by_stream(parts)]
+        by_stream = zip(parts.streams, parts.epochs, strict=True)
+        changes = [_change(parts, epoch, stream, differing, forced) for stream, epoch in by_stream]
         return restate(parts.context.store, changes, parts.run_id, parts.version, parts.created_us)
     except duckdb.IOException as error:
         raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
-
-
-def _by_stream(parts: Parts) -> Iterable[tuple[Stream, Epoch]]:
-    return [(spans.stream, epoch) for spans, epoch in zip(parts.spans, parts.epochs, strict=True)]
 
 
 def _change(parts: Parts, epoch: Epoch, stream: Stream, differing: Sequence[Differing], forced: bool) -> Change:
@@ -177,7 +168,7 @@ def assemble(
         counts={stream.name: _counts(parts, stream, duplicates[stream.name]) for stream in streams},
         archive=tuple(entry for stream in streams for entry in parts.archive_of(stream)),
         ids=tuple(IdFile(file, stream.name) for stream, files in ids.items() for file in files),
-        views=tuple(parts.files),
+        views=parts.files,
         instruments=instruments,
         proofs=proofs,
         timings_ms=dict(timings_ms),

@@ -20,7 +20,7 @@ from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
-from batch_layer.publish import Parts, assemble, compute_views, restate_run
+from batch_layer.publish import Parts, assemble, compute_parts, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
 from batch_layer.waiting import Idle, waits
 from slackwater.context import Context
@@ -137,7 +137,7 @@ class BatchRun:
             self.context.store.check(parent.dataset)
         parts = self._take(run_id, parent, for_log)
         with self._step("compute"):
-            compute_views(parts, self.compute, self.options)
+            compute_parts(parts, self.compute, self.options)
         with self._step("prove"):
             reach("prove.before")
             retry_open(self.context)

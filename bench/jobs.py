@@ -58,8 +58,7 @@ def batch(context: Context, _: Parameters) -> Parameters:
 
 def compute(context: Context, given: Parameters) -> Parameters:
     """The compute step of a batch run alone, over the archive of the served version."""
-    from batch_layer.compute import run_pipeline
-    from batch_layer.segments import archive_segments
+    from batch_layer.compute import archive_segments, run_pipeline
 
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run

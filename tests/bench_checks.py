@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from batch_layer.compute import run_pipeline
-from batch_layer.files import instruments_of, view_files
-from batch_layer.segments import archive_segments
+from batch_layer.compute import archive_segments, instruments_of, run_pipeline, view_files
 from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.files import LocalFiles

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaProducer
 
+from batch_layer.compute import archive_segments
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
-from batch_layer.segments import archive_segments
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.dead_letter import MAX_VALUE_BYTES
@@ -456,7 +456,7 @@ def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkey
     one = archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)
     assert [s.slot.partition for s in one] == [0, 1]
     assert [s.slot.upto for s in one] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
-    monkeypatch.setattr("batch_layer.segments.SEGMENT_ROWS", 1)
+    monkeypatch.setattr("batch_layer.compute.SEGMENT_ROWS", 1)
     assert len(archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
     again = memory.batch()
     assert [f.file.sha256 for f in again.views] == [f.file.sha256 for f in manifest.views]

@@ -18,9 +18,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer.compute import run_pipeline
+from batch_layer.compute import archive_segments, run_pipeline
 from batch_layer.errors import ComputeError
-from batch_layer.segments import archive_segments
 from ops import cli
 from serving.options import ServingOptions, SqlOptions
 from slackwater.core.checked_files import (

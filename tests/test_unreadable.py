@@ -16,8 +16,7 @@ from kafka.errors import UnsupportedCodecError
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from prometheus_client import generate_latest
 
-from batch_layer.between import Between
-from batch_layer.joined import Joined
+from batch_layer.cells import Between, Joined
 from batch_layer.run import BatchRun
 from serving.watch.log_probe import STANDS_S
 from slackwater.context import Context

@@ -231,7 +231,7 @@ def light() -> Iterator[None]:
         patch.setattr("serving.watch.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.query.as_of.BatchReader", LightReader)
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())
-        patch.setattr("batch_layer.files.connect", session)
+        patch.setattr("batch_layer.compute.connect", session)
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, drop, expire, prove, run, segments, spans, waiting
+from batch_layer import archive, compute, drop, expire, prove, run, spans, waiting
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import feed, log_watch, standings
@@ -100,7 +100,7 @@ SWITCHES = (
         "the archive is the manifest's files",
         (
             Edit(
-                segments,
+                compute,
                 "archive_segments",
                 "tuple(entry.file.checked(home) for entry in group)",
                 "tuple(sorted(map(str, home.glob(f'archive/*/*-{partition}-*.parquet'))))",

@@ -5,9 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer.compute import run_pipeline
+from batch_layer.compute import archive_segments, run_pipeline
 from batch_layer.run import BatchRun
-from batch_layer.segments import archive_segments
 from serving.store.batch import BatchReader, Keys, Range, RowRequest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
