@@ -47,7 +47,7 @@ Stuck = dict[tuple[str, int], int]
 def archive_all(
     context: Context, parent: Manifest, found: Iterable[Spans], writer: Writer, run_id: str, stuck: Stuck
 ) -> list[Epoch]:
-    """The epoch of each stream, of what can be read; what cannot is held, and `stuck` takes down where.
+    """The epoch of each stream, of what can be read; what cannot be read is held, and `stuck` records where.
 
     Raises:
         LogError: no stream could be read.

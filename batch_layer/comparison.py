@@ -31,7 +31,7 @@ from slackwater.views.sql import merge_sql, summarise_sql
 from slackwater.views.view import View
 
 FIRST = 10
-"""Differences that are told."""
+"""Differences that are reported."""
 
 CHUNK_ROWS = 20_000
 """Rows of cells that wait as Python objects."""

@@ -74,7 +74,7 @@ def run_to_end(fill: Callable[[Any], None], options: PipelineOptions | None = No
         ComputeError: it failed. Runners raise what a step raised in types of their own.
     """
     options = options or PipelineOptions([])
-    # Named by hand: Beam's default runner would look for another one on the network first.
+    # Named explicitly: Beam's default runner would look for another one on the network first.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
     fill(pipeline)

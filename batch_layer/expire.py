@@ -1,4 +1,4 @@
-"""Expiry: what no kept version and no living process stands on goes. By position only, never by age.
+"""Expiry removes what no retained version and no running process needs. By position only, never by age.
 
     1  retire versions, durably, under the publish lock       rollback and servers refuse them from now on
     2  remove deltas below the smallest delta_start kept       DeleteRecords
@@ -43,7 +43,7 @@ def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
     """Keep the newest `keep` versions (at least 1), and what `slackwater.versions.retention` adds to them.
 
     Raises:
-        PointerError, RecordError, BatchError: nobody can tell what is needed; nothing was removed.
+        PointerError, RecordError, BatchError: it is unknown what is needed; nothing was removed.
         LogError: deltas could not be removed; versions may be retired, and the next expiry goes on.
     """
     if keep < 1:

@@ -6,7 +6,7 @@
 
 Each stream is proven by itself. Imported history was never in the log, so no cell holds it: its states are summarised
 from its own files, by the view's own SQL and past the pipeline, and added. So is the whole archive for a view that the
-parent does not have. Not here: what follows from an outcome (`batch_layer.run`).
+parent does not have.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ from slackwater.views.definitions import in_force
 from slackwater.views.view import View
 
 SHOWN = 3
-"""Reasons that are told; of more there is the number."""
+"""Reasons that are reported; the rest is counted."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ Made = TypeVar("Made", Manifest, "Manifest | Idle")
 
 
 def new_run_id() -> str:
-    """A name that no other run has, with the time in front for whoever lists a folder."""
+    """A name that no other run has, with the time in front, so that folders list in order."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
@@ -48,7 +48,7 @@ def new_run_id() -> str:
 class BatchRun:
     """One run over all streams. The version gets the definitions of its parent, the defaults where they are unknown.
 
-    `options` are Beam's, None for the in-process runner; `on_step` is told each step by name.
+    `options` are Beam's, None for the in-process runner; `on_step` gets the name of each step.
 
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
@@ -83,7 +83,7 @@ class BatchRun:
             TopicRecreatedError, TailLostError, BatchError: no log is the parent's; nothing was published.
             HiddenRecordsError, UnreadableError: no partition, or none with something new, can be read; nothing was
                 published. One that cannot keeps its parent's cut else, and is named in the version.
-            PointerError, ManifestError, DamagedFileError: what the parent stands on is damaged; nothing was marked.
+            PointerError, ManifestError, DamagedFileError: files of the parent are damaged; nothing was marked.
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
             RestatementError: its closed bars are not the parent's with what came since; nothing was published.
             ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
@@ -104,7 +104,7 @@ class BatchRun:
         run_id, store = self.new_run_id(), self.context.store
         epochs = {run_id, *([] if self.extra is None else [file.epoch for file in self.extra.files])}
         with TRACES.span("slackwater.batch", {"slackwater.run_id": run_id}) as span:
-            # From before the marks to the end, nothing that this run stands on is retired or removed.
+            # From before the marks to the end, nothing that this run needs is retired or removed.
             current, lease = store.lease_current(run_id, epochs)
             try:
                 parent = current or empty_manifest({})

@@ -5,8 +5,8 @@
     trades 2    cut(parent) -- (open transaction hides the rest): the same; no mark is appended
     fills  *    its topic is gone: the stream is held whole, and named
 
-One dead partition stops no other, one stalled stream no other. A mark that lies in a held one is a cell's end, and
-nothing more. Every stream is marked before any is archived. Not here: what is read (`batch_layer.archive`).
+One unreadable partition stops no other, one stalled stream no other. A mark that lies in a held one is a cell's end,
+and nothing more. Every stream is marked before any is archived.
 """
 
 import logging

@@ -1,10 +1,9 @@
 """What waits for a batch run, looked at before anything is marked: on an idle system a run makes no version.
 
     log      cut(parent) M M M . . end        M: marks, of runs that failed; a gap. Nothing waits
-    log      cut(parent) M e . . . end        e: any other record, also one that is refused. The look ends there
+    log      cut(parent) M e . . . end        e: any other record, also one that is refused. Reading ends there
 
-Two dozen versions of nothing would push every older one out of what is kept. Not here: imported history, a forced run
-and a run that is asked for by name, which always are one (`batch_layer.run`).
+Two dozen versions of nothing would push every older one out of what is kept.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -105,7 +104,7 @@ def _still_stuck(log: Log, spans: Spans, stuck: Stuck) -> Iterator[UnreadableErr
 
 
 def _new(log: Log, spans: Spans, stuck: Stuck, unread: list[SlackwaterError]) -> str:
-    """Where a record is that is no mark; `unread` takes down what cannot be read.
+    """Where a record is that is no mark; `unread` collects what cannot be read.
 
     A partition that is held whole makes no run by what can be read of it.
     """

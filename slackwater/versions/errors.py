@@ -19,7 +19,7 @@ class NoSuchVersionError(VersionError):
 
 
 class RetiredVersionError(NoSuchVersionError):
-    """The version was retired: what it stands on is being removed, or is gone."""
+    """The version was retired: its files are being removed, or is gone."""
 
     def __init__(self, version: int) -> None:
         VersionError.__init__(

@@ -1,10 +1,10 @@
-"""Garbage: the files and folders under home that no kept version and no living process stands on.
+"""Garbage: the files and folders under home that no retained version and no running process needs.
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
-    archive/<epoch>  what no kept manifest and no move lists, unless a living process writes it
+    archive/<epoch>  what no kept manifest and no move lists, unless a running process writes it
 
-It is listed under the publish lock and removed after it: whoever comes later stands on nothing of it. Listing never
+It is listed under the publish lock and removed after it: nothing that starts later needs any of it. Listing never
 decides what the archive *is*; manifests do.
 """
 

@@ -1,4 +1,4 @@
-"""Leases: what a living process stands on, so that nothing of it is retired or removed.
+"""Leases: what a running process reads from, so that nothing of it is retired or removed.
 
     <home>/versions/leases/<name>       {"versions": [3], "epochs": ["20240809T..."], "run": true}
 
@@ -54,7 +54,7 @@ class Leases:
         return [name for name in self._files.names(self._folder) if not self._files.held(self._folder / name)]
 
     def remove_expired(self, names: Iterable[str]) -> None:
-        """Remove leases of the dead."""
+        """Remove leases whose holders have ended."""
         for name in names:
             self._files.remove(self._folder / name)
 

@@ -27,7 +27,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that a version stands on. `path` is relative to the home folder, `rows` its number of rows.
+    """A file of a version. `path` is relative to the home folder, `rows` its number of rows.
 
     `sums` are the checksums of its blocks (`slackwater.core.checked_files`); they are compared when a block is read.
     """
@@ -175,7 +175,7 @@ class Manifest:
 
     @property
     def dataset(self) -> list[StoredFile]:
-        """The files that the versions after it stand on, too: archive, ids and restatements."""
+        """The files that later versions need, too: archive, ids and restatements."""
         archive, ids, ledgers = ([entry.file for entry in of] for of in (self.archive, self.ids, self.restatements))
         return [*archive, *ids, *ledgers]
 

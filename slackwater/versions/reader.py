@@ -104,7 +104,7 @@ class VersionReader:
 
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError
-            RecordError: nobody can tell whether it was retired.
+            RecordError: it is unknown whether it was retired.
         """
         if self.retired(version):
             raise RetiredVersionError(version)
@@ -173,7 +173,7 @@ class VersionReader:
             except PointerError:  # every promotion that was begun counts, whether it took place or not
                 last = self.moves.last()
             return found - {move.target for move in self.moves.until(last)}
-        except RecordError:  # nobody can tell
+        except RecordError:  # it is unknown which were promoted
             return found
 
     def readable(self) -> list[Manifest]:

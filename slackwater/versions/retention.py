@@ -1,7 +1,7 @@
 """What is kept: which versions, and down to which positions the log and the delta topic are needed. No Kafka here.
 
 kept      what the pointer names, what a server falls back on, the newest N, the newest N that were published and
-          not rolled back from, and what a living process leases
+          not rolled back from, and what a running process leases
 floors    per stream and partition the smallest over what is kept, and never by age: two cuts may cross,
           {0: 3, 1: 5} and {0: 5, 1: 3}; a version that does not know a partition needs all of it
 """
@@ -42,7 +42,7 @@ def states(store: VersionStore) -> dict[int, State]:
     """What became of each published version that is not removed yet, by number.
 
     Raises:
-        PointerError, RecordError: nobody can tell.
+        PointerError, RecordError: it is unknown.
     """
     current, gone = store.pointer().version, store.withdrawn()
     manifests = store.readable()
@@ -62,7 +62,7 @@ def states(store: VersionStore) -> dict[int, State]:
 
 
 class Plan(NamedTuple):
-    """What is kept and what is to be retired, by number. `unreadable`: kept, and nobody knows what it stands on."""
+    """What is kept and what is to be retired, by number. `unreadable`: kept, and it is unknown which files it needs."""
 
     keep: tuple[Manifest, ...]
     retire: tuple[int, ...]
@@ -73,7 +73,7 @@ def fallback(store: VersionStore, version: int) -> int | None:
     """The newest version below `version` that a server would turn to, its files compared; None if there is none.
 
     Raises:
-        RecordError: nobody can tell what was rolled back from.
+        RecordError: it is unknown what was rolled back from.
     """
     gone = store.withdrawn()
     for manifest in store.whole():
@@ -93,7 +93,7 @@ def plan(store: VersionStore, keep: int, current: int, behind: int | None, lease
     newest, and retired like any other after that.
 
     Raises:
-        RecordError: nobody can tell what was rolled back from.
+        RecordError: it is unknown what was rolled back from.
     """
     gone = store.withdrawn()
     readable = {manifest.version: manifest for manifest in store.retained()}
@@ -113,7 +113,7 @@ def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[
     for version in sorted(set(leased) - {0, *(manifest.version for manifest in manifests), *unreadable}):
         try:
             manifests.append(store.stored_manifest(version))
-        except NoSuchVersionError:  # retired and gone; whoever leased it sees that, too
+        except NoSuchVersionError:  # retired and gone; its lease holder sees that, too
             continue
         except ManifestError:
             unreadable.append(version)

@@ -69,7 +69,7 @@ def rollback(
 
 
 def files_of(manifest: Manifest) -> list[StoredFile]:
-    """Every file that a version stands on."""
+    """Every file of a version."""
     return [*(entry.file for entry in manifest.views), *manifest.dataset]
 
 

@@ -81,7 +81,9 @@ class VersionStore(VersionReader):
 
     def retire(self, version: int, at_us: int) -> None:
         """Retire a version, durably. The caller holds the publish lock, and knows that nobody leases it."""
-        self.files.sync(self._pointer)  # whoever moved it may have been killed before that; it must not go back
+        self.files.sync(
+            self._pointer
+        )  # the process that moved it may have been killed before that; it must not go back
         body = {"version": version, "at_us": at_us}
         self.files.replace(self.retirement_path(version), encode_record(body))
 
@@ -129,7 +131,7 @@ class VersionStore(VersionReader):
         reach("move.recorded")
         with self.locked():
             self.manifest(target)
-            self.files.sync(self.manifest_path(target))  # whoever wrote it may have been killed before that
+            self.files.sync(self.manifest_path(target))  # the process that wrote it may have been killed before that
             last = self.moves.last()
             try:
                 at, _, previous = self.pointer()
