@@ -12,10 +12,12 @@ The cells are made by `Summariser` from the log's own bytes; what answers must b
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,6 +85,12 @@ class Cluster(MemoryLog):
     def _reach(self) -> None:
         if self.down:
             raise LogUnreachableError("nowhere", "down")
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    """One for all worlds: a database costs 10 ms, and a version takes one for each view and partition."""
+    return connect(threads=1)
 
 
 class World:
@@ -238,7 +246,7 @@ class World:
         return manifest
 
     def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
-        with connect(1) as con:
+        with _connection().cursor() as con:
             con.register("base", table_of(view, rows))
             for interval in view.intervals:
                 merged = con.sql(merge_sql(view, "base", interval)).to_arrow_table()
@@ -298,7 +306,7 @@ class World:
 
 
 def _bounds(states: pa.Table, partition: int) -> list[Instrument]:
-    with connect(1) as con:
+    with _connection().cursor() as con:
         con.register("states", states)
         found = con.execute(bounds_sql(TRADES, "states")).fetchall()
     return [Instrument(venue, symbol, partition, first, last) for venue, symbol, first, last, _ in sorted(found)]
