@@ -93,6 +93,12 @@ def _connection() -> duckdb.DuckDBPyConnection:
     return connect(threads=1)
 
 
+@cache
+def _summariser(views: tuple[View, ...]) -> Summariser:
+    """One for all worlds of these views, for the same reason."""
+    return Summariser(views)
+
+
 class World:
     """See the module."""
 
@@ -104,7 +110,7 @@ class World:
         self.log.create(NAMES.topic("trades"), partitions)
         self.clock = FakeClock()
         self.store = VersionStore(home)
-        self.summariser = Summariser(views)
+        self.summariser = _summariser(views)
         self._next_id = 1
         self.app: Any = None
         self.serve()
@@ -124,7 +130,6 @@ class World:
 
     def close(self) -> None:
         self.service.stop()
-        self.summariser.close()
 
     # the log
 

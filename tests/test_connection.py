@@ -34,7 +34,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.step()
     yield made
     made.service.stop()
-    made.summariser.close()
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +315,6 @@ def test_who_does_not_read_is_cut_off_and_what_never_answers_is_a_504(tmp_path: 
         until(lambda: made.service.admission.in_work == 0)
         others_are_answered(port, "/health/live")
     made.service.stop()
-    made.summariser.close()
 
 
 def test_new_clients_do_not_wait_a_round_of_the_loop_each(tmp_path: Path) -> None:
@@ -352,7 +350,6 @@ def test_new_clients_do_not_wait_a_round_of_the_loop_each(tmp_path: Path) -> Non
         for each in others:
             each.close()
     made.service.stop()
-    made.summariser.close()
 
 
 @pytest.mark.parametrize(("proxies", "second"), [([], 429), (["192.0.2.1"], 429), (["127.0.0.1"], 200)])
@@ -366,4 +363,3 @@ def test_a_forwarded_address_is_believed_from_a_trusted_proxy_alone(
         answers = [ask(one, "/v1/versions", f"X-Forwarded-For: 198.51.100.{i}")[0] for i in (1, 2)]
     assert answers == [200, second]
     made.service.stop()
-    made.summariser.close()

@@ -154,4 +154,3 @@ def test_the_lifespan_starts_and_ends_the_threads(tmp_path: Path) -> None:
     asyncio.run(live())
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", 60_000_000)
     assert not own()
-    world.summariser.close()

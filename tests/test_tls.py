@@ -56,7 +56,6 @@ def port(folder: Path) -> Iterator[int]:
     with served(app, ready=False, ssl_certfile=cert, ssl_keyfile=key) as (_, found):
         yield found
     world.service.stop()
-    world.summariser.close()
 
 
 def of(folder: Path, port: int, cert: str = "served", **more: str) -> Any:

@@ -187,6 +187,7 @@ def test_a_view_that_no_version_has_yet_is_no_failure(tmp_path: Path, capsys: py
     world.step()
     found = prove(world, claims([BARS, FLOW], INTERVALS))
     world.close()
+    world.summariser.close()
     assert found.holds, (found.differences, found.refusals, found.tail)
     assert found.parts["bars"].rows and not found.parts["flow"].rows
     show_proof(found)
