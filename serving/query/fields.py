@@ -50,6 +50,9 @@ _TIME: dict[str, Any] = {
     ],
     "examples": ["2026-01-31T09:30:00Z", 1769851800000000],
 }
+_END = {**_TIME, "examples": ["2026-01-31T10:30:00Z", 1769855400000000]}
+"""Its examples lie behind those of a start, so that all examples of a route are one question."""
+
 _POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]], "examples": [7]}
 _TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
 
@@ -81,11 +84,16 @@ def interval_field(base: Interval, default: Interval) -> Any:
 IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": list(interval_texts())})]
 TimeField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 TimeNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_TIME)]
+EndField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_END)]
+EndNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_END)]
+AtField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema({"anyOf": _TIME["anyOf"]})]
 CursorField = Annotated[str | None, BeforeValidator(token), WithJsonSchema(_TOKEN)]
 if TYPE_CHECKING:
     PointField: TypeAlias = Point | None
+    UntilField: TypeAlias = Point | None
 else:  # FastAPI takes a tuple for a parameter that stands more than once
     PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
+    UntilField = Annotated[Any, BeforeValidator(point), WithJsonSchema({**_POINT, "examples": [9]})]
 FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "boolean"})]
 
 TimesField = Literal["us", "iso"]

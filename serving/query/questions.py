@@ -13,8 +13,10 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_m
 from serving.http.formats.media import JSON
 from serving.http.problems import ProblemError
 from serving.query.fields import (
+    AtField,
     CursorField,
     DecimalParameters,
+    EndField,
     FlagField,
     IntervalField,
     TimeField,
@@ -55,12 +57,12 @@ class BarsQuery(DecimalParameters):
 
     interval: IntervalField = Field(description="Length of a bar.")
     start: TimeField = Field(None, description=f"{START} Without it: the latest `limit` bars before `end`.")
-    end: TimeField = Field(None, description="End time, exclusive.")
+    end: EndField = Field(None, description="End time, exclusive.")
     limit: _LimitOrAll = Field(
         500, description=f"{LIMIT_TEXT} `all`: every one, as one stream, in a format other than JSON."
     )
     cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
-    at: TimeField = Field(
+    at: AtField = Field(
         None,
         description="Instead of bars all events before this time, a row a key: the time is a start of the view's base "
         "interval.",

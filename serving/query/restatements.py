@@ -7,7 +7,7 @@ from pydantic import Field, WithJsonSchema, create_model, model_validator
 
 from serving.http.problems import gone
 from serving.query.cursor import Cursor
-from serving.query.fields import CursorField, DecimalParameters, PointField
+from serving.query.fields import CursorField, DecimalParameters, PointField, UntilField
 from serving.query.keys import filter_fields, wanted_values
 from serving.query.parameters import Point
 from serving.query.questions import LIMIT_TEXT, Limit, fingerprint, refuse
@@ -33,7 +33,7 @@ class RestatementsQuery(DecimalParameters):
         description=f"What changed since then: {_POINT}. A number means the versions behind it, a time those made "
         "at or after it. Default: everything.",
     )
-    until: PointField = Field(None, description="Up to and with this version, or before this time.")
+    until: UntilField = Field(None, description="Up to and with this version, or before this time.")
     cause: Annotated[CauseName | None, WithJsonSchema({"enum": list(CAUSES)})] = Field(
         None, description="Why it changed. Default: all."
     )

@@ -41,13 +41,15 @@ def filter_case(context: Any, case: Any) -> bool:
 
 def contradicts(query: dict[str, Any], body: Any) -> bool:
     """The rules that no schema says. A cursor is an opaque text of the service; one that is made up is refused."""
-    symbols = str(query.get("symbol", "")).split(",")
+    several = [str(query.get(name, "")).split(",") for name in ("venue", "symbol")]
     reason = body.get("reason") if isinstance(body, dict) else None
     as_json, explained = query.get("format", "json") == "json", _true(query, "explain")
     return any(
         (
             "cursor" in query,
-            len(set(symbols)) < len(symbols),
+            query.get("at") is not None,  # stands with few others, and a whole second is one time of a million
+            _true(query, "quantiles"),  # the view of this world has none
+            any(len(set(values)) < len(values) for values in several),
             query.get("as_of") is not None and query.get("layer") == "speed",
             query.get("limit") == "all" and (as_json or explained or query.get("fill")),
             explained and not as_json,

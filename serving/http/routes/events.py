@@ -24,7 +24,7 @@ from serving.query.answer import document, time_json
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
-from serving.query.fields import CursorField, DecimalParameters, TimeNeeded
+from serving.query.fields import CursorField, DecimalParameters, EndNeeded, TimeNeeded
 from serving.query.ids import exact_json
 from serving.query.keys import entity_fields, entity_of
 from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
@@ -67,7 +67,7 @@ class EventsQuery(DecimalParameters):
     stream: ClassVar[Stream]
 
     start: TimeNeeded = Field(description=START)
-    end: TimeNeeded = Field(description="End time, exclusive.")
+    end: EndNeeded = Field(description="End time, exclusive.")
     limit: Limit = Field(500, description=LIMIT_TEXT)
     cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
 

@@ -86,7 +86,8 @@ def query_of(streams: tuple[Stream, ...]) -> type[InstrumentsQuery]:
         return text
 
     of_stream: Any = Annotated[Literal[*names] | None, WithJsonSchema({"enum": names})]
-    of_prefix: Any = Annotated[str, BeforeValidator(prefix), WithJsonSchema({"type": "string"})]
+    schema = {"type": "string", "pattern": f"^(?:{'|'.join(['', *ends])})$"}
+    of_prefix: Any = Annotated[str, BeforeValidator(prefix), WithJsonSchema(schema)]
     last = ", ".join(dict.fromkeys(stream.entity[-1] for stream in streams))
     return create_model(
         "InstrumentsQuery",
