@@ -1,6 +1,6 @@
 """How a process shows its figures to Prometheus: a registry with what every process has, and a page for those without.
 
-The service answers `/metrics` itself (`serving.http.routes.health`); the speed layer and the door have no web server of
+The service answers `/metrics` itself (`serving.http.routes.health`); the speed layer and ingest have no web server of
 their own, so the client library's small one does it, on a port of theirs. Not here: the figures
 (`serving.status.metrics`, `serving.status.gauges`, `speed_layer.figures`, `ingest.figures`). docs/metrics.md lists
 every one of them.

@@ -12,7 +12,7 @@ from slackwater.log.names import SPEED_GROUP, Named, TopicNames
 from slackwater.streams.registry import STREAMS
 
 PROCESSES = ("ingest", "speed", "batch", "serve", "operator")
-"""The users: the door, the two layers, the service, and who creates topics and runs doctor and verify."""
+"""The users: ingest, the two layers, the service, and who creates topics and runs doctor and verify."""
 
 
 class Allowed(NamedTuple):
