@@ -64,58 +64,32 @@ class Versions(Closed):
     rollbacks: list[Move]
 
 
-class VersionsRoutes:
-    """Answers `/v1/versions` and `/v1/versions/{version}`."""
+def _version(manifest: Manifest, proof: Proof, state: str) -> dict[str, Any]:
+    return {
+        "version": manifest.version,
+        "parent": manifest.parent,
+        "created": manifest.created_us,
+        "run_id": manifest.run_id,
+        "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
+        "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
+        "restated": dict(manifest.restated),
+        "definitions": dict(manifest.definitions),
+        "proof": proof_summary(proof),
+        "state": state,
+    }
 
-    def __init__(self, store: VersionStore, watch: VersionsWatch, pool: Pool) -> None:
-        self._store = store
-        self._watch = watch
-        self._pool = pool
 
-    async def versions(self, request: Request, query: Annotated[Parameters, Query()]) -> Response:
-        """Every version that can be read, newest first, and which one is served."""
-        manifests, moves = await self._pool.run(self._manifests)
-        snapshot = self._watch.snapshot
-        found = [
-            {
-                "version": manifest.version,
-                "parent": manifest.parent,
-                "created": manifest.created_us,
-                "run_id": manifest.run_id,
-                "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
-                "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
-                "restated": dict(manifest.restated),
-                "definitions": dict(manifest.definitions),
-                "proof": proof_summary(proof),
-                "state": state,
-            }
-            for manifest, proof, state in manifests
-        ]
-        served = snapshot and snapshot.version
-        return reply(request, orjson.dumps({"versions": found, "served": served, "rollbacks": moves}))
-
-    async def version(self, request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
-        """One version's manifest, without the files of trade ids; of its instruments, how many entries there are."""
-        try:
-            manifest = await self._pool.run(lambda: self._store.manifest(version))
-        except RetiredVersionError as error:
-            raise retired(version) from error
-        except NoSuchVersionError as error:
-            raise unknown_version(str(version)) from error
-        except ManifestError as error:
-            raise unreadable(version) from error
-        return reply(request, orjson.dumps(_manifest_json(manifest)))
-
-    def _manifests(self) -> tuple[list[tuple[Manifest, Proof, str]], list[dict[str, Any]]]:
-        store = self._store
-        found: dict[int, State] = {}
-        moves: list[dict[str, Any]] = []
-        try:
-            found = states(store)
-            moves = [move_json(move) for move in store.moves.until(store.pointer().move)]
-        except VersionError as error:  # which version is current is unknown; which there are is not
-            _LOG.warning("The states of versions are unknown: %s", error)
-        return [(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()], moves
+def _versions(store: VersionStore) -> dict[str, list[dict[str, Any]]]:
+    """Every version that can be read, newest first, and the moves."""
+    found: dict[int, State] = {}
+    moves: list[dict[str, Any]] = []
+    try:
+        found = states(store)
+        moves = [move_json(move) for move in store.moves.until(store.pointer().move)]
+    except VersionError as error:  # which version is current is unknown; which there are is not
+        _LOG.warning("The states of versions are unknown: %s", error)
+    listed = [_version(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()]
+    return {"versions": listed, "rollbacks": moves}
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
@@ -135,9 +109,26 @@ def _manifest_model() -> type:
 
 def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]:
     """See `serving.http.route`."""
-    of = VersionsRoutes(store, watch, pool)
+
+    async def versions(request: Request, query: Annotated[Parameters, Query()]) -> Response:
+        facts = await pool.run(lambda: _versions(store))
+        snapshot = watch.snapshot
+        return reply(request, orjson.dumps({**facts, "served": snapshot and snapshot.version}))
+
+    async def one(request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
+        """A manifest without the files of identities; of its instruments, how many entries there are."""
+        try:
+            manifest = await pool.run(lambda: store.manifest(version))
+        except RetiredVersionError as error:
+            raise retired(version) from error
+        except NoSuchVersionError as error:
+            raise unknown_version(str(version)) from error
+        except ManifestError as error:
+            raise unreadable(version) from error
+        return reply(request, orjson.dumps(_manifest_json(manifest)))
+
     path, text = "/v1/versions/{version}", "One version's manifest."
     return [
-        Route("/v1/versions", of.versions, "Published versions.", "versions", Versions, problems=(422, 504)),
-        Route(path, of.version, text, "versions", _manifest_model(), problems=(404, 410, 422, 504)),
+        Route("/v1/versions", versions, "Published versions.", "versions", Versions, problems=(422, 504)),
+        Route(path, one, text, "versions", _manifest_model(), problems=(404, 410, 422, 504)),
     ]
