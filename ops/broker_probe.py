@@ -1,7 +1,4 @@
-"""One question to a Kafka broker over a bare socket: do you serve?
-
-Not a Kafka client, which is the room `event_log/`: this knows one request, so that starting a broker needs no client.
-"""
+"""Whether a Kafka broker serves, asked over a bare socket, so that starting a broker needs no Kafka client."""
 
 import socket
 import struct

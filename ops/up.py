@@ -16,9 +16,8 @@ from ops.context import Context
 from ops.evidence import ServiceError
 from ops.output import console
 from ops.rest import trusted
-from ops.restarting_broker import RestartingBroker
 from ops.services import services, to_environ
-from ops.supervisor import OnLine, Supervisor
+from ops.supervisor import OnLine, RestartingBroker, Supervisor
 from slackwater.log.topics import create_topics
 
 COLOURS = {"broker": "magenta", "speed": "cyan", "serving": "green", "batch": "yellow", "ingest": "blue"}

@@ -94,7 +94,7 @@ class _OneBroker:
 
 
 def _broker(home: Path) -> Broker:
-    return Broker(BrokerSettings(home, free_port(), die_with_parent=True, short_lived=True))
+    return Broker(BrokerSettings(home, free_port(), short_lived=True))
 
 
 @pytest.fixture(scope="session")

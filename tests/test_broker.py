@@ -35,7 +35,7 @@ from ops.errors import (
     JavaStartError,
     PortTakenError,
 )
-from ops.restarting_broker import RestartingBroker
+from ops.supervisor import RestartingBroker
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 
@@ -211,7 +211,7 @@ def test_not_ready_in_time_says_so_and_stops_what_was_started(tmp_path: Path) ->
 def test_it_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from ops.broker import Broker, BrokerSettings, free_port\n"
-        "broker = Broker(BrokerSettings(Path(sys.argv[1]), free_port(), die_with_parent=True))\n"
+        "broker = Broker(BrokerSettings(Path(sys.argv[1]), free_port()))\n"
         "broker.start(); print(broker.pid, flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as parent:
