@@ -14,15 +14,13 @@ from typing import Any
 
 import click
 
-from ops.cli_batch import archive, batch
-from ops.cli_drop import stream, view
-from ops.cli_ingest import ingest, topics
+from ops.cli_batch import batch
+from ops.cli_ingest import archive, ingest, topics
 from ops.cli_keys import key
-from ops.cli_retention import expire_command, rollback_command
 from ops.cli_serve import serve, speed
-from ops.cli_settings import settings_command
-from ops.cli_stack import demo, doctor, up
+from ops.cli_stack import demo, doctor, settings_command, up
 from ops.cli_verify import verify
+from ops.cli_versions import stream, view
 from ops.context import Context
 from ops.output import errors, examples
 from slackwater import __version__
@@ -99,26 +97,9 @@ for _setting in reversed(SETTINGS):
     if not _setting.secret:  # a command line is read by every user of the machine
         main = _option(_setting)(main)
 
-for _command in (
-    demo,
-    up,
-    doctor,
-    topics,
-    stream,
-    view,
-    ingest,
-    archive,
-    batch,
-    speed,
-    key,
-    serve,
-    verify,
-    settings_command,
-):
+_INGEST, _VERSIONS = (ingest, archive, topics), (batch, stream, view)
+for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, key, *_VERSIONS, verify):
     main.add_command(_command)
-
-for _command in (rollback_command, expire_command):
-    batch.add_command(_command)
 
 
 def run() -> None:

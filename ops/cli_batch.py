@@ -1,26 +1,18 @@
-"""`slackwater batch` and `slackwater archive`."""
+"""`slackwater batch`: makes versions, lists and proves them."""
 
 import logging
 import threading
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from ingest.archive_import import import_history, new_epoch
-from ingest.lock import hold
-from ops.cli_diff import diff_command
-from ops.cli_ingest import open_input, progress_bar, show_summary, source_options, summary_facts
-from ops.cli_promote import promote_command
 from ops.cli_restatements import restatements_command
+from ops.cli_versions import diff_command, expire_command, promote_command, rollback_command
 from ops.context import CLOCK, Context, pass_context, stop_on_signals, user_name
-from ops.output import console, emit, examples, json_option
+from ops.output import console, emit, examples, json_option, table, time_text
 from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.log.compression import check_codecs
-from slackwater.store.files import holding
-from slackwater.streams.registry import stream_named
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StreamCut, stream_facts
@@ -97,7 +89,7 @@ def run_command(
 @json_option
 @pass_context
 def list_command(context: Context, as_json: bool) -> None:
-    """The versions that are kept, the newest first, what became of each, and the rollbacks."""
+    """The retained versions, the newest first, what became of each, and the rollbacks."""
     store = context.store
     pointer, versions, state = store.pointer(), store.readable(), states(store)
     served, moves = pointer.version, store.moves.until(pointer.move)
@@ -110,30 +102,27 @@ def list_command(context: Context, as_json: bool) -> None:
     }
 
     def show() -> None:
-        table = Table(
+        shown = table(
             *("", "version", "state", "published (UTC)", "events", "new", "duplicates", "restated", "cut", "took"),
             *("proof", "records", "gap", "overlap", "compared", "differ"),
-            box=None,
-            padding=(0, 2),
         )
         for m in versions:
-            table.add_row(
+            shown.add_row(
                 "[green]●[/]" if m.version == served else "",
                 str(m.version),
                 state.get(m.version, "retained"),
-                f"{datetime.fromtimestamp(m.created_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
-                f"{m.count('events'):,}",
-                f"{m.count('new_events'):,}",
-                f"{m.count('duplicates'):,}",
+                time_text(m.created_us),
+                *(f"{m.count(name):,}" for name in ("events", "new_events", "duplicates")),
                 f"{sum(m.restated.values()):,}",
                 " ".join(f"{name} {_cut_text(own)}" for name, own in m.streams.items()),
                 f"{sum(m.timings_ms.values()) / 1000:.1f} s",
                 *proof_columns(latest_proof(store, m)),
             )
-        console.print(table if versions else "No version yet. Make one with `slackwater batch run`.")
+        console.print(shown if versions else "No version yet. Make one with `slackwater batch run`.")
         for move in moves:
-            at = f"{datetime.fromtimestamp(move.at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
-            console.print(f"{at}  {move.source} -> {move.target}  {move.by}: {move.reason}", markup=False)
+            console.print(
+                f"{time_text(move.at_us)}  {move.source} -> {move.target}  {move.by}: {move.reason}", markup=False
+            )
 
     emit(as_json, facts, show)
 
@@ -173,79 +162,8 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-batch.add_command(restatements_command)
-batch.add_command(diff_command)
-batch.add_command(promote_command)
-
-
-@click.group()
-def archive() -> None:
-    """The master dataset."""
-
-
-@archive.command(
-    name="import",
-    epilog=examples(
-        "slackwater archive import history/*.parquet",
-        "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
-    ),
-)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@source_options
-@json_option
-@pass_context
-def import_command(
-    context: Context, /, files: tuple[str, ...], as_json: bool, stream_name: str, **options: Any
-) -> None:
-    """Validate history and write it straight into the master dataset, past the broker; then publish a version.
-
-    Each file becomes an epoch of its own. Ids that the archive or the log already has are refused: with the same
-    content as duplicates, with another one as dead letters.
-    """
-    from batch_layer.archive import Epoch
-    from batch_layer.run import BatchRun
-
-    stream = stream_named(stream_name, context.streams)
-    for file in files:
-        source = open_input(stream, file, **options)
-        epoch = new_epoch()
-        # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
-        with (
-            hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
-            holding(context.store.lease(epoch, epochs=[epoch])),
-        ):
-            with progress_bar(as_json) as progress:
-                most = context.settings.max_instruments
-                done = import_history(
-                    stream,
-                    source,
-                    context.store,
-                    context.log,
-                    context.names,
-                    CLOCK,
-                    lock,
-                    progress,
-                    epoch,
-                    most_entities=most,
-                )
-            facts: dict[str, Any] = {
-                "stream": stream.name,
-                "file": file,
-                "epoch": done.epoch,
-                **summary_facts(done.summary),
-            }
-            if done.archive:
-                extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                run = BatchRun(context.parts, extra=extra)
-                run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
-                facts["version"] = run.run().version
-
-        def show(file: str = file, facts: dict[str, Any] = facts) -> None:
-            show_summary(file, facts)
-            made = f"version {facts['version']}" if "version" in facts else "no version: nothing was new"
-            console.print(f"  published  {made}")
-
-        emit(as_json, facts, show)
+for _command in (restatements_command, diff_command, promote_command, rollback_command, expire_command):
+    batch.add_command(_command)
 
 
 def _cut_text(own: StreamCut) -> str:

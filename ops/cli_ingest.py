@@ -1,4 +1,4 @@
-"""`slackwater ingest` and `slackwater topics`."""
+"""`slackwater ingest`, `slackwater archive import` and `slackwater topics`."""
 
 import sys
 import threading
@@ -8,21 +8,23 @@ from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
 from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
+from ingest.lock import hold
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
 from ingest.sources import FORMATS, open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, pass_context, stop_on_signals
-from ops.output import console, emit, errors, examples, json_option
+from ops.output import console, emit, errors, examples, json_option, table
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
+from slackwater.store.files import holding
 from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
@@ -112,6 +114,60 @@ def ingest(
 
 
 @click.group()
+def archive() -> None:
+    """The master dataset."""
+
+
+@archive.command(
+    name="import",
+    epilog=examples(
+        "slackwater archive import history/*.parquet",
+        "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    ),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@source_options
+@json_option
+@pass_context
+def import_command(
+    context: Context, /, files: tuple[str, ...], as_json: bool, stream_name: str, **options: Any
+) -> None:
+    """Validate history and write it straight into the master dataset, past the broker; then publish a version.
+
+    Each file becomes an epoch of its own. Ids that the archive or the log already has are refused: with the same
+    content as duplicates, with another one as dead letters.
+    """
+    from batch_layer.archive import Epoch
+    from batch_layer.run import BatchRun
+
+    stream = stream_named(stream_name, context.streams)
+    for file in files:
+        source = open_input(stream, file, **options)
+        epoch = new_epoch()
+        # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
+        with (
+            hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+            holding(context.store.lease(epoch, epochs=[epoch])),
+        ):
+            of = stream, source, context.store, context.log, context.names, CLOCK, lock
+            with progress_bar(as_json) as progress:
+                done = import_history(*of, progress, epoch, most_entities=context.settings.max_instruments)
+            facts = {"stream": stream.name, "file": file, "epoch": done.epoch, **summary_facts(done.summary)}
+            if done.archive:
+                extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+                run = BatchRun(context.parts, extra=extra)
+                run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
+                facts["version"] = run.run().version
+
+        def show(file: str = file, facts: dict[str, Any] = facts) -> None:
+            show_summary(file, facts)
+            made = f"version {facts['version']}" if "version" in facts else "no version: nothing was new"
+            console.print(f"  published  {made}")
+
+        emit(as_json, facts, show)
+
+
+@click.group()
 def topics() -> None:
     """The topics of the event log."""
 
@@ -145,13 +201,13 @@ def list_topics(context: Context, as_json: bool) -> None:
     }
 
     def show() -> None:
-        table = Table("topic", "id", "partition: start..end", box=None, padding=(0, 2))
+        shown = table("topic", "id", "partition: start..end")
         for name, about in found.items():
             bounds: Any = about["bounds"]
-            table.add_row(name, str(about["id"]), "  ".join(f"{p}: {b[0]}..{b[1]}" for p, b in bounds.items()))
+            shown.add_row(name, str(about["id"]), "  ".join(f"{p}: {b[0]}..{b[1]}" for p, b in bounds.items()))
         for name in missing:
-            table.add_row(name, "[red]missing[/]", "create it with `slackwater topics create`")
-        console.print(table)
+            shown.add_row(name, "[red]missing[/]", "create it with `slackwater topics create`")
+        console.print(shown)
 
     emit(as_json, {"topics": found, "missing": missing}, show)
 
@@ -194,13 +250,8 @@ def progress_bar(as_json: bool) -> Iterator[OnProgress]:
 
 def summary_facts(summary: Summary) -> dict[str, Any]:
     """A summary, for a program."""
-    return {
-        "accepted": summary.accepted,
-        "duplicates": summary.duplicates,
-        "conflicts": summary.conflicts,
-        "refused": dict(summary.refused),
-        "records": summary.records,
-    }
+    counts = ("accepted", "duplicates", "conflicts", "records")
+    return {**{name: getattr(summary, name) for name in counts}, "refused": dict(summary.refused)}
 
 
 def show_summary(name: str, facts: dict[str, Any]) -> None:

@@ -1,13 +1,11 @@
 """`slackwater key`: who may use the routes that need a key."""
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import click
-from rich.table import Table
 
 from ops.context import CLOCK, Context, pass_context
-from ops.output import console, emit, examples, json_option
+from ops.output import console, emit, examples, json_option, table, time_text
 from slackwater.core.rate import parse_rate
 from slackwater.keys.keys import SCOPES, Key, KeyStore, Scope
 
@@ -52,12 +50,13 @@ def list_command(context: Context, as_json: bool) -> None:
     keys = KeyStore(context.settings.home).all()
 
     def show() -> None:
-        table = Table("id", "name", "scope", "rate limit", "created (UTC)", "revoked (UTC)", box=None, padding=(0, 2))
-        for each in keys:
-            table.add_row(each.id, each.name, each.scope, each.rate, _time(each.created_us), _time(each.revoked_us))
-        console.print(table if keys else "No key yet. Make one with `slackwater key create`.")
+        found = table("id", "name", "scope", "rate limit", "created (UTC)", "revoked (UTC)")
+        for made in keys:
+            times = time_text(made.created_us), time_text(made.revoked_us)
+            found.add_row(made.id, made.name, made.scope, made.rate, *times)
+        console.print(found if keys else "No key yet. Make one with `slackwater key create`.")
 
-    emit(as_json, {"keys": [_facts(each) for each in keys]}, show)
+    emit(as_json, {"keys": [_facts(made) for made in keys]}, show)
 
 
 @key.command(name="revoke", epilog=examples("slackwater key revoke alice", "slackwater key revoke 3f9a0c41d2e7"))
@@ -73,7 +72,3 @@ def revoke_command(context: Context, name: str, as_json: bool) -> None:
 def _facts(found: Key) -> dict[str, Any]:
     times = {"created_us": found.created_us, "revoked_us": found.revoked_us}
     return {"id": found.id, "name": found.name, "scope": found.scope, "rate_limit": found.rate, **times}
-
-
-def _time(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if at_us else ""

@@ -1,16 +1,14 @@
 """`slackwater batch restatements`: the ledger of the served version, from its files."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 import orjson
 import pyarrow.parquet as pq
-from rich.table import Table
 
 from ops.context import Context, pass_context
-from ops.output import console, emit, examples, json_option
+from ops.output import console, emit, examples, json_option, table, time_text
 from serving.query.parameters import Point, ValueRefusedError, point
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.ledger import CAUSES, Entry, ledger_of
@@ -64,10 +62,10 @@ def restatements_command(context: Context, since: Point, cause: str | None, as_j
         for row in rows:
             emit(as_json, row, lambda: None)
         return
-    table = Table("version", "bar", "start (UTC)", "cause", "first late", "changed", box=None, padding=(0, 2))
+    shown = table("version", "bar", "start (UTC)", "cause", "first late", "changed")
     for row in rows:
-        table.add_row(*_columns(row))
-    console.print(table if table.row_count else "No closed bar was changed.")
+        shown.add_row(*_columns(row))
+    console.print(shown if shown.row_count else "No closed bar was changed.")
 
 
 def _rows(store: VersionStore, entry: Entry) -> Iterator[dict[str, Any]]:
@@ -89,7 +87,7 @@ def _columns(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(row["version"]),
         " ".join([row["view"], row["interval"], ":".join([row["venue"], row["symbol"], *row["key"]])]),
-        f"{datetime.fromtimestamp(row['start'] / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
+        time_text(row["start"]),
         row["cause"],
         f"{row['partition']}:{row['offset']}" if row["offset"] is not None else "",
         text,

@@ -1,4 +1,4 @@
-"""`slackwater up`, `slackwater demo` and `slackwater doctor`."""
+"""`slackwater up`, `demo`, `doctor` and `settings`: the programs of one machine, and what they are told."""
 
 import sys
 from dataclasses import replace
@@ -6,7 +6,8 @@ from dataclasses import replace
 import click
 
 from ops.context import Context, pass_context
-from ops.output import console, emit, examples, json_option
+from ops.output import console, emit, examples, json_option, table
+from slackwater.core.settings import SETTINGS
 
 
 @click.command(epilog=examples("slackwater up", "slackwater --batch-seconds 60 up", "slackwater up --json"))
@@ -59,3 +60,36 @@ def doctor(context: Context, as_json: bool) -> None:
     emit(as_json, facts, show)
     if any(finding.verdict == "bad" for finding in findings):
         sys.exit(1)
+
+
+@click.command(name="settings", epilog=examples("slackwater settings", "slackwater --port 9000 settings --json"))
+@json_option
+@pass_context
+def settings_command(context: Context, as_json: bool) -> None:
+    """Show every setting: its variable, its option, its default, and the value in force where that is another.
+
+    An option stands before the command: `slackwater --port 9000 serve`. A secret is a variable alone, and is not shown.
+    """
+    given = context.settings.environ()
+    rows = [
+        {
+            "name": row.name,
+            "option": None if row.secret else row.option,
+            "default": row.default,
+            "value": None if row.secret else given[row.name],
+            "unit": row.unit,
+            "help": row.help,
+        }
+        for row in SETTINGS
+    ]
+
+    def show() -> None:
+        found = table("variable", "option", "default", "unit", "what it does")
+        for row in SETTINGS:
+            value = "" if row.secret or row.value(row.default) == row.value(given[row.name]) else given[row.name]
+            default = row.default or "-"
+            shown = f"{default} [bold](now {value})[/]" if value else default
+            found.add_row(row.name, "" if row.secret else row.option, shown, row.unit, row.help)
+        console.print(found)
+
+    emit(as_json, {"settings": rows}, show)

@@ -3,16 +3,29 @@
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 # In a pipe or a file nothing is wrapped at some width that nobody has.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+def _not_empty(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.UsageError("--reason is empty.")
+    return value.strip()
+
+
+reason_option = click.option(
+    "--reason", required=True, metavar="TEXT", callback=_not_empty, help="Why; it is recorded with who and when."
+)
 
 
 def emit(as_json: bool, facts: dict[str, Any], show: Callable[[], None]) -> None:
@@ -26,3 +39,13 @@ def emit(as_json: bool, facts: dict[str, Any], show: Callable[[], None]) -> None
 def examples(*lines: str) -> str:
     """The epilog of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def table(*columns: str) -> Table:
+    """An empty table without lines."""
+    return Table(*columns, box=None, padding=(0, 2))
+
+
+def time_text(at_us: int) -> str:
+    """A time in microseconds, UTC, to the second; 0: none."""
+    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if at_us else ""

@@ -1,0 +1,224 @@
+"""Commands over versions that exist: compare, promote, roll back, expire, and drop a stream or a view.
+
+A version never drops a stream or a view by itself: a run whose program does not know one, since a package is missing,
+is refused.
+"""
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ops.context import CLOCK, Context, pass_context, user_name
+from ops.output import console, emit, examples, json_option, reason_option
+from slackwater.deltas.read_tail import TailReader
+from slackwater.restatements.of_move import Restating
+from slackwater.versions.manifest import Dropped, Kind
+from slackwater.versions.moves import Move
+from slackwater.versions.rollback import rollback
+from slackwater.views.registry import registered
+
+if TYPE_CHECKING:  # a command that makes no version imports no Beam
+    from batch_layer.diff import Diff
+
+
+@click.command(
+    name="diff", epilog=examples("slackwater batch diff 8 9", "slackwater batch diff 8 9 --examples 100 --json")
+)
+@click.argument("a", metavar="V", type=click.IntRange(1))
+@click.argument("b", metavar="W", type=click.IntRange(1))
+@click.option(
+    "--examples", "shown", default=10, show_default=True, type=click.IntRange(0, 10_000), help="Rows to show."
+)
+@json_option
+@pass_context
+def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) -> None:
+    """Compare the finished answers of two versions, exactly: rows, fields, and the largest differences.
+
+    Ends with 0 if all are equal and with 1 if anything differs.
+    """
+    from batch_layer.diff import diff_versions
+
+    store = context.store
+    found = diff_versions(store, registered(context.settings.views), a, b, shown)
+    same_cut = store.manifest(a).cuts == store.manifest(b).cuts
+    for diff in found:
+        facts = {"versions": [a, b], "same_cut": same_cut, "equal": diff.equal, **asdict(diff)}
+        emit(as_json, facts, partial(_show_diff, diff, a, b))
+    if not same_cut and not as_json:
+        console.print("Their cuts are not the same, so the events between the cuts differ, too.")
+    if not all(diff.equal for diff in found):
+        raise SystemExit(1)
+
+
+def _show_diff(diff: "Diff", a: int, b: int) -> None:
+    if None in diff.definitions:
+        only, lacking = (b, a) if diff.definitions[0] is None else (a, b)
+        rows = f" {diff.interval}: {diff.only_a + diff.only_b:,} rows" if diff.interval else ""
+        console.print(f"{diff.view}{rows} in {only} alone; version {lacking} does not hold this view")
+        return
+    console.print(
+        f"{diff.view} {diff.interval}: {diff.both:,} rows in both, {diff.differ:,} of them differ; "
+        f"{diff.only_a:,} in {a} alone, {diff.only_b:,} in {b} alone"
+    )
+    for number, fields in ((a, diff.fields_a), (b, diff.fields_b)):
+        if fields:
+            console.print(f"  answers of {number} alone: {', '.join(fields)}")
+    for field in diff.fields:
+        console.print(f"  {field.field}: {field.rows:,} rows", markup=False)
+        for text, row in (("largest", field.largest), ("largest ratio", field.largest_ratio)):
+            if row is not None:
+                console.print(f"    {text}: {row}", markup=False)
+    for row in diff.first:
+        console.print(f"  {row}", markup=False)
+    for number, places in diff.alone.items():
+        for place in places:
+            console.print(f"  in {number} alone: {place}", markup=False)
+
+
+@click.command(
+    name="promote",
+    epilog=examples(
+        'slackwater batch promote 9 --reason "vwap rounds half-even"',
+        'slackwater batch promote 9 --reason "vwap rounds half-even" --json',
+    ),
+)
+@click.argument("version", type=click.IntRange(1))
+@reason_option
+@json_option
+@pass_context
+def promote_command(context: Context, version: int, reason: str, as_json: bool) -> None:
+    """Serve a candidate: move the pointer from the version that it stands beside to it.
+
+    Refused where another version was published since, or where its deltas do not reach what is served. Later batch
+    runs go on in its definition. `slackwater batch list` shows the candidates.
+    """
+    from batch_layer.promote import Promotion
+
+    move = Promotion(context.parts).promote(version, reason, user_name(), context.settings.proof_seconds)
+    facts = {"version": version, "move": asdict(move), "restated": dict(move.restated)}
+    emit(as_json, facts, lambda: _show_move(move, f"version {version} takes the place of version {move.source}"))
+
+
+@click.command(
+    name="rollback",
+    epilog=examples(
+        'slackwater batch rollback 7 --reason "wrong notional"', 'slackwater batch rollback 7 --reason "x" --json'
+    ),
+)
+@click.argument("version", type=click.IntRange(0))
+@reason_option
+@json_option
+@pass_context
+def rollback_command(context: Context, version: int, reason: str, as_json: bool) -> None:
+    """Serve a retained version, after reading all its files; also forward again, to one that was rolled back from.
+
+    Answers are exact at once: log, deltas and archive reach down to the oldest version. The next batch run starts from
+    it. Closed bars that it changes are written to the ledger. Needs no running service; without a broker the ledger
+    ends at the cuts of the two versions, and it says so.
+    """
+    restating = Restating(context.store, registered(context.settings.views), TailReader(context.log, context.names))
+    done = rollback(context.store, version, reason, user_name(), CLOCK.now_us(), restating)
+    facts: dict[str, Any] = {"version": done.target, "from": done.source, "move": done.number, "by": done.by}
+    facts |= {"reason": done.reason, "restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}
+    emit(as_json, facts, lambda: _show_move(done, f"version {done.target} is current; it was {done.source}."))
+
+
+@click.command(
+    name="expire",
+    epilog=examples("slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3"),
+)
+@click.option("--keep", type=click.IntRange(1), help="Versions to keep; default: SLACKWATER_KEEP_VERSIONS.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@json_option
+@pass_context
+def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: bool) -> None:
+    """Retire the oldest versions, and remove the deltas and files that no version uses any more.
+
+    The current version, the one that a server would fall back on, and what a running process uses stay, however old.
+    The event log loses nothing. Every batch run does this at its end.
+    """
+    from batch_layer.expire import expire
+
+    keep = keep or context.settings.keep_versions
+    done = expire(context.parts, keep, dry_run)
+    deltas: dict[str, dict[str, int]] = {}
+    for stream, p, at in done.deltas:
+        deltas.setdefault(stream, {})[str(p)] = at
+    facts = {
+        "retained": done.retained,
+        "retired": done.retired,
+        "deltas": deltas,
+        "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
+        "waiting": done.waiting,
+        "dry_run": dry_run,
+    }
+
+    def show() -> None:
+        would = "would be " if dry_run else ""
+        retained = ", ".join(map(str, done.retained)) or "none"
+        console.print(f"{len(done.retired)} versions {would}retired, {len(done.retained)} retained: {retained}")
+        console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {deltas or 'as before'}")
+        if done.waiting:
+            console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
+
+    emit(as_json, facts, show)
+
+
+def _show_move(move: Move, text: str) -> None:
+    """Say what a move did, and what it changed."""
+    console.print(text)
+    changed = ", ".join(f"{count:,} of cause {cause}" for cause, count in move.restated.items()) or "none"
+    console.print(f"closed bars that changed: {changed}; `slackwater batch restatements` lists them")
+    if move.incomplete_reason:
+        console.print(f"not recorded: {move.incomplete_reason}", markup=False)
+
+
+@click.group()
+def stream() -> None:
+    """The streams of the versions."""
+
+
+@click.group()
+def view() -> None:
+    """The views of the versions."""
+
+
+@stream.command(name="drop", epilog=examples('slackwater stream drop fills --reason "the venue closed"'))
+@click.argument("name")
+@reason_option
+@json_option
+@pass_context
+def drop_stream(context: Context, name: str, reason: str, as_json: bool) -> None:
+    """Publish a version without a stream and its views. Its topics stay; its archive goes when older versions expire.
+
+    Refused while this program has the stream: take it out of SLACKWATER_STREAMS and SLACKWATER_VIEWS, or uninstall its
+    package, everywhere first, or the next run takes it in again.
+    """
+    _drop(context, "stream", name, reason, as_json)
+
+
+@view.command(name="drop", epilog=examples('slackwater view drop spreads --reason "nobody reads it"'))
+@click.argument("name")
+@reason_option
+@json_option
+@pass_context
+def drop_view(context: Context, name: str, reason: str, as_json: bool) -> None:
+    """Publish a version without a view. The archive of its stream stays, so it can be made again.
+
+    Refused while this program has the view: take it out of SLACKWATER_VIEWS, or uninstall its package, everywhere
+    first, or the next run takes it in again.
+    """
+    _drop(context, "view", name, reason, as_json)
+
+
+def _drop(context: Context, kind: Kind, name: str, reason: str, as_json: bool) -> None:
+    from batch_layer.run import BatchRun
+
+    dropped = Dropped(kind, name, user_name(), reason, CLOCK.now_us())
+    run = BatchRun(context.parts, drop=dropped, keep=context.settings.keep_versions)
+    run.proof_deadline_s = context.settings.proof_seconds
+    made = run.run()
+    facts = {"version": made.version, "dropped": asdict(dropped)}
+    emit(as_json, facts, lambda: console.print(f"version {made.version} is without the {kind} {name}", markup=False))
