@@ -39,10 +39,10 @@ class Watch:
         """Take one look; what cannot be seen now stays as it was."""
         state, names = self._state, self._context.names
         try:
-            bounds = self._context.log.bounds
-            state.records = sum(b.end for b in bounds(names.topic("trades")).values())
-            state.deltas = sum(b.end for b in bounds(names.deltas("trades")).values())
-            state.dead_letters = sum(b.end for b in bounds(names.dead_letters).values())
+            streams = self._context.streams
+            state.records = sum(map(self._records, map(names.topic, streams)))
+            state.deltas = sum(map(self._records, map(names.deltas, streams)))
+            state.dead_letters = self._records(names.dead_letters)
             state.versions = self._http.get("/v1/versions").json()["versions"]
             instruments = self._http.get("/v1/instruments").json()["instruments"]
             state.bars = [self._last_bar(i["venue"], i["symbol"]) for i in instruments]
@@ -50,6 +50,9 @@ class Watch:
             state.trouble = ""
         except (LogError, httpx.HTTPError, KeyError, ValueError) as error:
             state.trouble = str(error) or type(error).__name__
+
+    def _records(self, topic: str) -> int:
+        return sum(bounds.end for bounds in self._context.log.bounds(topic).values())
 
     def _last_bar(self, venue: str, symbol: str) -> dict[str, Any]:
         query: dict[str, str] = {"venue": venue, "symbol": symbol, "interval": "1m", "limit": "1"}
@@ -78,7 +81,7 @@ def run_demo(context: Context, seconds: int | None, as_json: bool) -> bool:
             printer("demo", f"open {context.url}  (ready after {time.monotonic() - began:.0f} s; Ctrl-C ends)")
         state = State(context.url, seconds)
         _flow(context, stack, state, lines, stop, pretty)
-        printer("demo", "proving: every bar of every interval, recomputed from the event log")
+        printer("demo", "proving: every row of every view, recomputed from the event log")
         proof = _prove(context, stack)
     if as_json:
         print(json.dumps({"proof": proof_facts(proof), "versions": len(state.versions), "records": state.records}))
