@@ -99,19 +99,20 @@ def batch(store: VersionStore, every_s: int, clock: Clock) -> str:
     return "" if age_s <= limit_s else f"The last run that ended well was {age_s} s ago; {limit_s} s are allowed."
 
 
-def ingest(log: Log, names: TopicNames, clock: Clock) -> str:
-    """What is wrong with a source that never pauses; empty if nothing is."""
-    topic = names.topic("trades")
+def ingest(log: Log, names: TopicNames, streams: Sequence[Stream], clock: Clock) -> str:
+    """What is wrong with a source that never pauses, of whatever stream; empty if nothing is."""
+    topics = [names.topic(stream) for stream in streams]
     deadline = clock.elapsed_s() + WAIT_S
-    reader = log.reader(topic, {p: bounds.end for p, bounds in log.bounds(topic).items()})
+    readers = [log.reader(topic, {p: bounds.end for p, bounds in log.bounds(topic).items()}) for topic in topics]
     try:
         while clock.elapsed_s() < deadline:
-            for found in reader.poll(POLL_S):
+            for found in (found for reader in readers for found in reader.poll(POLL_S / len(readers))):
                 if any(mark_of(record) is None for record in found.records):
                     return ""
     finally:
-        reader.close()
-    hidden = sum(bounds.hidden for bounds in log.bounds(topic).values())
+        for reader in readers:
+            reader.close()
+    hidden = sum(bounds.hidden for topic in topics for bounds in log.bounds(topic).values())
     text = f" An open transaction hides {hidden} records." if hidden else ""
     return f"No event was appended within {WAIT_S:g} s.{text}"
 
@@ -120,7 +121,7 @@ CHECKS: Mapping[str, Callable[[Context], str]] = {
     "speed": lambda context: speed(context.log, context.names, registered(context.settings.views), SystemClock()),
     "serving": lambda context: serving(context.url, trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
-    "ingest": lambda context: ingest(context.log, context.names, SystemClock()),
+    "ingest": lambda context: ingest(context.log, context.names, context.streams, SystemClock()),
 }
 
 

@@ -12,6 +12,7 @@ from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.mark import MARK_HEADER
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
+from slackwater.streams.trades import TRADES
 from slackwater.versions.idle import note_idle
 from slackwater.versions.manifest import empty_manifest
 from slackwater.versions.store import VersionStore
@@ -87,9 +88,9 @@ def test_ingest_is_healthy_when_an_event_comes_and_not_by_a_mark(log: MemoryLog)
 
     marks, events = Growing(), Growing()
     events.value = b"event"
-    assert health.ingest(log, NAMES, events) == ""
-    assert "No event" in health.ingest(log, NAMES, marks)
-    assert "No event" in health.ingest(log, NAMES, Clock())
+    assert health.ingest(log, NAMES, [TRADES], events) == ""
+    assert "No event" in health.ingest(log, NAMES, [TRADES], marks)
+    assert "No event" in health.ingest(log, NAMES, [TRADES], Clock())
 
 
 def test_batch_is_healthy_while_its_version_is_young(tmp_path: Path) -> None:
