@@ -9,9 +9,8 @@ Decimals cross as integers of their unit, read from Arrow's own 16-byte little-e
 round at 28 digits without a word. There are no floats.
 """
 
-import decimal
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +26,6 @@ Value = int | str
 LARGEST_EXACT = 2**53 - 1
 """The largest integer that a double tells from its neighbours, and so every reader of JSON."""
 
-# Wide enough for DECIMAL(38), and it raises rather than rounds; the default context rounds at 28 digits.
-_EXACT = decimal.Context(prec=60, traps=[decimal.Inexact, decimal.InvalidOperation])
 _DECIMAL = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 
 _TEXT_SCHEMA = {"type": "string"}
@@ -88,10 +85,14 @@ class Kind:
         """The same in SQL, of an expression of this kind."""
         return f"rtrim(rtrim(({expression})::VARCHAR, '0'), '.')" if self.scale else expression
 
-    def of_duckdb(self, found: Any) -> Value:
-        """A value that DuckDB gave as a Python object."""
-        value: Value = int(found.scaleb(self.scale, _EXACT)) if self.scale else found
-        return value
+    def python_sql(self, expression: str) -> str:
+        """An expression of this kind, for `reader`: a decimal as text, which takes half the time of a Decimal."""
+        return f"({expression})::VARCHAR" if self.sql.startswith("DECIMAL") else expression
+
+    @property
+    def reader(self) -> Callable[[str], int] | None:
+        """Makes the value of what DuckDB gives to Python for `python_sql`; None where it is the value already."""
+        return _units if self.sql.startswith("DECIMAL") else None
 
     def values(self, column: pa.ChunkedArray) -> list[Any]:
         """The values of a column.
@@ -145,6 +146,10 @@ def kind_of(sql: str, expression: str) -> Kind:
         return decimals(int(match[1]), int(match[2]))
     hint = "States are exact: decimals, integers of 64 bits, and texts; cast it, such as `(...)::BIGINT`."
     raise DefinitionError(f"{expression!r} is of type {sql}.", hint)
+
+
+def _units(text: str) -> int:
+    return int(text.replace(".", ""))  # DuckDB writes all fraction digits
 
 
 def decimal_integers(column: pa.Array) -> list[int]:

@@ -4,8 +4,9 @@ A statement over a few rows costs 0.4 ms this way: the object behind a registere
 the statement is prepared once. Registering and parsing each time costs 3 ms. Several small segments take one statement.
 """
 
+import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -15,7 +16,7 @@ import pyarrow as pa
 from slackwater.core.checked_files import PROTOCOL, CheckedFiles, OnDamage
 from slackwater.streams.stream import Stream
 from slackwater.views.rows import Row, table_of
-from slackwater.views.sql import summarise_sql
+from slackwater.views.sql import rows_sql, summarise_sql
 from slackwater.views.view import View
 
 _PATTERN = re.compile(r"[*?\[]")
@@ -68,36 +69,53 @@ LARGE_SEGMENT = 2_000
 """Events from which DuckDB's own Arrow result is the faster way."""
 
 
+class _Segments:
+    """The segments of a stream that a statement reads: one of all columns, or several with those that views name."""
+
+    def __init__(self, stream: Stream, names: list[str]) -> None:
+        self.one = _Current(stream.schema)
+        self.several = _Current(pa.schema([*map(stream.schema.field, names), _NUMBER]))
+        self._names = names
+        self._joined: Sequence[pa.Table] = ()
+
+    def join(self, tables: Sequence[pa.Table], counts: list[int]) -> None:
+        """Let `several` be these, numbered; those of the view before are mostly the same."""
+        if len(tables) == len(self._joined) and all(map(operator.is_, tables, self._joined)):
+            return
+        # One chunk: a group-by over many small chunks takes ten times as long.
+        events = pa.concat_tables(tables).select(self._names).combine_chunks()
+        numbers = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
+        self.several.table = events.append_column(_NUMBER, numbers)
+        self._joined = tables
+
+
 class Summariser:
     """Summarises segments of events for a fixed tuple of views. Not thread safe; one a worker, open until closed."""
 
     def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
         self._con = connect(threads)
         self._views = views
-        self._current: dict[Stream, _Current] = {}
-        self._several: dict[Stream, _Current] = {}
-        self._names: dict[Stream, list[str]] = {}
-        self._joined: dict[Stream, tuple[Sequence[pa.Table], pa.Table]] = {}
+        self._segments: dict[Stream, _Segments] = {}
         for number, stream in enumerate(dict.fromkeys(view.stream for view in views)):
-            names = self._names[stream] = _named(stream, views)
-            schema = pa.schema([stream.schema.field(name) for name in names])
-            self._current[stream] = _Current(stream.schema)
-            self._several[stream] = _Current(schema.append(_NUMBER))
-            self._con.register(f"segment_{number}", self._current[stream])
-            self._con.register(f"segments_{number}", self._several[stream])
+            segments = self._segments[stream] = _Segments(stream, _named(stream, views))
+            self._con.register(f"segment_{number}", segments.one)
+            self._con.register(f"segments_{number}", segments.several)
         for i, view in enumerate(views):
-            number = list(self._current).index(view.stream)
-            self._con.execute(f"PREPARE summarise_{i} AS {summarise_sql(view, f'segment_{number}')}")
-            several = summarise_sql(view, f"segments_{number}", apart=(_NUMBER.name,))
-            self._con.execute(f"PREPARE summarise_several_{i} AS {several}")
+            number = list(self._segments).index(view.stream)
+            one, several = f"segment_{number}", f"segments_{number}"
+            self._con.execute(f"PREPARE table_{i} AS {summarise_sql(view, one)}")
+            self._con.execute(f"PREPARE rows_{i} AS {rows_sql(view, one)}")
+            self._con.execute(f"PREPARE several_{i} AS {rows_sql(view, several, (_NUMBER.name,))}")
+        self._readers = [[column.kind.reader for column in view.columns] for view in views]
 
     def rows(self, view: View, events: pa.Table) -> list[Row]:
         """States at the base interval of a small table of events, sorted by key and start."""
         if not events.num_rows:
             return []
-        self._current[view.stream].table = events
-        found = self._con.execute(f"EXECUTE summarise_{self._views.index(view)}").fetchall()
-        return sorted(_row(view, values) for values in found)
+        i = self._views.index(view)
+        self._segments[view.stream].one.table = events
+        width, readers = len(view.key), self._readers[i]
+        return sorted([_row(found, width, readers) for found in self._con.execute(f"EXECUTE rows_{i}").fetchall()])
 
     def rows_of_each(self, view: View, segments: Sequence[pa.Table]) -> list[list[Row]]:
         """`rows` of each of several small tables, by one statement."""
@@ -106,10 +124,11 @@ class Summariser:
         each: list[list[Row]] = [[] for _ in segments]
         counts = [events.num_rows for events in segments]
         if any(counts):
-            self._several[view.stream].table = self._join(view.stream, segments, counts)
-            found = self._con.execute(f"EXECUTE summarise_several_{self._views.index(view)}").fetchall()
-            for number, *values in found:
-                each[number].append(_row(view, values))
+            i = self._views.index(view)
+            self._segments[view.stream].join(segments, counts)
+            width, readers = len(view.key), self._readers[i]
+            for found in self._con.execute(f"EXECUTE several_{i}").fetchall():
+                each[found[0]].append(_row(found[1:], width, readers))
         return [sorted(rows) for rows in each]
 
     def table(self, view: View, events: pa.Table) -> pa.Table:
@@ -119,27 +138,12 @@ class Summariser:
         """
         if events.num_rows < LARGE_SEGMENT:
             return table_of(view, self.rows(view, events))
-        self._current[view.stream].table = events
-        return self._con.sql(f"EXECUTE summarise_{self._views.index(view)}").to_arrow_table()
+        self._segments[view.stream].one.table = events
+        return self._con.sql(f"EXECUTE table_{self._views.index(view)}").to_arrow_table()
 
     def files(self, view: View, paths: Iterable[str]) -> pa.Table:
         """States at the base interval of the events in Parquet files, in no particular order."""
         return self._con.sql(summarise_sql(view, files_sql(paths))).to_arrow_table()
-
-    def _join(self, stream: Stream, segments: Sequence[pa.Table], counts: list[int]) -> pa.Table:
-        """Segments as one numbered table; those of the view before are mostly the same."""
-        known, joined = self._joined.get(stream, ((), None))
-        if (
-            joined is None
-            or len(known) != len(segments)
-            or any(a is not b for a, b in zip(known, segments, strict=True))
-        ):
-            # One chunk: a group-by over many small chunks takes ten times as long.
-            events = pa.concat_tables(segments).select(self._names[stream]).combine_chunks()
-            numbers = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
-            joined = events.append_column(_NUMBER, numbers)
-            self._joined[stream] = segments, joined
-        return joined
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,7 +156,6 @@ def _named(stream: Stream, views: Iterable[View]) -> list[str]:
     return [name for name in stream.schema.names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
 
 
-def _row(view: View, values: Sequence[Any]) -> Row:
-    width = len(view.key)
-    pairs = zip(values[width + 1 :], view.columns, strict=True)
-    return Row(tuple(values[:width]), values[width], tuple([c.kind.of_duckdb(v) for v, c in pairs]))
+def _row(values: Sequence[Any], width: int, readers: Sequence[Callable[[str], int] | None]) -> Row:
+    pairs = zip(values[width + 1 :], readers, strict=True)
+    return Row(tuple(values[:width]), values[width], tuple([v if read is None else read(v) for v, read in pairs]))

@@ -19,6 +19,12 @@ def summarise_sql(view: View, relation: str, apart: tuple[str, ...] = ()) -> str
     return f"SELECT {keys}, {start} AS start, {', '.join(states)} FROM {relation} GROUP BY ALL"
 
 
+def rows_sql(view: View, relation: str, apart: tuple[str, ...] = ()) -> str:
+    """The same for Python, which reads the states by `Kind.reader`."""
+    columns = [*apart, *view.key, "start", *(column.kind.python_sql(column.name) for column in view.columns)]
+    return f"SELECT {', '.join(columns)} FROM ({summarise_sql(view, relation, apart)})"
+
+
 def merge_sql(view: View, relation: str, interval: Interval | None = None) -> str:
     """One SELECT from states at any interval that tiles `interval` to states at it, one row a bar; None: the base."""
     interval = interval or view.intervals[0]
