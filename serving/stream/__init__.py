@@ -1,1 +1,1 @@
-"""Streams of changes: what changed between two moments, told to each client as server-sent events."""
+"""Streams of changes: what changed between two read points, for each client as server-sent events."""

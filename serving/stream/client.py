@@ -1,12 +1,15 @@
 """One client of a stream: what it was given, and the bytes of its events.
 
 It holds a number for each channel and nothing else, so a slow client costs no memory, and gets the newest form of each
-bar when it can take more. An id stands for everything that came before it: so all events of one read point but the
+bar when it can take more. An id names everything that came before it: so all events of one read point but the
 last carry the id of the read point before.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
 
 from serving.http.problems import ProblemError
 from serving.query.basis import Basis
@@ -72,6 +75,18 @@ class Client:
     def event(self, name: bytes, data: bytes) -> bytes:
         """An event after which it has what it had before."""
         return b"event: %b\nid: %b.%b\ndata: %b\n\n" % (name, self._token.encode(), self._fingerprint.encode(), data)
+
+
+def version_event(meta: Mapping[str, Any]) -> Event:
+    """That another version is served."""
+    names = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
+    return b"version", orjson.dumps({name: meta[name] for name in names if name in meta})
+
+
+def heartbeat_event(meta: Mapping[str, Any], lag: int) -> Event:
+    """That the stream is open, how far it is and how many records are not applied yet."""
+    fields = {"applied": meta["applied"], "lag": lag}
+    return b"heartbeat", orjson.dumps(fields | {n: meta[n] for n in ("version", "complete", "reason") if n in meta})
 
 
 def end_event(problem: ProblemError) -> bytes:

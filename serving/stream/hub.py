@@ -28,7 +28,7 @@ REASONS = ("gone", "slow-client", "shutting-down")
 """Why streams end most often; the others are problems that a request may be answered with too."""
 
 AT_ONCE = 64
-"""Clients that are given something before the event loop looks at requests again."""
+"""Clients that are woken before the event loop goes on with requests."""
 
 REST_S = 0.001
 """The hub does not rest after an update that took less."""

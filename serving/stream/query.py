@@ -1,4 +1,4 @@
-"""What a stream is asked for: its parameters, checked before it begins."""
+"""The parameters of a stream, checked before it begins."""
 
 from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar
@@ -72,7 +72,7 @@ class StreamQuery(Parameters):
     ids: IdsField = Field("auto", description=IDS_TEXT)
     last_event_id: _EventId = Field(
         None,
-        description="Go on behind the event of this id; the header `Last-Event-ID` says the same and counts more.",
+        description="Resume after the event of this id; the header `Last-Event-ID` means the same and goes first.",
     )
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class StreamQuery(Parameters):
         return self
 
     def resumed(self, header: str | None) -> "StreamQuery":
-        """The same with what the header `Last-Event-ID` says; it is empty where a client was told to forget it.
+        """The same with the header `Last-Event-ID`, which is empty where a client was to forget it.
 
         Raises:
             ProblemError: 422, it is no id.
@@ -103,7 +103,7 @@ class StreamQuery(Parameters):
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys that are asked for. An entity that is unknown is waited for."""
+        """The requested keys. An unknown entity is waited for."""
         return keys_of(self.view, self)
 
     @property

@@ -66,7 +66,7 @@ class Base:
 
 @cache
 def revision_of(view: View) -> int | None:
-    """Where in a state the number of events stands that a revision is made of; None if the view does not count them."""
+    """The index in a state of the number of events, which makes a revision; None if the view does not count them."""
     counts = [part.columns[0].name for part in view.parts if part.events]
     return [column.name for column in view.columns].index(counts[0]) if counts else None
 
@@ -176,15 +176,15 @@ class Series:
     def bars(self, read_point: Basis, starts: Iterable[int]) -> list[Row]:
         """Some bars, in order; their batch part is known."""
         assert self._base is not None  # noqa: S101 - it is ready
-        wanted = list(starts)
-        ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in wanted]
+        starts = list(starts)
+        ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in starts]
         chain = (row for of in ranges for row in chain_rows(read_point, self.keys, of))
-        return merge_rows(read_point.view, self._base.at(wanted), chain)
+        return merge_rows(read_point.view, self._base.at(starts), chain)
 
     def changes(self, read_point: Basis, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.
 
-        None if they cannot be told: bars were closed before the window, or something has to be read first (`ask`).
+        None if they are not known: bars were closed before the window, or something has to be read first (`ask`).
         """
         now = read_point.newest(self.entity)
         low = None if newest is None else self.interval.last_closed(newest)
@@ -210,7 +210,7 @@ class Series:
 
     def _compare(self, read_point: Basis) -> None:
         """Mark what is different from what was published on the snapshot before."""
-        assert self._published is not None and self._base is not None  # noqa: S101 - asked before, and it is ready
+        assert self._published is not None and self._base is not None  # noqa: S101 - checked before, and it is ready
         (old_base, old), self._published = self._published, None
         window = _room(read_point.view, min(old_base.window, self._base.window))
         was, now = _merged(self, old_base, old, window), _merged(self, self._base, read_point, window)
@@ -218,7 +218,7 @@ class Series:
         places = {(row.key, row.start) for row in now}
         for row in set(was) ^ set(now):
             if row.start >= low:
-                # A bar that is not there any more cannot be told as a change.
+                # An event of changes cannot say that a bar is not there any more.
                 self.replaced = self.replaced or (row.key, row.start) not in places
                 self._mark_bar(row.start)
         for bar in self._suspected:

@@ -9,15 +9,13 @@ is read by a task between two updates, and the next update goes on with it.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
-import orjson
-
 from serving.http.problems import ProblemError
 from serving.query.basis import Bases, Basis
 from serving.query.read import BatchRows
 from serving.store.batch import Keys
 from serving.store.directory import Entity
 from serving.stream.channel import Channel, ChannelRequest, Event
-from serving.stream.client import Client
+from serving.stream.client import Client, heartbeat_event, version_event
 from serving.stream.query import StreamQuery
 from serving.stream.read_point import (
     NOWHERE,
@@ -42,9 +40,7 @@ LOADS = 2
 
 RETRY_S = 0.5
 GIVE_UP = 20
-"""Tries to read a series before its clients are told why they get nothing."""
-
-_VERSION_FIELDS = ("version", "definition", "stream", "cut", "applied", "complete", "reason", "layer", "refusal")
+"""Failed reads of a series after which its clients are ended, with the reason."""
 
 
 class ViewStream:
@@ -158,9 +154,7 @@ class ViewStream:
     def _events(self, client: Client, known: Basis | None, events: list[Event], read_point: Basis) -> bytes:
         """Events, after one of a new version where the client knows another; where there are none, the heartbeat."""
         if known is not None and known.snapshot.version != read_point.snapshot.version:
-            meta = self._bases.narrowed(read_point, client.entities).meta()
-            version = {name: meta[name] for name in _VERSION_FIELDS if name in meta}
-            events = [(b"version", orjson.dumps(version)), *events]
+            events = [version_event(self._bases.narrowed(read_point, client.entities).meta()), *events]
         if events:
             return client.events(events, read_point, self._token)
         return self._heartbeat(client, read_point)
@@ -176,13 +170,10 @@ class ViewStream:
             if snapshot is None:
                 return b""
             lag = self._bases.lag(self._name, snapshot.of(snapshot.views[self._name]).cut)
-            fields = {"applied": {}, "lag": lag, "version": snapshot.version, "complete": False, "reason": UNREAD}
-            return client.event(b"heartbeat", orjson.dumps(fields))
+            meta = {"applied": {}, "version": snapshot.version, "complete": False, "reason": UNREAD}
+            return client.event(*heartbeat_event(meta, lag))
         basis = self._bases.narrowed(known, client.entities)
-        meta = basis.meta()
-        fields = {"applied": meta["applied"], "lag": self._bases.lag(self._name, basis.applied)}
-        fields |= {name: meta[name] for name in ("version", "complete", "reason") if name in meta}
-        event = b"heartbeat", orjson.dumps(fields)
+        event = heartbeat_event(basis.meta(), self._bases.lag(self._name, basis.applied))
         return client.event(*event) if read_point is None else client.events([event], read_point, self._token)
 
     def _channel(self, request: ChannelRequest) -> Channel:

@@ -35,7 +35,7 @@ class Completeness:
     def lacking(self, stream: str, partitions: Iterable[int]) -> str | None:
         """Why answers from these partitions of a stream may miss deltas now; None where they do not.
 
-        The text stays the same while the reason does: answers hold it, and their ETags stand on it.
+        The text stays the same while the reason does: answers hold it, and it is part of their ETags.
         """
         live = self._lives[stream]
         if live.feed.unread(partitions):

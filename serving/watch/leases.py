@@ -1,4 +1,4 @@
-"""The server's leases: the versions that it answers from, and those that its cursors stand on, are not expired.
+"""The server's leases: the versions that it and its cursors answer from are not expired.
 
 DuckDB reads files by path, so a file that goes is gone for an answer that is being made.
 """

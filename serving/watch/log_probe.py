@@ -1,4 +1,4 @@
-"""Why a partition of the log stands still for the service: it cannot be read on, or a transaction hides the rest.
+"""Why a partition of the log makes no progress here: it cannot be read on, or a transaction hides the rest.
 
     applied 7 7 7 7 of 9    for STANDS_S   -> read it from 7 on: a batch that cannot be read is found by its reader
     stable offset 9 of 12   for STANDS_S   -> an open transaction hides 3 records; the same of the delta topic
@@ -20,14 +20,14 @@ STANDS_S = 5.0
 """How long nothing may move in a partition with records to apply, and how long records may be hidden, unchecked."""
 
 AGAIN_S = 10.0
-"""Seconds between two checks of a partition that stands still."""
+"""Seconds between two checks of a partition without progress."""
 
 POLLS = 4
 POLL_S = 0.5
 
 
 class LogProbe:
-    """Checks what stands still of one stream. `step` belongs to one thread; the rest may be asked by any."""
+    """Checks the partitions of one stream without progress. `step` belongs to one thread; any may call the rest."""
 
     def __init__(self, log: Log, live: Live, hot: HotStore, clock: Clock, completeness: Completeness) -> None:
         self.unread: Mapping[int, Unread] = {}

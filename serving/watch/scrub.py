@@ -27,7 +27,7 @@ class Scrub:
         self._next_at = float("-inf")
 
     def step(self) -> None:
-        """Read the next file, if its turn has come. One that is damaged changes the inspector's revision."""
+        """Read the next file, if it is due. One that is damaged changes the inspector's revision."""
         now = self._clock.elapsed_s()
         if not self._bytes_per_s or now < self._next_at:
             return

@@ -16,7 +16,7 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import Manifest, empty_manifest, first_cut
 
 Seen = Mapping[str, LogFacts | None]
-"""Stream -> what the last look at its log gave; None where the topic is missing, or was not seen yet."""
+"""Stream -> what the last check of its log gave; None where the topic is missing, or was not seen yet."""
 
 
 def nothing_published(seen: Seen) -> Manifest | None:
@@ -111,5 +111,5 @@ def mark_reasons(manifest: Manifest, stream: Stream, topic: str, log: Log) -> li
 
 
 def lost_ends(applied: Mapping[int, int], bounds: Mapping[int, Bounds]) -> dict[int, int]:
-    """Partition -> what is applied there, where that is beyond the log's end: its tail was lost."""
+    """Partition -> what is applied there, where that is above the log's end: its tail was lost."""
     return {p: at for p, at in applied.items() if p in bounds and at > bounds[p].end}

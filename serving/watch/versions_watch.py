@@ -188,7 +188,7 @@ class VersionsWatch:
             return
         self.error = None
         self._log_refusals(self.refusals(snapshot))
-        self._warm(snapshot)  # before the swap: from then on the old chains stand still
+        self._warm(snapshot)  # before the swap: after it the old chains do not grow
         for name, live in self._lives.items():
             self._swap(snapshot, live, snapshot.streams[name])
         self.snapshot = snapshot

@@ -4,7 +4,7 @@ A trade is late that came after a trade of its instrument that had closed its ba
 
 The log is read in slices of bounded size, partition by partition; what one slice leaves to the next is the newest time
 of each instrument. Across partitions there is no order: an instrument that moved begins in its new one with what its
-parent version knew of it. What the parent knows is looked up for the instruments of the epoch alone: there may be very
+parent version knew of it. What the parent knows is read for the instruments of the epoch alone: there may be very
 many others.
 """
 
@@ -29,7 +29,7 @@ from slackwater.views.interval import SECOND, Interval
 from slackwater.views.session import files_sql
 
 SLICE_ROWS = 1_000_000
-"""About so many trades are looked at together."""
+"""About so many events are checked together."""
 
 
 class Places:
