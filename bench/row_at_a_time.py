@@ -19,7 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from slackwater.streams.schema import BASE_US, PRICE_SCALE, SUM_SCALE
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
-from slackwater.views.merge import State, merger
+from slackwater.views.merge import State
 from slackwater.views.rows import Row, table_of
 
 BarKey = tuple[str, str, int]
@@ -56,7 +56,7 @@ def _keyed(trade: dict[str, Any]) -> tuple[BarKey, State]:
 
 class _MergeTrades(beam.CombineFn):
     def setup(self) -> None:
-        self._merge = merger(BARS)
+        self._merge = BARS.merge
 
     def create_accumulator(self) -> State | None:
         return None

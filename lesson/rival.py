@@ -20,13 +20,13 @@ from lesson.score import Answer, Example
 from lesson.stream import PARTITIONS, SECOND_US, Arrival, Instrument, Trade
 from lesson.truth import Bar
 from slackwater.views.bars import BARS
-from slackwater.views.merge import State, finisher, merger
+from slackwater.views.merge import State
 
 REMEMBERED_US = 2 * RUN_EVERY_US
 """How long the speed layer remembers an id: bounded state, as windowed deduplication has it. A batch run knows all."""
 
-_MERGE = merger(BARS)
-_FINISH = finisher(BARS)
+_MERGE = BARS.merge
+_FINISH = BARS.finish
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is answered: batch views and the hot cells behind them, merged at one moment; routes, formats, the page.
+"""What is answered: batch views and the hot cells behind them, merged at one read point; routes, formats, the page.
 
 Rooms: `stream`, `sql`, `formats`, `openapi`, `guard`. Not here: what a version is (`versions`), what is computed
 (`views`).

@@ -1,4 +1,4 @@
-"""How much a server takes for itself, and whom it lets in: one value for each part that is told. Times in seconds."""
+"""How much a server takes for itself, and whom it lets in: a value for each part. Times in seconds."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,13 +29,13 @@ class Limits:
     stalled_s: float = 30.0
     """How long a client may read nothing of what waits for it."""
     idle_s: float = 20.0
-    """How long a connection is kept for another request."""
+    """How long a connection stays open for another request."""
     linger_s: float = 1.0
     """How long a refused client, which may still be sending, has to read why."""
     pause_s: float = 0.04
     """How long a connection that was refused for load is not read, doubled each time it is refused again."""
     longest_pause_s: float = 1.0
-    """Where that ends: at what `Retry-After` says, so that a client who does as it is told is never read late."""
+    """Where that ends: at what `Retry-After` says, so that a client that waits as long is never read late."""
     sweep_s: float = 0.5
     """How often connections are looked at; every time above may be longer by this."""
 

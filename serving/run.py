@@ -31,7 +31,7 @@ SWITCH_INTERVAL_S = 0.0005
 """How long the feed may keep the interpreter while a request waits; Python's 5 ms would be a third of the target."""
 
 GC_THRESHOLDS = (20_000, 10, 1_000)
-"""A full collection over millions of kept rows takes long and frees nothing: they hold no cycle. So it is made rare."""
+"""A full collection over millions of cached rows takes long and frees nothing, as they hold no cycle: it is rare."""
 
 
 def guard_options(settings: Settings) -> GuardOptions:
@@ -100,9 +100,9 @@ def _limits(settings: Settings) -> Limits:
     """The limits of the settings; as many connections as the process may have files, which it may have more of."""
     spare = 256  # of the versions, the log and the rest
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.max_connections + settings.max_connections // 10 + spare
-    if soft < wanted:
-        soft = min(wanted, hard)
+    needed = settings.max_connections + settings.max_connections // 10 + spare
+    if soft < needed:
+        soft = min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     most = min(settings.max_connections, max((soft - spare) * 10 // 11, 1))
     if most < settings.max_connections:

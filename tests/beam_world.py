@@ -40,7 +40,7 @@ from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
-from slackwater.views.merge import State, finisher, merger
+from slackwater.views.merge import State
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import Summariser
@@ -226,7 +226,7 @@ class World:
 
 def bars_of(rows: Sequence[Row], interval: Interval) -> Bars:
     """Finished bars of states from anywhere, merged by the floored start."""
-    merge, finish = merger(BARS), finisher(BARS)
+    merge, finish = BARS.merge, BARS.finish
     bars: dict[tuple[tuple[str, ...], int], State] = {}
     for row in rows:
         at = (row.key, interval.floor(row.start))

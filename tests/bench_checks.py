@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from batch_layer.compute import archive_segments, instruments_of, run_pipeline, view_files
-from serving.store.batch import BatchReader, Keys, Range, RowRequest
+from serving.store.batch import BatchReader
+from serving.store.request import Keys, Range, RowRequest
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.store.files import LocalFiles
 from slackwater.streams.trades import TRADES

@@ -29,7 +29,7 @@ from slackwater.deltas.cell import Cell, decode_cell, delta_key_of, encode_value
 from slackwater.views.finished import finish_table, finished_schema
 from slackwater.views.interval import Interval
 from slackwater.views.levels import coarsest_published, prefix_levels
-from slackwater.views.merge import State, finisher, merge_all, merger
+from slackwater.views.merge import State, merge_all
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.sql import finish_sql, merge_sql
@@ -134,12 +134,12 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
 
     @law(100, any_state, any_state)
     def commutativity(a: State, b: State) -> None:
-        merge = merger(view)
+        merge = view.merge
         assert merge(a, b) == merge(b, a)
 
     @law(100, any_state, any_state, any_state)
     def associativity(a: State, b: State, c: State) -> None:
-        merge = merger(view)
+        merge = view.merge
         assert merge(merge(a, b), c) == merge(a, merge(b, c))
 
     @law(60, any_rows, st.integers(0, 10), st.integers(0, 10))
@@ -240,7 +240,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         in_sql = _finished_in_sql(view, rows)
         assert len(in_sql) == len(rows)
         for row in rows:
-            answer = finisher(view)(row.state)
+            answer = view.finish(row.state)
             assert list(answer) == list(view.answers)
             assert answer == naive.finish(meant, row.state)
             assert answer == in_sql[*row.key, row.start]
@@ -251,7 +251,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         assert table.schema == finished_schema(view)
         for name, kind in view.answer_kinds.items():
             found = [kind.answer(value) for value in kind.values(table.column(name))]
-            assert found == [finisher(view)(row.state)[name] for row in rows]
+            assert found == [view.finish(row.state)[name] for row in rows]
 
     @law(30, any_rows)
     def codec_through_a_cell(rows: list[Row]) -> None:

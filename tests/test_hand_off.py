@@ -27,7 +27,7 @@ from slackwater.pipeline.segment import States
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark, empty_manifest, first_cut
 from slackwater.views.interval import NAMED_INTERVALS, Interval
-from slackwater.views.merge import State, finisher, merger
+from slackwater.views.merge import State
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row
 from slackwater.views.session import Summariser
@@ -204,7 +204,7 @@ class World:
 
 def bars_of(rows: list[Row], interval: Interval) -> dict[Any, Any]:
     """Finished bars of states from anywhere, merged by the floored start."""
-    merge, finish = merger(BARS), finisher(BARS)
+    merge, finish = BARS.merge, BARS.finish
     bars: dict[tuple[tuple[str, ...], int], State] = {}
     for row in rows:
         at = (row.key, interval.floor(row.start))

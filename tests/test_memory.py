@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from serving.query.answer import EncodedBars
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from serving.store.row_cache import row_bytes, rows_bytes
 from slackwater.core.heap import give_back
 from slackwater.deltas.cell import Cell

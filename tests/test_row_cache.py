@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 import serving.store.row_cache
-from serving.store.batch import BatchReader, Keys, Range, RowRequest
+from serving.store.batch import BatchReader
+from serving.store.request import Keys, Range, RowRequest
 from serving.store.row_cache import BLOCK_BARS, MOST_BLOCKS, RowCache
 from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Column

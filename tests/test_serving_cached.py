@@ -16,7 +16,7 @@ from serving.http.reply import Sent, encode
 from serving.http.routes.bars import BarsRoute
 from serving.options import ServingOptions
 from serving.query.basis import Bases, BasisId
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from slackwater.views.bars import BARS
 from tests.bars_route import bars_route
 from tests.profiles import examples

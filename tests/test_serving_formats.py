@@ -25,7 +25,7 @@ from serving.http.formats.ndjson import json_lines
 from serving.http.formats.table import decimals_text
 from serving.options import ServingOptions
 from serving.query import read as query_read
-from serving.query.ids import exact_json
+from serving.query.answer import exact_json
 from tests.serving_world import NOON, SECOND, World
 
 TABLES = ("ndjson", "csv", "arrow", "parquet")

@@ -18,8 +18,8 @@ import pytest
 from slackwater_client import Client, Snapshot
 
 from serving.options import ServingOptions
-from serving.query.ids import LARGEST_EXACT
 from serving.sql.routes import plain_rows
+from slackwater.views.kinds import LARGEST_EXACT
 from tests.page_server import NAMES, SECOND_US, VENUE, Market, PageServer
 from tests.proof_kit import prove
 from verify.client import Client as Prover

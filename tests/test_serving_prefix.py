@@ -16,7 +16,7 @@ from slackwater.core.decimals import decimal_text
 from slackwater.log.events import decode
 from slackwater.streams.trades import TRADES
 from slackwater.views.interval import parse_interval
-from slackwater.views.merge import finisher, merge_all
+from slackwater.views.merge import merge_all
 from slackwater.views.quantiles import quantile_rows
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row
@@ -81,7 +81,7 @@ def test_a_prefix_is_all_events_before_its_time(world: World, view: View) -> Non
         expected: dict[tuple[Any, ...], list[Any]] = {}
         for row in rows_before(world, view, at, "BTC"):
             expected.setdefault(row.key[2:], []).append(row.state)
-        whole = {key: finisher(view)(merge_all(view, states) or ()) for key, states in sorted(expected.items())}
+        whole = {key: view.finish(merge_all(view, states) or ()) for key, states in sorted(expected.items())}
         found = document(world, view, f"symbol=BTC&at={at}&limit=10000")[view.name]
         assert [tuple(row[name] for name in view.rest) for row in found] == list(whole)
         assert [{name: row[name] for name in view.answers} for row in found] == list(whole.values())

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.query.parameters import FIRST_US
-from serving.store.batch import BatchReader, Keys, Range, RowRequest, windows
+from serving.store.batch import BatchReader, windows
 from serving.store.fold import Fold
+from serving.store.request import Keys, Range, RowRequest
 from slackwater.deltas.chain import Chain
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS

@@ -259,7 +259,7 @@ SELECT * FROM sqlite_master
 SELECT * FROM query('SELECT * FROM duckdb_settings()')
 SELECT * FROM query_table('duckdb_views')
 SELECT * FROM json_execute_serialized_sql('{{}}')
-SELECT * FROM moment.bars_1m
+SELECT * FROM speed.bars_1m
 SELECT * FROM system.main.duckdb_views
 SELECT * FROM given_bars
 SELECT * FROM secret_of_this_test

@@ -22,7 +22,7 @@ from slackwater.views.errors import OverflowingStateError, UnknownViewError, Vie
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Measure, Min, Sum
-from slackwater.views.merge import finisher, merge_all, merger
+from slackwater.views.merge import merge_all
 from slackwater.views.registry import VIEWS, view_named
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
@@ -121,7 +121,7 @@ def test_views_with_measures_in_another_order_are_other_views_and_never_share_a_
     events = events_table([trade(price=5, quantity=7)])
     assert summariser.rows(ab, events)[0].state == (5 * 10**8, 7 * 10**8)
     assert summariser.rows(ba, events)[0].state == (7 * 10**8, 5 * 10**8)
-    assert (finisher(ab)((16, 0)), finisher(ba)((16, 0))) == ({"a": "0.0000000000000016"}, {"a": "0"})
+    assert (ab.finish((16, 0)), ba.finish((16, 0))) == ({"a": "0.0000000000000016"}, {"a": "0"})
     summariser.close()
 
 
@@ -231,7 +231,7 @@ RATIO = View("x", {"over": Sum("quantity"), "under": Sum("price")}, {"ratio": Ra
 def test_a_ratio_is_rounded_half_even_in_python_and_in_sql(case: str) -> None:
     over, under, text = RATIOS[case]
     assert decimal_text(ratio_units(over, under * 10**8), 8) == text
-    assert finisher(RATIO)((over, under * 10**8)) == {"ratio": text}
+    assert RATIO.finish((over, under * 10**8)) == {"ratio": text}
     assert answers_in_sql(RATIO, (over, under * 10**8)) == [(text,)]
 
 
@@ -259,7 +259,7 @@ def test_a_bar_by_hand() -> None:
     (row,) = summariser.rows(BARS, events_table(events))
     summariser.close()
     assert (row.key, row.start) == (("binance", "BTCUSDT"), T0)
-    assert finisher(BARS)(row.state) == {
+    assert BARS.finish(row.state) == {
         "open": "10",
         "high": "31",
         "low": "10",
@@ -272,7 +272,7 @@ def test_a_bar_by_hand() -> None:
         "first_sequence": 7,
         "last_sequence": 9,
     }
-    assert answers_in_sql(BARS, row.state) == [tuple(finisher(BARS)(row.state).values())]
+    assert answers_in_sql(BARS, row.state) == [tuple(BARS.finish(row.state).values())]
 
 
 # ------------------------------------------------------------------------------------------------------------- overflow
@@ -307,7 +307,7 @@ def merged_in_sql(view: View, *states: tuple[int, ...]) -> list[Row]:
 def test_a_merge_that_does_not_fit_raises_in_python_and_in_sql(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     for pair in ((a, b), (b, a)):
         with pytest.raises(OverflowingStateError, match="does not fit"):
-            merger(TALLY)(*pair)
+            TALLY.merge(*pair)
         with pytest.raises(duckdb.Error, match=r"Overflow|out of range"):
             merged_in_sql(TALLY, *pair)
 
@@ -315,7 +315,7 @@ def test_a_merge_that_does_not_fit_raises_in_python_and_in_sql(a: tuple[int, ...
 def test_a_merge_that_fits_by_one_unit_is_exact_in_python_and_in_sql() -> None:
     for a, b in (((SUM_MAX - 1, COUNT_MAX - 1), (1, 1)), ((1 - SUM_MAX, 1), (-1, COUNT_MAX - 1))):
         total = a[0] + b[0]
-        assert merger(TALLY)(a, b) == (total, COUNT_MAX)
+        assert TALLY.merge(a, b) == (total, COUNT_MAX)
         assert merged_in_sql(TALLY, a, b) == [Row(("v", "S"), T0, (total, COUNT_MAX))]
 
 
@@ -337,11 +337,11 @@ def test_a_summary_that_does_not_fit_raises_and_the_next_segment_is_summarised()
 def test_a_merge_returns_a_new_state_and_nothing_is_the_identity() -> None:
     a, b = (1, 5, 9, 5, 1, 5, 1, 1, 0, 1), (2, 6, 6, 6, 2, 6, 2, 2, 2, 1)
     kept = (tuple(a), tuple(b))
-    assert merger(BARS)(a, b) == (1, 5, 9, 5, 2, 6, 3, 3, 2, 2)
+    assert BARS.merge(a, b) == (1, 5, 9, 5, 2, 6, 3, 3, 2, 2)
     assert (a, b) == kept
     assert merge_all(BARS, iter([])) is None
     assert merge_all(BARS, iter([a])) == a
-    assert merge_all(BARS, iter([a, b])) == merger(BARS)(a, b)
+    assert merge_all(BARS, iter([a, b])) == BARS.merge(a, b)
 
 
 def test_a_table_without_rows_has_the_schema_and_no_rows() -> None:

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from serving.http.reply import Reply
 from serving.query.basis import BasisId
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 
 _Q = TypeVar("_Q")
 

@@ -92,7 +92,7 @@ def encode(
     digest = hashlib.blake2b(body, digest_size=16).hexdigest()
     etag = f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
     again = [("etag", etag), ("cache-control", IMMUTABLE if immutable else "no-cache"), ("vary", VARY), *more]
-    packed = compress(body, coding)
+    packed = body if coding == IDENTITY else compress(body, coding)
     headers = [*again, ("content-type", media_type), ("content-length", str(len(packed)))]
     if coding != IDENTITY:
         headers.append(("content-encoding", coding))

@@ -1,30 +1,42 @@
-"""The bytes of an answer: bars from states, and what the answer says of itself.
+"""The bytes of an answer: bars from states, what the answer says of itself, and a page of a table as a reply.
 
 A bar's bytes depend on its key, start and state alone (but for `closed`), so they are cached by exactly these: a bar
 that did not change since the last request is not finished again.
 
-    young | old       a bar that is asked for comes to the young ones; where they are half of the bound, they are the
+    young | old       a bar that is read comes to the young ones; where they are half of the bound, they are the
                       old ones, and what was old is forgotten
 
 Two dicts a form instead of one list of all by their last use (`cachetools`): a look-up is one of a dict, which hundreds
 of bars in each answer feel.
+
+Ids in JSON are numbers while every reader holds them exactly, else text; by `ids=text` all are text. Formats with a
+type for integers give integers.
+
+    9007199254740991 = 2^53 - 1    ->  9007199254740991      the largest that a double tells from its neighbours
+    9007199254740992               ->  "9007199254740992"    JavaScript and many others would round the next one to it
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 import pyarrow as pa
+from starlette.types import Scope
 
-from serving.query.ids import id_names, ids_json
-from serving.query.output import ID_FIELD, TIME_TYPE
+from serving.http.formats.coding import SMALL_BYTES, choose_coding
+from serving.http.formats.encoders import encoder
+from serving.http.formats.media import JSON
+from serving.http.formats.table import Item, table_of_items
+from serving.http.reply import Reply, RequestHeaders, encode
+from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
 from serving.store.row_cache import row_bytes
 from slackwater.views.finished import finished_schema
-from slackwater.views.kinds import Value
-from slackwater.views.merge import finisher
+from slackwater.views.kinds import LARGEST_EXACT, Value
 from slackwater.views.quantiles import QuantileRow, quantile_key, quantile_kinds
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -51,7 +63,7 @@ class EncodedBars:
         return self._young_bytes + self._old_bytes
 
     def of(self, form: Any, rows: Sequence[Row], encode: Callable[[Row], bytes]) -> list[bytes]:
-        """The encodings of rows in a form; `encode` makes those that are not kept."""
+        """The encodings of rows in a form; `encode` makes those that are not cached."""
         found: list[bytes] = []
         for low in range(0, len(rows), _AT_ONCE):
             found += self._some(form, rows[low : low + _AT_ONCE], encode)
@@ -106,7 +118,7 @@ Bar = Row | Gap | QuantileRow
 
 
 class Form(NamedTuple):
-    """How rows are written. `several`: with the entity's last column, since several were asked for; `iso`: times as
+    """How rows are written. `several`: with the entity's last column, since there may be several; `iso`: times as
     text; `floats`: decimals as doubles; `text_ids`: ids all as text, or the large ones alone; None: integers."""
 
     several: bool
@@ -129,7 +141,7 @@ def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
     if isinstance(bar, QuantileRow):
         names, kinds = quantile_key(view), quantile_kinds(view)
     head: dict[str, Any] = dict(zip(names[at:], bar.key[at:], strict=True))
-    answers: Mapping[str, Any] = finisher(view)(bar.state) if isinstance(bar, Row) else bar.answers
+    answers: Mapping[str, Any] = view.finish(bar.state) if isinstance(bar, Row) else bar.answers
     if form.floats:
         answers = {n: float(v) if kinds[n].scale and v is not None else v for n, v in answers.items()}
     fields = {**head, "start": time_json(bar.start, form.iso), **answers}
@@ -141,7 +153,6 @@ def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
     return {**dict(zip(view.entity, bar.key, strict=False)), **bar_fields(view, form, bar), "closed": closed}
 
 
-@cache
 def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     """The types of `bar_item`. Answers may be null, where gaps are filled."""
     finished = finished_schema(view)
@@ -157,7 +168,6 @@ def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     return pa.schema([each.with_metadata(ID_FIELD) if each.name in id_names(view) else each for each in fields])
 
 
-@cache
 def bar_encoder(view: View, form: Form) -> Callable[[Sequence[Row]], list[bytes]]:
     """Rows -> the bytes of their `bar_fields` without the closing brace."""
 
@@ -170,8 +180,11 @@ def bar_encoder(view: View, form: Form) -> Callable[[Sequence[Row]], list[bytes]
 def encode_bars(view: View, form: Form, bars: list[Bar], closed: list[bool], more: list[dict[str, Any]]) -> bytes:
     """A JSON array of bars. `more` holds further fields of each bar; it may be empty."""
     encode = bar_encoder(view, form)
-    rows = iter(encode([bar for bar in bars if isinstance(bar, Row)]))
-    starts = [next(rows) if isinstance(bar, Row) else _gap(view, form, bar) for bar in bars]
+    if {*map(type, bars)} <= {Row}:
+        starts = encode(bars)  # type: ignore[arg-type]
+    else:
+        rows = iter(encode([bar for bar in bars if isinstance(bar, Row)]))
+        starts = [next(rows) if isinstance(bar, Row) else _gap(view, form, bar) for bar in bars]
     tails = [_CLOSED if shut else _OPEN for shut in closed]
     if more:
         tails = [tail[:-1] + b"," + orjson.dumps(each)[1:] for tail, each in zip(tails, more, strict=True)]
@@ -183,6 +196,25 @@ def _gap(view: View, form: Form, gap: Gap | QuantileRow) -> bytes:
     return found
 
 
+def exact_json(value: Any, as_text: bool = False) -> Any:
+    """A value as JSON gives it: an integer as text if it is too large for a double, or if all are wanted so."""
+    if type(value) is int and (as_text or abs(value) > LARGEST_EXACT):
+        return str(value)
+    return value
+
+
+@cache
+def id_names(view: View) -> tuple[str, ...]:
+    """Key columns and answers that are integers which a double may not hold, such as the order of an event."""
+    kinds = {**{column.name: column.kind for column in view.key_columns}, **view.answer_kinds}
+    return tuple(name for name, kind in kinds.items() if kind.wide)
+
+
+def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
+    """Fields of a row with the ids as JSON gives them."""
+    return {**answers, **{name: exact_json(answers[name], as_text) for name in id_names(view) if name in answers}}
+
+
 def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
     """Partition -> offset with the partitions as text, in their order."""
     return {str(partition): offsets[partition] for partition in sorted(offsets)}
@@ -191,3 +223,59 @@ def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
 def document(name: str, items: bytes, following: str | None, meta: Mapping[str, Any]) -> bytes:
     """`{"<name>": [...], "next": ..., "meta": {...}}`."""
     return b'{"%b":%b,"next":%b,"meta":%b}' % (name.encode(), items, orjson.dumps(following), orjson.dumps(meta))
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: in JSON one document, in the other formats the rows alone.
+
+    What JSON says around the rows stands in headers there, and in the schema's metadata where a format has some. `meta`
+    is what the answer says of itself, `following` the cursor of the next page.
+
+    `document` makes the bytes of JSON, `items` the rows of the other formats; `schema` has their types.
+    """
+
+    schema: pa.Schema
+    items: Callable[[], Sequence[Item]]
+    document: Callable[[], bytes]
+    meta: Mapping[str, Any]
+    following: str | None = None
+
+
+def page_reply(
+    page: Page, output: OutputForm, request_headers: RequestHeaders, scope: Scope, immutable: bool = False
+) -> Reply:
+    """The page in the requested form. It may take a while. Raises ProblemError, 406."""
+    link, chosen = next_link(scope, page.following), output.format or JSON
+    if chosen is JSON:
+        body, more = page.document(), link
+    else:
+        more = [*link, *fact_headers(page.meta)]
+        table = table_of_items(page.items(), described(page.schema, page.meta), output)
+        written = encoder(chosen, table.schema)
+        body = written.add(table) + written.end()
+    coding = choose_coding(request_headers.accept_encoding, chosen.text and len(body) > SMALL_BYTES)
+    return encode(body, chosen.media_type, coding, immutable, more)
+
+
+def fact_headers(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an answer says of itself, a header each: text as it is, the rest as JSON."""
+    found = []
+    for name, value in meta.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        found.append((f"Slackwater-{name.capitalize()}", " ".join(text.encode("ascii", "replace").decode().split())))
+    return found
+
+
+def described(schema: pa.Schema, meta: Mapping[str, Any]) -> pa.Schema:
+    """A schema whose metadata say what an answer says of itself."""
+    return schema.with_metadata({"slackwater": orjson.dumps(meta)})
+
+
+def next_link(scope: Scope, following: str | None) -> list[tuple[str, str]]:
+    """The header that leads to the next page: the same question with its cursor."""
+    if following is None:
+        return []
+    items = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    query = urlencode([*((name, value) for name, value in items if name != "cursor"), ("cursor", following)])
+    return [("Link", f'<{scope["path"]}?{query}>; rel="next"')]

@@ -1,4 +1,4 @@
-"""Answers of earlier versions: their manifests and batch readers, opened when asked for and retained for a while."""
+"""Answers of earlier versions: their manifests and batch readers, opened on demand and retained for a while."""
 
 from collections import OrderedDict
 from threading import Lock

@@ -17,9 +17,9 @@ from serving.query.answer import partitions_json
 from serving.query.as_of import AsOf
 from serving.query.cursor import Cursor
 from serving.store.batch import BatchReader
-from serving.store.directory import Entity
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from serving.store.hot import HotStore
+from serving.store.request import Entity
 from serving.store.snapshot import Snapshot, Standing
 from serving.watch.completeness import APART, FIRST_PAGE, REFUSED, Completeness
 from serving.watch.standings import alone
@@ -52,10 +52,10 @@ class BasisId(NamedTuple):
 
 @dataclass(frozen=True)
 class Basis:
-    """What one answer stands on. `view` is the one in force; `partitions` hold the asked instruments.
+    """What one answer stands on. `view` is the one in force; `partitions` hold the requested instruments.
 
-    `incomplete_reason` is why deltas may be missing: a cell beyond the ends was known, what the delta topic holds was
-    not, or the chain was asked for and may not be used; None where nothing is.
+    `incomplete_reason` is why deltas may be missing: a cell after the ends was known, what the delta topic holds was
+    not, or the chain was requested and may not be used; None where nothing is.
     `basis_id` tells when the same question has another answer; None where it is not to be cached.
     """
 
@@ -70,16 +70,16 @@ class Basis:
     @cached_property
     def standing(self) -> Standing:
         """How the version stands on the view's stream."""
-        return self.snapshot.of(self.view)
+        return self.snapshot.streams[self.view.stream.name]
 
-    @property
+    @cached_property
     def cut(self) -> dict[int, int]:
-        """The cut in the asked partitions."""
+        """The cut in the requested partitions."""
         return {p: at for p, at in self.standing.cut.items() if p in self.partitions}
 
     @cached_property
     def applied(self) -> dict[int, int]:
-        """What is applied in the asked partitions."""
+        """What is applied in the requested partitions."""
         return {**self.cut, **{p: ends.upto for p, ends in self.ends.items()}}
 
     @property
@@ -89,7 +89,7 @@ class Basis:
 
     def newest(self, entity: Entity) -> int | None:
         """The newest second that an applied event of the entity lies in; the same for every layer of one answer."""
-        found = [known.last_start for known in self.snapshot.places(self.view, entity)]
+        found = [known.last_start for known in self.snapshot.batch.places(self.view, entity)]
         found += [start for ends in self.ends.values() if (start := ends.newest(entity)) is not None]
         return max(found, default=None)
 
@@ -99,7 +99,7 @@ class Basis:
 
     def span(self, entity: Entity) -> tuple[int, int] | None:
         """The oldest and newest base start of an entity in the layers that answer."""
-        known = self.snapshot.places(self.view, entity) if self.batch is not None else ()
+        known = self.snapshot.batch.places(self.view, entity) if self.batch is not None else ()
         spans = [(each.first_start, each.last_start) for each in known]
         spans += [span for ends in self.ends.values() if (span := ends.span(entity)) is not None]
         return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
@@ -112,7 +112,7 @@ class Basis:
     def meta(self) -> dict[str, Any]:
         """What an answer says of itself."""
         meta = {
-            "version": self.snapshot.version,
+            "version": self.snapshot.manifest.version,
             "definition": self.view.definition,
             "stream": self.view.stream.name,
             "cut": partitions_json(self.cut),
@@ -122,13 +122,13 @@ class Basis:
         }
         if self.incomplete_reason is not None:
             meta["reason"] = self.incomplete_reason
-        if refusals := self.snapshot.refusals_of(self.view):
+        if refusals := (*self.snapshot.refusals, *self.standing.refusals):
             meta["refusal"] = " ".join(refusals)
         return meta
 
 
 def apart(ends: Mapping[int, Ends]) -> str | None:
-    """That a cell beyond one of these ends was known; None if none was."""
+    """The reason if a cell after one of these ends is known; None if none is."""
     return None if all(end.complete for end in ends.values()) else APART
 
 
@@ -158,7 +158,7 @@ class Bases:
         found = self._now()
         request = REQUEST.get()
         if request is not None:
-            request.version = found.version
+            request.version = found.manifest.version
         return found
 
     def current(self, name: str, entities: tuple[Entity, ...], layer: str, cursor: Cursor | None) -> Basis:
@@ -177,7 +177,7 @@ class Bases:
                 return Basis(snapshot, view, "batch", partitions, {}, basis_id=still)
             if cursor is not None:
                 return self._pinned(snapshot, view, layer, partitions, cursor)
-            if not snapshot.of(view).chain and layer == "speed":
+            if layer == "speed" and not snapshot.of(view).chain:
                 raise not_serving(" ".join(snapshot.refusals_of(view)))
             found = self._chained(snapshot, view, layer, partitions, still)
             if found is not None:
@@ -245,7 +245,7 @@ class Bases:
     def _one_of(
         self, snapshot: Snapshot, view: View, ends: Mapping[str, Mapping[int, Ends]], lacking: Mapping[str, str | None]
     ) -> Basis:
-        """The basis of one view of all; that a cell of another view of its stream is apart is told of all of these."""
+        """The basis of one view of all; a gap in a chain is the reason of every view of that stream."""
         stream, held = view.stream.name, frozenset(snapshot.of(view).cut)
         if stream not in lacking:
             return Basis(snapshot, view, "batch", held, {}, REFUSED)
@@ -264,7 +264,7 @@ class Bases:
         view = snapshot.views[name]
         itself = replace(snapshot, streams=alone(snapshot.manifest, snapshot.streams), refusals=())
         partitions = self._partitions(view, entities, itself, hot=False)
-        served = snapshot is self._watch.snapshot  # another one is asked each time whether it was retired
+        served = snapshot is self._watch.snapshot  # another one may be retired at any time
         basis_id = BasisId(snapshot, self._hot.placement_epoch, 0, name, frozenset()) if served else None
         return Basis(itself, view, "batch", partitions, {}, basis_id=basis_id)
 
@@ -274,15 +274,13 @@ class Bases:
 
     def holds(self, basis_id: BasisId) -> bool:
         """Whether nothing has changed since."""
+        snapshot, epoch, revision, view, partitions, lacking = basis_id
         return (
-            self._watch.snapshot is basis_id.snapshot
-            and self._hot.placement_epoch == basis_id.placement_epoch
-            and self._hot.revision(basis_id.view, basis_id.partitions) == basis_id.revision
-            and (not basis_id.partitions or self._lacking(basis_id) == basis_id.lacking)
+            self._watch.snapshot is snapshot
+            and self._hot.placement_epoch == epoch
+            and self._hot.revision(view, partitions) == revision
+            and (not partitions or self._completeness.lacking(self._hot.stream_of(view), partitions) == lacking)
         )
-
-    def _lacking(self, basis_id: BasisId) -> str | None:
-        return self._completeness.lacking(basis_id.snapshot.views[basis_id.view].stream.name, basis_id.partitions)
 
     def cursor(self, basis: Basis, after: tuple[Value, ...]) -> Cursor:
         """The cursor behind `after`; what it stands on is retained for a while."""
@@ -297,8 +295,8 @@ class Bases:
         self._hot.remember(ends)
 
     def lag(self, name: str, applied: Mapping[int, int]) -> int:
-        """Records between what is applied of a view and the end of its stream's log at the last look."""
-        return self._watch.lag(self._hot.stream_of(name), applied)
+        """Records between what is applied of a view and the end of its stream's log when it was read last."""
+        return self._completeness.lag(self._hot.stream_of(name), applied)
 
     def _now(self) -> Snapshot:
         found = self.served
@@ -321,7 +319,7 @@ class Bases:
         self, snapshot: Snapshot, view: View, layer: str, partitions: frozenset[int], still: BasisId
     ) -> Basis | None:
         """The basis with the chains' ends now; None if the snapshot was swapped away."""
-        standing = snapshot.of(view)
+        standing = snapshot.streams[view.stream.name]
         if not standing.chain:
             return Basis(snapshot, view, "batch", partitions, {}, REFUSED, still)
         lacking = self._completeness.lacking(view.stream.name, partitions)  # before the ends: they can only be later
@@ -363,7 +361,7 @@ class Bases:
 
     def _places(self, view: View, entity: Entity, snapshot: Snapshot, hot: bool = True) -> frozenset[int]:
         """The partitions that hold an entity, those of the chains among them where they are `hot`."""
-        found = frozenset(known.partition for known in snapshot.places(view, entity))
+        found = frozenset([known.partition for known in snapshot.batch.places(view, entity)])
         return found | self._hot.partitions_of(view, entity) if hot else found
 
 

@@ -1,8 +1,8 @@
 """The events of a stream, as the log and the archive hold them: the archive below a version's cut, the log from there.
 
-The cells of a view of the stream say where in the log to look: only those that hold the entity in the asked seconds are
-read, and cells that lie close together in one go. The order of events is that of their stream: sequence, then identity;
-their places in the log tell apart what a foreign writer appended twice. `Events.read` is what the routes call.
+The cells of a view of the stream say which part of the log to read: only those that hold the entity in the requested
+seconds are read, and cells that lie close together in one go. The order of events is that of their stream: sequence,
+then identity; their places in the log tell apart what a foreign writer appended twice. The routes call `Events.read`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.query.basis import Basis
 from serving.query.pool import Pool
 from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, sandbox, whole
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from serving.store.snapshot import Snapshot
 from slackwater.core.checked_files import OnDamage
 from slackwater.log.errors import LogError
@@ -191,10 +191,10 @@ def runs_of(ends: Ends, request: EventsRequest) -> list[Run]:
 def join_runs(spans: list[Run], most: int) -> list[Run]:
     """At most `most` runs that cover `spans`, which are in order and apart; small holes are read with them."""
     holes = sorted((b[0] - a[1], i) for i, (a, b) in enumerate(pairwise(spans), 1))
-    kept = {i for hole, i in holes[max(0, len(holes) - most + 1) :] if hole}
+    split = {i for hole, i in holes[max(0, len(holes) - most + 1) :] if hole}
     runs: list[Run] = []
     for i, (start, upto) in enumerate(spans):
-        if runs and i not in kept:
+        if runs and i not in split:
             runs[-1] = runs[-1][0], upto
         else:
             runs.append((start, upto))

@@ -4,15 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from serving.http.problems import ProblemError
-from serving.query.answer import Bar
+from serving.query.answer import Bar, ids_json
 from serving.query.basis import Basis
-from serving.query.ids import ids_json
 from serving.query.read import BatchRows, read
-from serving.store.batch import Keys, Range
-from serving.store.directory import Entity
+from serving.store.request import Entity, Keys, Range
 from slackwater.views.interval import Interval
 from slackwater.views.kinds import Value
-from slackwater.views.merge import Finish, State, finisher
+from slackwater.views.merge import Finish, State
 from slackwater.views.rows import Row
 
 MOST_PARTS = 20_000
@@ -27,7 +25,7 @@ async def explained(
         ProblemError: 422 if there are too many parts to list.
     """
     batch = await _batch_parts(basis, interval, bars, rows)
-    finished = finisher(basis.view)
+    finished = basis.view.finish
 
     def finish(state: State) -> dict[str, Any]:
         return ids_json(basis.view, finished(state), text_ids)

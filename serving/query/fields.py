@@ -10,7 +10,7 @@ refuse what is unknown, repeated, missing or wrong with the same problem. Not he
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
@@ -28,12 +28,13 @@ from serving.query.parameters import (
     ValueRefusedError,
     flag,
     interval,
+    interval_of,
     point,
     time_us,
     token,
     whole,
 )
-from slackwater.views.interval import DAY_US, Interval, parse_interval
+from slackwater.views.interval import INTERVALS, Interval
 
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _DATE = (
@@ -42,7 +43,6 @@ _DATE = (
     f"|(?!0|1[0-8]|19[0-6]){_LEAP}-02-29)"
 )
 _ISO = rf"^{_DATE}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?(?:Z|\+00:00))?$"
-_UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
 _TIME: dict[str, Any] = {
     "anyOf": [
         {"type": "integer", "minimum": FIRST_US, "maximum": LATEST_US - 1},
@@ -57,31 +57,17 @@ _POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS -
 _TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
 
 
-@cache
-def interval_texts() -> tuple[str, ...]:
-    """Every text that names an interval: whole seconds that divide a day, in each unit; and the calendar's."""
-    found = [f"{n}{unit}" for unit, us in _UNITS.items() for n in range(1, DAY_US // us + 1) if DAY_US % (n * us) == 0]
-    return (*found, "1w", "1M", "1y", "total")
-
-
 _FORMATS = {"enum": [each.name for each in FORMATS]}
 
 
 def interval_field(base: Interval, default: Interval) -> Any:
     """The type of an interval that the bars of `base` make up."""
-    texts = [text for text in interval_texts() if base.tiles(parse_interval(text))]
-
-    def read(text: str) -> Interval:
-        found = interval(text)
-        if not base.tiles(found):
-            raise ValueRefusedError(f"give one that {base.text} makes up, such as {default.text}")
-        return found
-
+    texts = [text for text, each in INTERVALS.items() if base.tiles(each)]
     schema = {"enum": texts, "default": default.text, "examples": [default.text]}
-    return Annotated[Interval, BeforeValidator(read), WithJsonSchema(schema)]
+    return Annotated[Interval, BeforeValidator(interval_of(base, default.text)), WithJsonSchema(schema)]
 
 
-IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": list(interval_texts())})]
+IntervalField = Annotated[Interval, BeforeValidator(interval), WithJsonSchema({"enum": list(INTERVALS)})]
 TimeField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 TimeNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 EndField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_END)]
@@ -91,7 +77,7 @@ CursorField = Annotated[str | None, BeforeValidator(token), WithJsonSchema(_TOKE
 if TYPE_CHECKING:
     PointField: TypeAlias = Point | None
     UntilField: TypeAlias = Point | None
-else:  # FastAPI takes a tuple for a parameter that stands more than once
+else:  # FastAPI takes a tuple for a parameter that is given more than once
     PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
     UntilField = Annotated[Any, BeforeValidator(point), WithJsonSchema({**_POINT, "examples": [9]})]
 FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "boolean"})]
@@ -99,7 +85,7 @@ FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "bool
 TimesField = Literal["us", "iso"]
 TIMES_TEXT = "How times are written: microseconds, or ISO 8601."
 IdsField = Literal["auto", "text"]
-IDS_TEXT = "How ids are given in JSON: as numbers up to 2^53 - 1 and as text beyond, or all as text."
+IDS_TEXT = "How ids are given in JSON: as numbers up to 2^53 - 1 and as text above that, or all as text."
 
 
 def whole_field(low: int, high: int, optional: bool = False) -> Any:
@@ -139,7 +125,7 @@ class TableParameters(Parameters):
         None, description="The format; without it the one that `Accept` prefers."
     )
 
-    @property
+    @cached_property
     def output(self) -> OutputForm:
         """The same as a value."""
         return OutputForm(BY_NAME[self.format] if self.format else None, self.times == "iso", False)
@@ -155,7 +141,7 @@ class DecimalParameters(TableParameters):
     )
     ids: IdsField = Field("auto", description=IDS_TEXT)
 
-    @property
+    @cached_property
     def output(self) -> OutputForm:
         """The same as a value."""
         chosen = BY_NAME[self.format] if self.format else None
@@ -180,11 +166,11 @@ def parsed(model: type[_P], query_string: bytes) -> _P:
 
 
 def refuse_repeated(items: Iterable[tuple[str, str]]) -> None:
-    """Raises ProblemError, 422, if a parameter stands more than once, even with one value."""
+    """Raises ProblemError, 422, if a parameter is given more than once, even with one value."""
     seen: set[str] = set()
     twice = {name[:80] for name, _ in items if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
     if twice:
-        raise refusal(dict.fromkeys(sorted(twice), "stands more than once"))
+        raise refusal(dict.fromkeys(sorted(twice), "is given more than once"))
 
 
 def refused(errors: Sequence[Any], model: type[BaseModel]) -> ProblemError:

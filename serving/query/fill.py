@@ -10,9 +10,8 @@ the first bar there ever was and ends with the last applied one.
 from serving.query.answer import Bar, Gap
 from serving.query.basis import Basis
 from serving.query.read import BatchRows, place_of, read
-from serving.store.batch import Keys, Range
+from serving.store.request import Keys, Range
 from slackwater.views.interval import Interval
-from slackwater.views.merge import finisher
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -54,7 +53,7 @@ async def _filled(basis: Basis, one: Keys, of: Range, batch: BatchRows) -> list[
 
 
 def _with_gaps(view: View, interval: Interval, low: int, high: int, before: list[Row], rows: list[Row]) -> list[Bar]:
-    finish = finisher(view)
+    finish = view.finish
     by_start = {row.start: row for row in rows}
     previous: dict[str, str | int | None] = dict(finish(before[0].state)) if before else {}
     key = (before or rows)[0].key

@@ -10,17 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from serving.query.parameters import MOST_SYMBOLS, ValueRefusedError
-from serving.store.batch import Keys
+from serving.query.parameters import MOST_SYMBOLS, integer, matching, one_of, several
 from slackwater.streams.columns import Choice, Text
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.views.kinds import Value
 from slackwater.views.view import View
 
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _BOUND = 2**63
-_PREFIX = "key_"
+PREFIX = "key_"
 """Of the attributes: a column may have any name, such as one that every model has already."""
 
 _EXAMPLES = {"venue": "binance_spot", "symbol": "BTCUSDT"}
@@ -35,20 +33,11 @@ def key_fields(view: View) -> dict[str, Any]:
     last = view.entity[-1]
     read, schema = _column(view, last)
     text = f"The {last}; several with commas between."
-    found[last] = _field(_several(last, read), _several_schema(schema), ..., last, text)
+    found[last] = _field(several(last, read), _several_schema(schema), ..., last, text)
     for name in view.rest:
         read, schema = _column(view, name)
         found[name] = _field(read, schema, None, name, f"Rows of this {name} alone.")
-    return {_PREFIX + name: field for name, field in found.items()}
-
-
-def keys_of(view: View, query: object) -> Keys:
-    """The keys that a query with these fields asks for."""
-    *firsts, last = view.entity
-    begin = tuple(getattr(query, _PREFIX + name) for name in firsts)
-    where = ((place, getattr(query, _PREFIX + name)) for place, name in enumerate(view.key) if name in view.rest)
-    entities = tuple((*begin, value) for value in getattr(query, _PREFIX + last))
-    return Keys(entities, tuple((place, value) for place, value in where if value is not None))
+    return {PREFIX + name: field for name, field in found.items()}
 
 
 def entity_fields(stream: Stream) -> dict[str, Any]:
@@ -56,13 +45,13 @@ def entity_fields(stream: Stream) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in stream.entity:
         read, schema = _text(_text_column(stream, name))
-        found[_PREFIX + name] = _field(read, schema, ..., name, f"The {name}.")
+        found[PREFIX + name] = _field(read, schema, ..., name, f"The {name}.")
     return found
 
 
 def entity_of(stream: Stream, query: object) -> Entity:
     """The entity that a query with these fields asks for."""
-    return tuple(getattr(query, _PREFIX + name) for name in stream.entity)
+    return tuple(getattr(query, PREFIX + name) for name in stream.entity)
 
 
 def filter_fields(streams: Iterable[Stream]) -> dict[str, Any]:
@@ -75,16 +64,16 @@ def filter_fields(streams: Iterable[Stream]) -> dict[str, Any]:
     for name, different in patterns.items():
         read, schema = _text(Text(name, "|".join(different)))
         text = f"The {name}; several with commas between. Default: all."
-        found[_PREFIX + name] = _field(_several(name, read), _several_schema(schema), None, name, text)
+        found[PREFIX + name] = _field(several(name, read), _several_schema(schema), None, name, text)
     return found
 
 
 def wanted_values(stream: Stream, query: object) -> tuple[tuple[str, ...], ...] | None:
-    """What a query with these fields wants of each entity column of a stream, empty: any value.
+    """What a query with these fields gives for each entity column of a stream, empty: any value.
 
-    None where it wants a column that the stream does not have.
+    None where it names a column that the stream does not have.
     """
-    given = {name.removeprefix(_PREFIX): values for name, values in vars(query).items() if name.startswith(_PREFIX)}
+    given = {name.removeprefix(PREFIX): values for name, values in vars(query).items() if name.startswith(PREFIX)}
     wanted = {name: values for name, values in given.items() if values is not None}
     return tuple(wanted.get(name, ()) for name in stream.entity) if wanted.keys() <= {*stream.entity} else None
 
@@ -98,11 +87,11 @@ def _column(view: View, name: str) -> tuple[Callable[[str], Value], dict[str, An
     """How a value of a key column is read, and its JSON schema."""
     column = None if name in view.derived else next((each for each in view.stream.columns if each.name == name), None)
     if isinstance(column, Choice):
-        return _one_of(column.values), {"enum": list(column.values)}
+        return one_of(*column.values), {"enum": list(column.values)}
     if isinstance(column, Text):
         return _text(column)
     if view.key_columns[view.key.index(name)].kind.python is int:
-        return _whole, {"type": "integer", "minimum": -_BOUND, "maximum": _BOUND - 1}
+        return integer, {"type": "integer", "minimum": -_BOUND, "maximum": _BOUND - 1}
     return str, {"type": "string"}
 
 
@@ -116,48 +105,7 @@ def _text(column: Text) -> tuple[Callable[[str], Value], dict[str, Any]]:
     name, examples = column.name, {}
     if name in _EXAMPLES:
         examples = {"examples": [_EXAMPLES[name]]}
-    return _matching(name, column.pattern), {"type": "string", "pattern": f"^{column.pattern}$", **examples}
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[str], Value]:
-    def read(text: str) -> Value:
-        if text not in words:
-            raise ValueRefusedError(f"give {' or '.join(words)}")
-        return text
-
-    return read
-
-
-def _matching(name: str, pattern: str) -> Callable[[str], Value]:
-    known = re.compile(pattern)
-
-    def read(text: str) -> Value:
-        if not known.fullmatch(text):
-            raise ValueRefusedError(f"a {name} is {pattern}")
-        return text
-
-    return read
-
-
-def _whole(text: str) -> Value:
-    if not _WHOLE.fullmatch(text) or not -_BOUND <= int(text) < _BOUND:
-        raise ValueRefusedError("give a whole number")
-    return int(text)
-
-
-def _several(name: str, read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
-    """Reads one value, or several with commas between, each once; sorted."""
-
-    def reads(text: str) -> tuple[Value, ...]:
-        try:
-            found = [read(each) for each in text.split(",")]
-        except ValueRefusedError as error:
-            raise ValueRefusedError(f"{error}; put commas between several") from error
-        if len(set(found)) != len(found) or len(found) > MOST_SYMBOLS:
-            raise ValueRefusedError(f"give each {name} once, at most {MOST_SYMBOLS}")
-        return tuple(sorted(found))
-
-    return reads
+    return matching(name, column.pattern), {"type": "string", "pattern": f"^{column.pattern}$", **examples}
 
 
 def _several_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a table is asked for: its format, how times are written, how decimals and ids are given."""
+"""The form of a table: its format, how times are written, how decimals and ids are given."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slackwater.streams.columns import EARLIEST_US
-from slackwater.views.errors import IntervalError
-from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.interval import HINT, INTERVALS, Interval
+from slackwater.views.kinds import Value
 
-FIRST_US = parse_interval("1w").floor(EARLIEST_US)
+FIRST_US = INTERVALS["1w"].floor(EARLIEST_US)
 """The first time that a number can mean: where the longest bar of the first possible trade starts, 2008-12-29."""
 LATEST_US = 253_402_300_800_000_000  # the year 10000, behind which ISO 8601 has no text
 MOST_SYMBOLS = 64
@@ -22,6 +22,7 @@ MOST_VERSIONS = FIRST_US // 1_000_000
 """Numbers of versions are below; so no time in seconds is taken for one."""
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # A plus sign in a query string is a space.
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+ ]00:00))?")
 _TAKES = "give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z"
@@ -112,12 +113,70 @@ def point(text: str) -> Point:
         raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
 
 
+def interval_of(base: Interval, like: str) -> Callable[[str], Interval]:
+    """Reads an interval that the bars of `base` make up, such as `like`."""
+    known = {text: each for text, each in INTERVALS.items() if base.tiles(each)}
+
+    def read(text: str) -> Interval:
+        found = known.get(text)
+        if found is None:
+            finer = f"give one that {base.text} makes up, such as {like}"
+            raise ValueRefusedError(finer if text in INTERVALS else HINT)
+        return found
+
+    return read
+
+
 def interval(text: str) -> Interval:
     """Reads an interval."""
-    try:
-        return parse_interval(text)
-    except IntervalError as error:
-        raise ValueRefusedError(error.hint) from error
+    if text not in INTERVALS:
+        raise ValueRefusedError(HINT)
+    return INTERVALS[text]
+
+
+def matching(name: str, pattern: str) -> Callable[[str], Value]:
+    """Reads a text that the pattern matches as a whole."""
+    known = re.compile(pattern)
+
+    def read(text: str) -> Value:
+        if not known.fullmatch(text):
+            raise ValueRefusedError(f"a {name} is {pattern}")
+        return text
+
+    return read
+
+
+def several(name: str, read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """Reads one value, or several with commas between, each once; sorted."""
+
+    def reads(text: str) -> tuple[Value, ...]:
+        try:
+            found = [read(each) for each in text.split(",")]
+        except ValueRefusedError as error:
+            raise ValueRefusedError(f"{error}; put commas between several") from error
+        if len(set(found)) != len(found) or len(found) > MOST_SYMBOLS:
+            raise ValueRefusedError(f"give each {name} once, at most {MOST_SYMBOLS}")
+        return tuple(sorted(found))
+
+    return reads
+
+
+def one_of(*words: str) -> Callable[[str], Value]:
+    """Reads one of these words."""
+
+    def read(text: str) -> Value:
+        if text not in words:
+            raise ValueRefusedError(f"give {' or '.join(words)}")
+        return text
+
+    return read
+
+
+def integer(text: str) -> Value:
+    """Reads an integer of 64 bits."""
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+        raise ValueRefusedError("give a whole number")
+    return int(text)
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""What is asked of a view: the parameters of `GET /v1/<view>`, one model a view.
+"""The question to a view: the parameters of `GET /v1/<view>`, one model a view, with its keys by name.
 
-GET /v1/bars?venue=x&symbol=BTC,ETH&interval=5m     BarsQuery: the entity, a range of time, how it is given
+GET /v1/bars?venue=x&symbol=BTC,ETH&interval=5m    the entity, whose last column may be several values; a range
+GET /v1/flow?venue=x&symbol=BTC&side=buy           of the further key columns those that are named; without, all rows
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from serving.http.formats.media import JSON
+from serving.http.formats.media import BY_NAME, JSON, choose_format
 from serving.http.problems import ProblemError
 from serving.query.fields import (
     AtField,
@@ -24,9 +25,9 @@ from serving.query.fields import (
     refusal,
     whole_field,
 )
-from serving.query.keys import key_fields, keys_of
+from serving.query.keys import PREFIX, key_fields
 from serving.query.parameters import whole_or_all
-from serving.store.batch import Keys
+from serving.store.request import Keys
 from slackwater.core.errors import SettingError
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.view import View
@@ -86,12 +87,12 @@ class BarsQuery(DecimalParameters):
         errors = range_errors(self.start, self.end)
         errors |= self._prefix_errors()
         if self.as_of is not None and self.layer == "speed":
-            errors["layer"] = "speed cannot stand with as_of, which answers from the batch view alone"
+            errors["layer"] = "speed cannot be combined with as_of, which answers from the batch view alone"
         if self.cursor and self.start is None and self.at is None:
             errors["cursor"] = "needs the start that it was given for"
         if self.limit is None:
             wrong = ("cursor", "explain", "fill")
-            errors.update({name: "cannot stand with limit=all" for name in wrong if getattr(self, name)})
+            errors.update({name: "cannot be combined with limit=all" for name in wrong if getattr(self, name)})
             if self.format == JSON.name:
                 errors["limit"] = ALL_NEEDS
         if self.explain and self.format not in {None, JSON.name}:
@@ -100,24 +101,24 @@ class BarsQuery(DecimalParameters):
         return self
 
     def _prefix_errors(self) -> dict[str, str]:
-        """What cannot stand with `at` or with `quantiles`."""
+        """What cannot be combined with `at` or with `quantiles`."""
         base, at, errors = self.view.intervals[0], self.at, dict[str, str]()
         given = self.model_fields_set & {"interval", "start", "end", "fill", "explain"}
-        asked = {name for name in given if getattr(self, name)} | ({"limit"} if self.limit is None else set())
+        used = {name for name in given if getattr(self, name)} | ({"limit"} if self.limit is None else set())
         if at is not None:
-            errors = dict.fromkeys(asked, "cannot stand with at")
+            errors = dict.fromkeys(used, "cannot be combined with at")
             if base.floor(at) != at:
                 errors["at"] = (
                     f"lies within a bar of {self.view.base}, the view's base; the nearest before is {base.floor(at)}"
                 )
         if self.quantiles:
-            errors |= dict.fromkeys(asked & {"fill", "explain", "limit"}, "cannot stand with quantiles")
+            errors |= dict.fromkeys(used & {"fill", "explain", "limit"}, "cannot be combined with quantiles")
             errors |= {} if self.view.quantiles else {"quantiles": "this view has none"}
         return errors
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys that are asked for."""
+        """The requested keys."""
         return keys_of(self.view, self)
 
     @cached_property
@@ -132,12 +133,12 @@ class BarsQuery(DecimalParameters):
 
     def chosen(self, accept: str | None) -> "BarsQuery":
         """The same, in the format that `Accept` chooses where none was named. Raises ProblemError, 406 or 422."""
-        output = self.output.chosen(accept)
-        if output.of is JSON and self.limit is None:
+        chosen = BY_NAME[self.format] if self.format else choose_format(accept)
+        if chosen is JSON and self.limit is None:
             raise refusal({"limit": ALL_NEEDS})
-        if output.of is not JSON and self.explain:
+        if chosen is not JSON and self.explain:
             raise refusal({"explain": EXPLAIN_NEEDS})
-        return self.model_copy(update={"format": output.of.name})
+        return self if self.format else self.model_copy(update={"format": chosen.name})
 
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""
@@ -196,5 +197,14 @@ def ceil(of: Interval, time: int) -> int:
 
 
 def fingerprint(facts: Any) -> str:
-    """A short digest of what is asked."""
+    """A short digest of a question."""
     return hashlib.blake2b(repr(facts).encode(), digest_size=9).hexdigest()
+
+
+def keys_of(view: View, query: object) -> Keys:
+    """The keys that a query with the fields of a view names."""
+    *firsts, last = view.entity
+    begin = tuple(getattr(query, PREFIX + name) for name in firsts)
+    where = ((place, getattr(query, PREFIX + name)) for place, name in enumerate(view.key) if name in view.rest)
+    entities = tuple((*begin, value) for value in getattr(query, PREFIX + last))
+    return Keys(entities, tuple((place, value) for place, value in where if value is not None))

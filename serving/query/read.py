@@ -6,36 +6,41 @@
     chain              [ the first N of the chains ]        first N of both has fewer than N before it in either, so
     rows        [ the first N of both, merged ]             whatever is cut off lies behind all of them
 
-Cached answers do not come here (`serving.http.cached`). Not here: what an answer stands on (`serving.query.basis`), how
-a version's files are read (`serving.store.batch`).
+Cached answers do not come here (`serving.http.cached`).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 
-from serving.http.problems import out_of_memory, unreadable
+from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.query.basis import Basis
 from serving.query.pool import Pool
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader, Keys, Range, RowRequest
-from serving.store.ends import Ends
-from serving.store.fold import Key
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader
+from serving.store.fold import Ends
+from serving.store.request import Key, Keys, Range, RowRequest
 from serving.store.row_cache import RowCache, first
 from slackwater.versions.errors import DamagedFileError
 from slackwater.views.interval import parse_interval
 from slackwater.views.kinds import Value
 from slackwater.views.levels import prefix_levels
-from slackwater.views.merge import State, merger
+from slackwater.views.merge import State
+from slackwater.views.quantiles import QuantileRow, quantile_rows
 from slackwater.views.rows import Row, table_of
 from slackwater.views.view import View
 
 TOTAL = parse_interval("total")
 
+ROOM = 20_000
+"""Rows that are read at once for quantiles."""
+
 ROWS_PER_LOCK = 4_096
-"""Rows of a chain that are read while the feed and every other answer wait, where all of them are wanted."""
+"""Rows of a chain that are read while the feed and every other answer wait, where all of them are read."""
 
 
 class Placed(Protocol):
@@ -76,10 +81,11 @@ class BatchRows:
 async def read(basis: Basis, keys: Keys, of: Range, batch: BatchRows) -> list[Row]:
     """The rows of a range, in order of start and key. Raises ProblemError."""
     found: list[Row] = []
-    for one in keys.each():
+    several = len(keys.entities) > 1
+    for one in keys.each() if several else (keys,):
         stored = await batch.read(basis.batch, RowRequest(basis.view, one, of)) if basis.batch is not None else []
         found += merged(basis, one, of, stored)
-    return first(sorted(found, key=place_of), of) if len(keys.entities) > 1 else found
+    return first(sorted(found, key=place_of), of) if several else found
 
 
 async def read_prefix(basis: Basis, keys: Keys, at: int, batch: BatchRows) -> list[Row]:
@@ -89,14 +95,41 @@ async def read_prefix(basis: Basis, keys: Keys, at: int, batch: BatchRows) -> li
         newest = basis.newest(one.entities[0])
         for interval, low, high in prefix_levels(basis.view, at, newest):
             found += await read(basis, one, Range(TOTAL, low, high, level=interval), batch)
-    return merge_rows(basis.view, (), found)
+    return merge_rows(basis.view, [], found)
+
+
+async def read_quantiles(basis: Basis, keys: Keys, of: Range, batch: BatchRows) -> list[QuantileRow]:
+    """The first (or last) quantiles of a range with a limit, in order. Raises ProblemError.
+
+    read ROOM rows -> the last start may be cut: leave it for the next read -> quantiles -> until there are `limit`
+    """
+    found: list[QuantileRow] = []
+    for one in keys.each():
+        found += await _of_entity(basis, one, of._replace(after=()), batch)
+    behind = [each for each in found if not of.after or place_of(each) > of.after]
+    return first(sorted(behind, key=place_of), of)
+
+
+async def _of_entity(basis: Basis, one: Keys, of: Range, batch: BatchRows) -> list[QuantileRow]:
+    most, found = of.limit or 0, list[QuantileRow]()
+    while True:
+        rows = await read(basis, one, of._replace(limit=ROOM), batch)
+        cut = rows[0 if of.newest_first else -1].start if len(rows) == ROOM else None
+        whole = [row for row in rows if row.start != cut]
+        if rows and not whole:
+            raise ProblemError(422, "too-many-rows", f"A start has more than {ROOM} rows. Ask for fewer keys.")
+        made = quantile_rows(basis.view, whole)
+        found = [*made, *found] if of.newest_first else [*found, *made]
+        if cut is None or len(found) > most:
+            return found
+        of = of._replace(high=of.interval.end(cut)) if of.newest_first else of._replace(low=cut)
 
 
 def read_states(basis: Basis, keys: Keys, of: Range, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
     """The same as a table of states, all of a range, for many rows: DuckDB merges. Blocks."""
     chain = table_of(basis.view, chain_rows(basis, keys, of))
-    batch, wanted = basis.snapshot.batch, keys if basis.batch is not None else keys._replace(entities=())
-    return batch.states(RowRequest(basis.view, wanted, of), chain, cursor)
+    batch, stored = basis.snapshot.batch, keys if basis.batch is not None else keys._replace(entities=())
+    return batch.states(RowRequest(basis.view, stored, of), chain, cursor)
 
 
 def merged(basis: Basis, keys: Keys, of: Range, stored: list[Row]) -> list[Row]:
@@ -109,24 +142,31 @@ def merged(basis: Basis, keys: Keys, of: Range, stored: list[Row]) -> list[Row]:
 
 
 def chain_rows(basis: Basis, keys: Keys, of: Range) -> Iterator[Row]:
-    """The chains' rows of a range up to the basis' ends, in no order; those beyond `limit` may not be whole."""
+    """The chains' rows of a range up to the basis' ends, in no order; those after `limit` may be partial."""
     for ends in basis.ends.values():
         for entity in keys.entities:
-            for key in filter(keys.hold, ends.keys(entity)):
+            for key in ends.keys(entity):
+                if keys.where and not keys.hold(key):
+                    continue
                 low = of.low
                 if of.after and (low, *key) <= of.after:
                     low = of.interval.end(low)
-                yield from _rows_of_key(ends, key, of._replace(low=low))
+                yield from _rows_of_key(ends, key, low, of)
 
 
-def merge_rows(view: View, stored: Iterable[Row], chain: Iterable[Row]) -> list[Row]:
-    """Both layers' rows as one, in order of start and key. Only those of `chain` may stand more than once."""
-    merge = merger(view)
-    found: dict[tuple[Key, int], State] = {(row.key, row.start): row.state for row in stored}
+def merge_rows(view: View, stored: list[Row], chain: Iterable[Row]) -> list[Row]:
+    """Both layers' rows as one, in order of start and key, as `stored` are. Rows of one place are merged."""
+    merge = view.merge
+    found: dict[tuple[int, Key], State] = {}
     for key, start, state in chain:
-        known = found.get((key, start))
-        found[key, start] = state if known is None else merge(known, state)
-    return sorted((Row(key, start, state) for (key, start), state in found.items()), key=place_of)
+        known = found.get((start, key))
+        found[start, key] = state if known is None else merge(known, state)
+    # What lies before all rows of the chain, mostly nearly everything, stays as it is.
+    at = bisect_left(stored, min(found)[0], key=_start) if found and stored else len(stored)
+    for key, start, state in stored[at:]:
+        known = found.get((start, key))
+        found[start, key] = state if known is None else merge(state, known)
+    return [*stored[:at], *(Row(key, start, found[start, key]) for start, key in sorted(found))]
 
 
 def place_of(row: Placed) -> tuple[Value, ...]:
@@ -134,13 +174,17 @@ def place_of(row: Placed) -> tuple[Value, ...]:
     return (row.start, *row.key)
 
 
-def _rows_of_key(ends: Ends, key: Key, of: Range) -> Iterator[Row]:
+def _rows_of_key(ends: Ends, key: Key, low: int, of: Range) -> Iterator[Row]:
     level = of.level or of.interval
-    low, most = of.low, ROWS_PER_LOCK if of.limit is None else of.limit
+    most = ROWS_PER_LOCK if of.limit is None else of.limit
     while True:
         found = ends.bars(key, level, low, of.high, most, of.newest_first)
         starts = sorted(found)[:most] if of.limit is None else list(found)
-        yield from (Row(key, of.interval.floor(start), found[start]) for start in starts)
+        for start in starts:
+            yield Row(key, start if of.level is None else of.interval.floor(start), found[start])
         if of.limit is not None or len(starts) < most:
             return
         low = level.end(starts[-1])
+
+
+_start = attrgetter("start")

@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class QueryRefusedError(SlackwaterError):
-    """The text is no query, or none that may be asked. `place` is where, if that is known."""
+    """The text is no query, or none that is allowed. `place` is where, if that is known."""
 
     def __init__(self, fact: str, place: Place | None = None) -> None:
         super().__init__(fact)

@@ -50,7 +50,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Question:
-    """What a process is asked.
+    """The question to a process.
 
     Attributes:
         sql: the query.
@@ -79,7 +79,7 @@ class Question:
 class Outcome:
     """What came of it: the columns' names and DuckDB's types, or `kind` and `detail` of what went wrong.
 
-    `kind` is empty, `refused` (not a query that may be asked), `failed` (DuckDB's own error), `memory`, `size` (of
+    `kind` is empty, `refused` (not an allowed query), `failed` (DuckDB's own error), `memory`, `size` (of
     the result) or `files` (they cannot be read; `damaged` is the path of one whose bytes are not those that were
     written). `line` and `column` count from 1; 0: unknown.
     """

@@ -1,11 +1,11 @@
-"""`POST /v1/sql`: one SELECT over the merged views of one moment, for who holds a key of the scope admin.
+"""`POST /v1/sql`: one SELECT over the merged views at one read point, for who holds a key of the scope admin.
 
     {"sql": "SELECT symbol, start, vwap FROM bars_1h ORDER BY start DESC", "limit": 100}
     {"columns": [{"name": "symbol", "type": "VARCHAR"}, ...], "rows": [["BTCUSDT", ...], ...], "truncated": false,
      "meta": {"version": 7, "streams": {"trades": {"cut": {...}, "applied": {...}, ...}}, "complete": true, ...}}
 
-Not here: what may be asked (`serving.sql.check`), what of (`serving.sql.tables`), and where it runs
-(`serving.sql.process`, `serving.sql.program`).
+Its parts: the check (`serving.sql.check`), the tables (`serving.sql.tables`), the process (`serving.sql.process`,
+`serving.sql.program`).
 """
 
 import asyncio
@@ -25,13 +25,14 @@ from serving.http.guard.auth import authorized
 from serving.http.problems import ProblemError, unreadable
 from serving.http.reply import LAG_HEADER
 from serving.options import SqlOptions
+from serving.query.answer import exact_json
 from serving.query.basis import Bases
-from serving.query.ids import exact_json
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
 from serving.sql.schema import SqlQuery
-from serving.sql.tables import ReadPoint, Tables, tables_of
+from serving.sql.tables import ReadPoint, tables_of
 from serving.status.metrics import Metrics
+from serving.store.batch import whole
 from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError
 from slackwater.core.decimals import plain_text
@@ -116,18 +117,16 @@ class SqlRoute:
     def _blocking(self, query: SqlQuery) -> tuple[ReadPoint, Outcome, pa.Table | None]:
         read_point = ReadPoint(self._bases.every())
         tables = tables_of(self._hot, read_point)
-        self._check(read_point, tables)
-        outcome, table = self._processes.ask(query.sql, query.limit, tables)
-        if outcome.damaged in {file.path for file in tables.files}:
-            path = self._home / outcome.damaged
-            self._inspector.suspect(DamagedBytesError(str(path), outcome.detail))
-        self._check(read_point, tables)
-        return read_point, outcome, table
 
-    def _check(self, read_point: ReadPoint, tables: Tables) -> None:
-        """The files must be whole before they are read and after."""
+        def answer() -> tuple[Outcome, pa.Table | None]:
+            outcome, table = self._processes.ask(query.sql, query.limit, tables)
+            if outcome.damaged in {file.path for file in tables.files}:
+                path = self._home / outcome.damaged
+                self._inspector.suspect(DamagedBytesError(str(path), outcome.detail))
+            return outcome, table
+
         try:
-            self._inspector.check(tables.files)
+            return read_point, *whole(self._inspector, tables.files, answer)
         except DamagedFileError as error:
             raise unreadable(read_point.snapshot.version) from error
 
@@ -143,7 +142,7 @@ def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values as JSON has them: decimals and integers beyond 2^53 as text, times in microseconds."""
+    """A column's values as JSON has them: decimals and integers above 2^53 as text, times in microseconds."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     values = column.to_pylist()

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from serving.query.basis import Basis
 from serving.query.read import chain_rows
-from serving.store.batch import Keys, Range
 from serving.store.hot import HotStore
 from serving.store.listing import Wanted, instrument_items, instruments_schema, listed
+from serving.store.request import Keys, Range
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval

@@ -2,12 +2,11 @@
 
 A query reads the coarsest published interval that divides its own, and of that only the shards of the instrument's
 partitions. The database of a version may open those files and nothing else, and its settings are locked.
-
-Not here: deadlines and the bound on concurrent reads (`serving.query.pool`), and kept results
-(`serving.store.row_cache`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,18 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.store.directory import Entity
+from serving.store.request import Entity, Range, RowRequest
 from slackwater.core.checked_files import OnDamage, damage_in
-from slackwater.store.instruments import Instrument, Instruments, name_of
+from slackwater.store.instruments import NO_INSTRUMENTS, Instrument, Instruments, name_of
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.views.interval import Interval
-from slackwater.views.kinds import Value
-from slackwater.views.levels import coarsest_published
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import connect, files_sql
-from slackwater.views.sql import bounds_sql, merge_sql
+from slackwater.views.sql import merge_sql
 from slackwater.views.view import View
 
 _T = TypeVar("_T")
@@ -35,53 +32,20 @@ _T = TypeVar("_T")
 READ_MEMORY = "1GB"
 """What the reads of one database may take together."""
 
+KNOWN_ENTITIES = 4_096
+"""Entities whose places stay looked up."""
+
 UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
 """What DuckDB raises where a file is gone: in a sandbox, it takes the name for a pattern that it may not expand."""
-
 
 OUT_OF_MEMORY = duckdb.OutOfMemoryException
 
 
-class Keys(NamedTuple):
-    """Which keys: those of some entities, of which all columns but the last are equal; `where` fixes further columns.
+class _Part(NamedTuple):
+    """A file, and how SQL reads it."""
 
-    `where` holds places in the key and the value there.
-    """
-
-    entities: tuple[Entity, ...]
-    where: tuple[tuple[int, Value], ...] = ()
-
-    def hold(self, key: tuple[Value, ...]) -> bool:
-        """Whether a key of one of the entities is among them."""
-        return all(key[place] == value for place, value in self.where)
-
-    def each(self) -> "Iterator[Keys]":
-        """The keys of one entity after the other."""
-        return (Keys((entity,), self.where) for entity in self.entities)
-
-
-class Range(NamedTuple):
-    """Which bars: the first (or last) `limit` with low <= start < high, both bar starts; all of them without `limit`.
-
-    `after` is a row's place, start and key, that all lie behind. `level` is the published interval that the bars are
-    made of, whose starts `low` and `high` are then; the coarsest that tiles them where it is None.
-    """
-
-    interval: Interval
-    low: int = 0
-    high: int | None = None
-    limit: int | None = None
-    newest_first: bool = False
-    after: tuple[Value, ...] = ()
-    level: Interval | None = None
-
-
-class RowRequest(NamedTuple):
-    """Which rows of a view."""
-
-    view: View
-    keys: Keys
-    range: Range
+    file: StoredFile
+    sql: str
 
 
 class BatchReader:
@@ -96,21 +60,26 @@ class BatchReader:
         on_damage: OnDamage | None = None,
     ) -> None:
         self.version = manifest.version
-        self._manifest = manifest
         self.duplicates = {(each.stream, each.entity): each.events for each in manifest.duplicates}
-        self._home = home
-        self._files: dict[tuple[str, str, int], list[StoredFile]] = {}
-        for file in manifest.views:
-            self._files.setdefault((file.view, file.interval, file.shard), []).append(file.file)
-        self._con = sandbox((file.file.checked(home) for file in manifest.views), threads, memory_limit, on_damage)
+        self._instruments = manifest.instruments
+        self._places = lru_cache(KNOWN_ENTITIES)(partial(_places, manifest.instruments))
+        self._parts: dict[tuple[str, str, int], list[_Part]] = {}
+        names = []
+        for each in manifest.views:
+            name = each.file.checked(home)
+            names.append(name)
+            self._parts.setdefault((each.view, each.interval, each.shard), []).append(
+                _Part(each.file, files_sql([name]))
+            )
+        self._con = sandbox(names, threads, memory_limit, on_damage)
 
     def instruments(self, view: View) -> Instruments:
         """What the version has of a view's stream."""
-        return self._manifest.instruments_of(view.stream)
+        return self._instruments.get(view.stream.name, NO_INSTRUMENTS)
 
     def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
         """What the version knows of an entity: an entry for each partition that holds it."""
-        return self.instruments(view).of(*name_of(entity))
+        return self._places(view.stream.name, entity)
 
     def entities(self, view: View) -> set[Entity]:
         """The entities of a view's stream that the version knows."""
@@ -131,88 +100,109 @@ class BatchReader:
 
     def files(self, request: RowRequest) -> list[StoredFile]:
         """The files that the bars are read from."""
-        return self._stored(request, request.keys.entities)
+        return [part.file for part in self._of(request)]
 
     def bounds(self, request: RowRequest) -> tuple[int, int]:
-        """[low, high), both bar starts: what is asked, without what lies before the first event or behind the last."""
-        range_, known = request.range, [each for e in request.keys.entities for each in self.places(request.view, e)]
+        """[low, high), both bar starts: the range without what lies before the first event or after the last."""
+        view, of = request.view, request.range
+        known = [each for entity in request.keys.entities for each in self.places(view, entity)]
         if not known:
-            return range_.low, range_.low
-        level = range_.level or range_.interval
-        low = max(range_.low, level.floor(min(found.first_start for found in known)))
-        high = level.end(level.floor(max(found.last_start for found in known)))
-        return low, high if range_.high is None else min(high, range_.high)
+            return of.low, of.low
+        level = of.level or of.interval
+        low = max(of.low, level.floor(min([each.first_start for each in known])))
+        high = level.end(level.floor(max([each.last_start for each in known])))
+        return low, high if of.high is None else min(high, of.high)
 
     def rows(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
         """The rows, in order of start and key. A part of `searched` microseconds is known to hold too few."""
-        paths = [file.checked(self._home) for file in self.files(request)]
+        parts, of = self._of(request), request.range
         rows: list[Row] = []
-        for low, high in windows(request.range, *self.bounds(request)) if paths else ():
+        for low, high in windows(of, *self.bounds(request)) if parts else ():
             if high - low <= searched:
                 continue
-            query, values = self._query(request, low, high, paths)
-            query, values = _limited(request, query, values)
+            query, values = _limited(request, *self._query(request, parts, low, high))
             rows = rows_of(request.view, cursor.sql(query, params=values).to_arrow_table())
-            if request.range.limit is not None and len(rows) >= request.range.limit:
+            if of.limit is not None and len(rows) >= of.limit:
                 break
-        return sorted(rows, key=lambda row: (row.start, row.key))
+        return sorted(rows, key=_start_and_key)
 
     def states(self, request: RowRequest, speed: pa.Table, cursor: duckdb.DuckDBPyConnection) -> pa.Table:
         """All states of a range with those of `speed` merged in, in order of start and key.
 
         `speed` is a table of states at the range's interval, within the range; it may be empty.
         """
-        paths = [file.checked(self._home) for file in self.files(request)]
-        if not paths and not speed.num_rows:
+        parts = self._of(request)
+        if not parts and not speed.num_rows:
             return request.view.state_schema.empty_table()
         if speed.num_rows:
             cursor.register("speed_states", speed)
         high = request.range.high if request.range.high is not None else self.bounds(request)[1]
-        query, values = self._query(request, request.range.low, high, paths, bool(speed.num_rows))
+        query, values = self._query(request, parts, request.range.low, high, bool(speed.num_rows))
         return _ordered(cursor.sql(query, params=values).to_arrow_table(), ("start", *request.view.key[1:]))
 
     def count(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
-        paths = [file.checked(self._home) for file in self.files(request)]
-        if not paths:
-            return 0
         condition, values = _condition(request, *self.bounds(request))
-        source = f"(SELECT * FROM {files_sql(paths)} WHERE {condition})"
-        found = cursor.execute(bounds_sql(request.view.stream, source), values).fetchall()
-        return sum(rows for *_, rows in found)
+        queries = [f"SELECT count(*) FROM {part.sql} WHERE {condition}" for part in self._of(request)]
+        return sum(rows for query in queries for (rows,) in cursor.execute(query, values).fetchall())
 
     def close(self) -> None:
         """Close the database."""
         self._con.close()
 
-    def _stored(self, request: RowRequest, entities: Iterable[Entity]) -> list[StoredFile]:
-        level = request.range.level or coarsest_published(request.view, request.range.interval)
-        shards = sorted({each.partition for entity in entities for each in self.places(request.view, entity)})
-        return [file for shard in shards for file in self._files.get((request.view.name, level.text, shard), ())]
+    def _of(self, request: RowRequest) -> list[_Part]:
+        """The parts of the coarsest level that tiles the range's interval, in order of shard."""
+        view, level = request.view, _level(request)
+        shards = sorted({each.partition for e in request.keys.entities for each in self.places(view, e)})
+        return [part for shard in shards for part in self._parts.get((view.name, level.text, shard), ())]
 
     def _query(
-        self, request: RowRequest, low: int, high: int, paths: list[str], speed: bool = False
+        self, request: RowRequest, parts: list[_Part], low: int, high: int, speed: bool = False
     ) -> tuple[str, list[Any]]:
         """A SELECT of the states in [low, high), at the range's interval, and its values."""
-        columns, sources, values = ", ".join(request.view.state_schema.names), [], list[Any]()
-        if paths:
-            condition, values = _condition(request, low, high)
-            sources.append(f"SELECT {columns} FROM {files_sql(paths)} WHERE {condition}")
+        view, interval = request.view, request.range.interval
+        columns = ", ".join(view.state_schema.names)
+        condition, values = _condition(request, low, high)
+        sources = [f"SELECT {columns} FROM {part.sql} WHERE {condition}" for part in parts]
         if speed:
             sources.append(f"SELECT {columns} FROM speed_states")
         source = f"({' UNION ALL '.join(sources)})"
-        level = request.range.level or coarsest_published(request.view, request.range.interval)
-        split = any(len(self._stored(request, (entity,))) > 1 for entity in request.keys.entities)
-        if speed or split or level != request.range.interval:
-            source = f"({merge_sql(request.view, source, request.range.interval)})"
-        return f"SELECT {columns} FROM {source}", values
+        if speed or _level(request) != interval or self._split(request, parts):
+            source = f"({_merging(view, interval).replace(_SOURCE, source)})"
+        return f"SELECT {columns} FROM {source}", values * len(parts)
+
+    def _split(self, request: RowRequest, parts: list[_Part]) -> bool:
+        """Whether the rows of one key may lie in several of these parts."""
+        if len(parts) < 2 or len(request.keys.entities) == 1:
+            return len(parts) > 1
+        return any(len(self._of(request._replace(keys=keys))) > 1 for keys in request.keys.each())
+
+
+_SOURCE, _MERGES = "<source>", dict[tuple[str, str], str]()
+
+
+def _merging(view: View, interval: Interval) -> str:
+    """The SELECT that merges the states of `_SOURCE` to an interval; made once of a definition."""
+    known = _MERGES.get((view.definition, interval.text))
+    return known or _MERGES.setdefault((view.definition, interval.text), merge_sql(view, _SOURCE, interval))
+
+
+def _places(of: Mapping[str, Instruments], stream: str, entity: Entity) -> tuple[Instrument, ...]:
+    return of.get(stream, NO_INSTRUMENTS).of(*name_of(entity))
+
+
+def _level(request: RowRequest) -> Interval:
+    """The published interval that a range is read from."""
+    return request.range.level or request.view.coarsest[request.range.interval.text]
+
+
+_start_and_key = attrgetter("start", "key")
 
 
 def whole(inspector: Inspector, files: Iterable[StoredFile], read: Callable[[], _T]) -> _T:
     """What `read` gives, if these files are whole before it and after.
 
-    Bytes that changed in silence fail the read itself (`slackwater.core.checked_files`); the inspector is told, so it
-    knows then.
+    Bytes that changed in silence fail the read itself (`slackwater.core.checked_files`); the inspector is notified.
 
     Raises:
         DamagedFileError: one is not; whatever was read is not used.

@@ -1,7 +1,7 @@
 """The hot store: every known cell, as chains, folded from the cut of the version that is served.
 
 The feed puts cells, the watch of versions swaps cuts, requests take ends. One lock, held for microseconds; what a
-request took is read later without a race, since an end does not move (`serving.store.ends`).
+request took is read later without a race, since an end does not move (`serving.store.fold`).
 """
 
 import sys
@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from serving.store.directory import Directory, Entity, entity_of
-from serving.store.ends import Ends
-from serving.store.fold import Fold
+from serving.store.directory import Directory
+from serving.store.fold import Ends, Fold
+from serving.store.request import Entity
 from serving.store.row_cache import ENTRY_BYTES, rows_bytes
 from slackwater.deltas.cell import Cell, DeltaKey, delta_key_of
 from slackwater.deltas.chain import Chain
@@ -20,7 +20,7 @@ from slackwater.deltas.errors import CellConflictError
 from slackwater.views.view import View
 
 MAX_SNAPSHOTS = 4
-"""Snapshots whose folds are kept: the one that is served and three before it, for cursors."""
+"""Snapshots whose folds are retained: the one that is served and three before it, for cursors."""
 
 MAX_OPEN_CELLS = 4096
 """Open cells that cursors stand on."""
@@ -60,12 +60,12 @@ class HotStore:
         self._chains: dict[DeltaKey, Chain] = {}
         self._folds: dict[str, dict[tuple[str, int], Fold]] = {}
         self._keys: dict[str, list[str]] = {}  # stream -> the keys of its folds, oldest first
-        self._directories: dict[View, Directory] = {}
+        self._directories = {view.definition: Directory() for view in views}
         self._open_cells: OrderedDict[tuple[DeltaKey, int, int], Cell] = OrderedDict()
         self.open_cell_bytes = 0
 
     def topic_id(self, stream: str) -> str:
-        """The topic of a stream whose cells are kept; empty before the first swap."""
+        """The topic of a stream whose cells are held; empty before the first swap."""
         return self._topic_ids.get(stream, "")
 
     def stream_of(self, view: str) -> str:
@@ -73,12 +73,12 @@ class HotStore:
         return self._streams[view]
 
     def view_of(self, delta_key: DeltaKey) -> View | None:
-        """The view of a delta key whose cells are wanted, None for any other delta key."""
+        """The view of a delta key whose cells are served, None for any other delta key."""
         view = self._views.get((delta_key.view, delta_key.definition))
         return view if view is not None and delta_key.topic_id == self._topic_ids.get(view.stream.name) else None
 
     def put(self, cells: Iterable[Cell]) -> None:
-        """Take cells of wanted delta keys, in any order, any number of times."""
+        """Take cells of served delta keys, in any order, any number of times."""
         with self._lock:
             for cell in cells:
                 self._put(cell)
@@ -86,7 +86,7 @@ class HotStore:
     def swap(self, key: str, stream: str, topic_id: str, cut: Mapping[int, int], views: Iterable[View]) -> bool:
         """Fold the chains of `views` of `stream`, one of each name, from `cut` on, under `key`.
 
-        False if cells that it needs were dropped or never kept.
+        False if cells that it needs were dropped or never taken.
         """
         with self._lock:
             if topic_id != self._topic_ids.get(stream, ""):
@@ -121,7 +121,7 @@ class HotStore:
 
         Take both before what they stand for: then a change meanwhile makes them too old, never too new.
         """
-        return sum(self._revisions.get((view, partition), 0) for partition in partitions)
+        return sum([self._revisions.get((view, partition), 0) for partition in partitions])
 
     def read_point(self, keys: Iterable[str]) -> dict[str, dict[int, Ends]] | None:
         """View -> the ends of its chains, at one position of each partition in all views of a stream; None as for
@@ -170,16 +170,14 @@ class HotStore:
 
     def partitions_of(self, view: View, instrument: Entity) -> frozenset[int]:
         """The partitions that hold cells of an instrument."""
-        directory = self._directories.get(view)
-        return frozenset() if directory is None else directory.of(instrument)
+        return self._directories[view.definition].get(instrument, frozenset())
 
     def instruments(
         self, view: View, low: Entity = (), high: Entity | None = None, most: int = sys.maxsize
     ) -> dict[Entity, frozenset[int]]:
         """The first `most` instruments of a view's cells in [low, high), in order, each with its partitions."""
         with self._lock:
-            directory = self._directories.get(view)
-            return {} if directory is None else directory.page(low, high, most)
+            return self._directories[view.definition].page(low, high, most)
 
     def applied(self, view: str) -> dict[int, int]:
         """Partition -> the chain's end now, of the version that is served."""
@@ -195,7 +193,7 @@ class HotStore:
         return found
 
     def cells(self) -> int:
-        """How many cells are kept."""
+        """How many cells are held."""
         with self._lock:
             return sum(map(len, self._chains.values()))
 
@@ -230,9 +228,9 @@ class HotStore:
             return
         if not changed:
             return
-        directory = self._directories.setdefault(view, Directory())
+        directory, width = self._directories[view.definition], len(view.entity)
         for row in cell.rows:
-            if directory.put(entity_of(view, row), delta_key.partition):
+            if directory.put(row.key[:width], delta_key.partition):
                 self.placement_epoch += 1
         name = delta_key.view, delta_key.partition
         self._revisions[name] = self._revisions.get(name, 0) + 1
@@ -255,7 +253,7 @@ class HotStore:
         return Ends(fold, count, open_cell, upto, complete, self._lock) if open_cell is not None else None
 
     def _drop(self, stream: str) -> None:
-        """Forget cells of a stream below the cut of every kept key."""
+        """Forget cells of a stream below the cut of every retained key."""
         cuts: dict[int, list[int]] = {}
         for key in self._keys[stream]:
             for (_, partition), fold in self._folds[key].items():
@@ -268,12 +266,12 @@ class HotStore:
         self.floors[stream] = floor
 
     def _forget(self, stream: str, topic_id: str) -> None:
-        """Another topic of this stream: nothing of the one before is kept."""
+        """Another topic of this stream: all of the one before is forgotten."""
         self._topic_ids[stream] = topic_id
         self._chains = {delta_key: chain for delta_key, chain in self._chains.items() if self._of(delta_key) != stream}
         for key in self._keys.pop(stream, ()):
             del self._folds[key]
-        self._directories = {view: known for view, known in self._directories.items() if view.stream.name != stream}
+        self._directories |= {of.definition: Directory() for of in self._views.values() if of.stream.name == stream}
         for place in [place for place in self._open_cells if self._of(place[0]) == stream]:
             self.open_cell_bytes -= _open_cell_bytes(self._open_cells.pop(place))
         self.floors.pop(stream, None)

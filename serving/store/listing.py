@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from serving.store.directory import Entity
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from serving.store.hot import HotStore
+from serving.store.request import Entity
 from serving.store.snapshot import Snapshot
 from slackwater.store.instruments import Instruments, behind, name_of
 from slackwater.streams.stream import Stream

@@ -18,19 +18,18 @@ from typing import NamedTuple, TypeVar
 import duckdb
 from cachetools import LRUCache
 
-from serving.store.batch import BatchReader, Keys, Range, RowRequest, whole_rows, windows
-from serving.store.directory import Entity
+from serving.store.batch import BatchReader, whole_rows, windows
+from serving.store.request import Entity, Keys, Range, RowRequest
 from slackwater.versions.inspector import Inspector
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
-from slackwater.views.view import View
 
 BLOCK_BARS = 256
 MOST_BLOCKS = 64
-"""What one question may take from blocks; more is read as it is asked."""
+"""What one question may take from blocks; more is read without the cache."""
 
 RECENT_REQUESTS = 32
-"""Questions asked lately; they are read from a new version before it is served."""
+"""The newest questions; they are read from a new version before it is served."""
 
 ENTRY_BYTES = 1_000
 """What an entry of a cache takes besides what it holds: its key, and its place."""
@@ -53,15 +52,15 @@ def rows_bytes(rows: Sequence[Row]) -> int:
 class Block(NamedTuple):
     """All rows of an entity with BLOCK_BARS bar starts in turn."""
 
-    view: View
+    definition: str
     entity: Entity
-    interval: Interval
+    interval: str
     number: int
 
-    @property
-    def low(self) -> int:
-        """The first start."""
-        return self.interval.floor(self.interval.origin_us + self.number * BLOCK_BARS * self.interval.us)
+
+def low_of(interval: Interval, number: int) -> int:
+    """The first start of a block."""
+    return interval.floor(interval.origin_us + number * BLOCK_BARS * interval.us)
 
 
 def block_of(interval: Interval, start: int) -> int:
@@ -77,10 +76,10 @@ class RowCache:
         self.hits = 0
         self.misses = 0
         self._inspector = inspector
-        self._found: LRUCache[tuple[int, Block | RowRequest], list[Row]] = LRUCache(
+        self._found: LRUCache[tuple[int, object], list[Row]] = LRUCache(
             most_bytes, lambda rows: ENTRY_BYTES + rows_bytes(rows)
         )
-        self._wants: LRUCache[tuple[int, RowRequest], None] = LRUCache(RECENT_REQUESTS)
+        self._recent: LRUCache[object, tuple[int, RowRequest]] = LRUCache(RECENT_REQUESTS)
         self._lock = Lock()
 
     @property
@@ -97,7 +96,7 @@ class RowCache:
     def get(self, batch: BatchReader, request: RowRequest) -> list[Row] | None:
         """The rows of `request` if they are cached, without reading anything."""
         with self._lock:
-            self._wants[batch.version, request] = None
+            self._recent[batch.version, _key_of(request)] = batch.version, request
         for low, high, last in _spans(batch, request):
             found = [self._check(batch.version, block) for block in _blocks(request, low, high)]
             known = [rows for rows in found if rows is not None]
@@ -108,7 +107,7 @@ class RowCache:
                 self.hits += 1
                 return rows
         else:
-            searched = self._check(batch.version, request)
+            searched = self._check(batch.version, _key_of(request))
             if searched is not None:
                 self.hits += 1
                 return searched
@@ -123,50 +122,50 @@ class RowCache:
         """
         searched = 0
         for low, high, last in _spans(batch, request):
-            rows = _within(request, low, high, self._read_blocks(batch, _blocks(request, low, high), cursor))
+            rows = _within(request, low, high, self._read_blocks(batch, request, _blocks(request, low, high), cursor))
             if last or _enough(request, rows):
                 return rows
             searched = high - low
         rows = whole_rows(self._inspector, batch, request, cursor, searched)
-        self._put(batch.version, request, rows)
+        self._put(batch.version, _key_of(request), rows)
         return rows
 
     def recent(self, version: int) -> list[RowRequest]:
-        """What was asked of a version lately."""
+        """The newest questions to a version."""
         with self._lock:
-            return [request for of, request in self._wants if of == version]
+            return [request for of, request in self._recent.values() if of == version]
 
     def _read_blocks(
-        self, batch: BatchReader, blocks: list[Block], cursor: duckdb.DuckDBPyConnection
+        self, batch: BatchReader, request: RowRequest, blocks: list[Block], cursor: duckdb.DuckDBPyConnection
     ) -> list[list[Row]]:
-        found = {block: rows for block in blocks if (rows := self._check(batch.version, block)) is not None}
-        missing = [block for block in blocks if block not in found]
+        found = {block.number: rows for block in blocks if (rows := self._check(batch.version, block)) is not None}
+        missing = [block for block in blocks if block.number not in found]
         if missing:  # those between them are read once more: it is one question, mostly of neighbours
-            first, last = missing[0], missing[-1]
-            low, high = first.low, last._replace(number=last.number + 1).low
-            of = RowRequest(first.view, Keys((first.entity,)), Range(first.interval, low, high))
+            interval = request.range.interval
+            of = Range(interval, low_of(interval, missing[0].number), low_of(interval, missing[-1].number + 1))
             read: dict[int, list[Row]] = {block.number: [] for block in missing}
-            for row in whole_rows(self._inspector, batch, of, cursor):
-                number = block_of(first.interval, row.start)
+            whole = RowRequest(request.view, Keys(request.keys.entities), of)
+            for row in whole_rows(self._inspector, batch, whole, cursor):
+                number = block_of(interval, row.start)
                 if number in read:
                     read[number].append(row)
             for block in missing:
-                found[block] = read[block.number]
-                self._put(batch.version, block, found[block])
-        return [found[block] for block in blocks]
+                found[block.number] = read[block.number]
+                self._put(batch.version, block, found[block.number])
+        return [found[block.number] for block in blocks]
 
-    def _check(self, version: int, of: Block | RowRequest) -> list[Row] | None:
+    def _check(self, version: int, of: object) -> list[Row] | None:
         with self._lock:
             return self._found.get((version, of))
 
-    def _put(self, version: int, of: Block | RowRequest, rows: list[Row]) -> None:
+    def _put(self, version: int, of: object, rows: list[Row]) -> None:
         with self._lock:
             if ENTRY_BYTES + rows_bytes(rows) <= self.most_bytes:
                 self._found[version, of] = rows  # nobody changes them
 
 
 def _spans(batch: BatchReader, request: RowRequest) -> Iterator[tuple[int, int, bool]]:
-    """Growing parts of what is asked that blocks can give, and whether one is all of it."""
+    """Growing parts of a request that blocks can give, and whether one is all of it."""
     if request.range.level is not None:
         return
     low, high = batch.bounds(request)
@@ -180,7 +179,14 @@ def _blocks(request: RowRequest, low: int, high: int) -> list[Block]:
     """The blocks that hold the bars of [low, high)."""
     interval, (entity,) = request.range.interval, request.keys.entities
     numbers = range(block_of(interval, low), block_of(interval, interval.before(high)) + 1)
-    return [Block(request.view, entity, interval, number) for number in numbers]
+    return [Block(request.view.definition, entity, interval.text, number) for number in numbers]
+
+
+def _key_of(request: RowRequest) -> object:
+    """What tells a question from others, of values that hash fast."""
+    of = request.range
+    level = of.level and of.level.text
+    return request.view.definition, request.keys, of.interval.text, level, *of[1:6]
 
 
 def _enough(request: RowRequest, rows: list[Row]) -> bool:
@@ -188,7 +194,7 @@ def _enough(request: RowRequest, rows: list[Row]) -> bool:
 
 
 def _within(request: RowRequest, low: int, high: int, blocks: list[list[Row]]) -> list[Row]:
-    """Of these blocks, in order, the first (or last) `limit` rows that are asked for."""
+    """Of these blocks, in order, the first (or last) `limit` rows of the request."""
     rows, of = list(chain.from_iterable(blocks)), request.range
     if rows and rows[0].start < low:
         rows = rows[bisect_left(rows, low, key=_start) :]

@@ -6,7 +6,7 @@ of them short, so one is two lists, and a start that a single cell gave is one p
     starts    10              11                        12
     parts     (state, 0)      [a + b, 0, a, 3, b]       (state, 3)        the merged state, then number, state, ...
 
-Levels of the coarser published intervals are kept from `LONG` starts on; up to there they are merged when asked for.
+Levels of the coarser published intervals are stored from `LONG` starts on; below that they are merged on each read.
 """
 
 from bisect import bisect_left, insort
@@ -85,7 +85,7 @@ class Series:
     def states(
         self, interval: Interval | None, low: int, high: int | None, newest_first: bool
     ) -> Iterator[tuple[int, State]]:
-        """The starts in [low, high) with their states, of `interval` where it is kept, else of the base."""
+        """The starts in [low, high) with their states, of `interval` where it is stored, else of the base."""
         level = self._levels.get(interval) if self._levels is not None and interval is not None else None
         if level is not None:
             for at in _between(level.starts, low, high, newest_first):
@@ -121,6 +121,6 @@ class Series:
 
 
 def _between(starts: Sequence[int], low: int, high: int | None, newest_first: bool) -> range:
-    """Where the starts in [low, high) are, in the order asked for."""
+    """Where the starts in [low, high) are, in the requested order."""
     found = range(bisect_left(starts, low), len(starts) if high is None else bisect_left(starts, high))
     return found[::-1] if newest_first else found

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.store.batch import BatchReader
-from serving.store.directory import Entity
 from slackwater.restatements.ledger import Entry
-from slackwater.store.instruments import Instrument
 from slackwater.versions.manifest import Manifest
 from slackwater.views.view import View
 
@@ -56,10 +54,6 @@ class Snapshot:
     def version(self) -> int:
         """The version's number."""
         return self.manifest.version
-
-    def places(self, view: View, entity: Entity) -> tuple[Instrument, ...]:
-        """What the version knows of an entity: an entry for each partition that holds it."""
-        return self.batch.places(view, entity)
 
     @property
     def key(self) -> str:

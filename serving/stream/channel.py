@@ -16,7 +16,7 @@ import orjson
 from serving.query.answer import Form, bar_encoder
 from serving.query.basis import Bases, Basis
 from serving.query.read import place_of
-from serving.store.batch import Keys
+from serving.store.request import Keys
 from serving.stream.series import Changed, Series, revision_of
 from slackwater.views.interval import Interval
 from slackwater.views.view import View

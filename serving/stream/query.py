@@ -11,16 +11,15 @@ from serving.query.fields import (
     IdsField,
     Parameters,
     TimesField,
-    interval_texts,
     refusal,
     whole_field,
 )
-from serving.query.keys import key_fields, keys_of
+from serving.query.keys import key_fields
 from serving.query.parameters import ValueRefusedError, interval
-from serving.query.questions import check_names, fingerprint
-from serving.store.batch import Keys
+from serving.query.questions import check_names, fingerprint, keys_of
+from serving.store.request import Keys
 from serving.stream.read_point import TOKEN
-from slackwater.views.interval import Interval, parse_interval
+from slackwater.views.interval import INTERVALS, Interval, parse_interval
 from slackwater.views.view import View
 
 MOST_INTERVALS = 8
@@ -46,7 +45,7 @@ def _event_id(text: str) -> str:
 
 _INTERVALS = {
     "type": "string",
-    "pattern": f"^(?:{'|'.join(interval_texts())})(?:,(?:{'|'.join(interval_texts())})){{0,{MOST_INTERVALS - 1}}}$",
+    "pattern": f"^(?:{'|'.join(INTERVALS)})(?:,(?:{'|'.join(INTERVALS)})){{0,{MOST_INTERVALS - 1}}}$",
     "default": "1m",
     "examples": ["1m", "1s,1m"],
 }

@@ -24,9 +24,9 @@ from typing import NamedTuple
 import orjson
 
 from serving.query.basis import Basis
-from serving.store.directory import Entity, entity_of
-from serving.store.ends import Ends
+from serving.store.fold import Ends
 from serving.store.hot import MAX_SNAPSHOTS
+from serving.store.request import Entity
 from slackwater.views.rows import Row
 from slackwater.views.view import View
 
@@ -152,7 +152,7 @@ def rows_after(ends: Ends, at: int) -> Iterator[Row]:
 
 def newest_before(basis: Basis, entity: Entity, applied: Mapping[int, int]) -> int | None:
     """A second that an event of the entity lies in which was applied at a place; it may not be the newest."""
-    found = [known.last_start for known in basis.snapshot.places(basis.view, entity)]
+    found = [known.last_start for known in basis.snapshot.batch.places(basis.view, entity)]
     for p, ends in basis.ends.items():
         with ends.lock:
             count, _ = ends.fold.count_at(applied.get(p, 0))
@@ -166,5 +166,5 @@ def starts_of(view: View, rows: Iterable[Row]) -> dict[Entity, set[int]]:
     """Entity -> the base starts of its rows."""
     found: dict[Entity, set[int]] = {}
     for row in rows:
-        found.setdefault(entity_of(view, row), set()).add(row.start)
+        found.setdefault(row.key[: len(view.entity)], set()).add(row.start)
     return found

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from serving.query.basis import Basis
 from serving.query.read import BatchRows, chain_rows, merge_rows, merged
-from serving.store.batch import Keys, Range, RowRequest
+from serving.store.request import Keys, Range, RowRequest
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View
@@ -176,10 +176,10 @@ class Series:
     def bars(self, read_point: Basis, starts: Iterable[int]) -> list[Row]:
         """Some bars, in order; their batch part is known."""
         assert self._base is not None  # noqa: S101 - it is ready
-        starts = list(starts)
-        ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in starts]
+        wanted = sorted(starts)  # as `merge_rows` asks for
+        ranges = [Range(self.interval, start, self.interval.end(start), 1) for start in wanted]
         chain = (row for of in ranges for row in chain_rows(read_point, self.keys, of))
-        return merge_rows(read_point.view, self._base.at(starts), chain)
+        return merge_rows(read_point.view, self._base.at(wanted), chain)
 
     def changes(self, read_point: Basis, touched: Iterable[int], newest: int | None) -> list[Changed] | None:
         """The bars that cells with these base starts changed, and those that were closed since `newest` was, or later.

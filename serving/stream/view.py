@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from serving.http.problems import ProblemError
 from serving.query.basis import Bases, Basis
 from serving.query.read import BatchRows
-from serving.store.batch import Keys
-from serving.store.directory import Entity
+from serving.store.request import Entity, Keys
 from serving.stream.channel import Channel, ChannelRequest, Event
 from serving.stream.client import Client, heartbeat_event, version_event
 from serving.stream.query import StreamQuery

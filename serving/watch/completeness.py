@@ -9,7 +9,7 @@ known and cannot be joined yet (`slackwater.deltas.chain`), and a log that does 
 (`serving.watch.standings`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from serving.watch.live import Lives
 
@@ -38,7 +38,8 @@ class Completeness:
         The text stays the same while the reason does: answers hold it, and it is part of their ETags.
         """
         live = self._lives[stream]
-        if live.feed.unread(partitions):
+        unread = live.feed.lacking
+        if unread is None or not unread.isdisjoint(partitions):
             return UNREAD
         if not live.feed.stuck.isdisjoint(partitions):
             return STUCK
@@ -49,3 +50,7 @@ class Completeness:
     def unread(self, stream: str, partitions: Iterable[int]) -> str | None:
         """The same while this server still reads what was there before it; a log that is not seen is passed over."""
         return UNREAD if self._lives[stream].feed.unread(partitions) else None
+
+    def lag(self, stream: str, applied: Mapping[int, int]) -> int:
+        """Records between what is applied of a stream and its log's end at the last look, hidden ones among them."""
+        return self._lives[stream].log_watch.lag(applied)

@@ -23,6 +23,7 @@ CELLS_PER_LOCK = 64
 class Feed:
     """Reads deltas. `step` belongs to one thread; `restart` may be called by any. `stuck` partitions cannot be read on.
 
+    `lacking` are the partitions of which it has not read all that was there when it was started, None: not known yet.
     `deltas` counts the records that were read, `bad` those that are no deltas. `changed` is called after a step that
     read something.
     """
@@ -41,18 +42,18 @@ class Feed:
         self._latency = latency
         self._reader: DeltaReader | None = None
         self._goal: dict[int, int] | None = None
-        self._lacking: frozenset[int] | None = None
+        self.lacking: frozenset[int] | None = None
         self._lock = Lock()
         self._starts: Mapping[int, int] | None = None
 
     @property
     def caught_up(self) -> bool:
         """Whether it has read everything that was there when it was started."""
-        return self._lacking == frozenset()
+        return self.lacking == frozenset()
 
     def unread(self, partitions: Iterable[int]) -> bool:
         """Whether it has not read all that was there in these partitions when it was started; for any thread."""
-        lacking = self._lacking
+        lacking = self.lacking
         return lacking is None or not lacking.isdisjoint(partitions)
 
     @property
@@ -79,7 +80,7 @@ class Feed:
         """Read again from `starts`; partitions that are not named, from their first delta."""
         with self._lock:
             self._starts = dict(starts)
-            self._goal = self._lacking = None  # not caught up from here on
+            self._goal = self.lacking = None  # not caught up from here on
 
     def step(self) -> None:
         """Read once and put what was read. Does nothing before the first `restart`."""
@@ -98,7 +99,7 @@ class Feed:
         self.deltas += reader.deltas - deltas
         self.bad += reader.bad - bad
         self.stuck = frozenset(reader.unread)
-        if self._lacking is None or self._lacking:
+        if self.lacking is None or self.lacking:
             self._check_missing()
         if reader.positions != before or starts is not None:
             self.changed()
@@ -129,7 +130,7 @@ class Feed:
             self._reader = reader
             # To the high watermark: what an open transaction hides is there, and is not known.
             again = self._starts is not None  # it was restarted meanwhile, and opens once more
-            self._goal, self._lacking = None if again else {p: b.high for p, b in reader.bounds.items()}, None
+            self._goal, self.lacking = None if again else {p: b.high for p, b in reader.bounds.items()}, None
 
     def _wanted(self, delta_key: DeltaKey, _start: int | None) -> View | None:
         return self._hot.view_of(delta_key)
@@ -139,7 +140,7 @@ class Feed:
         with self._lock:
             if self._goal is not None:
                 positions = self._positions
-                self._lacking = frozenset(p for p, end in self._goal.items() if positions.get(p, 0) < end)
+                self.lacking = frozenset(p for p, end in self._goal.items() if positions.get(p, 0) < end)
 
     def _note(self, delivered: list[Delta]) -> None:
         if self._latency is None:

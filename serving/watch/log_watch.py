@@ -7,6 +7,7 @@ delta topic.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 from typing import NamedTuple
 
@@ -43,6 +44,11 @@ class LogFacts:
     def starts(self) -> dict[int, int]:
         """Partition -> its first retained offset."""
         return {p: bounds.start for p, bounds in self.bounds.items()}
+
+    @cached_property
+    def highs(self) -> dict[int, int]:
+        """Partition -> its high watermark, hidden records included."""
+        return {p: bounds.high for p, bounds in self.bounds.items()}
 
 
 class Checked(NamedTuple):
@@ -102,6 +108,11 @@ class LogWatch:
         if self.error is None and self._clock.elapsed_s() - self._seen_s <= UNSEEN_S:
             return None
         return f"The log has not been seen since {time_json(self._seen_us, iso=True)}."
+
+    def lag(self, applied: Mapping[int, int]) -> int:
+        """Records between `applied` and the high watermarks at the last look, hidden ones among them."""
+        highs = self.facts.highs if self.facts is not None else {}
+        return sum([max(0, highs[p] - at) for p, at in applied.items() if p in highs])
 
     def close(self) -> None:
         """Release the connections."""

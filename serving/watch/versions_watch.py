@@ -129,10 +129,8 @@ class VersionsWatch:
         return self.error or " ".join(self._log_errors()[:1]) or "The service is starting."
 
     def lag(self, stream: str, applied: Mapping[int, int]) -> int:
-        """Records from what is applied of a stream to its log's high watermark as last seen, hidden ones included."""
-        facts = self._lives[stream].log_watch.facts
-        bounds = facts.bounds if facts else {}
-        return sum(max(0, bounds[p].high - at) for p, at in applied.items() if p in bounds)
+        """See `LogWatch.lag`, of a stream."""
+        return self._lives[stream].log_watch.lag(applied)
 
     def refusals(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Why a snapshot is not all that it should be, of all streams."""

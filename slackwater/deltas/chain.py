@@ -15,11 +15,11 @@ from slackwater.deltas.errors import CellConflictError
 
 
 class Chain:
-    """The known cells of one delta key."""
+    """The known cells of one delta key. `furthest` is the largest upto of all that are known."""
 
     def __init__(self) -> None:
         self._cells: dict[int, Cell] = {}
-        self._furthest = 0
+        self.furthest = 0
 
     def put(self, cell: Cell) -> bool:
         """Take a cell; whether it changed what is known.
@@ -33,7 +33,7 @@ class Chain:
                 raise CellConflictError(f"Two cells of {cell.delta_key} over [{cell.start}, {cell.upto}) differ.")
             return False
         self._cells[cell.start] = cell
-        self._furthest = max(self._furthest, cell.upto)
+        self.furthest = max(self.furthest, cell.upto)
         return True
 
     def walk(self, start: int) -> Iterator[Cell]:
@@ -52,12 +52,12 @@ class Chain:
 
     def complete(self, end: int) -> bool:
         """Whether no cell beyond `end`, a chain's end, is known."""
-        return self._furthest <= end
+        return self.furthest <= end
 
     def drop_below(self, offset: int) -> None:
         """Forget cells that start below `offset`."""
         self._cells = {start: cell for start, cell in self._cells.items() if start >= offset}
-        self._furthest = max((cell.upto for cell in self._cells.values()), default=0)
+        self.furthest = max((cell.upto for cell in self._cells.values()), default=0)
 
     def __len__(self) -> int:
         return len(self._cells)

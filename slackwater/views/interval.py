@@ -10,11 +10,9 @@ One interval *tiles* another where each bar of that is made of whole bars of it:
 `slackwater.views.sql.floor_sql`.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from slackwater.streams.schema import BASE_US
 from slackwater.views.errors import IntervalError
 
 DAY_US = 86_400_000_000
@@ -26,28 +24,24 @@ TOTAL_US = 2**62
 CLOSED_AFTER_US = 2_000_000
 """A bar is closed once an applied event of its instrument lies so far behind its end."""
 
-_UNITS_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
-_TEXT = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-
 HINT = "Use 1s, 5s, 1m, 15m, 1h, 1d or any that divides a day, or 1w, 1M, 1y, total."
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A bar's length. `us` in microseconds, of a calendar interval that of its longest bar."""
+    """A bar's length. `us` in microseconds, of a calendar interval that of its longest bar.
+
+    `calendar` says that its bars are of different lengths, `origin_us` is a start: Monday for weeks, the epoch else.
+    """
 
     text: str
     us: int
+    calendar: bool = field(init=False, repr=False, compare=False)
+    origin_us: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def calendar(self) -> bool:
-        """Whether its bars are of different lengths."""
-        return self.text in ("1M", "1y")
-
-    @property
-    def origin_us(self) -> int:
-        """A start of this interval: Monday for weeks, the epoch else."""
-        return MONDAY_US if self.us == WEEK_US else 0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "calendar", self.text in ("1M", "1y"))
+        object.__setattr__(self, "origin_us", MONDAY_US if self.us == WEEK_US else 0)
 
     def floor(self, time_us: int) -> int:
         """The start of the bar that holds `time_us`, both microseconds since the epoch."""
@@ -88,27 +82,22 @@ def parse_interval(text: str) -> Interval:
     """The interval that `text` names, such as `1s`, `5m`, `4h`, `1d`, `1w`, `1M`, `total`.
 
     Raises:
-        IntervalError: it is no such text, or does not divide a day.
+        IntervalError: there is none of that name.
     """
-    named = _NAMED.get(text)
-    if named is not None:
-        return named
-    match = _TEXT.fullmatch(text)
-    length = int(match[1]) * _UNITS_US[match[2]] if match else 0
-    if not length or length % BASE_US or DAY_US % length:
+    found = INTERVALS.get(text)
+    if found is None:
         raise IntervalError(f"{text!r} is no interval.", HINT)
-    return Interval(text, length)
+    return found
 
 
-_NAMED = {
-    each.text: each
-    for each in (
-        Interval("1w", WEEK_US),
-        Interval("1M", 31 * DAY_US),
-        Interval("1y", 366 * DAY_US),
-        Interval("total", TOTAL_US),
-    )
+_UNITS_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY_US}
+_LENGTHS = {
+    f"{n}{u}": n * us for u, us in _UNITS_US.items() for n in range(1, DAY_US // us + 1) if DAY_US % (n * us) == 0
 }
+_LENGTHS |= {"1w": WEEK_US, "1M": 31 * DAY_US, "1y": 366 * DAY_US, "total": TOTAL_US}
+
+INTERVALS: Mapping[str, Interval] = {text: Interval(text, us) for text, us in _LENGTHS.items()}
+"""All that there are, by name: those that divide a day, in each unit, then the calendar's and `total`."""
 
 SECOND = parse_interval("1s")
 """The finest interval that there can be; it tiles all others."""

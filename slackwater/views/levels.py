@@ -33,10 +33,10 @@ def coarsest_published(view: View, interval: Interval) -> Interval:
     Raises:
         IntervalError: the base does not.
     """
-    found = [each for each in view.intervals if each.tiles(interval)]
-    if not found:
+    found = view.coarsest.get(interval.text)
+    if found is None:
         raise IntervalError(f"{view.name!r} has no bars of {interval.text}: its base is {view.base}.")
-    return found[-1]
+    return found
 
 
 def finer_published(view: View, interval: Interval) -> Interval:

@@ -1,48 +1,51 @@
-"""The Python merge and finish of a view's states, for the hot store: pure functions of flat tuples."""
+"""The Python merge and finish of a view's states, for the hot store: pure functions of flat tuples.
 
-from collections.abc import Callable, Iterable
-from functools import cache
+`View.merge` and `View.finish` are these of one view.
+"""
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from slackwater.views.answers.answer import Answer
 from slackwater.views.kinds import Value
-from slackwater.views.measures.measure import State
-from slackwater.views.view import View
+from slackwater.views.measures.measure import State, StateColumn, StatePart
 
-__all__ = ["Finish", "Merge", "State", "finisher", "merge_all", "merger"]
+if TYPE_CHECKING:
+    from slackwater.views.view import View
+
+__all__ = ["Finish", "Merge", "State", "finish_of", "merge_all", "merge_of"]
 
 Merge = Callable[[State, State], State]
 Finish = Callable[[State], dict[str, Value]]
 
 
-@cache
-def merger(view: View) -> Merge:
-    """The merge of two whole states of `view`. It returns a new value and never changes what it read."""
-    parts = []
+def merge_of(parts: Iterable[StatePart]) -> Merge:
+    """The merge of two whole states of these parts. It returns a new value and never changes what it read."""
+    places = []
     at = 0
-    for part in view.parts:
+    for part in parts:
         width = len(part.columns)
-        parts.append((slice(at, at + width), part.add))
+        places.append((slice(at, at + width), part.add))
         at += width
 
     def merge(a: State, b: State) -> State:
         merged: list[Value] = []
-        for of, add in parts:
+        for of, add in places:
             merged += add(a[of], b[of])
         return tuple(merged)
 
     return merge
 
 
-def merge_all(view: View, states: Iterable[State]) -> State | None:
+def merge_all(view: "View", states: Iterable[State]) -> State | None:
     """The merge of any number of states; None, the identity, for none."""
-    merge = merger(view)
     total: State | None = None
     for state in states:
-        total = state if total is None else merge(total, state)
+        total = state if total is None else view.merge(total, state)
     return total
 
 
-@cache
-def finisher(view: View) -> Finish:
-    """The answer columns of one state, in the view's order."""
-    parts = [(name, answer.finish(view.columns)) for name, answer in view.answers.items()]
+def finish_of(answers: Mapping[str, Answer], columns: tuple[StateColumn, ...]) -> Finish:
+    """The answer columns of one state of these columns, in the answers' order."""
+    parts = [(name, answer.finish(columns)) for name, answer in answers.items()]
     return lambda state: {name: finish(state) for name, finish in parts}

@@ -16,10 +16,11 @@ from slackwater.views.answers.quantiles import Quantiles
 from slackwater.views.checks import check_answers, check_intervals, check_key, check_names, check_parts
 from slackwater.views.errors import IntervalError
 from slackwater.views.expressions import kind_in
-from slackwater.views.interval import HINT, PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.interval import HINT, INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
 from slackwater.views.keys import Derived, KeyColumn
 from slackwater.views.kinds import INTEGER, TEXT, Kind
 from slackwater.views.measures.measure import Measure, StateColumn, StatePart
+from slackwater.views.merge import Finish, Merge, finish_of, merge_of
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class View:
         check_parts(self)
         check_answers(self)
 
-    @property
+    @cached_property
     def entity(self) -> tuple[str, ...]:
         """The key columns that choose the partition: an entity lives in one."""
         return self.stream.entity
 
-    @property
+    @cached_property
     def rest(self) -> tuple[str, ...]:
         """The key columns after the entity."""
         return self.key[len(self.stream.entity) :]
@@ -96,6 +97,16 @@ class View:
         return tuple(column for part in self.parts for column in part.columns)
 
     @cached_property
+    def merge(self) -> Merge:
+        """The merge of two states."""
+        return merge_of(self.parts)
+
+    @cached_property
+    def finish(self) -> Finish:
+        """The answers of a state, by name."""
+        return finish_of(self.answers, self.columns)
+
+    @cached_property
     def answer_kinds(self) -> Mapping[str, Kind]:
         """What the values of each answer are."""
         return {name: answer.kind(self.columns) for name, answer in self.answers.items()}
@@ -104,6 +115,11 @@ class View:
     def intervals(self) -> tuple[Interval, ...]:
         """The published intervals, the base first."""
         return tuple(map(parse_interval, self.published))
+
+    @cached_property
+    def coarsest(self) -> Mapping[str, Interval]:
+        """The name of each interval that the base makes up -> the coarsest published one whose bars tile its bars."""
+        return {text: each for text, of in INTERVALS.items() for each in self.intervals if each.tiles(of)}
 
     def interval_named(self, text: str) -> Interval:
         """The interval of that name, if the view can be read at it.

@@ -17,7 +17,6 @@ from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
-from slackwater.views.merge import finisher
 from tests.simulation.light import TURNED, parquet, rows_in
 from tests.simulation.log import Branch, Place
 
@@ -260,7 +259,7 @@ def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping
         assert {(row.key, row.start) for row in rows} == set(shown), f"{view.name} of version {manifest.version}"
         if interval is base:
             twice = len(rows) != len(shown)  # an instrument that a foreign writer put into two partitions
-            finish = finisher(view)
+            finish = view.finish
             for row in () if twice else rows:
                 bar = _shown(view.stream, view.definition, shown[row.key, row.start])
                 assert finish(row.state) == {name: bar[name] for name in view.answers}, f"{row} is not {bar}"

@@ -23,18 +23,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.sink import shard_path
-from serving.store.batch import BatchReader, RowRequest
+from serving.store.batch import BatchReader
+from serving.store.request import RowRequest
 from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
 from slackwater.streams.trades import TRADES
+from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import NOTHING_RECORDED
 from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
 from slackwater.views.measures import Count, Last, Max, Min
-from slackwater.views.merge import State, merger
+from slackwater.views.merge import State
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.view import View
@@ -139,7 +141,7 @@ def summarise(views: tuple[View, ...], segment: Segment | Block) -> Iterator[Sta
 
 def merged(view: View, rows: Iterable[Row], interval: Interval) -> list[Row]:
     """Rows at an interval, one a bar, sorted by key and start."""
-    merge = merger(view)
+    merge = view.merge
     found: dict[tuple[tuple[str, ...], int], State] = {}
     for key, start, state in rows:
         at = key, interval.floor(start)
@@ -190,6 +192,10 @@ def rows_in(path: str, size: int, view: View) -> list[Row]:
 
 class LightReader(BatchReader):
     """The batch views of one version, without a database."""
+
+    def __init__(self, home: Path, manifest: Manifest, *more: Any, **others: Any) -> None:
+        super().__init__(home, manifest, *more, **others)
+        self._home = home
 
     def rows(self, request: RowRequest, cursor: object, searched: int = 0) -> list[Row]:
         del searched

@@ -7,7 +7,8 @@ import pytest
 
 from batch_layer.compute import archive_segments, run_pipeline
 from batch_layer.run import BatchRun
-from serving.store.batch import BatchReader, Keys, Range, RowRequest
+from serving.store.batch import BatchReader
+from serving.store.request import Keys, Range, RowRequest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import rows_of

@@ -27,13 +27,13 @@ from serving.http.formats.encoders import encoder
 from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches
-from serving.query.answer import bars_schema
+from serving.query.answer import bars_schema, described, fact_headers
 from serving.query.basis import Bases, Basis
-from serving.query.page import described, fact_headers
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
 from serving.query.read import read_states
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, Range, RowRequest, whole
+from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, whole
+from serving.store.request import Range, RowRequest
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
 from slackwater.versions.errors import DamagedFileError

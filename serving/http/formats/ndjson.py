@@ -14,7 +14,7 @@ from slackwater.views.kinds import LARGEST_EXACT
 def json_lines(table: pa.Table) -> bytes:
     """An object a row, with the table's columns: text, integers, doubles and truth values, null among them.
 
-    Integers that a double would not hold are text (`serving.query.ids`).
+    Integers that a double would not hold are text (`serving.query.answer`).
     """
     if not table.num_rows:
         return b""

@@ -24,18 +24,16 @@ from serving.http.problems import ProblemError, gone
 from serving.http.reply import RequestHeaders, lag_header, read_headers
 from serving.http.route import Route
 from serving.options import ServingOptions
-from serving.query.answer import Bar, Form, bar_item, bars_schema, document, encode_bars
+from serving.query.answer import Bar, Form, Page, bar_item, bars_schema, document, encode_bars, page_reply
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fields import parsed
 from serving.query.fill import filled, fills
-from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
-from serving.query.quantiles import read_quantiles
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
-from serving.query.read import BatchRows, place_of, read, read_prefix
-from serving.store.batch import Range
+from serving.query.read import BatchRows, place_of, read, read_prefix, read_quantiles
+from serving.store.request import Range
 from slackwater.versions.inspector import Inspector
 from slackwater.views.definitions import defaults
 from slackwater.views.interval import CLOSED_AFTER_US
@@ -62,6 +60,8 @@ class BarsRoute:
         self._name = name
         self.model = query_of(next(view for view in views if view.name == name))
         self._views = tuple(view for view in views if view.name == name)
+        self._schemas = {(view.definition, False): bars_schema(view) for view in self._views}
+        self._schemas |= {(view.definition, True): bars_schema(view, True) for view in self._views if view.quantiles}
         self._bases = bases
         self._rows = rows
         self._pool = pool
@@ -103,8 +103,9 @@ class BarsRoute:
             if query.fill and not fills(basis.view):
                 raise cannot_fill()
             bars, more = await self._read(query, basis, cursor)
-            question = _question(query, basis.view)
-            following = self._bases.cursor(basis, place_of(bars[-1])).encode(question) if more else None
+            following = None
+            if more:
+                following = self._bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
             page = await self._page(query, basis, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
@@ -157,7 +158,11 @@ class BarsRoute:
         closed_to = basis.closed_to(query.interval, query.keys.entities)
         if query.at is not None:  # the row of everything before it is one bar, which ends there
             closed_to = {e: 0 if (basis.newest(e) or 0) >= query.at + CLOSED_AFTER_US else -1 for e in closed_to}
-        closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
+        if len(closed_to) == 1:
+            (limit,) = closed_to.values()
+            closed = [bar.start <= limit for bar in bars]
+        else:
+            closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
         more = await explained(basis, query.interval, bars, output.text_ids, self._rows) if query.explain else []
         meta = basis.meta()
 
@@ -169,7 +174,7 @@ class BarsRoute:
             form = Form(False, output.iso and output.of.text, output.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
-        return Page(bars_schema(view, query.quantiles), items, whole, meta, following)
+        return Page(self._schemas[view.definition, query.quantiles], items, whole, meta, following)
 
 
 def _question(query: BarsQuery, view: View) -> str:
@@ -178,12 +183,14 @@ def _question(query: BarsQuery, view: View) -> str:
 
 def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     """The query's cursor, which must be of one of these views."""
+    if query.cursor is None:
+        return None
     shapes = {}
     for view in views:
         names = quantile_key(view) if query.quantiles else view.key
         kinds = (column.kind.python for column in view.key_columns if column.name in names)
         shapes[_question(query, view)] = (int, *kinds)
-    return decode_cursor(query.cursor, shapes) if query.cursor else None
+    return decode_cursor(query.cursor, shapes)
 
 
 _MEANINGS = {
@@ -260,7 +267,7 @@ def title(view: View) -> str:
 def page_model(view: View) -> type[BaseModel]:
     """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
     more: dict[str, Any] = {
-        view.entity[-1]: (str, absent("Where several were asked for.")),
+        view.entity[-1]: (str, absent("Where several were requested.")),
         "explain": (Explanation, absent()),
     }
     members: dict[str, Any] = {name: (kind, ...) for name, kind in row_fields(view).items()}
@@ -298,7 +305,7 @@ def _route(view: View, of: BarsRoute) -> Route:
     model = of.model
 
     async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
-        return await of.respond(request.scope)  # where the framework is asked
+        return await of.respond(request.scope)  # by the framework
 
     text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
     refusals, lag = (404, 409, 410, 422, 504), ("Slackwater-Lag-Records",)

@@ -20,15 +20,13 @@ from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, N
 from serving.http.problems import ProblemError, gone
 from serving.http.reply import lag_header, read_headers
 from serving.http.route import Route
-from serving.query.answer import document, time_json
+from serving.query.answer import Page, document, exact_json, page_reply, time_json
 from serving.query.basis import Bases, Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
 from serving.query.fields import CursorField, DecimalParameters, EndNeeded, TimeNeeded
-from serving.query.ids import exact_json
 from serving.query.keys import entity_fields, entity_of
 from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
-from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, fingerprint, range_errors, refuse
 from slackwater.core.decimals import plain_text

@@ -21,12 +21,10 @@ from serving.http.models import Closed, Next, Time, entity_members
 from serving.http.problems import unreadable
 from serving.http.reply import read_headers
 from serving.http.route import Route
-from serving.query.answer import time_json
+from serving.query.answer import Page, ids_json, page_reply, time_json
 from serving.query.basis import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.ids import ids_json
 from serving.query.output import TIME_TYPE, OutputForm
-from serving.query.page import Page, page_reply
 from serving.query.pool import Pool
 from serving.query.questions import check_names
 from serving.query.restatements import COLUMNS, CauseName, RestatementsQuery, entries_of, query_of, select_of

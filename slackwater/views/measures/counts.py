@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from slackwater.views.errors import DefinitionError, OverflowingStateError
-from slackwater.views.kinds import CONDITION, COUNT, Value
-from slackwater.views.measures.measure import Measure, StateColumn, StatePart, TypeOf
+from slackwater.views.errors import DefinitionError
+from slackwater.views.kinds import CONDITION, COUNT
+from slackwater.views.measures.measure import Measure, StateColumn, StatePart, TypeOf, adder
 
-_BOUND = 2**63
+_add = adder(-(2**63), 2**63, "The count {} does not fit BIGINT.")
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,3 @@ class Count(Measure):
                 raise DefinitionError(f"{name}: counts where {self.where!r}, which is {kind.sql}.", "Name a condition.")
             of_events = f"(count(*) FILTER (WHERE {self.where}))::BIGINT"
         return StatePart((StateColumn(name, COUNT),), (of_events,), (f"sum({name})::BIGINT",), _add, self.where is None)
-
-
-def _add(a: tuple[Value, ...], b: tuple[Value, ...]) -> tuple[Value, ...]:
-    total: int = a[0] + b[0]  # type: ignore[operator, assignment]
-    if total >= _BOUND:
-        raise OverflowingStateError(f"The count {total} does not fit BIGINT.")
-    return (total,)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from slackwater.views.errors import DefinitionError
+from slackwater.views.errors import DefinitionError, OverflowingStateError
 from slackwater.views.kinds import CONDITION, Kind, Value
 
 State = tuple[Value, ...]
@@ -70,6 +70,18 @@ class StatePart:
     merge: tuple[str, ...]
     add: Merge2
     events: bool = False
+
+
+def adder(low: int, high: int, what: str) -> Merge2:
+    """The sum of two integers that must lie in [low, high); `what` says in an error what does not fit: `{}` is it."""
+
+    def add(a: tuple[Value, ...], b: tuple[Value, ...]) -> tuple[Value, ...]:
+        total: int = a[0] + b[0]  # type: ignore[operator, assignment]
+        if not low <= total < high:
+            raise OverflowingStateError(what.format(total))
+        return (total,)
+
+    return add
 
 
 @dataclass(frozen=True)

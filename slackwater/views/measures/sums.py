@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from slackwater.views.errors import DefinitionError, OverflowingStateError
-from slackwater.views.kinds import SUM, Value
-from slackwater.views.measures.measure import Measure, StateColumn, StatePart, TypeOf
+from slackwater.views.errors import DefinitionError
+from slackwater.views.kinds import SUM
+from slackwater.views.measures.measure import Measure, StateColumn, StatePart, TypeOf, adder
 
-_BOUND = 10**38
+_add = adder(-(10**38) + 1, 10**38, f"The sum {{}} in units of 1e-{SUM.scale} does not fit {SUM.sql}.")
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,3 @@ class Sum(Measure):
             raise DefinitionError(f"{name}: the sum of {self.expr!r}, which is {kind.sql}.", hint)
         total = f"sum({{}})::{SUM.sql}"
         return StatePart((StateColumn(name, SUM),), (total.format(self.expr),), (total.format(name),), _add)
-
-
-def _add(a: tuple[Value, ...], b: tuple[Value, ...]) -> tuple[Value, ...]:
-    total: int = a[0] + b[0]  # type: ignore[operator, assignment]
-    if not -_BOUND < total < _BOUND:
-        raise OverflowingStateError(f"The sum {total} in units of 1e-{SUM.scale} does not fit {SUM.sql}.")
-    return (total,)
