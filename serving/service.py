@@ -12,7 +12,7 @@ from serving.http.guard.admission import Admission
 from serving.options import ServingOptions
 from serving.query.answer import ENCODED
 from serving.query.as_of import AsOf
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.query.pool import Pool
 from serving.query.read import BatchRows
 from serving.status import gauges

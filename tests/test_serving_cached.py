@@ -15,7 +15,8 @@ from serving.http.cached import CachedReplies, CachedReply
 from serving.http.reply import Sent, encode
 from serving.http.routes.bars import BarsRoute
 from serving.options import ServingOptions
-from serving.query.basis import Bases, BasisId
+from serving.query.bases import Bases
+from serving.query.basis import BasisId
 from serving.store.fold import Ends
 from slackwater.views.bars import BARS
 from tests.bars_route import bars_route

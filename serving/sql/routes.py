@@ -26,7 +26,7 @@ from serving.http.problems import ProblemError, unreadable
 from serving.http.reply import LAG_HEADER
 from serving.options import SqlOptions
 from serving.query.answer import exact_json
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
 from serving.sql.schema import SqlQuery

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import orjson
 
 from serving.query.answer import Form, bar_encoder
-from serving.query.basis import Bases, Basis
+from serving.query.bases import Bases
+from serving.query.basis import Basis
 from serving.query.read import place_of
 from serving.store.request import Keys
 from serving.stream.series import Changed, Series, revision_of

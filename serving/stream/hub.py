@@ -15,7 +15,7 @@ from contextvars import Context
 
 from serving.http.problems import ProblemError
 from serving.options import StreamOptions
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.query.read import BatchRows
 from serving.stream.client import Client
 from serving.stream.query import StreamQuery

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from serving.http.problems import ProblemError
-from serving.query.basis import Bases, Basis
+from serving.query.bases import Bases
+from serving.query.basis import Basis
 from serving.query.read import BatchRows
 from serving.store.request import Entity, Keys
 from serving.stream.channel import Channel, ChannelRequest, Event

@@ -28,7 +28,8 @@ from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches
 from serving.query.answer import bars_schema, described, fact_headers
-from serving.query.basis import Bases, Basis
+from serving.query.bases import Bases
+from serving.query.basis import Basis
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
 from serving.query.read import read_states

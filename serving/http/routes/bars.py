@@ -25,7 +25,8 @@ from serving.http.reply import RequestHeaders, lag_header, read_headers
 from serving.http.route import Route
 from serving.options import ServingOptions
 from serving.query.answer import Bar, Form, Page, bar_item, bars_schema, document, encode_bars, page_reply
-from serving.query.basis import Bases, Basis
+from serving.query.bases import Bases
+from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fields import parsed

@@ -21,7 +21,8 @@ from serving.http.problems import ProblemError, gone
 from serving.http.reply import lag_header, read_headers
 from serving.http.route import Route
 from serving.query.answer import Page, document, exact_json, page_reply, time_json
-from serving.query.basis import Bases, Basis
+from serving.query.bases import Bases
+from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
 from serving.query.fields import CursorField, DecimalParameters, EndNeeded, TimeNeeded

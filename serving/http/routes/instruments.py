@@ -20,7 +20,7 @@ from serving.http.models import Closed, Count, Next, Time, absent, entity_member
 from serving.http.reply import Reply, read_headers
 from serving.http.route import Route
 from serving.query.answer import Page, page_reply, time_json
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.fields import CursorField, TableParameters, TimeField, parsed
 from serving.query.keys import filter_fields, wanted_values

@@ -22,7 +22,7 @@ from serving.http.problems import unreadable
 from serving.http.reply import read_headers
 from serving.http.route import Route
 from serving.query.answer import Page, ids_json, page_reply, time_json
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.pool import Pool

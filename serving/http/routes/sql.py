@@ -5,7 +5,7 @@ Not here: what answers it (`serving.sql.routes`), what it takes and gives (`serv
 
 from serving.http.route import Route
 from serving.options import ServingOptions
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.sql.routes import SqlRoute
 from serving.sql.schema import SqlQuery, SqlResult
 from serving.status.metrics import Metrics

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from serving.http.models import Closed, Count, Offsets, absent
 from serving.http.route import EVENT_STREAM, Route
 from serving.http.routes.bars import row_fields
-from serving.query.basis import Bases
+from serving.query.bases import Bases
 from serving.stream.hub import Hub
 from serving.stream.query import StreamQuery, stream_query_of
 from serving.stream.response import StreamResponse
