@@ -86,8 +86,9 @@ def test_an_answer_waits_for_its_own_partitions_alone(world: World) -> None:
         world.service.lives["trades"].feed.step()
         until_read += 1
     assert until_read < 10
-    assert world.service.lives["trades"].feed.unread([0]) is False
-    assert world.service.lives["trades"].feed.unread([0, 1]) is world.service.lives["trades"].feed.unread([1])
+    unread = world.service.completeness.unread
+    assert unread("trades", [0]) is None
+    assert unread("trades", [0, 1]) == unread("trades", [1])
 
 
 def test_a_kept_answer_is_not_given_once_more_when_its_reason_is_gone(world: World) -> None:
@@ -169,7 +170,7 @@ def test_a_restart_while_the_feed_opens_is_read_before_anything_is_complete(worl
     world.log.bounds = meanwhile  # type: ignore[method-assign]
     for _ in range(2):  # opens once and, since it was restarted meanwhile, once more
         feed.step()
-        assert feed.unread([1]) and not feed.caught_up
+        assert world.service.completeness.unread("trades", [1]) and not feed.caught_up
     while feed.behind:
         assert not feed.caught_up
         feed.step()

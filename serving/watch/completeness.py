@@ -38,9 +38,8 @@ class Completeness:
         The text stays the same while the reason does: answers hold it, and it is part of their ETags.
         """
         live = self._lives[stream]
-        unread = live.feed.lacking
-        if unread is None or not unread.isdisjoint(partitions):
-            return UNREAD
+        if unread := self.unread(stream, partitions):
+            return unread
         if not live.feed.stuck.isdisjoint(partitions):
             return STUCK
         if not self.hidden.get(stream, frozenset()).isdisjoint(partitions):
@@ -49,7 +48,8 @@ class Completeness:
 
     def unread(self, stream: str, partitions: Iterable[int]) -> str | None:
         """The same while this server still reads what was there before it; a log that is not seen is passed over."""
-        return UNREAD if self._lives[stream].feed.unread(partitions) else None
+        lacking = self._lives[stream].feed.lacking
+        return UNREAD if lacking is None or not lacking.isdisjoint(partitions) else None
 
     def lag(self, stream: str, applied: Mapping[int, int]) -> int:
         """Records between what is applied of a stream and its log's end at the last look, hidden ones among them."""

@@ -5,7 +5,7 @@ topic is skipped; bytes that are no delta are counted, and never stop it. How de
 `slackwater.deltas.reader`, which cells join in `slackwater.deltas.chain`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from threading import Lock
 
@@ -50,11 +50,6 @@ class Feed:
     def caught_up(self) -> bool:
         """Whether it has read everything that was there when it was started."""
         return self.lacking == frozenset()
-
-    def unread(self, partitions: Iterable[int]) -> bool:
-        """Whether it has not read all that was there in these partitions when it was started; for any thread."""
-        lacking = self.lacking
-        return lacking is None or not lacking.isdisjoint(partitions)
 
     @property
     def behind(self) -> int:

@@ -502,7 +502,7 @@ class World:
         views = [view for view in self.views if view.stream in streams]
         if service.watch.snapshot is None:
             return False
-        unread = any(service.lives[stream.name].feed.unread(self.ends(stream)) for stream in streams)
+        unread = any(service.completeness.unread(stream.name, self.ends(stream)) for stream in streams)
         return not unread and all(service.hot.applied(view.name) == self.ends(view.stream) for view in views)
 
     def _stays_idle(self) -> None:
