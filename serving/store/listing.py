@@ -19,7 +19,7 @@ from serving.store.fold import Ends
 from serving.store.hot import HotStore
 from serving.store.request import Entity
 from serving.store.snapshot import Snapshot
-from slackwater.store.instruments import Instruments, behind, name_of
+from slackwater.store.instruments import Instruments, behind, entity_of, name_of
 from slackwater.streams.stream import Stream
 from slackwater.views.view import View
 
@@ -66,7 +66,7 @@ class Wanted:
     def range(self) -> tuple[Entity, Entity]:
         """Every entity that is wanted is in [low, high)."""
         begin, left = self._begin, len(self.values) - len(self._begin)
-        prefix = self.prefix if left == 1 else ""
+        prefix = self.prefix if left == 1 else ""  # of the last column alone that is left
         low, high = ((*begin, prefix), (*begin, prefix + _LAST)) if left else (begin, _next(begin))
         return (low if self.after is None else max(low, self.after.entity)), high
 
@@ -78,14 +78,23 @@ class Wanted:
     @cached_property
     def by_name(self) -> bool:
         """Whether some entities in the range may not be wanted."""
-        return bool(self.prefix or self.words or any(self.values[len(self._begin) :]))
+        in_range = len(self.values) - len(self._begin) == 1
+        return bool((self.prefix and not in_range) or self.words or self._filters)
+
+    @cached_property
+    def _filters(self) -> list[tuple[int, frozenset[str]]]:
+        """The columns after the first ones of which some values are wanted alone."""
+        return [(at, frozenset(some)) for at, some in enumerate(self.values) if some and at >= len(self._begin)]
 
     def fits(self, entity: Entity) -> bool:
         """Whether an entity in the range is wanted."""
-        if not all(value in wanted for value, wanted in zip(entity, self.values, strict=True) if wanted):
+        for at, values in self._filters:
+            if entity[at] not in values:
+                return False
+        if not str(entity[-1]).startswith(self.prefix):
             return False
         text = " ".join(map(str, entity)).lower() if self.words else ""
-        return str(entity[-1]).startswith(self.prefix) and all(word in text for word in self.words)
+        return all(word in text for word in self.words)
 
     def place(self, place: Place, span: tuple[int, int]) -> bool:
         """Whether a place of an entity that is wanted is wanted."""
@@ -124,10 +133,11 @@ def _of_version(known: Instruments, wanted: Wanted, low: Entity, high: Entity, p
         upto = _next(known[first + portion].entity(columns))
         last = known.place(*name_of(upto))
     found: Spans = {}
-    for each in known.entries(first, last):
-        entity = each.entity(columns)
-        if not wanted.by_name or wanted.fits(entity):
-            found[Place(entity, each.partition)] = each.first_start, each.last_start
+    all_fit = not wanted.by_name
+    for venue, symbol, partition, first_start, last_start in known.rows(first, last):
+        entity = entity_of(venue, symbol, columns)
+        if all_fit or wanted.fits(entity):
+            found[Place(entity, partition)] = first_start, last_start
     return found, upto
 
 
@@ -177,10 +187,10 @@ def instrument_items(snapshot: Snapshot, view: View, found: Spans) -> Iterable[d
     """
     stream, duplicates = view.stream, snapshot.batch.duplicates
     has_unit = "quantity" in stream.fields
+    unit = ("quantity_unit",) if has_unit else ()
+    names = ("stream", *stream.entity, "partition", "first_start", "last_start", *unit, "duplicates")
     for (entity, partition), (first, last) in found.items():
-        unit = "contracts" if entity[0] in CONTRACT_VENUES else "base"
-        yield {
-            **{"stream": stream.name, **dict(zip(stream.entity, entity, strict=True)), "partition": partition},
-            **{"first_start": first, "last_start": last, **({"quantity_unit": unit} if has_unit else {})},
-            "duplicates": duplicates.get((stream.name, tuple(map(str, entity))), 0),
-        }
+        if has_unit:
+            unit = ("contracts",) if entity[0] in CONTRACT_VENUES else ("base",)
+        events = duplicates.get((stream.name, tuple(map(str, entity))), 0) if duplicates else 0
+        yield dict(zip(names, (stream.name, *entity, partition, first, last, *unit, events), strict=True))

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, repeat
+from itertools import accumulate, repeat, starmap
 from sys import intern
 from typing import Any, overload
 
@@ -71,11 +71,15 @@ class Instruments(Sequence[Instrument]):
 
     def entries(self, first: int, last: int) -> Iterator[Instrument]:
         """The entries at the indexes [first, last), which are in range."""
+        return starmap(Instrument, self.rows(first, last))
+
+    def rows(self, first: int, last: int) -> Iterator[tuple[str, str, int, int, int]]:
+        """The same as tuples of an entry's fields, for many of them."""
         at = bisect_right(self._starts, first) - 1
         while first < last:
             stop = min(last, self._starts[at + 1])
             symbols, (partitions, firsts, lasts) = self._symbols[first:stop], self._slices(first, stop)
-            yield from map(Instrument, repeat(self._venues[at]), symbols, partitions, firsts, lasts)
+            yield from zip(repeat(self._venues[at]), symbols, partitions, firsts, lasts, strict=False)
             first, at = stop, at + 1
 
     def span(self, venue: str, symbol: str) -> tuple[int, int] | None:
@@ -152,7 +156,7 @@ def name_of(entity: Sequence[object]) -> Name:
 
 def entity_of(venue: str, symbol: str, columns: int) -> tuple[str, ...]:
     """The entity of so many columns that these two texts list: `name_of` the other way."""
-    return (venue, *symbol.split("\x1f"))[:columns]
+    return (venue, symbol) if columns == 2 else (venue, *symbol.split("\x1f"))[:columns]
 
 
 def behind(symbol: str) -> str:

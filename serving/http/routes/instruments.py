@@ -180,9 +180,8 @@ class InstrumentsRoute:
                 (of, (entity, partition)), version = last, snapshot.version
                 following = Cursor(version, "", {}, True, (of.name, *entity, partition)).encode(query.fingerprint(of))
                 break
-        iso = output.iso and output.of.text
-        for item in items:
-            item |= {name: time_json(item[name], iso) for name in ("first_start", "last_start")}
+        for item in items if output.iso and output.of.text else ():
+            item |= {name: time_json(item[name], True) for name in ("first_start", "last_start")}
         meta: dict[str, Any] = {"version": snapshot.version, "complete": not reasons}
         if reasons:
             meta["reason"] = " ".join(reasons)
