@@ -194,13 +194,13 @@ class _Speed:
                 yield States(view.definition, segment.slot, None, tuple(found))
 
 
-ROOMS = ("batch_layer", "speed_layer", "serving", "ingest", "event_log", "versions")
+ROOMS = ("batch_layer", "speed_layer", "serving", "ingest", "slackwater")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """What the rooms log of the things that are done to them on purpose is not printed."""
-    loggers = [logging.getLogger(name) for name in (*ROOMS, "slackwater")]
+    loggers = [logging.getLogger(name) for name in ROOMS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ from slackwater.views.bars import BARS
 from slackwater.views.expressions import kind_in
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count
-from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows, spreads_sql
+from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows, quantiles_sql
 from slackwater.views.rows import table_of
 from slackwater.views.session import connect
 from slackwater.views.sizes import SIZES
@@ -112,7 +112,7 @@ def test_quantiles_in_sql_are_those_in_python(events: list[Any]) -> None:
     rows = summarised(SIZES, events)
     with connect(threads=1) as con:
         con.register("states", table_of(SIZES, rows))
-        lines = con.execute(spreads_sql(SIZES, "states")).fetchall()
+        lines = con.execute(quantiles_sql(SIZES, "states")).fetchall()
     kinds = list(quantile_kinds(SIZES).values())
     width = len(quantile_key(SIZES)) + 1
     found = {
@@ -138,7 +138,7 @@ def test_a_quantile_of_what_may_be_nothing_is_null() -> None:
     assert found.answers == {"p50_low": None, "p50_high": None}
     with connect(threads=1) as con:
         con.register("states", table_of(view, rows))
-        assert con.execute(spreads_sql(view, "states")).fetchall() == [("v", "S", naive.A_MONDAY_US, None, None)]
+        assert con.execute(quantiles_sql(view, "states")).fetchall() == [("v", "S", naive.A_MONDAY_US, None, None)]
 
 
 def test_a_view_without_buckets_has_no_quantiles() -> None:

@@ -24,7 +24,7 @@ from serving.store.request import Keys, Range
 from serving.store.snapshot import Snapshot
 from slackwater.versions.manifest import StoredFile
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.quantiles import spreads_sql
+from slackwater.views.quantiles import quantiles_sql
 from slackwater.views.rows import table_of
 from slackwater.views.session import files_sql
 from slackwater.views.sql import end_sql, gather_sql, merge_sql, values_sql
@@ -93,7 +93,7 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
             names.append(name)
             if view.quantiles:
                 names.append(f"{view.name}_quantiles_{interval.text}")
-                setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, spreads_sql(view, states))}")
+                setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, quantiles_sql(view, states))}")
     files = tuple(each.file for each in manifest.views if each.view in read_point.snapshot.views)
     return Tables(files, given, tuple(setup), tuple(names))
 

@@ -55,8 +55,6 @@ SAMPLE_LAYOUT = Layout(
     },
     "ms",
 )
-PRESETS: Mapping[str, Layout] = {"sample": SAMPLE_LAYOUT}
-"""Layouts by name."""
 
 
 def parse_map(stream: Stream, texts: Iterable[str]) -> dict[str, FromColumn | Constant]:

@@ -1,4 +1,5 @@
 """WHAT is computed: views, measures, the SQL made from them, the Python merge and finish. Pure; no I/O of its own.
 
-Not here: where events come from (`event_log`), how segments become cells (`pipeline`), what is published (`versions`).
+Not here: where events come from (`slackwater.log`), how segments become cells (`slackwater.pipeline`), what is
+published (`slackwater.versions`).
 """

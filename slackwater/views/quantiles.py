@@ -1,7 +1,7 @@
 """The quantiles of a view, made of rows that differ in the bucket alone: in Python for rows, in SQL for a relation.
 
     rows     (BTCUSDT, 994) 10:00  2       (BTCUSDT, 1100) 10:00  3        key, start, state
-    spread   (BTCUSDT)      10:00  {p50_low: ..., p50_high: ..., p90_low: ...}
+    row      (BTCUSDT)      10:00  {p50_low: ..., p50_high: ..., p90_low: ...}
 
 Whoever reads hands over all rows of a start, at whatever interval: a bucket's count is merged like any state.
 """
@@ -26,12 +26,12 @@ class QuantileRow(NamedTuple):
 
 
 def quantile_key(view: View) -> tuple[str, ...]:
-    """The key columns of a spread: those of the view without buckets."""
+    """The key columns of such a row: those of the view without buckets."""
     return tuple(name for name in view.key if not isinstance(view.derived.get(name), Bucket))
 
 
 def quantile_kinds(view: View) -> dict[str, Kind]:
-    """The answers of a spread, and what they are."""
+    """The answers of such a row, and what they are."""
     return {
         f"{name}_{side}": _kind(view, quantile.by)
         for name, quantile in view.quantiles.items()
@@ -41,10 +41,10 @@ def quantile_kinds(view: View) -> dict[str, Kind]:
 
 def quantile_rows(view: View, rows: Iterable[Row]) -> list[QuantileRow]:
     """The quantiles of rows, a row a key and start, in order of start and key."""
-    kept = [view.key.index(name) for name in quantile_key(view)]
+    places = [view.key.index(name) for name in quantile_key(view)]
 
     def place(row: Row) -> tuple[Value, ...]:
-        return (row.start, *(row.key[i] for i in kept))
+        return (row.start, *(row.key[i] for i in places))
 
     found = []
     for (start, *key), of in groupby(sorted(rows, key=place), key=place):
@@ -53,7 +53,7 @@ def quantile_rows(view: View, rows: Iterable[Row]) -> list[QuantileRow]:
     return found
 
 
-def spreads_sql(view: View, relation: str) -> str:
+def quantiles_sql(view: View, relation: str) -> str:
     """One SELECT from states, a row a key and start, to key, start and both bounds of each quantile."""
     keys = ", ".join([*quantile_key(view), "start"])
     buckets = {quantile.by for quantile in view.quantiles.values()}
