@@ -171,7 +171,7 @@ class Room:
         self._lines: list[str] = []
         settings = self.context.settings
         create_topics(
-            self.context.log, self.context.names, settings.partitions, settings.replication, self.context.streams
+            self.context.log, self.context.names, self.context.streams, settings.partitions, settings.replication
         )
 
     def start(self, service: Service) -> Child:

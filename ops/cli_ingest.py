@@ -178,7 +178,7 @@ def topics() -> None:
 def create(context: Context, as_json: bool) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     settings = context.settings
-    made = create_topics(context.log, context.names, settings.partitions, settings.replication, context.streams)
+    made = create_topics(context.log, context.names, context.streams, settings.partitions, settings.replication)
 
     def show() -> None:
         for name, new in made.items():

@@ -49,7 +49,7 @@ class Stack:
                 broker = Broker(BrokerSettings(settings.home, settings.broker_port), on_line)
                 self.broker = exits.enter_context(RestartingBroker(broker, on_line))
             create_topics(
-                self.context.log, self.context.names, settings.partitions, settings.replication, self.context.streams
+                self.context.log, self.context.names, self.context.streams, settings.partitions, settings.replication
             )
             exits.callback(self.supervisor.stop)
             for service in services(self._settings):

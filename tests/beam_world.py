@@ -35,6 +35,7 @@ from slackwater.log.mark import mark_of
 from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
@@ -247,7 +248,7 @@ def oracle_bars(oracle: Oracle, interval: Interval) -> Bars:
 def kafka_world(servers: str, home: Path, partitions: int = 2) -> Iterator[World]:
     """A world on a real cluster, with topics of its own."""
     log, names = KafkaLog(servers), TopicNames(f"beam-{uuid.uuid4().hex[:12]}")
-    create_topics(log, names, partitions)
+    create_topics(log, names, STREAMS, partitions)
     world = World(log, names, home)
     try:
         yield world
@@ -318,7 +319,7 @@ def recreate_topics(world: World, partitions: int = 2) -> None:
 
     def made() -> bool:
         assert isinstance(world.log, KafkaLog)
-        return create_topics(world.log, world.names, partitions)[world.names.topic("trades")]
+        return create_topics(world.log, world.names, STREAMS, partitions)[world.names.topic("trades")]
 
     settle(made)
 

@@ -21,6 +21,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import read_range
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.versions.store import VersionStore
 from tests.forked import call
 from tests.proof_kit import OF_BARS, prove
@@ -68,7 +69,7 @@ def test_bad_lines_are_dead_letters_and_their_neighbours_count(broker: str, tmp_
         "SLACKWATER_PREFIX": names.prefix,
         "SLACKWATER_HOME": str(store.home),
     }
-    create_topics(log, names, 2)
+    create_topics(log, names, STREAMS, 2)
     lines = [good(0)]
     for number, (_, line) in enumerate(BAD):
         lines += [line, good(number + 1, time=T0_US + number * 1_000_000)]
@@ -144,7 +145,7 @@ def test_a_bad_file_is_refused_with_the_fact(
     broker: str, tmp_path: Path, name: str, content: bytes | None, options: list[str], fact: str
 ) -> None:
     prefix = f"badfile-{uuid4().hex[:12]}"
-    create_topics(KafkaLog(broker), TopicNames(prefix), 1)
+    create_topics(KafkaLog(broker), TopicNames(prefix), STREAMS, 1)
     if content is not None:
         (tmp_path / name).write_bytes(content)
     environ = {

@@ -19,6 +19,7 @@ from slackwater.deltas.cell import Cell, encode_key, encode_value
 from slackwater.log.acls import allowed, commands
 from slackwater.log.mark import MARK_HEADER
 from slackwater.log.names import TopicNames
+from slackwater.streams.registry import STREAMS
 from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
 from slackwater.versions.proof import Forced
@@ -229,13 +230,13 @@ def test_a_delta_of_another_topic_or_definition_is_nobody_s(world: World) -> Non
 def test_the_documentation_has_every_command_of_the_list_and_no_other() -> None:
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     shown = [line for line in text.replace("\\\n", " ").splitlines() if line.startswith("kafka-acls")]
-    expected = commands(TopicNames("slackwater"), "kafka.example.com:9096")
+    expected = commands(TopicNames("slackwater"), "kafka.example.com:9096", STREAMS)
     assert [" ".join(line.split()) for line in shown] == expected
 
 
 def test_the_table_of_rights_in_the_documentation_is_the_list() -> None:
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    for entry in allowed(TopicNames("slackwater")):
+    for entry in allowed(TopicNames("slackwater"), STREAMS):
         rows = [line for line in text.splitlines() if line.startswith(f"| `{entry.process}` ")]
         assert rows, entry.process
         for operation in entry.operations:

@@ -20,6 +20,7 @@ from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.streams.schema import MAX_LINES
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
@@ -34,7 +35,7 @@ _numbers = itertools.count()
 def house(broker: str, tmp_path: Path) -> House:
     names = TopicNames(f"ingest-{tmp_path.name}-{next(_numbers)}")
     log = KafkaLog(broker)
-    create_topics(log, names, 4)
+    create_topics(log, names, STREAMS, 4)
     clock: Any = SystemClock()
     return House(log, VersionStore(tmp_path), clock, names)
 

@@ -35,6 +35,7 @@ from slackwater.log.mark import MARK_HEADER, append_marks, mark_of, marks_at
 from slackwater.log.memory_log import MemoryLog, MemoryReader
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics, missing_topics, wrong_configs
+from slackwater.streams.registry import STREAMS
 
 
 @pytest.fixture
@@ -113,10 +114,10 @@ def tile(slices: Sequence[Slice], partition: int, start: int, upto: int) -> bool
 @pytest.mark.broker
 def test_topics_are_created_once_with_the_configs_of_the_contract(log: KafkaLog, names: TopicNames) -> None:
     of_all = [names.topic("trades"), names.deltas("trades"), names.dead_letters]
-    assert missing_topics(log, names) == of_all
-    assert create_topics(log, names, partitions=3) == dict.fromkeys(of_all, True)
-    assert create_topics(log, names, partitions=3) == dict.fromkeys(of_all, False)
-    assert missing_topics(log, names) == []
+    assert missing_topics(log, names, STREAMS) == of_all
+    assert create_topics(log, names, STREAMS, partitions=3) == dict.fromkeys(of_all, True)
+    assert create_topics(log, names, STREAMS, partitions=3) == dict.fromkeys(of_all, False)
+    assert missing_topics(log, names, STREAMS) == []
     assert [len(log.bounds(name)) for name in of_all] == [3, 3, 1]
     with log.admin() as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", name) for name in of_all], config_filter="all")
@@ -135,7 +136,7 @@ def test_topics_are_created_once_with_the_configs_of_the_contract(log: KafkaLog,
 
 @pytest.mark.broker
 def test_records_below_an_offset_are_removed_for_good_and_nothing_else_is(log: KafkaLog, names: TopicNames) -> None:
-    create_topics(log, names, partitions=2)
+    create_topics(log, names, STREAMS, partitions=2)
     writer = log.writer()
     for n in range(10):
         writer.append(names.deltas("trades"), 0, f"{n % 7}".encode(), b"x")
@@ -167,8 +168,8 @@ def test_a_topic_that_is_only_compacted_refuses_removal_until_its_configs_are_se
     writer.append(names.deltas("trades"), 0, b"k", b"x").offset()
     with pytest.raises(DeletionRefusedError, match="slackwater topics create"):
         log.delete_before(names.deltas("trades"), {0: 1})
-    create_topics(log, names, partitions=1)
-    assert settled(lambda: wrong_configs(log, names) == {})
+    create_topics(log, names, STREAMS, partitions=1)
+    assert settled(lambda: wrong_configs(log, names, STREAMS) == {})
     log.delete_before(names.deltas("trades"), {0: 1})
     assert log.bounds(names.deltas("trades")) == {0: Bounds(1, 1)}
     writer.close()
@@ -176,36 +177,36 @@ def test_a_topic_that_is_only_compacted_refuses_removal_until_its_configs_are_se
 
 @pytest.mark.broker
 def test_existing_topics_are_left_as_they_are(log: KafkaLog, names: TopicNames) -> None:
-    create_topics(log, names, partitions=2)
+    create_topics(log, names, STREAMS, partitions=2)
     ids = {name: log.topic_id(name) for name in (names.topic("trades"), names.deltas("trades"), names.dead_letters)}
-    create_topics(log, names, partitions=5)
+    create_topics(log, names, STREAMS, partitions=5)
     assert {name: log.topic_id(name) for name in ids} == ids
     assert [len(log.bounds(name)) for name in ids] == [2, 2, 1]
 
 
 @pytest.mark.broker
 def test_an_event_log_with_more_partitions_than_the_delta_topic_is_refused(log: KafkaLog, names: TopicNames) -> None:
-    create_topics(log, names, partitions=1)
+    create_topics(log, names, STREAMS, partitions=1)
     with log.admin() as admin:
         admin.create_partitions({names.topic("trades"): 2})
     assert settled(lambda: len(log.bounds(names.topic("trades"))) == 2)
     with pytest.raises(TopicMismatchError, match=r"has 2 partitions and .* has 1"):
-        create_topics(log, names, partitions=1)
+        create_topics(log, names, STREAMS, partitions=1)
     with log.admin() as admin:
         admin.create_partitions({names.deltas("trades"): 3})
     assert settled(lambda: len(log.bounds(names.deltas("trades"))) == 3)
-    create_topics(log, names, partitions=1)
+    create_topics(log, names, STREAMS, partitions=1)
 
 
 @pytest.mark.broker
 def test_a_topic_created_again_has_another_id(log: KafkaLog, names: TopicNames) -> None:
-    create_topics(log, names, partitions=1)
+    create_topics(log, names, STREAMS, partitions=1)
     before = log.topic_id(names.topic("trades"))
     assert before == log.topic_id(names.topic("trades")) != log.topic_id(names.deltas("trades"))
     with log.admin() as admin:
         admin.delete_topics([names.topic("trades")])
-    assert settled(lambda: missing_topics(log, names) == [names.topic("trades")])
-    create_topics(log, names, partitions=1)
+    assert settled(lambda: missing_topics(log, names, STREAMS) == [names.topic("trades")])
+    create_topics(log, names, STREAMS, partitions=1)
     assert log.topic_id(names.topic("trades")) != before
 
 
@@ -306,7 +307,7 @@ def test_a_reader_waits_for_what_comes_and_gives_each_record_once(log: KafkaLog,
 def test_a_record_too_large_for_its_topic_is_refused_before_it_is_sent_and_the_writer_goes_on(
     log: KafkaLog, names: TopicNames
 ) -> None:
-    create_topics(log, names, partitions=1)
+    create_topics(log, names, STREAMS, partitions=1)
     large = os.urandom(3 * 1024 * 1024)  # no codec makes it smaller
     with closing(log.writer()) as writer:
         with pytest.raises(
@@ -603,7 +604,7 @@ def test_a_closed_port_is_noticed_within_seconds_and_leaves_nothing_behind() -> 
 @pytest.mark.broker
 def test_a_reader_that_gathers_waits_for_the_first_record_where_nothing_comes(log: KafkaLog, names: TopicNames) -> None:
 
-    create_topics(log, names, 1)
+    create_topics(log, names, STREAMS, 1)
     reader, writer = log.reader(names.topic("trades"), {0: 0}, gather_s=0.005), log.writer()
     asked = reader._consumer._fetcher.config
     try:

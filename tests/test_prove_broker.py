@@ -12,6 +12,7 @@ from slackwater.deltas.cell import OPEN
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Record
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.versions.handoff import latest_proof, read_handoff
 from tests.beam_world import World, kafka_world, settle, speed_running
 from tests.forked import call
@@ -52,7 +53,7 @@ def rewrite(world: World, wrong: Record, value: bytes) -> None:
     records = [record for _, record in world.records(names.deltas("trades"))]
     with log.admin() as admin:
         admin.delete_topics([names.deltas("trades")])
-    settle(lambda: create_topics(log, names, 1)[names.deltas("trades")])
+    settle(lambda: create_topics(log, names, STREAMS, 1)[names.deltas("trades")])
     writer = world.log.writer()
     for record in records:
         writer.append(

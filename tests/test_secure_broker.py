@@ -45,6 +45,7 @@ from slackwater.log.kafka_client import client_arguments
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
 from tests.secure_broker import KEY_PASSWORD, Authority, SecureBroker, secure_broker, token
@@ -75,7 +76,7 @@ def failing() -> str:
 def kafka_acls(names: TopicNames) -> list[ACL]:
     """The list of `slackwater.log.acls` as the admin client takes it."""
     found = []
-    for entry in allowed(names):
+    for entry in allowed(names, STREAMS):
         pattern = ResourcePattern(ResourceType[entry.kind.upper()], entry.name, ACLResourcePatternType.LITERAL)
         for name in entry.operations:
             operation = ACLOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()]
@@ -89,7 +90,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
         admin = running.admin()
         assert not admin.create_acls(kafka_acls(NAMES) + kafka_acls(PATH))["failed"]
         admin.close()
-        create_topics(log_of(running.environ("operator")), NAMES, 1)
+        create_topics(log_of(running.environ("operator")), NAMES, STREAMS, 1)
         yield running
 
 
@@ -358,7 +359,7 @@ def test_a_speed_layer_that_lacks_a_right_inside_its_pipeline_ends_with_one_clea
     acls.pop(lacking)
     assert not admin.create_acls(list(acls.values()))["failed"]
     admin.close()
-    create_topics(log_of(secured.environ("operator")), names, 1)
+    create_topics(log_of(secured.environ("operator")), names, STREAMS, 1)
     with closing(KafkaProducer(bootstrap_servers=secured.plaintext)) as stranger:
         for topic in (
             names.topic("trades"),
@@ -411,7 +412,7 @@ def test_the_doctor_shows_the_way_in_and_its_certificate_and_no_secret(secured: 
 
 
 def may_write(process: str) -> set[str]:
-    return {entry.name for entry in allowed(NAMES) if entry.process == process and "Write" in entry.operations}
+    return {entry.name for entry in allowed(NAMES, STREAMS) if entry.process == process and "Write" in entry.operations}
 
 
 @pytest.mark.parametrize("process", [*PROCESSES, "stranger"])

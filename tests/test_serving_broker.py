@@ -21,6 +21,7 @@ from serving.options import ServingOptions
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
+from slackwater.streams.registry import STREAMS
 from slackwater.views.registry import registered
 from tests.serving_world import NAMES, NOON, SECOND, World
 
@@ -32,7 +33,7 @@ class Mirror:
 
     def __init__(self, world: World, servers: str, prefix: str) -> None:
         self.kafka, self.names = KafkaLog(servers), TopicNames(prefix)
-        create_topics(self.kafka, self.names, world.partitions)
+        create_topics(self.kafka, self.names, STREAMS, world.partitions)
         # The topic's id stands in the keys of deltas and in the manifest.
         world.log._topic_ids[NAMES.topic("trades")] = self.kafka.topic_id(self.names.topic("trades"))
         self._world = world

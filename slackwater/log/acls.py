@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from slackwater.log.names import SPEED_GROUP, Named, TopicNames
-from slackwater.streams.registry import STREAMS
 
 PROCESSES = ("ingest", "speed", "batch", "serve", "operator")
 """The users: ingest, the two layers, the service, and who creates topics and runs doctor and verify."""
@@ -24,7 +23,7 @@ class Allowed(NamedTuple):
     operations: tuple[str, ...]
 
 
-def allowed(names: TopicNames, streams: Iterable[Named | str] = STREAMS) -> Iterator[Allowed]:
+def allowed(names: TopicNames, streams: Iterable[Named | str]) -> Iterator[Allowed]:
     """Every entry, stream by stream, process by process; then what is of no stream."""
     for stream in streams:
         topic, deltas = names.topic(stream), names.deltas(stream)
@@ -43,7 +42,7 @@ def allowed(names: TopicNames, streams: Iterable[Named | str] = STREAMS) -> Iter
     yield Allowed("operator", "topic", names.dead_letters, ("Create", "Read", "AlterConfigs"))
 
 
-def commands(names: TopicNames, servers: str, streams: Iterable[Named | str] = STREAMS) -> list[str]:
+def commands(names: TopicNames, servers: str, streams: Iterable[Named | str]) -> list[str]:
     """The commands of Kafka's own tool that make the entries. The user of a process is `User:<process>`."""
     return [
         " ".join(

@@ -15,7 +15,6 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError,
 from slackwater.log.errors import TopicMismatchError, TopicMissingError
 from slackwater.log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
 from slackwater.log.names import Named, TopicNames
-from slackwater.streams.registry import STREAMS
 
 _RETAINED = {
     "message.timestamp.type": "LogAppendTime",
@@ -34,9 +33,9 @@ _DELTAS = {
 def create_topics(
     log: KafkaLog,
     names: TopicNames,
+    streams: Iterable[Named | str],
     partitions: int,
     replication: int = 1,
-    streams: Iterable[Named | str] = STREAMS,
 ) -> dict[str, bool]:
     """Create what `streams` lack; topic -> whether it was created now.
 
@@ -61,7 +60,7 @@ def create_topics(
     return made
 
 
-def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = STREAMS) -> list[str]:
+def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str]) -> list[str]:
     """Those of the topics of `streams` that do not exist."""
     missing = []
     for name in names.all(streams):
@@ -87,9 +86,7 @@ def _create(log: KafkaLog, name: str, config: Mapping[str, str], partitions: int
     return True
 
 
-def wrong_configs(
-    log: KafkaLog, names: TopicNames, streams: Iterable[Named | str] = STREAMS
-) -> dict[str, dict[str, str]]:
+def wrong_configs(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str]) -> dict[str, dict[str, str]]:
     """Topic -> its configs that are not those of this page. Raises TopicMissingError."""
     found = {}
     with log.admin() as admin:
