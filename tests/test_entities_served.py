@@ -7,15 +7,17 @@ quotes  (desk, venue, symbol)    d:x:BTC, d:x:BTC/USD, d:y:ETH, e:x:BTC
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pyarrow as pa
 import pytest
 
 from batch_layer.run import BatchRun
+from ops.evidence import LogEvidence, claims
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.service import Service
@@ -33,6 +35,9 @@ from slackwater.views.view import View
 from tests.hand import HandClock
 from tests.speed_in_memory import Speed
 from tests.toy_stream import FILLS
+from verify.client import Client
+from verify.proof import Proof
+from verify.run import verify
 
 NAMES = TopicNames("t")
 T0 = 1_700_000_000_000_000
@@ -249,6 +254,32 @@ def test_restatements_name_and_filter_the_columns_of_each_entity(house: House) -
         ("bids", "", "x", "BTC", "d"),
         ("filled", "a", "", "", ""),
     ]
+
+
+class Asked:
+    """The service of a house as the proof asks it; an entity that it lists may have an invented name."""
+
+    def __init__(self, house: House, invented: tuple[str, str] | None = None) -> None:
+        self._house = house
+        self._invented = invented
+
+    def get(self, path: str, params: Mapping[str, str]) -> httpx.Response:
+        found = self._house.get(f"{path}?{urlencode(params)}")
+        if path != "/v1/instruments" or self._invented is None:
+            return found
+        return httpx.Response(found.status_code, text=found.text.replace(*self._invented))
+
+
+def test_entities_of_every_stream_are_proven_and_so_are_those_that_the_service_alone_lists(house: House) -> None:
+    def proven(*invented: str) -> Proof:
+        client = Client("http://test", http=Asked(house, invented or None))  # type: ignore[arg-type]
+        return verify(client, LogEvidence(house.log, NAMES, house.store), claims(VIEWS), 0.0)
+
+    found = proven()
+    assert found.holds, (found.differences, found.refusals, found.tail, found.not_proven)
+    assert {"a", "x:BTC", "d:x:BTC/USD"} <= found.entities
+    wrong = proven('"symbol":"BTC/USD"', '"symbol":"GHOST"')  # of the last stream alone
+    assert not wrong.holds and not wrong.differ and "d:x:GHOST" in wrong.refusals[0]
 
 
 def test_a_column_with_the_name_of_a_parameter_is_refused_at_the_start(house: House, tmp_path: Path) -> None:

@@ -194,6 +194,18 @@ def test_a_view_that_no_version_has_yet_is_no_failure(tmp_path: Path, capsys: py
     assert "flow: nothing yet: Version 1 was published without it." in capsys.readouterr().out
 
 
+def test_a_stream_of_which_a_version_has_no_view_yet_is_said_and_refuses_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, views=(BARS,))
+    fill(world)
+    world.views, world.summariser = (FLOW,), Summariser((FLOW,))
+    world.serve()
+    found = prove(world, claims([FLOW], INTERVALS))
+    world.close()
+    world.summariser.close()
+    assert (found.refusals, found.rows) == ([], 0)
+    assert found.parts["flow"].pending and found.parts["trades"].pending
+
+
 def test_an_instrument_that_the_service_does_not_know_is_a_failure(world: World) -> None:
     class Forgetful(Asked):
         def get(self, path: str, params: Mapping[str, str]) -> httpx.Response:

@@ -92,6 +92,9 @@ def _ask(client: Client, evidence: Evidence, claims: Claims, proof: Proof) -> li
     for name in claims.without_view:
         proof.part(name).pending = "No view is of this stream, so nothing answers for it."
     for stream in claims.streams:
+        version = served[stream.name]
+        if not _answered(claims, stream, version):
+            proof.part(stream.name).pending = f"Version {version.number} was published without a view of it."
         for entity in entities[stream.name]:
             answers += _given((client.events(stream, e) for e in [entity]), entity, proof)
     proof.refusals += [f"{entity_text(answer.entity)}: {answer.refusal}" for answer in answers if answer.refusal]
@@ -101,6 +104,8 @@ def _ask(client: Client, evidence: Evidence, claims: Claims, proof: Proof) -> li
 
 def _entities(client: Client, evidence: Evidence, claims: Claims, stream: StreamData, version: Version) -> list[Entity]:
     """All that the service lists, all that the version knows, and all that the log holds from its cut on."""
+    if not _answered(claims, stream, version):
+        return []
     oracle = Oracle(stream)
     try:
         for p, bounds in evidence.bounds(stream.name).items():
@@ -109,8 +114,14 @@ def _entities(client: Client, evidence: Evidence, claims: Claims, stream: Stream
                     oracle.record(record.value, record.append_time_ms)
     except EvidenceError:
         pass  # what cannot be read is said where it is compared
-    listed = client.entities(stream) if stream == claims.fed[0] else ()  # the service lists those of one stream
-    return [entity for entity in sorted({*listed, *version.entities, *oracle.entities}) if claims.wanted(entity)]
+    known = {*client.entities(stream), *version.entities, *oracle.entities}
+    return [entity for entity in sorted(known) if claims.wanted(entity)]
+
+
+def _answered(claims: Claims, stream: StreamData, version: Version) -> bool:
+    """Whether the service answers for a stream: not where a version holds the stream and no view of it."""
+    of = [view for view in claims.views if view.stream.name == stream.name]
+    return not version.cut or any(view.name in version.definitions for view in of)
 
 
 def _given(answers: Iterator[Answer], entity: Entity, proof: Proof) -> Iterator[Answer]:
