@@ -1,5 +1,6 @@
 """Fixtures that several test modules share. Fakes of one room live next to that room's tests."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -59,6 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """What a program that a test ran in this process set up: its handler writes to a stream that is closed by then."""
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = before, level
 
 
 class _Early:
