@@ -76,6 +76,11 @@ def bounds_sql(stream: Stream, relation: str) -> str:
     )
 
 
+def row_count_sql(relation: str) -> str:
+    """How many rows a relation has."""
+    return f"SELECT count(*) FROM {relation}"
+
+
 def floor_sql(time: str, interval: Interval) -> str:
     """The start of the bar that holds `time`; integer arithmetic on microseconds."""
     if interval.calendar:
