@@ -151,6 +151,8 @@ def _as_event(row: Row, stream: StreamData) -> Row:
 
 def _as_numbers(row: Row, expected: Row | None) -> Row:
     """A row whose integers are numbers, also where JSON has them as text, beyond 2^53."""
+    if row == expected:  # most are: half a million in the proof of the demo
+        return row
     return {
         name: int(value) if type((expected or {}).get(name)) is int and _is_digits(value) else value
         for name, value in row.items()
