@@ -9,7 +9,7 @@ the mark at the cut does where the loss reaches below it, and the next proof whe
 
 from typing import TYPE_CHECKING
 
-from batch_layer.errors import TailLostError
+from batch_layer.errors import ParentRefutedError, TailLostError
 from serving.service import Service
 from slackwater.log.errors import TopicRecreatedError
 from tests.simulation import mains
@@ -84,9 +84,9 @@ def _tail(applied: dict[int, int], ends: dict[int, int]) -> bool:
 def _refused(world: "World", lose_tail: bool) -> None:
     cuts = world.manifest_of(world.pointed).cut("trades")
     below = any(at >= world.log.book.cut_off.get(p, at + 1) for p, at in cuts.items())
-    if world.pointed and (below or not lose_tail):
-        if len(world.streams) > 1 and cuts:
-            _held(world)
+    if world.pointed and cuts and (below or not lose_tail):  # without a cut no version stands on what was lost
+        if len(world.streams) > 1:
+            _held(world, lose_tail)
         else:
             try:
                 mains.new_run(world).run()
@@ -109,10 +109,19 @@ def _check(world: "World", program: "Program", service: Service) -> None:
     raise AssertionError(f"{program.name} does not see version {world.pointed}: {service.watch.snapshot}")
 
 
-def _held(world: "World") -> None:
-    """The other streams are published; of this one the version keeps what its parent has."""
+def _held(world: "World", lose_tail: bool) -> None:
+    """The other streams are published; of this one the version keeps what its parent has.
+
+    Cells of what is lost and of what came in its place refute a parent that was published unproven: no run builds
+    upon that one.
+    """
     parent = world.manifest_of(world.pointed)
-    made = mains.new_run(world).run()
+    try:
+        made = mains.new_run(world).run()
+    except ParentRefutedError:
+        assert lose_tail and parent.proof.outcome == "unproven", f"version {parent.version} was {parent.proof.outcome}"
+        world.trace.count("versions that a lost tail refuted")
+        return
     world.check()
     assert made.cut("trades") == parent.cut("trades"), "a cut moved in a log that is another one"
     assert len(made.of("trades").held) == len(parent.of("trades").marks), "nobody is told that trades are held"

@@ -73,7 +73,7 @@ def batch(world: "World") -> None:
     """batch_layer: one run; whether it makes a version even if nothing is new, the seed says."""
     run = new_run(world)
     always = world.random.random() < 0.5 if world.always is None else world.always
-    stalls = len(world.stalls)
+    stalls = world.stalls_over()
     try:
         made = run.run() if always else run.run_if_new()
     except LostRaceError:
@@ -99,7 +99,7 @@ def batch(world: "World") -> None:
 def cron(world: "World") -> None:
     """batch run, where the packages of the other streams are not installed, and batch expire."""
     views = tuple(view for view in world.views if view.stream == TRADES)
-    run, stalls = new_run(world, views), len(world.stalls)
+    run, stalls = new_run(world, views), world.stalls_over()
     try:
         run.run()
         expiry(world)
@@ -118,7 +118,7 @@ def candidate(world: "World") -> None:
     """batch run --candidate, and mostly batch promote at once: soon its cut is stale."""
     run = CandidateRun(Context(world.log, world.names, world.store, world.views, world.clock))
     run.compute, run.new_run_id = compute_with(world.scheduler.pause), world.new_run_id
-    stalls = len(world.stalls)
+    stalls = world.stalls_over()
     try:
         run.run()
     except CandidateError:
@@ -137,7 +137,7 @@ def promotion(world: "World") -> None:
     """batch promote: the newest candidate, or a version that is none."""
     candidates = [m.version for m in world.manifests.values() if m.candidate] or [1]
     promote = Promotion(Context(world.log, world.names, world.store, world.views, world.clock)).promote
-    stalls = len(world.stalls)
+    stalls = world.stalls_over()
     try:
         promote(max(candidates), "the seed says so", "sim", world.random.choice([0.0, 1.0, 3.0]))
     except (NoSuchVersionError, CandidateError, LostRaceError, ManifestError) as error:
@@ -151,7 +151,7 @@ def promotion(world: "World") -> None:
 
 def expiry(world: "World") -> None:
     """batch expire: retire, then remove."""
-    stalls = len(world.stalls)
+    stalls = world.stalls_over()
     try:
         done = expire(
             Context(world.log, world.names, world.store, (), world.clock), keep=world.random.choice([1, 1, 2])

@@ -395,9 +395,13 @@ class World:
             self.deaf = frozenset()
             self._speed_again()
 
+    def stalls_over(self) -> int:
+        """How many stalls are over: what `stalled_since` takes."""
+        return len(self.stalls) - bool(self.stalled)
+
     def stalled_since(self, number: int) -> set[str]:
-        """The streams that were stalled at some time since there were so many stalls."""
-        return {*self.stalls[number:], self.stalled} - {""}
+        """The streams that were stalled at some time since so many stalls were over."""
+        return set(self.stalls[number:])
 
     def _speed_again(self) -> None:
         for program in [each for each in self.programs if each.kind == "speed"]:
@@ -460,7 +464,7 @@ class World:
         if len(self.streams) > 1 and self.random.random() < 0.6:
             self._others_go_on()
         self.mend_stream()
-        self._until(lambda: not self._batches() and self.taken == len(self.inbox), "the programs did not come to rest")
+        self._until(lambda: self._at_rest() and self.taken == len(self.inbox), "the programs did not come to rest")
         self.until_whole()
         before, self.proof_deadline_s, self.always = max(self.manifests), 10.0, True  # numbers only grow
         self._until(lambda: self.pointed > before, "no new version could be published", self._keep_running)
@@ -508,7 +512,7 @@ class World:
     def _stays_idle(self) -> None:
         """Runs with nothing to do take no number, append nothing and move nothing."""
         self.always = False
-        self._until(lambda: not self._batches(), "a run did not end")
+        self._until(self._at_rest, "a run or an expiry did not end")
         parts = [part for stream in self.streams for part in self.parts(stream)]
         before = [part.end for part in parts], self.store.numbers(), self.pointed
         run = self.start("batch", mains.batch)
@@ -540,7 +544,7 @@ class World:
         return [program for program in self.programs if program.kind == "batch" and program.running]
 
     def _at_rest(self) -> bool:
-        """Nothing that publishes is under way: not even a run that does not know the others."""
+        """Nothing that publishes or removes is under way: not even a run that does not know the other streams."""
         return all(program.kind in {"speed", "server", "ingest"} for program in self.programs if program.running)
 
     def _keep_running(self) -> None:
