@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         set_up_logging(settings.log_format)
         TRACES.start(os.environ, "slackwater-batch")
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
-        own, views = options.view_as(BatchOptions), registered(settings.views)
+        own, views = options.view_as(BatchOptions), registered(settings.views, settings.only_views)
         streams = registered_streams(settings.streams)
         if (own.input is None) != (own.output is None):
             raise BatchError("--input and --output go together.")

@@ -34,7 +34,8 @@ def _check(parent: Manifest, drop: Dropped, unknown: set[str]) -> None:
     if drop.name not in unknown:
         raise BatchError(
             f"This program has the {drop.kind} {drop.name!r}, so its next run would take it in again.",
-            "First take it out of SLACKWATER_STREAMS and SLACKWATER_VIEWS, or uninstall its package, everywhere.",
+            "First take it out of SLACKWATER_STREAMS and SLACKWATER_VIEWS, or uninstall its package, everywhere; a "
+            "view of this package is left out by naming the others in SLACKWATER_ONLY_VIEWS.",
         )
 
 

@@ -31,8 +31,8 @@ class LackingError(BatchError):
         drops = " and ".join(f"`slackwater {kind} drop {name} --reason TEXT`" for kind, name in lacking)
         super().__init__(
             f"Version {version} holds {what}, which this program does not know; nothing was marked.",
-            "Name its module in SLACKWATER_STREAMS or SLACKWATER_VIEWS, or install its package; to take it out of the "
-            f"versions for good: {drops}.",
+            "Name its module in SLACKWATER_STREAMS or SLACKWATER_VIEWS, or install its package, and leave it in "
+            f"SLACKWATER_ONLY_VIEWS; to take it out of the versions for good: {drops}.",
         )
 
 

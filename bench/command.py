@@ -1,6 +1,7 @@
 """`slackwater bench` and `slackwater swaps`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,12 @@ BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "over
 
 
 @click.command(
-    epilog=examples("slackwater bench", "slackwater bench batch --trades 3000000", "slackwater bench export --json")
+    epilog=examples(
+        "slackwater bench",
+        "slackwater bench batch --trades 3000000",
+        "slackwater bench export --json",
+        "slackwater bench speed latency --before ../older --rounds 5",
+    )
 )
 @click.argument("parts", nargs=-1, type=click.Choice(BENCH_PARTS))
 @click.option(
@@ -20,9 +26,23 @@ BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "over
     type=click.IntRange(100_000),
     help="Trades of `batch` and `serving`.",
 )
+@click.option(
+    "--before",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="An older checkout with its .venv: measure both in turn, and print the ratio of each figure.",
+)
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="How often each is measured with --before."
+)
 @json_option
-def bench(parts: tuple[str, ...], trades: int, as_json: bool) -> None:
+def bench(parts: tuple[str, ...], trades: int, before: Path | None, rounds: int, as_json: bool) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
+    if before is not None:
+        from bench.pairs import run_pairs, show_pairs
+
+        found = run_pairs(before, parts or BENCH_PARTS, trades, rounds)
+        emit(as_json, found, lambda: show_pairs(found))
+        return
     from bench.suite import run_bench
 
     results = run_bench(parts or BENCH_PARTS, trades, quiet=as_json)

@@ -22,14 +22,12 @@ import pyarrow.parquet as pq
 
 from bench.trades import Trades
 from ingest.writer import LINGER_S
-from ops.context import CLOCK, Context
-from slackwater.context import Context as Parts
+from ops.context import Context
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.levels import finer_published
-from slackwater.views.registry import VIEWS
 from slackwater.views.rows import rows_of
 from slackwater.views.session import Summariser, connect, files_sql
 from slackwater.views.sql import merge_sql, summarise_sql
@@ -45,7 +43,7 @@ def batch(context: Context, _: Parameters) -> Parameters:
     from batch_layer.run import BatchRun
     from batch_layer.sink import ROW_GROUP_ROWS
 
-    run = BatchRun(Parts(context.log, context.names, context.store, VIEWS, CLOCK))
+    run = BatchRun(context.parts)
     manifest = run.run()
     return {
         "seconds": {step: ms / 1e3 for step, ms in run.timings_ms.items()},
@@ -66,16 +64,16 @@ def compute(context: Context, given: Parameters) -> Parameters:
         context.settings.home, TRADES.name, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES)
     )
     began, used = time.perf_counter(), time.process_time()
-    run_pipeline(segments, VIEWS, Path(given["folder"]))
+    run_pipeline(segments, context.views, Path(given["folder"]))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}
 
 
-def duckdb(_: Context, given: Parameters) -> Parameters:
+def duckdb(context: Context, given: Parameters) -> Parameters:
     """Plain DuckDB: the same query over the same files in one go, and the same outputs, one file an interval."""
     with connect() as con:
         used = time.process_time()
         lap = _Laps()
-        for view in VIEWS:
+        for view in context.views:
             base = view.intervals[0]
             con.execute(
                 f"CREATE TEMP TABLE {view.name}_{base.text} AS {summarise_sql(view, files_sql(given['archive']))}"
@@ -100,11 +98,11 @@ def duckdb(_: Context, given: Parameters) -> Parameters:
     return {"seconds": lap.total(), "cpu_s": time.process_time() - used, **laps}
 
 
-def same(_: Context, given: Parameters) -> Parameters:
+def same(context: Context, given: Parameters) -> Parameters:
     """Whether two folders of views hold the same states, and how many bars they have at the base interval."""
     bars, equal = 0, True
     with connect() as con:
-        for view in VIEWS:
+        for view in context.views:
             for interval in view.intervals:
                 left, right = (
                     files_sql(
@@ -115,7 +113,7 @@ def same(_: Context, given: Parameters) -> Parameters:
                 for a, b in ((left, right), (right, left)):
                     more = con.execute(f"SELECT * FROM {a} EXCEPT ALL SELECT * FROM {b} LIMIT 1").fetchone()
                     equal = equal and more is None
-        base = Path(given["folders"][0]) / VIEWS[0].name / VIEWS[0].base
+        base = Path(given["folders"][0]) / BARS.name / BARS.base
         bars = sum(pq.read_metadata(path).num_rows for path in base.glob("*.parquet"))
     return {"equal": equal, "bars": bars}
 

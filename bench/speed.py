@@ -16,7 +16,6 @@ from ops.services import services
 from slackwater.deltas.cell import decode_cell, decode_delta_key, delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.log.log import read_range
-from slackwater.views.registry import VIEWS
 
 LOOK_S = 0.5
 DRAIN_TIMEOUT_S = 900.0
@@ -90,7 +89,7 @@ class _Look:
         if any(not last[p].end for p in self._ends):
             return False
         for p, bounds in last.items():
-            self._reader.seek(p, max(bounds.start, bounds.end - 4 * len(VIEWS)))
+            self._reader.seek(p, max(bounds.start, bounds.end - 4 * len(self._room.context.views)))
         there: set[tuple[str, int]] = set()
         todo = {p: last[p].end for p in self._ends}
         deadline = CLOCK.elapsed_s() + 1.0
@@ -98,12 +97,12 @@ class _Look:
             for found in self._reader.poll(0.2):
                 for record in found.records:
                     delta_key = decode_delta_key(record.key)
-                    view = next(v for v in VIEWS if v.name == delta_key.view)
+                    view = next(v for v in self._room.context.views if v.name == delta_key.view)
                     if decode_cell(delta_key, record.value, view).upto == self._ends[delta_key.partition]:
                         there.add((delta_key.view, delta_key.partition))
                 if found.upto >= todo.get(found.partition, found.upto + 1):
                     del todo[found.partition]
-        return len(there) == len(VIEWS) * len(self._ends)
+        return len(there) == len(self._room.context.views) * len(self._ends)
 
     def close(self) -> None:
         """Release."""
@@ -114,7 +113,7 @@ def _arrivals(room: Room, ends: Mapping[int, int]) -> tuple[int, int, int]:
     """When the first delta was appended, when the last chain reached the log's end, and how many trades they hold."""
     log, names = room.context.log, room.context.names
     topic_id = log.topic_id(names.topic("trades"))
-    delta_keys = {delta_key_of(view, topic_id, p): view for view in VIEWS for p in ends}
+    delta_keys = {delta_key_of(view, topic_id, p): view for view in room.context.views for p in ends}
     chains = {delta_key: Chain() for delta_key in delta_keys}
     first_ms: int | None = None
     reached: dict[Any, int] = {}
@@ -130,7 +129,7 @@ def _arrivals(room: Room, ends: Mapping[int, int]) -> tuple[int, int, int]:
                 reached.setdefault(delta_key, record.append_time_ms)
     if first_ms is None or len(reached) < len(delta_keys):
         raise BenchError("The deltas do not reach the log's end.")
-    view = next(view for view in VIEWS if COUNT in view.measures)
+    view = next(view for view in room.context.views if COUNT in view.measures)
     at = [column.name for column in view.columns].index(COUNT)
     cells = (cell for delta_key in delta_keys if delta_key.view == view.name for cell in chains[delta_key].walk(0))
     return first_ms, max(reached.values()), sum(int(row.state[at]) for cell in cells for row in cell.rows)

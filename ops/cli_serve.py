@@ -14,7 +14,6 @@ from ops.output import console, emit, examples, json_option
 from slackwater.core.tracing import TRACES
 from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.views.registry import registered
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
@@ -29,7 +28,7 @@ def _settings(context: Context, streams: str | None = None, **more: Any) -> Any:
     from speed_layer.source import SourceSettings, of_streams
 
     open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
-    views = of_streams(registered(context.settings.views), streams)
+    views = of_streams(context.views, streams)
     return SourceSettings(open_log, context.names, context.settings.home, views, **more)
 
 

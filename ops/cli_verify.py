@@ -12,7 +12,6 @@ from ops.output import console, emit, examples, json_option
 from ops.rest import session
 from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
-from slackwater.views.registry import registered
 from verify.client import Client, Entity
 from verify.proof import Proof
 from verify.run import WAIT_S
@@ -46,7 +45,7 @@ def verify(
     check_codecs()
     chosen = tuple(parse_interval(text) for text in intervals) or NAMED_INTERVALS
     with Client(url or context.url, http=session(context, url, 30.0)) as client:
-        views = registered(context.settings.views)
+        views = context.views
         of = claims(views, chosen, lambda each: _named(each, (venue, symbol)), context.streams)
         proof = prove(client, LogEvidence(context.log, context.names, context.store), of, wait_s)
     emit(as_json, proof_facts(proof), lambda: show_proof(proof))

@@ -17,7 +17,6 @@ from slackwater.restatements.of_move import Restating
 from slackwater.versions.manifest import Dropped, Kind
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import rollback
-from slackwater.views.registry import registered
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.diff import Diff
@@ -41,7 +40,7 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
     from batch_layer.diff import diff_versions
 
     store = context.store
-    found = diff_versions(store, registered(context.settings.views), a, b, shown)
+    found = diff_versions(store, context.views, a, b, shown)
     same_cut = store.manifest(a).cuts == store.manifest(b).cuts
     for diff in found:
         facts = {"versions": [a, b], "same_cut": same_cut, "equal": diff.equal, **asdict(diff)}
@@ -118,7 +117,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     it. Closed bars that it changes are written to the ledger. Needs no running service; without a broker the ledger
     ends at the cuts of the two versions, and it says so.
     """
-    restating = Restating(context.store, registered(context.settings.views), TailReader(context.log, context.names))
+    restating = Restating(context.store, context.views, TailReader(context.log, context.names))
     done = rollback(context.store, version, reason, user_name(), CLOCK.now_us(), restating)
     facts: dict[str, Any] = {"version": done.target, "from": done.source, "move": done.number, "by": done.by}
     facts |= {"reason": done.reason, "restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}
@@ -207,8 +206,8 @@ def drop_stream(context: Context, name: str, reason: str, as_json: bool) -> None
 def drop_view(context: Context, name: str, reason: str, as_json: bool) -> None:
     """Publish a version without a view. The archive of its stream stays, so it can be made again.
 
-    Refused while this program has the view: take it out of SLACKWATER_VIEWS, or uninstall its package, everywhere
-    first, or the next run takes it in again.
+    Refused while this program has the view: take it out of SLACKWATER_VIEWS, or name the others in
+    SLACKWATER_ONLY_VIEWS, everywhere first, or the next run takes it in again.
     """
     _drop(context, "view", name, reason, as_json)
 

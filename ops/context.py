@@ -17,6 +17,7 @@ from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
+from slackwater.views.view import View
 
 CLOCK = SystemClock()
 
@@ -48,9 +49,14 @@ class Context:
         return registered_streams(self.settings.streams)
 
     @property
+    def views(self) -> tuple[View, ...]:
+        """The views that this program has, and the candidates beside them."""
+        return registered(self.settings.views, self.settings.only_views)
+
+    @property
     def parts(self) -> Parts:
         """The same for the rooms below, with every definition that this program has."""
-        return Parts(self.log, self.names, self.store, registered(self.settings.views), CLOCK, self.streams)
+        return Parts(self.log, self.names, self.store, self.views, CLOCK, self.streams)
 
     @property
     def url(self) -> str:

@@ -18,7 +18,6 @@ from ops.rest import session
 from ops.up import Stack, line_printer, stopping
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import LogError
-from slackwater.views.registry import registered
 from verify.client import Client
 from verify.proof import Proof
 
@@ -119,7 +118,7 @@ def _prove(context: Context, stack: Stack) -> Proof:
     with Client(context.url, http=session(context, timeout_s=30.0)) as client:
         for attempt in range(PROOF_TRIES):
             try:
-                views = registered(context.settings.views)
+                views = context.views
                 return prove(
                     client,
                     LogEvidence(context.log, context.names, context.store),

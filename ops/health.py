@@ -33,7 +33,6 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.idle import last_idle_us
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import streams_of
-from slackwater.views.registry import registered
 from slackwater.views.view import View
 
 WAIT_S = 8.0
@@ -118,7 +117,7 @@ def ingest(log: Log, names: TopicNames, streams: Sequence[Stream], clock: Clock)
 
 
 CHECKS: Mapping[str, Callable[[Context], str]] = {
-    "speed": lambda context: speed(context.log, context.names, registered(context.settings.views), SystemClock()),
+    "speed": lambda context: speed(context.log, context.names, context.views, SystemClock()),
     "serving": lambda context: serving(context.url, trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
     "ingest": lambda context: ingest(context.log, context.names, context.streams, SystemClock()),

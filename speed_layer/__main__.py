@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
             functools.partial(KafkaLog, settings.servers, settings.kafka),
             TopicNames(settings.prefix),
             settings.home,
-            of_streams(registered(settings.views), options.view_as(SpeedOptions).streams),
+            of_streams(registered(settings.views, settings.only_views), options.view_as(SpeedOptions).streams),
             stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)

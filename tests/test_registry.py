@@ -7,7 +7,7 @@ import pytest
 from slackwater.core.errors import SettingError
 from slackwater.core.settings import from_environ
 from slackwater.views.bars import BARS
-from slackwater.views.errors import DefinitionError
+from slackwater.views.errors import DefinitionError, UnknownViewError
 from slackwater.views.registry import GROUP, VIEWS, registered, view_named
 
 MODULE = """
@@ -49,6 +49,15 @@ def test_a_view_of_another_distribution_is_found_by_its_entry_point(outside: Pat
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: desk\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(f"[{GROUP}]\ndesk = desk_views:SEVERAL\n")
     assert [view.name for view in registered()] == [*(view.name for view in VIEWS), "desk"]
+
+
+def test_a_program_can_run_some_of_its_views_only(outside: Path) -> None:
+    settings = from_environ({"SLACKWATER_VIEWS": "desk_views:desk", "SLACKWATER_ONLY_VIEWS": "desk, bars"})
+    assert [view.name for view in registered(settings.views, settings.only_views)] == ["bars", "desk"]
+    with pytest.raises(UnknownViewError, match="No view 'bar'"):
+        registered(only=["bar"])
+    with pytest.raises(SettingError, match="with commas between"):
+        from_environ({"SLACKWATER_ONLY_VIEWS": "bars;flow"})
 
 
 @pytest.mark.parametrize(

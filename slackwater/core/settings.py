@@ -21,6 +21,7 @@ from slackwater.core.rate import Rate
 from slackwater.core.setting import Setting, setting
 from slackwater.core.values import (
     HOST,
+    NAME,
     NETWORK,
     OBJECT,
     ORIGIN,
@@ -60,6 +61,13 @@ class Settings(KafkaSettings):
         "module:NAME,...",
         "Views outside the package: each names a View or a tuple of them.",
         listed(OBJECT, "module:NAME"),
+    )
+    only_views: tuple[str, ...] = setting(
+        "SLACKWATER_ONLY_VIEWS",
+        "",
+        "bars,flow,...",
+        "Of all these views the ones that this program computes and serves; empty: all.",
+        listed(NAME, "names"),
     )
     partitions: int = setting(
         "SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created.", whole(1, 10_000)

@@ -9,6 +9,7 @@ from slackwater.core.rate import Rate, parse_rate
 HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9_.-]{1,253}(:[0-9]{1,5})?")
 NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 OBJECT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*")
 
 _PREFIX = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -1,8 +1,8 @@
 """The registered views. Adding a view is one declaration in a file of its own and one line here.
 
 Views may also live outside the package: `SLACKWATER_VIEWS=module:VIEWS[,...]` names tuples of them, and so does a
-distribution by the entry point group `slackwater.views`. `registered` takes them all; whoever starts a program asks it
-once, and hands the views on.
+distribution by the entry point group `slackwater.views`. `registered` takes them all, or those that
+`SLACKWATER_ONLY_VIEWS` names; whoever starts a program asks it once, and hands the views on.
 
 A changed definition stands in CANDIDATES beside the view that is served, until a version of its own is promoted:
 both layers run both, and the served version says which of them answers.
@@ -26,16 +26,20 @@ GROUP = "slackwater.views"
 """The entry point group. An entry point's object is a view or a tuple of views."""
 
 
-def registered(named: Iterable[str] = ()) -> tuple[View, ...]:
+def registered(named: Iterable[str] = (), only: Iterable[str] = ()) -> tuple[View, ...]:
     """What a program runs: of each name the view, and the candidate beside it.
 
     Args:
         named: `module:NAME`, each a view or a tuple of views outside the package (the setting SLACKWATER_VIEWS).
+        only: names of views; empty: all of them (the setting SLACKWATER_ONLY_VIEWS).
 
     Raises:
         DefinitionError: one cannot be found, is no view, or has the name of another.
+        UnknownViewError: no view has a name of `only`.
     """
-    return check_definitions((*VIEWS, *found_outside(View, named, GROUP, DefinitionError)), CANDIDATES)
+    views = check_definitions((*VIEWS, *found_outside(View, named, GROUP, DefinitionError)), CANDIDATES)
+    names = {view_named(name, views).name for name in only}
+    return tuple(view for view in views if not names or view.name in names)
 
 
 def view_named(name: str, views: tuple[View, ...] = VIEWS) -> View:
