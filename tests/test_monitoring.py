@@ -100,8 +100,13 @@ def alert_problems(alerts: Any) -> list[str]:
             if f"\n### {name}\n" not in RUNBOOK:
                 problems.append(f"{name}: no entry in the runbook")
             tested = [case for test in ALERTS_TEST["tests"] for case in test["alert_rule_test"]]
-            if not any(case["alertname"] == name and case["exp_alerts"] for case in tested):
+            fired = [alert for case in tested if case["alertname"] == name for alert in case["exp_alerts"]]
+            if not fired:
                 problems.append(f"{name}: no test sees it fire")
+            for key, text in rule["annotations"].items():
+                pattern = ".*".join(map(re.escape, re.split(r"\{\{.*?\}\}", text)))
+                if not all(re.fullmatch(pattern, alert["exp_annotations"][key]) for alert in fired):
+                    problems.append(f"{name}: its test expects another {key}")
     headings = re.findall(r"^### (Slackwater\w+)$", RUNBOOK, re.MULTILINE)
     return problems + [f"{name}: in the runbook alone" for name in headings if name not in seen]
 
@@ -204,6 +209,7 @@ def _rule(alerts: Any) -> Any:
         (lambda a: _rule(a).update({"for": "soon"}), ": for"),
         (lambda a: _rule(a).update(unless="x"), ": keys"),
         (lambda a: _rule(a)["labels"].update(severity="page"), ": severity"),
+        (lambda a: _rule(a)["annotations"].update(description="Other."), "expects another description"),
         (lambda a: a["groups"][0]["rules"].pop(0), "in the runbook alone"),
     ],
 )
