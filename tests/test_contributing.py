@@ -4,18 +4,21 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
+from ops.evidence import claims
 from serving.http import routes
 from slackwater.core.settings import from_environ
 from slackwater.streams import registry as streams
 from slackwater.streams.decode import events_table
 from slackwater.streams.event import decode_event
 from slackwater.views import registry as views
+from slackwater.views.answers import Column
 from slackwater.views.bars import BARS
 from slackwater.views.finished import finish_table
 from slackwater.views.measures import Count
@@ -24,6 +27,7 @@ from slackwater.views.session import Summariser
 from slackwater.views.view import View
 from tests.laws import laws
 from tests.serving_world import World
+from tests.test_verify_views import INTERVALS, changed, fill, kind_changed, prove
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = {
@@ -75,6 +79,32 @@ def test_the_measure_and_the_answer_obey_the_laws() -> None:
     view = View("seen", measures, {"large": yes_no("large")}, stream=BARS.stream)
     for law in laws(view, quick=settings(max_examples=3)).values():
         law()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_measure_and_the_answer_are_proven_by_what_their_files_say(tmp_path: Path) -> None:
+    flag, yes_no = module("flag").Flag, module("yes_no").YesNo
+    measures = {"large": flag("quantity >= 100"), "dear": flag("price < 100")}
+    answers = {"large": yes_no("large"), "dear": Column("dear")}
+    seen = View("seen", measures, answers, stream=BARS.stream)
+    world = World(tmp_path, views=(seen,))
+    try:
+        fill(world)
+        right = claims([seen], INTERVALS)
+        found = prove(world, right)
+        assert found.holds, (found.differences, found.refusals, found.tail, found.not_proven)
+        assert found.parts["seen"].rows
+        for kind, name, other in (
+            ("measures", "large", {"where": "quantity < 0"}),
+            ("answers", "large", {"column": "dear"}),
+        ):
+            wrong = [changed(kind, name, **other)(view) for view in right.views]
+            assert prove(world, replace(right, views=wrong)).parts["seen"].differ
+        for kind in ("measures", "answers"):
+            unknown = [kind_changed(kind, "large", "Unknown")(view) for view in right.views]
+            assert "Unknown" in prove(world, replace(right, views=unknown)).not_proven["seen"]
+    finally:
+        world.close()
 
 
 def test_the_route_is_served(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ import pytest
 from ops.cli_verify import proof_facts, show_proof
 from ops.evidence import LogEvidence, claims
 from slackwater.streams.trades import TRADES
-from slackwater.views.answers import Column, Difference, Linear, Quantiles, Ratio
+from slackwater.views.answers import Column, Difference, Linear, Quantiles, Ratio, ratio_units
 from slackwater.views.bars import BARS
 from slackwater.views.flow import FLOW
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Max, Min, Sum
 from slackwater.views.measures import sums as sums_module
+from slackwater.views.measures.measure import adder
 from slackwater.views.session import Summariser
 from slackwater.views.sizes import SIZES
 from slackwater.views.view import View
@@ -115,7 +116,7 @@ def changed(kind: str, name: str, **args: Any) -> Callable[[Definition], Definit
 
     def change(view: Definition) -> Definition:
         parts = dict(getattr(view, kind))
-        parts[name] = Part(parts[name].kind, {**parts[name].args, **args})
+        parts[name] = replace(parts[name], args={**parts[name].args, **args})
         return replace(view, **{kind: parts})
 
     return change
@@ -127,6 +128,17 @@ def kind_changed(kind: str, name: str, other: str) -> Callable[[Definition], Def
     def change(view: Definition) -> Definition:
         parts = dict(getattr(view, kind))
         parts[name] = Part(other, parts[name].args)
+        return replace(view, **{kind: parts})
+
+    return change
+
+
+def oracle_changed(kind: str, name: str, oracle: Callable[..., Any]) -> Callable[[Definition], Definition]:
+    """The definition with an oracle of its own for one part."""
+
+    def change(view: Definition) -> Definition:
+        parts = dict(getattr(view, kind))
+        parts[name] = replace(parts[name], oracle=oracle)
         return replace(view, **{kind: parts})
 
     return change
@@ -163,6 +175,12 @@ def test_it_fails_with_one_thing_another(world: World, wrong: Callable[[Definiti
     ("wrong", "fact"),
     [
         (kind_changed("measures", "low", "Median"), "no measure 'Median'"),
+        (oracle_changed("measures", "low", lambda name, args, read: adder(0, 1, name)), "shares adder with"),
+        (
+            oracle_changed("answers", "mean", lambda args, columns: lambda state: ratio_units(1, 1)),
+            "shares ratio_units",
+        ),
+        (oracle_changed("answers", "mean", max), "shares <built-in function max>"),
         (kind_changed("answers", "mean", "Root"), "no answer 'Root'"),
         (kind_changed("derived", "size", "Cluster"), "no key column 'size' that is a Cluster"),
         (changed("measures", "volume", expr="sqrt(quantity)"), "sqrt"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from verify.definition import Part
 from verify.errors import NotProvenError
+from verify.kinds import maker
 
 RATIO_SCALE = 8
 
@@ -18,13 +19,12 @@ def answer_of(name: str, part: Part, columns: Mapping[str, int | None]) -> Finis
     Raises:
         NotProvenError: its kind is not known here, or it is of a column that there is not.
     """
-    made = _KINDS.get(part.kind)
-    if made is None:
-        raise NotProvenError(f"The oracle knows no answer {part.kind!r} ({name}).", "It is proven by no other means.")
+    made = maker("answer", name, part, _KINDS)
     try:
-        return made(part.args, columns)
+        finish: Finish = made(part.args, columns)
     except KeyError as error:
         raise NotProvenError(f"The answer {name!r} is of {error}, which is no column of its state.") from error
+    return finish
 
 
 def decimal(units: int, digits: int) -> str:

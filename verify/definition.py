@@ -4,20 +4,22 @@
 
 The command line hands the registered views over; what their classes can do is never called, so the product's SQL,
 merges and decoders have no part in the proof. What the oracle does with a part is said by its kind's name
-(`verify.measures`, `verify.answers`, `verify.keys`, `verify.decoder`); a kind that they do not know is not proven.
+(`verify.measures`, `verify.answers`, `verify.keys`, `verify.decoder`), or, for a measure or an answer of a new kind, by
+the function `oracle` of its class (`verify.kinds`). A kind without either is not proven.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Part:
-    """One declaration: the name of its class, and its fields."""
+    """One declaration: the name of its class, its fields, and what the class has for the proof alone."""
 
     kind: str
     args: Mapping[str, Any]
+    oracle: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def read_stream(stream: Any) -> StreamData:
 
 def part_of(declared: Any) -> Part:
     """The data of one declaration."""
-    return Part(type(declared).__name__, {field.name: getattr(declared, field.name) for field in fields(declared)})
+    kind = type(declared)
+    args = {field.name: getattr(declared, field.name) for field in fields(declared)}
+    return Part(kind.__name__, args, getattr(kind, "oracle", None))
 
 
 def _parts(declared: Mapping[str, Any]) -> dict[str, Part]:

@@ -6,9 +6,13 @@ from typing import Any, NamedTuple
 from verify.definition import Part
 from verify.errors import NotProvenError
 from verify.expressions import TRUTH, Event, Expression, parse
+from verify.kinds import maker
 
 SUM_SCALE = 16
 """Fraction digits of every sum."""
+
+Read = Callable[[str], Expression]
+"""Gives the expression of an SQL text over the stream's columns."""
 
 
 class Measure(NamedTuple):
@@ -25,47 +29,45 @@ def measure_of(name: str, part: Part, columns: Mapping[str, int | None]) -> Meas
     Raises:
         NotProvenError: its kind or its expression is not known here.
     """
-    made = _KINDS.get(part.kind)
-    if made is None:
-        raise NotProvenError(f"The oracle knows no measure {part.kind!r} ({name}).", "It is proven by no other means.")
-    return made(name, part.args, columns)
+    made = maker("measure", name, part, _KINDS)
+    return Measure(*made(name, part.args, lambda text: parse(text, columns)))
 
 
-def _count(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
+def _count(name: str, args: Mapping[str, Any], read: Read) -> Measure:
     where = args.get("where")
     if where is None:
         return Measure(((name, 0),), lambda _: (1,), _added)
-    test = parse(where, columns)
+    test = read(where)
     if test.scale != TRUTH:
         raise NotProvenError(f"{name} counts where {where!r}, which is neither true nor false.")
     return Measure(((name, 0),), lambda event: (1 if test.value(event) else 0,), _added)
 
 
-def _sum(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
-    found = _number(name, args["expr"], columns)
+def _sum(name: str, args: Mapping[str, Any], read: Read) -> Measure:
+    found = _number(name, args["expr"], read)
     factor = 10 ** (SUM_SCALE - (found.scale or 0))
     return Measure(((name, SUM_SCALE),), lambda event: (found.value(event) * factor,), _added)
 
 
 def _extreme(pick: Callable[..., Any]) -> Callable[..., Measure]:
-    def made(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
-        found = parse(args["expr"], columns)
+    def made(name: str, args: Mapping[str, Any], read: Read) -> Measure:
+        found = read(args["expr"])
         return Measure(((name, found.scale),), lambda event: (found.value(event),), pick)
 
     return made
 
 
 def _ordered(pick: Callable[..., Any]) -> Callable[..., Measure]:
-    def made(name: str, args: Mapping[str, Any], columns: Mapping[str, int | None]) -> Measure:
-        found, order = parse(args["expr"], columns), _number(name, args["by"], columns)
+    def made(name: str, args: Mapping[str, Any], read: Read) -> Measure:
+        found, order = read(args["expr"]), _number(name, args["by"], read)
         pair = ((f"{name}_id", order.scale), (name, found.scale))
         return Measure(pair, lambda event: (order.value(event), found.value(event)), pick)
 
     return made
 
 
-def _number(name: str, text: str, columns: Mapping[str, int | None]) -> Expression:
-    found = parse(text, columns)
+def _number(name: str, text: str, read: Read) -> Expression:
+    found = read(text)
     if found.scale is None or not 0 <= found.scale <= SUM_SCALE:
         raise NotProvenError(f"{name} is of {text!r}, which is no number of at most {SUM_SCALE} fraction digits.")
     return found

@@ -13,7 +13,7 @@ in the bar before is repeated, "0", or nothing (null).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -28,8 +28,14 @@ Finish1 = Callable[[State], Value]
 
 @dataclass(frozen=True)
 class Answer:
-    """A kind of answer. Its `repr` is part of a view's definition. All methods raise DefinitionError."""
+    """A kind of answer. Its `repr` is part of a view's definition. All methods raise DefinitionError.
 
+    `oracle` is the same in plain Python, for `slackwater verify` alone; it may use nothing else of its file. It takes
+    the answer's fields, and column -> scale of a state; it returns the function from a state, column -> value, to what
+    JSON has. The package's kinds have theirs in `verify/answers.py`.
+    """
+
+    oracle: ClassVar[Callable[..., Any] | None] = None
     gap: str | None = field(default=None, kw_only=True)
 
     def kind(self, columns: Columns) -> Kind:

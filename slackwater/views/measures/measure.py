@@ -12,6 +12,7 @@ The laws hold the four against each other. A state is a flat tuple of integers a
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -86,7 +87,15 @@ def adder(low: int, high: int, what: str) -> Merge2:
 
 @dataclass(frozen=True)
 class Measure:
-    """A kind of measure. Its `repr` is part of a view's definition."""
+    """A kind of measure. Its `repr` is part of a view's definition.
+
+    `oracle` is the same in plain Python, for `slackwater verify` alone; it may use nothing else of its file. It takes
+    the measure's name, its fields, and what reads an SQL text as an expression of an event (`value`, and `scale`: its
+    fraction digits; None: a text, -1: true or false). It returns (name, scale) of each column, the values of one event,
+    the merge of two. Values are integers of 10^-scale. The kinds of the package have theirs in `verify/measures.py`.
+    """
+
+    oracle: ClassVar[Callable[..., Any] | None] = None
 
     def part(self, name: str, type_of: TypeOf) -> StatePart:
         """Its part of the state of a view that gives it `name`.
