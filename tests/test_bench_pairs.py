@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench.answers import compare
 from bench.house import BenchError
 from bench.pairs import run_pairs
 from ops.cli import main
@@ -61,3 +62,13 @@ def test_the_command_takes_a_checkout_that_exists() -> None:
     ended = CliRunner().invoke(main, ["bench", "--before", "/nowhere"])
     assert ended.exit_code == 2
     assert "/nowhere" in ended.output
+
+
+def test_answers_are_equal_in_value_whatever_their_fields_are_called() -> None:
+    before = {("before the run", "merged", "v", "s", "1m"): [{"start": 1, "first_trade_id": 7}, {"start": 2}]}
+    now = {key: [{"start": 1, "first_sequence": 7}, {"start": 2}] for key in before}
+    assert compare(before, now) == (2, [])
+    now[next(iter(now))].pop()
+    now["after the run", "batch", "v", "s", "1m"] = []
+    bars, faults = compare(before, now)
+    assert (bars, len(faults)) == (2, 2)
