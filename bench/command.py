@@ -28,7 +28,7 @@ BENCH_PARTS = ("batch", "speed", "latency", "serving", "export", "stream", "over
 )
 @click.option(
     "--before",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     help="An older checkout with its .venv: measure both in turn, and print the ratio of each figure.",
 )
 @click.option(

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from bench.answers import compare
 from bench.house import BenchError
 from bench.pairs import run_pairs
-from ops.cli import main
 
 BEFORE = {"machine": {"cores": 2}, "speed": {"one": {"trades_per_s": 100, "drain_s": 4.0, "trades": 7}, "old_s": 1.0}}
 NOW = {"machine": {"cores": 2}, "speed": {"one": {"trades_per_s": 150, "drain_s": 5.0, "trades": 7}}}
@@ -56,12 +54,6 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         run_pairs(checkout(tmp_path / "bad", NOW, 3), [], 1, 1, good)
     with pytest.raises(BenchError, match="nothing in common"):
         run_pairs(checkout(tmp_path / "other", {"export": {"seconds": 1}}), [], 1, 1, good)
-
-
-def test_the_command_takes_a_checkout_that_exists() -> None:
-    ended = CliRunner().invoke(main, ["bench", "--before", "/nowhere"])
-    assert ended.exit_code == 2
-    assert "/nowhere" in ended.output
 
 
 def test_answers_are_equal_in_value_whatever_their_fields_are_called() -> None:
