@@ -8,6 +8,7 @@ Lines are made next to the canonical form, where a fast path goes wrong: fields 
 orders, white space, escapes, and then bytes changed, put in or taken out.
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -27,6 +29,7 @@ from slackwater.log.mark import MARK_HEADER
 from slackwater.streams import decode as module
 from slackwater.streams.decode import SMALL_BLOCK, events_table
 from slackwater.streams.event import count_lines, decode_event, encode_event
+from slackwater.streams.numbers import decimal_texts
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
@@ -461,11 +464,30 @@ def test_a_small_block_is_read_line_by_line_and_without_json(count: int, monkeyp
 
 
 def test_a_block_whose_lines_have_no_shape_tries_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [trade(i).replace(b",", b", ") for i in range(2 * SMALL_BLOCK)]
+    lines = [trade(i).replace(b"BTC", rb"BT\u0043") for i in range(2 * SMALL_BLOCK)]
     monkeypatch.setattr(module, "_read_shape", None)
     with strict_calls() as seen:
         assert decode(TRADES, [record(i, line) for i, line in enumerate(lines)]).table.num_rows == len(lines)
     assert seen == lines
+
+
+def test_a_block_in_another_order_and_with_spaces_is_read_at_once() -> None:
+    """As other writers of JSON have it; what is no event is refused for what its own line says."""
+    lines = [json.dumps(dict(reversed(json.loads(trade(i)).items()))).encode() for i in range(2 * SMALL_BLOCK)]
+    odd = {
+        3: trade(3),
+        7: lines[7].replace(b'"side"', b'"side": "buy", "side"', 1),
+        9: lines[9].replace(b'"price": "', b'"price": "-'),
+        11: lines[11] + b" {}",
+        13: lines[13].replace(b'"BTCUSDT"', b'"B..C"'),
+        15: lines[15].replace(b"}", b', "extra": {"a": 1}}'),
+    }
+    records = [record(i, odd.get(i, line)) for i, line in enumerate(lines)]
+    with strict_calls() as seen:
+        found = decode(TRADES, records)
+    assert plain(found) == reference(records)
+    assert {refused.offset for refused in found.refused} == {7, 9, 11, 13}
+    assert [odd[number] for number in (7, 9, 11, 13, 15)] == seen
 
 
 # ------------------------------------------------------------------------------------------------------------- records
@@ -553,3 +575,9 @@ def test_the_table_of_events_has_the_schema_even_when_empty() -> None:
     assert table.schema.equals(TRADES.schema)
     assert str(table.column("price")[0].as_py()) == "9999999999.99999999"
     assert pa.types.is_decimal128(table.column("quantity").type)
+
+
+@given(st.lists(st.integers(-(10**18) + 1, 10**18 - 1), max_size=40))
+def test_many_decimals_have_the_texts_of_one(values: list[int]) -> None:
+    texts = decimal_texts(np.array([*values, 0, -1, 10**8, -15 * 10**7], np.int64)).to_pylist()
+    assert texts == [*(decimal_text(value, 8) for value in values), "0", "-0.00000001", "1", "-1.5"]

@@ -16,11 +16,23 @@ import pyarrow.compute as pc
 
 from slackwater.core.decimals import decimal_text
 from slackwater.streams.column import Column
-from slackwater.streams.numbers import DECIMAL, MAX_ID, as_integer, decimal_units, integers, units_in, units_of
+from slackwater.streams.numbers import (
+    DECIMAL,
+    MAX_ID,
+    as_integer,
+    decimal_texts,
+    decimal_units,
+    integers,
+    units_in,
+    units_of,
+)
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.schema import PRICE_SCALE
 
 EARLIEST_US = 1_230_940_800_000_000  # 2009-01-03, the day of Bitcoin's first block
+
+FEW_DECIMALS = 64
+"""Decimals up to which their texts are made one by one, which has no fixed cost."""
 
 ABSENT = object()
 """Stands for a sequence that a line lacks."""
@@ -243,6 +255,8 @@ class Decimal(Column):
 
     def texts(self, column: pa.Array) -> Any:
         known, inverse = np.unique(units_of(column), return_inverse=True)  # a price stands in many rows
+        if len(known) > FEW_DECIMALS:
+            return decimal_texts(known).take(pa.array(inverse))
         texts = pa.array([decimal_text(value, PRICE_SCALE) for value in known.tolist()], pa.string())
         return texts.take(pa.array(inverse))
 

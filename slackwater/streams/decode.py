@@ -8,7 +8,8 @@ large one. These hold their values between fixed quotes, so Arrow's CSV reader w
      0 1    2 3 4 5     6 7 8 9       10   11   12  13   14 15 ...
 
 An identity in quotes, a sequence and a time unit each shift the columns, so every combination is a shape of its own.
-Lines of no shape and lines beyond a bound are read one by one, so a bad line costs its neighbours nothing.
+A large block of another order of fields, or with spaces between them, is first brought into that form. Lines of no
+shape and lines beyond a bound are read one by one, so a bad line costs its neighbours nothing.
 Measured: 1.6 M lines/s on large blocks, 0.3 M on small ones; the strict path alone does 0.18 M.
 """
 
@@ -19,6 +20,7 @@ from itertools import compress, product
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -26,6 +28,7 @@ import pyarrow.csv
 from slackwater.streams.column import Column
 from slackwater.streams.columns import Decimal
 from slackwater.streams.event import decode_event, whole_values
+from slackwater.streams.json_object import plain_fields
 from slackwater.streams.lines import joined
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
@@ -62,10 +65,12 @@ def decode_lines(
     Returns:
         the events (of the stream's schema) in order, the numbers of their lines, and the refusal of every other line.
     """
-    rest = np.arange(len(lines))
+    rest, given = np.arange(len(lines)), lines
     tables: list[pa.Table] = []
     numbers: list[Any] = []
     shapes = list(_shapes(stream))
+    if len(lines) >= SMALL_BLOCK and _likely(shapes, lines, rest) is None:
+        lines = [_in_order(stream, line) for line in given]
     while len(rest) >= SMALL_BLOCK and (shape := _likely(shapes, lines, rest)):
         shapes.remove(shape)
         left = lines if len(rest) == len(lines) else [lines[i] for i in rest.tolist()]
@@ -78,13 +83,19 @@ def decode_lines(
         tables.append(table.filter(pa.array(good)))
         numbers.append(of[good])
         rest = np.setdiff1d(rest, of[good], assume_unique=True)
-    slow, accepted, bad = _one_by_one(stream, lines, rest, latest_us)
+    slow, accepted, bad = _one_by_one(stream, given, rest, latest_us)
     if not tables:
         return slow, accepted, bad
     places = np.concatenate([*numbers, accepted])
     order = np.argsort(places, kind="stable")
     events = pa.concat_tables([*tables, slow]).take(pa.array(order))
     return events.combine_chunks(), places[order], bad
+
+
+def _in_order(stream: Stream, line: bytes) -> bytes:
+    """A line with the same values in the order of the stream and without spaces, if it is a plain object."""
+    fields = plain_fields(line)
+    return line if fields is None else orjson.dumps({c.name: fields[c.name] for c in stream.wire if c.name in fields})
 
 
 def events_table(stream: Stream, events: Sequence[Any]) -> pa.Table:

@@ -36,6 +36,16 @@ def units_of(column: Any) -> Any:
     return words[::2]
 
 
+def decimal_texts(units: Any) -> Any:
+    """The canonical text of each decimal, as `slackwater.core.decimals.decimal_text` has it, of units in an array."""
+    one = 10**PRICE_SCALE
+    whole, part = np.divmod(np.abs(units), one)
+    # 1.5 is 1 and 150000000: its first digit becomes the point, and what ends in zeros, the point too, goes.
+    fraction = pc.ascii_rtrim(pc.binary_replace_slice(pa.array(part + one).cast(pa.string()), 0, 1, "."), "0.")
+    sign = pc.if_else(pa.array(units < 0), "-", "") if units.min(initial=0) < 0 else ""
+    return pc.binary_join_element_wise(sign, pa.array(whole).cast(pa.string()), fraction, "")
+
+
 def as_integer(identity: str) -> int | None:
     """The integer that an identity stands for; None where it is text."""
     if not (identity.isdecimal() and identity.isascii()) or len(identity) > 19 or (identity[0] == "0" != identity):
