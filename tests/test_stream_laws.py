@@ -509,3 +509,16 @@ def test_a_stream_file_is_short() -> None:
     source = Path(__file__).parents[1] / "slackwater" / "streams" / "trades.py"
     assert len(source.read_text(encoding="utf-8").splitlines()) <= 60
     assert pa.types.is_string(TRADES.schema.field("trade_id").type)
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_pattern_of_alternatives_takes_no_part_of_a_line(count: int) -> None:
+    stream = replace(NOTES, columns=(Text("desk", "a|b"), *NOTES.columns[1:]))
+    rest = b'","note_id":"a","at":%d,"kind":"up"}' % T0
+    latest = np.full(count, LATEST)
+    for value in (b"a", b"b"):
+        events, _, refused = decode_lines(stream, [b'{"desk":"' + value + rest] * count, latest)
+        assert events.num_rows == count and not refused
+    for line in (b"b" + rest, b'{"desk":"a'):
+        events, _, refused = decode_lines(stream, [line] * count, latest)
+        assert not events.num_rows and len(refused) == count

@@ -51,7 +51,7 @@ class _Patterned(Column):
 
     @property
     def forms(self) -> tuple[tuple[bool, str], ...]:
-        return ((True, self.pattern),)
+        return ((True, f"(?:{self.pattern})"),)  # it may be one of several, with `|` between
 
     @property
     def plain(self) -> bool:
