@@ -13,6 +13,7 @@ from slackwater.views.answers import Quantiles
 from slackwater.views.bars import BARS
 from slackwater.views.expressions import kind_in
 from slackwater.views.keys import Bucket
+from slackwater.views.kinds import INTEGER
 from slackwater.views.measures import Count
 from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows, quantiles_sql
 from slackwater.views.rows import table_of
@@ -84,6 +85,13 @@ def test_a_bucket_and_its_bounds_in_sql_are_those_in_python(expr: str, scale: in
         of = f"(SELECT n, {column.sql.replace(expr, 'x')} AS bucket FROM t)"
         found = con.execute(f"SELECT bucket, {low}, {high} FROM {of} ORDER BY n").fetchall()
     assert found == [(bucket.of(n), *bucket.bounds(bucket.of(n))) for n in numbers]
+
+
+def test_the_least_integer_of_64_bits_has_a_bucket() -> None:
+    sql = Bucket("x").column("bucket", lambda _: INTEGER).sql
+    with connect(threads=1) as con:
+        ((found,),) = con.execute(f"SELECT {sql} FROM (SELECT ({-(2**63)})::BIGINT AS x)").fetchall()
+    assert found == Bucket("x").of(-(2**63)) == -16922
 
 
 @examples(60)

@@ -112,8 +112,8 @@ class Bucket:
 
 def _units_sql(expr: str, kind: Kind) -> tuple[str, int]:
     """A number in units of its last fraction digit, as an integer, and how many digits that may have."""
-    if not kind.scale:
-        return f"({expr})", min(kind.digits, 19)
+    if not kind.scale:  # of 64 bits, the least has no opposite
+        return (f"({expr})" if kind.unsigned else f"({expr})::HUGEINT"), min(kind.digits, 19)
     if kind.digits <= 18 and kind.scale <= 9:
         # Ten times as fast as by way of text: no number has more than 64 bits.
         whole = f"trunc({expr})::{kind.sql}"
