@@ -31,7 +31,7 @@ ShardKey = tuple[str, int]
 
 def shard_path(folder: Path, view: str, interval: Interval, shard: int) -> Path:
     """Where the states of a shard are."""
-    return folder / view / interval.text / f"{shard}.parquet"
+    return folder / view / interval.word / f"{shard}.parquet"
 
 
 def keyed(states: States, views: tuple[View, ...]) -> tuple[ShardKey, pa.Table]:
@@ -85,8 +85,8 @@ class WriteShard(beam.DoFn):
         self._con.register("states", pa.concat_tables(tables))
         base = view.intervals[0]
         for interval in view.intervals:
-            table = f"states_{interval.text}"
-            source = "states" if interval == base else f"states_{finer_published(view, interval).text}"
+            table = f"states_{interval.word}"
+            source = "states" if interval == base else f"states_{finer_published(view, interval).word}"
             whole = interval == base and len(tables) == 1
             select = "SELECT * FROM states" if whole else merge_sql(view, source, interval)
             self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
@@ -98,7 +98,7 @@ class WriteShard(beam.DoFn):
                 _copy(self._con, finish_sql(view, table), view, answers)
                 yield str(answers)
         for interval in view.intervals:
-            self._con.execute(f"DROP TABLE states_{interval.text}")
+            self._con.execute(f"DROP TABLE states_{interval.word}")
         self._con.unregister("states")
 
     def teardown(self) -> None:

@@ -1,15 +1,20 @@
 """Intervals: which texts name one, where its bars start, and which published bars tile it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_layer.sink import WriteShard
 from slackwater.views.bars import BARS
 from slackwater.views.errors import IntervalError
-from slackwater.views.interval import NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.interval import INTERVALS, NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
 from slackwater.views.levels import coarsest_published
+from slackwater.views.rows import Row, table_of
 from tests import naive
 from tests.draws import EARLIEST_US
 from tests.naive import A_MONDAY_US, SECOND_US, WEEK_US
@@ -117,3 +122,20 @@ def test_the_published_intervals_tile_every_interval() -> None:
     }
     assert coarsest_published(BARS, parse_interval("90m")).text == "1m"
     assert coarsest_published(BARS, parse_interval("90s")).text == "1s"
+
+
+def test_no_table_and_no_folder_of_two_intervals_has_one_name_where_capitals_do_not_count() -> None:
+    words = {each.word.lower() for each in INTERVALS.values()}
+    assert len(words) == len(INTERVALS) and {"1m", "1mo"} < words
+
+
+def test_a_view_may_publish_minutes_and_months(tmp_path: Path) -> None:
+    view = replace(BARS, published=("1s", "1m", "1h", "1M", "1y"))
+    first = (("x", "BTC"), T0, (1, 100, 100, 100, 1, 100, 5, 5, 5, 0, 1)[: len(view.columns)])
+    writer = WriteShard((view,), tmp_path)
+    writer.setup()
+    written = list(writer.process(((view.definition, 0), [table_of(view, [Row(*first)])])))
+    writer.teardown()
+    starts = [pq.read_table(path).column("start").to_pylist() for path in written]
+    assert starts == [[each.floor(T0)] for each in view.intervals]
+    assert len({path.lower() for path in written}) == 5

@@ -48,7 +48,7 @@ DEEP = View(
 )
 PLAIN = View(
     name="plain",
-    published=("1s", "1h", "1M", "total"),
+    published=("1s", "1m", "1h", "1M", "total"),
     measures={"volume": Sum("quantity"), "last": Last("symbol", by="sequence"), "trades": Count()},
     answers={
         "volume": Column("volume", gap="0"),

@@ -85,14 +85,14 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
             setup.append(f"CREATE TABLE moment.{newest} AS SELECT * FROM given_{newest}")
         given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
-            name = f"{view.name}_{interval.text}"
+            name = f"{view.name}_{interval.word}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE moment.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
             states = _states_sql(view, name, here)
             setup.append(f"CREATE VIEW {name} AS {_closing_sql(view, interval, values_sql(view, states))}")
             names.append(name)
             if view.quantiles:
-                names.append(f"{view.name}_quantiles_{interval.text}")
+                names.append(f"{view.name}_quantiles_{interval.word}")
                 setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, quantiles_sql(view, states))}")
     files = tuple(each.file for each in manifest.views if each.view in read_point.snapshot.views)
     return Tables(files, given, tuple(setup), tuple(names))

@@ -52,7 +52,7 @@ class Places:
         self._known = known
         self._intervals = intervals
         for interval in intervals:
-            con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.text} ({PLACE_COLUMNS})")
+            con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.word} ({PLACE_COLUMNS})")
         self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
             self._found.append(_Newest(known))
@@ -66,7 +66,7 @@ class Places:
 
     def late(self, interval: Interval) -> int:
         """The bars of an interval that late trades changed; how many there are."""
-        return self._make(first_places_sql(f"places_{interval.text}"))
+        return self._make(first_places_sql(f"places_{interval.word}"))
 
     def imported(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
         """The closed bars that imported history lies in; how many there are. It needs `newest`."""
@@ -79,7 +79,7 @@ class Places:
             if late.num_rows:
                 self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
                 for interval in self._intervals:
-                    self._con.execute(f"INSERT INTO places_{interval.text} {late_places_sql('late', interval)}")
+                    self._con.execute(f"INSERT INTO places_{interval.word} {late_places_sql('late', interval)}")
                 self._con.unregister("late")
 
     def _make(self, select: str) -> int:

@@ -43,6 +43,11 @@ class Interval:
         object.__setattr__(self, "calendar", self.text in ("1M", "1y"))
         object.__setattr__(self, "origin_us", MONDAY_US if self.us == WEEK_US else 0)
 
+    @property
+    def word(self) -> str:
+        """Its name where small letters and capitals are one, as in SQL: a month is `1mo`, and no minute."""
+        return "1mo" if self.text == "1M" else self.text
+
     def floor(self, time_us: int) -> int:
         """The start of the bar that holds `time_us`, both microseconds since the epoch."""
         if self.calendar:
