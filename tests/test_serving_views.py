@@ -5,6 +5,7 @@ that is no second, a key that is an integer, states that are texts.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
+from serving.query.fields import parsed
+from serving.stream.query import stream_query_of
 from slackwater.core.decimals import decimal_text
 from slackwater.log.events import decode
 from slackwater.streams.trades import TRADES
@@ -226,3 +229,10 @@ def test_gaps_of_months_are_filled(world: World) -> None:
     for row in found:
         row.pop("closed")
         assert row == there.get(row["start"], {"start": row["start"], "volume": "0", "last": "BTC", "trades": 0})
+
+
+def test_a_stream_of_a_view_without_minutes_is_of_its_base_where_none_is_said() -> None:
+    hours = replace(PLAIN, published=("1h", "1d"), base="1h")
+    for view, default in ((hours, "1h"), (DEEP, "1m")):
+        query = parsed(stream_query_of(view), b"venue=x&symbol=BTC")
+        assert [each.text for each in query.interval] == [default]

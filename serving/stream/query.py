@@ -119,6 +119,13 @@ def stream_query_of(view: View) -> type[StreamQuery]:
         SettingError: a key has the name of another parameter.
     """
     check_names(view.name, view.key, StreamQuery)
-    made = create_model(f"{view.name.title()}StreamQuery", __base__=StreamQuery, **key_fields(view))
+    fields: dict[str, Any] = key_fields(view)
+    base = view.intervals[0]
+    if not base.tiles(parse_interval("1m")):
+        text = f"Length of a bar; several with commas between. Default {base.text}."
+        coarse = {"type": "string", "default": base.text, "examples": [base.text]}
+        kind: Any = Annotated[Any, BeforeValidator(_intervals), WithJsonSchema(coarse)]
+        fields["interval"] = kind, Field(default_factory=lambda: (base,), description=text)
+    made = create_model(f"{view.name.title()}StreamQuery", __base__=StreamQuery, **fields)
     made.view = view
     return made
