@@ -64,6 +64,8 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"measures": {"x": Max("1e3")}}, "is of type DOUBLE"),
         ({"measures": {"x": Sum("quantity::DECIMAL(38,17)")}}, "at most 16 fraction digits"),
         ({"measures": {"x": Sum("random()")}}, "the event's columns alone"),
+        ({"measures": {"x": Max("version()")}}, "the event's columns alone"),
+        ({"measures": {"x": Max("symbol COLLATE nocase")}}, "the event's columns alone"),
         ({"measures": {"x": Sum("(SELECT 1)")}}, "the event's columns alone"),
         ({"measures": {"x": Sum("sum(price)")}}, "aggregate"),
         ({"measures": {"x": Sum("row_number() OVER ()")}}, "window"),

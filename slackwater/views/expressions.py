@@ -18,7 +18,11 @@ from slackwater.views.errors import DefinitionError
 from slackwater.views.kinds import Kind, kind_of
 
 _INEXACT = re.compile(r"\b(double|float|float4|float8|real)\b|(?<!/)/(?!/)", re.IGNORECASE)
-_UNSTABLE = re.compile(r"\b(random|uuid|gen_random_uuid|now|today|current_\w+|nextval|select)\b|;", re.IGNORECASE)
+_UNSTABLE = re.compile(
+    r"\b(random|uuid|gen_random_uuid|now|today|current_\w+|nextval|select|collate"
+    r"|transaction_timestamp|txid_current|version(?=\s*\())\b|;",
+    re.IGNORECASE,
+)
 _TEXT = re.compile(r"'[^']*'")
 
 _ONE = "'1'"  # a value of every type that a column has
