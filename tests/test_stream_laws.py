@@ -434,6 +434,7 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
         ({"columns": (*FILLS.columns, Text("note", "[!-~]+"))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("note", "[^,]+"))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("note", r"\\w+|\\S"))}, "'note'. may hold what JSON escapes"),
+        ({"columns": (Text("desk", "[a-z,]{1,8}"), *FILLS.columns[1:])}, "'desk'. of the entity may hold a comma"),
         ({"columns": (*FILLS.columns, Text("note", "(a)"))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("note", 'a"b'))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Choice("note", ("a\\", "b")))}, "'note'. may hold what JSON escapes"),

@@ -45,6 +45,9 @@ _LISTED = r"\[-?(?:[A-Z]-[A-Z]|[a-z]-[a-z]|[0-9]-[0-9]|[A-Za-z0-9_ .:/@,;=+*#()!
 _PLAIN = re.compile(rf"(?:[\w :/@,;=#!%&'<>~-]|\\[.+*?()|]|{_LISTED}|\(\?:|[)|?*+]|\{{[0-9,]+\}})+", re.ASCII)
 
 
+_COUNTS = re.compile(r"\{[0-9,]+\}")
+
+
 @dataclass(frozen=True)
 class _Patterned(Column):
     pattern: str
@@ -67,6 +70,11 @@ class Text(_Patterned):
     """Text that matches `pattern` whole and holds none of `without`."""
 
     without: tuple[str, ...] = ()
+
+    @property
+    def holds_comma(self) -> bool:
+        """Whether a text of it may hold a comma, which is between several values of a request."""
+        return "," not in self.without and "," in _COUNTS.sub("", self.pattern)
 
     @cached_property
     def _hold(self) -> Callable[[str], Any]:

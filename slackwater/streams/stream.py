@@ -97,8 +97,7 @@ class Stream:
             raise StreamDeclarationError(self.name, f"duplicate columns {twice}")
         if reserved := sorted({*names} & _RESERVED):
             raise StreamDeclarationError(self.name, f"{reserved} cannot be columns", "Every event has them anyway.")
-        if not self.entity:
-            raise StreamDeclarationError(self.name, "it has no entity", "Its first column is the venue.")
+        self._check_entity()
         roles = [*((name, Text) for name in self.entity), (self.identity, Identity), (self.time, Time)]
         for name, kind in [*roles, (self.order, Integer)]:
             if name not in names or not isinstance(self.column(name), kind):
@@ -111,6 +110,14 @@ class Stream:
         for check in self.checks:
             if wrong := [n for n in (check.left, check.right) if type(self._by_name.get(n)) is not Decimal]:
                 raise StreamDeclarationError(self.name, f"a check is over {wrong}, which are no decimals")
+
+    def _check_entity(self) -> None:
+        if not self.entity:
+            raise StreamDeclarationError(self.name, "it has no entity", "Its first column is the venue.")
+        if apart := [c.name for c in self.columns if c.name in self.entity and type(c) is Text and c.holds_comma]:
+            raise StreamDeclarationError(
+                self.name, f"{apart} of the entity may hold a comma", "It parts several values."
+            )
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
