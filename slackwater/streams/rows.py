@@ -53,15 +53,19 @@ def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:
     if events.num_rows < FEW_ROWS:
         values = (column.unpack(array_of(events.column(column.name))) for column in stream.wire)
         return [encode_event(stream, stream.event._make(row)) for row in zip(*values, strict=True)]
-    events = events.combine_chunks()
-    columns = {name: array_of(events.column(name)) for name in stream.fields}
-    numbers, whole = integers(columns[stream.identity])
+    (batch,) = events.combine_chunks().to_batches()
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    numbered = _numbered(stream, columns)
+    numbers = None if numbered else _whole_numbers(columns[stream.identity])
+    whole = numbered or numbers is not None
     parts: list[Any] = []
     before = "{"  # what stands between the last value and the next one
     for column in stream.wire:
         values = columns[column.name]
         if column.optional:
-            out = _left_out(stream, column.name, columns, pa.array(numbers) if whole.all() else None)
+            if numbered and column.name == stream.order:
+                continue
+            out = _left_out(stream, column.name, columns, numbers)
             if not out.all():
                 quote = '"' if column.quoted else ""
                 token = pc.binary_join_element_wise(f',"{column.name}":{quote}', column.texts(values), quote, "")
@@ -73,12 +77,26 @@ def event_lines(stream: Stream, events: pa.Table) -> list[bytes]:
             parts += [f'{before}{comma}"{column.name}":"', column.texts(values)]
             before = '"'
         else:
-            texts = values if column.name == stream.identity and whole.all() else column.texts(values)
+            texts = values if whole and column.name == stream.identity else column.texts(values)
             parts += [f'{before}{comma}"{column.name}":', texts]
             before = ""
     joined = pc.binary_join_element_wise(*parts, before + "}", "")
     lines: list[bytes] = joined.cast(pa.binary()).to_pylist()
     return lines
+
+
+def _numbered(stream: Stream, columns: Mapping[str, Any]) -> bool:
+    """Whether every event's identity is the integer that is its sequence, by its venue's rule: the usual case."""
+    if not stream.sequenced:
+        return False
+    same = pc.all(pc.equal(columns[stream.order].cast(pa.string()), columns[stream.identity])).as_py()
+    return same and all(stream.venue(name).sequence == "id" for name in columns[stream.entity[0]].unique().to_pylist())
+
+
+def _whole_numbers(identities: pa.Array) -> pa.Array | None:
+    """Identities as int64, if all of them are integers."""
+    numbers, whole = integers(identities)
+    return pa.array(numbers) if whole.all() else None
 
 
 def _left_out(stream: Stream, field: str, columns: Mapping[str, Any], numbers: Any) -> Any:
