@@ -18,7 +18,7 @@ from slackwater.log.errors import AccessRefusedError, AppendRefusedError, Creden
 from slackwater.pipeline.summarise import Summarise
 from speed_layer.figures import FIGURES
 from speed_layer.sink import PublishDeltas
-from speed_layer.so_far import SO_FAR
+from speed_layer.so_far import SO_FAR, not_summed
 from speed_layer.source import ReadLog, Share, SourceSettings
 from speed_layer.stopping import STOP
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 LEFT_OUT_S = 30.0
-"""How long a stream whose deltas were not taken is left out, so that it does not end the others' pipelines."""
+"""How long a stream whose deltas were not taken or made is left out, so that it does not end the others' pipelines."""
 
 ALL = Share()
 
@@ -38,7 +38,7 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
         pipeline
         | "Shares of partitions" >> beam.Create(shares)
         | "Segments of the log" >> beam.ParDo(ReadLog(settings))
-        | "Summarise" >> Summarise(settings.views)
+        | "Summarise" >> Summarise(settings.views, failed=not_summed)
         | "Deltas" >> beam.ParDo(PublishDeltas(settings.open_log, settings.names, settings.views))
     )
 
@@ -54,7 +54,8 @@ def run_once(settings: SourceSettings, share: Share = ALL) -> None:
 def run(settings: SourceSettings, share: Share = ALL, on_restart: Callable[[int], None] = lambda _: None) -> None:
     """Pipelines one after the other until STOP is set; one that fails is started again where the chain ends.
 
-    Where it failed again since the deltas of a stream are not taken, the next ones leave that stream out for a while.
+    Where it failed again since the deltas of a stream are not taken, or none can be made of its events, the next ones
+    leave that stream out for a while.
 
     Raises:
         LogRefusedError, AccessRefusedError, CredentialsError: by the first, before it has read; a broker that
@@ -67,6 +68,7 @@ def run(settings: SourceSettings, share: Share = ALL, on_restart: Callable[[int]
     while not STOP.is_set():
         SO_FAR.taken.clear()
         SO_FAR.refused.clear()
+        SO_FAR.unmade.clear()
         try:
             run_once(left_out.settings(), share)
             failures = 0
@@ -74,6 +76,7 @@ def run(settings: SourceSettings, share: Share = ALL, on_restart: Callable[[int]
             if _is_final(error, restarts):
                 raise
             left_out.add(SO_FAR.refused, SO_FAR.taken)
+            left_out.add_unmade(SO_FAR.unmade)
             wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
             failures += 1
             FIGURES.count("pipelines_failed")
@@ -86,7 +89,7 @@ def run(settings: SourceSettings, share: Share = ALL, on_restart: Callable[[int]
 
 
 class _LeftOut:
-    """The streams whose deltas are not taken while others' are."""
+    """The streams whose deltas are not taken or made while others' are."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self._whole = settings
@@ -98,10 +101,18 @@ class _LeftOut:
         """A pipeline ended since deltas were refused. The second time in which others' were taken, leave those out."""
         if taken <= refused:
             return
-        for stream in refused & self._refused:
+        self._leave(refused & self._refused)
+        self._refused |= refused
+
+    def add_unmade(self, unmade: Set[str]) -> None:
+        """A pipeline ended since no deltas can be made of a stream's events: leave it out, if there are others."""
+        if {view.stream.name for view in self._whole.views} > unmade:
+            self._leave(unmade)
+
+    def _leave(self, streams: Set[str]) -> None:
+        for stream in streams:
             self._until_s[stream] = self._clock.elapsed_s() + LEFT_OUT_S
             FIGURES.failed(stream, True)
-        self._refused |= refused
 
     def settings(self) -> SourceSettings:
         """Those of the next pipeline, which ends when a stream may be taken in again."""

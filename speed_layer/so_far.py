@@ -7,18 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from slackwater.log.errors import LogError
+from slackwater.views.view import View
 
 
 class SoFar:
-    """Whether the log was read and a delta was taken; whose deltas were taken or refused in this pipeline."""
+    """Whether the log was read and a delta was taken; whose deltas were taken, refused or not made in this pipeline."""
 
     def __init__(self) -> None:
         self.read = self.wrote = False
         self.taken: set[str] = set()
         self.refused: set[str] = set()
+        self.unmade: set[str] = set()
 
 
 SO_FAR = SoFar()
+
+
+def not_summed(view: View) -> None:
+    """A view can make no states of events of its stream."""
+    SO_FAR.unmade.add(view.stream.name)
 
 
 @contextmanager

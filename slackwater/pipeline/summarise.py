@@ -3,13 +3,15 @@
 No source, no sink, no runner and no mode are in it, no windows, no Beam state, no timers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import apache_beam as beam
+import duckdb
 import pyarrow as pa
 
 from slackwater.pipeline import coders
 from slackwater.pipeline.segment import Block, Segment, States
+from slackwater.views.errors import ViewError
 from slackwater.views.session import LARGE_SEGMENT, Summariser
 from slackwater.views.view import View
 
@@ -19,23 +21,28 @@ __all__ = ["Summarise", "coders"]  # importing the coders registers them
 class Summarise(beam.PTransform):
     """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order.
 
-    A view gets the segments of its own stream.
+    A view gets the segments of its own stream. `failed` is called, in the process that computes, with a view that
+    can make no states of some events, before that ends the pipeline: with a sum beyond its type, for example.
     """
 
-    def __init__(self, views: tuple[View, ...], threads: int = 1) -> None:
+    def __init__(self, views: tuple[View, ...], threads: int = 1, failed: Callable[[View], None] | None = None) -> None:
         super().__init__()
         self._views = views
         self._threads = threads
+        self._failed = failed
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
         """See beam.PTransform.expand."""
-        return segments | "States of segments" >> beam.ParDo(_SummariseSegment(self._views, self._threads))
+        return segments | "States of segments" >> beam.ParDo(
+            _SummariseSegment(self._views, self._threads, self._failed)
+        )
 
 
 class _SummariseSegment(beam.DoFn):
-    def __init__(self, views: tuple[View, ...], threads: int) -> None:
+    def __init__(self, views: tuple[View, ...], threads: int, failed: Callable[[View], None] | None = None) -> None:
         self._views = views
         self._threads = threads
+        self._failed = failed
 
     def setup(self) -> None:
         self._summariser = Summariser(self._views, self._threads)
@@ -44,7 +51,15 @@ class _SummariseSegment(beam.DoFn):
         segments = element.segments if isinstance(element, Block) else (element,)
         for view in self._views:
             own = tuple(segment for segment in segments if segment.slot.stream == view.stream.name)
-            yield from self._states(view, own)
+            try:
+                yield from self._states(view, own)
+            except (duckdb.Error, ViewError) as error:
+                if self._failed is not None:
+                    self._failed(view)
+                slots = [segment.slot for segment in own]
+                where = ", ".join(f"[{slot.start}, {slot.upto}) of partition {slot.partition}" for slot in slots[:3])
+                stream = view.stream.name
+                raise ViewError(f"The view {view.name} makes no states of {stream}, {where}: {error}") from error
 
     def teardown(self) -> None:
         self._summariser.close()
