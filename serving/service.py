@@ -6,9 +6,9 @@
 from functools import partial
 from typing import Any
 
-from serving.http.cached import CachedReplies
-from serving.http.draining import Draining
 from serving.http.guard.admission import Admission
+from serving.http.reply import CachedReplies
+from serving.http.server import Draining
 from serving.options import ServingOptions
 from serving.query.answer import ENCODED
 from serving.query.as_of import AsOf
@@ -21,10 +21,8 @@ from serving.status.metrics import Metrics
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
-from serving.watch.completeness import Completeness
-from serving.watch.feed import Feed
-from serving.watch.latency import Latency
-from serving.watch.live import Live, named
+from serving.watch.feed import Feed, Latency
+from serving.watch.live import Completeness, Live, named
 from serving.watch.log_probe import LogProbe
 from serving.watch.log_watch import LogWatch
 from serving.watch.proof_watch import ProofWatch

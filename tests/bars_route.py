@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from serving.http.cached import CachedReplies
 from serving.http.formats.export import Exporter
+from serving.http.reply import CachedReplies
 from serving.http.routes.bars import BarsRoute
 from serving.service import Service
 

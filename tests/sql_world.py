@@ -9,9 +9,9 @@ import duckdb
 import httpx
 import pyarrow as pa
 
+from serving.http.routes.sql import plain_rows
 from serving.options import ServingOptions, SqlOptions
 from serving.sql.program import Outcome, Question, answer, sandbox
-from serving.sql.routes import plain_rows
 from serving.sql.tables import HERE, ReadPoint, tables_of
 from slackwater.keys.keys import KeyStore, Scope
 from tests.serving_world import World

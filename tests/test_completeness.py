@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from serving.options import ServingOptions
-from serving.watch.completeness import STUCK, UNREAD
+from serving.watch.live import STUCK, UNREAD
 from serving.watch.log_watch import UNSEEN_S
 from slackwater.log.log import Bounds
 from slackwater.log.memory_log import MemoryReader

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.http.cached import CachedReplies, CachedReply
-from serving.http.reply import Sent, encode
+from serving.http.reply import CachedReplies, CachedReply, Sent, encode
 from serving.http.routes.bars import BarsRoute
 from serving.options import ServingOptions
 from serving.query.bases import Bases

@@ -19,9 +19,9 @@ import pytest
 import uvicorn
 
 from serving.http.formats import export
+from serving.http.formats.encoders import json_lines
 from serving.http.formats.export import ExportCutError
-from serving.http.formats.media import BY_NAME, FORMATS
-from serving.http.formats.ndjson import json_lines
+from serving.http.formats.negotiation import BY_NAME, FORMATS
 from serving.http.formats.table import decimals_text
 from serving.options import ServingOptions
 from serving.query import read as query_read

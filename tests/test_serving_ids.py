@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from slackwater_client import Client, Snapshot
 
+from serving.http.routes.sql import plain_rows
 from serving.options import ServingOptions
-from serving.sql.routes import plain_rows
 from slackwater.views.kinds import LARGEST_EXACT
 from tests.page_server import NAMES, SECOND_US, VENUE, Market, PageServer
 from tests.proof_kit import prove

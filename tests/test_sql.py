@@ -25,12 +25,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from serving.http.body import parsed_body
 from serving.http.problems import ProblemError
+from serving.http.routes.sql import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
 from serving.options import SqlOptions
 from serving.sql.functions import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
-from serving.sql.schema import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
 from serving.sql.tables import ReadPoint, tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from serving.http.routes.sql import SqlMeta
 from serving.options import ServingOptions
-from serving.query.answer import partitions_json
+from serving.query.basis import partitions_json
 from serving.service import Service
-from serving.sql.schema import SqlMeta
 from serving.sql.tables import ReadPoint
-from serving.watch.completeness import STUCK
+from serving.watch.live import STUCK
 from slackwater.core.errors import SettingError
 from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chains import read_chains

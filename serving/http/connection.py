@@ -18,9 +18,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.http.draining import Draining
-from serving.http.guard.admission import Admission, Place
-from serving.http.refusals import Refusal, Refusals
+from serving.http.guard.admission import Admission, Place, Refusal, Refusals
+from serving.http.server import Draining
 from serving.options import Limits
 from serving.stream.response import TRANSPORT
 

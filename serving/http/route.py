@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http import openapi
-from serving.http.formats.media import FORMATS
+from serving.http.formats.negotiation import FORMATS
 from serving.query.fields import refuse_repeated
 
 JSON = "application/json"
@@ -57,7 +57,7 @@ class Route:
         media: what a 200 holds, if not JSON; `content` is its OpenAPI media object then.
         also: further statuses that are answers, with their models.
         body: what a POST takes.
-        direct: answers past the framework (`serving.http.direct`).
+        direct: answers past the framework (`serving.http.app`).
         listed: it stands in the OpenAPI document.
         close: called when the service ends.
     """

@@ -1,6 +1,6 @@
 """The server: uvicorn's, which ends in an order of its own and then as asked, with exit code 0.
 
-    SIGTERM   readiness 503; for `drain_s` everything is served, with `Connection: close`
+    SIGTERM   readiness 503, at once; for `drain_s` everything is served, with `Connection: close`
     then      no new connections; streams are told to end; what is in flight is finished, FINISH_S at most
     then      the application's threads stop; exit
 
@@ -9,13 +9,39 @@ A second signal skips the first step. Not here: what a connection may do (`servi
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 import uvicorn
 
-from serving.http.draining import Draining
 from slackwater.core.errors import SettingError
+
+
+class Draining:
+    """Where the server is. `began` may be set by a signal handler; tasks of the event loop wait for `ended`."""
+
+    REASON = "The service is shutting down."
+
+    def __init__(self) -> None:
+        self.began = False
+        self.ended = asyncio.Event()
+        self._at_end: list[Callable[[], None]] = []
+
+    def reasons(self) -> list[str]:
+        """That it has begun."""
+        return [self.REASON] if self.began else []
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this, on the event loop, when streams are to end."""
+        self._at_end.append(call)
+
+    def end(self) -> None:
+        """End streams, once."""
+        if not self.ended.is_set():
+            self.ended.set()
+            for call in self._at_end:
+                call()
+
 
 ACCEPTS = 32
 """Duplicates of each listening socket. libuv (as of 1.52) accepts one connection a round of the event loop for each,

@@ -18,7 +18,6 @@ type for integers give integers.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
 from typing import Any, NamedTuple
@@ -28,13 +27,12 @@ import orjson
 import pyarrow as pa
 from starlette.types import Scope
 
-from serving.http.formats.coding import SMALL_BYTES, choose_coding
 from serving.http.formats.encoders import encoder
-from serving.http.formats.media import JSON
-from serving.http.formats.table import Item, table_of_items
+from serving.http.formats.negotiation import JSON, SMALL_BYTES, choose_coding
+from serving.http.formats.table import ID_FIELD, TIME_TYPE, Item, OutputForm, table_of_items
 from serving.http.reply import Reply, RequestHeaders, encode
-from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
 from serving.store.row_cache import row_bytes
+from slackwater.core.clock import iso_text
 from slackwater.views.finished import finished_schema
 from slackwater.views.kinds import LARGEST_EXACT, Value
 from slackwater.views.quantiles import QuantileRow, quantile_key, quantile_kinds
@@ -103,7 +101,6 @@ ENCODED = EncodedBars()
 """Bars that were encoded lately, of all views and forms of answer."""
 
 _CLOSED, _OPEN = b',"closed":true}', b',"closed":false}'
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Gap(NamedTuple):
@@ -129,10 +126,7 @@ class Form(NamedTuple):
 
 def time_json(time_us: int, iso: bool) -> int | str:
     """A time as it is written."""
-    if not iso:
-        return time_us
-    text = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
-    return text.removesuffix("+00:00") + "Z"
+    return iso_text(time_us) if iso else time_us
 
 
 def bar_fields(view: View, form: Form, bar: Bar) -> dict[str, Any]:
@@ -213,11 +207,6 @@ def id_names(view: View) -> tuple[str, ...]:
 def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str, Any]:
     """Fields of a row with the ids as JSON gives them."""
     return {**answers, **{name: exact_json(answers[name], as_text) for name in id_names(view) if name in answers}}
-
-
-def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
-    """Partition -> offset with the partitions as text, in their order."""
-    return {str(partition): offsets[partition] for partition in sorted(offsets)}
 
 
 def document(name: str, items: bytes, following: str | None, meta: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from serving.store.fold import Ends
 from serving.store.hot import HotStore
 from serving.store.request import Entity
 from serving.store.snapshot import Snapshot
-from serving.watch.completeness import FIRST_PAGE, REFUSED, Completeness
+from serving.watch.live import FIRST_PAGE, REFUSED, Completeness
 from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.request import REQUEST

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from serving.query.answer import partitions_json
 from serving.store.batch import BatchReader
 from serving.store.fold import Ends
 from serving.store.request import Entity
 from serving.store.snapshot import Snapshot, Standing
-from serving.watch.completeness import APART
+from serving.watch.live import APART
 from slackwater.deltas.cell import Cell
 from slackwater.views.interval import Interval
 from slackwater.views.merge import State
@@ -116,3 +115,8 @@ class Basis:
 def apart(ends: Mapping[int, Ends]) -> str | None:
     """The reason if a cell after one of these ends is known; None if none is."""
     return None if all(end.complete for end in ends.values()) else APART
+
+
+def partitions_json(offsets: Mapping[int, int]) -> dict[str, int]:
+    """Partition -> offset with the partitions as text, in their order."""
+    return {str(partition): offsets[partition] for partition in sorted(offsets)}

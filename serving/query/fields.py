@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from serving.http.formats.media import BY_NAME, FORMATS
+from serving.http.formats.negotiation import BY_NAME, FORMATS
+from serving.http.formats.table import OutputForm
 from serving.http.problems import ProblemError, parameter_problem, unknown_version
-from serving.query.output import OutputForm
 from serving.query.parameters import (
     FIRST_US,
     LATEST_US,

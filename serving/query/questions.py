@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from serving.http.formats.media import BY_NAME, JSON, choose_format
+from serving.http.formats.negotiation import BY_NAME, JSON, choose_format
 from serving.http.problems import ProblemError
 from serving.query.fields import (
     AtField,

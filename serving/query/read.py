@@ -6,7 +6,7 @@
     chain              [ the first N of the chains ]        first N of both has fewer than N before it in either, so
     rows        [ the first N of both, merged ]             whatever is cut off lies behind all of them
 
-Cached answers do not come here (`serving.http.cached`).
+Cached answers do not come here (`serving.http.reply`).
 """
 
 from bisect import bisect_left

@@ -1,7 +1,7 @@
 """The figures that are read when somebody asks: what is served, how far it is, and what is held, a function for each
 group of parts that have some.
 
-Not here: what is counted as it happens (`serving.status.metrics`, `serving.watch.latency`). docs/metrics.md says what
+Not here: what is counted as it happens (`serving.status.metrics`, `serving.watch.feed`). docs/metrics.md says what
 each means.
 """
 

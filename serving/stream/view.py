@@ -30,7 +30,7 @@ from serving.stream.read_point import (
     token_of,
 )
 from serving.stream.series import Series
-from serving.watch.completeness import UNREAD
+from serving.watch.live import UNREAD
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View

@@ -10,8 +10,7 @@ itself, and only where nothing moves.
 from collections.abc import Iterable, Mapping
 
 from serving.store.hot import HotStore
-from serving.watch.completeness import Completeness
-from serving.watch.live import Live
+from serving.watch.live import Completeness, Live
 from slackwater.core.clock import Clock
 from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
 from slackwater.log.log import Log, Unread

@@ -11,8 +11,7 @@ from functools import cached_property
 from threading import Lock
 from typing import NamedTuple
 
-from serving.query.answer import time_json
-from slackwater.core.clock import Clock
+from slackwater.core.clock import Clock, iso_text
 from slackwater.log.errors import LogError, TopicMissingError
 from slackwater.log.log import Bounds, Log, Reader, TopicWatch
 
@@ -107,7 +106,7 @@ class LogWatch:
         """Since when the log has not been seen, for people; None while it is seen. The text stays until it is again."""
         if self.error is None and self._clock.elapsed_s() - self._seen_s <= UNSEEN_S:
             return None
-        return f"The log has not been seen since {time_json(self._seen_us, iso=True)}."
+        return f"The log has not been seen since {iso_text(self._seen_us)}."
 
     def lag(self, applied: Mapping[int, int]) -> int:
         """Records between `applied` and the high watermarks at the last look, hidden ones among them."""

@@ -1,7 +1,10 @@
 """The clock as one small protocol, so that a simulation can turn its hands."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -31,3 +34,8 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""
         time.sleep(seconds)
+
+
+def iso_text(time_us: int) -> str:
+    """A time of the wall clock, microseconds since the epoch, as ISO 8601 in UTC."""
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat().removesuffix("+00:00") + "Z"

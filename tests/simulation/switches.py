@@ -16,7 +16,7 @@ from typing import Any
 from batch_layer import archive, compute, drop, expire, prove, run, spans, waiting
 from ingest import duplicates
 from serving.store import hot
-from serving.watch import completeness, log_watch, standings
+from serving.watch import live, log_watch, standings
 from slackwater.deltas import cell, chain, reader
 from slackwater.pipeline import summarise
 from slackwater.versions import leases, retention, store
@@ -312,7 +312,7 @@ SWITCHES = (
     Switch(
         0,
         "what is not read yet is not called complete",
-        (Edit(completeness.Completeness, "unread", "lacking is None or not lacking.isdisjoint(partitions)", "False"),),
+        (Edit(live.Completeness, "unread", "lacking is None or not lacking.isdisjoint(partitions)", "False"),),
     ),
     Switch(
         0,

@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from serving.http.formats.coding import IDENTITY, choose_coding, compressor
 from serving.http.formats.encoders import encoder
+from serving.http.formats.negotiation import IDENTITY, choose_coding, compressor
 from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError, out_of_memory, unreadable
 from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches

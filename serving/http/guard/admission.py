@@ -9,21 +9,21 @@ bound is small: `Limits.requests` is about what a worker answers within its prom
 asked (`serving.http.connection`), the bound of cold reads (`serving.query.pool`), of streams (their own).
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter
+
+from serving.http.edge import ANSWER_HEADERS
+from serving.http.problems import MEDIA_TYPE, ProblemError
+from serving.options import Limits
 
 FREE = (b"/health/", b"/metrics", b"/v1/stream/")
 """What is not counted: it must answer under load, or lasts as long as its client likes and has a bound of its own."""
 
 REASONS = (
-    "overload",
-    "connections",
-    "bad-request",
-    "url-too-long",
-    "headers-too-large",
-    "body-too-large",
-    "slow-request",
-    "no-answer",
-    "slow-reader",
+    *("overload", "connections", "bad-request", "url-too-long", "headers-too-large", "body-too-large"),
+    *("slow-request", "no-answer", "slow-reader"),
 )
 
 
@@ -33,12 +33,8 @@ class Admission:
     def __init__(self, most: int, registry: CollectorRegistry) -> None:
         self.most = most
         self.in_work = 0
-        refused = Counter(
-            "slackwater_refused",
-            "Requests and connections that were refused before they were read.",
-            ["reason"],
-            registry=registry,
-        )
+        text = "Requests and connections that were refused before they were read."
+        refused = Counter("slackwater_refused", text, ["reason"], registry=registry)
         self._refused = {reason: refused.labels(reason) for reason in REASONS}
 
     def full(self, url: bytes) -> bool:
@@ -69,3 +65,49 @@ class Place:
         if self._held:
             self._held = False
             self._admission.in_work -= 1
+
+
+class Refusal(NamedTuple):
+    """Why a connection is refused, and the whole answer as bytes."""
+
+    reason: str
+    answer: bytes
+
+
+class Refusals:
+    """The answers to connections that are refused before there is a request, each made once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.overload = _overload("overload", "Too many requests are in work. Come again.", close=False)
+        self.overload_head = self.overload.answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        self.overload_close = _overload("overload", "Too many requests are in work. Come again.")
+        self.connections = _overload("connections", "Too many connections are open. Come again.")
+        self.bad = _refusal("bad-request", 400, "bad-request", "This is no HTTP/1.1 request.")
+        self.url = _refusal("url-too-long", 414, "url-too-long", f"The URL has more than {limits.url} bytes.")
+        text = f"The headers are more than {limits.headers}, or have more than {limits.head} bytes."
+        self.head = _refusal("headers-too-large", 431, "headers-too-large", text)
+        self.body = _refusal("body-too-large", 413, "too-large", f"The body has more than {limits.body} bytes.")
+        text = f"The request was not there within {limits.head_s:g} s."
+        self.slow = _refusal("slow-request", 408, "slow-request", text)
+        self.no_answer = _refusal("no-answer", 504, "deadline", f"Not answered within {limits.answer_s:g} s.")
+
+
+def _overload(reason: str, detail: str, close: bool = True) -> Refusal:
+    return _refusal(reason, 503, "overloaded", detail, ((b"retry-after", b"1"),), close)
+
+
+def _refusal(
+    reason: str, status: int, kind: str, detail: str, more: Sequence[tuple[bytes, bytes]] = (), close: bool = True
+) -> Refusal:
+    problem = ProblemError(status, kind, detail)
+    body = problem.body()
+    headers = [
+        *ANSWER_HEADERS,
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *more,
+        *([(b"connection", b"close")] if close else []),
+    ]
+    lines = [b"HTTP/1.1 %d %s" % (status, problem.title.encode()), *(b"%b: %b" % header for header in headers)]
+    return Refusal(reason, b"\r\n".join([*lines, b"", body]))

@@ -17,11 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from serving.http.cached import CachedReplies, CachedReply
 from serving.http.formats.export import Exporter
 from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, Next, absent
 from serving.http.problems import ProblemError, gone
-from serving.http.reply import RequestHeaders, lag_header, read_headers
+from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
 from serving.http.route import Route
 from serving.options import ServingOptions
 from serving.query.answer import Bar, Form, Page, bar_item, bars_schema, document, encode_bars, page_reply

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model,
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.formats.media import JSON
+from serving.http.formats.negotiation import JSON
+from serving.http.formats.table import ID_FIELD, TIME_TYPE, OutputForm
 from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, Next
 from serving.http.problems import ProblemError, gone
 from serving.http.reply import lag_header, read_headers
@@ -27,7 +28,6 @@ from serving.query.cursor import Cursor, decode_cursor
 from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
 from serving.query.fields import CursorField, DecimalParameters, EndNeeded, TimeNeeded
 from serving.query.keys import entity_fields, entity_of
-from serving.query.output import ID_FIELD, TIME_TYPE, OutputForm
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, fingerprint, range_errors, refuse
 from slackwater.core.decimals import plain_text

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.models import Closed, Count, ProofLine, Served, absent
-from serving.http.proofs import proof_summary
 from serving.http.route import Route
+from serving.http.routes.versions import proof_summary
 from serving.status.layers import Layers, Readiness, State
 from serving.status.metrics import CONTENT_TYPE, Metrics
 from serving.watch.proof_watch import ProofWatch

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from serving.http.formats.table import TIME_TYPE, OutputForm
 from serving.http.models import Closed, Count, Next, Time, absent, entity_members
 from serving.http.reply import Reply, read_headers
 from serving.http.route import Route
@@ -24,7 +25,6 @@ from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.fields import CursorField, TableParameters, TimeField, parsed
 from serving.query.keys import filter_fields, wanted_values
-from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.parameters import MOST_WORDS_TEXT, ValueRefusedError, words
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, Limit, check_names, fingerprint

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.http.formats.table import TIME_TYPE, OutputForm
 from serving.http.models import Closed, Next, Time, entity_members
 from serving.http.problems import unreadable
 from serving.http.reply import read_headers
@@ -24,7 +25,6 @@ from serving.http.route import Route
 from serving.query.answer import Page, ids_json, page_reply, time_json
 from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.output import TIME_TYPE, OutputForm
 from serving.query.pool import Pool
 from serving.query.questions import check_names
 from serving.query.restatements import COLUMNS, CauseName, RestatementsQuery, entries_of, query_of, select_of

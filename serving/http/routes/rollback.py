@@ -9,12 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.body import body_of, parsed_body, refuse_query
-from serving.http.guard.auth import authorized
+from serving.http.guard.guard import authorized
 from serving.http.models import Closed, Served
 from serving.http.problems import ProblemError, unknown_version
-from serving.http.proofs import move_json
 from serving.http.route import Route
-from serving.http.routes.versions import Move
+from serving.http.routes.versions import Move, move_json
 from serving.query.fields import VersionPath
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock

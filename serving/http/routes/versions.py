@@ -1,4 +1,6 @@
-"""`/v1/versions` and `/v1/versions/{version}`: what there is of versions, and one version's manifest."""
+"""`/v1/versions`, `/v1/versions/{version}` and its `/handoff`: what there is of versions, one version's manifest, and
+the whole proof that it is its parent and the deltas between their cuts.
+"""
 
 import logging
 from dataclasses import asdict, fields, make_dataclass, replace
@@ -10,20 +12,39 @@ from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.models import Closed, Count, Counts, Micros, Offsets, ProofLine, Served
+from serving.http.models import Closed, Count, Counts, ForcedBy, Micros, Offsets, ProofLine, Served
 from serving.http.problems import retired, unknown_version, unreadable
-from serving.http.proofs import move_json, proof_summary
 from serving.http.reply import reply
 from serving.http.route import Route
 from serving.query.fields import Parameters, VersionPath
 from serving.query.pool import Pool
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
-from slackwater.versions.handoff import latest_proof
+from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import Manifest, stream_facts
-from slackwater.versions.proof import Proof
+from slackwater.versions.moves import Move as RecordedMove
+from slackwater.versions.proof import Proof, joined
 from slackwater.versions.retention import State, states
 from slackwater.versions.store import VersionStore
+
+
+def proof_summary(proof: Proof) -> dict[str, Any]:
+    """A proof in a line: its outcome and its sums, and who forced it."""
+    compared, forced = {"compared": proof.compared, "differ": proof.differ}, proof.forced and asdict(proof.forced)
+    return {"outcome": proof.outcome, "reason": proof.reason, **_sums(proof), **compared, "forced": forced}
+
+
+def _sums(proof: Proof) -> dict[str, int]:
+    records = sum(span.upto - span.start for span in proof.spans)
+    return {"records": records, "gap": proof.gap, "overlap": proof.overlap}
+
+
+def move_json(move: RecordedMove) -> dict[str, Any]:
+    """A rollback, as it was recorded."""
+    facts = {"move": move.number, "from": move.source, "to": move.target}
+    restated = {"restated": dict(move.restated), "incomplete_reason": move.incomplete_reason}
+    return {**facts, "at": move.at_us, "by": move.by, "reason": move.reason, **restated}
+
 
 _LOG = logging.getLogger("slackwater.serving")
 
@@ -62,6 +83,56 @@ class Versions(Closed):
     versions: list[Version]
     served: Served
     rollbacks: list[Move]
+
+
+class HandoffSpan(Closed):
+    """What was proven of one partition."""
+
+    stream: str
+    partition: Count
+    start: Annotated[Count, Field(description="The parent's cut.")]
+    upto: Annotated[Count, Field(description="This version's cut.")]
+    events: Annotated[Count, Field(description="Events between the cuts.")]
+    refused: Annotated[Count, Field(description="Dead letters between the cuts.")]
+    cells: Annotated[Count, Field(description="Sealed cells of the chain, over all views.")]
+    gap: Annotated[Count, Field(description="Offsets between the cuts that the chain does not cover.")]
+    overlap: Annotated[Count, Field(description="Offsets above the cut that a cell from below it covers.")]
+
+
+class HandoffDifference(Closed):
+    """One value that is not equal."""
+
+    view: str
+    interval: str
+    partition: Count
+    key: list[Any]
+    start: Annotated[int, Field(description="Microseconds since the epoch, UTC.")]
+    field: Annotated[str, Field(description="A column of the state, or `row` where a side has none or two.")]
+    expected: Annotated[str, Field(description="What the parent and the deltas give.")]
+    found: Annotated[str, Field(description="What the version holds.")]
+
+
+class Handoff(Closed):
+    """A whole proof."""
+
+    version: Annotated[int, Field(ge=1)]
+    published: Annotated[bool, Field(description="False for a run whose proof failed, which published nothing.")]
+    parent: int | None
+    run_id: str | None
+    outcome: Literal["equal", "different", "unproven"]
+    reason: str
+    spans: list[HandoffSpan]
+    imported: Annotated[Count, Field(description="Events of imported history, recomputed from their own files.")]
+    compared: Annotated[Count, Field(description="States compared, a view's row of one key and start each.")]
+    differ: Count
+    first: Annotated[list[HandoffDifference], Field(description="The first differences.")]
+    proven_us: Annotated[Count, Field(description="When, in microseconds since the epoch, UTC.")]
+    took_ms: Count
+    new: Annotated[list[str], Field(description="Views that the parent does not have.")]
+    forced: ForcedBy | None
+    records: Annotated[Count, Field(description="Offsets between the cuts, over all partitions.")]
+    gap: Count
+    overlap: Count
 
 
 def _version(manifest: Manifest, proof: Proof, state: str) -> dict[str, Any]:
@@ -107,6 +178,27 @@ def _manifest_model() -> type:
     return make_dataclass("Manifest", listed, namespace={"__pydantic_config__": ConfigDict(extra="forbid")})
 
 
+def _handoff(store: VersionStore, version: int) -> dict[str, Any] | None:
+    """The proof of a version, or of a run that published nothing because its proof failed."""
+    manifest: Manifest | None
+    try:
+        manifest = store.manifest(version)
+        proof: Proof | None = latest_proof(store, manifest)
+    except NoSuchVersionError:
+        manifest, found = None, read_handoff(store, version)
+        proof = None if found is None else joined(found)
+    if proof is None:
+        return None
+    return {
+        "version": version,
+        "published": manifest is not None,
+        "parent": manifest and manifest.parent,
+        "run_id": manifest and manifest.run_id,
+        **asdict(proof),
+        **_sums(proof),
+    }
+
+
 def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]:
     """See `serving.http.route`."""
 
@@ -127,8 +219,18 @@ def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]
             raise unreadable(version) from error
         return reply(request, orjson.dumps(_manifest_json(manifest)))
 
-    path, text = "/v1/versions/{version}", "One version's manifest."
+    async def handoff(request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
+        try:
+            facts = await pool.run(lambda: _handoff(store, version))
+        except ManifestError as error:
+            raise unreadable(version) from error
+        if facts is None:
+            raise unknown_version(str(version))
+        return reply(request, orjson.dumps(facts))
+
+    path, text = "/v1/versions/{version}", "The proof that a version is its parent and the deltas between their cuts."
     return [
         Route("/v1/versions", versions, "Published versions.", "versions", Versions, problems=(422, 504)),
-        Route(path, one, text, "versions", _manifest_model(), problems=(404, 410, 422, 504)),
+        Route(path, one, "One version's manifest.", "versions", _manifest_model(), problems=(404, 410, 422, 504)),
+        Route(f"{path}/handoff", handoff, text, "versions", Handoff, problems=(404, 422, 504)),
     ]
