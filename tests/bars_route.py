@@ -12,4 +12,5 @@ def bars_route(service: Service, name: str, cached: CachedReplies[Any] | None = 
     """The route of the view of a name; without `cached` it sends nothing again."""
     exporter = Exporter(service.bases, service.exports, service.inspector, service.options.exports)
     cached = CachedReplies(0) if cached is None else cached
-    return BarsRoute(name, service.views, service.bases, service.rows, service.pool, cached, exporter)
+    views = tuple(view for view in service.views if view.name == name)
+    return BarsRoute(name, views, service.bases, service.rows, service.pool, cached, exporter)

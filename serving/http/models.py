@@ -7,7 +7,7 @@ document. A route's own models stand in its file.
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from slackwater.streams.stream import Stream
 from slackwater.views.kinds import LARGEST_EXACT
@@ -67,6 +67,15 @@ def entity_members(streams: Iterable[Stream]) -> dict[str, Any]:
     given = [*streams]
     names = dict.fromkeys(name for stream in given for name in stream.entity)
     return {name: (str, ... if all(name in each.entity for each in given) else absent()) for name in names}
+
+
+def page_of(title: str, name: str, row: Any, meta: type[BaseModel], example: Schema | None = None) -> type[BaseModel]:
+    """A page of rows: `{"<name>": [...], "next": ..., "meta": {...}}`."""
+    members: dict[str, Any] = {name: (list[row], ...), "next": (Next, ...), "meta": (meta, ...)}
+    made: type[BaseModel] = create_model(title, __base__=Closed, **members)
+    if example is not None:
+        made.model_config["json_schema_extra"] = {"examples": [example]}
+    return made
 
 
 class Meta(Closed):

@@ -6,7 +6,8 @@
 Not here: where exceptions are caught (`serving.http.edge`, `serving.http.app`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -110,3 +111,14 @@ def out_of_memory() -> ProblemError:
     """503: a read takes more memory than the reads of one version may take together."""
     detail = "This takes more memory than reads may. Ask for a shorter range."
     return ProblemError(503, "memory", detail, retry_after_s=1)
+
+
+@contextmanager
+def holding(cursor: object | None) -> Iterator[None]:
+    """Files that cannot be read are gone, where a cursor stands on them."""
+    try:
+        yield
+    except ProblemError as error:
+        if cursor is not None and error.kind == "files-unreadable":
+            raise gone("The files that this cursor stands on were removed.") from error
+        raise

@@ -11,9 +11,9 @@ answer; nothing is made of it.
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from fastapi import Depends, FastAPI, Security
+from fastapi import Depends, FastAPI, Query, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
@@ -105,6 +105,15 @@ def add(app: FastAPI, route: Route) -> APIRoute:
         head.methods, head.include_in_schema = {"HEAD"}, False
         app.routes.append(head)
     return added
+
+
+def asked(model: Any, answer: Callable[[Request, Any], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """A handler for which the framework reads the query as `model`."""
+
+    async def handler(request: Request, query: Annotated[model, Query()]) -> Response:
+        return await answer(request, query)
+
+    return handler
 
 
 def models_of(route: APIRoute) -> list[type[BaseModel]]:

@@ -147,6 +147,7 @@ def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
     return {**dict(zip(view.entity, bar.key, strict=False)), **bar_fields(view, form, bar), "closed": closed}
 
 
+@cache
 def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     """The types of `bar_item`. Answers may be null, where gaps are filled."""
     finished = finished_schema(view)
@@ -209,11 +210,6 @@ def ids_json(view: View, answers: Mapping[str, Any], as_text: bool) -> dict[str,
     return {**answers, **{name: exact_json(answers[name], as_text) for name in id_names(view) if name in answers}}
 
 
-def document(name: str, items: bytes, following: str | None, meta: Mapping[str, Any]) -> bytes:
-    """`{"<name>": [...], "next": ..., "meta": {...}}`."""
-    return b'{"%b":%b,"next":%b,"meta":%b}' % (name.encode(), items, orjson.dumps(following), orjson.dumps(meta))
-
-
 @dataclass(frozen=True)
 class Page:
     """A page: in JSON one document, in the other formats the rows alone.
@@ -221,14 +217,21 @@ class Page:
     What JSON says around the rows stands in headers there, and in the schema's metadata where a format has some. `meta`
     is what the answer says of itself, `following` the cursor of the next page.
 
-    `document` makes the bytes of JSON, `items` the rows of the other formats; `schema` has their types.
+    `items` makes the rows, of the types of `schema`; `encoded` makes the JSON of all rows, where that is another way.
     """
 
+    name: str
     schema: pa.Schema
     items: Callable[[], Sequence[Item]]
-    document: Callable[[], bytes]
     meta: Mapping[str, Any]
     following: str | None = None
+    encoded: Callable[[], bytes] | None = None
+
+    def document(self) -> bytes:
+        """`{"<name>": [...], "next": ..., "meta": {...}}`."""
+        items = orjson.dumps(self.items()) if self.encoded is None else self.encoded()
+        around = self.name.encode(), items, orjson.dumps(self.following), orjson.dumps(self.meta)
+        return b'{"%b":%b,"next":%b,"meta":%b}' % around
 
 
 def page_reply(

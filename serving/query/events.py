@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from cachetools import LRUCache
 
-from serving.http.problems import ProblemError, out_of_memory, unreadable
+from serving.http.problems import ProblemError
 from serving.query.basis import Basis
 from serving.query.pool import Pool
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, sandbox, whole
+from serving.query.read import reading
+from serving.store.batch import sandbox, whole
 from serving.store.fold import Ends
 from serving.store.snapshot import Snapshot
 from slackwater.core.checked_files import OnDamage
@@ -31,7 +32,6 @@ from slackwater.log.names import TopicNames
 from slackwater.streams.entities import Entity
 from slackwater.streams.schema import BASE_US
 from slackwater.streams.stream import Stream
-from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.session import files_sql
@@ -111,13 +111,9 @@ class Events:
         self, reader: "ArchiveReader", basis: Basis, request: EventsRequest, database: duckdb.DuckDBPyConnection
     ) -> pa.Table:
         files = reader.files(basis.partitions)
-        try:
-            stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
+        stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
+        with reading(basis.snapshot.version):
             return whole(self._inspector, stored, partial(reader.events, files, request, database))
-        except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(basis.snapshot.version) from error
-        except OUT_OF_MEMORY as error:
-            raise out_of_memory() from error
 
     def _reader(self, snapshot: Snapshot, stream: Stream) -> "ArchiveReader":
         key = snapshot.key, stream.name

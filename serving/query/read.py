@@ -11,6 +11,7 @@ Cached answers do not come here (`serving.http.reply`).
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
 from typing import Protocol
@@ -53,6 +54,17 @@ class Placed(Protocol):
     def start(self) -> int: ...
 
 
+@contextmanager
+def reading(version: int) -> Iterator[None]:
+    """What goes wrong while files of a version are read, as problems."""
+    try:
+        yield
+    except (DamagedFileError, *UNREADABLE) as error:
+        raise unreadable(version) from error
+    except OUT_OF_MEMORY as error:
+        raise out_of_memory() from error
+
+
 class BatchRows:
     """Reads stored rows: nothing where nothing can be, cached ones at once, by DuckDB in the pool the rest."""
 
@@ -68,12 +80,8 @@ class BatchRows:
         if known is not None:
             return known
         cursor = batch.cursor()
-        try:
+        with reading(batch.version):
             rows = await self._pool.run(partial(self._cache.read, batch, request, cursor), cursor.interrupt)
-        except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(batch.version) from error
-        except OUT_OF_MEMORY as error:
-            raise out_of_memory() from error
         cursor.close()  # behind a deadline it still runs, and closes when nobody holds it
         return rows
 

@@ -25,19 +25,18 @@ from starlette.types import Receive, Scope, Send
 from serving.http.formats.encoders import encoder
 from serving.http.formats.negotiation import IDENTITY, choose_coding, compressor
 from serving.http.formats.table import table_of_typed
-from serving.http.problems import ProblemError, out_of_memory, unreadable
+from serving.http.problems import ProblemError
 from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches
 from serving.query.answer import bars_schema, described, fact_headers
 from serving.query.bases import Bases
 from serving.query.basis import Basis
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
-from serving.query.read import read_states
-from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, whole
+from serving.query.read import read_states, reading
+from serving.store.batch import whole
 from serving.store.request import Range, RowRequest
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
-from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.views.finished import finish_table
 
@@ -130,21 +129,14 @@ class Export:
             while (states := await ahead) is not None:
                 ahead = asyncio.create_task(self._next_window())
                 for at in range(0, states.num_rows, PART_ROWS):
-                    yield await self._run(partial(self._encoded, states.slice(at, PART_ROWS)))
-            yield await self._run(self._end)
+                    yield await self._pool.run(partial(self._encoded, states.slice(at, PART_ROWS)))
+            yield await self._pool.run(self._end)
         finally:
             await _dismiss(ahead)
 
     async def _next_window(self) -> pa.Table | None:
-        try:
-            return await self._run(lambda: next(self._windows, None), self._cursor.interrupt)
-        except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(self._basis.snapshot.version) from error
-        except OUT_OF_MEMORY as error:
-            raise out_of_memory() from error
-
-    async def _run(self, call: Callable[[], _T], interrupt: Callable[[], None] | None = None) -> _T:
-        return await self._pool.run(call, interrupt)
+        with reading(self._basis.snapshot.version):
+            return await self._pool.run(lambda: next(self._windows, None), self._cursor.interrupt)
 
     def _encoded(self, states: pa.Table) -> bytes:
         return self._packed(self._encoder.add(self._table(states)))

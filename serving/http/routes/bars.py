@@ -8,22 +8,22 @@ it computes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from typing import Annotated, Any
 
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
+from pydantic import BaseModel, WithJsonSchema, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.formats.export import Exporter
-from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, Next, absent
+from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of
 from serving.http.problems import ProblemError, gone
 from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
-from serving.http.route import Route
+from serving.http.route import Route, asked
 from serving.options import ServingOptions
-from serving.query.answer import Bar, Form, Page, bar_item, bars_schema, document, encode_bars, page_reply
+from serving.query.answer import Bar, Form, Page, bar_item, bars_schema, encode_bars, page_reply
 from serving.query.bases import Bases
 from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
@@ -35,7 +35,7 @@ from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
 from serving.query.read import BatchRows, place_of, read, read_prefix, read_quantiles
 from serving.store.request import Range
 from slackwater.versions.inspector import Inspector
-from slackwater.views.definitions import defaults
+from slackwater.views.definitions import names_of
 from slackwater.views.interval import CLOSED_AFTER_US
 from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows
 from slackwater.views.view import View
@@ -44,48 +44,44 @@ LONG_PAGE = 1_000
 """Bars from which a page is encoded in the pool."""
 
 
+@dataclass(frozen=True)
 class BarsRoute:
-    """Answers `GET /v1/<view>`."""
+    """Answers `GET /v1/<view>`. `views` are all definitions of the view of this name."""
 
-    def __init__(
-        self,
-        name: str,
-        views: tuple[View, ...],
-        bases: Bases,
-        rows: BatchRows,
-        pool: Pool,
-        cached: CachedReplies[BarsQuery],
-        exporter: Exporter,
-    ) -> None:
-        self._name = name
-        self.model = query_of(next(view for view in views if view.name == name))
-        self._views = tuple(view for view in views if view.name == name)
-        self._schemas = {(view.definition, False): bars_schema(view) for view in self._views}
-        self._schemas |= {(view.definition, True): bars_schema(view, True) for view in self._views if view.quantiles}
-        self._bases = bases
-        self._rows = rows
-        self._pool = pool
-        self._fills = any(map(fills, self._views))
-        self._cached = cached
-        self._exporter = exporter
+    name: str
+    views: tuple[View, ...]
+    bases: Bases
+    rows: BatchRows
+    pool: Pool
+    cached: CachedReplies[BarsQuery]
+    exporter: Exporter
+
+    @cached_property
+    def model(self) -> type[BarsQuery]:
+        """What a query is read as."""
+        return query_of(self.views[0])
+
+    @cached_property
+    def _fills(self) -> bool:
+        return any(map(fills, self.views))
 
     async def respond(self, scope: Scope) -> Response:
         """The response to an ASGI request: cached bytes while they hold. Raises ProblemError."""
         request_headers = read_headers(scope)
-        key = self._name, scope["query_string"], request_headers.accept, request_headers.accept_encoding
-        known = self._cached.get(key)
+        key = self.name, scope["query_string"], request_headers.accept, request_headers.accept_encoding
+        known = self.cached.get(key)
         cached = known.cached if known is not None else None
-        if cached is None or cached.basis_id is None or not self._bases.holds(cached.basis_id):
+        if cached is None or cached.basis_id is None or not self.bases.holds(cached.basis_id):
             query = known.question if known is not None else self._query(scope, request_headers)
             if query.limit is None:
                 basis = await self._basis(query, None)
-                return await self._exporter.respond(scope, request_headers, query, basis)
+                return await self.exporter.respond(scope, request_headers, query, basis)
             cached = await self._answer(scope, query, request_headers)
             if cached.basis_id is not None:
-                self._cached.put(key, query, cached)
+                self.cached.put(key, query, cached)
         elif cached.named:
-            self._bases.remember(cached.named)
-        more = () if cached.applied is None else (lag_header(self._bases.lag(self._name, cached.applied)),)
+            self.bases.remember(cached.named)
+        more = () if cached.applied is None else (lag_header(self.bases.lag(self.name, cached.applied)),)
         return cached.reply.response(request_headers, scope["method"] == "HEAD", more)
 
     def _query(self, scope: Scope, request_headers: RequestHeaders) -> BarsQuery:
@@ -96,7 +92,7 @@ class BarsRoute:
 
     async def _answer(self, scope: Scope, query: BarsQuery, request_headers: RequestHeaders) -> CachedReply:
         """The answer as it is now."""
-        cursor = _cursor(query, self._views)
+        cursor = _cursor(query, self.views)
         try:
             basis = await self._basis(query, cursor)
             cursor = _cursor(query, (basis.view,))
@@ -105,18 +101,18 @@ class BarsRoute:
             bars, more = await self._read(query, basis, cursor)
             following = None
             if more:
-                following = self._bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
+                following = self.bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
             page = await self._page(query, basis, bars, following)
         except ProblemError as error:
             if cursor is not None and error.kind == "files-unreadable":
                 raise gone("The files that this cursor stands on were removed.") from error
             if query.as_of is not None and error.kind == "files-unreadable":
-                await self._bases.refuse_retired(query.as_of)
+                await self.bases.refuse_retired(query.as_of)
             raise
         pinned = query.as_of is not None
         encoding = partial(page_reply, page, query.output, request_headers, scope, pinned)
         # A long page would hold up all other requests while it is encoded.
-        reply = encoding() if len(bars) < LONG_PAGE else await self._pool.run(encoding)
+        reply = encoding() if len(bars) < LONG_PAGE else await self.pool.run(encoding)
         return CachedReply(
             reply,
             None if query.cursor else basis.basis_id,
@@ -126,8 +122,8 @@ class BarsRoute:
 
     async def _basis(self, query: BarsQuery, cursor: Cursor | None) -> Basis:
         if query.as_of is not None:
-            return await self._bases.as_of(self._name, query.as_of, query.keys.entities)
-        return self._bases.current(self._name, query.keys.entities, query.layer, cursor)
+            return await self.bases.as_of(self.name, query.as_of, query.keys.entities)
+        return self.bases.current(self.name, query.keys.entities, query.layer, cursor)
 
     async def _read(self, query: BarsQuery, basis: Basis, cursor: Cursor | None) -> tuple[list[Bar], bool]:
         """The bars of the page, and whether there are more behind them."""
@@ -148,10 +144,10 @@ class BarsRoute:
 
     async def _rows_of(self, query: BarsQuery, basis: Basis, of: Range) -> Sequence[Bar]:
         if query.at is not None:
-            rows = await read_prefix(basis, query.keys, query.at, self._rows)
+            rows = await read_prefix(basis, query.keys, query.at, self.rows)
             return quantile_rows(basis.view, rows) if query.quantiles else rows
         how = read_quantiles if query.quantiles else filled if query.fill else read
-        return await how(basis, query.keys, of, self._rows)
+        return await how(basis, query.keys, of, self.rows)
 
     async def _page(self, query: BarsQuery, basis: Basis, bars: list[Bar], following: str | None) -> Page:
         view, output, wide = basis.view, query.output, len(basis.view.entity)
@@ -163,18 +159,17 @@ class BarsRoute:
             closed = [bar.start <= limit for bar in bars]
         else:
             closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
-        more = await explained(basis, query.interval, bars, output.text_ids, self._rows) if query.explain else []
-        meta = basis.meta()
+        more = await explained(basis, query.interval, bars, output.text_ids, self.rows) if query.explain else []
 
-        def whole() -> bytes:
+        def encoded() -> bytes:
             form = Form(len(query.keys.entities) > 1, output.iso, output.floats, output.text_ids)
-            return document(view.name, encode_bars(view, form, bars, closed, more), following, meta)
+            return encode_bars(view, form, bars, closed, more)
 
         def items() -> list[dict[str, Any]]:
             form = Form(False, output.iso and output.of.text, output.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
-        return Page(self._schemas[view.definition, query.quantiles], items, whole, meta, following)
+        return Page(view.name, bars_schema(view, query.quantiles), items, basis.meta(), following, encoded)
 
 
 def _question(query: BarsQuery, view: View) -> str:
@@ -275,11 +270,8 @@ def page_model(view: View) -> type[BaseModel]:
     if view.quantiles:
         several: dict[str, Any] = {**_spread_fields(view), view.entity[-1]: more[view.entity[-1]]}
         row |= create_model(f"{title(view)}Quantiles", __base__=Closed, **several)
-    example: dict[str, Any] = {"bars": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
-    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if view.name == "bars" else {})
-    page: dict[str, Any] = {view.name: (list[row], ...), "next": (Next, ...), "meta": (Meta, ...)}
-    made: type[BaseModel] = create_model(f"{title(view)}Page", __config__=config, **page)
-    return made
+    example = {"bars": [_EXAMPLE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
+    return page_of(f"{title(view)}Page", view.name, row, Meta, example if view.name == "bars" else None)
 
 
 def routes(
@@ -293,23 +285,23 @@ def routes(
     options: ServingOptions,
 ) -> list[Route]:
     """See `serving.http.route`: one for each name of the registry."""
-    exporter = Exporter(bases, exports, inspector, options.exports)
-    found = []
-    for view in defaults(views):
-        of = BarsRoute(view.name, views, bases, rows, pool, cached, exporter)
-        found.append(_route(view, of))
+    exporter, found = Exporter(bases, exports, inspector, options.exports), []
+    for name in names_of(views):
+        named = tuple(view for view in views if view.name == name)
+        found.append(_route(BarsRoute(name, named, bases, rows, pool, cached, exporter)))
     return found
 
 
-def _route(view: View, of: BarsRoute) -> Route:
-    model = of.model
-
-    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+def _route(of: BarsRoute) -> Route:
+    async def answer(request: Request, _: BarsQuery) -> Response:
         return await of.respond(request.scope)  # by the framework
 
+    view = of.views[0]
     text = f"Rows of the view `{view.name}`: {', '.join(view.answers)}."
     refusals, lag = (404, 409, 410, 422, 504), ("Slackwater-Lag-Records",)
-    page = page_model(view)
     return Route(
-        *(f"/v1/{view.name}", answer, text, "data", page, refusals), table=True, headers=lag, direct=of.respond
+        *(f"/v1/{view.name}", asked(of.model, answer), text, "data", page_model(view), refusals),
+        table=True,
+        headers=lag,
+        direct=of.respond,
     )

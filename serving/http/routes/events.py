@@ -5,26 +5,24 @@
 The query, the columns and the models are made of the stream's declaration.
 """
 
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Annotated, Any, ClassVar
 
-import orjson
 import pyarrow as pa
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model, model_validator
+from pydantic import BaseModel, Field, WithJsonSchema, create_model, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.formats.negotiation import JSON
 from serving.http.formats.table import ID_FIELD, TIME_TYPE, OutputForm
-from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, Next
-from serving.http.problems import ProblemError, gone
+from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, page_of
+from serving.http.problems import ProblemError, holding
 from serving.http.reply import lag_header, read_headers
-from serving.http.route import Route
-from serving.query.answer import Page, document, exact_json, page_reply, time_json
+from serving.http.route import Route, asked
+from serving.query.answer import Page, exact_json, page_reply, time_json
 from serving.query.bases import Bases
-from serving.query.basis import Basis
-from serving.query.cursor import Cursor, decode_cursor
+from serving.query.cursor import decode_cursor
 from serving.query.events import FIRST_PLACE, NO_PLACE, Events, EventsRequest, place_of
 from serving.query.fields import CursorField, DecimalParameters, EndNeeded, TimeNeeded
 from serving.query.keys import entity_fields, entity_of
@@ -86,60 +84,39 @@ class EventsQuery(DecimalParameters):
         return fingerprint((self.stream.name, self.entity, self.start, self.end, self.limit))
 
 
+@dataclass(frozen=True)
 class EventsRoute:
-    """Answers for one stream, on the bases of a view of it."""
+    """Answers for the stream of a view, on the bases of that view."""
 
-    def __init__(self, view: View, bases: Bases, pool: Pool, events: Events) -> None:
-        self._view = view
-        self._stream = view.stream
-        self._bases = bases
-        self._pool = pool
-        self._events = events
+    view: View
+    bases: Bases
+    pool: Pool
+    events: Events
 
     async def answer(self, request: Request, query: EventsQuery) -> Response:
         """The response. Raises ProblemError."""
-        request_headers = read_headers(request.scope)
+        request_headers, stream = read_headers(request.scope), self.view.stream
         output = query.output.chosen(request_headers.accept)
         cursor = decode_cursor(query.cursor, {query.fingerprint: _SHAPE}) if query.cursor else None
-        basis = self._bases.current(self._view.name, (query.entity,), "merged", cursor)
-        wanted_events = self._request(query, cursor)
-        found = await self._read(basis, wanted_events, cursor)
-        following = None
-        if found.num_rows > query.limit:
-            found = found.slice(0, query.limit)
-            place = place_of(found, query.limit - 1, wanted_events)
-            following = self._bases.cursor(basis, place).encode(query.fingerprint)
-        meta = basis.meta()
-        del meta["definition"]
-        items = partial(_items, self._stream, found, output)
-        name = self._stream.name
-        page = Page(
-            events_types(self._stream),
-            items,
-            lambda: document(name, orjson.dumps(items()), following, meta),
-            meta,
-            following,
-        )
-        encoding = partial(page_reply, page, output, request_headers, request.scope)
-        reply = encoding() if found.num_rows < LONG_PAGE else await self._pool.run(encoding)
-        more = [lag_header(self._bases.lag(basis.view.name, basis.applied))]
-        return reply.response(request_headers, request.method == "HEAD", more)
-
-    def _request(self, query: EventsQuery, cursor: Cursor | None) -> EventsRequest:
-        """One event more than the page holds."""
+        basis = self.bases.current(self.view.name, (query.entity,), "merged", cursor)
         after = FIRST_PLACE
         if cursor is not None:
             order, identity, *rest = cursor.after
             after = (int(order), str(identity), *map(int, rest))  # type: ignore[assignment]
-        return EventsRequest(self._stream, query.entity, query.start, query.end, query.limit + 1, after)
-
-    async def _read(self, basis: Basis, wanted_events: EventsRequest, cursor: Cursor | None) -> pa.Table:
-        try:
-            return await self._events.read(basis, wanted_events)
-        except ProblemError as error:
-            if cursor is not None and error.kind == "files-unreadable":
-                raise gone("The files that this cursor stands on were removed.") from error
-            raise
+        wanted = EventsRequest(stream, query.entity, query.start, query.end, query.limit + 1, after)  # one more
+        with holding(cursor):
+            found = await self.events.read(basis, wanted)
+        following = None
+        if found.num_rows > query.limit:
+            found = found.slice(0, query.limit)
+            following = self.bases.cursor(basis, place_of(found, query.limit - 1, wanted)).encode(query.fingerprint)
+        meta = basis.meta()
+        del meta["definition"]
+        page = Page(stream.name, events_types(stream), partial(_items, stream, found, output), meta, following)
+        encoding = partial(page_reply, page, output, request_headers, request.scope)
+        reply = encoding() if found.num_rows < LONG_PAGE else await self.pool.run(encoding)
+        more = [lag_header(self.bases.lag(basis.view.name, basis.applied))]
+        return reply.response(request_headers, request.method == "HEAD", more)
 
 
 def columns_of(stream: Stream) -> list[Column]:
@@ -147,19 +124,19 @@ def columns_of(stream: Stream) -> list[Column]:
     return [column for column in stream.wire if column.name not in stream.entity]
 
 
+@cache
 def events_types(stream: Stream) -> pa.Schema:
     """The types of a table of events."""
-    fields = [pa.field(c.name, _type(c), nullable=False, metadata=_metadata(c)) for c in columns_of(stream)]
+    fields = [_typed(column) for column in columns_of(stream)]
     places = [pa.field("partition", pa.int64(), nullable=False), ("offset", pa.int64()), ("index", pa.int64())]
     return pa.schema([*fields, ("appended", TIME_TYPE), *places])
 
 
-def _type(column: Column) -> pa.DataType:
-    return TIME_TYPE if isinstance(column, Time) else column.arrow
-
-
-def _metadata(column: Column) -> dict[str, str] | None:
-    return ID_FIELD if isinstance(column, Integer) and not isinstance(column, Time) else None
+def _typed(column: Column) -> pa.Field:
+    if isinstance(column, Time):
+        return pa.field(column.name, TIME_TYPE, nullable=False)
+    is_id = isinstance(column, Integer)
+    return pa.field(column.name, column.arrow, nullable=False, metadata=ID_FIELD if is_id else None)
 
 
 def _items(stream: Stream, events: pa.Table, output: OutputForm) -> list[dict[str, Any]]:
@@ -202,11 +179,8 @@ def page_model(stream: Stream) -> type[BaseModel]:
     members |= {name: (Annotated[kind, Field(description=text)], ...) for name, (kind, text) in _PLACES.items()}
     title = stream.name.title().replace("_", "")
     event: Any = create_model(f"{title}Event", __base__=Closed, **members)
-    example: dict[str, Any] = {"trades": [_TRADE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
-    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]} if stream.name == "trades" else {})
-    page: dict[str, Any] = {stream.name: (list[event], ...), "next": (Next, ...), "meta": (Meta, ...)}
-    made: type[BaseModel] = create_model(f"{title}Page", __config__=config, **page)
-    return made
+    example = {"trades": [_TRADE], "next": "eyJ2ZXJzaW9uIjoxfQ", "meta": META_EXAMPLE}
+    return page_of(f"{title}Page", stream.name, event, Meta, example if stream.name == "trades" else None)
 
 
 def _member(schema: dict[str, Any]) -> tuple[Any, Any]:
@@ -234,10 +208,8 @@ def _without_view(stream: Stream) -> Route:
     """The refusal of a stream that no view is over: without one the service does not follow its log."""
 
     async def refuse(request: Request) -> Response:
-        detail = (
-            f"No view is over the stream {stream.name}: it is archived and not served. Declare one: SLACKWATER_VIEWS."
-        )
-        raise ProblemError(404, "stream-without-view", detail)
+        detail = f"No view is over the stream {stream.name}: it is archived and not served."
+        raise ProblemError(404, "stream-without-view", f"{detail} Declare one: SLACKWATER_VIEWS.")
 
     return Route(f"/v1/{stream.name}", refuse, "A stream without a view.", "data", cached=False, listed=False)
 
@@ -247,9 +219,10 @@ def _route(stream: Stream, of: EventsRoute) -> Route:
     model = create_model(f"{stream.name.title()}Query", __base__=EventsQuery, **entity_fields(stream))
     model.stream = stream
 
-    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
-        return await of.answer(request, query)
-
     text = f"The events of the stream `{stream.name}` behind a row, for audit."
     refusals, lag = (404, 410, 422, 504), ("Slackwater-Lag-Records",)
-    return Route(f"/v1/{stream.name}", answer, text, "data", page_model(stream), refusals, table=True, headers=lag)
+    return Route(
+        *(f"/v1/{stream.name}", asked(model, of.answer), text, "data", page_model(stream), refusals),
+        table=True,
+        headers=lag,
+    )

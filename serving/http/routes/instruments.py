@@ -5,21 +5,22 @@ is in exactly one of the pages, one that is new meanwhile is in a later page or 
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import dropwhile, islice
 from typing import Annotated, Any, Literal
 
-import orjson
-from fastapi import Query
+import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.formats.table import TIME_TYPE, OutputForm
-from serving.http.models import Closed, Count, Next, Time, absent, entity_members
+from serving.http.models import Closed, Count, Time, absent, entity_members, page_of
 from serving.http.reply import Reply, read_headers
-from serving.http.route import Route
+from serving.http.route import Route, asked
 from serving.query.answer import Page, page_reply, time_json
 from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
@@ -121,42 +122,40 @@ class InstrumentsMeta(Closed):
 def page_model(streams: tuple[Stream, ...]) -> type[BaseModel]:
     """A page of the list."""
     item: Any = create_model("Instrument", __base__=Instrument, **entity_members(streams))
-    return create_model(
-        "Instruments", __base__=Closed, instruments=(list[item], ...), next=(Next, ...), meta=(InstrumentsMeta, ...)
-    )
+    return page_of("Instruments", "instruments", item, InstrumentsMeta)
 
 
+@dataclass(frozen=True)
 class InstrumentsRoute:
-    """Answers `GET /v1/instruments`."""
+    """Answers `GET /v1/instruments`. `views` are the names of those of each stream."""
 
-    def __init__(self, views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> None:
-        self._views = {stream: [v.name for v in views if v.stream == stream] for stream in streams_of(views)}
-        self._schema = instruments_schema(self._views, TIME_TYPE)
-        self._bases = bases
-        self._hot = hot
-        self._pool = pool
+    views: Mapping[Stream, list[str]]
+    schema: pa.Schema
+    bases: Bases
+    hot: HotStore
+    pool: Pool
 
     async def answer(self, scope: Scope, query: InstrumentsQuery) -> Response:
         """The page. Raises ProblemError."""
         request_headers = read_headers(scope)
         output = query.output.chosen(request_headers.accept)
         wanted = self._wanted(query)
-        self._bases.snapshot()  # what is not served is refused before a thread is taken for it
+        self.bases.snapshot()  # what is not served is refused before a thread is taken for it
 
         def made() -> Reply:
             return page_reply(self._page(query, wanted, output), output, request_headers, scope)
 
-        return (await self._pool.run(made)).response(request_headers, scope["method"] == "HEAD")
+        return (await self.pool.run(made)).response(request_headers, scope["method"] == "HEAD")
 
     def _wanted(self, query: InstrumentsQuery) -> dict[Stream, Wanted]:
         """What is wanted of each stream, from where the page begins."""
         begin, after = None, None
         if query.cursor is not None:
-            shapes = {query.fingerprint(stream): (str, *[str] * len(stream.entity), int) for stream in self._views}
+            shapes = {query.fingerprint(stream): (str, *[str] * len(stream.entity), int) for stream in self.views}
             begin, *entity, partition = decode_cursor(query.cursor, shapes).after
             after = Place(tuple(entity), int(partition))
         found: dict[Stream, Wanted] = {}
-        for stream in dropwhile(lambda stream: begin not in {None, stream.name}, self._views):
+        for stream in dropwhile(lambda stream: begin not in {None, stream.name}, self.views):
             wanted = query.wanted(stream, after if stream.name == begin else None)
             found |= {} if wanted is None else {stream: wanted}
         return found
@@ -164,14 +163,14 @@ class InstrumentsRoute:
     def _page(self, query: InstrumentsQuery, wanted: dict[Stream, Wanted], output: OutputForm) -> Page:
         items: list[dict[str, Any]] = []
         reasons: list[str] = []
-        following, last, snapshot = None, None, self._bases.snapshot()
+        following, last, snapshot = None, None, self.bases.snapshot()
         for stream, of_stream in wanted.items():
-            basis = self._bases.whole(self._view(stream, snapshot))
+            basis = self.bases.whole(self._view(stream, snapshot))
             if basis.incomplete_reason is not None:
-                several = len(self._views) > 1
+                several = len(self.views) > 1
                 reasons.append(f"{stream.name}: {basis.incomplete_reason}" if several else basis.incomplete_reason)
             left = query.limit - len(items)
-            found = listed(basis.snapshot, self._hot, basis.view, basis.ends, of_stream, left + 1)
+            found = listed(basis.snapshot, self.hot, basis.view, basis.ends, of_stream, left + 1)
             page = dict(islice(found.items(), left))
             items += instrument_items(basis.snapshot, basis.view, page)
             if page:
@@ -185,27 +184,27 @@ class InstrumentsRoute:
         meta: dict[str, Any] = {"version": snapshot.version, "complete": not reasons}
         if reasons:
             meta["reason"] = " ".join(reasons)
-        document = {"instruments": items, "next": following, "meta": meta}
-        return Page(self._schema, lambda: items, lambda: orjson.dumps(document), meta, following)
+        return Page("instruments", self.schema, lambda: items, meta, following)
 
     def _view(self, stream: Stream, snapshot: Snapshot) -> str:
         """A view that says what there is of a stream: one that the version can answer for, if there is one."""
-        names = self._views[stream]
+        names = self.views[stream]
         return next((name for name in names if name not in snapshot.refused_views), names[0])
 
 
 def routes(views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> list[Route]:
     """See `serving.http.route`."""
     text = "Instruments in order of stream and entity, with the unit of their quantities and their duplicates."
-    of, streams = InstrumentsRoute(views, bases, hot, pool), streams_of(views)
-    model = query_of(streams)
+    streams = streams_of(views)
+    names = {stream: [view.name for view in views if view.stream == stream] for stream in streams}
+    of, model = InstrumentsRoute(names, instruments_schema(streams, TIME_TYPE), bases, hot, pool), query_of(streams)
 
-    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+    async def answer(request: Request, query: InstrumentsQuery) -> Response:
         return await of.answer(request.scope, query)
 
     async def respond(scope: Scope) -> Response:
         # Past the framework, whose reading of a query takes as long as the page.
         return await of.answer(scope, parsed(model, scope["query_string"]))
 
-    path, model_of, problems = "/v1/instruments", page_model(streams), (422, 504)
-    return [Route(path, answer, text, "data", model_of, problems, table=True, direct=respond)]
+    page, problems = page_model(streams), (422, 504)
+    return [Route("/v1/instruments", asked(model, answer), text, "data", page, problems, table=True, direct=respond)]

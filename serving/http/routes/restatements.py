@@ -7,33 +7,33 @@ rows are in the file of another, it is gone. Rows of later versions and moves co
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import pyarrow as pa
-from fastapi import Query
 from pydantic import BaseModel, Field, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.formats.table import TIME_TYPE, OutputForm
-from serving.http.models import Closed, Next, Time, entity_members
+from serving.http.models import Closed, Time, entity_members, page_of
 from serving.http.problems import unreadable
 from serving.http.reply import read_headers
-from serving.http.route import Route
+from serving.http.route import Route, asked
 from serving.query.answer import Page, ids_json, page_reply, time_json
 from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.pool import Pool
 from serving.query.questions import check_names
+from serving.query.read import reading
 from serving.query.restatements import COLUMNS, CauseName, RestatementsQuery, entries_of, query_of, select_of
-from serving.store.batch import UNREADABLE, sandbox
+from serving.store.batch import sandbox
 from serving.store.batch import whole as whole_files
 from slackwater.restatements.ledger import Entry
 from slackwater.store.instruments import entity_of
 from slackwater.streams.stream import Stream
-from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
@@ -92,11 +92,8 @@ _EXAMPLE: dict[str, Any] = {
 def page_model(streams: tuple[Stream, ...]) -> type[BaseModel]:
     """A page."""
     item: Any = create_model("Restatement", __base__=Restatement, **entity_members(streams))
-    members: dict[str, Any] = {"restatements": (list[item], ...), "next": (Next, ...), "meta": (RestatementsMeta, ...)}
-    made: type[BaseModel] = create_model("Restatements", __base__=Closed, **members)
-    if any(stream.name == "trades" for stream in streams):
-        made.model_config["json_schema_extra"] = {"examples": [_EXAMPLE]}
-    return made
+    with_trades = any(stream.name == "trades" for stream in streams)
+    return page_of("Restatements", "restatements", item, RestatementsMeta, _EXAMPLE if with_trades else None)
 
 
 def rows_schema(streams: Iterable[Stream]) -> pa.Schema:
@@ -115,45 +112,41 @@ def rows_schema(streams: Iterable[Stream]) -> pa.Schema:
     )
 
 
+@dataclass(frozen=True)
 class RestatementsRoute:
-    """Answers `GET /v1/restatements`."""
+    """Answers `GET /v1/restatements`. `views` by name; their keys are those of every definition."""
 
-    def __init__(self, views: tuple[View, ...], bases: Bases, pool: Pool, home: Path, inspector: Inspector) -> None:
-        self._views = {view.name: view for view in defaults(views)}  # their keys are those of every definition
-        self._schema = rows_schema(streams_of(views))
-        self._bases = bases
-        self._pool = pool
-        self._home = home
-        self._inspector = inspector
+    views: Mapping[str, View]
+    schema: pa.Schema
+    bases: Bases
+    pool: Pool
+    home: Path
+    inspector: Inspector
 
     async def answer(self, request: Request, query: RestatementsQuery) -> Response:
         """A page. Raises ProblemError."""
         request_headers = read_headers(request.scope)
         output = query.output.chosen(request_headers.accept)
-        snapshot = self._bases.snapshot()
+        snapshot = self.bases.snapshot()
         manifest = snapshot.manifest
         if snapshot.ledger is None:
             raise unreadable(manifest.version)
         cursor = decode_cursor(query.cursor, {query.fingerprint: (int, int)}) if query.cursor else None
         entries = entries_of(snapshot.ledger, query, cursor)
-        rows = await self._pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
-        page, more = rows[: query.limit], len(rows) > query.limit
+        rows = await self.pool.run(lambda: self._rows(manifest, entries, query, cursor)) if entries else []
         following = None
-        if more:
-            last = page[-1]
-            pin = next(entry.ledger.file.sha256 for entry in entries if entry.ledger.version == last["version"])
-            place = (last["version"], last["number"])
+        if len(rows) > query.limit:
+            rows = rows[: query.limit]
+            place = (rows[-1]["version"], rows[-1]["number"])
+            pin = next(entry.ledger.file.sha256 for entry in entries if entry.ledger.version == place[0])
             following = Cursor(manifest.version, pin, {}, True, place).encode(query.fingerprint)
         created = {entry.ledger.version: entry.ledger.created_us for entry in entries}
-        meta = {"version": manifest.version}
 
         def items() -> list[dict[str, Any]]:
-            return [self._item(row, created[row["version"]], output) for row in page]
+            return [self._item(row, created[row["version"]], output) for row in rows]
 
-        def whole() -> bytes:
-            return orjson.dumps({"restatements": items(), "next": following, "meta": meta})
-
-        found = page_reply(Page(self._schema, items, whole, meta, following), output, request_headers, request.scope)
+        page = Page("restatements", self.schema, items, {"version": manifest.version}, following)
+        found = page_reply(page, output, request_headers, request.scope)
         return found.response(request_headers, request.method == "HEAD")
 
     def _rows(
@@ -161,25 +154,22 @@ class RestatementsRoute:
     ) -> list[Row]:
         """One row more than asked for, if there is one. The files are whole before they are read and after."""
         files = [entry.ledger.file for entry in entries]
-        paths = [file.checked(self._home) for file in files]
+        paths = [file.checked(self.home) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
-        select, values = select_of(paths, early, query, cursor, self._views.values())
-        inspector = self._inspector
+        select, values = select_of(paths, early, query, cursor, self.views.values())
 
         def read() -> list[tuple[Any, ...]]:
-            with sandbox(paths, 1, on_damage=inspector.suspect) as con:
+            with sandbox(paths, 1, on_damage=self.inspector.suspect) as con:
                 return con.execute(select, values).fetchall()
 
-        try:
-            found = whole_files(inspector, files, read)
-        except (DamagedFileError, *UNREADABLE) as error:
-            raise unreadable(manifest.version) from error
+        with reading(manifest.version):
+            found = whole_files(self.inspector, files, read)
         return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
     def _item(self, row: Row, created_us: int, output: OutputForm) -> dict[str, Any]:
         iso = output.iso and output.of.text
         start = time_json(row["start"], iso)
-        view = self._views[row["view"]]
+        view = self.views[row["view"]]
         entity = entity_of(row["venue"], row["symbol"], len(view.entity))
         rest = view.key_columns[len(view.entity) :]
         head = {column.name: column.kind.python(text) for column, text in zip(rest, row["key"], strict=True)}
@@ -207,10 +197,7 @@ def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStor
     for stream in streams_of(views):
         check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
     text = "Closed bars whose answers changed, with the answers before and after, and why."
-    of, model = RestatementsRoute(views, bases, pool, store.home, inspector), query_of(defaults(views))
-
-    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
-        return await of.answer(request, query)
-
-    page = page_model(streams_of(views))
+    by_name, streams = {view.name: view for view in defaults(views)}, streams_of(views)
+    of = RestatementsRoute(by_name, rows_schema(streams), bases, pool, store.home, inspector)
+    answer, page = asked(query_of(defaults(views)), of.answer), page_model(streams)
     return [Route("/v1/restatements", answer, text, "data", page, problems=(410, 422, 504), table=True)]

@@ -5,13 +5,12 @@ Not here: the response (`serving.stream.response`), the parameters (`serving.str
 
 from typing import Annotated, Any
 
-from fastapi import Query
 from pydantic import Field, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.http.models import Closed, Count, Offsets, absent
-from serving.http.route import EVENT_STREAM, Route
+from serving.http.route import EVENT_STREAM, Route, asked
 from serving.http.routes.bars import row_fields
 from serving.query.bases import Bases
 from serving.stream.hub import Hub
@@ -94,23 +93,17 @@ def routes(views: tuple[View, ...], bases: Bases, hub: Hub) -> list[Route]:
 
 
 def _route(view: View, bases: Bases, hub: Hub) -> Route:
-    model = stream_query_of(view)
-
-    async def answer(request: Request, query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+    async def answer(request: Request, query: StreamQuery) -> Response:
         bases.snapshot()
         hub.admit()
-        return _response(hub, view, query, request.headers.get("last-event-id"))
+        return StreamResponse(hub, view.name, query.resumed(request.headers.get("last-event-id")))
 
     text = f"Rows of the view `{view.name}` as server-sent events: a snapshot, then every change."
     return Route(
-        *(f"/v1/stream/{view.name}", answer, text, "data"),
+        *(f"/v1/stream/{view.name}", asked(stream_query_of(view), answer), text, "data"),
         problems=(422,),
         cached=False,
         headers=("X-Accel-Buffering",),
         media=EVENT_STREAM,
         content={"schema": events_schema(view), "examples": {"stream": {"value": _EXAMPLE}}},
     )
-
-
-def _response(hub: Hub, view: View, query: StreamQuery, last_event_id: str | None) -> Response:
-    return StreamResponse(hub, view.name, query.resumed(last_event_id))
