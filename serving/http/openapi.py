@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from serving.http.problems import MEDIA_TYPE, URN
 
 _TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
 _OFFSETS = {"type": "string", "pattern": r"^\{.*\}$", "examples": ['{"1":10}']}
 
 
@@ -32,20 +33,20 @@ HEADERS: dict[str, dict[str, Any]] = {
         "The quota: so many requests in so many seconds. Only where rates are limited.",
         {**_TEXT, "examples": ['"default";q=6000;w=60']},
     ),
-    "Retry-After": _header("Seconds until another try makes sense.", {"type": "integer", "minimum": 0}),
+    "Retry-After": _header("Seconds until another try makes sense.", _COUNT),
     "Slackwater-Applied": _header("What JSON says under `meta`, where the body is rows alone.", _OFFSETS),
     "Slackwater-Complete": _header("The same.", {"enum": ["true", "false"]}),
     "Slackwater-Cut": _header("The same.", _OFFSETS),
     "Slackwater-Definition": _header("The same.", _TEXT),
     "Slackwater-Lag-Records": _header(
         "Records of the asked partitions between `applied` and the high watermark; outside the ETag; not with as_of.",
-        {"type": "integer", "minimum": 0},
+        _COUNT,
     ),
     "Slackwater-Layer": _header("The same as for `Slackwater-Applied`.", {"enum": ["merged", "batch", "speed"]}),
     "Slackwater-Reason": _header("The same; only where it is not complete.", _TEXT),
     "Slackwater-Refusal": _header("The same; only where a newer version was refused.", _TEXT),
     "Slackwater-Stream": _header("The same: the stream whose partitions these are.", _TEXT),
-    "Slackwater-Version": _header("The same.", {"type": "integer", "minimum": 0}),
+    "Slackwater-Version": _header("The same.", _COUNT),
     "Vary": _header("Which request headers the form of the answer depends on.", _TEXT),
     "WWW-Authenticate": _header("How to authenticate; for a key without the scope also which one.", _TEXT),
     "X-Accel-Buffering": _header("`no`: a proxy hands events on at once.", _TEXT),
@@ -55,10 +56,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 ALWAYS = ("Cache-Control", "X-Request-ID")
 LIMITED = ("RateLimit", "RateLimit-Policy")
 CACHED = ("ETag", "Vary")
-FACTS = tuple(
-    f"Slackwater-{name}"
-    for name in ("Applied", "Complete", "Cut", "Definition", "Layer", "Reason", "Refusal", "Stream", "Version")
-)
+LAG = "Slackwater-Lag-Records"
+FACTS = tuple(name for name in HEADERS if name.startswith("Slackwater-") and name != LAG)
 
 
 def refer(names: Iterable[str]) -> dict[str, Any]:
@@ -95,23 +94,15 @@ _KINDS: dict[int, dict[str, str]] = {
         "host": "Send one Host header.",
         "bad-request": "This is no HTTP/1.1 request.",
     },
-    401: {
-        "unauthorized": "This needs a key in the header: `Authorization: Bearer <key>`.",
-    },
-    403: {
-        "forbidden": "This needs a key of the scope admin.",
-    },
+    401: {"unauthorized": "This needs a key in the header: `Authorization: Bearer <key>`."},
+    403: {"forbidden": "This needs a key of the scope admin."},
     404: {
         "unknown-instrument": "No event of binance_spot:NOPE is known. See /v1/instruments.",
         "stream-without-view": "No view is over the stream fills: it is archived and not served.",
         "unknown-version": "There is no version '99'. See /v1/versions.",
     },
-    406: {
-        "not-acceptable": "None of the requested formats is available.",
-    },
-    408: {
-        "slow-request": "The request was not complete within 10 s.",
-    },
+    406: {"not-acceptable": "None of the requested formats is available."},
+    408: {"slow-request": "The request was not complete within 10 s."},
     409: {
         "other-definition": "Version 3 is of another definition of this view.",
         "rollback-refused": "Version 3 is not whole and cannot be served.",
@@ -120,18 +111,10 @@ _KINDS: dict[int, dict[str, str]] = {
         "cursor-gone": "The version that this cursor stands on is not retained any more. Ask again without the cursor.",
         "version-retired": "Version 3 was retired. See /v1/versions.",
     },
-    413: {
-        "too-large": "The body has more than 4096 bytes.",
-    },
-    414: {
-        "url-too-long": "The URL has more than 8192 bytes.",
-    },
-    415: {
-        "media-type": "This takes a body of the type application/json.",
-    },
-    421: {
-        "misdirected": "This name is not served.",
-    },
+    413: {"too-large": "The body has more than 4096 bytes."},
+    414: {"url-too-long": "The URL has more than 8192 bytes."},
+    415: {"media-type": "This takes a body of the type application/json."},
+    421: {"misdirected": "This name is not served."},
     422: {
         "parameters": "interval: '7m' cannot be used: Use 1s, 5s, 1m, or any that divides a day, or 1w.",
         "sql-refused": "There is no table 'trades'. There are bars_1h, bars_1m, bars_1s, instruments.",
@@ -142,15 +125,9 @@ _KINDS: dict[int, dict[str, str]] = {
         "too-many-parts": "More than 10000 deltas; ask for fewer or shorter bars.",
         "too-many-rows": "A start has more than 20000 rows. Ask for fewer keys.",
     },
-    429: {
-        "rate-limited": "More requests than this key's limit.",
-    },
-    431: {
-        "headers-too-large": "The headers are more than 64, or have more than 16384 bytes.",
-    },
-    500: {
-        "internal": "The service failed on this request; its log says why.",
-    },
+    429: {"rate-limited": "More requests than this key's limit."},
+    431: {"headers-too-large": "The headers are more than 64, or have more than 16384 bytes."},
+    500: {"internal": "The service failed on this request; its log says why."},
     503: {
         "not-serving": "The service is starting. See /health/ready.",
         "shutting-down": "The service is shutting down.",
@@ -164,16 +141,12 @@ _KINDS: dict[int, dict[str, str]] = {
         "log": "The event log cannot be read: no broker answers.",
         "keys-unreadable": "The service cannot read its keys.",
     },
-    504: {
-        "deadline": "Not answered within 10 s. Ask for a shorter range.",
-    },
+    504: {"deadline": "Not answered within 10 s. Ask for a shorter range."},
 }
 """Status -> its kinds, with a detail each."""
 
-_AGAIN = (429, 503)
-"""Those that say when to try again."""
-
-_OF_KEYS = (401, 403)
+_MORE = {429: ("Retry-After",), 503: ("Retry-After",), 401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",)}
+"""Status -> headers of its own."""
 
 
 def component(status: int) -> str:
@@ -188,20 +161,16 @@ def responses() -> dict[str, dict[str, Any]]:
 
 def _response(status: int, kinds: dict[str, str]) -> dict[str, Any]:
     title = HTTPStatus(status).phrase
-    examples = {
-        kind: {"value": {"type": URN + kind, "title": title, "status": status, "detail": detail, **_more(kind, detail)}}
-        for kind, detail in kinds.items()
-    }
+    examples: dict[str, Any] = {}
+    for kind, detail in kinds.items():
+        problem: dict[str, Any] = {"type": URN + kind, "title": title, "status": status, "detail": detail}
+        if kind == "parameters":
+            parameter, _, text = detail.partition(": ")
+            problem["errors"] = [{"parameter": parameter, "detail": text}]
+        examples[kind] = {"value": problem}
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}}
     text = f"{title}: {', '.join(f'`{kind}`' for kind in kinds)}."
-    more = (*(("Retry-After",) if status in _AGAIN else ()), *(("WWW-Authenticate",) if status in _OF_KEYS else ()))
-    own = refer((*ALWAYS, *LIMITED, *more))
-    return {"description": text, "content": content, "headers": own}
-
-
-def _more(kind: str, detail: str) -> dict[str, Any]:
-    parameter, _, text = detail.partition(": ")
-    return {"errors": [{"parameter": parameter, "detail": text}]} if kind == "parameters" else {}
+    return {"description": text, "content": content, "headers": refer((*ALWAYS, *LIMITED, *_MORE.get(status, ())))}
 
 
 _TAGS = (
@@ -212,29 +181,23 @@ _TAGS = (
 
 
 def install(app: FastAPI) -> None:
-    """Make `app.openapi` give the whole document."""
+    """Make `app.openapi` give the whole document, with the components that the framework does not know."""
     generated = app.openapi
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = complete(generated())
+            found = generated()
+            components = found.setdefault("components", {})
+            components.setdefault("schemas", {})["Problem"] = PROBLEM
+            components |= {"responses": responses(), "headers": HEADERS}
+            found["tags"] = [{"name": name, "description": text} for name, text in _TAGS]
+            found["servers"] = [{"url": "/"}]
+            for facts in (facts for methods in found["paths"].values() for facts in methods.values()):
+                _trim(facts)
+            app.openapi_schema = found
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
-
-
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the components that the framework does not know."""
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = PROBLEM
-    components["responses"] = responses()
-    components["headers"] = HEADERS
-    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS]
-    document["servers"] = [{"url": "/"}]
-    for methods in document["paths"].values():
-        for facts in methods.values():
-            _trim(facts)
-    return document
 
 
 def _trim(facts: dict[str, Any]) -> None:

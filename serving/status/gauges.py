@@ -5,7 +5,7 @@ Not here: what is counted as it happens (`serving.status.metrics`, `serving.watc
 each means.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,15 +23,15 @@ from serving.watch.log_watch import LogFacts
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.restatements.ledger import CAUSES, Entry
+from slackwater.restatements.ledger import CAUSES
 from slackwater.versions.idle import last_idle_us
-from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.view import View
 
 Check = Callable[[], Iterator[Metric]]
+Values = Iterable[tuple[Sequence[str], float]]
 
 
 class Gauges(Collector):
@@ -57,65 +57,66 @@ class Held(NamedTuple):
     most: int
 
 
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"slackwater_{name}", text, value)
+
+
+def _gauges(name: str, text: str, labels: Sequence[str], values: Values) -> Metric:
+    """A gauge with labels: their values -> its own."""
+    found = GaugeMetricFamily(f"slackwater_{name}", text, labels=labels)
+    for of, value in values:
+        found.add_metric(of, value)
+    return found
+
+
+def _counters(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    found = CounterMetricFamily(f"slackwater_{name}", text, labels=[label])
+    for of, value in values:
+        found.add_metric([of], value)
+    return found
+
+
 def requests_now(readiness: Readiness, metrics: Metrics, hub: Hub) -> Iterator[Metric]:
     """Readiness, requests and streams."""
-    yield GaugeMetricFamily("slackwater_ready", "1 if ready.", int(readiness.check().ready))
-    yield GaugeMetricFamily("slackwater_requests_in_flight", "Requests not done.", metrics.in_flight)
-    yield GaugeMetricFamily("slackwater_streams", "Streams that are open.", hub.streams)
-    ended = CounterMetricFamily("slackwater_streams_ended", "Streams that ended.", labels=["reason"])
-    for reason, count in sorted(hub.ended.items()):
-        ended.add_metric([reason], count)
-    yield ended
+    yield _gauge("ready", "1 if ready.", int(readiness.check().ready))
+    yield _gauge("requests_in_flight", "Requests not done.", metrics.in_flight)
+    yield _gauge("streams", "Streams that are open.", hub.streams)
+    yield _counters("streams_ended", "Streams that ended.", "reason", sorted(hub.ended.items()))
 
 
 def chains(hot: HotStore, lives: Lives) -> Iterator[Metric]:
     """Cells and deltas."""
-    yield GaugeMetricFamily("slackwater_cells", "Cells in memory.", hot.cells())
-    deltas = CounterMetricFamily("slackwater_deltas", "Deltas read.", labels=["stream"])
-    bad = CounterMetricFamily("slackwater_bad_deltas", "Deltas that do not decode.", labels=["stream"])
-    for name, live in lives.items():
-        deltas.add_metric([name], live.feed.deltas)
-        bad.add_metric([name], live.feed.bad)
-    yield deltas
-    yield bad
+    feeds = {name: live.feed for name, live in lives.items()}
+    yield _gauge("cells", "Cells in memory.", hot.cells())
+    yield _counters("deltas", "Deltas read.", "stream", [(name, feed.deltas) for name, feed in feeds.items()])
+    bad = [(name, feed.bad) for name, feed in feeds.items()]
+    yield _counters("bad_deltas", "Deltas that do not decode.", "stream", bad)
     yield CounterMetricFamily("slackwater_cell_conflicts", "Pairs of cells that differ.", hot.conflicts_total)
 
 
 def reads(pool: Pool, rows: RowCache, caches: Mapping[str, Held]) -> Iterator[Metric]:
     """Cold reads, and what every cache holds."""
-    yield GaugeMetricFamily("slackwater_cold_reads", "Cold reads that run or wait.", pool.taken)
-    asked = CounterMetricFamily("slackwater_row_cache_requests", "Look-ups of batch rows.", labels=["result"])
-    asked.add_metric(["hit"], rows.hits)
-    asked.add_metric(["miss"], rows.misses)
-    yield asked
-    yield GaugeMetricFamily("slackwater_row_cache_rows", "Batch rows in the cache.", rows.rows)
-    held = GaugeMetricFamily("slackwater_cache_bytes", "Memory of what is cached, about.", labels=["cache"])
-    most = GaugeMetricFamily("slackwater_cache_limit_bytes", "The bound on it.", labels=["cache"])
-    for name, cache in caches.items():
-        held.add_metric([name], cache.size())
-        most.add_metric([name], cache.most)
-    yield held
-    yield most
+    yield _gauge("cold_reads", "Cold reads that run or wait.", pool.taken)
+    asked = (("hit", rows.hits), ("miss", rows.misses))
+    yield _counters("row_cache_requests", "Look-ups of batch rows.", "result", asked)
+    yield _gauge("row_cache_rows", "Batch rows in the cache.", rows.rows)
+    sizes = [([name], cache.size()) for name, cache in caches.items()]
+    yield _gauges("cache_bytes", "Memory of what is cached, about.", ["cache"], sizes)
+    most = [([name], cache.most) for name, cache in caches.items()]
+    yield _gauges("cache_limit_bytes", "The bound on it.", ["cache"], most)
 
 
 def positions(views: tuple[View, ...], hot: HotStore, watch: VersionsWatch) -> Iterator[Metric]:
     """How far each stream's batch and each view is."""
     labels = ["stream", "view", "partition"]
-    cut = GaugeMetricFamily("slackwater_cut_offset", "Where the served batch view ends.", labels=labels[::2])
-    applied = GaugeMetricFamily("slackwater_applied_offset", "End of the chain.", labels=labels)
-    lag = GaugeMetricFamily("slackwater_lag_records", "Records of the log not applied.", labels=labels)
-    for view in defaults(views):
-        stream = view.stream.name
-        for partition, at in sorted(hot.applied(view.name).items()):
-            where = [stream, view.name, str(partition)]
-            applied.add_metric(where, at)
-            lag.add_metric(where, watch.lag(stream, {partition: at}))
-    for stream, standing in watch.snapshot.streams.items() if watch.snapshot is not None else ():
-        for partition, at in sorted(standing.cut.items()):
-            cut.add_metric([stream, str(partition)], at)
-    yield cut
-    yield applied
-    yield lag
+    applied = [(view, p, at) for view in defaults(views) for p, at in sorted(hot.applied(view.name).items())]
+    streams = watch.snapshot.streams if watch.snapshot is not None else {}
+    cuts = [([name, str(p)], at) for name, of in streams.items() for p, at in sorted(of.cut.items())]
+    yield _gauges("cut_offset", "Where the served batch view ends.", labels[::2], cuts)
+    ends = [([view.stream.name, view.name, str(p)], at) for view, p, at in applied]
+    yield _gauges("applied_offset", "End of the chain.", labels, ends)
+    lags = [([view.stream.name, view.name, str(p)], watch.lag(view.stream.name, {p: at})) for view, p, at in applied]
+    yield _gauges("lag_records", "Records of the log not applied.", labels, lags)
 
 
 def log_ends(lives: Lives, probes: Mapping[str, LogProbe], clock: Clock) -> Iterator[Metric]:
@@ -133,12 +134,10 @@ def log_ends(lives: Lives, probes: Mapping[str, LogProbe], clock: Clock) -> Iter
         ("unreadable", "1 if a batch cannot be read.", lambda _, probe, p: int(p in probe.unread)),
     )
     seen = {name: facts for name, live in lives.items() if (facts := live.log_watch.facts) is not None}
+    places = [(stream, facts, p) for stream, facts in seen.items() for p in sorted(facts.bounds)]
     for name, text, of in checks if seen else ():
-        gauge = GaugeMetricFamily(f"slackwater_log_{name}", text, labels=["stream", "partition"])
-        for stream, facts in seen.items():
-            for p in sorted(facts.bounds):
-                gauge.add_metric([stream, str(p)], of(facts, probes[stream], p))
-        yield gauge
+        values = [([stream, str(p)], of(facts, probes[stream], p)) for stream, facts, p in places]
+        yield _gauges(f"log_{name}", text, ["stream", "partition"], values)
 
 
 def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock: Clock) -> Iterator[Metric]:
@@ -147,58 +146,36 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
     if snapshot is None:
         return
     manifest = snapshot.manifest
-    yield GaugeMetricFamily("slackwater_version", "Version that is served.", snapshot.version)
+    yield _gauge("version", "Version that is served.", snapshot.version)
     now_us, ended_us = clock.now_us(), last_idle_us(store) or 0
     if snapshot.version:
         ended_us = max(ended_us, manifest.created_us)
-        age = (now_us - manifest.created_us) / 1e6
-        yield GaugeMetricFamily("slackwater_batch_age_seconds", "Age of the batch view.", age)
+        yield _gauge("batch_age_seconds", "Age of the batch view.", (now_us - manifest.created_us) / 1e6)
         yield from _proof(proofs.proof(snapshot))
-        yield _steps(manifest)
+        steps = [([step], took_ms / 1000) for step, took_ms in manifest.timings_ms.items()]
+        text = "How long the batch run of the served version took, by step."
+        yield _gauges("batch_step_seconds", text, ["step"], steps)
     if ended_us:
         text = "Since a batch run ended that published the version, or found nothing new."
-        yield GaugeMetricFamily("slackwater_batch_run_age_seconds", text, (now_us - ended_us) / 1e6)
-    for name, text, count in (
-        ("events", "Trades of the batch view.", "events"),
-        ("duplicates", "Events of the batch view whose id was there before.", "duplicates"),
-        ("refused", "Records and lines below the cut that batch runs sent to the dead letters.", "refused"),
+        yield _gauge("batch_run_age_seconds", text, (now_us - ended_us) / 1e6)
+    for count, text in (
+        ("events", "Trades of the batch view."),
+        ("duplicates", "Events of the batch view whose id was there before."),
+        ("refused", "Records and lines below the cut that batch runs sent to the dead letters."),
     ):
-        yield GaugeMetricFamily(f"slackwater_batch_{name}", text, manifest.count(count))
-    yield _duplicates(manifest)
+        yield _gauge(f"batch_{count}", text, manifest.count(count))
+    duplicates = [([each.stream, ":".join(each.entity)], each.events) for each in manifest.duplicates]
+    yield _gauges("entity_duplicates", "The same by entity.", ["stream", "entity"], duplicates)
     if snapshot.ledger is not None:
-        yield _restatements(snapshot.ledger)
-    yield GaugeMetricFamily("slackwater_refusals", "Reasons for not serving in full.", len(watch.refusals(snapshot)))
+        causes = [([cause], sum(entry.counts.get(cause, 0) for entry in snapshot.ledger)) for cause in CAUSES]
+        yield _gauges("restatements", "Closed bars that were changed, over the whole ledger.", ["cause"], causes)
+    yield _gauge("refusals", "Reasons for not serving in full.", len(watch.refusals(snapshot)))
 
 
 def _proof(proof: Proof) -> Iterator[Metric]:
-    outcome = GaugeMetricFamily("slackwater_handoff", "1 at the outcome of the served version.", labels=["outcome"])
-    for name in ("equal", "different", "unproven"):
-        outcome.add_metric([name], int(proof.outcome == name))
-    yield outcome
-    yield GaugeMetricFamily("slackwater_handoff_forced", "1 if it was forced.", int(proof.forced is not None))
-    yield GaugeMetricFamily("slackwater_handoff_gap_records", "Records between the cuts without a delta.", proof.gap)
-    yield GaugeMetricFamily("slackwater_handoff_compared_states", "States that were compared.", proof.compared)
-    yield GaugeMetricFamily("slackwater_handoff_differing_states", "States that differ.", proof.differ)
-
-
-def _steps(manifest: Manifest) -> Metric:
-    text = "How long the batch run of the served version took, by step."
-    found = GaugeMetricFamily("slackwater_batch_step_seconds", text, labels=["step"])
-    for step, took_ms in manifest.timings_ms.items():
-        found.add_metric([step], took_ms / 1000)
-    return found
-
-
-def _restatements(entries: Iterable[Entry]) -> Metric:
-    text = "Closed bars that were changed, over the whole ledger."
-    found = GaugeMetricFamily("slackwater_restatements", text, labels=["cause"])
-    for cause in CAUSES:
-        found.add_metric([cause], sum(entry.counts.get(cause, 0) for entry in entries))
-    return found
-
-
-def _duplicates(manifest: Manifest) -> Metric:
-    found = GaugeMetricFamily("slackwater_entity_duplicates", "The same by entity.", labels=["stream", "entity"])
-    for each in manifest.duplicates:
-        found.add_metric([each.stream, ":".join(each.entity)], each.events)
-    return found
+    outcomes = [([name], int(proof.outcome == name)) for name in ("equal", "different", "unproven")]
+    yield _gauges("handoff", "1 at the outcome of the served version.", ["outcome"], outcomes)
+    yield _gauge("handoff_forced", "1 if it was forced.", int(proof.forced is not None))
+    yield _gauge("handoff_gap_records", "Records between the cuts without a delta.", proof.gap)
+    yield _gauge("handoff_compared_states", "States that were compared.", proof.compared)
+    yield _gauge("handoff_differing_states", "States that differ.", proof.differ)
