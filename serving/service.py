@@ -3,6 +3,9 @@
 `step` does what the threads do, once, so that tests and a simulation need no thread.
 """
 
+import logging
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,9 +18,8 @@ from serving.query.as_of import AsOf
 from serving.query.bases import Bases
 from serving.query.pool import Pool
 from serving.query.read import BatchRows
-from serving.status import gauges
+from serving.status import metrics as figures
 from serving.status.layers import Layers, Readiness
-from serving.status.metrics import Metrics
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
@@ -27,7 +29,6 @@ from serving.watch.log_probe import LogProbe
 from serving.watch.log_watch import LogWatch
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.scrub import Scrub
-from serving.watch.thread import Steps
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.keys.keyring import KeyRing
@@ -38,6 +39,49 @@ from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import names_of, streams_of
 from slackwater.views.view import View
+
+_LOG = logging.getLogger("slackwater.serving")
+
+
+class Steps:
+    """Runs `step` until `stop`. After an error it waits `pause_s`; a run of equal errors is logged once."""
+
+    def __init__(self, name: str, step: Callable[[], None], every_s: float = 0.0, pause_s: float = 1.0) -> None:
+        self.error: str | None = None
+        self._step = step
+        self._every_s = every_s
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def reasons(self) -> list[str]:
+        """The error that its last step ended with."""
+        return [self.error] if self.error else []
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop it and wait for the step in progress."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._step()
+                self.error = None
+                wait_s = self._every_s
+            except Exception as error:  # noqa: BLE001 - the thread outlives every error and shows it in readiness
+                text = f"{self._thread.name}: {error}"
+                if text != self.error:
+                    _LOG.exception("%s failed, and is tried again", self._thread.name)
+                self.error = text
+                wait_s = self._pause_s
+            if wait_s:
+                self._stop.wait(wait_s)
 
 
 class Service:
@@ -64,7 +108,7 @@ class Service:
         self.store = store
         self.views = views
         self.streams = streams
-        self.metrics = Metrics(clock)
+        self.metrics = figures.Metrics(clock)
         self.keys = KeyRing(store.home, clock)
         self.admission = Admission(options.limits.requests, self.metrics.registry)
         self.draining = Draining()
@@ -139,21 +183,21 @@ class Service:
     def _failed(self) -> list[str]:
         return [reason for thread in self._threads for reason in thread.reasons()]
 
-    def gauges(self) -> gauges.Gauges:
+    def gauges(self) -> figures.Gauges:
         """The figures that are read when somebody asks."""
         caches = {
-            "rows": gauges.Held(lambda: self.row_cache.bytes, self.row_cache.most_bytes),
-            "replies": gauges.Held(lambda: self.cached.bytes, self.cached.most_bytes),
-            "encoded": gauges.Held(lambda: ENCODED.size, ENCODED.most_bytes),
-            "cursors": gauges.Held(lambda: self.hot.open_cell_bytes, MAX_OPEN_CELL_BYTES),
+            "rows": figures.Held(lambda: self.row_cache.bytes, self.row_cache.most_bytes),
+            "replies": figures.Held(lambda: self.cached.bytes, self.cached.most_bytes),
+            "encoded": figures.Held(lambda: ENCODED.size, ENCODED.most_bytes),
+            "cursors": figures.Held(lambda: self.hot.open_cell_bytes, MAX_OPEN_CELL_BYTES),
         }
-        return gauges.Gauges(
-            partial(gauges.positions, self.views, self.hot, self.watch),
-            partial(gauges.log_ends, self.lives, self.probes, self.clock),
-            partial(gauges.served, self.watch, self.proofs, self.store, self.clock),
-            partial(gauges.requests_now, self.readiness, self.metrics, self.hub),
-            partial(gauges.chains, self.hot, self.lives),
-            partial(gauges.reads, self.pool, self.row_cache, caches),
+        return figures.Gauges(
+            partial(figures.positions, self.views, self.hot, self.watch),
+            partial(figures.log_ends, self.lives, self.probes, self.clock),
+            partial(figures.served, self.watch, self.proofs, self.store, self.clock),
+            partial(figures.requests_now, self.readiness, self.metrics, self.hub),
+            partial(figures.chains, self.hot, self.lives),
+            partial(figures.reads, self.pool, self.row_cache, caches),
         )
 
     def step(self) -> None:

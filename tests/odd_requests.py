@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import serving.status.gauges
+import serving.status.metrics
 import serving.store.hot
 from serving.options import ServingOptions
 from serving.query.answer import ENCODED
@@ -116,7 +116,7 @@ def main() -> None:
         options = ServingOptions(poll_s=0.0, deadline_s=600.0)  # a busy machine is no reason for another answer
         if len(sys.argv) > 2:  # the bound of every cache, in MB
             most = int(sys.argv[2]) << 20
-            serving.store.hot.MAX_OPEN_CELL_BYTES = serving.status.gauges.MAX_OPEN_CELL_BYTES = ENCODED.most_bytes = (
+            serving.store.hot.MAX_OPEN_CELL_BYTES = serving.status.metrics.MAX_OPEN_CELL_BYTES = ENCODED.most_bytes = (
                 most
             )
             options = replace(options, cached_row_bytes=most, cached_reply_bytes=most)

@@ -11,8 +11,8 @@ import pytest
 from serving.http.problems import ProblemError
 from serving.options import ServingOptions
 from serving.query.pool import Pool
+from serving.service import Steps
 from serving.store.batch import BatchReader, sandbox
-from serving.watch.thread import Steps
 from tests.serving_world import World
 
 

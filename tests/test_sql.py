@@ -27,7 +27,7 @@ from serving.http.body import parsed_body
 from serving.http.problems import ProblemError
 from serving.http.routes.sql import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
 from serving.options import SqlOptions
-from serving.sql.functions import ALLOWED, OPERATORS
+from serving.sql.check import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome

@@ -21,7 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from serving.http.guard.admission import Admission, Place, Refusal, Refusals
 from serving.http.server import Draining
 from serving.options import Limits
-from serving.stream.response import TRANSPORT
+
+TRANSPORT = "slackwater.transport"
+"""The extension of a scope that gives a route the connection's transport."""
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""

@@ -4,13 +4,14 @@ Models are closed, so that a member that nobody described is found by the test t
 document. A route's own models stand in its file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from slackwater.streams.stream import Stream
 from slackwater.views.kinds import LARGEST_EXACT
+from slackwater.views.view import View
 
 Schema = dict[str, Any]
 
@@ -121,3 +122,39 @@ class ProofLine(Closed):
     compared: Annotated[Count, Field(description="States compared.")]
     differ: Count
     forced: ForcedBy | None
+
+
+_MEANINGS = {
+    "start": "Start of the bar; it is half-open: [start, start + interval).",
+    "open": "Price of the first trade.",
+    "close": "Price of the last trade.",
+    "volume": "Sum of quantities; contracts for COIN-M, see `/v1/instruments`.",
+    "notional": "Sum of price x quantity.",
+    "vwap": "notional / volume, rounded half-even to 8 digits.",
+    "buy_volume": "Quantity that takers bought.",
+    "closed": "A trade of the instrument lies 2 s behind the bar's end; a change after that is a restatement.",
+}
+
+
+def row_fields(view: View) -> dict[str, Any]:
+    """The members of a row of a view that are always there: further keys, start, answers and `closed`."""
+    members: dict[str, Any] = {column.name: column.kind.schema for column in view.key_columns[len(view.entity) :]}
+    members |= {"start": TIME, **{name: _answer(view, name) for name in view.answers}, "closed": {"type": "boolean"}}
+    return {
+        name: Annotated[Any, WithJsonSchema({**schema, **({"description": m} if (m := _MEANINGS.get(name)) else {})})]
+        for name, schema in members.items()
+    }
+
+
+def _answer(view: View, name: str) -> dict[str, Any]:
+    answer = view.answers[name]
+    plain = dict(answer.schema(view.columns))
+    if answer.gap is None:  # null in a bar that `fill` made
+        plain["type"] = [*types_of(plain), "null"]
+    return plain
+
+
+def types_of(schema: Mapping[str, Any]) -> list[str]:
+    """The types that a schema names."""
+    given = schema["type"]
+    return [given] if isinstance(given, str) else list(given)

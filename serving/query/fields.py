@@ -88,6 +88,11 @@ IdsField = Literal["auto", "text"]
 IDS_TEXT = "How ids are given in JSON: as numbers up to 2^53 - 1 and as text above that, or all as text."
 
 
+def word_field(words: Sequence[str]) -> Any:
+    """The type of one of some words, or None."""
+    return Annotated[Literal[*words] | None, WithJsonSchema({"enum": [*words]})]
+
+
 def whole_field(low: int, high: int, optional: bool = False) -> Any:
     """The type of a whole number in [low, high]."""
     schema = {"type": "integer", "minimum": low, "maximum": high}

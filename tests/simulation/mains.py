@@ -192,7 +192,7 @@ def new_service(world: "World") -> Service:
 
 
 def thread(world: "World", step: Callable[[], None]) -> Callable[[], None]:
-    """serving.watch.thread: a step again and again, that no error of the log or of versions ends."""
+    """serving.service: a step again and again, that no error of the log or of versions ends."""
 
     def main() -> None:
         while True:

@@ -7,7 +7,7 @@ Generated for each name of the registry; which definition answers is said by the
 it computes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Annotated, Any
@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.formats.export import Exporter
-from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of
-from serving.http.problems import ProblemError, gone
+from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of, row_fields, types_of
+from serving.http.problems import ProblemError, holding
 from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
 from serving.http.route import Route, asked
 from serving.options import ServingOptions
@@ -94,18 +94,17 @@ class BarsRoute:
         """The answer as it is now."""
         cursor = _cursor(query, self.views)
         try:
-            basis = await self._basis(query, cursor)
-            cursor = _cursor(query, (basis.view,))
-            if query.fill and not fills(basis.view):
-                raise cannot_fill()
-            bars, more = await self._read(query, basis, cursor)
-            following = None
-            if more:
-                following = self.bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
-            page = await self._page(query, basis, bars, following)
+            with holding(cursor):
+                basis = await self._basis(query, cursor)
+                cursor = _cursor(query, (basis.view,))
+                if query.fill and not fills(basis.view):
+                    raise cannot_fill()
+                bars, more = await self._read(query, basis, cursor)
+                following = None
+                if more:
+                    following = self.bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
+                page = await self._page(query, basis, bars, following)
         except ProblemError as error:
-            if cursor is not None and error.kind == "files-unreadable":
-                raise gone("The files that this cursor stands on were removed.") from error
             if query.as_of is not None and error.kind == "files-unreadable":
                 await self.bases.refuse_retired(query.as_of)
             raise
@@ -188,16 +187,6 @@ def _cursor(query: BarsQuery, views: Iterable[View]) -> Cursor | None:
     return decode_cursor(query.cursor, shapes)
 
 
-_MEANINGS = {
-    "start": "Start of the bar; it is half-open: [start, start + interval).",
-    "open": "Price of the first trade.",
-    "close": "Price of the last trade.",
-    "volume": "Sum of quantities; contracts for COIN-M, see `/v1/instruments`.",
-    "notional": "Sum of price x quantity.",
-    "vwap": "notional / volume, rounded half-even to 8 digits.",
-    "buy_volume": "Quantity that takers bought.",
-    "closed": "A trade of the instrument lies 2 s behind the bar's end; a change after that is a restatement.",
-}
 _EXAMPLE: dict[str, Any] = {
     **{"start": 1795263240000000, "open": "61632.13", "high": "61700", "low": "61626.2", "close": "61683.83"},
     **{"volume": "26.96074", "notional": "1662765.726949", "vwap": "61673.59378671", "buy_volume": "15.10691"},
@@ -222,35 +211,12 @@ class Explanation(Closed):
     merged: dict[str, Any] | None
 
 
-def row_fields(view: View) -> dict[str, Any]:
-    """The members of a row of a view that are always there: further keys, start, answers and `closed`."""
-    members: dict[str, Any] = {column.name: column.kind.schema for column in view.key_columns[len(view.entity) :]}
-    members |= {"start": TIME, **{name: _answer(view, name) for name in view.answers}, "closed": {"type": "boolean"}}
-    return {
-        name: Annotated[Any, WithJsonSchema({**schema, **({"description": m} if (m := _MEANINGS.get(name)) else {})})]
-        for name, schema in members.items()
-    }
-
-
-def _answer(view: View, name: str) -> dict[str, Any]:
-    answer = view.answers[name]
-    plain = dict(answer.schema(view.columns))
-    if answer.gap is None:  # null in a bar that `fill` made
-        plain["type"] = [*_types(plain), "null"]
-    return plain
-
-
 def _spread_fields(view: View) -> dict[str, Any]:
     """The members of a row of quantiles."""
     keys = {c.name: c.kind.schema for c in view.key_columns if c.name in quantile_key(view)[len(view.entity) :]}
-    bounds = {name: {"type": [*_types(kind.schema), "null"]} for name, kind in quantile_kinds(view).items()}
+    bounds = {name: {"type": [*types_of(kind.schema), "null"]} for name, kind in quantile_kinds(view).items()}
     schemas: dict[str, Any] = {**keys, "start": TIME, **bounds, "closed": {"type": "boolean"}}
     return {name: (Annotated[Any, WithJsonSchema(schema)], ...) for name, schema in schemas.items()}
-
-
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    given = schema["type"]
-    return [given] if isinstance(given, str) else list(given)
 
 
 def title(view: View) -> str:

@@ -24,7 +24,7 @@ from serving.http.route import Route, asked
 from serving.query.answer import Page, page_reply, time_json
 from serving.query.bases import Bases
 from serving.query.cursor import Cursor, decode_cursor
-from serving.query.fields import CursorField, TableParameters, TimeField, parsed
+from serving.query.fields import CursorField, TableParameters, TimeField, parsed, word_field
 from serving.query.keys import filter_fields, wanted_values
 from serving.query.parameters import MOST_WORDS_TEXT, ValueRefusedError, words
 from serving.query.pool import Pool
@@ -86,14 +86,13 @@ def query_of(streams: tuple[Stream, ...]) -> type[InstrumentsQuery]:
             raise ValueRefusedError(f"give how one begins of {' or '.join(ends)}")
         return text
 
-    of_stream: Any = Annotated[Literal[*names] | None, WithJsonSchema({"enum": names})]
     schema = {"type": "string", "pattern": f"^(?:{'|'.join(['', *ends])})$"}
     of_prefix: Any = Annotated[str, BeforeValidator(prefix), WithJsonSchema(schema)]
     last = ", ".join(dict.fromkeys(stream.entity[-1] for stream in streams))
     return create_model(
         "InstrumentsQuery",
         __base__=InstrumentsQuery,
-        stream=(of_stream, Field(None, description="The stream. Default: all.")),
+        stream=(word_field(names), Field(None, description="The stream. Default: all.")),
         prefix=(of_prefix, Field("", description=f"How the {last} begins.")),
         **filter_fields(streams),
     )
