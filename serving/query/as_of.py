@@ -22,12 +22,7 @@ class AsOf:
     """Snapshots of published versions, each with its batch view alone. Thread safe."""
 
     def __init__(
-        self,
-        store: VersionStore,
-        views: tuple[View, ...],
-        watch: VersionsWatch,
-        inspector: Inspector,
-        pool: Pool,
+        self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, inspector: Inspector, pool: Pool
     ) -> None:
         self._store = store
         self._views = views

@@ -26,12 +26,12 @@ from serving.query.parameters import (
     MOST_VERSIONS,
     Point,
     ValueRefusedError,
-    flag,
     interval,
     interval_of,
+    matching,
+    one_of,
     point,
     time_us,
-    token,
     whole,
 )
 from slackwater.views.interval import INTERVALS, Interval
@@ -54,7 +54,7 @@ _END = {**_TIME, "examples": ["2026-01-31T10:30:00Z", 1769855400000000]}
 """Its examples lie behind those of a start, so that all examples of a route are one question."""
 
 _POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]], "examples": [7]}
-_TOKEN = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,2000}$"}
+_CURSOR = "[A-Za-z0-9_-]{1,2000}"
 
 
 _FORMATS = {"enum": [each.name for each in FORMATS]}
@@ -73,14 +73,17 @@ TimeNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_TIME)]
 EndField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema(_END)]
 EndNeeded = Annotated[int, BeforeValidator(time_us), WithJsonSchema(_END)]
 AtField = Annotated[int | None, BeforeValidator(time_us), WithJsonSchema({"anyOf": _TIME["anyOf"]})]
-CursorField = Annotated[str | None, BeforeValidator(token), WithJsonSchema(_TOKEN)]
+_read_cursor = matching(_CURSOR, "give the text of `next` as it came")
+CursorField = Annotated[
+    str | None, BeforeValidator(_read_cursor), WithJsonSchema({"type": "string", "pattern": f"^{_CURSOR}$"})
+]
 if TYPE_CHECKING:
     PointField: TypeAlias = Point | None
     UntilField: TypeAlias = Point | None
 else:  # FastAPI takes a tuple for a parameter that is given more than once
     PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
     UntilField = Annotated[Any, BeforeValidator(point), WithJsonSchema({**_POINT, "examples": [9]})]
-FlagField = Annotated[bool, BeforeValidator(flag), WithJsonSchema({"type": "boolean"})]
+FlagField = Annotated[bool, BeforeValidator(one_of("true", "false")), WithJsonSchema({"type": "boolean"})]
 
 TimesField = Literal["us", "iso"]
 TIMES_TEXT = "How times are written: microseconds, or ISO 8601."

@@ -105,8 +105,9 @@ def _text(column: Text) -> tuple[Callable[[str], Value], dict[str, Any]]:
     name, examples = column.name, {}
     if name in _EXAMPLES:
         examples = {"examples": [_EXAMPLES[name]]}
+    read = matching(column.pattern, f"a {name} is {column.pattern}")
     whole = f"(?:{column.pattern})" if "|" in column.pattern else column.pattern
-    return matching(name, column.pattern), {"type": "string", "pattern": f"^{whole}$", **examples}
+    return read, {"type": "string", "pattern": f"^{whole}$", **examples}
 
 
 def _several_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # A plus sign in a query string is a space.
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+ ]00:00))?")
 _TAKES = "give microseconds since 1970 or ISO 8601 in UTC, such as 2025-01-31T09:30:00Z"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}")
 
 
 class Point(NamedTuple):
@@ -53,23 +52,6 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
-
-
-def whole_or_all(low: int, high: int) -> Callable[[str], int | None]:
-    """Reads an integer of [low, high], or `all`, which is None."""
-    number = whole(low, high)
-
-    def read(text: str) -> int | None:
-        return None if text == "all" else number(text)
-
-    return read
-
-
-def flag(text: str) -> bool:
-    """Reads `true` or `false`."""
-    if text not in ("true", "false"):
-        raise ValueRefusedError("give true or false")
-    return text == "true"
 
 
 def time_us(text: str) -> int:
@@ -113,20 +95,6 @@ def point(text: str) -> Point:
         raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
 
 
-def interval_of(base: Interval, like: str) -> Callable[[str], Interval]:
-    """Reads an interval that the bars of `base` make up, such as `like`."""
-    known = {text: each for text, each in INTERVALS.items() if base.tiles(each)}
-
-    def read(text: str) -> Interval:
-        found = known.get(text)
-        if found is None:
-            finer = f"give one that {base.text} makes up, such as {like}"
-            raise ValueRefusedError(finer if text in INTERVALS else HINT)
-        return found
-
-    return read
-
-
 def interval(text: str) -> Interval:
     """Reads an interval."""
     if text not in INTERVALS:
@@ -134,16 +102,33 @@ def interval(text: str) -> Interval:
     return INTERVALS[text]
 
 
-def matching(name: str, pattern: str) -> Callable[[str], Value]:
-    """Reads a text that the pattern matches as a whole."""
+def interval_of(base: Interval, like: str) -> Callable[[str], Interval]:
+    """Reads an interval that the bars of `base` make up, such as `like`."""
+
+    def read(text: str) -> Interval:
+        found = interval(text)
+        if not base.tiles(found):
+            raise ValueRefusedError(f"give one that {base.text} makes up, such as {like}")
+        return found
+
+    return read
+
+
+def matching(pattern: str, hint: str) -> Callable[[str], str]:
+    """Reads a text that the pattern matches as a whole; `hint` says what can be given."""
     known = re.compile(pattern)
 
-    def read(text: str) -> Value:
+    def read(text: str) -> str:
         if not known.fullmatch(text):
-            raise ValueRefusedError(f"a {name} is {pattern}")
+            raise ValueRefusedError(hint)
         return text
 
     return read
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Reads one of these words."""
+    return matching("|".join(map(re.escape, words)), f"give {' or '.join(words)}")
 
 
 def several(name: str, read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
@@ -161,17 +146,6 @@ def several(name: str, read: Callable[[str], Value]) -> Callable[[str], tuple[Va
     return reads
 
 
-def one_of(*words: str) -> Callable[[str], Value]:
-    """Reads one of these words."""
-
-    def read(text: str) -> Value:
-        if text not in words:
-            raise ValueRefusedError(f"give {' or '.join(words)}")
-        return text
-
-    return read
-
-
 def integer(text: str) -> Value:
     """Reads an integer of 64 bits."""
     if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
@@ -184,10 +158,3 @@ def words(text: str) -> tuple[str, ...]:
     if len(text) > MOST_WORDS_TEXT:
         raise ValueRefusedError(f"give at most {MOST_WORDS_TEXT} letters")
     return tuple(text.lower().split())
-
-
-def token(text: str) -> str:
-    """Reads an opaque token."""
-    if not _TOKEN.fullmatch(text):
-        raise ValueRefusedError("give the text of `next` as it came")
-    return text

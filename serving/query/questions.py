@@ -26,7 +26,7 @@ from serving.query.fields import (
     whole_field,
 )
 from serving.query.keys import PREFIX, key_fields
-from serving.query.parameters import whole_or_all
+from serving.query.parameters import whole
 from serving.store.request import Keys
 from slackwater.core.errors import SettingError
 from slackwater.views.interval import Interval, parse_interval
@@ -41,9 +41,10 @@ _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_BARS}
 
 Limit = whole_field(1, MOST_BARS)
 LIMIT_TEXT = f"At most so many, up to {MOST_BARS}."
+_WHOLE = whole(1, MOST_BARS)
 _LimitOrAll = Annotated[
     int | None,
-    BeforeValidator(whole_or_all(1, MOST_BARS)),
+    BeforeValidator(lambda text: None if text == "all" else _WHOLE(text)),
     WithJsonSchema({"anyOf": [_LIMIT, {"const": "all"}], "default": 500}),
 ]
 

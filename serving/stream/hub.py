@@ -38,12 +38,7 @@ class Hub:
     """See the module. `wake` may be called by any thread, all else belongs to the event loop."""
 
     def __init__(
-        self,
-        names: tuple[str, ...],
-        bases: Bases,
-        rows: BatchRows,
-        clock: Clock,
-        options: StreamOptions | None = None,
+        self, names: tuple[str, ...], bases: Bases, rows: BatchRows, clock: Clock, options: StreamOptions | None = None
     ) -> None:
         self.options = options or StreamOptions()
         self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))

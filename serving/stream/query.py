@@ -5,17 +5,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from serving.query.fields import (
-    IDS_TEXT,
-    TIMES_TEXT,
-    IdsField,
-    Parameters,
-    TimesField,
-    refusal,
-    whole_field,
-)
+from serving.query.fields import IDS_TEXT, TIMES_TEXT, IdsField, Parameters, TimesField, refusal, whole_field
 from serving.query.keys import key_fields
-from serving.query.parameters import ValueRefusedError, interval
+from serving.query.parameters import ValueRefusedError, interval, matching
 from serving.query.questions import check_names, fingerprint, keys_of
 from serving.store.request import Keys
 from serving.stream.read_point import TOKEN
@@ -36,19 +28,13 @@ def _intervals(text: str) -> tuple[Interval, ...]:
     return found
 
 
-def _event_id(text: str) -> str:
-    """Reads the id of an event."""
-    if not TOKEN.fullmatch(text):
-        raise ValueRefusedError("give the `id` of an event as it came")
-    return text
-
-
 _INTERVALS = {
     "type": "string",
     "pattern": f"^(?:{'|'.join(INTERVALS)})(?:,(?:{'|'.join(INTERVALS)})){{0,{MOST_INTERVALS - 1}}}$",
     "default": "1m",
     "examples": ["1m", "1s,1m"],
 }
+_event_id = matching(TOKEN.pattern, "give the `id` of an event as it came")
 _Intervals = Annotated[Any, BeforeValidator(_intervals), WithJsonSchema(_INTERVALS)]
 _EventId = Annotated[
     str | None, BeforeValidator(_event_id), WithJsonSchema({"type": "string", "pattern": f"^{TOKEN.pattern}$"})
@@ -70,8 +56,7 @@ class StreamQuery(Parameters):
     times: TimesField = Field("us", description=TIMES_TEXT)
     ids: IdsField = Field("auto", description=IDS_TEXT)
     last_event_id: _EventId = Field(
-        None,
-        description="Resume after the event of this id; the header `Last-Event-ID` means the same and goes first.",
+        None, description="Resume after the event of this id; the header `Last-Event-ID` means the same and goes first."
     )
 
     @model_validator(mode="after")
