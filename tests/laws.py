@@ -29,7 +29,7 @@ from slackwater.deltas.cell import Cell, decode_cell, delta_key_of, encode_value
 from slackwater.views.finished import finish_table, finished_schema
 from slackwater.views.interval import Interval
 from slackwater.views.levels import coarsest_published, prefix_levels
-from slackwater.views.merge import State, merge_all
+from slackwater.views.merge import State
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.sql import finish_sql, merge_sql
@@ -39,6 +39,14 @@ from tests.draws import LARGEST_ID, event_lists, events_table, finishable_rows, 
 from tests.profiles import examples
 
 Law = Callable[[], None]
+
+
+def merge_all(view: View, states: Iterable[State]) -> State | None:
+    """The merge of any number of states; None, the identity, for none."""
+    total: State | None = None
+    for state in states:
+        total = state if total is None else view.merge(total, state)
+    return total
 
 
 @cache

@@ -12,6 +12,7 @@ from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Quantiles
 from slackwater.views.bars import BARS
 from slackwater.views.expressions import kind_in
+from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.kinds import INTEGER
 from slackwater.views.measures import Count
@@ -97,7 +98,7 @@ def test_the_least_integer_of_64_bits_has_a_bucket() -> None:
 @examples(60)
 @given(event_lists(), st.sampled_from(["1s", "1M", "total"]))
 def test_quantiles_hold_the_number_of_their_rank_between_their_bounds(events: list[Any], text: str) -> None:
-    interval = SIZES.interval_named(text)
+    interval = parse_interval(text)
     rows = merged_in_sql(SIZES, summarised(SIZES, events), interval)
     found = quantile_rows(SIZES, rows)
     groups: dict[Any, list[int]] = {}

@@ -16,12 +16,12 @@ from slackwater.core.decimals import decimal_text
 from slackwater.log.events import decode
 from slackwater.streams.trades import TRADES
 from slackwater.views.interval import parse_interval
-from slackwater.views.merge import merge_all
 from slackwater.views.quantiles import quantile_rows
 from slackwater.views.registry import VIEWS
 from slackwater.views.rows import Row
 from slackwater.views.sizes import SIZES
 from slackwater.views.view import View
+from tests.laws import merge_all
 from tests.serving_world import NOON, SECOND, World
 
 DAILY = View(

@@ -25,7 +25,7 @@ from slackwater.deltas.chain import Chain
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.interval import NAMED_INTERVALS, Interval
-from slackwater.views.merge import merge_all
+from tests.laws import merge_all
 from tests.profiles import examples
 from tests.serving_world import NOON, SECOND, World, offsets
 

@@ -22,7 +22,6 @@ from slackwater.views.errors import OverflowingStateError, UnknownViewError, Vie
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Measure, Min, Sum
-from slackwater.views.merge import merge_all
 from slackwater.views.registry import VIEWS, view_named
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
@@ -30,6 +29,7 @@ from slackwater.views.sql import bounds_sql, finish_sql, merge_sql
 from slackwater.views.view import View
 from tests import naive
 from tests.draws import LARGEST_PRICE, events_table
+from tests.laws import merge_all
 from tests.naive import A_MONDAY_US, SECOND_US, Event
 from tests.profiles import examples
 

@@ -4,16 +4,12 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from slackwater.views.answers.answer import Answer
 from slackwater.views.kinds import Value
 from slackwater.views.measures.measure import State, StateColumn, StatePart
 
-if TYPE_CHECKING:
-    from slackwater.views.view import View
-
-__all__ = ["Finish", "Merge", "State", "finish_of", "merge_all", "merge_of"]
+__all__ = ["Finish", "Merge", "State", "finish_of", "merge_of"]
 
 Merge = Callable[[State, State], State]
 Finish = Callable[[State], dict[str, Value]]
@@ -35,14 +31,6 @@ def merge_of(parts: Iterable[StatePart]) -> Merge:
         return tuple(merged)
 
     return merge
-
-
-def merge_all(view: "View", states: Iterable[State]) -> State | None:
-    """The merge of any number of states; None, the identity, for none."""
-    total: State | None = None
-    for state in states:
-        total = state if total is None else view.merge(total, state)
-    return total
 
 
 def finish_of(answers: Mapping[str, Answer], columns: tuple[StateColumn, ...]) -> Finish:

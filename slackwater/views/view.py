@@ -14,9 +14,8 @@ from slackwater.streams.stream import Stream
 from slackwater.views.answers.answer import Answer
 from slackwater.views.answers.quantiles import Quantiles
 from slackwater.views.checks import check_answers, check_intervals, check_key, check_names, check_parts
-from slackwater.views.errors import IntervalError
 from slackwater.views.expressions import kind_in
-from slackwater.views.interval import HINT, INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
+from slackwater.views.interval import INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
 from slackwater.views.keys import Derived, KeyColumn
 from slackwater.views.kinds import INTEGER, TEXT, Kind
 from slackwater.views.measures.measure import Measure, StateColumn, StatePart
@@ -120,17 +119,6 @@ class View:
     def coarsest(self) -> Mapping[str, Interval]:
         """The name of each interval that the base makes up -> the coarsest published one whose bars tile its bars."""
         return {text: each for text, of in INTERVALS.items() for each in self.intervals if each.tiles(of)}
-
-    def interval_named(self, text: str) -> Interval:
-        """The interval of that name, if the view can be read at it.
-
-        Raises:
-            IntervalError: there is none, or the base does not divide it.
-        """
-        found = parse_interval(text)
-        if not self.intervals[0].tiles(found):
-            raise IntervalError(f"{self.name!r} has no bars of {text!r}: its base is {self.base}.", HINT)
-        return found
 
     @cached_property
     def row_types(self) -> list[type]:
