@@ -104,7 +104,7 @@ def encode(
     headers = [*again, ("content-type", media_type), ("content-length", str(len(packed)))]
     if coding != IDENTITY:
         headers.append(("content-encoding", coding))
-    return Reply(packed, etag, _raw(again), _raw(headers))
+    return Reply(packed, etag, raw(again), raw(headers))
 
 
 def lag_header(lag_records: int) -> Header:
@@ -120,7 +120,8 @@ def reply(request: Request, body: bytes, lag_records: int | None = None, immutab
     return encode(body, coding=coding, immutable=immutable).response(request_headers, request.method == "HEAD", more)
 
 
-def _raw(headers: Iterable[tuple[str, str]]) -> tuple[Header, ...]:
+def raw(headers: Iterable[tuple[str, str]]) -> tuple[Header, ...]:
+    """Headers as ASGI takes them; of a name the last."""
     return tuple(Headers(dict(headers)).raw)
 
 

@@ -12,7 +12,7 @@ fails behind the first part cuts the connection, so that no client takes a part 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from serving.http.formats.encoders import encoder
 from serving.http.formats.negotiation import IDENTITY, choose_coding, compressor
 from serving.http.formats.table import table_of_typed
 from serving.http.problems import ProblemError
-from serving.http.reply import IMMUTABLE, VARY, RequestHeaders, Sent, lag_header, matches
+from serving.http.reply import IMMUTABLE, VARY, Header, RequestHeaders, Sent, lag_header, matches, raw
 from serving.query.answer import bars_schema, described, fact_headers
 from serving.query.bases import Bases
 from serving.query.basis import Basis
@@ -67,21 +67,19 @@ class Exporter:
         Raises:
             ProblemError
         """
-        coding = choose_coding(request_headers.accept_encoding, query.output.of.text)
+        coding, pinned = choose_coding(request_headers.accept_encoding, query.output.of.text), query.as_of is not None
         etag = _etag(query, basis, coding)
-        pinned = query.as_of is not None
-        headers = {"ETag": etag, "Cache-Control": IMMUTABLE if pinned else "no-cache", "Vary": VARY}
-        headers.update(fact_headers(basis.meta()))
+        again = [("etag", etag), ("cache-control", IMMUTABLE if pinned else "no-cache"), ("vary", VARY)]
+        headers = raw([*again, *fact_headers(basis.meta())])
         if not pinned:
-            name, value = lag_header(self._bases.lag(basis.view.name, basis.applied))
-            headers[name.decode()] = value.decode()
+            headers += (lag_header(self._bases.lag(basis.view.name, basis.applied)),)
         if request_headers.if_none_match is not None and matches(request_headers.if_none_match, etag):
-            return Sent(304, _raw(headers), b"")
-        headers["Content-Type"] = query.output.of.media_type
+            return Sent(304, [*headers], b"")
+        headers += ((b"content-type", query.output.of.media_type.encode()),)
         if coding != IDENTITY:
-            headers["Content-Encoding"] = coding
+            headers += ((b"content-encoding", coding.encode()),)
         if scope["method"] == "HEAD":
-            return Sent(200, _raw(headers), b"")
+            return Sent(200, [*headers], b"")
         if self._running >= self._most:
             raise ProblemError(503, "busy", "Too many exports are running.", retry_after_s=5)
         self._running += 1
@@ -202,11 +200,12 @@ class Export:
 class _Exported(StreamingResponse):
     """Sends an export, encoding one part ahead."""
 
-    def __init__(self, export: Export, first: bytes | None, headers: dict[str, str], exporter: Exporter) -> None:
+    def __init__(self, export: Export, first: bytes | None, headers: Iterable[Header], exporter: Exporter) -> None:
         self._export = export
         self._exporter = exporter
         self._sent = self._parts(first)
-        super().__init__(self._sent, 200, headers)
+        super().__init__(self._sent)
+        self.raw_headers = [*headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -248,7 +247,3 @@ def _etag(query: BarsQuery, basis: Basis, coding: str) -> str:
     facts = (query.fingerprint(basis.view.definition), output, basis.snapshot.key, newest, __version__)
     digest = hashlib.blake2b(repr(facts).encode() + orjson.dumps(basis.meta()), digest_size=16).hexdigest()
     return f'"{digest}"' if coding == IDENTITY else f'"{digest}-{coding}"'
-
-
-def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -29,10 +29,9 @@ from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fields import parsed
-from serving.query.fill import filled, fills
 from serving.query.pool import Pool
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
-from serving.query.read import BatchRows, place_of, read, read_prefix, read_quantiles
+from serving.query.read import BatchRows, filled, fills, place_of, read, read_prefix, read_quantiles
 from serving.store.request import Range
 from slackwater.versions.inspector import Inspector
 from slackwater.views.definitions import names_of
