@@ -5,9 +5,11 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+
+from prometheus_client.core import Metric
 
 from serving.http.guard.admission import Admission
 from serving.http.reply import CachedReplies
@@ -122,6 +124,7 @@ class Service:
         self.layers = Layers(
             *(store, self.hot, self.lives, self.watch, self.probes, self.proofs, self.readiness, clock),
         )
+        self.metrics.looked_up = self._figures()
 
     def _watches(self) -> None:
         """What follows the log, the delta topics and the versions."""
@@ -183,7 +186,7 @@ class Service:
     def _failed(self) -> list[str]:
         return [reason for thread in self._threads for reason in thread.reasons()]
 
-    def gauges(self) -> figures.Gauges:
+    def _figures(self) -> list[partial[Iterator[Metric]]]:
         """The figures that are read when somebody asks."""
         caches = {
             "rows": figures.Held(lambda: self.row_cache.bytes, self.row_cache.most_bytes),
@@ -191,14 +194,14 @@ class Service:
             "encoded": figures.Held(lambda: ENCODED.size, ENCODED.most_bytes),
             "cursors": figures.Held(lambda: self.hot.open_cell_bytes, MAX_OPEN_CELL_BYTES),
         }
-        return figures.Gauges(
+        return [
             partial(figures.positions, self.views, self.hot, self.watch),
             partial(figures.log_ends, self.lives, self.probes, self.clock),
             partial(figures.served, self.watch, self.proofs, self.store, self.clock),
             partial(figures.requests_now, self.readiness, self.metrics, self.hub),
             partial(figures.chains, self.hot, self.lives),
             partial(figures.reads, self.pool, self.row_cache, caches),
-        )
+        ]
 
     def step(self) -> None:
         """What the threads do, once."""

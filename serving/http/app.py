@@ -59,7 +59,6 @@ class Direct:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         found = self._routes.get(scope.get("path", "")) if scope.get("method") in _METHODS else None
         if found is None:
             await self._app(scope, receive, send)
@@ -103,7 +102,6 @@ def create_app(
         SettingError: a view has the name of another route.
     """
     service = Service(log, names, store, registered() if views is None else views, clock, options, streams=streams)
-    service.metrics.registry.register(service.gauges())
     routes = list(found(vars(service)))
     _refuse_twice(routes)
     direct: dict[str, DirectRoute] = {}

@@ -38,11 +38,9 @@ class Assets(StaticFiles):
     """The page's files. They are asked for anew by their ETag, so that those of two releases are never mixed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `StaticFiles`."""
         await super().__call__(_whole(scope), receive, send)
 
     def file_response(self, *args: Any, **more: Any) -> Response:
-        """See `StaticFiles`."""
         response = super().file_response(*args, **more)
         response.headers.update(_HEADERS)
         return response

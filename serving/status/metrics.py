@@ -53,12 +53,13 @@ class _Timing:
 
 
 class Metrics(Collector):
-    """Counts requests; the app registers what is read when asked for. `in_flight` belongs to the event loop."""
+    """Counts requests. `looked_up` are the groups below, with their parts; `in_flight` belongs to the event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.registry = process_registry()
         self.in_flight = 0
+        self.looked_up: Sequence[Callable[[], Iterator[Metric]]] = ()
         self._found: dict[tuple[str, int], _Timing] = {}
         self.registry.register(self)
         text = "SQL queries by outcome: answered, or the kind of the problem."
@@ -78,7 +79,6 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
         labels = ["route", "status"]
         requests = CounterMetricFamily("slackwater_requests", "Requests by route and status.", labels=labels)
         text = "Time to the first byte of the answer."
@@ -91,30 +91,15 @@ class Metrics(Collector):
             took.add_metric(values, list(zip(bounds, cumulative, strict=True)), timing.seconds)
         yield requests
         yield took
+        for group in self.looked_up:
+            yield from group()
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-Check = Callable[[], Iterator[Metric]]
 Values = Iterable[tuple[Sequence[str], float]]
-
-
-class Gauges(Collector):
-    """Some of the groups below, with their parts. A scrape that finds a server half started shows what there is."""
-
-    def __init__(self, *checks: Check) -> None:
-        self._checks = checks
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: the names are looked up when asked for."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
-        for check in self._checks:
-            yield from check()
 
 
 class Held(NamedTuple):

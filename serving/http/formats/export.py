@@ -208,7 +208,6 @@ class _Exported(StreamingResponse):
         self.raw_headers = [*headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -197,7 +197,6 @@ def routes(
     log: Log,
     names: TopicNames,
 ) -> list[Route]:
-    """See `serving.http.route`."""
     events = Events(pool, store.home, inspector, log, names)
     first = {view.stream.name: view for view in reversed(defaults(views))}
     found = [_route(view.stream, EventsRoute(view, bases, pool, events)) for view in first.values()]

@@ -56,7 +56,6 @@ def _json(status: int, facts: object) -> Response:
 def routes(
     readiness: Readiness, watch: VersionsWatch, proofs: ProofWatch, layers: Layers, metrics: Metrics
 ) -> list[Route]:
-    """See `serving.http.route`."""
 
     async def live(request: Request) -> Response:
         return _json(200, {"live": True})

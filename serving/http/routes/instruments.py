@@ -192,7 +192,6 @@ class InstrumentsRoute:
 
 
 def routes(views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> list[Route]:
-    """See `serving.http.route`."""
     text = "Instruments in order of stream and entity, with the unit of their quantities and their duplicates."
     streams = streams_of(views)
     names = {stream: [view.name for view in views if view.stream == stream] for stream in streams}

@@ -289,7 +289,6 @@ def _bar(view: View, head: Mapping[str, Any], answers: str | None, output: Outpu
 
 
 def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStore, inspector: Inspector) -> list[Route]:
-    """See `serving.http.route`."""
     for stream in streams_of(views):
         check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
     text = "Closed bars whose answers changed, with the answers before and after, and why."

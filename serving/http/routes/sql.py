@@ -235,7 +235,6 @@ def routes(
     metrics: Metrics,
     options: ServingOptions,
 ) -> list[Route]:
-    """See `serving.http.route`."""
     if options.sql is None:
         return []
     processes = SqlProcesses(store.home, options.sql)

@@ -70,7 +70,6 @@ class StreamResponse(Response):
         self._query = query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         connection = _Connection(scope)
         client = self._hub.open(self._name, self._query, connection.abort)
         waiting = asyncio.create_task(_wait_for_disconnect(client, receive))
@@ -170,7 +169,6 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(views: tuple[View, ...], bases: Bases, hub: Hub) -> list[Route]:
-    """See `serving.http.route`."""
     streamed = [
         v for v in defaults(views) if all(revision_of(each) is not None for each in views if each.name == v.name)
     ]

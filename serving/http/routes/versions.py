@@ -200,7 +200,6 @@ def _handoff(store: VersionStore, version: int) -> dict[str, Any] | None:
 
 
 def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]:
-    """See `serving.http.route`."""
 
     async def versions(request: Request, query: Annotated[Parameters, Query()]) -> Response:
         facts = await pool.run(lambda: _versions(store))
