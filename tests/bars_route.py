@@ -5,6 +5,7 @@ from typing import Any
 from serving.http.formats.export import Exporter
 from serving.http.reply import CachedReplies
 from serving.http.routes.bars import BarsRoute
+from serving.query.questions import query_of
 from serving.service import Service
 
 
@@ -13,4 +14,4 @@ def bars_route(service: Service, name: str, cached: CachedReplies[Any] | None = 
     exporter = Exporter(service.bases, service.exports, service.inspector, service.options.exports)
     cached = CachedReplies(0) if cached is None else cached
     views = tuple(view for view in service.views if view.name == name)
-    return BarsRoute(name, views, service.bases, service.rows, service.pool, cached, exporter)
+    return BarsRoute(name, views, query_of(views[0]), service.bases, service.rows, service.pool, cached, exporter)

@@ -6,8 +6,7 @@
 Not here: where exceptions are caught (`serving.http.edge`, `serving.http.app`).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -71,10 +70,11 @@ class ProblemError(Exception):
         return orjson.dumps(facts)
 
 
-def parameter_problem(errors: list[dict[str, str]]) -> ProblemError:
-    """422: parameters that cannot be used; each error names its parameter and says what is wrong."""
-    detail = "; ".join(f"{error['parameter']}: {error['detail']}" for error in errors)
-    return ProblemError(422, "parameters", detail, errors=errors)
+def refusal(errors: Mapping[str, str]) -> ProblemError:
+    """422: parameters that cannot be used, each with what is wrong."""
+    detail = "; ".join(f"{name}: {why}" for name, why in errors.items())
+    named = [{"parameter": name, "detail": why} for name, why in errors.items()]
+    return ProblemError(422, "parameters", detail, errors=named)
 
 
 def gone(detail: str) -> ProblemError:
@@ -113,12 +113,7 @@ def out_of_memory() -> ProblemError:
     return ProblemError(503, "memory", detail, retry_after_s=1)
 
 
-@contextmanager
-def holding(cursor: object | None) -> Iterator[None]:
-    """Files that cannot be read are gone, where a cursor stands on them."""
-    try:
-        yield
-    except ProblemError as error:
-        if cursor is not None and error.kind == "files-unreadable":
-            raise gone("The files that this cursor stands on were removed.") from error
-        raise
+def refuse_gone(cursor: object | None, error: ProblemError) -> None:
+    """Files that cannot be read are gone, where a cursor stands on them. Raises ProblemError, 410."""
+    if cursor is not None and error.kind == "files-unreadable":
+        raise gone("The files that this cursor stands on were removed.") from error

@@ -147,7 +147,6 @@ def bar_item(view: View, form: Form, bar: Bar, closed: bool) -> dict[str, Any]:
     return {**dict(zip(view.entity, bar.key, strict=False)), **bar_fields(view, form, bar), "closed": closed}
 
 
-@cache
 def bars_schema(view: View, quantiles: bool = False) -> pa.Schema:
     """The types of `bar_item`. Answers may be null, where gaps are filled."""
     finished = finished_schema(view)
@@ -221,7 +220,7 @@ class Page:
     """
 
     name: str
-    schema: pa.Schema
+    schema: Callable[[], pa.Schema]
     items: Callable[[], Sequence[Item]]
     meta: Mapping[str, Any]
     following: str | None = None
@@ -243,7 +242,7 @@ def page_reply(
         body, more = page.document(), link
     else:
         more = [*link, *fact_headers(page.meta)]
-        table = table_of_items(page.items(), described(page.schema, page.meta), output)
+        table = table_of_items(page.items(), described(page.schema(), page.meta), output)
         written = encoder(chosen, table.schema)
         body = written.add(table) + written.end()
     coding = choose_coding(request_headers.accept_encoding, chosen.text and len(body) > SMALL_BYTES)

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from serving.http.problems import ProblemError, parameter_problem
+from serving.http.problems import ProblemError, refusal
 
 _MOST = 2**63
 
@@ -87,4 +87,4 @@ def _fits(part: int | str) -> bool:
 
 
 def _refused(detail: str) -> ProblemError:
-    return parameter_problem([{"parameter": "cursor", "detail": detail}])
+    return refusal({"cursor": detail})

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from serving.http.formats.negotiation import BY_NAME, FORMATS
 from serving.http.formats.table import OutputForm
-from serving.http.problems import ProblemError, parameter_problem, unknown_version
+from serving.http.problems import ProblemError, refusal, unknown_version
 from serving.query.parameters import (
     FIRST_US,
     LATEST_US,
@@ -185,11 +185,6 @@ def refused(errors: Sequence[Any], model: type[BaseModel]) -> ProblemError:
     """The problem that pydantic's errors are."""
     known = ", ".join(field.alias or name for name, field in model.model_fields.items()) or "none"
     return refusal({str(error["loc"][-1])[:80]: _detail(error, known) for error in errors})
-
-
-def refusal(errors: Mapping[str, str]) -> ProblemError:
-    """The problem of several parameters, each with what is wrong."""
-    return parameter_problem([{"parameter": name, "detail": detail} for name, detail in errors.items()])
 
 
 def _detail(error: Mapping[str, Any], known: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from serving.http.formats.negotiation import BY_NAME, JSON, choose_format
-from serving.http.problems import ProblemError
+from serving.http.problems import ProblemError, refusal
 from serving.query.fields import (
     AtField,
     CursorField,
@@ -22,7 +22,6 @@ from serving.query.fields import (
     IntervalField,
     TimeField,
     interval_field,
-    refusal,
     whole_field,
 )
 from serving.query.keys import PREFIX, key_fields

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from serving.http.formats.export import Exporter
 from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of, row_fields, types_of
-from serving.http.problems import ProblemError, holding
+from serving.http.problems import ProblemError, refuse_gone
 from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
 from serving.http.route import Route, asked
 from serving.options import ServingOptions
@@ -45,20 +45,16 @@ LONG_PAGE = 1_000
 
 @dataclass(frozen=True)
 class BarsRoute:
-    """Answers `GET /v1/<view>`. `views` are all definitions of the view of this name."""
+    """Answers `GET /v1/<view>`. `views` are all definitions of the view of this name, `model` reads a query."""
 
     name: str
     views: tuple[View, ...]
+    model: type[BarsQuery]
     bases: Bases
     rows: BatchRows
     pool: Pool
     cached: CachedReplies[BarsQuery]
     exporter: Exporter
-
-    @cached_property
-    def model(self) -> type[BarsQuery]:
-        """What a query is read as."""
-        return query_of(self.views[0])
 
     @cached_property
     def _fills(self) -> bool:
@@ -93,17 +89,17 @@ class BarsRoute:
         """The answer as it is now."""
         cursor = _cursor(query, self.views)
         try:
-            with holding(cursor):
-                basis = await self._basis(query, cursor)
-                cursor = _cursor(query, (basis.view,))
-                if query.fill and not fills(basis.view):
-                    raise cannot_fill()
-                bars, more = await self._read(query, basis, cursor)
-                following = None
-                if more:
-                    following = self.bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
-                page = await self._page(query, basis, bars, following)
+            basis = await self._basis(query, cursor)
+            cursor = _cursor(query, (basis.view,))
+            if query.fill and not fills(basis.view):
+                raise cannot_fill()
+            bars, more = await self._read(query, basis, cursor)
+            following = None
+            if more:
+                following = self.bases.cursor(basis, place_of(bars[-1])).encode(_question(query, basis.view))
+            page = await self._page(query, basis, bars, following)
         except ProblemError as error:
+            refuse_gone(cursor, error)
             if query.as_of is not None and error.kind == "files-unreadable":
                 await self.bases.refuse_retired(query.as_of)
             raise
@@ -159,6 +155,8 @@ class BarsRoute:
             closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
         more = await explained(basis, query.interval, bars, output.text_ids, self.rows) if query.explain else []
 
+        schema = partial(bars_schema, view, query.quantiles)
+
         def encoded() -> bytes:
             form = Form(len(query.keys.entities) > 1, output.iso, output.floats, output.text_ids)
             return encode_bars(view, form, bars, closed, more)
@@ -167,7 +165,7 @@ class BarsRoute:
             form = Form(False, output.iso and output.of.text, output.floats, None)
             return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
 
-        return Page(view.name, bars_schema(view, query.quantiles), items, basis.meta(), following, encoded)
+        return Page(view.name, schema, items, basis.meta(), following, encoded)
 
 
 def _question(query: BarsQuery, view: View) -> str:
@@ -253,7 +251,7 @@ def routes(
     exporter, found = Exporter(bases, exports, inspector, options.exports), []
     for name in names_of(views):
         named = tuple(view for view in views if view.name == name)
-        found.append(_route(BarsRoute(name, named, bases, rows, pool, cached, exporter)))
+        found.append(_route(BarsRoute(name, named, query_of(named[0]), bases, rows, pool, cached, exporter)))
     return found
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from serving.http.formats.negotiation import JSON
 from serving.http.formats.table import ID_FIELD, TIME_TYPE, OutputForm
 from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, page_of
-from serving.http.problems import ProblemError, holding
+from serving.http.problems import ProblemError, refuse_gone
 from serving.http.reply import lag_header, read_headers
 from serving.http.route import Route, asked
 from serving.query.answer import Page, exact_json, page_reply, time_json
@@ -104,15 +104,19 @@ class EventsRoute:
             order, identity, *rest = cursor.after
             after = (int(order), str(identity), *map(int, rest))  # type: ignore[assignment]
         wanted = EventsRequest(stream, query.entity, query.start, query.end, query.limit + 1, after)  # one more
-        with holding(cursor):
+        try:
             found = await self.events.read(basis, wanted)
+        except ProblemError as error:
+            refuse_gone(cursor, error)
+            raise
         following = None
         if found.num_rows > query.limit:
             found = found.slice(0, query.limit)
             following = self.bases.cursor(basis, place_of(found, query.limit - 1, wanted)).encode(query.fingerprint)
         meta = basis.meta()
         del meta["definition"]
-        page = Page(stream.name, events_types(stream), partial(_items, stream, found, output), meta, following)
+        types, items = partial(events_types, stream), partial(_items, stream, found, output)
+        page = Page(stream.name, types, items, meta, following)
         encoding = partial(page_reply, page, output, request_headers, request.scope)
         reply = encoding() if found.num_rows < LONG_PAGE else await self.pool.run(encoding)
         more = [lag_header(self.bases.lag(basis.view.name, basis.applied))]
@@ -124,7 +128,6 @@ def columns_of(stream: Stream) -> list[Column]:
     return [column for column in stream.wire if column.name not in stream.entity]
 
 
-@cache
 def events_types(stream: Stream) -> pa.Schema:
     """The types of a table of events."""
     fields = [_typed(column) for column in columns_of(stream)]

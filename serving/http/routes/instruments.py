@@ -183,7 +183,7 @@ class InstrumentsRoute:
         meta: dict[str, Any] = {"version": snapshot.version, "complete": not reasons}
         if reasons:
             meta["reason"] = " ".join(reasons)
-        return Page("instruments", self.schema, lambda: items, meta, following)
+        return Page("instruments", lambda: self.schema, lambda: items, meta, following)
 
     def _view(self, stream: Stream, snapshot: Snapshot) -> str:
         """A view that says what there is of a stream: one that the version can answer for, if there is one."""

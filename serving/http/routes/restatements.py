@@ -241,7 +241,7 @@ class RestatementsRoute:
         def items() -> list[dict[str, Any]]:
             return [self._item(row, created[row["version"]], output) for row in rows]
 
-        page = Page("restatements", self.schema, items, {"version": manifest.version}, following)
+        page = Page("restatements", lambda: self.schema, items, {"version": manifest.version}, following)
         found = page_reply(page, output, request_headers, request.scope)
         return found.response(request_headers, request.method == "HEAD")
 
