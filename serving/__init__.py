@@ -1,5 +1,5 @@
 """What is answered: batch views and the hot cells behind them, merged at one read point; routes, formats, the page.
 
-Rooms: `stream`, `sql`, `formats`, `openapi`, `guard`. Not here: what a version is (`versions`), what is computed
-(`views`).
+Rooms: `watch`, `store`, `query`, `stream`, `sql`, `http`, `status`, `page`. Not here: what a version is
+(`slackwater.versions`), what is computed (`slackwater.views`).
 """
