@@ -39,6 +39,8 @@ help: ## List these words
 demo: .venv/run.stamp web ## Start everything on this machine, stream trades, prove the answers
 	.venv/bin/slackwater demo $(ARGS)
 
+# Bytecode is kept whatever the environment says: each of hundreds of processes would compile all modules anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/dev.stamp web ## Run the tests, with a real broker
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
