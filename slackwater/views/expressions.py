@@ -68,12 +68,17 @@ def types_of(select: str, schema: pa.Schema, stream: Stream) -> Sequence[str]:
     Raises:
         DefinitionError: DuckDB does not take it.
     """
+    try:
+        return _described(f"{_source(schema)} {select}")
+    except duckdb.Error as error:
+        known = f"The columns of {stream.name!r} are {', '.join(stream.schema.names)}."
+        raise DefinitionError(f"DuckDB refuses {select!r}: {str(error).splitlines()[0]}", known) from error
+
+
+@cache  # views have expressions in common, and each costs DuckDB some milliseconds
+def _described(statement: str) -> tuple[str, ...]:
     with _lock, _connection().cursor() as cursor:
-        try:
-            return [line[1] for line in cursor.execute(f"DESCRIBE {_source(schema)} {select}").fetchall()]
-        except duckdb.Error as error:
-            known = f"The columns of {stream.name!r} are {', '.join(stream.schema.names)}."
-            raise DefinitionError(f"DuckDB refuses {select!r}: {str(error).splitlines()[0]}", known) from error
+        return tuple(line[1] for line in cursor.execute(f"DESCRIBE {statement}").fetchall())
 
 
 def _is_null(select: str, schema: pa.Schema) -> bool:
