@@ -6,6 +6,7 @@ Not here: what must hold of them (`laws`).
 
 from collections import namedtuple
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -76,6 +77,7 @@ _sums = (
 )
 
 
+@cache  # to make a strategy costs more than to draw from it
 def _column(stream: Stream, name: str) -> st.SearchStrategy[Any]:
     """Values of one column of a stream but its decimals, which hang together."""
     column = stream.column(name) if name in stream.fields else None
@@ -110,6 +112,7 @@ def _event(draw: st.DrawFn, stream: Stream) -> Any:
     )
 
 
+@cache
 def _event_type(stream: Stream) -> Any:
     return namedtuple("Drawn", stream.schema.names)  # type: ignore[misc]
 
@@ -143,11 +146,13 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     return st.integers(0 if kind.unsigned else -most, most) | st.sampled_from([0, 1, most])
 
 
+@cache
 def states(view: View) -> st.SearchStrategy[State]:
     """Any state whose types hold it; ten of them can be merged without overflow."""
     return st.tuples(*(values(column.kind) for column in view.columns))
 
 
+@cache
 def row_lists(view: View, unique: bool, most: int = 10) -> st.SearchStrategy[list[Row]]:
     """Rows of any states at the base interval; `unique`: at most one a bar."""
     keys = [

@@ -188,7 +188,8 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
 
     @law(30, any_rows, any_interval)
     def a_coarse_bar_is_merged_from_finer_ones(rows: list[Row], interval: Interval) -> None:
-        for finer in [*[i for i in lengths if i.tiles(interval)][-3:], coarsest_published(meant, interval)]:
+        others = [*[i for i in lengths if i.tiles(interval)][-3:], coarsest_published(meant, interval)]
+        for finer in dict.fromkeys(others):
             through = _merged_table(view, table_of(view, rows), finer)
             assert rows_of(view, _merged_table(view, through, interval)) == merged_in_python(view, rows, interval)
 
