@@ -16,6 +16,7 @@ from ops.cli import main
 from ops.services import services, to_environ
 from slackwater.core.errors import SettingError
 from slackwater.core.settings import SETTINGS, from_environ
+from tests import forked
 
 
 def commands(
@@ -36,8 +37,7 @@ COMMANDS = dict(commands())
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A real process of the program."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SLACKWATER_", "KAFKA_"))} | environ
-    command = [sys.executable, "-m", "ops", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+    return forked.call(*arguments, environ=env)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -21,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ops.broker import free_port
 from ops.health import CHECKS
-from tests.test_compose import PROGRAM, ROOT, load, own
+from tests import forked
+from tests.test_compose import ROOT, load, own
 
 WAIT_S = 120
 METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -35,7 +36,7 @@ class Processes:
         self.services = own(load(own_settings))
         self._exits = exits
         self._home = home
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, forked.Program] = {}
         self._instead = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "SLACKWATER_HOME": str(home / "home"),
@@ -49,24 +50,15 @@ class Processes:
         return {**os.environ, **self.services[name]["environment"], **self._instead}
 
     def run(self, name: str) -> int:
-        command = [str(PROGRAM), *self.services[name]["command"]]
-        return subprocess.run(command, env=self.environ(name), timeout=120, check=False).returncode
+        return forked.call(*self.services[name]["command"], environ=self.environ(name)).returncode
 
     def start(self, name: str) -> None:
-        log = self._exits.enter_context((self._home / f"{name}.log").open("wb"))
-        process = subprocess.Popen(
-            [str(PROGRAM), *self.services[name]["command"]],
-            env=self.environ(name),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        self._exits.callback(process.wait, 60)
-        self._exits.callback(process.terminate)
-        self._running[name] = process
+        words = tuple(self.services[name]["command"])
+        self._running[name] = forked.Program(words, self.environ(name), self._home / f"{name}.log")
+        self._exits.callback(self._running[name].stop)
 
     def stop(self, name: str) -> None:
-        self._running[name].terminate()
-        self._running[name].wait(60)
+        self._running[name].stop()
 
     def healthy(self, name: str) -> bool:
         """What the file's own health check says."""

@@ -5,7 +5,6 @@ log     a b [t t            a reader comes to 2, the high watermark is 4
         a b [t t c] . d     committed: all is read; aborted: a b c d
 """
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,7 +26,8 @@ from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.registry import registered
-from tests.beam_world import World, call, kafka_world, memory_world, settle, speed_running
+from tests.beam_world import World, kafka_world, memory_world, settle, speed_running
+from tests.forked import call
 from tests.hand import HandClock
 from tests.serving_world import NAMES as SERVED
 from tests.serving_world import World as ServingWorld
@@ -280,7 +280,7 @@ def test_the_program_ends_with_the_code_that_means_later(world: World, broker: s
     world.batch(registered())  # those of the program: other views would be a reason of their own
     with foreign(world, broker) as producer:
         send(world, producer, 0, 3)
-        done: subprocess.CompletedProcess[str] = call("ops", "batch", "run", environ=world.environ())
+        done = call("batch", "run", environ=world.environ())
         producer.abort_transaction()
     assert done.returncode == 75, done.stderr
     assert "An open transaction of a foreign writer hides 3 records" in done.stderr
@@ -415,7 +415,7 @@ def test_the_doctor_tells_it(world: World, broker: str) -> None:
     import json
 
     def findings() -> dict[str, Any]:
-        done = call("ops", "doctor", "--json", environ=world.environ())
+        done = call("doctor", "--json", environ=world.environ())
         return {found["what"]: found for found in json.loads(done.stdout)["findings"]}
 
     world.produce(10)

@@ -7,8 +7,6 @@ In the units the grid is 4 and a picture stands above each case:
 """
 
 import itertools
-import os
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -40,7 +38,8 @@ from speed_layer.stopping import STOP
 from speed_layer.stream_worker import HEARTBEAT_S, IDENTITY_S
 from speed_layer.tiling import Piece, Tiler
 from speed_layer.worker import Worker
-from tests.beam_world import World, kafka_world, program, settle, speed_running
+from tests.beam_world import World, kafka_world, settle, speed_running
+from tests.forked import Program
 from tests.hand import HandClock
 
 NAMES = TopicNames("t")
@@ -567,18 +566,21 @@ def test_two_workers_at_once_and_shares_of_partitions_do_no_harm(kafka: World) -
 
 
 @pytest.mark.broker
-def test_a_killed_process_loses_and_doubles_nothing(kafka: World) -> None:
+def test_a_killed_process_loses_and_doubles_nothing(kafka: World, tmp_path: Path) -> None:
     for turn in range(2):
-        with program(kafka, "ops", "speed", "run") as process:
+        process = Program(("speed", "run"), kafka.environ(), tmp_path / f"{turn}.log")
+        try:
             before = kafka.log.bounds(kafka.names.deltas("trades"))
             kafka.produce(400)
             settle(lambda before=before: kafka.log.bounds(kafka.names.deltas("trades")) != before)  # type: ignore[misc]
             if turn == 0:
-                os.kill(process.pid, signal.SIGKILL)  # somewhere in the stream
+                process.kill()  # somewhere in the stream
             else:
                 settle(kafka.reached)
-                process.terminate()
-                said = process.communicate(timeout=60)[0].decode().splitlines()
-                assert process.returncode == 0
-                assert said[-1].startswith("ended: 1 pipelines"), "its last word, without what libraries have to say"
+                ended = process.stop()
+                assert ended.code == 0
+                last = ended.text.splitlines()[-1]
+                assert last.startswith("ended: 1 pipelines"), "its last word, without what libraries have to say"
+        finally:
+            process.kill()
     kafka.check_chain()

@@ -7,7 +7,6 @@ deltas      . . . . . [wait]        unacknowledged up to a bound: the sink waits
 import functools
 import json
 import logging
-import signal
 import threading
 import urllib.error
 import urllib.request
@@ -36,8 +35,9 @@ from speed_layer.figures import FIGURES, Figures
 from speed_layer.metrics import speed_metrics
 from speed_layer.watchdog import CHECK_S, Watchdog
 from speed_layer.worker import Worker
-from tests.beam_world import World, kafka_world, program, settle, speed_running
+from tests.beam_world import World, kafka_world, settle, speed_running
 from tests.events import Event
+from tests.forked import Program
 from tests.hand import HandClock
 from tests.speed_in_memory import Speed
 
@@ -374,14 +374,16 @@ def test_a_consumer_that_is_stuck_is_made_again_and_nothing_is_lost_or_doubled(
 
 
 @pytest.mark.broker
-def test_a_process_says_its_figures_on_its_page_and_at_its_end(kafka: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_says_its_figures_on_its_page_and_at_its_end(kafka: World, tmp_path: Path) -> None:
     port = free_port()
-    monkeypatch.setenv("SLACKWATER_SPEED_METRICS_PORT", str(port))
     kafka.produce(30)
-    with program(kafka, "ops", "speed", "run", "--json") as process:
+    environ = {**kafka.environ(), "SLACKWATER_SPEED_METRICS_PORT": str(port)}
+    process = Program(("speed", "run", "--json"), environ, tmp_path / "log", tmp_path / "errors")
+    try:
         settle(kafka.reached)
         assert "slackwater_speed_readers_rebuilt_total 0" in _page(port)
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)
-    facts = json.loads(next(said_line for said_line in said.splitlines() if said_line.startswith(b"{")))
+        said = process.stop().text
+    finally:
+        process.kill()
+    facts = json.loads(next(said_line for said_line in said.splitlines() if said_line.startswith("{")))
     assert facts["deltas"] > 0 and (facts["readers_rebuilt"], facts["pipelines_failed"]) == (0, 0)
