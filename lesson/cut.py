@@ -23,6 +23,7 @@ from batch_layer.errors import ProofFailedError
 from batch_layer.run import BatchRun
 from ingest.chunk import of_lines
 from ingest.writer import open_ingest
+from lesson.memory_log import MemoryLog
 from lesson.play import Play, PlayClock
 from lesson.schedule import Run
 from lesson.score import Answer, Example
@@ -31,7 +32,6 @@ from lesson.truth import Bar
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from slackwater.context import Context
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Block, States
 from slackwater.streams.trades import TRADES

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ingest.sample_data import open_sample
 from lesson.cases import Case
-from slackwater.log.memory_log import MemoryLog
+from lesson.memory_log import MemoryLog
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.rows import event_lines

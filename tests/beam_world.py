@@ -25,6 +25,7 @@ from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
 
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.chains import read_chains
@@ -32,7 +33,6 @@ from slackwater.log.events import decode
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Ack, Log, Record, read_range
 from slackwater.log.mark import mark_of
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
 from slackwater.streams.registry import STREAMS

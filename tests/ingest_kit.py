@@ -14,10 +14,10 @@ from typing import Any
 from ingest.chunk import Chunk, of_lines
 from ingest.verdicts import Summary
 from ingest.writer import IngestWriter, open_ingest
+from lesson.memory_log import MemoryLog
 from slackwater.log.events import decode
 from slackwater.log.log import Log, Record, read_range
 from slackwater.log.mark import append_marks
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.streams.event import encode_event

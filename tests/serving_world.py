@@ -22,6 +22,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lesson.memory_log import MemoryLog
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.service import Service
@@ -30,7 +31,6 @@ from slackwater.log.errors import LogUnreachableError
 from slackwater.log.events import decode
 from slackwater.log.log import Bounds, Record
 from slackwater.log.mark import MARK_HEADER, mark_of
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.schema import GRID

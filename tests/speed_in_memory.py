@@ -1,7 +1,7 @@
 """A speed worker with its sink on a log in memory: the real tiling, summary, codec and sink, without a pipeline."""
 
+from lesson.memory_log import MemoryLog
 from slackwater.core.clock import Clock
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import States
 from slackwater.versions.store import VersionStore

@@ -21,12 +21,12 @@ from kafka import KafkaProducer
 from batch_layer.compute import archive_segments
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.log.mark import marks_at
-from slackwater.log.memory_log import MemoryLog
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.files import LocalFiles
 from slackwater.streams.trades import TRADES

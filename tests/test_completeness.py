@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from lesson.memory_log import MemoryReader
 from serving.options import ServingOptions
 from serving.watch.live import STUCK, UNREAD
 from serving.watch.log_watch import UNSEEN_S
 from slackwater.log.log import Bounds
-from slackwater.log.memory_log import MemoryReader
 from tests.serving_world import World, offsets
 
 BTC = "symbol=BTC"  # in partition 1

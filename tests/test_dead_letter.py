@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from lesson.memory_log import MemoryLog
 from slackwater.log.dead_letter import MAX_HEADER_BYTES, MAX_TEXT_BYTES, MAX_VALUE_BYTES, DeadLetter, Whole, send
 from slackwater.log.log import Record
-from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.refusal import Reason
 
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from batch_layer.diff import Diff, diff_versions
 from batch_layer.errors import BatchError, ProofFailedError
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from ops import cli_versions
 from ops.cli import main
 from slackwater.context import Context
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Decimal, Identity, Stream, Text, Time
 from slackwater.streams.trades import TRADES

@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from lesson.memory_log import MemoryLog
 from ops.cli import main
 from serving.http.app import create_app
 from slackwater.core.settings import SETTINGS
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.versions.store import VersionStore
 from tests.test_cli import COMMANDS

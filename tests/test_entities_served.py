@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from ops.evidence import LogEvidence, claims
 from serving.http.app import create_app
 from serving.options import ServingOptions
@@ -24,7 +25,6 @@ from serving.service import Service
 from serving.sql.tables import ReadPoint, tables_of
 from slackwater.context import Context
 from slackwater.core.errors import SettingError
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Decimal, Identity, Sequence, Stream, Text, Time
 from slackwater.versions.store import VersionStore

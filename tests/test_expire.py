@@ -18,10 +18,10 @@ import pytest
 
 from batch_layer.errors import BatchError
 from batch_layer.expire import Expired, expire
+from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.log.errors import DeletionRefusedError
 from slackwater.log.mark import append_marks
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.store.files import Hold, LocalFiles
 from slackwater.streams.trades import TRADES

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from lesson.memory_log import MemoryLog, MemoryReader
 from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chain import Chain
 from slackwater.deltas.chains import read_chains
 from slackwater.log.events import decode
 from slackwater.log.mark import append_marks
-from slackwater.log.memory_log import MemoryLog, MemoryReader
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import States
 from slackwater.streams.trades import TRADES

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lesson.memory_log import MemoryLog
 from ops import health
 from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.mark import MARK_HEADER
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.trades import TRADES
 from slackwater.versions.idle import note_idle

@@ -15,12 +15,12 @@ from kafka import KafkaProducer
 
 from batch_layer.run import BatchRun
 from batch_layer.spans import await_stable
+from lesson.memory_log import MemoryLog
 from ops.log_check import check_log
 from serving.watch.log_probe import STANDS_S
 from slackwater.context import Context
 from slackwater.log.errors import HiddenRecordsError
 from slackwater.log.log import Bounds, Log, read_range
-from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, Mark, decode_manifest, encode_manifest
 from slackwater.versions.store import VersionStore

@@ -17,12 +17,12 @@ from batch_layer.errors import ParentRefutedError, TailLostError
 from batch_layer.run import BatchRun
 from batch_layer.spans import open_spans
 from batch_layer.waiting import Idle, waits
+from lesson.memory_log import MemoryLog, Partition
 from ops.cli import main
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.log.errors import HiddenRecordsError
 from slackwater.log.mark import MARK_HEADER
-from slackwater.log.memory_log import MemoryLog, Partition
 from slackwater.versions.handoff import latest_proof, write_handoff
 from slackwater.versions.idle import last_idle_us, note_idle
 from slackwater.versions.inspector import Inspector

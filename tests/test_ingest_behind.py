@@ -13,8 +13,8 @@ from ingest.chunk import of_lines
 from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.writer import open_ingest
+from lesson.memory_log import MemoryLog
 from slackwater.log.errors import HiddenRecordsError, UnreadableError
-from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.trades import TRADES
 from tests.ingest_kit import NAMES, House, ids, line, memory_house
 

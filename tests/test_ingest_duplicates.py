@@ -25,8 +25,8 @@ from ingest.duplicates import DuplicateFilter
 from ingest.errors import ArchiveGapError, LogGapError
 from ingest.known import CONFLICT, DUPLICATE, NEW, Known
 from ingest.verdicts import Summary
+from lesson.memory_log import MemoryLog
 from slackwater.log.errors import TopicRecreatedError
-from slackwater.log.memory_log import MemoryLog
 from slackwater.store.contents import Contents
 from slackwater.store.id_keys import KeyIndex
 from slackwater.store.id_runs import IdRuns

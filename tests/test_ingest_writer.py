@@ -175,7 +175,7 @@ class SlowAck:
 
 
 def test_records_on_their_way_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", SlowAck)
+    monkeypatch.setattr("lesson.memory_log.MemoryAck", SlowAck)
     monkeypatch.setattr(SlowAck, "waiting", 0)
     monkeypatch.setattr(SlowAck, "most", 0)
     with open_ingest(TRADES, house.log, NAMES, house.store, house.clock, max_in_flight=10) as writer:
@@ -196,6 +196,6 @@ def test_a_record_that_the_log_does_not_take_ends_the_ingest(house: House, monke
             raise AppendError("lost")
 
     with pytest.raises(AppendError), house.writer() as writer:
-        monkeypatch.setattr("slackwater.log.memory_log.MemoryAck", LostAck)
+        monkeypatch.setattr("lesson.memory_log.MemoryAck", LostAck)
         writer.accept(of_lines("test", [line()]))
         writer.flush()

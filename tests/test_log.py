@@ -21,6 +21,7 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, NewTopic
 
+from lesson.memory_log import MemoryLog, MemoryReader
 from slackwater.log.errors import (
     AppendError,
     DeletionRefusedError,
@@ -32,7 +33,6 @@ from slackwater.log.errors import (
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Bounds, Reader, Record, Slice, read_range
 from slackwater.log.mark import MARK_HEADER, append_marks, mark_of, marks_at
-from slackwater.log.memory_log import MemoryLog, MemoryReader
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics, missing_topics, wrong_configs
 from slackwater.streams.registry import STREAMS

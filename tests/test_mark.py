@@ -2,9 +2,9 @@
 
 import pytest
 
+from lesson.memory_log import MemoryLog
 from slackwater.log.log import Record
 from slackwater.log.mark import MARK_HEADER, append_marks, mark_of, marks_at
-from slackwater.log.memory_log import MemoryLog
 
 
 @pytest.mark.parametrize(

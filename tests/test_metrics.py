@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
+from lesson.memory_log import MemoryLog
 from serving.status.metrics import BUCKETS, Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
-from slackwater.log.memory_log import MemoryLog
 from slackwater.versions.manifest import Duplicates
 from slackwater.versions.store import VersionStore
 from speed_layer.figures import FIGURES

@@ -21,11 +21,11 @@ from batch_layer.compute import run_pipeline
 from batch_layer.errors import ParentRefutedError, ProofFailedError
 from batch_layer.prove_later import open_versions, prove_later
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.cell import OPEN
 from slackwater.log.log import Record
-from slackwater.log.memory_log import MemoryLog
 from slackwater.store.archive_file import archive_path, archive_table, open_writer
 from slackwater.streams.trades import TRADES
 from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff

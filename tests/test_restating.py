@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from batch_layer.candidate import CandidateRun
 from batch_layer.expire import expire
 from batch_layer.promote import Promotion
+from lesson.memory_log import MemoryLog
 from ops.cli import main
 from serving.http.app import create_app
 from serving.options import ServingOptions
@@ -31,7 +32,6 @@ from slackwater.core.clock import SystemClock
 from slackwater.core.faults import POINTS, VARIABLE, arm
 from slackwater.deltas.read_tail import TailReader
 from slackwater.log.errors import LogUnreachableError
-from slackwater.log.memory_log import MemoryLog
 from slackwater.restatements.ledger import LATE
 from slackwater.restatements.of_move import Restating
 from slackwater.store.files import LocalFiles

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from lesson.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
 from slackwater.log.errors import AppendError, PositionLostError, TopicMismatchError, TopicRecreatedError
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Headers, Record, Slice
 from slackwater.log.mark import MARK_HEADER
-from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.log.names import SPEED_GROUP, TopicNames
 from slackwater.pipeline.segment import Block, Slot, States
 from slackwater.streams.trades import TRADES

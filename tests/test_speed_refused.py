@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lesson.memory_log import MemoryAck, MemoryLog, MemoryWriter
 from slackwater.log.errors import AccessRefusedError, AppendRefusedError, LogError, LogUnreachableError
 from slackwater.log.log import Bounds, Headers
-from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryWriter
 from slackwater.log.names import TopicNames
 from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES

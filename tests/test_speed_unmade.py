@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.log.memory_log import MemoryLog
+from lesson.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Identity, Integer, Sequence, Stream, Text, Time
 from slackwater.views.answers import Column

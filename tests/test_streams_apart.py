@@ -23,7 +23,6 @@ from slackwater.core.errors import SettingError
 from slackwater.deltas.cell import delta_key_of
 from slackwater.deltas.chains import read_chains
 from slackwater.log.errors import PositionLostError
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore

@@ -21,13 +21,13 @@ from batch_layer.expire import expire
 from batch_layer.prove_later import prove_later
 from batch_layer.run import BatchRun
 from batch_layer.waiting import Idle
+from lesson.memory_log import MemoryLog
 from ops.cli import main
 from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import VARIABLE, arm
 from slackwater.log.errors import AppendError, TopicMissingError
 from slackwater.log.mark import mark_of
-from slackwater.log.memory_log import MemoryLog
 from slackwater.streams.trades import TRADES
 from slackwater.versions.handoff import latest_proofs
 from slackwater.versions.manifest import Dropped, Manifest

@@ -18,17 +18,17 @@ from prometheus_client import generate_latest
 
 from batch_layer.cells import Between, Joined
 from batch_layer.run import BatchRun
+from lesson.memory_log import MemoryLog
 from serving.watch.log_probe import STANDS_S
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import DeltaKey
-from slackwater.log import kafka_log
+from slackwater.log import kafka_reader
 from slackwater.log.compression import CODECS
 from slackwater.log.errors import UnreadableError
-from slackwater.log.kafka_log import KafkaReader
+from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.log import Reader, Slice, Unread, read_range
-from slackwater.log.memory_log import MemoryLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
@@ -86,7 +86,7 @@ def no_snappy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None
     def missing(gone: bool) -> None:
         monkeypatch.setattr(DefaultRecordBatch, "_assert_has_codec", refuse if gone else had)
 
-    monkeypatch.setattr(kafka_log, "UNREAD_S", 0.3)
+    monkeypatch.setattr(kafka_reader, "UNREAD_S", 0.3)
     yield missing
 
 
@@ -141,7 +141,7 @@ def test_it_is_not_fetched_again_and_again(
 ) -> None:
     foreign(world, broker, "snappy", 0, 3)
     no_snappy(True)
-    monkeypatch.setattr(kafka_log, "UNREAD_S", 3600.0)
+    monkeypatch.setattr(kafka_reader, "UNREAD_S", 3600.0)
     tries: list[Any] = []
     with closing(world.log.reader(world.names.topic("trades"), {0: 0, 1: 0})) as reader:
         assert isinstance(reader, KafkaReader)

@@ -18,13 +18,14 @@ import pytest
 from kafka.structs import TopicPartition
 from prometheus_client import generate_latest
 
+from lesson.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from ops.broker import free_port
 from slackwater.core.errors import SettingError
 from slackwater.core.exposition import process_registry
 from slackwater.core.settings import from_environ
-from slackwater.log.kafka_log import KafkaLog, KafkaReader
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.log import Bounds, Headers, Slice, Unread
-from slackwater.log.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
 from slackwater.log.names import TopicNames
 from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES

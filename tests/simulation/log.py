@@ -1,4 +1,4 @@
-"""The log of the simulation: `slackwater.log.memory_log`, every call a turn, with appends under way and what was lost.
+"""The log of the simulation: `lesson.memory_log`, every call a turn, with appends under way and what was lost.
 
 An append is sent when its writer waits for it, or when the network likes; a crash loses any tail of what a writer had
 under way, or lets it land later. `Book` remembers what the log held, for the oracle: a lost tail is another branch.
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
+from lesson.memory_log import MemoryLog, MemoryReader, MemoryWatch, Partition
 from slackwater.log.errors import AppendError, PositionLostError
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Bounds, Headers, Record, Slice
 from slackwater.log.mark import mark_of
-from slackwater.log.memory_log import MemoryLog, MemoryReader, MemoryWatch, Partition
 from tests.simulation.programs import Scheduler
 from tests.simulation.streams import Away
 

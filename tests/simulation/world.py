@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
+from lesson.memory_log import Partition
 from serving.http.routes.bars import BarsRoute
 from serving.service import Service
-from slackwater.log.memory_log import Partition
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES

@@ -54,16 +54,13 @@ class MemoryLog:
         self._topic_ids[topic] = f"id-{next(self._ids)}"
 
     def topic_id(self, topic: str) -> str:
-        """See `Log.topic_id`."""
         self._known(topic)
         return self._topic_ids[topic]
 
     def watch(self, topic: str) -> "MemoryWatch":
-        """See `Log.watch`."""
         return MemoryWatch(self, topic)
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
-        """See `Log.bounds`."""
         return {p: Bounds(part.start, part.stable, part.end - part.stable) for p, part in enumerate(self._known(topic))}
 
     def reader(
@@ -80,7 +77,6 @@ class MemoryLog:
         return MemoryWriter(self)
 
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """See `Log.delete_before`."""
         parts = self._known(topic)
         for partition, offset in offsets.items():
             if offset > parts[partition].end:
