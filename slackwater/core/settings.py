@@ -1,7 +1,7 @@
 """Every setting: one table, whose rows are the fields of `Settings`, read once from the environment.
 
-    home: Path = setting("SLACKWATER_HOME", ".slackwater", "folder", "Holds archive/, ...", folder)
-                         variable           default        unit      help                   reader
+    home: Path = setting(".slackwater", "folder", "Holds archive/, ...", folder)     the variable SLACKWATER_HOME
+                         default        unit      help                   reader
 
 The command line's options, the environment of child processes, the documentation and its test come from the same
 table. Nothing else reads the environment. Not here: how one value is read (`slackwater.core.values`), and what the
@@ -9,7 +9,7 @@ settings of Kafka mean together (`slackwater.core.kafka_security`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +18,7 @@ from slackwater.core.errors import SettingError
 from slackwater.core.kafka_security import KafkaSecurity, kafka_security
 from slackwater.core.kafka_settings import KafkaSettings
 from slackwater.core.rate import Rate
-from slackwater.core.setting import Setting, setting
+from slackwater.core.setting import Setting, rows_of, setting
 from slackwater.core.values import (
     HOST,
     NAME,
@@ -40,167 +40,91 @@ from slackwater.core.values import (
 class Settings(KafkaSettings):
     """The settings as values."""
 
-    home: Path = setting("SLACKWATER_HOME", ".slackwater", "folder", "Archive, versions, broker and logs.", folder)
+    home: Path = setting(".slackwater", "folder", "Archive, versions, broker and logs.", folder)
     prefix: str = setting(
-        "SLACKWATER_PREFIX",
-        "slackwater",
-        "name",
-        "The topics are <prefix>.<stream>, .<stream>.deltas and .dead-letters.",
-        topic_prefix,
+        "slackwater", "name", "The topics are <prefix>.<stream>, .<stream>.deltas and .dead-letters.", topic_prefix
     )
     streams: tuple[str, ...] = setting(
-        "SLACKWATER_STREAMS",
         "",
         "module:NAME,...",
         "Streams outside the package: each names a Stream or a tuple of them.",
         listed(OBJECT, "module:NAME"),
     )
     views: tuple[str, ...] = setting(
-        "SLACKWATER_VIEWS",
         "",
         "module:NAME,...",
         "Views outside the package: each names a View or a tuple of them.",
         listed(OBJECT, "module:NAME"),
     )
     only_views: tuple[str, ...] = setting(
-        "SLACKWATER_ONLY_VIEWS",
         "",
         "bars,flow,...",
         "Of all these views the ones that this program computes and serves; empty: all.",
         listed(NAME, "names"),
     )
-    partitions: int = setting(
-        "SLACKWATER_PARTITIONS", "4", "partitions", "Partitions of topics that are created.", whole(1, 10_000)
-    )
-    replication: int = setting(
-        "SLACKWATER_REPLICATION", "1", "replicas", "Replication factor of topics that are created.", whole(1, 100)
-    )
+    partitions: int = setting("4", "partitions", "Partitions of topics that are created.", whole(1, 10_000))
+    replication: int = setting("1", "replicas", "Replication factor of topics that are created.", whole(1, 100))
     broker_port: int = setting(
-        "SLACKWATER_BROKER_PORT",
-        "9092",
-        "port",
-        "Port of the broker that `slackwater up` starts, on loopback.",
-        whole(1, 65_535),
+        "9092", "port", "Port of the broker that `slackwater up` starts, on loopback.", whole(1, 65_535)
     )
-    host: str = setting("SLACKWATER_HOST", "127.0.0.1", "address", "Address that the REST service listens on.", text)
-    port: int = setting("SLACKWATER_PORT", "8000", "port", "Port that the REST service listens on.", whole(0, 65_535))
-    batch_seconds: int = setting(
-        "SLACKWATER_BATCH_SECONDS",
-        "30",
-        "seconds",
-        "Time between two batch runs of `slackwater up`.",
-        whole(1, 86_400),
-    )
+    host: str = setting("127.0.0.1", "address", "Address that the REST service listens on.", text)
+    port: int = setting("8000", "port", "Port that the REST service listens on.", whole(0, 65_535))
+    batch_seconds: int = setting("30", "seconds", "Time between two batch runs of `slackwater up`.", whole(1, 86_400))
     proof_seconds: int = setting(
-        "SLACKWATER_PROOF_SECONDS",
-        "10",
-        "seconds",
-        "How long a batch run's proof waits for the speed layer.",
-        whole(0, 86_400),
+        "10", "seconds", "How long a batch run's proof waits for the speed layer.", whole(0, 86_400)
     )
-    stall_seconds: int = setting(
-        "SLACKWATER_STALL_SECONDS", "10", "seconds", "How long a partition may lag without progress.", whole(1, 86_400)
-    )
-    speed_metrics_port: int = setting(
-        "SLACKWATER_SPEED_METRICS_PORT", "0", "port", "Port of the speed layer's /metrics; 0: none.", whole(0, 65_535)
-    )
-    ingest_metrics_port: int = setting(
-        "SLACKWATER_INGEST_METRICS_PORT", "0", "port", "Port of the ingest's /metrics; 0: none.", whole(0, 65_535)
-    )
-    log_format: str = setting(
-        "SLACKWATER_LOG_FORMAT", "text", "word", "text for people, or json: one object a line.", word("text", "json")
-    )
-    access_log: bool = setting("SLACKWATER_ACCESS_LOG", "0", "0 or 1", "1: the REST service logs every request.", flag)
+    stall_seconds: int = setting("10", "seconds", "How long a partition may lag without progress.", whole(1, 86_400))
+    speed_metrics_port: int = setting("0", "port", "Port of the speed layer's /metrics; 0: none.", whole(0, 65_535))
+    ingest_metrics_port: int = setting("0", "port", "Port of the ingest's /metrics; 0: none.", whole(0, 65_535))
+    log_format: str = setting("text", "word", "text for people, or json: one object a line.", word("text", "json"))
+    access_log: bool = setting("0", "0 or 1", "1: the REST service logs every request.", flag)
     slow_ms: int = setting(
-        "SLACKWATER_SLOW_MS",
-        "1000",
-        "milliseconds",
-        "Requests that take longer are logged; 0: none.",
-        whole(0, 3_600_000),
+        "1000", "milliseconds", "Requests that take longer are logged; 0: none.", whole(0, 3_600_000)
     )
     keep_versions: int = setting(
-        "SLACKWATER_KEEP_VERSIONS",
-        "24",
-        "versions",
-        "Newest versions that stay when a batch run has published.",
-        whole(1, 100_000),
+        "24", "versions", "Newest versions that stay when a batch run has published.", whole(1, 100_000)
     )
     max_instruments: int = setting(
-        "SLACKWATER_MAX_INSTRUMENTS",
-        "0",
-        "instruments",
-        "Known at most; trades of new ones are refused; 0: any.",
-        whole(0, 100_000_000),
+        "0", "instruments", "Known at most; trades of new ones are refused; 0: any.", whole(0, 100_000_000)
     )
     require_key: str = setting(
-        "SLACKWATER_REQUIRE_KEY",
-        "auto",
-        "word",
-        "auto (off loopback), always, or insecure-never.",
-        word("auto", "always", "insecure-never"),
+        "auto", "word", "auto (off loopback), always, or insecure-never.", word("auto", "always", "insecure-never")
     )
-    published_host: str = setting(
-        "SLACKWATER_PUBLISHED_HOST", "", "address", "Where a container publishes the service; empty: its host.", text
-    )
+    published_host: str = setting("", "address", "Where a container publishes the service; empty: its host.", text)
     allowed_hosts: tuple[str, ...] = setting(
-        "SLACKWATER_ALLOWED_HOSTS",
         "",
         "name,...",
         "More names that a Host header may hold where no key is needed.",
         listed(HOST, "names without a port"),
     )
     cors_origins: tuple[str, ...] = setting(
-        "SLACKWATER_CORS_ORIGINS",
         "",
         "origin,...",
         "Origins whose pages may read answers; empty: none.",
         listed(ORIGIN, "origins such as https://desk.example.com, or *"),
     )
     trusted_proxies: tuple[str, ...] = setting(
-        "SLACKWATER_TRUSTED_PROXIES",
         "",
         "address,...",
         "Proxies whose X-Forwarded-For is believed.",
         listed(NETWORK, "addresses, or networks such as 10.0.0.0/8"),
     )
     rate_limit: Rate | None = setting(
-        "SLACKWATER_RATE_LIMIT",
-        "",
-        "requests/unit",
-        "Per key or address: 100/second, 6000/minute; empty: none.",
-        rate,
+        "", "requests/unit", "Per key or address: 100/second, 6000/minute; empty: none.", rate
     )
-    max_requests: int = setting(
-        "SLACKWATER_MAX_REQUESTS", "80", "requests", "In work and waiting at once; more are refused.", whole(1, 100_000)
-    )
-    max_connections: int = setting(
-        "SLACKWATER_MAX_CONNECTIONS", "4000", "connections", "Open at once; more are refused.", whole(1, 1_000_000)
-    )
-    max_streams: int = setting(
-        "SLACKWATER_MAX_STREAMS", "2000", "streams", "Open at once; more are refused.", whole(0, 1_000_000)
-    )
+    max_requests: int = setting("80", "requests", "In work and waiting at once; more are refused.", whole(1, 100_000))
+    max_connections: int = setting("4000", "connections", "Open at once; more are refused.", whole(1, 1_000_000))
+    max_streams: int = setting("2000", "streams", "Open at once; more are refused.", whole(0, 1_000_000))
     drain_seconds: int = setting(
-        "SLACKWATER_DRAIN_SECONDS",
-        "0",
-        "seconds",
-        "Served on, not ready, after SIGTERM; for load balancers.",
-        whole(0, 3_600),
+        "0", "seconds", "Served on, not ready, after SIGTERM; for load balancers.", whole(0, 3_600)
     )
     incomplete: str = setting(
-        "SLACKWATER_INCOMPLETE",
-        "answer",
-        "word",
-        "An answer that may miss deltas: answer and say so, or refuse.",
-        word("answer", "refuse"),
+        "answer", "word", "An answer that may miss deltas: answer and say so, or refuse.", word("answer", "refuse")
     )
-    tls_cert: str = setting(
-        "SLACKWATER_TLS_CERT", "", "file", "PEM certificates of the REST service; empty: plain HTTP.", text
-    )
-    tls_key: str = setting("SLACKWATER_TLS_KEY", "", "file", "PEM private key of the certificate.", text)
-    sql: bool = setting("SLACKWATER_SQL", "0", "0 or 1", "1: `POST /v1/sql` answers keys of the scope admin.", flag)
-    key_file: str = setting(
-        "SLACKWATER_KEY_FILE", "", "file", "Holds the key that commands show to the REST service.", text
-    )
+    tls_cert: str = setting("", "file", "PEM certificates of the REST service; empty: plain HTTP.", text)
+    tls_key: str = setting("", "file", "PEM private key of the certificate.", text)
+    sql: bool = setting("0", "0 or 1", "1: `POST /v1/sql` answers keys of the scope admin.", flag)
+    key_file: str = setting("", "file", "Holds the key that commands show to the REST service.", text)
 
     @property
     def keys_required(self) -> bool:
@@ -228,7 +152,7 @@ class Settings(KafkaSettings):
         return {row.name: _written(getattr(self, name)) for name, row in _ROWS.items()}
 
 
-_ROWS: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
+_ROWS = rows_of(Settings)
 
 SETTINGS: tuple[Setting, ...] = tuple(_ROWS.values())
 """The table."""
