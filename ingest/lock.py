@@ -5,7 +5,6 @@
 It guards one home folder: two homes on one topic are two writers, which this cannot see.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import IngestRunningError
+from slackwater.core.lock import LockTakenError, hold_file, name_holder
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,9 @@ def hold(home: Path, topic_id: str) -> Iterator[IngestLock]:
     """
     home.mkdir(parents=True, exist_ok=True)
     path = home / f"ingest-{topic_id}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20)
-            raise IngestRunningError(int(holder) if holder.isdigit() else 0, path) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield IngestLock(topic_id, path)
-    finally:
-        os.close(descriptor)
+        with hold_file(path) as descriptor:
+            name_holder(descriptor, os.getpid())
+            yield IngestLock(topic_id, path)
+    except LockTakenError as error:
+        raise IngestRunningError(int(error.holder) if error.holder.isdigit() else 0, path) from None

@@ -15,7 +15,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
@@ -23,9 +24,9 @@ from typing import IO, Self
 from ops import broker_artifacts, java
 from ops.broker_artifacts import Progress
 from ops.broker_config import DATA_NAME, HOST, java_command, properties, properties_text
-from ops.broker_lock import BrokerLock
-from ops.broker_probe import serves
-from ops.errors import BrokerDiedError, BrokerNotReadyError, PortTakenError
+from ops.errors import BrokerDiedError, BrokerHomeTakenError, BrokerNotReadyError, PortTakenError
+from slackwater.core.lock import LockTakenError, hold_file, name_holder
+from slackwater.log.kafka_talk import serves
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 _LAST_LINES = 15
@@ -107,7 +108,7 @@ class Broker:
         java.check(program)
         jars = broker_artifacts.ensure(self.settings.artifacts.absolute(), self.settings.repository, self._on_progress)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with BrokerLock(self._folder / "lock") as lock, self._open_log() as log:
+        with self._held() as lock, self._open_log() as log:
             if not (self._folder / DATA_NAME / "meta.properties").exists():
                 self._format(program, jars, log)
             self._write_properties("server.properties", DATA_NAME)
@@ -122,9 +123,9 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C reaches every process of the terminal: the caller is to stop the broker last, not the terminal.
                 start_new_session=True,
-                pass_fds=lock.inherited,
+                pass_fds=[lock],
             )
-            lock.name_holder(self._process.pid)
+            name_holder(lock, self._process.pid)
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
         """Return once the broker answers and topics can be created; it keeps running when it does not.
@@ -174,6 +175,19 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @contextmanager
+    def _held(self) -> Iterator[int]:
+        """The lock of the folder, which the broker's process inherits: it ends when the last of the two lets go of it.
+
+        Not Kafka's own `.lock`, which comes too late: with broker and controller in one process, a second process takes
+        over the metadata log before it looks at that lock, and the first one dies of it (seen with Kafka 4.1.1).
+        """
+        try:
+            with hold_file(self._folder / "lock") as lock:
+                yield lock
+        except LockTakenError as error:
+            raise BrokerHomeTakenError(self._folder, error.holder) from error
 
     def _format(self, program: Path, jars: tuple[Path, ...], log: IO[bytes]) -> None:
         # Formatted under another name: a format that is cut off is never taken for data.

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from ops import broker_artifacts, java
-from ops.broker_probe import serves
 from ops.context import CLOCK, Context
 from ops.log_check import check_log
 from slackwater.core.errors import SlackwaterError
@@ -18,6 +17,7 @@ from slackwater.core.kafka_security import KafkaSecurity
 from slackwater.log.compression import CODECS, missing_codecs
 from slackwater.log.errors import LogError, LogUnreachableError, TopicMissingError
 from slackwater.log.kafka_greeting import Greeting
+from slackwater.log.kafka_talk import serves
 from slackwater.log.topics import wrong_configs
 from slackwater.versions.errors import VersionError
 from slackwater.versions.handoff import latest_proof

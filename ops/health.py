@@ -16,9 +16,9 @@ import math
 import os
 import ssl
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import httpx
 
 from ops.context import Context
 from ops.rest import trusted
@@ -73,15 +73,13 @@ def _behind(log: Log, names: TopicNames, stream: Stream, views: Iterable[View], 
     return f"No deltas within {WAIT_S:g} s up to where the event log ended, as partition: offset: {behind}."
 
 
-def serving(url: str, tls: ssl.SSLContext | None = None) -> str:
+def serving(url: str, tls: ssl.SSLContext | None = None, timeout_s: float = HTTP_S) -> str:
     """What is wrong with the REST service at `url`; empty if nothing is. `tls` says which certificate it must show."""
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=HTTP_S, context=tls):  # noqa: S310 - an http URL of the settings
-            return ""
-    except urllib.error.HTTPError as error:
-        return f"Not ready: {error.read(2_000).decode('utf-8', 'replace')}"
-    except OSError as error:
+        found = httpx.get(f"{url}/health/ready", timeout=timeout_s, verify=tls or True)
+    except httpx.HTTPError as error:
         return f"No answer from {url}: {error}."
+    return "" if found.is_success else f"Not ready: {found.text[:2_000]}"
 
 
 def batch(store: VersionStore, every_s: int, clock: Clock) -> str:

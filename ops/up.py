@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-import httpx
-
 from ops.broker import Broker, BrokerSettings
 from ops.context import Context
 from ops.evidence import ServiceError
+from ops.health import serving
 from ops.output import console
 from ops.rest import trusted
 from ops.services import services, to_environ
@@ -21,7 +20,7 @@ from ops.supervisor import OnLine, RestartingBroker, Supervisor
 from slackwater.log.topics import create_topics
 
 COLOURS = {"broker": "magenta", "speed": "cyan", "serving": "green", "batch": "yellow", "ingest": "blue"}
-READY_S = 90.0
+READY_S, READY_ANSWER_S = 90.0, 2.0
 TICK_S = 0.1
 
 
@@ -69,13 +68,7 @@ class Stack:
 
     def ready(self) -> bool:
         """Whether the service answers that it is ready."""
-        try:
-            found = httpx.get(
-                f"{self.context.url}/health/ready", timeout=2.0, verify=trusted(self.context.settings) or True
-            )
-            return found.status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
+        return not serving(self.context.url, trusted(self.context.settings), READY_ANSWER_S)
 
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait for the service. Raises ServiceError after READY_S seconds."""

@@ -24,7 +24,6 @@ from ops import broker_artifacts, java
 from ops.broker import Broker, BrokerSettings, free_port
 from ops.broker_artifacts import Artifact
 from ops.broker_config import HOST
-from ops.broker_probe import serves
 from ops.errors import (
     ArtifactDownloadError,
     ArtifactLockError,
@@ -36,6 +35,7 @@ from ops.errors import (
     PortTakenError,
 )
 from ops.supervisor import RestartingBroker
+from slackwater.log.kafka_talk import serves
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 

@@ -16,6 +16,8 @@ from slackwater.log.errors import LogRefusedError, LogUnreachableError
 from slackwater.log.kafka_greeting import begin_with, greet, listens
 
 LONG_S, QUICK_S = 20.0, 0.2
+_NO_BROKERS = struct.pack(">iii", 0, -1, 0)
+"""The rest of an answer to Metadata: no brokers, no controller, no topics."""
 
 
 class Listener:
@@ -62,7 +64,7 @@ class Listener:
             while not self._ended.wait(0.02):
                 one.sendall(b"\0")
         else:
-            one.sendall(struct.pack(">i", 4) + asked if self._says is None else self._says)
+            one.sendall(struct.pack(">i", 16) + asked + _NO_BROKERS if self._says is None else self._says)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def damage_in(error: Exception) -> tuple[str, str] | None:
 
 
 class CheckedFiles(AbstractFileSystem):
-    """The file system behind such names, for `duckdb.DuckDBPyConnection.register_filesystem`. Reads only.
+    """The file system behind such names, for `duckdb.DuckDBPyConnection.register_filesystem`; see fsspec. Reads only.
 
     `on_damage` is told, in the thread that reads; the read fails with DuckDB's error, which `damage_in` understands.
     """
@@ -133,7 +133,7 @@ class CheckedFiles(AbstractFileSystem):
 
 
 class CheckedFile:
-    """One open file, for reading. Each thread has a position of its own, since DuckDB seeks and reads in two calls."""
+    """One open file, to read, as io.IOBase. Each thread has its position: DuckDB seeks and reads in two calls."""
 
     closed = False
 
@@ -162,26 +162,21 @@ class CheckedFile:
         return data[low - first * block : high - first * block]
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """See io.IOBase."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._sums.size}[whence]
         self._at.position = base + offset
         return self.tell()
 
     def tell(self) -> int:
-        """See io.IOBase."""
         position: int = getattr(self._at, "position", 0)
         return position
 
     def readable(self) -> bool:
-        """See io.IOBase."""
         return True
 
     def seekable(self) -> bool:
-        """See io.IOBase."""
         return True
 
     def writable(self) -> bool:
-        """See io.IOBase."""
         return False
 
     def flush(self) -> None:

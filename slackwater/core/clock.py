@@ -21,18 +21,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """This machine's clock."""
+    """See `Clock`: this machine's."""
 
     def now_us(self) -> int:
-        """See `Clock.now_us`."""
         return time.time_ns() // 1000
 
     def elapsed_s(self) -> float:
-        """See `Clock.elapsed_s`."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """See `Clock.sleep`."""
         time.sleep(seconds)
 
 

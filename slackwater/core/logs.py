@@ -41,7 +41,6 @@ class TextLines(logging.Formatter):
         return f"{super().formatTime(record, datefmt)}.{int(record.msecs):03d}Z"
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
         request = REQUEST.get()
         line = super().format(record)
         return without_keys(line if request is None else f"{line}  [request {request.id}]")
@@ -58,7 +57,6 @@ class JsonLines(JsonFormatter):
         )
 
     def add_fields(self, log_data: LogData, record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """See `pythonjsonlogger.core.BaseJsonFormatter.add_fields`."""
         at = datetime.fromtimestamp(record.created, UTC)
         log_data["time"] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
         super().add_fields(log_data, record, message_dict)
@@ -70,7 +68,6 @@ class JsonLines(JsonFormatter):
                 log_data["trace_id"] = request.trace_id
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
         return without_keys(super().format(record))
 
 

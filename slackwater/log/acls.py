@@ -8,7 +8,8 @@ producer needs no more than Write (KIP-679). Not here: the users and how they sh
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from slackwater.log.names import SPEED_GROUP, Named, TopicNames
+from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.streams.stream import Stream
 
 PROCESSES = ("ingest", "speed", "batch", "serve", "operator")
 """The users: ingest, the two layers, the service, and who creates topics and runs doctor and verify."""
@@ -23,7 +24,7 @@ class Allowed(NamedTuple):
     operations: tuple[str, ...]
 
 
-def allowed(names: TopicNames, streams: Iterable[Named | str]) -> Iterator[Allowed]:
+def allowed(names: TopicNames, streams: Iterable[Stream | str]) -> Iterator[Allowed]:
     """Every entry, stream by stream, process by process; then what is of no stream."""
     for stream in streams:
         topic, deltas = names.topic(stream), names.deltas(stream)
@@ -42,7 +43,7 @@ def allowed(names: TopicNames, streams: Iterable[Named | str]) -> Iterator[Allow
     yield Allowed("operator", "topic", names.dead_letters, ("Create", "Read", "AlterConfigs"))
 
 
-def commands(names: TopicNames, servers: str, streams: Iterable[Named | str]) -> list[str]:
+def commands(names: TopicNames, servers: str, streams: Iterable[Stream | str]) -> list[str]:
     """The commands of Kafka's own tool that make the entries. The user of a process is `User:<process>`."""
     return [
         " ".join(

@@ -30,8 +30,6 @@ class LogError(SlackwaterError):
 
 
 class LogUnreachableError(LogError):
-    """No broker answers."""
-
     retriable: ClassVar[bool] = True
 
     def __init__(self, servers: str, cause: object) -> None:
@@ -46,7 +44,6 @@ class LogRefusedError(LogError):
 
     def __init__(self, server: str, reason: str, hint: str) -> None:
         super().__init__(f"The Kafka broker at {server} cannot be used: {reason}.", hint)
-        self.server = server
         self.reason = reason
 
 
@@ -71,8 +68,6 @@ class AccessRefusedError(LogError):
 
 
 class TopicMissingError(LogError):
-    """A topic does not exist."""
-
     def __init__(self, topic: str) -> None:
         super().__init__(f"Topic {topic!r} does not exist.", "Create the topics with `slackwater topics create`.")
         self.topic = topic
@@ -143,8 +138,6 @@ class CodecMissingError(LogError):
             f"Batches in the codec {codec} could not be read, which needs the package {package}: {wrong}.",
             f"Install {package}, or `slackwater` again with all that it depends on.",
         )
-        self.codec = codec
-        self.package = package
 
 
 class UnreadableError(LogError):

@@ -7,8 +7,7 @@ sockets behind. So every new client is preceded by this:
        |                   |                            |                              |
     LogUnreachableError    +----------- LogRefusedError, which names the server and the reason ----------+
 
-The questions are those of the Kafka protocol guide (SaslHandshake, SaslAuthenticate, Metadata), the mechanisms are
-kafka-python's. Not here: the clients (`slackwater.log.kafka_log`).
+Questions and mechanisms are kafka-python's. Not here: the clients (`slackwater.log.kafka_log`).
 """
 
 import socket
@@ -23,10 +22,17 @@ from typing import Any
 
 from kafka.errors import for_code
 from kafka.net.sasl import get_sasl_mechanism
+from kafka.protocol.sasl import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
+    SaslHandshakeRequest,
+    SaslHandshakeResponse,
+)
 
 from slackwater.core.kafka_security import KafkaSecurity
 from slackwater.log.errors import CredentialsError, LogRefusedError, LogUnreachableError
 from slackwater.log.kafka_client import client_arguments
+from slackwater.log.kafka_talk import SpeaksTlsError, Talk
 
 CONNECT_S = 3.0
 """How long a server may take to accept a connection."""
@@ -36,12 +42,6 @@ ANSWER_S = 30.0
 
 QUICK_S = 3.0
 """How long where several servers are named: one that hangs must not hold up every client of a cluster that works."""
-
-_SASL_HANDSHAKE, _SASL_AUTHENTICATE, _METADATA = 17, 36, 3
-_NO_TOPICS = struct.pack(">i", 0)
-_LARGEST_ANSWER = 16 * 1024 * 1024
-_TLS_RECORD = (20, 21, 22, 23)
-"""The first byte of what a server sends that speaks TLS; an answer of Kafka's begins with the 0 of its length."""
 
 _let_in: dict[str, str] = {}
 """The servers of the settings -> the one of them that let this process in last."""
@@ -147,11 +147,11 @@ def _let_us_in(
     plain.settimeout(answer_s)  # of the TLS handshake as a whole
     with closing(_encrypted(plain, host, server, arguments) if security.tls else plain) as connection:
         found = _certificate(server, connection) if isinstance(connection, ssl.SSLSocket) else Greeting(server)
-        talk = _Talk(connection, answer_s - (time.monotonic() - began_s))
+        talk = Talk(connection, answer_s - (time.monotonic() - began_s))
         with _understood(server, security):
             if security.sasl:
                 _authenticate(talk, server, security, get_sasl_mechanism(security.mechanism)(host=host, **arguments))
-            talk.ask(_METADATA, 1, _NO_TOPICS)
+            talk.brokers()
         return found
 
 
@@ -180,7 +180,7 @@ def _understood(server: str, security: KafkaSecurity) -> Iterator[None]:
     """Say what it means that a server closes the connection instead of answering."""
     try:
         yield
-    except _SpeaksTlsError as error:
+    except SpeaksTlsError as error:
         hint = f"KAFKA_SECURITY_PROTOCOL is {security.protocol}; use SSL or SASL_SSL."
         raise LogRefusedError(server, "it speaks TLS on this port", hint) from error
     except _CLOSED as error:
@@ -191,19 +191,18 @@ def _understood(server: str, security: KafkaSecurity) -> Iterator[None]:
         raise LogRefusedError(server, f"it does not accept {shown} ({error.reason})", hint) from error
 
 
-def _authenticate(talk: "_Talk", server: str, security: KafkaSecurity, mechanism: Any) -> None:
-    answer = talk.ask(_SASL_HANDSHAKE, 1, _text(security.mechanism))
-    code, offered = answer.int16(), answer.texts()
-    if code:
-        reason = f"it does not offer {security.mechanism}, but {', '.join(sorted(offered)) or 'nothing'}"
+def _authenticate(talk: Talk, server: str, security: KafkaSecurity, mechanism: Any) -> None:
+    answer = talk.ask(SaslHandshakeRequest[1](mechanism=security.mechanism), SaslHandshakeResponse[1])
+    if answer.error_code:
+        offered = ", ".join(sorted(answer.mechanisms)) or "nothing"
+        reason = f"it does not offer {security.mechanism}, but {offered}"
         raise LogRefusedError(server, reason, "Set KAFKA_SASL_MECHANISM.")
     while not mechanism.is_done():
         token = _said(server, security, mechanism.auth_bytes)
-        answer = talk.ask(_SASL_AUTHENTICATE, 0, struct.pack(">i", len(token)) + token)
-        code, text, challenge = answer.int16(), answer.text(), answer.data()
-        if code:
-            raise _credentials(server, security, text or for_code(code).__name__)
-        _said(server, security, mechanism.receive, challenge)
+        answer = talk.ask(SaslAuthenticateRequest[0](auth_bytes=token), SaslAuthenticateResponse[0])
+        if answer.error_code:
+            raise _credentials(server, security, answer.error_message or for_code(answer.error_code).__name__)
+        _said(server, security, mechanism.receive, answer.auth_bytes or b"")
     if not mechanism.is_authenticated():
         raise _credentials(server, security, "no reason was given")
 
@@ -232,10 +231,6 @@ def _certificate(server: str, connection: ssl.SSLSocket) -> Greeting:
     return Greeting(server, connection.version() or "", subject or "(no name)", expires)
 
 
-class _SpeaksTlsError(Exception):
-    """What came back is a record of TLS."""
-
-
 class _ClosedError(EOFError):
     """The server closed the connection without an answer. One that ends does so too: another try may do."""
 
@@ -251,91 +246,3 @@ class _LateError(TimeoutError):
 
     def __init__(self, server: str, answer_s: float) -> None:
         super().__init__(f"{server} took the connection and did not answer in {answer_s:g} s")
-
-
-class _Talk:
-    """Questions and answers over one connection; `left_s` is what is left to the server for all of its answers."""
-
-    def __init__(self, connection: socket.socket, left_s: float) -> None:
-        self._connection = connection
-        self._left_s = left_s
-        self._asked = 0
-
-    def ask(self, key: int, version: int, body: bytes) -> "_Answer":
-        """One question. Raises OSError, EOFError, _SpeaksTlsError, ValueError."""
-        until_s = time.monotonic() + self._left_s
-        answer = self._ask(key, version, body, until_s)
-        self._left_s = until_s - time.monotonic()  # not less the time that our own token takes
-        return answer
-
-    def _ask(self, key: int, version: int, body: bytes, until_s: float) -> "_Answer":
-        self._asked += 1
-        request = struct.pack(">hhi", key, version, self._asked) + _text("slackwater") + body
-        self._wait_until(until_s)
-        self._connection.sendall(struct.pack(">i", len(request)) + request)
-        head = self._read(1, until_s)
-        if head[0] in _TLS_RECORD:
-            raise _SpeaksTlsError
-        (size,) = struct.unpack(">i", head + self._read(3, until_s))
-        if not 4 <= size <= _LARGEST_ANSWER:
-            raise ValueError(f"an answer of {size} bytes")
-        answer = _Answer(self._read(size, until_s))
-        if answer.int32() != self._asked:
-            raise ValueError("the answer to another question")
-        return answer
-
-    def _read(self, size: int, until_s: float) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            self._wait_until(until_s)
-            part = self._connection.recv(size - len(data))
-            if not part:
-                raise EOFError("the server closed the connection")
-            data += part
-        return bytes(data)
-
-    def _wait_until(self, until_s: float) -> None:
-        left_s = until_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left_s)
-
-
-class _Answer:
-    """The fields of an answer, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def int16(self) -> int:
-        """Two bytes."""
-        return int.from_bytes(self._take(2), signed=True)
-
-    def int32(self) -> int:
-        """Four bytes."""
-        return int.from_bytes(self._take(4), signed=True)
-
-    def text(self) -> str:
-        """A text, or null, which is empty here."""
-        return self._take(max(self.int16(), 0)).decode("utf-8", "replace")
-
-    def data(self) -> bytes:
-        """Bytes, or null, which is empty here."""
-        return self._take(max(self.int32(), 0))
-
-    def texts(self) -> list[str]:
-        """An array of texts."""
-        return [self.text() for _ in range(self.int32())]
-
-    def _take(self, size: int) -> bytes:
-        found = self._data[self._at : self._at + size]
-        if len(found) < size:
-            raise ValueError("an answer that is cut off")
-        self._at += size
-        return found
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack(">h", len(data)) + data

@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+
+from slackwater.streams.stream import Stream
 
 SPEED_GROUP = "slackwater-speed"
 """The group under which the speed layer commits where it is, for tools that show lag."""
-
-
-class Named(Protocol):
-    """A stream, as far as the names of its topics ask."""
-
-    @property
-    def name(self) -> str:
-        """Its name, such as `trades`."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +15,11 @@ class TopicNames:
 
     prefix: str = "slackwater"
 
-    def topic(self, stream: Named | str) -> str:
+    def topic(self, stream: Stream | str) -> str:
         """The log of a stream: its events and the marks."""
         return f"{self.prefix}.{stream if isinstance(stream, str) else stream.name}"
 
-    def deltas(self, stream: Named | str) -> str:
+    def deltas(self, stream: Stream | str) -> str:
         """The speed layer's cells of a stream, compacted."""
         return f"{self.topic(stream)}.deltas"
 
@@ -35,7 +28,7 @@ class TopicNames:
         """What was refused, with its bytes and its reason."""
         return f"{self.prefix}.dead-letters"
 
-    def all(self, streams: Iterable[Named | str]) -> tuple[str, ...]:
+    def all(self, streams: Iterable[Stream | str]) -> tuple[str, ...]:
         """Every topic that these streams need."""
         of_each = [topic for stream in streams for topic in (self.topic(stream), self.deltas(stream))]
         return (*of_each, self.dead_letters)

@@ -14,7 +14,8 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError,
 
 from slackwater.log.errors import TopicMismatchError, TopicMissingError
 from slackwater.log.kafka_log import MAX_REQUEST_BYTES, KafkaLog
-from slackwater.log.names import Named, TopicNames
+from slackwater.log.names import TopicNames
+from slackwater.streams.stream import Stream
 
 _RETAINED = {
     "message.timestamp.type": "LogAppendTime",
@@ -33,7 +34,7 @@ _DELTAS = {
 def create_topics(
     log: KafkaLog,
     names: TopicNames,
-    streams: Iterable[Named | str],
+    streams: Iterable[Stream | str],
     partitions: int,
     replication: int = 1,
 ) -> dict[str, bool]:
@@ -60,7 +61,7 @@ def create_topics(
     return made
 
 
-def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str]) -> list[str]:
+def missing_topics(log: KafkaLog, names: TopicNames, streams: Iterable[Stream | str]) -> list[str]:
     """Those of the topics of `streams` that do not exist."""
     missing = []
     for name in names.all(streams):
@@ -86,7 +87,7 @@ def _create(log: KafkaLog, name: str, config: Mapping[str, str], partitions: int
     return True
 
 
-def wrong_configs(log: KafkaLog, names: TopicNames, streams: Iterable[Named | str]) -> dict[str, dict[str, str]]:
+def wrong_configs(log: KafkaLog, names: TopicNames, streams: Iterable[Stream | str]) -> dict[str, dict[str, str]]:
     """Topic -> its configs that are not those of this page. Raises TopicMissingError."""
     found = {}
     with log.admin() as admin:
@@ -96,7 +97,7 @@ def wrong_configs(log: KafkaLog, names: TopicNames, streams: Iterable[Named | st
     return found
 
 
-def _configs(names: TopicNames, streams: Iterable[Named | str]) -> dict[str, Mapping[str, str]]:
+def _configs(names: TopicNames, streams: Iterable[Stream | str]) -> dict[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
     for stream in streams:
         # The delta topic first: a partition of a stream's log always finds its partition of the delta topic.

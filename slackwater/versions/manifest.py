@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slackwater.core.checked_files import checked_name
-from slackwater.log.names import Named
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import FormatError, ManifestError
 from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
@@ -189,11 +189,11 @@ class Manifest:
         """Stream -> partition -> offset."""
         return {name: own.cut for name, own in self.streams.items()}
 
-    def of(self, stream: Named | str) -> StreamCut:
+    def of(self, stream: Stream | str) -> StreamCut:
         """Where it stands in a stream; `UNKNOWN` if it does not know it."""
         return self.streams.get(_name(stream), UNKNOWN)
 
-    def cut(self, stream: Named | str) -> dict[int, int]:
+    def cut(self, stream: Stream | str) -> dict[int, int]:
         """Partition -> offset of a stream: batch below it, speed from it."""
         return self.of(stream).cut
 
@@ -201,15 +201,15 @@ class Manifest:
         """One of the counts, over all streams."""
         return sum(counts.get(name, 0) for counts in self.counts.values())
 
-    def archive_of(self, stream: Named | str) -> tuple[ArchiveFile, ...]:
+    def archive_of(self, stream: Stream | str) -> tuple[ArchiveFile, ...]:
         """The archive of a stream, in order."""
         return tuple(entry for entry in self.archive if entry.stream == _name(stream))
 
-    def ids_of(self, stream: Named | str) -> tuple[StoredFile, ...]:
+    def ids_of(self, stream: Stream | str) -> tuple[StoredFile, ...]:
         """The files of a stream's identities, in order."""
         return tuple(entry.file for entry in self.ids if entry.stream == _name(stream))
 
-    def instruments_of(self, stream: Named | str) -> Instruments:
+    def instruments_of(self, stream: Stream | str) -> Instruments:
         """What a stream has events of."""
         return self.instruments.get(_name(stream), NO_INSTRUMENTS)
 
@@ -218,7 +218,7 @@ class Manifest:
         return tuple(file for file in self.views if (file.view, file.interval) == (view, interval))
 
 
-def _name(stream: Named | str) -> str:
+def _name(stream: Stream | str) -> str:
     return stream if isinstance(stream, str) else stream.name
 
 

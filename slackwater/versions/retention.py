@@ -9,14 +9,14 @@ floors    per stream and partition the smallest over what is kept, and never by 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from slackwater.log.names import Named
+from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.reader import MANIFEST, RETIRED
 from slackwater.versions.store import VersionStore
 
 
-def smallest_cut(manifests: Iterable[Manifest], stream: Named | str, starts: Mapping[int, int]) -> dict[int, int]:
+def smallest_cut(manifests: Iterable[Manifest], stream: Stream | str, starts: Mapping[int, int]) -> dict[int, int]:
     """Partition -> the smallest cut of a stream. `starts` are the log's first offsets, the cut of whoever does not
     know better.
     """
@@ -25,7 +25,7 @@ def smallest_cut(manifests: Iterable[Manifest], stream: Named | str, starts: Map
 
 
 def smallest_delta_start(
-    manifests: Iterable[Manifest], stream: Named | str, deltas_id: str, partitions: Iterable[int]
+    manifests: Iterable[Manifest], stream: Stream | str, deltas_id: str, partitions: Iterable[int]
 ) -> dict[int, int]:
     """Partition -> the first delta of a stream that is needed; 0 where a version knows no better, or knows another
     topic.
