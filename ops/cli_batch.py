@@ -9,8 +9,8 @@ import click
 
 from ops.cli_restatements import restatements_command
 from ops.cli_versions import diff_command, expire_command, promote_command, rollback_command
-from ops.context import CLOCK, Context, pass_context, stop_on_signals, user_name
-from ops.output import console, emit, examples, json_option, table, time_text
+from ops.context import CLOCK, Context, stop_on_signals, user_name
+from ops.output import command, console, emit, table, time_text
 from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.log.compression import check_codecs
 from slackwater.versions.handoff import latest_proof
@@ -30,15 +30,14 @@ def batch() -> None:
     """Make versions of the batch views, and list them."""
 
 
-@batch.command(
-    name="run",
-    epilog=examples(
-        "slackwater batch run",
-        "slackwater batch run --every 30",
-        'slackwater batch run --force "bad delta 17"',
-        "slackwater batch run --always",
-        "slackwater batch run --candidate",
-    ),
+@command(
+    "run",
+    "slackwater batch run",
+    "slackwater batch run --every 30",
+    'slackwater batch run --force "bad delta 17"',
+    "slackwater batch run --always",
+    "slackwater batch run --candidate",
+    of=batch,
 )
 @click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
 @click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
@@ -46,8 +45,6 @@ def batch() -> None:
 @click.option(
     "--candidate", is_flag=True, help="Build the registered candidates over the served version's cut; serve nothing."
 )
-@json_option
-@pass_context
 def run_command(
     context: Context, every: int | None, force: str | None, always: bool, candidate: bool, as_json: bool
 ) -> None:
@@ -85,9 +82,7 @@ def run_command(
         stop.wait(max(0.0, every - (CLOCK.elapsed_s() - began)))
 
 
-@batch.command(name="list", epilog=examples("slackwater batch list", "slackwater batch list --json"))
-@json_option
-@pass_context
+@command("list", "slackwater batch list", "slackwater batch list --json", of=batch)
 def list_command(context: Context, as_json: bool) -> None:
     """The retained versions, the newest first, what became of each, and the rollbacks."""
     store = context.store
@@ -127,12 +122,8 @@ def list_command(context: Context, as_json: bool) -> None:
     emit(as_json, facts, show)
 
 
-@batch.command(
-    name="prove", epilog=examples("slackwater batch prove", "slackwater batch prove 7", "slackwater batch prove --json")
-)
+@command("prove", "slackwater batch prove", "slackwater batch prove 7", "slackwater batch prove --json", of=batch)
 @click.argument("version", required=False, type=click.IntRange(1))
-@json_option
-@pass_context
 def prove_command(context: Context, version: int | None, as_json: bool) -> None:
     """Prove versions that were published unproven: one, or all of them. Ends with 1 if one is different.
 

@@ -19,8 +19,8 @@ from ingest.sample_data import open_sample
 from ingest.sources import FORMATS, open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
-from ops.context import CLOCK, Context, pass_context, stop_on_signals
-from ops.output import console, emit, errors, examples, json_option, table
+from ops.context import CLOCK, Context, stop_on_signals
+from ops.output import command, console, emit, errors, table
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
@@ -54,23 +54,20 @@ def source_options(command: Any) -> Any:
     return command
 
 
-@click.command(
-    epilog=examples(
-        "slackwater ingest trades.jsonl",
-        "zcat trades.jsonl.gz | slackwater ingest -",
-        "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
-        "slackwater ingest --preset sample --speed 10x",
-        "slackwater ingest --preset sample --live",
-        "slackwater ingest --stream fills fills.csv",
-    )
+@command(
+    "ingest",
+    "slackwater ingest trades.jsonl",
+    "zcat trades.jsonl.gz | slackwater ingest -",
+    "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    "slackwater ingest --preset sample --speed 10x",
+    "slackwater ingest --preset sample --live",
+    "slackwater ingest --stream fills fills.csv",
 )
 @click.argument("file", required=False, metavar="FILE|-")
 @source_options
 @click.option("--preset", type=click.Choice(["sample"]), help="The real trades that come with Slackwater.")
 @click.option("--speed", default="max", show_default=True, metavar="1x|10x|max", help="Replay by event time.")
 @click.option("--live", is_flag=True, help="Loop the sample for ever, shifted so that it happens now.")
-@json_option
-@pass_context
 def ingest(
     context: Context,
     /,
@@ -118,17 +115,14 @@ def archive() -> None:
     """The master dataset."""
 
 
-@archive.command(
-    name="import",
-    epilog=examples(
-        "slackwater archive import history/*.parquet",
-        "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
-    ),
+@command(
+    "import",
+    "slackwater archive import history/*.parquet",
+    "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    of=archive,
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @source_options
-@json_option
-@pass_context
 def import_command(
     context: Context, /, files: tuple[str, ...], as_json: bool, stream_name: str, **options: Any
 ) -> None:
@@ -172,9 +166,7 @@ def topics() -> None:
     """The topics of the event log."""
 
 
-@topics.command(epilog=examples("slackwater topics create", "slackwater --partitions 16 topics create"))
-@json_option
-@pass_context
+@command("create", "slackwater topics create", "slackwater --partitions 16 topics create", of=topics)
 def create(context: Context, as_json: bool) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
     settings = context.settings
@@ -187,9 +179,7 @@ def create(context: Context, as_json: bool) -> None:
     emit(as_json, {"created": made}, show)
 
 
-@topics.command(name="list", epilog=examples("slackwater topics list"))
-@json_option
-@pass_context
+@command("list", "slackwater topics list", of=topics)
 def list_topics(context: Context, as_json: bool) -> None:
     """The topics with their ids and retained offsets."""
     names, log = context.names, context.log
@@ -212,9 +202,7 @@ def list_topics(context: Context, as_json: bool) -> None:
     emit(as_json, {"topics": found, "missing": missing}, show)
 
 
-@topics.command(name="acls", epilog=examples("slackwater topics acls", "slackwater --prefix desk topics acls"))
-@json_option
-@pass_context
+@command("acls", "slackwater topics acls", "slackwater --prefix desk topics acls", of=topics)
 def list_acls(context: Context, as_json: bool) -> None:
     """The commands that allow each process what it needs of Kafka, and nothing else. Nothing is changed."""
     found = [entry._asdict() for entry in allowed(context.names, context.streams)]

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import click
 
-from ops.context import CLOCK, Context, pass_context
-from ops.output import console, emit, examples, json_option, table, time_text
+from ops.context import CLOCK, Context
+from ops.output import command, console, emit, table, time_text
 from slackwater.core.rate import parse_rate
 from slackwater.keys.keys import SCOPES, Key, KeyStore, Scope
 
@@ -15,18 +15,15 @@ def key() -> None:
     """API keys of the REST service."""
 
 
-@key.command(
-    name="create",
-    epilog=examples(
-        "slackwater key create --scope admin --name alice",
-        "slackwater key create --scope read --name desk --rate-limit 100/second",
-    ),
+@command(
+    "create",
+    "slackwater key create --scope admin --name alice",
+    "slackwater key create --scope read --name desk --rate-limit 100/second",
+    of=key,
 )
 @click.option("--scope", required=True, type=click.Choice(SCOPES), help="admin may do what read may.")
 @click.option("--name", required=True, metavar="TEXT", help="Whose it is; rollbacks are recorded under it.")
 @click.option("--rate-limit", metavar="RATE", help="Its own limit, such as 100/second; else the service's.")
-@json_option
-@pass_context
 def create_command(context: Context, scope: str, name: str, rate_limit: str | None, as_json: bool) -> None:
     """Make a key and show it, once: only its hash is kept."""
     try:
@@ -42,9 +39,7 @@ def create_command(context: Context, scope: str, name: str, rate_limit: str | No
     emit(as_json, {**_facts(made), "key": text}, show)
 
 
-@key.command(name="list", epilog=examples("slackwater key list", "slackwater key list --json"))
-@json_option
-@pass_context
+@command("list", "slackwater key list", "slackwater key list --json", of=key)
 def list_command(context: Context, as_json: bool) -> None:
     """The keys that were made, revoked ones too."""
     keys = KeyStore(context.settings.home).all()
@@ -59,10 +54,8 @@ def list_command(context: Context, as_json: bool) -> None:
     emit(as_json, {"keys": [_facts(made) for made in keys]}, show)
 
 
-@key.command(name="revoke", epilog=examples("slackwater key revoke alice", "slackwater key revoke 3f9a0c41d2e7"))
+@command("revoke", "slackwater key revoke alice", "slackwater key revoke 3f9a0c41d2e7", of=key)
 @click.argument("name")
-@json_option
-@pass_context
 def revoke_command(context: Context, name: str, as_json: bool) -> None:
     """Revoke a key by its name or id, at once and for good."""
     revoked = KeyStore(context.settings.home).revoke(name, CLOCK.now_us())

@@ -7,8 +7,8 @@ import click
 import orjson
 import pyarrow.parquet as pq
 
-from ops.context import Context, pass_context
-from ops.output import console, emit, examples, json_option, table, time_text
+from ops.context import Context
+from ops.output import command, console, emit, table, time_text
 from serving.query.parameters import Point, ValueRefusedError, point
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.ledger import CAUSES, Entry, ledger_of
@@ -25,13 +25,11 @@ class _Since(click.ParamType[Point]):
             self.fail(str(error), param, ctx)
 
 
-@click.command(
-    name="restatements",
-    epilog=examples(
-        "slackwater batch restatements",
-        "slackwater batch restatements --since 7",
-        "slackwater batch restatements --json",
-    ),
+@command(
+    "restatements",
+    "slackwater batch restatements",
+    "slackwater batch restatements --since 7",
+    "slackwater batch restatements --json",
 )
 @click.option(
     "--since",
@@ -41,8 +39,6 @@ class _Since(click.ParamType[Point]):
     help="Versions behind this one, or made at or after this time (ISO 8601 UTC, or microseconds). Default: all.",
 )
 @click.option("--cause", type=click.Choice(CAUSES), help="Only those of one cause.")
-@json_option
-@pass_context
 def restatements_command(context: Context, since: Point, cause: str | None, as_json: bool) -> None:
     """Closed bars whose answers changed: before, after, why, and by which version or move; the oldest first.
 

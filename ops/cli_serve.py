@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
-from ops.context import CLOCK, Context, pass_context, stop_on_signals
-from ops.output import console, emit, examples, json_option
+from ops.context import CLOCK, Context, stop_on_signals
+from ops.output import command, console, emit
 from slackwater.core.tracing import TRACES
 from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import KafkaLog
@@ -32,10 +32,8 @@ def _settings(context: Context, streams: str | None = None, **more: Any) -> Any:
     return SourceSettings(open_log, context.names, context.settings.home, views, **more)
 
 
-@speed.command(name="run", epilog=examples("slackwater speed run", "slackwater speed run --streams trades"))
+@command("run", "slackwater speed run", "slackwater speed run --streams trades", of=speed)
 @click.option("--streams", help="The streams that it reads, such as trades,fills; all by default.")
-@json_option
-@pass_context
 def run_command(context: Context, streams: str | None, as_json: bool) -> None:
     """Turn the events of all streams into deltas until told to end. Begins where their chains of deltas end.
 
@@ -74,10 +72,7 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-@speed.command(
-    name="memory",
-    epilog=examples("slackwater speed memory", "slackwater speed memory --checkpoints 500 --slice-seconds 0.2"),
-)
+@command("memory", "slackwater speed memory", "slackwater speed memory --checkpoints 500 --slice-seconds 0.2", of=speed)
 @click.option(
     "--checkpoints", default=200, show_default=True, type=click.IntRange(10), help="Self-checkpoints to make."
 )
@@ -85,8 +80,6 @@ def _leave() -> NoReturn:
 @click.option(
     "--slice-seconds", default=0.25, show_default=True, type=click.FloatRange(0.05), help="Length of a slice."
 )
-@json_option
-@pass_context
 def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: float, as_json: bool) -> None:
     """Sample the memory of the speed layer over many self-checkpoints and restarts, and report its slope."""
     from speed_layer.memory import measure
@@ -108,10 +101,8 @@ def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: flo
     emit(as_json, found, show)
 
 
-@click.command(epilog=examples("slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql"))
+@command("serve", "slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql")
 @click.option("--sql", is_flag=True, help="Answer POST /v1/sql, to keys of the scope admin; as SLACKWATER_SQL=1.")
-@json_option
-@pass_context
 def serve(context: Context, sql: bool, as_json: bool) -> None:
     """Serve merged answers over REST, and the page, until told to end."""
     from serving.run import serve as run_serve

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import click
 
-from ops.context import Context, pass_context
-from ops.output import console, emit, examples, json_option, table
+from ops.context import Context
+from ops.output import command, console, emit, table
 from slackwater.core.settings import SETTINGS
 
 
-@click.command(epilog=examples("slackwater up", "slackwater --batch-seconds 60 up", "slackwater up --json"))
-@json_option
-@pass_context
+@command("up", "slackwater up", "slackwater --batch-seconds 60 up", "slackwater up --json")
 def up(context: Context, as_json: bool) -> None:
     """Run broker, speed layer, batch layer and service on this machine, until Ctrl-C."""
     from ops.up import run_up
@@ -20,15 +18,9 @@ def up(context: Context, as_json: bool) -> None:
     run_up(context, as_json)
 
 
-@click.command(
-    epilog=examples(
-        "slackwater demo", "slackwater demo --seconds 60", "slackwater --port 9000 demo --seconds 60 --json"
-    )
-)
+@command("demo", "slackwater demo", "slackwater demo --seconds 60", "slackwater --port 9000 demo --seconds 60 --json")
 @click.option("--seconds", type=click.IntRange(10, 86_400), help="End after so long. Default: at Ctrl-C.")
 @click.option("--batch-every", default=10, show_default=True, type=click.IntRange(2), help="Seconds between versions.")
-@json_option
-@pass_context
 def demo(context: Context, seconds: int | None, batch_every: int, as_json: bool) -> None:
     """Run everything with real trades as if they happened now, show what happens, and prove the answers at the end.
 
@@ -40,9 +32,7 @@ def demo(context: Context, seconds: int | None, batch_every: int, as_json: bool)
     sys.exit(0 if run_demo(context, seconds, as_json) else 1)
 
 
-@click.command(epilog=examples("slackwater doctor", "slackwater doctor --json"))
-@json_option
-@pass_context
+@command("doctor", "slackwater doctor", "slackwater doctor --json")
 def doctor(context: Context, as_json: bool) -> None:
     """Check this machine, and say what to do. Exit code 1 if something needed is missing."""
     from ops.doctor import examine
@@ -62,9 +52,7 @@ def doctor(context: Context, as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command(name="settings", epilog=examples("slackwater settings", "slackwater --port 9000 settings --json"))
-@json_option
-@pass_context
+@command("settings", "slackwater settings", "slackwater --port 9000 settings --json")
 def settings_command(context: Context, as_json: bool) -> None:
     """Show every setting: its variable, its option, its default, and the value in force where that is another.
 

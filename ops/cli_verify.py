@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from ops.context import Context, pass_context
+from ops.context import Context
 from ops.evidence import LogEvidence, claims, prove
-from ops.output import console, emit, examples, json_option
+from ops.output import command, console, emit
 from ops.rest import session
 from slackwater.log.compression import check_codecs
 from slackwater.views.interval import NAMED_INTERVALS, parse_interval
@@ -17,16 +17,12 @@ from verify.proof import Proof
 from verify.run import WAIT_S
 
 
-@click.command(
-    epilog=examples("slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
-)
+@command("verify", "slackwater verify", "slackwater verify --interval 1m --symbol BTCUSDT", "slackwater verify --json")
 @click.option("--interval", "intervals", multiple=True, help="Only this interval; may be repeated. Default: all named.")
 @click.option("--venue", help="Only this venue, or what the first column of an entity is.")
 @click.option("--symbol", help="Only this symbol, or what the second column of an entity is.")
 @click.option("--url", help="The service to ask. Default: the one of the settings.")
 @click.option("--wait", "wait_s", default=WAIT_S, show_default=True, type=click.FloatRange(0), metavar="SECONDS")
-@json_option
-@pass_context
 def verify(
     context: Context,
     intervals: tuple[str, ...],

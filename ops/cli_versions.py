@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ops.context import CLOCK, Context, pass_context, user_name
-from ops.output import console, emit, examples, json_option, reason_option
+from ops.context import CLOCK, Context, user_name
+from ops.output import command, console, emit, reason_option
 from slackwater.deltas.read_tail import TailReader
 from slackwater.restatements.of_move import Restating
 from slackwater.versions.manifest import Dropped, Kind
@@ -22,16 +22,12 @@ if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.diff import Diff
 
 
-@click.command(
-    name="diff", epilog=examples("slackwater batch diff 8 9", "slackwater batch diff 8 9 --examples 100 --json")
-)
+@command("diff", "slackwater batch diff 8 9", "slackwater batch diff 8 9 --examples 100 --json")
 @click.argument("a", metavar="V", type=click.IntRange(1))
 @click.argument("b", metavar="W", type=click.IntRange(1))
 @click.option(
     "--examples", "shown", default=10, show_default=True, type=click.IntRange(0, 10_000), help="Rows to show."
 )
-@json_option
-@pass_context
 def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) -> None:
     """Compare the finished answers of two versions, exactly: rows, fields, and the largest differences.
 
@@ -76,17 +72,13 @@ def _show_diff(diff: "Diff", a: int, b: int) -> None:
             console.print(f"  in {number} alone: {place}", markup=False)
 
 
-@click.command(
-    name="promote",
-    epilog=examples(
-        'slackwater batch promote 9 --reason "vwap rounds half-even"',
-        'slackwater batch promote 9 --reason "vwap rounds half-even" --json',
-    ),
+@command(
+    "promote",
+    'slackwater batch promote 9 --reason "vwap rounds half-even"',
+    'slackwater batch promote 9 --reason "vwap rounds half-even" --json',
 )
 @click.argument("version", type=click.IntRange(1))
 @reason_option
-@json_option
-@pass_context
 def promote_command(context: Context, version: int, reason: str, as_json: bool) -> None:
     """Serve a candidate: move the pointer from the version that it stands beside to it.
 
@@ -100,16 +92,13 @@ def promote_command(context: Context, version: int, reason: str, as_json: bool) 
     emit(as_json, facts, lambda: _show_move(move, f"version {version} takes the place of version {move.source}"))
 
 
-@click.command(
-    name="rollback",
-    epilog=examples(
-        'slackwater batch rollback 7 --reason "wrong notional"', 'slackwater batch rollback 7 --reason "x" --json'
-    ),
+@command(
+    "rollback",
+    'slackwater batch rollback 7 --reason "wrong notional"',
+    'slackwater batch rollback 7 --reason "x" --json',
 )
 @click.argument("version", type=click.IntRange(0))
 @reason_option
-@json_option
-@pass_context
 def rollback_command(context: Context, version: int, reason: str, as_json: bool) -> None:
     """Serve a retained version, after reading all its files; also forward again, to one that was rolled back from.
 
@@ -124,14 +113,9 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     emit(as_json, facts, lambda: _show_move(done, f"version {done.target} is current; it was {done.source}."))
 
 
-@click.command(
-    name="expire",
-    epilog=examples("slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3"),
-)
+@command("expire", "slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3")
 @click.option("--keep", type=click.IntRange(1), help="Versions to keep; default: SLACKWATER_KEEP_VERSIONS.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen.")
-@json_option
-@pass_context
 def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: bool) -> None:
     """Retire the oldest versions, and remove the deltas and files that no version uses any more.
 
@@ -184,11 +168,9 @@ def view() -> None:
     """The views of the versions."""
 
 
-@stream.command(name="drop", epilog=examples('slackwater stream drop fills --reason "the venue closed"'))
+@command("drop", 'slackwater stream drop fills --reason "the venue closed"', of=stream)
 @click.argument("name")
 @reason_option
-@json_option
-@pass_context
 def drop_stream(context: Context, name: str, reason: str, as_json: bool) -> None:
     """Publish a version without a stream and its views. Its topics stay; its archive goes when older versions expire.
 
@@ -198,11 +180,9 @@ def drop_stream(context: Context, name: str, reason: str, as_json: bool) -> None
     _drop(context, "stream", name, reason, as_json)
 
 
-@view.command(name="drop", epilog=examples('slackwater view drop spreads --reason "nobody reads it"'))
+@command("drop", 'slackwater view drop spreads --reason "nobody reads it"', of=view)
 @click.argument("name")
 @reason_option
-@json_option
-@pass_context
 def drop_view(context: Context, name: str, reason: str, as_json: bool) -> None:
     """Publish a version without a view. The archive of its stream stays, so it can be made again.
 

@@ -16,14 +16,13 @@ from ops.evidence import LogEvidence, claims, prove
 from ops.output import console
 from ops.rest import session
 from ops.up import Stack, line_printer, stopping
-from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import LogError
 from verify.client import Client
 from verify.proof import Proof
 
 CHECK_S = 0.5
 TICK_S = 0.1
-PROOF_TRIES = 3
+PROOF_WAIT_S = 30.0
 
 
 class Watch:
@@ -81,7 +80,7 @@ def run_demo(context: Context, seconds: int | None, as_json: bool) -> bool:
         state = State(context.url, seconds)
         _flow(context, stack, state, lines, stop, pretty)
         printer("demo", "proving: every row of every view, recomputed from the event log")
-        proof = _prove(context, stack)
+        proof = _prove(context)
     if as_json:
         print(json.dumps({"proof": proof_facts(proof), "versions": len(state.versions), "records": state.records}))
     else:
@@ -113,20 +112,8 @@ def _flow(context: Context, stack: Stack, state: State, lines: Lines, stop: thre
         watch.close()
 
 
-def _prove(context: Context, stack: Stack) -> Proof:
-    """The proof of the running system; asked again if the service was away for a moment."""
+def _prove(context: Context) -> Proof:
+    """The proof of the running system, which may be away for a moment."""
     with Client(context.url, http=session(context, timeout_s=30.0)) as client:
-        for attempt in range(PROOF_TRIES):
-            try:
-                views = context.views
-                return prove(
-                    client,
-                    LogEvidence(context.log, context.names, context.store),
-                    claims(views, registered=context.streams),
-                )
-            except SlackwaterError as error:
-                if not error.retriable or attempt == PROOF_TRIES - 1:
-                    raise
-                stack.keep()
-                time.sleep(1.0)  # the wait between two tries, not in place of a condition
-    raise AssertionError("unreachable")
+        evidence = LogEvidence(context.log, context.names, context.store)
+        return prove(client, evidence, claims(context.views, registered=context.streams), PROOF_WAIT_S)

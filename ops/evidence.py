@@ -33,18 +33,15 @@ class LogEvidence:
     store: VersionStore
 
     def bounds(self, stream: str) -> Mapping[int, Bounds]:
-        """See Evidence."""
         with _as_evidence():
             return self.log.bounds(self.names.topic(stream))
 
     def records(self, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
-        """See Evidence."""
         with _as_evidence():
             for found in read_range(self.log, self.names.topic(stream), {partition: start}, {partition: end}):
                 yield from found.records
 
     def served(self, stream: StreamData) -> Version:
-        """See Evidence."""
         with _as_evidence():
             manifest = self.store.current()
         if manifest is None:
@@ -53,7 +50,6 @@ class LogEvidence:
         return Version(manifest.version, manifest.definitions, entities, manifest.cut(stream.name))
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
-        """See Evidence."""
         with _as_evidence():
             files = self.store.manifest(version).archive_of(stream) if version else ()
         return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]

@@ -10,9 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ops.context import pass_context
+
 # In a pipe or a file nothing is wrapped at some width that nobody has.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
@@ -34,6 +37,22 @@ def emit(as_json: bool, facts: dict[str, Any], show: Callable[[], None]) -> None
         print(json.dumps(facts, default=str), flush=True)
     else:
         show()
+
+
+def command(name: str, *lines: str, of: click.Group | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a command, with examples in its help and `--json` as its last option, and adds it to a group.
+
+    Its function is given the context, its own arguments and options, and `as_json`.
+    """
+
+    def made(function: Callable[..., None]) -> click.Command:
+        found = click.command(name, epilog=examples(*lines))(json_option(pass_context(function)))
+        found.params.append(found.params.pop(0))  # --json, which stands first here and last in the help
+        if of is not None:
+            of.add_command(found)
+        return found
+
+    return made
 
 
 def examples(*lines: str) -> str:
