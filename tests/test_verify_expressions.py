@@ -9,8 +9,9 @@ import pytest
 from slackwater.views.registry import VIEWS
 from verify.definition import read_view
 from verify.errors import NotProvenError
-from verify.expressions import TEXT, TRUTH, parse
+from verify.expressions import parse
 from verify.oracle import Oracle
+from verify.values import TEXT, TRUTH
 
 SCALES: dict[str, int | None] = {"price": 8, "quantity": 8, "trade_id": 0, "time": 0, "side": None, "symbol": None}
 EVENTS = [

@@ -14,7 +14,7 @@ from verify.client import Answer, Entity
 from verify.decoder import units
 from verify.definition import StreamData
 from verify.errors import EvidenceError
-from verify.evidence import Evidence, is_mark
+from verify.evidence import Evidence, unmarked
 from verify.oracle import Oracle
 from verify.proof import Proof
 
@@ -81,11 +81,10 @@ class _Walk:
                 yield offset or 0
                 self.oracle.event(event)
                 self._note(partition, offset, index, event)
-        for record in self._evidence.records(self.stream.name, partition, start, upto):
-            if not is_mark(record):
-                yield record.offset
-                for index, event in self.oracle.record(record.value, record.append_time_ms):
-                    self._note(partition, record.offset, index, event)
+        for record in unmarked(self._evidence, self.stream.name, partition, start, upto):
+            yield record.offset
+            for index, event in self.oracle.record(record.value, record.append_time_ms):
+                self._note(partition, record.offset, index, event)
 
     def _note(self, partition: int, offset: int | None, index: int | None, event: Row) -> None:
         events = self.events.get(tuple([event[name] for name in self.stream.entity]))

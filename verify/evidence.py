@@ -76,6 +76,8 @@ class Evidence(Protocol):
         """The files of a stream's events that a version stands on; none for version 0."""
 
 
-def is_mark(record: Record) -> bool:
-    """Whether a record is no event's: an empty one with a batch run's header."""
-    return not record.value and any(name == MARK_HEADER for name, _ in record.headers)
+def unmarked(evidence: Evidence, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:
+    """The records of [start, end) without marks, which are no event's: empty ones with a batch run's header."""
+    for record in evidence.records(stream, partition, start, end):
+        if record.value or all(name != MARK_HEADER for name, _ in record.headers):
+            yield record

@@ -9,38 +9,34 @@ coalesce. Anything else is refused, never guessed: the view is then not proven.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import add, and_, eq, ge, gt, le, lt, mul, ne, or_, sub
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from verify.errors import NotProvenError
-
-Event = Mapping[str, Any]
+from verify.values import (
+    TEXT,
+    TRUTH,
+    Event,
+    Expression,
+    Value,
+    combined,
+    constant,
+    is_number,
+    quotient,
+    remainder,
+    scaled,
+)
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?)|(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r'|"(?P<quoted>[^"]+)"|(?P<sign>::|//|<=|>=|<>|!=|[-+*%()<>=,]))'
 )
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT"})
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": eq,
-    "<>": ne,
-    "!=": ne,
-    "<": lt,
-    "<=": le,
-    ">": gt,
-    ">=": ge,
-}
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"=": eq, "<>": ne, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 
 
-class Expression(NamedTuple):
-    """What gives the value of an event. `scale` is its fraction digits; None: a text, -1: true or false."""
-
-    value: Callable[[Event], Any]
-    scale: int | None
-
-
-TEXT, TRUTH = None, -1
+_Join = Callable[[str, Expression, Expression], Expression]
 
 
 def parse(text: str, columns: Mapping[str, int | None]) -> Expression:
@@ -51,7 +47,7 @@ def parse(text: str, columns: Mapping[str, int | None]) -> Expression:
     """
     parser = _Parser(text, columns)
     found = parser.either()
-    if parser.word() or parser.at < len(parser.tokens):
+    if parser.at < len(parser.tokens):
         parser.refuse()
     return found
 
@@ -76,14 +72,13 @@ class _Parser:
         rest = " ".join(token for _, token in self.tokens[self.at :])
         raise NotProvenError(f"The oracle does not know what {self.text!r} means from {rest[:40]!r} on.")
 
-    def word(self) -> str:
-        """The word that is next, in capitals; "" where there is none."""
-        kind, token = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
-        return token.upper() if kind == "word" else ""
+    def next(self) -> tuple[str, str]:
+        """Kind and text of the token that is next; both empty at the end."""
+        return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
 
     def take(self, *wanted: str) -> str:
         """Step over one of these words or signs, if it is next."""
-        kind, token = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
+        kind, token = self.next()
         if kind in {"word", "sign"} and token.upper() in wanted:
             self.at += 1
             return token.upper()
@@ -96,17 +91,11 @@ class _Parser:
 
     def either(self) -> Expression:
         """... OR ..."""
-        found = self.both()
-        while self.take("OR"):
-            found = Expression(_of(or_, self.truth(found), self.truth(self.both())), TRUTH)
-        return found
+        return self.joined(("OR",), self.both, self.logic)
 
     def both(self) -> Expression:
         """... AND ..."""
-        found = self.negation()
-        while self.take("AND"):
-            found = Expression(_of(and_, self.truth(found), self.truth(self.negation())), TRUTH)
-        return found
+        return self.joined(("AND",), self.negation, self.logic)
 
     def negation(self) -> Expression:
         """NOT ..."""
@@ -134,29 +123,39 @@ class _Parser:
 
     def sum(self) -> Expression:
         """... + ..., ... - ..."""
-        found = self.product()
-        while sign := self.take("+", "-"):
-            (a, b), scale = self.numbers(found, self.product())
-            found = Expression(_of(add if sign == "+" else sub, a, b), scale)
-        return found
+        return self.joined(("+", "-"), self.product, self.added)
 
     def product(self) -> Expression:
         """... * ..., ... // ..., ... % ..."""
-        found = self.signed()
-        while sign := self.take("*", "//", "%"):
-            right = self.signed()
-            scale = (found.scale or 0) + (right.scale or 0)
-            if not _is_number(found) or not _is_number(right) or (sign != "*" and scale):
-                self.refuse()
-            of = {"*": mul, "//": _quotient, "%": _remainder}[sign]
-            found = Expression(_of(of, found.value, right.value), scale)
+        return self.joined(("*", "//", "%"), self.signed, self.multiplied)
+
+    def joined(self, signs: Sequence[str], part: Callable[[], Expression], join: _Join) -> Expression:
+        """Parts with these words or signs between them, joined from left to right."""
+        found = part()
+        while sign := self.take(*signs):
+            found = join(sign, found, part())
         return found
+
+    def logic(self, sign: str, a: Expression, b: Expression) -> Expression:
+        return Expression(combined(or_ if sign == "OR" else and_, self.truth(a), self.truth(b)), TRUTH)
+
+    def added(self, sign: str, a: Expression, b: Expression) -> Expression:
+        if not is_number(a) or not is_number(b):
+            self.refuse()
+        (left, right), scale = self.alike([a, b])
+        return Expression(combined(add if sign == "+" else sub, left, right), scale)
+
+    def multiplied(self, sign: str, a: Expression, b: Expression) -> Expression:
+        scale = (a.scale or 0) + (b.scale or 0)
+        if not is_number(a) or not is_number(b) or (sign != "*" and scale):
+            self.refuse()
+        return Expression(combined({"*": mul, "//": quotient, "%": remainder}[sign], a.value, b.value), scale)
 
     def signed(self) -> Expression:
         """- ..."""
         if self.take("-"):
             inner = self.signed()
-            if not _is_number(inner):
+            if not is_number(inner):
                 self.refuse()
             return Expression(lambda e: -inner.value(e), inner.scale)
         return self.cast(self.primary())
@@ -178,24 +177,22 @@ class _Parser:
             self.need(")")
         elif name == "VARCHAR" and found.scale is TEXT:
             return found
-        if not name or name == "VARCHAR" or not _is_number(found):
+        if not name or name == "VARCHAR" or not is_number(found):
             self.refuse()
-        return _scaled(found, scale)
+        return scaled(found, scale)
 
     def primary(self) -> Expression:
         """A column, a number, a text, (...), CASE, CAST or a function."""
-        if self.at == len(self.tokens):
-            self.refuse()
         if self.take("("):
             found = self.either()
             self.need(")")
             return found
         if self.take("CASE"):
             return self.case()
-        kind, token = self.tokens[self.at]
+        kind, token = self.next()
         self.at += 1
         if kind in {"number", "text"}:
-            return _constant(kind, token)
+            return constant(kind, token)
         if kind in {"word", "quoted"} and token in self.columns:
             return Expression(lambda e: e[token], self.columns[token])
         if kind == "word" and self.take("("):
@@ -225,7 +222,8 @@ class _Parser:
 
     def case(self) -> Expression:
         """CASE [...] WHEN ... THEN ... ELSE ... END, the first word read."""
-        subject = None if self.word() == "WHEN" else self.either()
+        kind, token = self.next()
+        subject = None if kind == "word" and token.upper() == "WHEN" else self.either()
         tests, results = [], []
         while self.take("WHEN"):
             test = self.either()
@@ -256,7 +254,7 @@ class _Parser:
 
     def integer(self) -> int:
         """A number in digits."""
-        kind, token = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
+        kind, token = self.next()
         if kind != "number" or not token.isdigit():
             self.refuse()
         self.at += 1
@@ -269,68 +267,13 @@ class _Parser:
     def compared(self, sign: str, left: Expression, right: Expression) -> Expression:
         """Both in one scale, compared."""
         (a, b), _ = self.alike([left, right])
-        return Expression(_of(_COMPARE[sign], a, b), TRUTH)
+        return Expression(combined(_COMPARE[sign], a, b), TRUTH)
 
-    def numbers(self, *found: Expression) -> tuple[list[Callable[[Event], Any]], int | None]:
-        """Numbers in one scale."""
-        return self.alike(list(found)) if all(map(_is_number, found)) else self.refuse()
-
-    def alike(self, found: list[Expression]) -> tuple[list[Callable[[Event], Any]], int | None]:
+    def alike(self, found: list[Expression]) -> tuple[list[Value], int | None]:
         """Values of one kind, numbers in the largest scale among them."""
-        if all(map(_is_number, found)):
+        if all(map(is_number, found)):
             scale = max(each.scale for each in found)  # type: ignore[type-var]
-            return [_scaled(each, scale).value for each in found], scale  # type: ignore[arg-type]
+            return [scaled(each, scale).value for each in found], scale  # type: ignore[arg-type]
         if len({each.scale for each in found}) != 1:
             self.refuse()
         return [each.value for each in found], found[0].scale
-
-
-def _of(of: Callable[[Any, Any], Any], a: Callable[[Event], Any], b: Callable[[Event], Any]) -> Callable[[Event], Any]:
-    return lambda event: of(a(event), b(event))
-
-
-def _constant(kind: str, token: str) -> Expression:
-    if kind == "text":
-        text = token[1:-1].replace("''", "'")
-        return Expression(lambda _: text, TEXT)
-    whole, _, fraction = token.partition(".")
-    units = int(whole + fraction)
-    return Expression(lambda _: units, len(fraction))
-
-
-def _is_number(found: Expression) -> bool:
-    return found.scale is not None and found.scale >= 0
-
-
-def _scaled(found: Expression, scale: int) -> Expression:
-    """A number in another scale, rounded half away from zero."""
-    inner, more = found.value, scale - (found.scale or 0)
-    if more == 0:
-        return found
-    if more > 0:
-        factor = 10**more
-        return Expression(lambda e: _times(inner(e), factor), scale)
-    divisor = 10**-more
-
-    def rounded(event: Event) -> Any:
-        units = inner(event)
-        if units is None:
-            return None
-        size = (2 * abs(units) + divisor) // (2 * divisor)
-        return size if units >= 0 else -size
-
-    return Expression(rounded, scale)
-
-
-def _times(units: int | None, factor: int) -> int | None:
-    return None if units is None else units * factor
-
-
-def _quotient(a: int, b: int) -> int:
-    """As SQL has it: towards zero."""
-    size = abs(a) // abs(b)
-    return size if (a < 0) == (b < 0) else -size
-
-
-def _remainder(a: int, b: int) -> int:
-    return a - b * _quotient(a, b)

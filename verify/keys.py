@@ -5,7 +5,8 @@ from typing import Any
 
 from verify.definition import Part
 from verify.errors import NotProvenError
-from verify.expressions import Event, parse
+from verify.expressions import parse
+from verify.values import Event
 
 
 def key_of(name: str, part: Part | None, columns: Mapping[str, int | None]) -> Callable[[Event], Any]:

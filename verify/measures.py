@@ -1,12 +1,14 @@
 """The kinds of measure: what one event adds, and how two values become one. Plain Python over whole numbers."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from verify.definition import Part
 from verify.errors import NotProvenError
-from verify.expressions import TRUTH, Event, Expression, parse
+from verify.expressions import parse
 from verify.kinds import maker
+from verify.values import TRUTH, Event, Expression
 
 SUM_SCALE = 16
 """Fraction digits of every sum."""
@@ -49,21 +51,15 @@ def _sum(name: str, args: Mapping[str, Any], read: Read) -> Measure:
     return Measure(((name, SUM_SCALE),), lambda event: (found.value(event) * factor,), _added)
 
 
-def _extreme(pick: Callable[..., Any]) -> Callable[..., Measure]:
-    def made(name: str, args: Mapping[str, Any], read: Read) -> Measure:
-        found = read(args["expr"])
-        return Measure(((name, found.scale),), lambda event: (found.value(event),), pick)
-
-    return made
+def _extreme(name: str, args: Mapping[str, Any], read: Read, pick: Callable[..., Any]) -> Measure:
+    found = read(args["expr"])
+    return Measure(((name, found.scale),), lambda event: (found.value(event),), pick)
 
 
-def _ordered(pick: Callable[..., Any]) -> Callable[..., Measure]:
-    def made(name: str, args: Mapping[str, Any], read: Read) -> Measure:
-        found, order = read(args["expr"]), _number(name, args["by"], read)
-        pair = ((f"{name}_id", order.scale), (name, found.scale))
-        return Measure(pair, lambda event: (order.value(event), found.value(event)), pick)
-
-    return made
+def _ordered(name: str, args: Mapping[str, Any], read: Read, pick: Callable[..., Any]) -> Measure:
+    found, order = read(args["expr"]), _number(name, args["by"], read)
+    pair = ((f"{name}_id", order.scale), (name, found.scale))
+    return Measure(pair, lambda event: (order.value(event), found.value(event)), pick)
 
 
 def _number(name: str, text: str, read: Read) -> Expression:
@@ -80,8 +76,8 @@ def _added(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
 _KINDS: Mapping[str, Callable[..., Measure]] = {
     "Sum": _sum,
     "Count": _count,
-    "Min": _extreme(min),
-    "Max": _extreme(max),
-    "First": _ordered(min),
-    "Last": _ordered(max),
+    "Min": partial(_extreme, pick=min),
+    "Max": partial(_extreme, pick=max),
+    "First": partial(_ordered, pick=min),
+    "Last": partial(_ordered, pick=max),
 }

@@ -12,7 +12,7 @@ from verify.client import Answer, Client, Entity
 from verify.compare import compare, entity_text
 from verify.definition import Definition, StreamData
 from verify.errors import EvidenceError, NotProvenError, ServiceError
-from verify.evidence import Evidence, Version, is_mark
+from verify.evidence import Evidence, Version, unmarked
 from verify.intervals import CALENDAR, length_of
 from verify.oracle import Oracle
 from verify.proof import Proof
@@ -109,9 +109,8 @@ def _entities(client: Client, evidence: Evidence, claims: Claims, stream: Stream
     oracle = Oracle(stream)
     try:
         for p, bounds in evidence.bounds(stream.name).items():
-            for record in evidence.records(stream.name, p, max(bounds.start, version.cut.get(p, 0)), bounds.end):
-                if not is_mark(record):
-                    oracle.record(record.value, record.append_time_ms)
+            for record in unmarked(evidence, stream.name, p, max(bounds.start, version.cut.get(p, 0)), bounds.end):
+                oracle.record(record.value, record.append_time_ms)
     except EvidenceError:
         pass  # what cannot be read is said where it is compared
     known = {*client.entities(stream), *version.entities, *oracle.entities}

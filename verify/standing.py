@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from verify.client import Entity
 from verify.definition import StreamData
 from verify.errors import EvidenceError
-from verify.evidence import Bounds, Evidence, is_mark
+from verify.evidence import Bounds, Evidence, unmarked
 from verify.oracle import Oracle
 
 Wanted = Callable[[Entity], bool]
@@ -57,9 +57,8 @@ class Standing:
         where = f"{stream.name}[{partition}]"
         try:
             end = min(self._evidence.bounds(stream.name)[partition].end, bounds.high)
-            for record in self._evidence.records(stream.name, partition, start, end):
-                if not is_mark(record):
-                    oracle.record(record.value, record.append_time_ms)
+            for record in unmarked(self._evidence, stream.name, partition, start, end):
+                oracle.record(record.value, record.append_time_ms)
         except EvidenceError as error:
             return error.fact
         missed = [":".join(map(str, entity)) for entity in oracle.entities if self._wanted(entity)]
