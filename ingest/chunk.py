@@ -1,6 +1,6 @@
 """A source of events, and what it gives: chunks of lines for the decoder to judge, and where each is in the source.
 
-Not here: how files become lines (`ingest.json_lines`, `ingest.csv_rows`, `ingest.parquet_rows`).
+Not here: how files become lines (`ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingest.chunk import BAD_ROW, Chunk, Fault, nothing
+from ingest.chunk import BAD_ROW, Chunk, Fault
 from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
-from ingest.json_lines import too_long
-from ingest.line_reader import LineSource, LongLine
+from ingest.line_reader import LineSource, LongLine, too_long
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
@@ -41,16 +40,15 @@ class CsvRows(LineSource):
             EmptySourceError: there is a header and no row.
             TimeUnitError: times are numbers, and nobody said of what.
         """
-        first = self._reader.given + 1
-        lines = self.lines(timeout_s)
-        if lines is None and first == 2:
+        found = super().read(timeout_s)
+        if found is None and self._reader.given == 1:
             raise EmptySourceError(self.name)
-        if not lines:
-            return None if lines is None else nothing(self.name)
+        return found
+
+    def judged(self, lines: list[bytes]) -> tuple[dict[int, Fault], list[bytes]]:
         faults, rows = self._rows(lines)
         made = iter(self._lines(rows))
-        judged = [b"" if i in faults else next(made) for i in range(len(lines))]
-        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
+        return faults, [b"" if i in faults else next(made) for i in range(len(lines))]
 
     def _header(self) -> list[str]:
         lines: list[bytes] | None = []

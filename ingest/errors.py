@@ -31,29 +31,21 @@ class SourceError(IngestError):
 
 
 class FileMissingError(SourceError):
-    """There is no such file."""
-
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no file {name!r}.", "Name a file, or - for standard input.")
 
 
 class FormatError(SourceError):
-    """A file is not of the type it is said to be, or of none that is known."""
-
     def __init__(self, name: str, fact: str, formats: Iterable[str]) -> None:
         super().__init__(f"{name!r} {fact}.", f"Formats are {', '.join(formats)}; name one with --format.")
 
 
 class UnreadableFileError(SourceError):
-    """A file is damaged."""
-
     def __init__(self, name: str, place: str, cause: object) -> None:
         super().__init__(f"{name!r} cannot be read {place}: {cause}.")
 
 
 class EmptySourceError(SourceError):
-    """A file holds no events."""
-
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} holds no events.")
 

@@ -24,7 +24,6 @@ class IngestFigures(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
         done, stream = self._writer.summary(), self._writer.stream.name
         for name, text, count in (
             ("events", "Events accepted: valid, new, and on their way into the log.", done.accepted),

@@ -7,7 +7,7 @@ import hashlib
 import os
 import select
 
-from ingest.chunk import CHUNK_LINES, Source
+from ingest.chunk import CHUNK_LINES, LINE_TOO_LONG, Chunk, Fault, Source, nothing
 
 BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
@@ -19,6 +19,12 @@ class LongLine(bytes):
 
     length: int
     sha256: str
+
+
+def too_long(line: LongLine) -> Fault:
+    """The fault of a line beyond the limit."""
+    kept = f"at most {MAX_LINE_BYTES} are allowed; the first {len(line)} are kept"
+    return Fault(LINE_TOO_LONG, f"the line has {line.length} bytes, {kept}")
 
 
 class LineReader:
@@ -99,7 +105,7 @@ class LineReader:
 
 
 class LineSource(Source):
-    """A source that is read line by line. It closes the descriptor."""
+    """A source that is read line by line: JSON lines, which are judged as they stand. It closes the descriptor."""
 
     unit = "bytes"
 
@@ -107,6 +113,19 @@ class LineSource(Source):
         self.name = name
         self.total = total
         self._reader = LineReader(descriptor, total)
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        first = self._reader.given + 1
+        lines = self.lines(timeout_s)
+        if not lines:
+            return None if lines is None else nothing(self.name)
+        faults, judged = self.judged(lines)
+        return Chunk(self.name, judged, lambda i: f"line {first + i}", lambda i: lines[i], faults, self._reader.more)
+
+    def judged(self, lines: list[bytes]) -> tuple[dict[int, Fault], list[bytes]]:
+        """What is wrong with some lines, and for each the line to judge, b"" for those: here, the lines themselves."""
+        faults = {i: too_long(line) for i, line in enumerate(lines) if isinstance(line, LongLine)}
+        return faults, [b"" if i in faults else line for i, line in enumerate(lines)] if faults else lines
 
     def lines(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
         """See `LineReader.read`."""

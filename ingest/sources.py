@@ -1,15 +1,16 @@
 """Where events come from: the one function that opens the source that the user named.
 
-One file per format: `ingest.json_lines`, `ingest.csv_rows`, `ingest.parquet_rows`; `ingest.sample_data` is the data
+One file per format: `ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`; `ingest.sample_data` is the data
 that comes with the program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
 """
 
+import os
 from pathlib import Path
 
 from ingest.chunk import Source
 from ingest.csv_rows import open_csv
-from ingest.errors import FileMissingError, FormatError
-from ingest.json_lines import JsonLines, open_json_lines
+from ingest.errors import EmptySourceError, FileMissingError, FormatError
+from ingest.line_reader import LineSource
 from ingest.parquet_rows import open_parquet
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
@@ -56,12 +57,19 @@ def open_source(
     if file == STDIN:
         if found != "jsonl":
             raise FormatError(file, f"is standard input, which is not read as {found}", ("jsonl",))
-        return JsonLines("stdin", stdin, None)
+        return LineSource("stdin", stdin, None)
     if found == "jsonl":
-        return open_json_lines(file, path)
+        return _open_lines(file, path)
     if found == "csv":
         return open_csv(stream, file, path, layout or Layout())
     return open_parquet(stream, file, path, layout or Layout())
+
+
+def _open_lines(name: str, path: Path) -> LineSource:
+    size = path.stat().st_size if path.is_file() else None
+    if size == 0:
+        raise EmptySourceError(name)
+    return LineSource(name, os.open(path, os.O_RDONLY), size)
 
 
 def _format_of(name: str, path: Path) -> str:
