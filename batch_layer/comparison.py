@@ -16,7 +16,6 @@ from slackwater.versions.manifest import ArchiveFile, StoredFile, ViewFile
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import (
     at_sql,
-    count_sql,
     differing_sql,
     explain,
     first_sql,
@@ -27,7 +26,7 @@ from slackwater.views.compare import (
 from slackwater.views.levels import finer_published
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import connect, files_sql
-from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.sql import count_sql, merge_sql, summarise_sql
 from slackwater.views.view import View
 
 FIRST = 10

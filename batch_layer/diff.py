@@ -15,11 +15,11 @@ import duckdb
 from batch_layer.errors import BatchError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore
-from slackwater.views.compare import count_sql
 from slackwater.views.definitions import names_of
 from slackwater.views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
 from slackwater.views.interval import Interval
 from slackwater.views.session import connect, files_sql
+from slackwater.views.sql import count_sql
 from slackwater.views.view import View
 
 

@@ -61,7 +61,9 @@ def run_command(
     if candidate:
         if every is not None or force is not None or always:
             raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")
-        report_version(_candidate(context), as_json)
+        from batch_layer.candidate import CandidateRun
+
+        report_version(CandidateRun(context.parts).run(), as_json)
         return
     if force is not None and (every is not None or not force.strip()):
         raise click.UsageError("--force is for one run, and says why.")
@@ -198,23 +200,12 @@ def _run(
     inspector: Inspector | None = None,
     stuck: dict[tuple[str, int], int] | None = None,
 ) -> "Manifest | Idle":
-    from batch_layer.run import BatchRun
-
-    run = BatchRun(
-        context.parts,
-        proof_deadline_s=context.settings.proof_seconds,
-        keep=context.settings.keep_versions,
+    run = context.batch_run(
         forced=None if force is None else Forced(user_name(), force.strip()),
         inspector=inspector,
         stuck={} if stuck is None else stuck,
     )
     return run.run() if always else run.run_if_new()
-
-
-def _candidate(context: Context) -> Manifest:
-    from batch_layer.candidate import CandidateRun
-
-    return CandidateRun(context.parts).run()
 
 
 def report_run(made: "Manifest | Idle", as_json: bool) -> None:

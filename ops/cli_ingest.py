@@ -132,7 +132,6 @@ def import_command(
     content as duplicates, with another one as dead letters.
     """
     from batch_layer.archive import Epoch
-    from batch_layer.run import BatchRun
 
     stream = stream_named(stream_name, context.streams)
     for file in files:
@@ -149,9 +148,7 @@ def import_command(
             facts = {"stream": stream.name, "file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             if done.archive:
                 extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                run = BatchRun(context.parts, extra=extra)
-                run.proof_deadline_s, run.keep = context.settings.proof_seconds, context.settings.keep_versions
-                facts["version"] = run.run().version
+                facts["version"] = context.batch_run(extra=extra).run().version
 
         def show(file: str = file, facts: dict[str, Any] = facts) -> None:
             show_summary(file, facts)

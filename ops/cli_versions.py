@@ -193,11 +193,7 @@ def drop_view(context: Context, name: str, reason: str, as_json: bool) -> None:
 
 
 def _drop(context: Context, kind: Kind, name: str, reason: str, as_json: bool) -> None:
-    from batch_layer.run import BatchRun
-
     dropped = Dropped(kind, name, user_name(), reason, CLOCK.now_us())
-    run = BatchRun(context.parts, drop=dropped, keep=context.settings.keep_versions)
-    run.proof_deadline_s = context.settings.proof_seconds
-    made = run.run()
+    made = context.batch_run(drop=dropped).run()
     facts = {"version": made.version, "dropped": asdict(dropped)}
     emit(as_json, facts, lambda: console.print(f"version {made.version} is without the {kind} {name}", markup=False))

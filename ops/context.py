@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import registered
 from slackwater.views.view import View
+
+if TYPE_CHECKING:
+    from batch_layer.run import BatchRun
 
 CLOCK = SystemClock()
 
@@ -57,6 +61,13 @@ class Context:
     def parts(self) -> Parts:
         """The same for the rooms below, with every definition that this program has."""
         return Parts(self.log, self.names, self.store, self.views, CLOCK, self.streams)
+
+    def batch_run(self, **more: Any) -> "BatchRun":
+        """A batch run as the settings say. Whoever makes none imports no Beam."""
+        from batch_layer.run import BatchRun
+
+        settings = self.settings
+        return BatchRun(self.parts, proof_deadline_s=settings.proof_seconds, keep=settings.keep_versions, **more)
 
     @property
     def url(self) -> str:

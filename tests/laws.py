@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from slackwater.deltas.cell import Cell, decode_cell, delta_key_of, encode_value
 from slackwater.views.finished import finish_table, finished_schema
 from slackwater.views.interval import Interval
-from slackwater.views.levels import coarsest_published, prefix_levels
+from slackwater.views.levels import prefix_levels
 from slackwater.views.merge import State
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
@@ -188,7 +188,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
 
     @law(30, any_rows, any_interval)
     def a_coarse_bar_is_merged_from_finer_ones(rows: list[Row], interval: Interval) -> None:
-        others = [*[i for i in lengths if i.tiles(interval)][-3:], coarsest_published(meant, interval)]
+        others = [*[i for i in lengths if i.tiles(interval)][-3:], meant.coarsest[interval.text]]
         for finer in dict.fromkeys(others):
             through = _merged_table(view, table_of(view, rows), finer)
             assert rows_of(view, _merged_table(view, through, interval)) == merged_in_python(view, rows, interval)

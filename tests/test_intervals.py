@@ -13,7 +13,6 @@ from batch_layer.sink import WriteShard
 from slackwater.views.bars import BARS
 from slackwater.views.errors import IntervalError
 from slackwater.views.interval import INTERVALS, NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
-from slackwater.views.levels import coarsest_published
 from slackwater.views.rows import Row, table_of
 from tests import naive
 from tests.draws import EARLIEST_US
@@ -114,14 +113,14 @@ def test_a_floor_is_the_last_start_at_or_before_the_time(time: int, interval: In
 
 def test_the_published_intervals_tile_every_interval() -> None:
     assert [i.text for i in PUBLISHED_INTERVALS] == ["1s", "1m", "1h"]
-    coarsest = {i.text: coarsest_published(BARS, i).text for i in NAMED_INTERVALS}
+    coarsest = {i.text: BARS.coarsest[i.text].text for i in NAMED_INTERVALS}
     assert {text for text, found in coarsest.items() if found == "1s"} == {"1s", "5s", "10s", "15s", "30s"}
     assert {text for text, found in coarsest.items() if found == "1m"} == {"1m", "3m", "5m", "15m", "30m"}
     assert {text for text, found in coarsest.items() if found == "1h"} == {
         *("1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w")
     }
-    assert coarsest_published(BARS, parse_interval("90m")).text == "1m"
-    assert coarsest_published(BARS, parse_interval("90s")).text == "1s"
+    assert BARS.coarsest["90m"].text == "1m"
+    assert BARS.coarsest["90s"].text == "1s"
 
 
 def test_no_table_and_no_folder_of_two_intervals_has_one_name_where_capitals_do_not_count() -> None:

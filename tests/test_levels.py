@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slackwater.views.bars import BARS
 from slackwater.views.errors import IntervalError
 from slackwater.views.interval import CLOSED_AFTER_US, Interval, parse_interval
-from slackwater.views.levels import coarsest_published, finer_published, prefix_levels, published_by
+from slackwater.views.levels import finer_published, prefix_levels, published_by
 from slackwater.views.session import connect
 from slackwater.views.sql import end_sql, floor_sql
 from slackwater.views.view import View
@@ -102,17 +102,15 @@ def test_tiling_is_what_the_bars_say(text: str) -> None:
 def test_a_read_is_made_of_the_coarsest_published_bars_that_tile_it(
     interval: str, level: str, finer: str | None
 ) -> None:
-    assert coarsest_published(DEEP, parse_interval(interval)).text == level
+    assert DEEP.coarsest[interval].text == level
     if finer is not None:
         assert finer_published(DEEP, parse_interval(interval)).text == finer
 
 
 def test_a_view_is_not_read_at_what_its_base_does_not_divide() -> None:
     minutes = replace(BARS, base="5m", published=("5m", "1h"))
-    assert coarsest_published(minutes, parse_interval("15m")).text == "5m"
-    for text in ("1m", "1s", "90s"):
-        with pytest.raises(IntervalError, match="its base is 5m"):
-            coarsest_published(minutes, parse_interval(text))
+    assert minutes.coarsest["15m"].text == "5m"
+    assert not {"1m", "1s", "90s"} & minutes.coarsest.keys()
 
 
 def test_what_is_published_by_several_views_stands_once_the_finest_first() -> None:

@@ -8,7 +8,7 @@ from slackwater.core.errors import SettingError
 from slackwater.core.settings import from_environ
 from slackwater.views.bars import BARS
 from slackwater.views.errors import DefinitionError, UnknownViewError
-from slackwater.views.registry import GROUP, VIEWS, registered, view_named
+from slackwater.views.registry import GROUP, VIEWS, registered
 
 MODULE = """
 from slackwater.streams.trades import TRADES
@@ -40,7 +40,7 @@ def test_a_view_outside_the_package_is_named_by_a_setting(outside: Path, name: s
     settings = from_environ({"SLACKWATER_VIEWS": f"desk_views:{name}"})
     views = registered(settings.views)
     assert [view.name for view in views] == [*(view.name for view in VIEWS), "desk"]
-    assert view_named("desk", views).stream == BARS.stream
+    assert views[-1].stream == BARS.stream
 
 
 def test_a_view_of_another_distribution_is_found_by_its_entry_point(outside: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 from serving.store.directory import Directory
 from serving.store.series import LONG, Series
 from slackwater.views.bars import BARS
-from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
-from slackwater.views.levels import coarsest_published
+from slackwater.views.interval import PUBLISHED_INTERVALS
 
 State = tuple[int, ...]
 SECOND = 1_000_000
@@ -57,7 +56,7 @@ def test_a_series_gives_what_was_given_to_it(seed: int) -> None:
         expected = sorted(parts.items(), reverse=newest_first)
         assert [(start, list(of)) for start, of in series.given(low, high, newest_first)] == expected
         for text in ("1s", "1m", "5m", "1h", "1d"):
-            kept = coarsest_published(BARS, parse_interval(text))
+            kept = BARS.coarsest[text]
             states = list(series.states(kept, 0, None, newest_first))
             starts = [start for start, _ in states]
             assert starts == sorted(set(starts), reverse=newest_first)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from lesson.memory_log import MemoryLog
 from serving.http.routes.sql import SqlMeta
 from serving.options import ServingOptions
 from serving.query.basis import partitions_json

@@ -22,7 +22,7 @@ from slackwater.views.errors import OverflowingStateError, UnknownViewError, Vie
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Measure, Min, Sum
-from slackwater.views.registry import VIEWS, view_named
+from slackwater.views.registry import VIEWS, registered
 from slackwater.views.rows import Row, rows_of, table_of
 from slackwater.views.session import Summariser, connect
 from slackwater.views.sql import bounds_sql, finish_sql, merge_sql
@@ -140,10 +140,10 @@ def test_the_definition_is_the_same_in_every_process(seed: str) -> None:
 
 
 def test_a_view_is_found_by_its_name() -> None:
-    assert view_named("bars") is BARS
+    assert registered(only=["bars"]) == (BARS,)
     assert len({view.name for view in VIEWS}) == len(VIEWS)
     with pytest.raises(UnknownViewError, match=r"No view 'bar'\. There are bars"):
-        view_named("bar")
+        registered(only=["bar"])
 
 
 def test_every_kind_has_its_own_state_columns() -> None:

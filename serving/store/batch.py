@@ -24,7 +24,7 @@ from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row, rows_of
 from slackwater.views.session import connect, files_sql
-from slackwater.views.sql import merge_sql, row_count_sql
+from slackwater.views.sql import count_sql, merge_sql
 from slackwater.views.view import View
 
 _T = TypeVar("_T")
@@ -143,7 +143,7 @@ class BatchReader:
     def count(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection) -> int:
         """How many rows of the files lie in a range."""
         condition, values = _condition(request, *self.bounds(request))
-        queries = [row_count_sql(f"{part.sql} WHERE {condition}") for part in self._of(request)]
+        queries = [count_sql(f"{part.sql} WHERE {condition}") for part in self._of(request)]
         return sum(rows for query in queries for (rows,) in cursor.execute(query, values).fetchall())
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from slackwater.core.errors import SettingError
@@ -128,11 +128,9 @@ def arm(environ: Mapping[str, str]) -> None:
             raise SettingError(f"{VARIABLE} holds {order!r}, which is no order.", hint)
         point, action, after = form.groups("0")
         if point not in POINTS:
-            raise SettingError(f"{VARIABLE} names {point!r}, which is no fault point.", f"There are {_listed(POINTS)}.")
+            raise SettingError(
+                f"{VARIABLE} names {point!r}, which is no fault point.", f"There are {', '.join(POINTS)}."
+            )
         if action not in _ACTIONS:
-            raise SettingError(f"{VARIABLE} orders {action!r} at {point}.", f"Use one of {_listed(_ACTIONS)}.")
+            raise SettingError(f"{VARIABLE} orders {action!r} at {point}.", f"Use one of {', '.join(_ACTIONS)}.")
         _armed.setdefault(point, []).append(_Fault(point, action, int(after)))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

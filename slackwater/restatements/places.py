@@ -24,9 +24,9 @@ from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, importe
 from slackwater.store.instruments import Instruments, Name
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
-from slackwater.views.compare import count_sql
 from slackwater.views.interval import SECOND, Interval
 from slackwater.views.session import files_sql
+from slackwater.views.sql import count_sql
 
 SLICE_ROWS = 1_000_000
 """About so many events are checked together."""

@@ -21,15 +21,11 @@ class StreamError(SlackwaterError):
 
 
 class StreamDeclarationError(StreamError):
-    """A stream's declaration contradicts itself."""
-
     def __init__(self, stream: str, fact: str, hint: str = "") -> None:
         super().__init__(f"Stream {stream!r}: {fact}.", hint)
 
 
 class UnknownStreamError(StreamError):
-    """No stream of that name is registered."""
-
     def __init__(self, name: str, names: Iterable[str]) -> None:
         super().__init__(f"No stream {name!r}.", f"There are {', '.join(names)}.")
 
@@ -39,15 +35,11 @@ class MappingError(SlackwaterError):
 
 
 class UnknownFieldError(MappingError):
-    """An event has no such field."""
-
     def __init__(self, field: str, fields: Iterable[str]) -> None:
         super().__init__(f"An event has no field {field!r}.", f"Its fields are {', '.join(fields)}.")
 
 
 class MissingColumnError(MappingError):
-    """A file has no such column."""
-
     def __init__(self, name: str, field: str, column: str, columns: Iterable[str]) -> None:
         super().__init__(
             f"{name!r} has no column {column!r} for the field {field!r}.",
@@ -56,8 +48,6 @@ class MissingColumnError(MappingError):
 
 
 class ColumnTypeError(MappingError):
-    """A column's type cannot hold the field."""
-
     def __init__(self, field: str, column: str, found: object, allowed: str) -> None:
         super().__init__(f"Column {column!r} is of type {found}, which is no {field}.", f"It must hold {allowed}.")
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from slackwater.core.decimals import plain_text
 from slackwater.streams.errors import ColumnTypeError
 from slackwater.streams.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
 from slackwater.streams.stream import TIME_UNIT, Choice, Column, Decimal, Identity, Integer, Stream, Time
@@ -115,8 +116,7 @@ def _decimal_text(scalar: Any) -> bytes:
         kind = kinds[scalar.type.bit_width]
         return np.format_float_positional(kind(value), unique=True, trim="-").encode()
     if isinstance(value, PythonDecimal):
-        text = format(value, "f")
-        return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+        return plain_text(value).encode()
     return str(value).encode()
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from slackwater.views.kinds import Value
 from slackwater.views.rows import Row
-from slackwater.views.sql import merge_sql
+from slackwater.views.sql import merge_sql, place_sql
 from slackwater.views.view import View
 
 
@@ -33,7 +33,7 @@ def grown_sql(view: View, before: str, more: str) -> str:
     Rows of `before` that `more` does not touch are carried as they are: to merge a row with nothing costs ten times
     what it costs to carry it.
     """
-    place = _place(view)
+    place = place_sql(view)
     touched = f"{states_sql(view, before)} SEMI JOIN {more} USING ({place})"
     carried = f"{states_sql(view, before)} ANTI JOIN {more} USING ({place})"
     return f"{carried} UNION ALL {merge_sql(view, f'({touched} UNION ALL {states_sql(view, more)})')}"
@@ -50,22 +50,17 @@ def differing_sql(view: View, expected: str, found: str) -> str:
 
 def repeated_sql(view: View, relation: str) -> str:
     """One SELECT of the places that a relation holds more than once."""
-    return f"SELECT {_place(view)} FROM {relation} GROUP BY {_place(view)} HAVING count(*) > 1"
-
-
-def count_sql(relation: str) -> str:
-    """One SELECT of the number of rows."""
-    return f"SELECT count(*)::BIGINT FROM {relation}"
+    return f"SELECT {place_sql(view)} FROM {relation} GROUP BY {place_sql(view)} HAVING count(*) > 1"
 
 
 def first_sql(view: View, places: str, limit: int) -> str:
     """One SELECT of the first places, in the order of key and start."""
-    return f"SELECT {_place(view)} FROM {places} ORDER BY {_place(view)} LIMIT {limit}"
+    return f"SELECT {place_sql(view)} FROM {places} ORDER BY {place_sql(view)} LIMIT {limit}"
 
 
 def at_sql(view: View, relation: str, places: str) -> str:
     """One SELECT of a relation's states at some places."""
-    return f"{states_sql(view, relation)} SEMI JOIN {places} USING ({_place(view)})"
+    return f"{states_sql(view, relation)} SEMI JOIN {places} USING ({place_sql(view)})"
 
 
 def explain(view: View, expected: Iterable[Row], found: Iterable[Row]) -> list[Differing]:
@@ -90,9 +85,5 @@ def _times(count: int) -> str:
     return {0: "no row", 1: "one row"}.get(count, f"{count} rows")
 
 
-def _place(view: View) -> str:
-    return ", ".join([*view.key, "start"])
-
-
 def _columns(view: View) -> str:
-    return ", ".join([*view.key, "start", *(column.name for column in view.columns)])
+    return ", ".join([place_sql(view), *(column.name for column in view.columns)])

@@ -5,7 +5,7 @@ does not hold it, the row still counts as different.
 """
 
 from slackwater.views.interval import Interval
-from slackwater.views.sql import finish_sql, merge_sql
+from slackwater.views.sql import finish_sql, merge_sql, place_sql
 from slackwater.views.view import View
 
 _NUMBER = "DECIMAL(38,16)"
@@ -18,7 +18,7 @@ def finished_sql(view: View, states: str, interval: Interval) -> str:
 
 def counts_sql(view: View, a: str, b: str) -> str:
     """One SELECT of one row: the rows of both, of `a` alone, of `b` alone."""
-    place = _place(view)
+    place = place_sql(view)
     both = f"SELECT count(*)::BIGINT FROM {a} SEMI JOIN {b} USING ({place})"
     only_a = f"SELECT count(*)::BIGINT FROM {a} ANTI JOIN {b} USING ({place})"
     only_b = f"SELECT count(*)::BIGINT FROM {b} ANTI JOIN {a} USING ({place})"
@@ -27,13 +27,13 @@ def counts_sql(view: View, a: str, b: str) -> str:
 
 def alone_sql(view: View, a: str, b: str, limit: int) -> str:
     """One SELECT of the first places that only `a` has."""
-    place = _place(view)
+    place = place_sql(view)
     return f"SELECT {place} FROM {a} ANTI JOIN {b} USING ({place}) ORDER BY {place} LIMIT {int(limit)}"
 
 
 def changed_sql(view: View, fields: tuple[str, ...], a: str, b: str) -> str:
     """One SELECT of the places where a field differs, with both sides of each: `a_<field>`, `b_<field>`."""
-    place = _place(view)
+    place = place_sql(view)
     sides = ", ".join(f"{a}.{name} AS a_{name}, {b}.{name} AS b_{name}" for name in fields)
     differ = " OR ".join(f"{a}.{name} IS DISTINCT FROM {b}.{name}" for name in fields)
     return f"SELECT {place}, {sides} FROM {a} JOIN {b} USING ({place}) WHERE {differ}"
@@ -56,12 +56,8 @@ def field_sql(view: View, field: str, changed: str) -> str:
 
 def rows_sql(view: View, changed: str, limit: int) -> str:
     """One SELECT of the first places that differ, with both sides."""
-    return f"SELECT * FROM {changed} ORDER BY {_place(view)} LIMIT {int(limit)}"
+    return f"SELECT * FROM {changed} ORDER BY {place_sql(view)} LIMIT {int(limit)}"
 
 
 def _units(number: str) -> str:
     return f"(TRY_CAST({number} AS DECIMAL(29,8)) * 100000000::DECIMAL(9,0))::HUGEINT"
-
-
-def _place(view: View) -> str:
-    return ", ".join([*view.key, "start"])

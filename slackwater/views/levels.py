@@ -27,18 +27,6 @@ class Level(NamedTuple):
     high: int | None
 
 
-def coarsest_published(view: View, interval: Interval) -> Interval:
-    """The coarsest published interval whose bars tile the bars of `interval`.
-
-    Raises:
-        IntervalError: the base does not.
-    """
-    found = view.coarsest.get(interval.text)
-    if found is None:
-        raise IntervalError(f"{view.name!r} has no bars of {interval.text}: its base is {view.base}.")
-    return found
-
-
 def finer_published(view: View, interval: Interval) -> Interval:
     """The published interval that the bars of another one are merged from: the coarsest below it that tiles it.
 

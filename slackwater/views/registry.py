@@ -38,17 +38,7 @@ def registered(named: Iterable[str] = (), only: Iterable[str] = ()) -> tuple[Vie
         UnknownViewError: no view has a name of `only`.
     """
     views = check_definitions((*VIEWS, *found_outside(View, named, GROUP, DefinitionError)), CANDIDATES)
-    names = {view_named(name, views).name for name in only}
+    names, known = set(only), [view.name for view in views]
+    for name in sorted(names.difference(known)):
+        raise UnknownViewError(f"No view {name!r}.", f"There are {', '.join(known)}.")
     return tuple(view for view in views if not names or view.name in names)
-
-
-def view_named(name: str, views: tuple[View, ...] = VIEWS) -> View:
-    """The view of that name, the first where there are several.
-
-    Raises:
-        UnknownViewError: there is none.
-    """
-    for view in views:
-        if view.name == name:
-            return view
-    raise UnknownViewError(f"No view {name!r}.", f"There are {', '.join(view.name for view in views)}.")

@@ -40,20 +40,19 @@ def gather_sql(view: View, relation: str) -> str:
 
     It groups by columns as they stand, so that a condition on them reaches the files beneath.
     """
-    keys = ", ".join([*view.key, "start"])
-    return f"SELECT {keys}, {_merged(view)} FROM {relation} GROUP BY {keys}"
+    return f"SELECT {place_sql(view)}, {_merged(view)} FROM {relation} GROUP BY {place_sql(view)}"
 
 
 def finish_sql(view: View, relation: str) -> str:
     """One SELECT from states to answer columns, decimals as text."""
     answers = ", ".join(f"{answer.finish_sql(view.columns)} AS {name}" for name, answer in view.answers.items())
-    return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
+    return f"SELECT {place_sql(view)}, {answers} FROM {relation}"
 
 
 def values_sql(view: View, relation: str) -> str:
     """One SELECT from states to answer columns, decimals as DECIMAL."""
     answers = ", ".join(f"{answer.value_sql(view.columns)} AS {name}" for name, answer in view.answers.items())
-    return f"SELECT {', '.join(view.key)}, start, {answers} FROM {relation}"
+    return f"SELECT {place_sql(view)}, {answers} FROM {relation}"
 
 
 def instrument_sql(stream: Stream, of: str = "") -> tuple[str, str]:
@@ -76,9 +75,14 @@ def bounds_sql(stream: Stream, relation: str) -> str:
     )
 
 
-def row_count_sql(relation: str) -> str:
-    """How many rows a relation has."""
-    return f"SELECT count(*) FROM {relation}"
+def count_sql(relation: str) -> str:
+    """One SELECT of the number of rows."""
+    return f"SELECT count(*)::BIGINT FROM {relation}"
+
+
+def place_sql(view: View) -> str:
+    """The columns that tell rows apart: key and start."""
+    return ", ".join([*view.key, "start"])
 
 
 def floor_sql(time: str, interval: Interval) -> str:
