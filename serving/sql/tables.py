@@ -1,8 +1,8 @@
 """The tables of a query: every view at every published interval, batch (+) speed, and the instruments, at one moment.
 
-    moment.bars_1m    the speed layer's states from the cut on, merged to 1m      (a table)
-    moment.newest_... the newest event's second of each entity of a stream        (a table)
-    bars_1m           the version's files and moment.bars_1m, merged, finished    (a view)
+    tail.bars_1m      the speed layer's states from the cut on, merged to 1m      (a table)
+    tail.newest_...   the newest event's second of each entity of a stream        (a table)
+    bars_1m           the version's files and tail.bars_1m, merged, finished    (a view)
     sizes_quantiles_1m    the quantiles of a view that declares some              (a view)
     instruments       as in `/v1/instruments`                                     (a table)
 
@@ -70,11 +70,11 @@ class Tables:
 
 
 def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
-    """The tables of a moment; the chains' rows are copied, the files are not read."""
+    """The tables of one basis; the chains' rows are copied, the files are not read."""
     manifest = read_point.snapshot.manifest
     given = {"given_instruments": _instruments(hot, read_point.bases.values())}
     setup = [
-        "CREATE SCHEMA moment",
+        "CREATE SCHEMA tail",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
     ]
     names = ["instruments"]
@@ -82,12 +82,12 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
         view, newest = basis.view, f"newest_{basis.view.stream.name}"
         if f"given_{newest}" not in given:
             given[f"given_{newest}"] = _newest(hot, basis)
-            setup.append(f"CREATE TABLE moment.{newest} AS SELECT * FROM given_{newest}")
+            setup.append(f"CREATE TABLE tail.{newest} AS SELECT * FROM given_{newest}")
         given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
             name = f"{view.name}_{interval.word}"
             here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
-            setup.append(f"CREATE TABLE moment.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
+            setup.append(f"CREATE TABLE tail.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
             states = _states_sql(view, name, here)
             setup.append(f"CREATE VIEW {name} AS {_closing_sql(view, interval, values_sql(view, states))}")
             names.append(name)
@@ -101,14 +101,14 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
 def _states_sql(view: View, name: str, paths: list[str]) -> str:
     """The states of both layers at one interval."""
     parts = [f"SELECT * FROM {files_sql(paths)}"] if paths else []
-    states = " UNION ALL BY NAME ".join([*parts, f"SELECT * FROM moment.{name}"])
+    states = " UNION ALL BY NAME ".join([*parts, f"SELECT * FROM tail.{name}"])
     return f"({gather_sql(view, f'({states})')})"
 
 
 def _closing_sql(view: View, interval: Interval, answers: str) -> str:
     """Answers with what says whether their bars are closed."""
     closed = f"{end_sql('start', interval)} <= newest - {CLOSED_AFTER_US} AS closed"
-    newest = f"moment.newest_{view.stream.name} USING ({', '.join(view.entity)})"
+    newest = f"tail.newest_{view.stream.name} USING ({', '.join(view.entity)})"
     return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN {newest}"
 
 

@@ -1,7 +1,7 @@
 """What tells a duplicate from a conflict: an event's content as 16 bytes, and when two of one identity are the same.
 
     digest    64 bits of a hash over every column but entity, identity, time, time_unit, appended and a derived sequence
-    moment    the time in microseconds and its unit, in one integer
+    timestamp the time in microseconds and its unit, in one integer
 
 Two contents are the same if their digests are, and their times are equal once both are floored at the coarser of their
 units: what came first in milliseconds is the same trade in microseconds. A digest over the time would be 8 bytes less
@@ -22,9 +22,11 @@ from slackwater.streams.order import UNIT_US
 from slackwater.streams.rows import array_of
 from slackwater.streams.stream import TIME_UNIT, Stream
 
-CONTENT = np.dtype([("digest", "<u8"), ("moment", "<u8")])
+CONTENT = np.dtype([("digest", "<u8"), ("timestamp", "<u8")])
 
-_UNIT_US = np.array([UNIT_US[unit] for unit in TIME_UNIT.values], np.uint64)  # by what a moment's two lowest bits say
+_UNIT_US = np.array(
+    [UNIT_US[unit] for unit in TIME_UNIT.values], np.uint64
+)  # by what a timestamp's two lowest bits say
 _UNITS = pa.array(TIME_UNIT.values)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's multipliers
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -45,14 +47,14 @@ def contents_of(stream: Stream, events: pa.Table) -> Any:
     contents["digest"] = digest
     units = pc.index_in(array_of(events.column(TIME_UNIT.name)), _UNITS).to_numpy()
     times = array_of(events.column(stream.time)).to_numpy().astype(np.uint64)
-    contents["moment"] = times << np.uint64(2) | units.astype(np.uint64)
+    contents["timestamp"] = times << np.uint64(2) | units.astype(np.uint64)
     return contents
 
 
 def same(one: Any, other: Any) -> Any:
     """Which of two arrays' contents, one by one, are those of the same event."""
-    floors = _UNIT_US[np.maximum(one["moment"] & np.uint64(3), other["moment"] & np.uint64(3)).astype(np.intp)]
-    times = [(each["moment"] >> np.uint64(2)) // floors for each in (one, other)]
+    floors = _UNIT_US[np.maximum(one["timestamp"] & np.uint64(3), other["timestamp"] & np.uint64(3)).astype(np.intp)]
+    times = [(each["timestamp"] >> np.uint64(2)) // floors for each in (one, other)]
     return (one["digest"] == other["digest"]) & (times[0] == times[1])
 
 
