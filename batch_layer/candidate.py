@@ -11,16 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batch_layer.compute import Compute, archive_segments, compute_views, instruments_of, run_pipeline
+from batch_layer.compute import Compute, compute_views, instruments_in, run_pipeline
 from batch_layer.drop import check_known
-from batch_layer.errors import CandidateError, ProofFailedError
-from batch_layer.prove import Claim, Prover
+from batch_layer.errors import CandidateError
+from batch_layer.prove import Claim, Prover, refuse
 from batch_layer.run import new_run_id
 from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.streams.stream import Stream
-from slackwater.versions.handoff import handoff_path, write_handoff
-from slackwater.versions.manifest import Manifest, ViewFile, empty_manifest
+from slackwater.versions.manifest import Manifest, empty_manifest
 from slackwater.versions.proof import Proof, Span, joined
 from slackwater.views.definitions import beside
 
@@ -62,38 +61,32 @@ class CandidateRun:
         context, store = self.context, self.context.store
         streams = [stream for stream in context.streams if stream.name in current.streams]
         self._check_topics(current, streams)
-        chosen = beside(context.views, current.definitions)
-        views = {stream: tuple(view for view in chosen if view.stream == stream) for stream in streams}
+        views = tuple(view for view in beside(context.views, current.definitions) if view.stream in streams)
         store.check(current.dataset)
-        version = store.reserve()
-        began = context.clock.elapsed_s()
-        sources = [
-            (archive_segments(store.home, s.name, current.of(s).topic_id, current.archive_of(s)), of)
-            for s, of in views.items()
-        ]
-        files = compute_views(store, version, sources, self.compute, self.options)
-        computed = context.clock.elapsed_s()
-        definitions = {view.name: view.definition for of in views.values() for view in of}
-        proofs = {stream.name: self._prove(current, stream, definitions, files) for stream in streams}
-        together = joined(proofs)
-        if together.outcome != "equal":
-            write_handoff(store, version, run_id, proofs)
-            raise ProofFailedError(version, current.version, together, handoff_path(store, version))
-        manifest = replace(
+        version = replace(
             current,
-            version=version,
+            version=store.reserve(),
             parent=current.version,
             run_id=run_id,
-            created_us=context.clock.now_us(),
-            definitions=definitions,
-            sources={view.name: stream.name for stream, of in views.items() for view in of},
+            definitions={view.name: view.definition for view in views},
+            sources={view.name: view.stream.name for view in views},
             counts={name: {**counts, "new_events": 0} for name, counts in current.counts.items()},
-            views=files,
-            instruments={stream.name: instruments_of(store.home, of[0], files) for stream, of in views.items() if of},
-            proofs=proofs,
-            timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
             candidate=True,
             dropped=None,
+        )
+        began = context.clock.elapsed_s()
+        version = replace(version, views=compute_views(store, version, views, self.compute, self.options))
+        computed = context.clock.elapsed_s()
+        proofs = {stream.name: self._prove(version, stream) for stream in streams}
+        together = joined(proofs)
+        if together.outcome != "equal":
+            refuse(context, version, proofs)
+        manifest = replace(
+            version,
+            created_us=context.clock.now_us(),
+            instruments=instruments_in(store.home, views, version.views),
+            proofs=proofs,
+            timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
         )
         store.add_candidate(manifest)
         return manifest
@@ -105,20 +98,7 @@ class CandidateRun:
             if known != topic_id:
                 raise TopicRecreatedError(topic, known or "none", topic_id)
 
-    def _prove(
-        self, current: Manifest, stream: Stream, definitions: dict[str, str], files: tuple[ViewFile, ...]
-    ) -> Proof:
-        """Against version 0 and the whole archive as imported history: no cell lies between the cuts."""
-        archive = current.archive_of(stream)
-        claim = Claim(
-            stream=stream,
-            parent=empty_manifest({}),
-            topic_id=current.of(stream).topic_id,
-            delta_start={},
-            spans=tuple(Span(stream.name, p, at, at, 0, 0) for p, at in sorted(current.cut(stream).items())),
-            definitions=definitions,
-            files=files,
-            archive=archive,
-            imported=archive,
-        )
-        return Prover(self.context).prove(claim, 0.0)
+    def _prove(self, version: Manifest, stream: Stream) -> Proof:
+        """Against version 0: no cell lies between the cuts, so the whole archive is history that none holds."""
+        spans = tuple(Span(stream.name, p, at, at, 0, 0) for p, at in sorted(version.cut(stream).items()))
+        return Prover(self.context).prove(Claim(stream, empty_manifest({}), version, spans), 0.0)

@@ -18,9 +18,10 @@ from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.pipeline.summarise import Summarise
 from slackwater.store.instruments import Instrument, Instruments
-from slackwater.versions.manifest import ArchiveFile, ViewFile
+from slackwater.streams.stream import Stream
+from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import names_of
+from slackwater.views.definitions import names_of, streams_of
 from slackwater.views.errors import DefinitionError
 from slackwater.views.interval import Interval
 from slackwater.views.session import connect, files_sql
@@ -102,14 +103,14 @@ def written(shards: Iterable[int], views: tuple[View, ...], folder: Path) -> lis
 
 
 def compute_views(
-    store: VersionStore,
-    version: int,
-    sources: Iterable[tuple[Sequence[Segment], tuple[View, ...]]],
-    compute: Compute,
-    options: Any = None,
+    store: VersionStore, version: Manifest, views: Sequence[View], compute: Compute, options: Any = None
 ) -> tuple[ViewFile, ...]:
-    """The views of a version in one pipeline, their files durable; `sources` are each stream's segments and views."""
-    folder, made = store.folder / str(version) / "views", [(of, views) for of, views in sources if of and views]
+    """Views of a version's archive, of all streams in one pipeline, their files durable."""
+    folder, made = store.folder / str(version.version) / "views", []
+    for stream in streams_of(views):
+        topic_id, archive = version.of(stream).topic_id, version.archive_of(stream)
+        if segments := archive_segments(store.home, stream.name, topic_id, archive):
+            made.append((segments, tuple(view for view in views if view.stream == stream)))
     if made:
         compute([s for of, _ in made for s in of], tuple(view for _, of in made for view in of), folder, options)
     return tuple(file for segments, views in made for file in view_files(store, segments, views, folder))
@@ -123,6 +124,15 @@ def view_files(
         ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
         for view, interval, shard, path in written({segment.slot.shard for segment in segments}, views, folder)
     )
+
+
+def instruments_in(home: Path, views: Iterable[View], files: Iterable[ViewFile]) -> dict[str, Instruments]:
+    """Stream -> its instruments, in the files of its first view."""
+    first: dict[Stream, View] = {}
+    for view in views:
+        first.setdefault(view.stream, view)
+    files = tuple(files)
+    return {stream.name: instruments_of(home, view, files) for stream, view in first.items()}
 
 
 def instruments_of(home: Path, view: View, files: Iterable[ViewFile]) -> Instruments:

@@ -12,18 +12,22 @@ parent does not have.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NoReturn
 
 from batch_layer.cells import Between, Joined
 from batch_layer.comparison import Comparison
+from batch_layer.errors import ProofFailedError
 from slackwater.context import Context
 from slackwater.deltas.cell import DeltaKey, delta_key_of
 from slackwater.log.errors import LogError
 from slackwater.restatements.of_run import Differing
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.handoff import handoff_path, write_handoff
 from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
-from slackwater.versions.proof import Outcome, Proof, Span
-from slackwater.views.definitions import in_force
+from slackwater.versions.proof import Outcome, Proof, Span, joined
+from slackwater.views.definitions import held_views
 from slackwater.views.view import View
 
 SHOWN = 3
@@ -32,21 +36,27 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """What is to be proven of a version in one stream: its `definitions` and `files`.
-
-    `spans` are the partitions between the cuts, `archive` is all that the views are made of; `imported` is history
-    that the version added and no cell holds.
-    """
+    """What is to be proven of a version in one stream; `spans` are the partitions between the cuts."""
 
     stream: Stream
     parent: Manifest
-    topic_id: str
-    delta_start: Mapping[int, int]
+    version: Manifest
     spans: tuple[Span, ...]
-    definitions: Mapping[str, str]
-    files: tuple[ViewFile, ...]
-    archive: tuple[ArchiveFile, ...]
-    imported: tuple[ArchiveFile, ...]
+
+    @cached_property
+    def imported(self) -> tuple[ArchiveFile, ...]:
+        """History that the version added and no cell holds: imported, or of a partition with nothing between the cuts.
+
+        So it is all of the archive that a candidate stands on.
+        """
+        known = {entry.file.path for entry in self.parent.archive}
+        read = {span.partition for span in self.spans if span.start < span.upto}
+        added = [entry for entry in self.version.archive_of(self.stream) if entry.file.path not in known]
+        return tuple(entry for entry in added if entry.start is None or entry.partition not in read)
+
+    def delta_key(self, view: View, partition: int) -> DeltaKey:
+        """Of the cells between the cuts."""
+        return delta_key_of(view, self.version.of(self.stream).topic_id, partition)
 
 
 class Prover:
@@ -67,7 +77,7 @@ class Prover:
         with Comparison(self._context.store.home) as comparison:
             comparison.collected = self._collected
             delta_keys = {
-                delta_key_of(view, claim.topic_id, span.partition): (view, Joined(span.start, span.upto))
+                claim.delta_key(view, span.partition): (view, Joined(span.start, span.upto))
                 for view in common
                 for span in claim.spans
             }
@@ -75,18 +85,21 @@ class Prover:
             conflicts = [joined.conflict for _, joined in delta_keys.values() if joined.conflict]
             for delta_key, (view, joined) in delta_keys.items():
                 if joined.end == joined.upto:
-                    comparison.base(view, delta_key, *_of_shard(claim, view, delta_key.partition))
+                    shard = delta_key.partition
+                    parent = _of_shard(claim.parent, view, shard)
+                    comparison.base(view, delta_key, parent, *_made_of(claim, view, shard, claim.imported))
                 else:
                     reasons.append(_short(delta_key, joined))
             if any(joined.end < joined.upto for _, joined in delta_keys.values()) and between.bad:
                 reasons.append(between.bad)
             for view in new:
-                for shard in sorted({entry.partition for entry in claim.archive}):
-                    comparison.base(view, delta_key_of(view, claim.topic_id, shard), *_of_archive(claim, view, shard))
+                archive = claim.version.archive_of(claim.stream)
+                for shard in sorted({entry.partition for entry in archive}):
+                    comparison.base(view, claim.delta_key(view, shard), (), *_made_of(claim, view, shard, archive))
             for view in self._views(claim):
-                if claim.definitions.get(view.name) != view.definition:
+                if claim.version.definitions[view.name] != view.definition:
                     continue
-                for shard, files in _shards(claim.files, view).items():
+                for shard, files in _shards(claim.version.views, view).items():
                     comparison.coarser(view, shard, files)
             compared = comparison.compared
         outcome, reason = _verdict(compared.differ, compared.states, conflicts, reasons)
@@ -113,15 +126,17 @@ class Prover:
         """The cells; where the delta topic cannot be read there are none, and it says why."""
         log, clock = self._context.log, self._context.clock
         between = Between(delta_keys, lambda delta_key, rows: comparison.add(delta_key, delta_keys[delta_key][0], rows))
+        topic, own = self._context.names.deltas(claim.stream), claim.parent.of(claim.stream)
         try:
-            between.read(log, self._context.names.deltas(claim.stream), claim.delta_start, clock, deadline_s)
+            # A topic that was created again has none of the cells from the parent's cut on, but may have later ones.
+            starts = own.delta_start if own.deltas_id == log.topic_id(topic) else {}
+            between.read(log, topic, starts, clock, deadline_s)
         except LogError as error:
             between.bad = between.bad or str(error)
         return between
 
     def _views(self, claim: Claim) -> list[View]:
-        found = in_force(self._context.views, claim.definitions)  # a view that came later is not the version's
-        return [view for view in found if view.stream == claim.stream and view.name in claim.definitions]
+        return [v for v in held_views(self._context.views, claim.version.definitions) if v.stream == claim.stream]
 
     def _common(self, claim: Claim) -> tuple[list[View], list[View], list[str]]:
         """The views of one definition in parent and version, its files whole; those that are new; why others are not
@@ -130,14 +145,14 @@ class Prover:
         common, new, reasons = [], [], []
         parent, known = claim.parent, claim.stream.name in claim.parent.streams
         for view in self._views(claim):
-            held, own = parent.definitions.get(view.name), claim.definitions.get(view.name)
+            held, own = parent.definitions.get(view.name), claim.version.definitions[view.name]
             if own == view.definition and known and held is None:
                 new.append(view)
                 continue
             if own != view.definition or (known and held != own):
                 reasons.append(
                     f"No common definition of {view.name}: version {parent.version} holds {held or 'none'}, "
-                    f"this one {own or 'none'}, this program {view.definition}."
+                    f"this one {own}, this program {view.definition}."
                 )
                 continue
             try:
@@ -148,25 +163,22 @@ class Prover:
         return common, new, reasons
 
 
-def deltas_from(parent: Manifest, stream: Stream, deltas_id: str) -> Mapping[int, int]:
-    """Where the cells from the parent's cut on are read in the delta topic; a topic created again has none of them."""
-    own = parent.of(stream)
-    return own.delta_start if own.deltas_id == deltas_id else {}
+def refuse(context: Context, version: Manifest, proofs: Mapping[str, Proof]) -> NoReturn:
+    """Write down the proofs of a version that is not published. Raises ProofFailedError."""
+    write_handoff(context.store, version.version, version.run_id, proofs)
+    path = handoff_path(context.store, version.version)
+    raise ProofFailedError(version.version, version.parent, joined(proofs), path)
 
 
-def _of_shard(
-    claim: Claim, view: View, shard: int
-) -> tuple[Sequence[ViewFile], Sequence[ViewFile], Sequence[ArchiveFile]]:
-    parent = [file for file in claim.parent.files_of(view.name, view.base) if file.shard == shard]
-    own = [file for file in claim.files if (file.view, file.interval, file.shard) == (view.name, view.base, shard)]
-    return parent, own, [entry for entry in claim.imported if entry.partition == shard]
+def _of_shard(version: Manifest, view: View, shard: int) -> list[ViewFile]:
+    return [file for file in version.files_of(view.name, view.base) if file.shard == shard]
 
 
-def _of_archive(
-    claim: Claim, view: View, shard: int
-) -> tuple[Sequence[ViewFile], Sequence[ViewFile], Sequence[ArchiveFile]]:
-    _, own, _ = _of_shard(claim, view, shard)
-    return (), own, [entry for entry in claim.archive if entry.partition == shard]
+def _made_of(
+    claim: Claim, view: View, shard: int, events: Iterable[ArchiveFile]
+) -> tuple[list[ViewFile], list[ArchiveFile]]:
+    """A shard of the version, and those of the files of `events` that are in it."""
+    return _of_shard(claim.version, view, shard), [entry for entry in events if entry.partition == shard]
 
 
 def _shards(files: Iterable[ViewFile], view: View) -> dict[int, list[ViewFile]]:

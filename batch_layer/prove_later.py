@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import duckdb
 
-from batch_layer.prove import Claim, Prover, deltas_from
+from batch_layer.prove import Claim, Prover
 from slackwater.context import Context
 from slackwater.log.errors import LogError
 from slackwater.streams.stream import Stream
@@ -62,7 +62,8 @@ def _proofs(context: Context, manifest: Manifest, known: dict[str, Proof], deadl
         claim = _claim(context, manifest, stream, proof)
         if claim is None:
             continue
-        context.store.check(file.file for file in claim.files)
+        names = {view.name for view in context.views if view.stream == stream}
+        context.store.check(file.file for file in manifest.views if file.view in names)
         tried = Prover(context).prove(claim, deadline_s)
         if tried.outcome != "unproven":
             found[stream.name] = tried
@@ -79,27 +80,12 @@ def _tell(version: int, proof: Proof) -> None:
 
 def _claim(context: Context, manifest: Manifest, stream: Stream, proof: Proof) -> Claim | None:
     """The claim of a published version; None where its cuts are of another topic, or were not written down."""
-    own, log, store = manifest.of(stream), context.log, context.store
     try:
-        topic_id = log.topic_id(context.names.topic(stream))
-        deltas_id = log.topic_id(context.names.deltas(stream))
+        topic_id = context.log.topic_id(context.names.topic(stream))
     except LogError:
         return None
-    if own.topic_id != topic_id or not proof.spans:
+    if manifest.of(stream).topic_id != topic_id or not proof.spans:
         return None
     spans = tuple(replace(span, cells=0, gap=0, overlap=0) for span in proof.spans)
-    parent = store.manifest(manifest.parent) if manifest.parent else empty_manifest({})
-    known = {entry.file.path for entry in parent.archive}
-    archive = manifest.archive_of(stream)
-    names = {view.name for view in context.views if view.stream == stream}
-    return Claim(
-        stream=stream,
-        parent=parent,
-        topic_id=topic_id,
-        delta_start=deltas_from(parent, stream, deltas_id),
-        spans=spans,
-        definitions=manifest.definitions,
-        files=tuple(file for file in manifest.views if file.view in names),
-        archive=archive,
-        imported=tuple(entry for entry in archive if entry.start is None and entry.file.path not in known),
-    )
+    parent = context.store.manifest(manifest.parent) if manifest.parent else empty_manifest({})
+    return Claim(stream, parent, manifest, spans)

@@ -6,15 +6,15 @@ from dataclasses import replace
 from itertools import islice
 
 from batch_layer.archive import Epoch
-from batch_layer.errors import ParentRefutedError, ProofFailedError
-from batch_layer.prove import Claim, Prover, deltas_from
+from batch_layer.errors import ParentRefutedError
+from batch_layer.prove import Claim, Prover, refuse
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
 from batch_layer.publish import Parts
 from batch_layer.spans import Spans
 from slackwater.context import Context
 from slackwater.core.faults import reach
 from slackwater.restatements.of_run import Differing
-from slackwater.versions.handoff import handoff_path, refuted, write_handoff
+from slackwater.versions.handoff import refuted
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Forced, Proof, Span, joined
 
@@ -47,38 +47,21 @@ def prove_run(
     Raises:
         ProofFailedError: one is different, and `forced` is None. The proofs are written down.
     """
-    context = parts.context
+    context, number = parts.context, parts.version.version
     prover, until_s = Prover(context, collected), context.clock.elapsed_s() + deadline_s
     proofs = {}
     for spans, epoch in zip(parts.spans, parts.epochs, strict=True):
-        claim = _claim(parts, spans, epoch)
+        claim = Claim(spans.stream, parts.parent, parts.version, _spans(spans, epoch))
         proofs[spans.stream.name] = prover.prove(claim, until_s - context.clock.elapsed_s())
     together = joined(proofs)
     if together.outcome == "different":
         if forced is None:
             reach("prove.handoff")
-            write_handoff(context.store, parts.version, parts.run_id, proofs)
-            path = handoff_path(context.store, parts.version)
-            raise ProofFailedError(parts.version, parts.parent.version, together, path)
-        logger.error("Version %d is published by force: %s %s", parts.version, together.reason, together.first[:1])
+            refuse(context, parts.version, proofs)
+        logger.error("Version %d is published by force: %s %s", number, together.reason, together.first[:1])
     if wrong or together.outcome == "different":
         return {name: replace(proof, forced=forced) for name, proof in proofs.items()}
     return proofs
-
-
-def _claim(parts: Parts, spans: Spans, epoch: Epoch) -> Claim:
-    stream = spans.stream
-    return Claim(
-        stream=stream,
-        parent=parts.parent,
-        topic_id=spans.topic_id,
-        delta_start=deltas_from(parts.parent, stream, spans.deltas_id),
-        spans=_spans(spans, epoch),
-        definitions=parts.definitions,
-        files=parts.files_of(stream),
-        archive=parts.archive_of(stream),
-        imported=parts.imported_of(stream),
-    )
 
 
 def _spans(spans: Spans, epoch: Epoch) -> tuple[Span, ...]:

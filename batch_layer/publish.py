@@ -1,14 +1,13 @@
 """What one run has in its hands after it archived, and the manifest that it becomes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 
-from batch_layer.archive import Epoch, nothing
-from batch_layer.compute import Compute, archive_segments, compute_views, instruments_of
+from batch_layer.archive import Epoch
+from batch_layer.compute import Compute, compute_views, instruments_in
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import ComputeError
 from batch_layer.spans import Spans
@@ -18,18 +17,9 @@ from slackwater.core.faults import reach
 from slackwater.restatements.of_run import Change, Differing, restate
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import merged_ids
-from slackwater.versions.manifest import (
-    ArchiveFile,
-    Dropped,
-    Duplicates,
-    IdFile,
-    Ledger,
-    Manifest,
-    StoredFile,
-    ViewFile,
-)
+from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFile, Ledger, Manifest
 from slackwater.versions.proof import Proof
-from slackwater.views.definitions import in_force
+from slackwater.views.definitions import held_views
 from slackwater.views.view import View
 
 
@@ -37,7 +27,8 @@ from slackwater.views.view import View
 class Parts:
     """One run between its marks and its publication: what it read of each stream, and what it made of it.
 
-    `epochs` are those of `spans`; `extra` is imported history; `drop` goes. `version` is a number of its own.
+    `epochs` are those of `spans`; `extra` is imported history; `drop` goes. `version` is what it becomes, as far as
+    that is made; it is there from `compute_parts` on.
     """
 
     context: Context
@@ -47,97 +38,93 @@ class Parts:
     epochs: Sequence[Epoch]
     extra: Epoch | None
     drop: Dropped | None
-    files: tuple[ViewFile, ...] = ()
-
-    @cached_property
-    def version(self) -> int:
-        """The number of the version that it becomes."""
-        return self.context.store.reserve()
-
-    @cached_property
-    def created_us(self) -> int:
-        """When the version was made."""
-        return self.context.clock.now_us()
-
-    @cached_property
-    def definitions(self) -> dict[str, str]:
-        """View -> the definition of it that the version holds."""
-        return published_views(self.context.views, self.parent, self.spans)
+    version: Manifest = field(init=False)
 
     @property
-    def streams(self) -> list[Stream]:
-        """The streams of the version."""
-        return [spans.stream for spans in self.spans]
-
-    def views_of(self, stream: Stream) -> tuple[View, ...]:
-        """The views of a stream that the version holds."""
-        views = in_force(self.context.views, self.definitions)
-        return tuple(view for view in views if view.stream == stream and view.name in self.definitions)
-
-    def files_of(self, stream: Stream) -> tuple[ViewFile, ...]:
-        """What was made of a stream."""
-        names = {view.name for view in self.views_of(stream)}
-        return tuple(file for file in self.files if file.view in names)
+    def views(self) -> tuple[View, ...]:
+        """The views that the version holds."""
+        return held_views(self.context.views, self.version.definitions)
 
     def added(self, stream: Stream) -> list[Epoch]:
         """What the run adds to the archive of a stream: from the log, and imported."""
         epochs = [*self.epochs, *([self.extra] if self.extra is not None else [])]
         return [epoch for epoch in epochs if epoch.stream == stream.name]
 
-    def imported_of(self, stream: Stream) -> tuple[ArchiveFile, ...]:
+    def imported(self, stream: Stream) -> tuple[ArchiveFile, ...]:
         """Imported history of a stream that the run adds."""
         return self.extra.files if self.extra is not None and self.extra.stream == stream.name else ()
-
-    def archive_of(self, stream: Stream) -> tuple[ArchiveFile, ...]:
-        """The archive of a stream as the version lists it."""
-        added = (file for epoch in self.added(stream) for file in epoch.files)
-        return (*self.parent.archive_of(stream), *added)
-
-    def ids_of(self, stream: Stream) -> tuple[StoredFile, ...]:
-        """The files of a stream's identities, before small ones are merged."""
-        added = (file for epoch in self.added(stream) for file in epoch.ids)
-        return (*self.parent.ids_of(stream), *added)
 
 
 def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
     """Make the views of all streams."""
-    home = parts.context.store.home
     reach("compute.before")
-    sources = [
-        (archive_segments(home, s.stream.name, s.topic_id, parts.archive_of(s.stream)), parts.views_of(s.stream))
-        for s in parts.spans
-    ]
-    parts.files = compute_views(parts.context.store, parts.version, sources, compute, options)
+    parts.version = _draft(parts)
+    files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
+    parts.version = replace(parts.version, views=files)
     reach("compute.after")
 
 
+def _draft(parts: Parts) -> Manifest:
+    """The version under a number of its own: what it is made of, and nothing that is made of that."""
+    parent, added = parts.parent, {spans.stream: parts.added(spans.stream) for spans in parts.spans}
+    definitions = published_views(parts.context.views, parent, parts.spans)
+    archive, ids = list[ArchiveFile](), list[IdFile]()
+    for stream, epochs in added.items():
+        archive += [*parent.archive_of(stream), *(entry for epoch in epochs for entry in epoch.files)]
+        own = [*parent.ids_of(stream), *(file for epoch in epochs for file in epoch.ids)]
+        ids += [IdFile(file, stream.name) for file in own]
+    return Manifest(
+        version=parts.context.store.reserve(),
+        parent=parent.version,
+        run_id=parts.run_id,
+        created_us=0,
+        streams={spans.stream.name: spans.stand(parts.run_id) for spans in parts.spans},
+        definitions=definitions,
+        sources={view.name: view.stream.name for view in held_views(parts.context.views, definitions)},
+        counts={stream.name: _counts(parent.counts.get(stream.name, {}), of) for stream, of in added.items()},
+        archive=tuple(archive),
+        ids=tuple(ids),
+        restatements=parent.restatements,
+        dropped=parts.drop,
+    )
+
+
+def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
+    events = sum(epoch.events for epoch in new)
+    refused = sum(sum(epoch.refused.values()) for epoch in new)
+    return {
+        "events": before.get("events", 0) + events,
+        "refused": before.get("refused", 0) + refused,
+        "new_events": events,
+    }
+
+
 def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> tuple[Ledger, ...]:
-    """Write down which closed bars the run changes.
+    """Write down which closed bars the run changes; the version is made now.
 
     Raises:
         RestatementError: what it computed is not what the parent and the new events give.
         ComputeError: the disk is full, or a file cannot be read.
     """
+    version = parts.version = replace(parts.version, created_us=parts.context.clock.now_us())
+    changes = [
+        Change(
+            stream=spans.stream,
+            parent=parts.parent,
+            version=version.version,
+            views=tuple(view for view in parts.views if view.stream == spans.stream),
+            epoch=epoch.files,
+            imported=parts.imported(spans.stream),
+            files=version.views,
+            forced=forced,
+            differing=[each for each in differing if each.view.stream == spans.stream],
+        )
+        for spans, epoch in zip(parts.spans, parts.epochs, strict=True)
+    ]
     try:
-        by_stream = zip(parts.streams, parts.epochs, strict=True)
-        changes = [_change(parts, epoch, stream, differing, forced) for stream, epoch in by_stream]
-        return restate(parts.context.store, changes, parts.run_id, parts.version, parts.created_us)
+        return restate(parts.context.store, changes, parts.run_id, version.version, version.created_us)
     except duckdb.IOException as error:
         raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
-
-
-def _change(parts: Parts, epoch: Epoch, stream: Stream, differing: Sequence[Differing], forced: bool) -> Change:
-    return Change(
-        stream=stream,
-        parent=parts.parent,
-        version=parts.version,
-        views=parts.views_of(stream),
-        epoch=epoch.files,
-        imported=parts.imported_of(stream),
-        files=parts.files_of(stream),
-        forced=forced,
-        differing=[each for each in differing if each.view.stream == stream],
-    )
 
 
 def assemble(
@@ -147,44 +134,22 @@ def assemble(
     timings_ms: Mapping[str, int],
 ) -> Manifest:
     """The manifest of the version."""
-    home, streams = parts.context.store.home, parts.streams
-    ids = {stream: merged_ids(stream, parts.context.store, parts.run_id, parts.ids_of(stream)) for stream in streams}
-    duplicates = {
-        stream.name: find_duplicates(stream, home, parts.archive_of(stream), ids[stream]) for stream in streams
-    }
-    instruments = {
-        stream.name: instruments_of(home, views[0], parts.files_of(stream))
-        for stream in streams
-        if (views := parts.views_of(stream))
-    }
-    return Manifest(
-        version=parts.version,
-        parent=parts.parent.version,
-        run_id=parts.run_id,
-        created_us=parts.created_us,
-        streams={spans.stream.name: spans.stand(parts.run_id) for spans in parts.spans},
-        definitions=parts.definitions,
-        sources={view.name: stream.name for stream in streams for view in parts.views_of(stream)},
-        counts={stream.name: _counts(parts, stream, duplicates[stream.name]) for stream in streams},
-        archive=tuple(entry for stream in streams for entry in parts.archive_of(stream)),
-        ids=tuple(IdFile(file, stream.name) for stream, files in ids.items() for file in files),
-        views=parts.files,
-        instruments=instruments,
+    version, store = parts.version, parts.context.store
+    counts, ids, duplicates = {}, list[IdFile](), list[Duplicates]()
+    for spans in parts.spans:
+        stream, name = spans.stream, spans.stream.name
+        files = merged_ids(stream, store, parts.run_id, version.ids_of(stream))
+        ids += [IdFile(file, name) for file in files]
+        found = find_duplicates(stream, store.home, version.archive_of(stream), files)
+        duplicates += found
+        counts[name] = {**version.counts[name], "duplicates": sum(each.events for each in found)}
+    return replace(
+        version,
+        counts=counts,
+        ids=tuple(ids),
+        instruments=instruments_in(store.home, parts.views, version.views),
         proofs=proofs,
         timings_ms=dict(timings_ms),
-        duplicates=tuple(each for found in duplicates.values() for each in found),
-        restatements=(*parts.parent.restatements, *restated),
-        dropped=parts.drop,
+        duplicates=tuple(duplicates),
+        restatements=(*version.restatements, *restated),
     )
-
-
-def _counts(parts: Parts, stream: Stream, duplicates: Sequence[Duplicates]) -> dict[str, int]:
-    before = parts.parent.counts.get(stream.name, {})
-    new = parts.added(stream) or [nothing(stream.name)]
-    events = sum(epoch.events for epoch in new)
-    return {
-        "events": before.get("events", 0) + events,
-        "refused": before.get("refused", 0) + sum(sum(epoch.refused.values()) for epoch in new),
-        "new_events": events,
-        "duplicates": sum(found.events for found in duplicates),
-    }

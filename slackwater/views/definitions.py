@@ -59,6 +59,11 @@ def in_force(views: tuple[View, ...], held: Mapping[str, str]) -> tuple[View, ..
     )
 
 
+def held_views(views: tuple[View, ...], held: Mapping[str, str]) -> tuple[View, ...]:
+    """The same of those names alone that are `held`: a view that came later is not the version's."""
+    return tuple(view for view in in_force(views, held) if view.name in held)
+
+
 def beside(views: tuple[View, ...], held: Mapping[str, str]) -> tuple[View, ...]:
     """A view of each name: where there are two, the one that is not in force.
 
