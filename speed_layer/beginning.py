@@ -69,5 +69,5 @@ def beginnings(
                 "%s[%d]: the log ends at %d, cells reach %d: its tail was lost", topic, p, bounds[p].end, reached
             )
         begin[p] = min(floor.cut[p] if last is None else last.start for last in lasts)
-    FIGURES.tail_lost(stream.name, lost)
+    FIGURES.of_partitions("tail_lost_offsets", stream.name, lost)
     return begin

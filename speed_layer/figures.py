@@ -26,8 +26,6 @@ _PLACES = {
     "lag_records": "Records of the event log not read, at the last look at its end.",
 }
 
-_Place = tuple[str, int]
-
 
 class Figures(Collector):
     """Counters by name, and where reading stands. May be used by any thread."""
@@ -35,10 +33,7 @@ class Figures(Collector):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(_NAMES, 0)
-        self._positions: dict[_Place, int] = {}
-        self._lags: dict[_Place, int] = {}
-        self._unread: dict[_Place, int] = {}
-        self._lost: dict[_Place, int] = {}
+        self._places: dict[str, dict[tuple[str, int], int]] = {name: {} for name in _PLACES}
         self._failed: dict[str, bool] = {}
 
     def count(self, name: str, more: int = 1) -> None:
@@ -51,25 +46,10 @@ class Figures(Collector):
         with self._lock:
             return dict(self._counts)
 
-    def read_to(self, stream: str, partition: int, upto: int) -> None:
-        """Say that a partition was read up to an offset."""
+    def of_partitions(self, name: str, stream: str, values: Mapping[int, int]) -> None:
+        """Say a figure of some partitions of a stream, as it is now."""
         with self._lock:
-            self._positions[stream, partition] = upto
-
-    def lags(self, stream: str, lags: Mapping[int, int]) -> None:
-        """Say how many records of each partition are not read, as of a look at the log's end just now."""
-        with self._lock:
-            self._lags.update({(stream, p): lag for p, lag in lags.items()})
-
-    def unread(self, stream: str, unread: Mapping[int, bool]) -> None:
-        """Say of each partition whether its next batch cannot be read."""
-        with self._lock:
-            self._unread.update({(stream, p): int(stuck) for p, stuck in unread.items()})
-
-    def tail_lost(self, stream: str, lost: Mapping[int, int]) -> None:
-        """Say of each partition by how much cells reach beyond the log's end."""
-        with self._lock:
-            self._lost.update({(stream, p): offsets for p, offsets in lost.items()})
+            self._places[name].update({(stream, p): value for p, value in values.items()})
 
     def failed(self, stream: str, failed: bool) -> None:
         """Say whether a stream is left alone, since it cannot be read or its deltas are not taken."""
@@ -86,8 +66,7 @@ class Figures(Collector):
             yield CounterMetricFamily(f"slackwater_speed_{name}", _NAMES[name], count)
         with self._lock:
             failed = dict(self._failed)
-            places = {"position_offset": dict(self._positions), "unreadable": dict(self._unread)}
-            places |= {"tail_lost_offsets": dict(self._lost), "lag_records": dict(self._lags)}
+            places = {name: dict(of) for name, of in self._places.items()}
         for name, of in places.items():
             gauge = GaugeMetricFamily(f"slackwater_speed_{name}", _PLACES[name], labels=["stream", "partition"])
             for (stream, partition), value in sorted(of.items()):

@@ -77,7 +77,7 @@ class StreamWorker:
                 self._reset(p, bounds[p].start)
         logger.info("%s begins at %s", self._topic, self._positions)
         self._reader = log.reader(self._topic, self._positions, gather_s=GATHER_S)
-        FIGURES.unread(stream.name, dict.fromkeys(self._positions, False))
+        FIGURES.of_partitions("unreadable", stream.name, dict.fromkeys(self._positions, 0))
         self._watch = log.watch(self._topic)
         self._watchdog = Watchdog(stall_s)
         self._unread: dict[int, Unread] = {}
@@ -101,14 +101,15 @@ class StreamWorker:
             for piece in tiler.add(found):
                 yield self._segment(found.partition, piece)
             self._positions[found.partition] = found.upto
-            FIGURES.read_to(self._stream.name, found.partition, found.upto)
+            FIGURES.of_partitions("position_offset", self._stream.name, {found.partition: found.upto})
             yield from self._open(found.partition)
         self._check_unread()
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
             self._beat = now
             bounds = self._reader.bounds()
-            FIGURES.lags(self._stream.name, {p: found.high - self._positions[p] for p, found in bounds.items()})
+            lags = {p: found.high - self._positions[p] for p, found in bounds.items()}
+            FIGURES.of_partitions("lag_records", self._stream.name, lags)
             yield from self._again(bounds)
             self._guard(bounds, now)
         if now - self._identified >= IDENTITY_S:
@@ -148,7 +149,7 @@ class StreamWorker:
         for p in self._unread.keys() - unread.keys():
             logger.info("%s[%d] can be read again", self._topic, p)
         self._unread = unread
-        FIGURES.unread(self._stream.name, {p: p in unread for p in self._positions})
+        FIGURES.of_partitions("unreadable", self._stream.name, {p: int(p in unread) for p in self._positions})
 
     def _guard(self, bounds: Mapping[int, Bounds], now_s: float) -> None:
         reading = {p: at for p, at in self._positions.items() if p not in self._unread}

@@ -79,7 +79,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     )
     speed = Speed(world.log, NAMES, world.store, world.views)
     speed.step()
-    FIGURES.lags("trades", {0: 0})
+    FIGURES.of_partitions("lag_records", "trades", {0: 0})
     FIGURES.failed("trades", False)
     speed.close()
     world.step()

@@ -300,8 +300,8 @@ def test_the_figures_are_counters_in_the_text_format() -> None:
     figures, registry = Figures(), process_registry()
     registry.register(figures)
     figures.count("deltas", 3)
-    figures.read_to("trades", 1, 40)
-    figures.lags("trades", {1: 2})
+    figures.of_partitions("position_offset", "trades", {1: 40})
+    figures.of_partitions("lag_records", "trades", {1: 2})
     text = generate_latest(registry).decode()
     assert "# TYPE slackwater_speed_deltas_total counter\nslackwater_speed_deltas_total 3.0\n" in text
     assert 'slackwater_speed_position_offset{partition="1",stream="trades"} 40.0\n' in text

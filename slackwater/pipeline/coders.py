@@ -19,8 +19,22 @@ from slackwater.views.rows import Row
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-class TableCoder(beam.coders.Coder):
-    """One Arrow table. Not deterministic in the sense of keys: equal tables may be chunked differently."""
+class _Coder(beam.coders.Coder):
+    """Codes one `kind`. Not deterministic in the sense of keys: equal tables may be chunked differently."""
+
+    kind: Any
+
+    def is_deterministic(self) -> bool:
+        return False
+
+    def to_type_hint(self) -> Any:
+        return self.kind
+
+
+class TableCoder(_Coder):
+    """One Arrow table."""
+
+    kind = pa.Table
 
     def encode(self, table: pa.Table) -> bytes:
         """Table -> bytes."""
@@ -39,22 +53,16 @@ class TableCoder(beam.coders.Coder):
         """Bytes, about. Beam's own way is to encode the table and throw that away."""
         return int(table.nbytes)
 
-    def is_deterministic(self) -> bool:
-        """No key."""
-        return False
-
-    def to_type_hint(self) -> Any:
-        """The type that it codes."""
-        return pa.Table
-
 
 class Tables(list[pa.Table]):
     """Arrow tables that belong together. A type of its own, so that it has a coder: Beam pickles what it cannot name,
     and be it only to estimate a size."""
 
 
-class TablesCoder(beam.coders.Coder):
+class TablesCoder(_Coder):
     """Tables, each as an IPC stream."""
+
+    kind = Tables
 
     def encode(self, tables: Tables) -> bytes:
         """Tables -> bytes."""
@@ -68,57 +76,30 @@ class TablesCoder(beam.coders.Coder):
         """Bytes, about."""
         return sum(int(table.nbytes) for table in tables)
 
-    def is_deterministic(self) -> bool:
-        """No key."""
-        return False
 
-    def to_type_hint(self) -> Any:
-        """The type that it codes."""
-        return Tables
-
-
-class _HeadedCoder(beam.coders.Coder):
-    """A JSON header line and a table."""
-
-    def _join(self, header: dict[str, Any], table: pa.Table | None) -> bytes:
-        return json.dumps(header).encode() + b"\n" + (TableCoder().encode(table) if table is not None else b"")
-
-    def _split(self, data: bytes) -> tuple[dict[str, Any], pa.Table | None]:
-        header, _, body = data.partition(b"\n")
-        return json.loads(header), TableCoder().decode(body) if body else None
-
-    def is_deterministic(self) -> bool:
-        """No key."""
-        return False
-
-
-class SegmentCoder(_HeadedCoder):
+class SegmentCoder(_Coder):
     """Codes a Segment."""
+
+    kind = Segment
+
+    def encode(self, segment: Segment) -> bytes:
+        """Segment -> bytes."""
+        return _headed({"slot": asdict(segment.slot), "paths": segment.paths}, segment.table)
+
+    def decode(self, data: bytes) -> Segment:
+        """Bytes -> segment."""
+        header, table = _split(data)
+        return Segment(Slot(**header["slot"]), table, tuple(header["paths"]))
 
     def estimate_size(self, segment: Segment) -> int:
         """Bytes, about."""
         return 0 if segment.table is None else int(segment.table.nbytes)
 
-    def encode(self, segment: Segment) -> bytes:
-        """Segment -> bytes."""
-        return self._join({"slot": asdict(segment.slot), "paths": segment.paths}, segment.table)
 
-    def decode(self, data: bytes) -> Segment:
-        """Bytes -> segment."""
-        header, table = self._split(data)
-        return Segment(Slot(**header["slot"]), table, tuple(header["paths"]))
-
-    def to_type_hint(self) -> Any:
-        """The type that it codes."""
-        return Segment
-
-
-class BlockCoder(beam.coders.Coder):
+class BlockCoder(_Coder):
     """Codes a Block."""
 
-    def estimate_size(self, block: Block) -> int:
-        """Bytes, about."""
-        return sum(SegmentCoder().estimate_size(segment) for segment in block.segments)
+    kind = Block
 
     def encode(self, block: Block) -> bytes:
         """Block -> bytes."""
@@ -128,37 +109,40 @@ class BlockCoder(beam.coders.Coder):
         """Bytes -> block."""
         return Block(tuple(SegmentCoder().decode(bytes(part)) for part in _parts(data)))
 
-    def is_deterministic(self) -> bool:
-        """No key."""
-        return False
-
-    def to_type_hint(self) -> Any:
-        """The type that it codes."""
-        return Block
+    def estimate_size(self, block: Block) -> int:
+        """Bytes, about."""
+        return sum(SegmentCoder().estimate_size(segment) for segment in block.segments)
 
 
-class StatesCoder(_HeadedCoder):
+class StatesCoder(_Coder):
     """Codes States."""
+
+    kind = States
+
+    def encode(self, states: States) -> bytes:
+        """States -> bytes."""
+        header = {"slot": asdict(states.slot), "definition": states.definition, "rows": states.rows}
+        return _headed(header, states.table)
+
+    def decode(self, data: bytes) -> States:
+        """Bytes -> states."""
+        header, table = _split(data)
+        rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
+        return States(header["definition"], Slot(**header["slot"]), table, rows)
 
     def estimate_size(self, states: States) -> int:
         """Bytes, about."""
         return 100 * len(states.rows) if states.table is None else int(states.table.nbytes)
 
-    def encode(self, states: States) -> bytes:
-        """States -> bytes."""
-        return self._join(
-            {"slot": asdict(states.slot), "definition": states.definition, "rows": states.rows}, states.table
-        )
 
-    def decode(self, data: bytes) -> States:
-        """Bytes -> states."""
-        header, table = self._split(data)
-        rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
-        return States(header["definition"], Slot(**header["slot"]), table, rows)
+def _headed(header: dict[str, Any], table: pa.Table | None) -> bytes:
+    """The header as one JSON line, then the table."""
+    return json.dumps(header).encode() + b"\n" + (TableCoder().encode(table) if table is not None else b"")
 
-    def to_type_hint(self) -> Any:
-        """The type that it codes."""
-        return States
+
+def _split(data: bytes) -> tuple[dict[str, Any], pa.Table | None]:
+    header, _, body = data.partition(b"\n")
+    return json.loads(header), TableCoder().decode(body) if body else None
 
 
 def _join_parts(parts: list[bytes]) -> bytes:
@@ -174,8 +158,5 @@ def _parts(data: bytes) -> Iterator[memoryview]:
         at += length
 
 
-beam.coders.registry.register_coder(pa.Table, TableCoder)
-beam.coders.registry.register_coder(Tables, TablesCoder)
-beam.coders.registry.register_coder(Segment, SegmentCoder)
-beam.coders.registry.register_coder(Block, BlockCoder)
-beam.coders.registry.register_coder(States, StatesCoder)
+for _coder in (TableCoder, TablesCoder, SegmentCoder, BlockCoder, StatesCoder):
+    beam.coders.registry.register_coder(_coder.kind, _coder)

@@ -96,7 +96,7 @@ class Files(Protocol):
         """What a file is known by from now on, all of one reading. Raises OSError."""
 
     def state(self, path: Path) -> FileState:
-        """a file's state, without reading it. Raises OSError."""
+        """A file's state, without reading it. Raises OSError."""
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
@@ -105,14 +105,12 @@ class Files(Protocol):
 
 
 class LocalFiles:
-    """Files of this machine."""
+    """Files of this machine; what each method does is said at `Files`."""
 
     def read(self, path: Path) -> bytes:
-        """See `Files.read`."""
         return path.read_bytes()
 
     def create(self, path: Path, data: bytes) -> None:
-        """See `Files.create`."""
         with path.open("xb") as file, gone_if_it_fails(path):
             file.write(data)
             reach("publish.write")
@@ -121,7 +119,6 @@ class LocalFiles:
             _sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, private: bool = False) -> None:
-        """See `Files.replace`."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with temporary.open("wb") as file, gone_if_it_fails(temporary):
             if private:
@@ -134,13 +131,11 @@ class LocalFiles:
         _sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """See `Files.make_folder`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
         _sync_folder(path.parent)
 
     def remove(self, path: Path) -> None:
-        """See `Files.remove`."""
         try:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -151,7 +146,6 @@ class LocalFiles:
         _sync_folder(path.parent)
 
     def hold(self, path: Path, data: bytes) -> "LocalHold":
-        """See `Files.hold`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent.with_name(f"{path.name}.tmp")  # beside the folder: in it, every file is held or dead
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -167,7 +161,6 @@ class LocalFiles:
         return LocalHold(path, descriptor)
 
     def held(self, path: Path) -> bool:
-        """See `Files.held`."""
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -178,26 +171,22 @@ class LocalFiles:
         return False
 
     def names(self, folder: Path) -> list[str]:
-        """See `Files.names`."""
         try:
             return sorted(entry.name for entry in folder.iterdir())
         except FileNotFoundError:
             return []
 
     def sync(self, path: Path) -> None:
-        """See `Files.sync`."""
         with path.open("rb") as file:
             os.fsync(file.fileno())
         _sync_folder(path.parent)
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
-        """See `Files.fingerprint`."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
 
     def seal(self, path: Path) -> Seal:
-        """See `Files.seal`."""
         digest, blocks = hashlib.sha256(), []
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -208,14 +197,13 @@ class LocalFiles:
         return Seal(size, digest.hexdigest(), sums_text(shift, blocks))
 
     def state(self, path: Path) -> FileState:
-        """See `Files.state`. The time of change, not that of writing: nobody can set it back."""
+        """By the time of change, not that of writing: nobody can set it back."""
         found = path.stat()
         settled = abs(time.time_ns() - found.st_ctime_ns) > SETTLED_NS
         return FileState((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns), settled)
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
-        """See `Files.lock`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -230,7 +218,6 @@ class LocalHold:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """See `Hold.release`."""
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 

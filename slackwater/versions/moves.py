@@ -84,9 +84,7 @@ class Moves:
         """Write a move durably, before the pointer moves. Its number was never used."""
         with suppress(FileExistsError):
             self._files.make_folder(self._folder)
-        positions = {stream: {str(p): at for p, at in of.items()} for stream, of in move.positions.items()}
-        body = {**asdict(move), "positions": positions}
-        self._files.replace(self._path(move.number), encode_record(body))
+        self._files.replace(self._path(move.number), encode_record(asdict(move)))
 
     def ledgers(self) -> list[Ledger]:
         """The ledgers of every move that was written, whether it took place or not.
