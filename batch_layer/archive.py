@@ -15,7 +15,7 @@ from slackwater.log import dead_letter
 from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
 from slackwater.log.events import WHOLE_RECORD, Refused, decode
 from slackwater.log.log import Ack, Writer, read_range
-from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
 
@@ -126,7 +126,7 @@ class Archiver:
             if decoded.table.num_rows:
                 if found.partition not in files:
                     path = archive_path(self._run_id, stream, found.partition, 0)
-                    files[found.partition] = open_writer(stream, self._context.store.home / path)
+                    files[found.partition] = ArchiveWriter(stream, self._context.store.home / path)
                 ids.add(decoded.table)
                 reach("archive.write")
                 offset, index = decoded.table.column("offset"), decoded.table.column("index")

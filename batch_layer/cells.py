@@ -61,8 +61,7 @@ class Joined:
 
     def reach(self) -> int:
         """Where the chain ends now; beyond `upto` where a cell runs over the cut."""
-        last = self._chain.last(self.end)
-        return self.end if last is None else last.upto
+        return self._chain.end(self.end)
 
     def holed(self) -> bool:
         """Whether a cell behind the chain's end is known, which does not join."""

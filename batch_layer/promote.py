@@ -136,9 +136,6 @@ class Promotion:
         since = Cut(cut, own.topic_id, own.deltas_id, own.delta_start)
         topic = self._context.names.deltas(views[0].stream)
         chains = chains_since(self._context.log, topic, views, own.topic_id, since, cut)
-        ends: dict[tuple[View, int], int] = {}
-        for view in views:
-            for p, at in cut.items():
-                last = chains[view, p].last(at) if (view, p) in chains else None
-                ends[view, p] = at if last is None else last.upto
-        return ends
+        return {
+            (view, p): chains[view, p].end(at) if (view, p) in chains else at for view in views for p, at in cut.items()
+        }

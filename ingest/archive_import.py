@@ -24,7 +24,7 @@ from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
-from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.streams.entities import Entity, by_entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds
@@ -131,7 +131,7 @@ class _Files:
         for partition, rows in sorted(by_partition.items()):
             if partition not in self._open:
                 path = self._store.home / archive_path(self._epoch, self._stream, partition, self._number)
-                self._open[partition] = open_writer(self._stream, path)
+                self._open[partition] = ArchiveWriter(self._stream, path)
             part = events.take(pa.array(sorted(rows)))
             self._open[partition].write(archive_table(self._stream, partition, part))
         self._ids.add(events)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from batch_layer.compute import archive_segments, instruments_of, run_pipeline, view_files
 from serving.store.batch import BatchReader
 from serving.store.request import Keys, Range, RowRequest
-from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.store.files import LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile, empty_manifest
@@ -69,7 +69,7 @@ def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     """A store with an archive and its views."""
     store = VersionStore(home)
     path = home / archive_path("run", TRADES, 0, 0)
-    with open_writer(TRADES, path) as writer:
+    with ArchiveWriter(TRADES, path) as writer:
         writer.write(archive_table(TRADES, 0, trades(count)))
     archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count),)
     segments = archive_segments(home, "trades", "topic", archive)

@@ -19,7 +19,7 @@ from slackwater.log.events import decode
 from slackwater.log.log import Log, Record, read_range
 from slackwater.log.mark import append_marks
 from slackwater.log.names import TopicNames
-from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.streams.event import encode_event
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
@@ -149,7 +149,7 @@ class House:
             found = list(read_range(self.log, topic, {p: start}, {p: cut[p]}))
             events = decode(self.stream, [record for piece in found for record in piece.records]).table
             path = self.store.home / archive_path(f"epoch-{version}", self.stream, p, 0)
-            with open_writer(self.stream, path) as file:
+            with ArchiveWriter(self.stream, path) as file:
                 file.write(archive_table(self.stream, p, events, events.column("offset"), events.column("index")))
             ids.add(events)
             files.append(

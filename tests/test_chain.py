@@ -35,8 +35,7 @@ def walked(known: Chain, start: int) -> list[tuple[int, int]]:
 
 
 def end(known: Chain, start: int) -> int:
-    last = known.last(start)
-    return start if last is None else last.upto
+    return known.end(start)
 
 
 def test_cells_that_join_are_walked_in_order_and_a_gap_ends_the_chain() -> None:

@@ -168,8 +168,7 @@ class World:
         chains = read_chains(self.log, NAMES.deltas("trades"), VIEWS, self.topic_id, dict.fromkeys(partitions, 0))
         applied, rows, parts = {}, [], [self.batch(version), []]
         for p, at in version.cut("trades").items():
-            last = chains[BARS, p].last(at)
-            applied[p] = at if last is None else last.upto
+            applied[p] = chains[BARS, p].end(at)
             parts[1] += [row for cell in chains[BARS, p].walk(at) for row in cell.rows]
             if whole and self.retained(p) <= at:
                 assert applied[p] == partitions[p].end, "a lasting hole"

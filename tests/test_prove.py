@@ -26,7 +26,7 @@ from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.cell import OPEN
 from slackwater.log.log import Record
-from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.streams.trades import TRADES
 from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
 from slackwater.versions.manifest import ArchiveFile, Manifest, encode_manifest
@@ -210,7 +210,7 @@ def test_imported_history_is_recomputed_from_its_own_files(bench: Bench) -> None
     entry = first.archive[0]
     events = pq.read_table(bench.world.home / entry.file.path).select(TRADES.schema.names)
     path = bench.world.home / archive_path("history", TRADES, entry.partition, 0)
-    with open_writer(TRADES, path) as writer:  # the same events again: a sum is a sum
+    with ArchiveWriter(TRADES, path) as writer:  # the same events again: a sum is a sum
         writer.write(archive_table(TRADES, entry.partition, events))
     stored = bench.world.store.stored(path, events.num_rows)
     extra = Epoch(

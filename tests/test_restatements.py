@@ -24,7 +24,7 @@ from slackwater.pipeline.segment import Segment
 from slackwater.restatements.ledger import RESTATEMENT_SCHEMA
 from slackwater.restatements.of_run import RestatementError
 from slackwater.restatements.places import Places
-from slackwater.store.archive_file import archive_path, archive_table, open_writer
+from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds
@@ -316,7 +316,7 @@ def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instru
 
 def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", partition: int = 0) -> Epoch:
     table = events_table(events)
-    with open_writer(TRADES, story.world.home / archive_path(name, TRADES, partition, 0)) as file:
+    with ArchiveWriter(TRADES, story.world.home / archive_path(name, TRADES, partition, 0)) as file:
         file.write(archive_table(TRADES, partition, table))
     store = story.world.store
     ids = EpochIds(TRADES, store, name)

@@ -68,8 +68,7 @@ class Pair:
         """Where the chains of a view end, for a fresh reader of the delta topic of its stream."""
         topic_id = self.log.topic_id(NAMES.topic(view.stream))
         chains = read_chains(self.log, NAMES.deltas(view.stream), (view,), topic_id, {0: 0, 1: 0})
-        lasts = {p: chains[view, p].last(0) for p in (0, 1)}
-        return {p: 0 if last is None else last.upto for p, last in lasts.items()}
+        return {p: chains[view, p].end(0) for p in (0, 1)}
 
     def log_ends(self, view: View) -> dict[int, int]:
         return {p: bounds.end for p, bounds in self.log.bounds(NAMES.topic(view.stream)).items()}

@@ -50,6 +50,11 @@ class Chain:
             pass
         return last
 
+    def end(self, start: int) -> int:
+        """Where the cells that join from `start` on end."""
+        last = self.last(start)
+        return start if last is None else last.upto
+
     def complete(self, end: int) -> bool:
         """Whether no cell beyond `end`, a chain's end, is known."""
         return self.furthest <= end

@@ -47,8 +47,8 @@ class TailReader:
         chains = chains_since(self._log, self._names.deltas(stream), views, topic_id, cut, at)
         upto = dict(at)
         for (view, p), chain in chains.items():
-            last = chain.last(at[p]) if view in served else None
-            upto[p] = max(upto[p], at[p] if last is None else last.upto)
+            if view in served:
+                upto[p] = max(upto[p], chain.end(at[p]))
         rows: dict[View, list[Row]] = {view: [] for view in views}
         short: dict[tuple[View, int], int] = {}
         for (view, p), chain in chains.items():

@@ -10,7 +10,6 @@ which files there are (`slackwater.versions.manifest`), and who writes them (`ba
 
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -40,7 +39,13 @@ def archive_schema(stream: Stream) -> pa.Schema:
 
 
 class ArchiveWriter:
-    """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far."""
+    """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far.
+
+    Its folder is made where missing.
+
+    Raises:
+        FileExistsError: nothing is ever replaced in place.
+    """
 
     def __init__(self, stream: Stream, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,19 +83,8 @@ class ArchiveWriter:
     def __enter__(self) -> "ArchiveWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def open_writer(stream: Stream, path: Path) -> ArchiveWriter:
-    """A writer of a new file, its folder made where missing.
-
-    Raises:
-        FileExistsError: nothing is ever replaced in place.
-    """
-    return ArchiveWriter(stream, path)
 
 
 def archive_table(

@@ -122,13 +122,13 @@ def joined(proofs: Mapping[str, Proof]) -> Proof:
 
 
 def proofs_from(entries: Mapping[str, Any]) -> dict[str, Proof]:
-    """Stream -> its proof, of the JSON form. Raises what `proof_from` raises."""
-    return {stream: proof_from(entry) for stream, entry in entries.items()}
+    """Stream -> its proof, of the JSON form of `dataclasses.asdict`. Raises TypeError, KeyError, ValueError or
+    AttributeError where it is none.
+    """
+    return {stream: _proof_from(dict(fields)) for stream, fields in entries.items()}
 
 
-def proof_from(entry: Mapping[str, Any]) -> Proof:
-    """The proof of its JSON form, `dataclasses.asdict`. Raises TypeError, KeyError or ValueError where it is none."""
-    fields = dict(entry)
+def _proof_from(fields: dict[str, Any]) -> Proof:
     if fields.get("outcome") not in {"equal", "different", "unproven"}:
         raise ValueError(f"{fields.get('outcome')!r:.40} is no outcome")
     fields["spans"] = tuple(Span(**span) for span in fields.get("spans", ()))
