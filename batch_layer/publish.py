@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from batch_layer.archive import Epoch
+from batch_layer.archive import Epoch, nothing
 from batch_layer.compute import Compute, compute_views, instruments_in
 from batch_layer.duplicates import find_duplicates
 from batch_layer.errors import ComputeError
@@ -56,12 +56,41 @@ class Parts:
 
 
 def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
-    """Make the views of all streams."""
+    """Make the views of all streams. One whose new events make none is held whole, if there are others.
+
+    Raises:
+        ComputeError: no stream with new events can be computed.
+    """
     reach("compute.before")
     parts.version = _draft(parts)
-    files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
+    try:
+        files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
+    except ComputeError:
+        if len(parts.spans) == 1 or not _hold_those_that_fail(parts, compute, options):
+            raise
+        parts.version = _draft(parts)
+        files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
     parts.version = replace(parts.version, views=files)
     reach("compute.after")
+
+
+def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
+    """Compute each stream with new events alone, and hold those that fail; False: none or all do."""
+    new = [spans for spans, epoch in zip(parts.spans, parts.epochs, strict=True) if epoch.events]
+    errors: dict[str, ComputeError] = {}
+    for spans in new:
+        views = [view for view in parts.views if view.stream == spans.stream]
+        try:
+            compute_views(parts.context.store, parts.version, views, compute, options)
+        except ComputeError as error:
+            errors[spans.stream.name] = error
+    if len(errors) in (0, len(new)):  # it is no matter of one stream
+        return False
+    for spans in new:
+        if spans.stream.name in errors:
+            spans.stall(errors[spans.stream.name])
+    parts.epochs = [nothing(epoch.stream) if epoch.stream in errors else epoch for epoch in parts.epochs]
+    return True
 
 
 def _draft(parts: Parts) -> Manifest:
