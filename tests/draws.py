@@ -168,7 +168,7 @@ def row_lists(view: View, unique: bool, most: int = 10) -> st.SearchStrategy[lis
 
 @st.composite
 def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
-    """Rows whose ratios exist; half of the quotients of two sums are a tie or next to one."""
+    """Rows that can be finished; half of the quotients of two sums are a tie or next to one, some divisors are 0."""
     rows = []
     index = {column.name: i for i, column in enumerate(view.columns)}
     for row in draw(row_lists(view, unique=True)):
@@ -176,11 +176,13 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
         for ratio in [a for a in view.answers.values() if isinstance(a, Ratio)]:
             if COUNT in (view.columns[index[name]].kind for name in (ratio.over, ratio.under)):
                 if view.columns[index[ratio.under]].kind == COUNT:
-                    state[index[ratio.under]] = draw(st.integers(1, 9) | st.integers(1, (2**63 - 1) // 10))
+                    state[index[ratio.under]] = draw(st.integers(0, 9) | st.integers(1, (2**63 - 1) // 10))
                 continue
             under = draw(st.integers(1, 10**29) | st.integers(1, 10**6)) * draw(st.sampled_from([1, -1, 2]))
             state[index[ratio.under]] = under * 10**8
-            if draw(st.booleans()):
+            if draw(st.sampled_from([False] * 9 + [True])):
+                state[index[ratio.under]] = 0
+            elif draw(st.booleans()):
                 quotient = draw(st.integers(0, 10**37 // abs(under)))
                 over = quotient * abs(under) + abs(under) // 2 + draw(st.integers(-1, 1))
                 state[index[ratio.over]] = draw(st.sampled_from([1, -1])) * over

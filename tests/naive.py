@@ -106,16 +106,17 @@ def summarise(view: View, events: Iterable[Any], interval: int | Interval = SECO
     return sorted(found)
 
 
-def finish(view: View, state: State) -> dict[str, Value]:
+def finish(view: View, state: State) -> dict[str, Value | None]:
     """The answer of one state."""
     units: dict[str, Any] = dict(zip((c.name for c in view.columns), state, strict=True))
     digits = {c.name: c.scale for c in view.columns}
     sums = {name: Fraction(value, 10 ** digits[name]) for name, value in units.items() if isinstance(value, int)}
-    found: dict[str, Value] = {}
+    found: dict[str, Value | None] = {}
     for name, answer in view.answers.items():
         if type(answer) is Ratio:
             # round() of a Fraction goes to the nearest integer, a tie to the even one
-            found[name] = text(round(sums[answer.over] / sums[answer.under] * 10**8), 8)
+            over, under = sums[answer.over], sums[answer.under]
+            found[name] = text(round(over / under * 10**8), 8) if under else None
         elif type(answer) in (Linear, Difference):
             total = sum(sums[column] * weight for column, weight in answer.weights)  # type: ignore[attr-defined]
             scale = digits[answer.weights[0][0]]  # type: ignore[attr-defined]
@@ -125,7 +126,8 @@ def finish(view: View, state: State) -> dict[str, Value]:
                 text(units[answer.column], digits[answer.column]) if digits[answer.column] else units[answer.column]
             )
         else:
-            found[name] = answer.kind(view.columns).answer(answer.value(view.columns)(state))
+            value = answer.value(view.columns)(state)
+            found[name] = None if value is None else answer.kind(view.columns).answer(value)
     return found
 
 

@@ -40,12 +40,24 @@ def test_ratios_of_columns_are_those_of_single_states(found: list[tuple[int, int
     assert decimal_integers(quotients) == expected if expected else len(quotients) == 0
 
 
-@pytest.mark.parametrize("under", [0, 1, 10**8 + 1, 10**7, 2**64 * 5])
+@pytest.mark.parametrize("under", [1, 10**8 + 1, 10**7, 2**64 * 5])
 @pytest.mark.parametrize("fitting", [0, 3])
 def test_a_divisor_that_is_none_is_refused(under: int, fitting: int) -> None:
     good = [10**16] * fitting
     with pytest.raises(ViewError, match="no divisor"):
         ratios(decimal_array([*good, 10**16], SUM.arrow), decimal_array([*good, under], SUM.arrow))
+
+
+def test_a_divisor_of_0_gives_null() -> None:
+    over, under = ([10**16, 10**16, 0, -(10**16)], [10**16, 0, 0, 2 * 10**16])
+    found = ratios(decimal_array(over, SUM.arrow), decimal_array(under, SUM.arrow))
+    found.validate(full=True)
+    assert [value if value is None else str(value) for value in found.to_pylist()] == [
+        "1.00000000",
+        None,
+        None,
+        "-0.50000000",
+    ]
 
 
 def test_chunks_are_finished_as_one_table() -> None:

@@ -14,13 +14,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
+from jsonschema import Draft202012Validator
 
+from serving.http.routes.bars import page_model
 from serving.query.fields import parsed
 from serving.stream.query import stream_query_of
 from slackwater.core.decimals import decimal_text
 from slackwater.log.events import decode
 from slackwater.streams.trades import TRADES
-from slackwater.views.answers import Column, Difference
+from slackwater.views.answers import Column, Difference, Ratio
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, Last, Max, Sum
@@ -236,3 +238,38 @@ def test_a_stream_of_a_view_without_minutes_is_of_its_base_where_none_is_said() 
     for view, default in ((hours, "1h"), (DEEP, "1m")):
         query = parsed(stream_query_of(view), b"venue=x&symbol=BTC")
         assert [each.text for each in query.interval] == [default]
+
+
+def test_a_ratio_without_a_divisor_is_null_in_every_format(tmp_path: Path) -> None:
+    view = View(
+        name="halves",
+        measures={
+            "volume": Sum("quantity"),
+            "bought": Sum("CASE WHEN side = 'buy' THEN quantity ELSE 0 END"),
+            "buys": Count(where="side = 'buy'"),
+        },
+        answers={"share": Ratio("volume", "bought", gap="0"), "mean": Ratio("volume", "buys")},
+        stream=TRADES,
+    )
+    world = World(tmp_path, views=(view,))
+    for at_s, side in ((0, "buy"), (1, "sell"), (3, "sell")):
+        world.trade("BTC", at_s, "100", quantity="2", side=side)
+        if at_s == 1:
+            world.publish(world.mark("run"), "run")
+    world.emit()
+    world.step()
+    asked = f"/v1/halves?venue=x&symbol=BTC&interval=1s&start={NOON}"
+    rows = pages(world, view, f"symbol=BTC&interval=1s&start={NOON}")
+    assert [(row["share"], row["mean"]) for row in rows] == [("1", "2"), (None, None), (None, None)]
+    filled = pages(world, view, f"symbol=BTC&interval=1s&start={NOON}&fill=previous")
+    assert [row["share"] for row in filled] == ["1", None, "0", None]
+    for more in ("", "&limit=all"):
+        csv = world.get(f"{asked}{more}", {"Accept": "text/csv"}).text.splitlines()
+        assert [line.split(",")[3:5] for line in csv[1:]] == [['"1"', '"2"'], ["", ""], ["", ""]]
+        arrow = world.get(f"{asked}{more}", {"Accept": "application/vnd.apache.arrow.stream"}).content
+        table = pa.ipc.open_stream(arrow).read_all()
+        assert table.column("share").null_count == table.column("mean").null_count == 2
+    Draft202012Validator(page_model(view).model_json_schema()).validate(world.get(asked).json())
+    with here(world) as database:
+        assert [row["share"] for row in database.rows("FROM halves_1s ORDER BY start")] == ["1", None, None]
+    world.close()

@@ -209,7 +209,11 @@ class _HalfUp(Ratio):
     def value(self, columns: Columns) -> Finish1:
         names = [column.name for column in columns]
         over, under = names.index(self.over), names.index(self.under)
-        return lambda state: (2 * state[over] * 10**8 + state[under]) // (2 * state[under])  # type: ignore[operator]
+        return lambda state: (
+            (2 * state[over] * 10**8 + state[under]) // (2 * state[under])  # type: ignore[operator]
+            if state[under]
+            else None
+        )
 
 
 @dataclass(frozen=True)

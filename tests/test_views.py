@@ -19,6 +19,7 @@ from slackwater.streams.trades import TRADES
 from slackwater.views.answers import Answer, Column, Ratio, ratio_units
 from slackwater.views.bars import BARS
 from slackwater.views.errors import OverflowingStateError, UnknownViewError, ViewError
+from slackwater.views.finished import finished_schema
 from slackwater.views.interval import parse_interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Measure, Min, Sum
@@ -235,7 +236,13 @@ def test_a_ratio_is_rounded_half_even_in_python_and_in_sql(case: str) -> None:
     assert answers_in_sql(RATIO, (over, under * 10**8)) == [(text,)]
 
 
-@pytest.mark.parametrize("under", [0, 1, 10**8 - 1, 10**8 + 1, -1, 150_000_000])
+def test_a_ratio_without_a_divisor_is_null_in_python_in_sql_and_in_arrow() -> None:
+    assert RATIO.finish((10**16, 0)) == {"ratio": None}
+    assert answers_in_sql(RATIO, (10**16, 0)) == [(None,)]
+    assert finished_schema(RATIO).field("ratio").nullable
+
+
+@pytest.mark.parametrize("under", [1, 10**8 - 1, 10**8 + 1, -1, 150_000_000])
 def test_a_ratio_whose_divisor_does_not_fit_is_refused_in_python_and_in_sql(under: int) -> None:
     with pytest.raises(ViewError, match=f"{under} in units of 1e-16 is no divisor"):
         ratio_units(10**16, under)

@@ -149,7 +149,9 @@ def row_fields(view: View) -> dict[str, Any]:
 def _answer(view: View, name: str) -> dict[str, Any]:
     answer = view.answers[name]
     plain = dict(answer.schema(view.columns))
-    if answer.gap is None:  # null in a bar that `fill` made
+    of_gap = view.answers.get(answer.gap or "")
+    # Null in a bar that `fill` made, or where a state has no value.
+    if answer.gap is None or answer.nullable or (of_gap is not None and of_gap.nullable):
         plain["type"] = [*types_of(plain), "null"]
     return plain
 

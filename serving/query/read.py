@@ -36,7 +36,7 @@ from serving.store.request import Key, Keys, Range, RowRequest
 from serving.store.row_cache import RowCache, first
 from slackwater.versions.errors import DamagedFileError
 from slackwater.views.interval import Interval, parse_interval
-from slackwater.views.kinds import Value
+from slackwater.views.kinds import Kind, Value
 from slackwater.views.levels import prefix_levels
 from slackwater.views.merge import State
 from slackwater.views.quantiles import QuantileRow, quantile_rows
@@ -243,7 +243,7 @@ async def _filled(basis: Basis, one: Keys, of: Range, batch: BatchRows) -> list[
 
 
 def _with_gaps(view: View, interval: Interval, low: int, high: int, before: list[Row], rows: list[Row]) -> list[Bar]:
-    finish = view.finish
+    finish, kinds = view.finish, view.answer_kinds
     by_start = {row.start: row for row in rows}
     previous: dict[str, str | int | None] = dict(finish(before[0].state)) if before else {}
     key = (before or rows)[0].key
@@ -254,14 +254,14 @@ def _with_gaps(view: View, interval: Interval, low: int, high: int, before: list
             previous = dict(finish(row.state))
             found.append(row)
         else:
-            previous = {name: _gap(answer.gap, name, previous) for name, answer in view.answers.items()}
+            previous = {name: _gap(answer.gap, kinds[name], previous) for name, answer in view.answers.items()}
             found.append(Gap(key, start, previous))
     return found
 
 
-def _gap(gap: str | None, name: str, previous: dict[str, str | int | None]) -> str | int | None:
+def _gap(gap: str | None, kind: Kind, previous: dict[str, str | int | None]) -> str | int | None:
     if gap is None:
         return None
     if gap == "0":
-        return "0" if isinstance(previous[name], str) else 0
+        return "0" if kind.scale else 0
     return previous[gap]

@@ -15,7 +15,7 @@ from slackwater.views.view import View
 def finished_schema(view: View) -> pa.Schema:
     """Key columns, `start` (microseconds), answer columns: decimals as decimal128, ids and counts as int64."""
     fields = [view.state_schema.field(name) for name in (*view.key, "start")]
-    fields += [pa.field(name, answer.arrow(view.columns), nullable=False) for name, answer in view.answers.items()]
+    fields += [pa.field(name, answer.arrow(view.columns), answer.nullable) for name, answer in view.answers.items()]
     return pa.schema(fields)
 
 
@@ -23,7 +23,7 @@ def finish_table(view: View, states: pa.Table) -> pa.Table:
     """The answers of a table of states, row by row in its order.
 
     Raises:
-        ViewError: a ratio has no divisor.
+        ViewError: the divisor of a ratio is no multiple of 1e-8.
     """
     columns = [states.column(name) for name in (*view.key, "start")]
     columns += [answer.array(view.columns, states) for answer in view.answers.values()]

@@ -112,6 +112,10 @@ class Kind:
         """The values as a column."""
         return decimal_array(values, self.arrow)
 
+    def nullable_array(self, values: Sequence[Any]) -> pa.Array:
+        """The same of values that may be None."""
+        return nullable_array(values, self.arrow)
+
 
 COUNT = Kind("BIGINT", 19)
 INTEGER = Kind("BIGINT", 19, wide=True)
@@ -168,3 +172,12 @@ def decimal_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind)
     data = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(data)])
+
+
+def nullable_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """`decimal_array` of values that may be None."""
+    if not pa.types.is_decimal128(kind):
+        return pa.array(values, kind)
+    present = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
+    units = decimal_array([value or 0 for value in values], kind).buffers()[1]
+    return pa.Array.from_buffers(kind, len(values), [present, units])

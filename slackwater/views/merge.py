@@ -12,7 +12,7 @@ from slackwater.views.measures.measure import State, StateColumn, StatePart
 __all__ = ["Finish", "Merge", "State", "finish_of", "merge_of"]
 
 Merge = Callable[[State, State], State]
-Finish = Callable[[State], dict[str, Value]]
+Finish = Callable[[State], dict[str, Value | None]]
 
 
 def merge_of(parts: Iterable[StatePart]) -> Merge:

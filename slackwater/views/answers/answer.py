@@ -8,7 +8,7 @@ A new kind is one class, wherever it lives, that says `kind`, `value` and `value
 be said once more where columns are faster than rows. The laws in `tests/laws.py` hold them against each other.
 
 `gap` says what the column holds in a bar without events when a query asks to fill: the name of an answer whose value
-in the bar before is repeated, "0", or nothing (null).
+in the bar before is repeated, "0", or nothing (null). Where a state itself has no value, its kind is `nullable`.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from slackwater.views.kinds import Kind, Value
 from slackwater.views.measures.measure import State, StateColumn
 
 Columns = tuple[StateColumn, ...]
-Finish1 = Callable[[State], Value]
+Finish1 = Callable[[State], Value | None]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,12 @@ class Answer:
     `oracle` is the same in plain Python, for `slackwater verify` alone; it may use nothing else of its file. It takes
     the answer's fields, and column -> scale of a state; it returns the function from a state, column -> value, to what
     JSON has. The package's kinds have theirs in `verify/answers.py`.
+
+    `nullable` says that a state may have no value: None, and null in SQL.
     """
 
     oracle: ClassVar[Callable[..., Any] | None] = None
+    nullable: ClassVar[bool] = False
     gap: str | None = field(default=None, kw_only=True)
 
     def kind(self, columns: Columns) -> Kind:
@@ -43,7 +46,7 @@ class Answer:
         raise NotImplementedError
 
     def value(self, columns: Columns) -> Finish1:
-        """The function from a state to a value of that kind."""
+        """The function from a state to a value of that kind; to None alone where the answer is `nullable`."""
         raise NotImplementedError
 
     def value_sql(self, columns: Columns) -> str:
@@ -54,12 +57,17 @@ class Answer:
         """The values of a table of states, row by row."""
         value = self.value(columns)
         rows = zip(*(column.kind.values(states.column(column.name)) for column in columns), strict=True)
-        return self.kind(columns).array([value(row) for row in rows])
+        array = self.kind(columns).nullable_array if self.nullable else self.kind(columns).array
+        return array([value(row) for row in rows])
 
     def finish(self, columns: Columns) -> Finish1:
         """The function from a state to what JSON holds."""
         scale, value = self.kind(columns).scale, self.value(columns)
-        return (lambda state: decimal_text(value(state), scale)) if scale else value  # type: ignore[arg-type]
+        if not scale:
+            return value
+        if not self.nullable:
+            return lambda state: decimal_text(value(state), scale)  # type: ignore[arg-type]
+        return lambda state: None if (found := value(state)) is None else decimal_text(found, scale)  # type: ignore[arg-type]
 
     def finish_sql(self, columns: Columns) -> str:
         """The SQL expression of what JSON holds."""

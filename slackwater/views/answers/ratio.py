@@ -17,8 +17,10 @@ _COUNT_UNIT = 10**SUM.scale
 class Ratio(Answer):
     """`over / under` of sums or counts, rounded half-even to 8 fraction digits.
 
-    `under` sums values of 8 fraction digits, or counts; where it is 0 there is no answer, and ViewError.
+    `under` sums values of 8 fraction digits, or counts; where it is 0 there is no quotient, and the answer is null.
     """
+
+    nullable = True
 
     over: str
     under: str
@@ -31,15 +33,17 @@ class Ratio(Answer):
     def value(self, columns: Columns) -> Finish1:
         (over, of_over), (under, of_under) = self._units(columns, self.over), self._units(columns, self.under)
         if of_over == of_under == 1:
-            return lambda state: ratio_units(state[over], state[under])  # type: ignore[arg-type]
-        return lambda state: ratio_units(state[over] * of_over, state[under] * of_under)  # type: ignore[arg-type]
+            return lambda state: ratio_units(state[over], state[under]) if state[under] else None  # type: ignore[arg-type]
+        return lambda state: (
+            ratio_units(state[over] * of_over, state[under] * of_under) if state[under] else None  # type: ignore[arg-type]
+        )
 
     def value_sql(self, columns: Columns) -> str:
         self.kind(columns)
         sums = [f"{name}::{SUM.sql}" for name in (self.over, self.under)]
         over, whole = (f"abs(replace({each}::VARCHAR, '.', '')::HUGEINT)" for each in sums)
-        # A divisor that Python refuses raises here too: a division by zero, in this line or the next.
-        under = f"({whole} // CASE WHEN {whole} % {_PRICE_UNIT} = 0 THEN {_PRICE_UNIT} ELSE 0 END)"
+        # A divisor that Python refuses raises here too: a division by zero. One of 0 is null, and so is the quotient.
+        under = f"(nullif({whole}, 0) // CASE WHEN {whole} % {_PRICE_UNIT} = 0 THEN {_PRICE_UNIT} ELSE 0 END)"
         # Half-even in one division, since a tie rounds up only where the quotient is odd; 2 * over would overflow.
         units = f"(({over} + ({under} - 1 + ({over} // {under}) % 2) // 2) // {under})"
         sign = f"CASE WHEN ({self.over} < 0) = ({self.under} < 0) THEN 1 ELSE -1 END"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from slackwater.views.errors import ViewError
-from slackwater.views.kinds import PRICE, RATIO, SUM, decimal_array, decimal_integers
+from slackwater.views.kinds import PRICE, RATIO, SUM, decimal_integers, nullable_array
 
 _PRICE_UNIT = 10 ** (SUM.scale - PRICE.scale)  # of a sum's units in one unit of a price
 _UNIT = np.uint64(10**8)
@@ -43,10 +43,10 @@ def ratio_units(over: int, under: int) -> int:
 
 
 def ratios(over: pa.Array, under: pa.Array) -> pa.Array:
-    """`over / under`, both DECIMAL(38,16) without nulls, as DECIMAL(38,8).
+    """`over / under`, both DECIMAL(38,16) without nulls, as DECIMAL(38,8); null where the divisor is 0.
 
     Raises:
-        ViewError: a divisor is 0 or no multiple of 1e-8.
+        ViewError: a divisor is no multiple of 1e-8.
     """
     quotient, fits = _fitting(*_words(over), *_words(under))
     if fits.all():
@@ -55,8 +55,8 @@ def ratios(over: pa.Array, under: pa.Array) -> pa.Array:
     found = quotient.tolist()
     pairs = zip(decimal_integers(over.take(pa.array(rest))), decimal_integers(under.take(pa.array(rest))), strict=True)
     for at, (a, b) in zip(rest.tolist(), pairs, strict=True):
-        found[at] = ratio_units(a, b)
-    return decimal_array(found, RATIO.arrow)
+        found[at] = ratio_units(a, b) if b else None
+    return nullable_array(found, RATIO.arrow)
 
 
 def _fitting(
