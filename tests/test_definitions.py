@@ -43,6 +43,9 @@ def test_a_candidate_is_another_definition_of_a_view_of_the_same_rows() -> None:
         ((BARS,), (SWAPPED, replace(SWAPPED, answers={"low": Column("low")}))),
         ((TAPE,), (SWAPPED,)),
         ((BARS,), (BARS,)),
+        ((replace(TAPE, name="trades"),), ()),
+        ((replace(TAPE, name="versions"),), ()),
+        ((replace(TAPE, name="ticks", stream=replace(TRADES, name="ticks")),), ()),
         ((BARS,), (replace(BARS, stream=replace(TRADES, name="quotes")),)),
         ((BARS,), (replace(BARS, key=("venue", "symbol", "side")),)),
     ]

@@ -13,8 +13,10 @@ import pytest
 from serving.http.app import create_app
 from slackwater.core.errors import SettingError
 from slackwater.streams.trades import TRADES
+from slackwater.streams.words import ROUTES
 from slackwater.versions.manifest import Duplicates
 from slackwater.views.answers import Column
+from slackwater.views.definitions import names_of
 from slackwater.views.measures import Count
 from slackwater.views.view import View
 from tests.serving_world import NAMES, NOON, SECOND, World, cut_in_a_minute
@@ -248,3 +250,9 @@ def test_a_damaged_archive_file_is_not_read(world: World) -> None:
     response = world.get(f"/v1/trades?venue=x&symbol=BTC&start={NOON}&end={NOON + SECOND}")
     assert response.status_code == 503
     assert str(world.store.home) not in response.text
+
+
+def test_the_names_of_routes_are_those_that_no_view_may_have(world: World) -> None:
+    served = {*names_of(world.views), *(view.stream.name for view in world.views)}
+    paths = {match[1] for path in world.app.openapi()["paths"] if (match := re.fullmatch("/v1/([a-z]+)", path))}
+    assert paths - served | {"sql"} == ROUTES  # the route of SQL is there where it is asked for

@@ -11,6 +11,7 @@ from slackwater.core.outside import found_outside
 from slackwater.streams.errors import StreamError, UnknownStreamError
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
+from slackwater.streams.words import ROUTES
 
 STREAMS: tuple[Stream, ...] = (TRADES,)
 
@@ -25,12 +26,14 @@ def registered(named: Iterable[str] = ()) -> tuple[Stream, ...]:
         named: `module:NAME`, each a stream or a tuple of streams outside the package (the setting SLACKWATER_STREAMS).
 
     Raises:
-        StreamError: one cannot be found, is no stream, or has the name of another.
+        StreamError: one cannot be found, is no stream, or has the name of another or of a route.
     """
     streams = tuple(dict.fromkeys((*STREAMS, *found_outside(Stream, named, GROUP, StreamError))))
     names = [stream.name for stream in streams]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise StreamError(f"Duplicate streams {twice}, with two declarations.", "Each name has one of them.")
+    if wrong := sorted(ROUTES.intersection(names)):
+        raise StreamError(f"Streams cannot be named {wrong}.", "Those are names of other routes.")
     return streams
 
 

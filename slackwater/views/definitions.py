@@ -7,7 +7,9 @@ another definition, takes its place.
 
 from collections.abc import Iterable, Mapping
 
+from slackwater.streams.registry import STREAMS
 from slackwater.streams.stream import Stream
+from slackwater.streams.words import ROUTES
 from slackwater.views.errors import DefinitionError, UnknownViewError
 from slackwater.views.view import View
 
@@ -16,12 +18,16 @@ def check_definitions(views: tuple[View, ...], candidates: tuple[View, ...]) -> 
     """The views, then the candidates: what a program of both is given.
 
     Raises:
-        DefinitionError: a name is not unique, or a candidate is no other definition of a view of its key.
+        DefinitionError: a name is not unique, or that of a route or a stream, or a candidate is no other definition of
+            a view of its key.
     """
     for group in (views, candidates):
         names = [view.name for view in group]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DefinitionError(f"Duplicate views {twice}.", "One view and one candidate of each name.")
+    taken = {*ROUTES, *(stream.name for stream in (*STREAMS, *streams_of(views)))}
+    if wrong := sorted({view.name for view in views} & taken):
+        raise DefinitionError(f"Views cannot be named {wrong}.", "Those are names of streams and of other routes.")
     served = {view.name: view for view in views}
     for candidate in candidates:
         beside = served.get(candidate.name)
