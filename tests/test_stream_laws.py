@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -47,6 +48,7 @@ from slackwater.streams.stream import (
     Venue,
 )
 from slackwater.streams.trades import TRADES
+from slackwater.streams.words import SQL
 from tests.profiles import examples
 
 T0 = 1_759_708_800_000_000  # 2025-10-06T00:00:00Z
@@ -61,25 +63,30 @@ FILLS = Stream(
         Identity("fill_id"),
         Integer("lots", low=-500, high=500),
         Sequence("turn"),
-        Time("at"),
+        Time("seen"),
         Decimal("paid", signed=True),
         Decimal("held"),
         Choice("kind", ("open", "close", "roll")),
     ),
     entity=("desk", "book"),
     identity="fill_id",
-    time="at",
+    time="seen",
     order="turn",
     checks=(ProductBelow("paid", "held", 9, "too-dear", "paid x held is 10^9 or more"),),
     venues={"own": Venue("venue"), "slow": Venue("time", "none", "s"), "fast": Venue("time", "sparse", "us")},
 )
 NOTES = Stream(
     name="notes",
-    columns=(Text("desk", "[a-z]{1,8}"), Identity("note_id", "[a-f]{1,4}"), Time("at"), Choice("kind", ("up", "down"))),
+    columns=(
+        Text("desk", "[a-z]{1,8}"),
+        Identity("note_id", "[a-f]{1,4}"),
+        Time("seen"),
+        Choice("kind", ("up", "down")),
+    ),
     entity=("desk",),
     identity="note_id",
-    time="at",
-    order="at",
+    time="seen",
+    order="seen",
 )
 ALL = [*STREAMS, FILLS, NOTES]
 each_stream = pytest.mark.parametrize("stream", ALL, ids=[stream.name for stream in ALL])
@@ -342,7 +349,7 @@ def test_a_check_over_columns_means_the_same_in_python_in_arrow_and_in_sql() -> 
 
 def fill(desk: str, fill_id: object, at: int = T0, **more: object) -> bytes:
     fields = {"desk": desk, "book": "A", "fill_id": fill_id, "lots": 1, **more}
-    return json.dumps({**fields, "at": at, "paid": "1", "held": "1", "kind": "open"}).encode()
+    return json.dumps({**fields, "seen": at, "paid": "1", "held": "1", "kind": "open"}).encode()
 
 
 @pytest.mark.parametrize(
@@ -371,8 +378,8 @@ def test_a_venue_says_how_its_order_is_made(line: bytes, turn: int) -> None:
     [
         (fill("x", "a"), "missing-field: turn is missing, and fill_id is no integer"),
         (fill("own", 7), "missing-field: turn is missing, and own has one of its own"),
-        (fill("slow", "a", turn=1), "bad-turn: turn is 1, not [0-9]+: slow is ordered by at, so leave it out"),
-        (fill("fast", "a", 2**60), "missing-field: turn is missing, and at [0-9]+ is too large"),
+        (fill("slow", "a", turn=1), "bad-turn: turn is 1, not [0-9]+: slow is ordered by seen, so leave it out"),
+        (fill("fast", "a", 2**60), "missing-field: turn is missing, and seen [0-9]+ is too large"),
     ],
 )
 def test_an_order_that_cannot_be_made_or_is_another_is_refused(line: bytes, message: str) -> None:
@@ -412,7 +419,7 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
         replace(FILLS, columns=(*FILLS.columns[:-1], Choice("kind", ("open", "close")))),
         replace(FILLS, columns=(Text("desk", "[a-z]{1,9}"), *FILLS.columns[1:])),
         replace(FILLS, entity=("desk",)),
-        replace(FILLS, order="at", columns=tuple(one for one in FILLS.columns if one.name != "turn")),
+        replace(FILLS, order="seen", columns=tuple(one for one in FILLS.columns if one.name != "turn")),
         replace(FILLS, checks=()),
         replace(FILLS, venues={}),
         replace(FILLS, venues={**FILLS.venues, "slow": Venue("time", "none", "ms")}),
@@ -439,6 +446,7 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
         ({"columns": (*FILLS.columns, Text("note", 'a"b'))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Choice("note", ("a\\", "b")))}, "'note'. may hold what JSON escapes"),
         ({"columns": (*FILLS.columns, Text("Desk", "x"))}, "'Desk'. cannot be names"),
+        ({"columns": (*FILLS.columns, Text("order", "x"), Text("class", "x"))}, "'order', 'class'. cannot be columns"),
         ({"columns": (*FILLS.columns, Text("desk", "x"))}, "duplicate columns .'desk'"),
         ({"columns": (*FILLS.columns, Text("offset", "x"))}, "'offset'. cannot be columns"),
         ({"columns": (*FILLS.columns, Text("time_unit", "x"))}, "'time_unit'. cannot be columns"),
@@ -447,8 +455,8 @@ def test_every_part_of_the_meaning_changes_the_definition() -> None:
         ({"identity": "lots"}, "no column 'lots' of the kind Identity"),
         ({"time": "when"}, "no column 'when' of the kind Time"),
         ({"order": "kind"}, "no column 'kind' of the kind Integer"),
-        ({"order": "at"}, "Sequence .'turn'. beside 'at'"),
-        ({"columns": (*FILLS.columns, Time("then"))}, "Time .'then'. beside 'at'"),
+        ({"order": "seen"}, "Sequence .'turn'. beside 'seen'"),
+        ({"columns": (*FILLS.columns, Time("later"))}, "Time .'later'. beside 'seen'"),
         ({"checks": (ProductBelow("paid", "lots", 9, "x", "x"),)}, "a check is over .'lots'."),
     ],
 )
@@ -515,7 +523,7 @@ def test_a_stream_file_is_short() -> None:
 @pytest.mark.parametrize("count", [3, 300])
 def test_a_pattern_of_alternatives_takes_no_part_of_a_line(count: int) -> None:
     stream = replace(NOTES, columns=(Text("desk", "a|b"), *NOTES.columns[1:]))
-    rest = b'","note_id":"a","at":%d,"kind":"up"}' % T0
+    rest = b'","note_id":"a","seen":%d,"kind":"up"}' % T0
     latest = np.full(count, LATEST)
     for value in (b"a", b"b"):
         events, _, refused = decode_lines(stream, [b'{"desk":"' + value + rest] * count, latest)
@@ -523,3 +531,15 @@ def test_a_pattern_of_alternatives_takes_no_part_of_a_line(count: int) -> None:
     for line in (b"b" + rest, b'{"desk":"a'):
         events, _, refused = decode_lines(stream, [line] * count, latest)
         assert not events.num_rows and len(refused) == count
+
+
+def test_what_no_column_is_named_is_what_duckdb_does_not_take_as_one() -> None:
+    refused = set()
+    for (word,) in duckdb.execute("SELECT DISTINCT keyword_name FROM duckdb_keywords()").fetchall():
+        try:
+            found = duckdb.execute(f'SELECT max({word}) FROM (SELECT 7 AS "{word}") GROUP BY {word}').fetchall()
+        except duckdb.Error:
+            found = []
+        if found != [(7,)]:
+            refused.add(word)
+    assert refused == SQL

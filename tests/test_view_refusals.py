@@ -24,6 +24,8 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"name": "bars; DROP TABLE x"}, "cannot be names"),
         ({"name": "bars\n"}, "cannot be names"),
         ({"measures": {"1st": Count()}}, "1st"),
+        ({"measures": {"end": Count()}}, "'end'. cannot be names.*words of SQL"),
+        ({"answers": {"left": Column("n")}}, "'left'. cannot be names.*words of SQL"),
         ({"measures": {"start": Count()}}, "start"),
         ({"measures": {"venue": Count()}}, "venue"),
         ({"measures": {}, "answers": {}}, "has no measure"),

@@ -12,6 +12,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from keyword import iskeyword
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from slackwater.streams.columns import ABSENT, Choice, Decimal, Identity, Intege
 from slackwater.streams.errors import StreamDeclarationError
 from slackwater.streams.order import Venue
 from slackwater.streams.schema import EVENT_FORMAT, IDENTIFIER
+from slackwater.streams.words import SQL
 
 __all__ = [
     "APPENDED",
@@ -97,6 +99,9 @@ class Stream:
             raise StreamDeclarationError(self.name, f"duplicate columns {twice}")
         if reserved := sorted({*names} & _RESERVED):
             raise StreamDeclarationError(self.name, f"{reserved} cannot be columns", "Every event has them anyway.")
+        if words := [name for name in names if name in SQL or iskeyword(name)]:
+            hint = "They are words of SQL or of Python: use another, such as order_id for order."
+            raise StreamDeclarationError(self.name, f"{words} cannot be columns", hint)
         self._check_entity()
         roles = [*((name, Text) for name in self.entity), (self.identity, Identity), (self.time, Time)]
         for name, kind in [*roles, (self.order, Integer)]:

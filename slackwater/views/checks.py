@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from slackwater.streams.words import SQL
 from slackwater.views.errors import DefinitionError, IntervalError
 from slackwater.views.expressions import types_of
 from slackwater.views.interval import DAY_US
@@ -26,6 +27,9 @@ def check_names(view: "View") -> None:
     taken = {*_WORDS, *view.stream.entity}
     if wrong := [n for n in names if not _NAME.fullmatch(n) or n in taken]:
         raise DefinitionError(f"View {view.name!r}: {wrong} cannot be names.", "Use [a-z][a-z0-9_]*.")
+    if words := [n for n in names[1:] if n in SQL]:
+        hint = "They are words of SQL: use another, such as end_price for end."
+        raise DefinitionError(f"View {view.name!r}: {words} cannot be names.", hint)
     if not view.measures:
         raise DefinitionError(f"View {view.name!r} has no measure.", "Count() is one.")
     if keys := [n for n in (*view.answers, *view.quantiles) if n in view.key]:
