@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
 DAY = NOON - 43_200 * SECOND
+HOURLY = replace(FLOW, name="hourly", base="1h", published=("1h", "1d"))
 
 
 @contextmanager
 def service(folder: Path) -> Iterator[LiveService]:
-    world = World(folder, views=(BARS, FLOW, SIZES))
+    world = World(folder, views=(BARS, FLOW, SIZES, HOURLY))
     world.trade("BTC", 61.0, "7", side="sell", quantity="0.00000001")
     cut_in_a_minute(world)
     with LiveService(world) as running:
@@ -73,6 +75,11 @@ def test_everything_before_a_time_is_a_row_a_key(asker: Asker, live: LiveService
         (row["side"], Decimal(row["volume"]), row["trades"]) for row in served
     ]
     assert {row.start for row in rows} == {0} and len(rows) == 2
+
+
+def test_a_view_without_minutes_is_asked_at_its_base(asker: Asker, way: str) -> None:
+    rows = asker("view", "hourly", venue="x", symbol="BTC", start=DAY)
+    assert {row.start % 3_600_000_000 for row in rows} == {0} and {row.side for row in rows} == {"buy", "sell"}
 
 
 def test_quantiles_have_both_bounds(asker: Asker, way: str) -> None:

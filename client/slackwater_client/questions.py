@@ -47,7 +47,7 @@ class Calls:
         view: str,
         /,
         *,
-        interval: str = "1m",
+        interval: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
         limit: int | None = None,
@@ -68,7 +68,8 @@ class Calls:
 
         Args:
             view: Its name, such as `bars`, `flow` or `sizes`.
-            interval: A divisor of a day such as `1s`, `5m`, `4h`, or `1w`, `1M`, `1y`, `total`.
+            interval: A divisor of a day such as `1s`, `5m`, `4h`, or `1w`, `1M`, `1y`, `total`; by default `1m`, or
+                the view's base where that makes up no minute.
             start: First time, inclusive.
             end: End time, exclusive.
             limit: At most so many rows in all.
@@ -221,7 +222,7 @@ class Calls:
         view: str,
         /,
         *,
-        interval: Names = "1m",
+        interval: Names | None = None,
         limit: int | None = None,
         last_event_id: str = "",
         silence: float = 25.0,
@@ -234,14 +235,14 @@ class Calls:
 
         Args:
             view: Its name, such as `bars`, whose rows are `Bar`; those of other views are as `view` gives them.
-            interval: One, or several.
+            interval: One, or several; by default as in `view`.
             limit: Rows of each key and interval in a snapshot: 100 if None, 1,000 at most.
             last_event_id: Go on behind this event: the `id` of one that came before.
             silence: Seconds without a byte, after which the stream counts as lost; the service sends one every 10.
             keys: Values of key columns by their names, as in `view`.
         """
         asked = _keys(keys)
-        params = {**asked, "interval": _names(interval, "interval"), "limit": limit}
+        params = {**asked, "interval": None if interval is None else _names(interval, "interval"), "limit": limit}
         headers = (("Accept", MEDIA_TYPE), ("Cache-Control", "no-store"))
         request = Send(f"/v1/stream/{_name(view)}", _params(params), headers, silence_s=silence)
         made: Callable[[Mapping[str, Any]], Any] = Bar.of if view == "bars" else row_of
