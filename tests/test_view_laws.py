@@ -315,7 +315,7 @@ MUTANTS: dict[str, tuple[View, tuple[str, ...]]] = {
     ),
     "vwap half-up": (_answer(_HalfUp("notional", "volume")), (_FINISH,)),
     "vwap as DOUBLE": (_answer(_FloatRatio("notional", "volume")), (_FINISH,)),
-    "vwap upside down": (_answer(Ratio("volume", "notional")), (_FINISH,)),
+    "vwap by the trade": (_answer(Ratio("notional", "trades")), (_FINISH,)),
 }
 
 # Find, do not shrink: the example is of no interest here.

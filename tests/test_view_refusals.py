@@ -38,6 +38,13 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"answers": {"n": Ratio("m", "s")}}, "No state column 'm'"),
         ({"answers": {"n": Ratio("s", "m")}}, "No state column 'm'"),
         ({"answers": {"n": Ratio("p", "s")}}, "'p' is no sum"),
+        (
+            {
+                "measures": {"s": Sum("quantity"), "c": Sum("price::DECIMAL(19,8) * quantity")},
+                "answers": {"n": Ratio("s", "c")},
+            },
+            "'c' sums 16 fraction digits",
+        ),
         ({"answers": {"n": Ratio("s", "p")}}, "'p' is no sum"),
         ({"answers": {"n": Difference("s", "n")}}, "Take columns of `Sum` alone, or of `Count` alone"),
         ({"answers": {"n": Difference("p", "p")}}, "Take columns of `Sum` alone"),

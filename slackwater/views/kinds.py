@@ -47,7 +47,8 @@ _WIDE_SCHEMA = {
 class Kind:
     """One kind of values. `digits` is 0 for texts; `wide` says that integers may be larger than a double holds.
 
-    `unsigned` says that no value is below 0; it is known of columns alone, and tells no kinds apart.
+    `unsigned` says that no value is below 0; it is known of columns alone. `fraction` is how many fraction digits a
+    value has at most, where a sum knows that of what it adds. Neither tells kinds apart.
     """
 
     sql: str
@@ -55,6 +56,7 @@ class Kind:
     scale: int = 0
     wide: bool = False
     unsigned: bool = field(default=False, compare=False)
+    fraction: int = field(default=0, compare=False)
 
     @property
     def python(self) -> type[int] | type[str]:

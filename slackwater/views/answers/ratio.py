@@ -28,6 +28,9 @@ class Ratio(Answer):
     def kind(self, columns: Columns) -> Kind:
         self._units(columns, self.over)
         self._units(columns, self.under)
+        if (digits := column_named(columns, self.under)[1].fraction) > PRICE.scale:
+            hint = f"Divide by a sum of at most {PRICE.scale} fraction digits, such as Sum('(...)::DECIMAL(38,8)')."
+            raise DefinitionError(f"State column {self.under!r} sums {digits} fraction digits.", hint)
         return RATIO
 
     def value(self, columns: Columns) -> Finish1:

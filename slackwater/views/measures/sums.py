@@ -1,6 +1,6 @@
 """The exact sum of an expression."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slackwater.views.errors import DefinitionError
 from slackwater.views.kinds import SUM
@@ -21,4 +21,9 @@ class Sum(Measure):
             hint = f"A sum is of integers and of decimals with at most {SUM.scale} fraction digits."
             raise DefinitionError(f"{name}: the sum of {self.expr!r}, which is {kind.sql}.", hint)
         total = f"sum({{}})::{SUM.sql}"
-        return StatePart((StateColumn(name, SUM),), (total.format(self.expr),), (total.format(name),), _add)
+        return StatePart(
+            (StateColumn(name, replace(SUM, fraction=kind.scale)),),
+            (total.format(self.expr),),
+            (total.format(name),),
+            _add,
+        )
