@@ -70,6 +70,21 @@ BY_SIZE = {"key": ("venue", "symbol", "b"), "derived": {"b": Bucket("quantity")}
         ({"measures": {"x": Sum("side")}}, "A sum is of integers and of decimals"),
         ({"measures": {"x": Sum("quantity::DOUBLE")}}, "No float is ever summed"),
         ({"measures": {"x": Sum("quantity / 2")}}, "No float is ever summed"),
+        ({"measures": {"x": Sum("sqrt(quantity)::DECIMAL(18,8)")}}, "of type DOUBLE.*No float is ever summed"),
+        ({"measures": {"x": Sum("(quantity * 1e0)::DECIMAL(18,8)")}}, "of type DOUBLE"),
+        ({"measures": {"x": Sum("(quantity ** 2)::DECIMAL(18,8)")}}, "of type DOUBLE"),
+        ({"measures": {"x": Sum("(quantity // 2)::BIGINT")}}, "of type DOUBLE"),
+        ({"measures": {"x": Sum("(quantity::REAL)::BIGINT")}}, "of type FLOAT"),
+        ({"measures": {"x": Sum("nullif(quantity, 0)")}}, "may be null by nullif. Give it a value there: coalesce"),
+        ({"measures": {"x": Max("try_cast(symbol AS BIGINT)")}}, "may be null by TRY_CAST"),
+        ({"measures": {"x": Max("try(symbol::BIGINT)")}}, "may be null by OPERATOR_TRY"),
+        ({"measures": {"x": Sum("CASE WHEN side = 'buy' THEN 1 END")}}, "may be null by NULL"),
+        ({"measures": {"x": Max("coalesce(nullif(sequence, 1), nullif(sequence, 2))")}}, "may be null by nullif"),
+        ({"measures": {"x": Sum("1 + nullif(sequence, 1)")}}, "may be null by nullif"),
+        ({"measures": {"x": Count(where="nullif(sequence, 1) > 2")}}, "may be null by nullif"),
+        ({"measures": {"x": Max("sequence % 0")}}, "divides by what may be 0"),
+        ({"measures": {"x": Max("sequence // time")}}, "divides by what may be 0"),
+        ({"measures": {"x": Max("mod(sequence, 3 - 3)")}}, "divides by what may be 0"),
         ({"measures": {"x": Max("1e3")}}, "is of type DOUBLE"),
         ({"measures": {"x": Sum("quantity::DECIMAL(38,17)")}}, "at most 16 fraction digits"),
         ({"measures": {"x": Sum("random()")}}, "the event's columns alone"),
@@ -145,3 +160,23 @@ def test_a_bucket_has_some_digits(digits: int) -> None:
 
 def test_kinds_of_one_type_are_one_kind() -> None:
     assert replace(PRICE, unsigned=True) == PRICE
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "coalesce(try_cast(symbol AS BIGINT), 0)",
+        "coalesce(nullif(sequence, 1), try(symbol::BIGINT), 0)",
+        "CASE WHEN nullif(sequence, 1) = 2 THEN 1 ELSE 0 END",
+        "time // (3600 * 1000) % 24",
+        "hour(make_timestamp(time))",
+        "length(upper(symbol) || 'x')",
+        "CASE side WHEN 'buy' THEN quantity ELSE -quantity END",
+        "(appended IS NULL)::INTEGER",
+        "CASE WHEN appended IS NULL THEN 0 ELSE appended END",
+        "greatest(price, quantity)::DECIMAL(19,8) * quantity",
+        "(symbol LIKE 'BTC%' AND sequence BETWEEN 1 AND 9 AND side IN ('buy'))::INTEGER",
+    ],
+)
+def test_what_has_a_value_for_every_event_is_taken(expression: str) -> None:
+    View(name="v", measures={"x": Sum(expression)}, answers={}, stream=TRADES)

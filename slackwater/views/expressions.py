@@ -1,14 +1,16 @@
 """What an expression over a stream's events is: its kind, said by DuckDB's own binder when a view is defined.
 
 So what cannot be computed, or not exactly, is refused with the declaration and not by the first event: columns that the
-stream does not have, floats, what is null where a column is, aggregates and sub-queries inside an expression.
+stream does not have, floats, what may be null or divides by 0, aggregates and sub-queries inside an expression.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from threading import Lock
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -16,8 +18,9 @@ import pyarrow as pa
 from slackwater.streams.stream import Stream
 from slackwater.views.errors import DefinitionError
 from slackwater.views.kinds import Kind, kind_of
+from slackwater.views.syntax import Node, divisors, is_constant, null_by, parts
 
-_INEXACT = re.compile(r"\b(double|float|float4|float8|real)\b|(?<!/)/(?!/)", re.IGNORECASE)
+_INEXACT = re.compile("double|float", re.IGNORECASE)
 _UNSTABLE = re.compile(
     r"\b(random|uuid|gen_random_uuid|now|today|current_\w+|nextval|select|collate"
     r"|transaction_timestamp|txid_current|version(?=\s*\())\b|;",
@@ -43,13 +46,13 @@ def kind_in(stream: Stream, expression: str) -> Kind:
         DefinitionError: it is none that a state could be made of.
     """
     bare = _TEXT.sub("''", expression)
-    if found := _INEXACT.search(bare):
-        raise DefinitionError(f"{expression!r} has {found[0]!r}, which is inexact.", "No float is ever summed; use //.")
     if found := _UNSTABLE.search(bare):
         raise DefinitionError(f"{expression!r} has {found[0]!r}.", "An expression is of the event's columns alone.")
     # An aggregate or a window cannot stand in WHERE.
     select = f"SELECT ({expression}) AS value FROM source WHERE ({expression}) IS NOT NULL OR true"
     (kind,) = types_of(select, stream.schema, stream)
+    if expression.strip() not in stream.schema.names:
+        _check_syntax(stream, expression)
     if (nullable := [field.name for field in stream.schema if field.nullable]) and _is_null(select, stream.schema):
         hint = f"Give it a value there: coalesce(..., 0). May be null: {', '.join(nullable)}."
         raise DefinitionError(f"{expression!r} is null where a column of {stream.name!r} is.", hint)
@@ -60,6 +63,39 @@ def kind_in(stream: Stream, expression: str) -> Kind:
         unsigned = getattr(column, "low", 0) >= 0 and not getattr(column, "signed", False)
         return replace(found_kind, unsigned=unsigned)
     return found_kind
+
+
+def _check_syntax(stream: Stream, expression: str) -> None:
+    """Raises DefinitionError where a part of it is a float, may be null, or divides by what may be 0."""
+    (text,) = _row("SELECT json_serialize_sql(?, skip_null := true, skip_empty := true)", f"SELECT ({expression})")
+    tree = json.loads(text)
+    (whole,) = tree["statements"][0]["node"]["select_list"]
+    for kind in types_of(f"{_selecting(tree, parts(whole))} FROM source", stream.schema, stream):
+        if _INEXACT.search(kind):
+            hint = "No float is ever summed; use //, and numbers without an exponent."
+            raise DefinitionError(f"{expression!r} has a part that is of type {kind}, which is inexact.", hint)
+    below = divisors(whole)
+    if not all(map(is_constant, below)) or (below and not all(_row(_selecting(tree, below)))):
+        raise DefinitionError(f"{expression!r} divides by what may be 0.", "Divide by a number that is not 0.")
+    if cause := null_by(whole):
+        raise DefinitionError(f"{expression!r} may be null by {cause}.", "Give it a value there: coalesce(..., 0).")
+
+
+def _selecting(tree: dict[str, Any], columns: Iterable[Node]) -> str:
+    """The statement of a tree with other columns."""
+    (statement,) = tree["statements"]
+    changed = {**statement, "node": {**statement["node"], "select_list": [*columns]}}
+    (sql,) = _row("SELECT json_deserialize_sql(?)", json.dumps({**tree, "statements": [changed]}))
+    return str(sql)
+
+
+def _row(statement: str, *given: str) -> tuple[Any, ...]:
+    """The first row of a statement. Raises DefinitionError: it has no value."""
+    with _lock, _connection().cursor() as cursor:
+        try:
+            return tuple(cursor.execute(statement, given).fetchall()[0])
+        except duckdb.Error as error:
+            raise DefinitionError(f"DuckDB refuses {statement!r}: {str(error).splitlines()[0]}") from error
 
 
 def types_of(select: str, schema: pa.Schema, stream: Stream) -> Sequence[str]:

@@ -29,7 +29,7 @@ class Ratio(Answer):
         self._units(columns, self.over)
         self._units(columns, self.under)
         if (digits := column_named(columns, self.under)[1].fraction) > PRICE.scale:
-            hint = f"Divide by a sum of at most {PRICE.scale} fraction digits, such as Sum('(...)::DECIMAL(38,8)')."
+            hint = f"Divide by a sum of at most {PRICE.scale} fraction digits, such as of (...)::DECIMAL(38,8)."
             raise DefinitionError(f"State column {self.under!r} sums {digits} fraction digits.", hint)
         return RATIO
 
