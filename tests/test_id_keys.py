@@ -25,7 +25,7 @@ TEXTS = st.text("01AZaz_.:-", min_size=1, max_size=8)
 
 def contents(numbers: list[int]) -> np.ndarray:
     found = np.zeros(len(numbers), CONTENT)
-    found["digest"], found["moment"] = numbers, [number * 4 for number in numbers]
+    found["digest"], found["timestamp"] = numbers, [number * 4 for number in numbers]
     return found
 
 
@@ -53,7 +53,7 @@ def test_the_index_says_what_a_dictionary_says(
     found, values = KeyIndex(files).find(keys_of(ENTITY, asked))
     assert found.tolist() == [one in plain for one in asked]
     assert values["digest"].tolist() == [plain.get(one, 0) for one in asked]
-    assert values["moment"].tolist() == [4 * plain.get(one, 0) for one in asked]
+    assert values["timestamp"].tolist() == [4 * plain.get(one, 0) for one in asked]
     assert not KeyIndex(files).find(keys_of(("v", "B"), plain))[0].any()
 
 

@@ -180,7 +180,8 @@ def test_buckets_and_runners_change_no_byte_of_the_views_and_no_count(
     for name, size, options in [
         ("one", 2_000_000, []),
         ("many", 10, []),
-        ("named", 10, [f"--runner={IN_PROCESS}", "--direct_num_workers=2", "--direct_running_mode=multi_threading"]),
+        # With several workers this mode of Beam fails now and then: https://github.com/apache/beam/issues/21104
+        ("named", 10, [f"--runner={IN_PROCESS}", "--direct_num_workers=1", "--direct_running_mode=multi_threading"]),
     ]:
         monkeypatch.setattr(batch_input, "BUCKET_ROWS", size)
         monkeypatch.setattr(batch_input, "BLOCK_IDS", 4)
