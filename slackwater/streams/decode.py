@@ -69,9 +69,13 @@ def decode_lines(
     tables: list[pa.Table] = []
     numbers: list[Any] = []
     shapes = list(_shapes(stream))
-    if len(lines) >= SMALL_BLOCK and _likely(shapes, lines, rest) is None:
-        lines = [_in_order(stream, line) for line in given]
-    while len(rest) >= SMALL_BLOCK and (shape := _likely(shapes, lines, rest)):
+    while len(rest) >= SMALL_BLOCK:
+        shape = _likely(shapes, lines, rest)
+        if shape is None:
+            if tables or lines is not given:
+                break
+            lines = [_in_order(stream, line) for line in given]
+            continue
         shapes.remove(shape)
         left = lines if len(rest) == len(lines) else [lines[i] for i in rest.tolist()]
         columns, found = _read_shape(stream, shape, left)
