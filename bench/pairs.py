@@ -24,8 +24,11 @@ THIS = Path(__file__).parents[1]
 HIGHER = re.compile(r"(^|_)per_s(_with_start)?$|^ratio")
 """Figures of which more is better."""
 
-LOWER = re.compile(r"_(s|ms|mb)$|^(p50|p99|max)$|^(peak_mb|seconds|cpu_s)\.")
-"""Figures of which less is better. Whatever fits neither is a fact and no figure."""
+LOWER = re.compile(r"_(s|ms|mb)$|^(p50|p99|max)$")
+"""Figures of which less is better."""
+
+GROUPS = frozenset({"peak_mb", "seconds", "cpu_s"})
+"""Groups of which less of each member is better. Whatever fits neither is a fact and no figure."""
 
 
 def run_pairs(before: Path, parts: Sequence[str], trades: int, rounds: int, now: Path = THIS) -> dict[str, Any]:
@@ -94,5 +97,5 @@ def _higher(path: str) -> bool:
 
 
 def _lower(path: str) -> bool:
-    last_two = ".".join(path.split(".")[-2:])
-    return LOWER.search(path.rpartition(".")[2]) is not None or LOWER.search(last_two) is not None
+    *_, group, last = ["", *path.split(".")]
+    return LOWER.search(last) is not None or group in GROUPS
