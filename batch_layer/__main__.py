@@ -36,7 +36,7 @@ from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
-from slackwater.views.registry import registered
+from slackwater.views.registry import views_of
 from slackwater.views.view import View
 
 
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         set_up_logging(settings.log_format)
         TRACES.start(os.environ, "slackwater-batch")
         options = read_options("batch_layer", __doc__ or "", arguments, BatchOptions)
-        own, views = options.view_as(BatchOptions), registered(settings.views, settings.only_views)
+        own, views = options.view_as(BatchOptions), views_of(settings)
         streams = registered_streams(settings.streams)
         if (own.input is None) != (own.output is None):
             raise BatchError("--input and --output go together.")

@@ -152,11 +152,16 @@ class House:
         return room
 
 
+WHAT_RUNS = ("SLACKWATER_STREAMS", "SLACKWATER_VIEWS", "SLACKWATER_ONLY_VIEWS")
+"""The settings that a room takes from the environment: what runs, and not where."""
+
+
 class Room:
     """One home folder and one set of topics."""
 
     def __init__(self, house: House, name: str, bootstrap: str) -> None:
         environ = {
+            **{name: os.environ[name] for name in WHAT_RUNS if name in os.environ},
             "SLACKWATER_HOME": str(house.folder / name),
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "SLACKWATER_PREFIX": f"bench-{name}",

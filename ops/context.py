@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ from slackwater.log.names import TopicNames
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import registered
+from slackwater.views.registry import views_of
 from slackwater.views.view import View
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ class Context:
         """The versions under the home folder."""
         return VersionStore(self.settings.home)
 
-    @property
+    @cached_property
     def streams(self) -> tuple[Stream, ...]:
         """The streams that this program has."""
         return registered_streams(self.settings.streams)
 
-    @property
+    @cached_property
     def views(self) -> tuple[View, ...]:
         """The views that this program has, and the candidates beside them."""
-        return registered(self.settings.views, self.settings.only_views)
+        return views_of(self.settings)
 
     @property
     def parts(self) -> Parts:

@@ -22,7 +22,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import registered
+from slackwater.views.registry import views_of
 from slackwater.views.view import View
 
 _LOG = logging.getLogger("slackwater.serving")
@@ -50,7 +50,7 @@ def serve(settings: Settings, views: tuple[View, ...] | None = None, options: Se
     gc.set_threshold(*GC_THRESHOLDS)
     give_back()
     check_codecs()
-    views = registered(settings.views) if views is None else views
+    views = views_of(settings) if views is None else views
     streams = registered_streams(settings.streams)
     log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
     limits = _limits(settings)

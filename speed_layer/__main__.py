@@ -24,7 +24,7 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.views.definitions import streams_of
-from slackwater.views.registry import registered
+from slackwater.views.registry import views_of
 from speed_layer.metrics import speed_metrics
 from speed_layer.run import ALL, build, run
 from speed_layer.source import Share, SourceSettings, of_streams
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
             functools.partial(KafkaLog, settings.servers, settings.kafka),
             TopicNames(settings.prefix),
             settings.home,
-            of_streams(registered(settings.views, settings.only_views), options.view_as(SpeedOptions).streams),
+            of_streams(views_of(settings), options.view_as(SpeedOptions).streams),
             stall_s=settings.stall_seconds,
         )
         share = _share(options.view_as(SpeedOptions).partitions, source)

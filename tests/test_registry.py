@@ -8,7 +8,7 @@ from slackwater.core.errors import SettingError
 from slackwater.core.settings import from_environ
 from slackwater.views.bars import BARS
 from slackwater.views.errors import DefinitionError, UnknownViewError
-from slackwater.views.registry import GROUP, VIEWS, registered
+from slackwater.views.registry import GROUP, VIEWS, registered, views_of
 
 MODULE = """
 from slackwater.streams.trades import TRADES
@@ -53,7 +53,7 @@ def test_a_view_of_another_distribution_is_found_by_its_entry_point(outside: Pat
 
 def test_a_program_can_run_some_of_its_views_only(outside: Path) -> None:
     settings = from_environ({"SLACKWATER_VIEWS": "desk_views:desk", "SLACKWATER_ONLY_VIEWS": "desk, bars"})
-    assert [view.name for view in registered(settings.views, settings.only_views)] == ["bars", "desk"]
+    assert [view.name for view in views_of(settings)] == ["bars", "desk"]
     with pytest.raises(UnknownViewError, match="No view 'bar'"):
         registered(only=["bar"])
     with pytest.raises(SettingError, match="with commas between"):

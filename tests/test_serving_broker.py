@@ -125,6 +125,7 @@ def test_serve_runs_until_it_is_told_to_stop(world: World, broker: str) -> None:
         "SLACKWATER_PREFIX": "serving-process",
         "SLACKWATER_HOME": str(world.store.home),
         "SLACKWATER_PORT": str(port),
+        "SLACKWATER_ONLY_VIEWS": "bars",
     }
     process = subprocess.Popen([sys.executable, "-c", SERVE], env={**os.environ, **facts})
     try:
@@ -140,6 +141,7 @@ def test_serve_runs_until_it_is_told_to_stop(world: World, broker: str) -> None:
             until(ready)
             bars = client.get("/v1/bars", params={"venue": "x", "symbol": "BTC"}).json()["bars"]
             assert bars == world.oracle().bars("x", "BTC", MINUTE)
+            assert client.get("/v1/flow", params={"venue": "x", "symbol": "BTC"}).status_code == 404
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) in {0, -signal.SIGTERM}
     finally:

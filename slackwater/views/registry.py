@@ -1,7 +1,7 @@
 """The registered views. Adding a view is one declaration in a file of its own and one line here.
 
 Views may also live outside the package: `SLACKWATER_VIEWS=module:VIEWS[,...]` names tuples of them, and so does a
-distribution by the entry point group `slackwater.views`. `registered` takes them all, or those that
+distribution by the entry point group `slackwater.views`. `views_of` takes them all, or those that
 `SLACKWATER_ONLY_VIEWS` names; whoever starts a program asks it once, and hands the views on.
 
 A changed definition stands in CANDIDATES beside the view that is served, until a version of its own is promoted:
@@ -11,6 +11,7 @@ both layers run both, and the served version says which of them answers.
 from collections.abc import Iterable
 
 from slackwater.core.outside import found_outside
+from slackwater.core.settings import Settings
 from slackwater.views.bars import BARS
 from slackwater.views.definitions import check_definitions
 from slackwater.views.errors import DefinitionError, UnknownViewError
@@ -42,3 +43,8 @@ def registered(named: Iterable[str] = (), only: Iterable[str] = ()) -> tuple[Vie
     for name in sorted(names.difference(known)):
         raise UnknownViewError(f"No view {name!r}.", f"There are {', '.join(known)}.")
     return tuple(view for view in views if not names or view.name in names)
+
+
+def views_of(settings: Settings) -> tuple[View, ...]:
+    """What every program of these settings runs. Raises as `registered`."""
+    return registered(settings.views, settings.only_views)
