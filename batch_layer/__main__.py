@@ -27,7 +27,7 @@ from slackwater.core.faults import arm
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
 from slackwater.core.tracing import TRACES
-from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.kafka_log import log_of
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.streams.event import AHEAD_US
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         if own.input is not None:
             stream = streams[0] if own.stream is None else stream_named(own.stream, streams)
             return _views_of(stream, own, defaults(views), options)
-        log, store = KafkaLog(settings.servers, settings.kafka), VersionStore(settings.home)
+        log, store = log_of(settings), VersionStore(settings.home)
         context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams)
         run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions

@@ -152,7 +152,7 @@ class House:
         return room
 
 
-WHAT_RUNS = ("SLACKWATER_STREAMS", "SLACKWATER_VIEWS", "SLACKWATER_ONLY_VIEWS")
+WHAT_RUNS = ("SLACKWATER_KAFKA_CLIENT", "SLACKWATER_STREAMS", "SLACKWATER_VIEWS", "SLACKWATER_ONLY_VIEWS")
 """The settings that a room takes from the environment: what runs, and not where."""
 
 

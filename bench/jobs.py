@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import orjson
 import pyarrow.parquet as pq
 
+from bench import floor
 from bench.trades import Trades
 from ingest.writer import LINGER_S
 from ops.context import Context
@@ -166,6 +167,24 @@ def produce(context: Context, given: Parameters) -> Parameters:
         seconds = time.perf_counter() - began
     writer.close()
     return {"trades": number, "seconds": seconds, "instrument": source.instruments[watched], "sent_ns": sent_ns}
+
+
+def send(context: Context, given: Parameters) -> Parameters:
+    """Of `bench floor`: the first process."""
+    with _until_closed() as closed:
+        return floor.send(context.log, given, closed)
+
+
+def echo(context: Context, given: Parameters) -> Parameters:
+    """Of `bench floor`: the second process."""
+    with _until_closed() as closed:
+        return floor.echo(context.log, given, closed)
+
+
+def arrive(context: Context, given: Parameters) -> Parameters:
+    """Of `bench floor`: the third process."""
+    with _until_closed() as closed:
+        return floor.arrive(context.log, given, closed)
 
 
 def poll(context: Context, given: Parameters) -> Parameters:
@@ -317,7 +336,8 @@ def _until_closed() -> Iterator[threading.Event]:
 
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job for job in (batch, compute, duckdb, same, rows, produce, poll, ask, crowd, listen, load, export)
+    job.__name__: job
+    for job in (batch, compute, duckdb, same, rows, produce, send, echo, arrive, poll, ask, crowd, listen, load, export)
 }
 
 

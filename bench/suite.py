@@ -13,6 +13,7 @@ import psutil
 
 from bench.batch import measure_batch
 from bench.export import EXPORT_BARS, measure_export
+from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
 from bench.house import House
 from bench.instruments import INSTRUMENTS_SHAPE, InstrumentsShape, measure_instruments
 from bench.latency import SPANS, Spans, measure_latency
@@ -38,6 +39,7 @@ class Plan:
     serving: ServingSpans = SERVING_SPANS
     export_bars: int = EXPORT_BARS
     overload: OverloadSpans = OVERLOAD_SPANS
+    floor: FloorSpan = FLOOR_SPAN
     streams: StreamSpans = STREAM_SPANS
     instruments: InstrumentsShape = INSTRUMENTS_SHAPE
 
@@ -56,6 +58,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
     measures: dict[str, Callable[[House], dict[str, Any]]] = {
         "batch": lambda house: measure_batch(house, source, trades, plan.pairs, plan.row_trades),
         "speed": lambda house: measure_speed(house, source, plan.speed_trades, plan.packed_trades, plan.per_record),
+        "floor": lambda house: measure_floor(house, plan.floor),
         "latency": lambda house: measure_latency(house, source, plan.spans),
         "serving": lambda house: measure_serving(house, source, trades, plan.serving),
         "export": lambda house: measure_export(house, source, plan.export_bars),

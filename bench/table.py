@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.export import export_lines
+from bench.floor import floor_lines
 from bench.instruments import instruments_lines
 from bench.serving import serving_lines
 
@@ -31,6 +32,8 @@ def figures(results: Results) -> list[Line]:
         lines += _batch(results["batch"])
     if "speed" in results:
         lines += _speed(results["speed"])
+    if "floor" in results:
+        lines += floor_lines(results["floor"])
     if "latency" in results:
         lines += _latency(results["latency"])
     if "serving" in results:

@@ -13,7 +13,7 @@ import click
 from slackwater.context import Context as Parts
 from slackwater.core.clock import SystemClock
 from slackwater.core.settings import Settings
-from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.kafka_log import KafkaLog, log_of
 from slackwater.log.names import TopicNames
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.stream import Stream
@@ -36,7 +36,7 @@ class Context:
     @property
     def log(self) -> KafkaLog:
         """The cluster."""
-        return KafkaLog(self.settings.servers, self.settings.kafka)
+        return log_of(self.settings)
 
     @property
     def names(self) -> TopicNames:

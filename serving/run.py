@@ -18,7 +18,7 @@ from slackwater.core.heap import give_back
 from slackwater.core.settings import Settings
 from slackwater.keys.keys import KeyStore
 from slackwater.log.compression import check_codecs
-from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.kafka_log import log_of
 from slackwater.log.names import TopicNames
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.versions.store import VersionStore
@@ -52,7 +52,7 @@ def serve(settings: Settings, views: tuple[View, ...] | None = None, options: Se
     check_codecs()
     views = views_of(settings) if views is None else views
     streams = registered_streams(settings.streams)
-    log, names = KafkaLog(settings.servers, settings.kafka), TopicNames(settings.prefix)
+    log, names = log_of(settings), TopicNames(settings.prefix)
     limits = _limits(settings)
     observed = ObservedOptions(bool(settings.access_log), settings.slow_ms / 1000)
     sql = SqlOptions() if settings.sql else None

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         check_codecs()
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
         source = SourceSettings(
-            functools.partial(KafkaLog, settings.servers, settings.kafka),
+            functools.partial(KafkaLog, settings.servers, settings.kafka, settings.kafka_client),
             TopicNames(settings.prefix),
             settings.home,
             of_streams(views_of(settings), options.view_as(SpeedOptions).streams),

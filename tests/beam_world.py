@@ -29,6 +29,7 @@ from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.deltas.chains import read_chains
+from slackwater.log.clients import AUTO
 from slackwater.log.events import decode
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Ack, Log, Record, read_range
@@ -146,7 +147,9 @@ class World:
 
     def source(self, views: tuple[View, ...] = VIEWS, **more: Any) -> SourceSettings:
         assert isinstance(self.log, KafkaLog)
-        return SourceSettings(functools.partial(KafkaLog, self.log.servers), self.names, self.home, views, **more)
+        return SourceSettings(
+            functools.partial(KafkaLog, self.log.servers, client=self.log.client), self.names, self.home, views, **more
+        )
 
     def environ(self) -> dict[str, str]:
         assert isinstance(self.log, KafkaLog)
@@ -245,9 +248,9 @@ def oracle_bars(oracle: Oracle, interval: Interval) -> Bars:
 
 
 @contextmanager
-def kafka_world(servers: str, home: Path, partitions: int = 2) -> Iterator[World]:
+def kafka_world(servers: str, home: Path, partitions: int = 2, client: str = AUTO) -> Iterator[World]:
     """A world on a real cluster, with topics of its own."""
-    log, names = KafkaLog(servers), TopicNames(f"beam-{uuid.uuid4().hex[:12]}")
+    log, names = KafkaLog(servers, client=client), TopicNames(f"beam-{uuid.uuid4().hex[:12]}")
     create_topics(log, names, STREAMS, partitions)
     world = World(log, names, home)
     try:

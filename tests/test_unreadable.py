@@ -25,6 +25,7 @@ from slackwater.core.clock import SystemClock
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import DeltaKey
 from slackwater.log import kafka_reader
+from slackwater.log.clients import KAFKA_PYTHON
 from slackwater.log.compression import CODECS
 from slackwater.log.errors import UnreadableError
 from slackwater.log.kafka_reader import KafkaReader
@@ -44,7 +45,7 @@ from tests.speed_in_memory import Speed
 
 @pytest.fixture
 def world(broker: str, tmp_path: Path) -> Iterator[World]:
-    with kafka_world(broker, tmp_path / "home") as found:
+    with kafka_world(broker, tmp_path / "home", client=KAFKA_PYTHON) as found:  # whose codecs are packages of their own
         yield found
 
 

@@ -6,7 +6,7 @@ Not here: what they mean together (`slackwater.core.kafka_security`), where they
 from dataclasses import dataclass
 
 from slackwater.core.setting import setting
-from slackwater.core.values import file, flag, text
+from slackwater.core.values import file, flag, text, word
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,13 @@ class KafkaSettings:
 
     bootstrap: str = setting(
         "", "host:port,...", "Kafka to use; empty: `slackwater up` starts one.", text, name="KAFKA_BOOTSTRAP_SERVERS"
+    )
+    kafka_client: str = setting(
+        "auto",
+        "word",
+        "auto (confluent where it is installed), kafka-python or confluent.",
+        word("auto", "kafka-python", "confluent"),
+        name="SLACKWATER_KAFKA_CLIENT",
     )
     kafka_security_protocol: str = setting("PLAINTEXT", "word", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.", text)
     kafka_ssl_cafile: str = setting(

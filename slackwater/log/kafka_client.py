@@ -42,7 +42,7 @@ def _arguments(security: KafkaSecurity) -> dict[str, Any]:
     if security.mechanism in PASSWORD_MECHANISMS and security.password:
         found |= {"sasl_plain_username": security.username, "sasl_plain_password": security.password.text()}
     if security.mechanism == "OAUTHBEARER":
-        found["sasl_oauth_token_provider"] = _Tokens(security.token_provider)
+        found["sasl_oauth_token_provider"] = Tokens(security.token_provider)
     if security.mechanism == "AWS_MSK_IAM" and importlib.util.find_spec("botocore") is None:
         raise CredentialsError("KAFKA_SASL_MECHANISM is AWS_MSK_IAM and botocore is not there.", "Install `botocore`.")
     return found
@@ -80,7 +80,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
 
 
-class _Tokens(AbstractTokenProvider):
+class Tokens(AbstractTokenProvider):
     """Asks the named callable for a token whenever a connection authenticates; it may give the same one again."""
 
     def __init__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The log on Kafka, with kafka-python. All Kafka clients of the project are made here.
+"""The log on Kafka: topics and bounds with kafka-python, records with one of two clients (`slackwater.log.clients`).
 
 The client's defaults lose data (auto commit, silent resets), so each is set by hand.
 """
@@ -14,14 +14,17 @@ from kafka.partitioner.default import murmur2
 from kafka.structs import TopicPartition
 
 from slackwater.core.kafka_security import PLAIN_TEXT, KafkaSecurity
+from slackwater.core.settings import Settings
+from slackwater.log.clients import AUTO, CONFLUENT, client_of
 from slackwater.log.compression import check_codecs
 from slackwater.log.errors import DeletionRefusedError, TopicMissingError
+from slackwater.log.kafka_bounds import KafkaBounds, bounds_of
 from slackwater.log.kafka_client import client_arguments
 from slackwater.log.kafka_greeting import ANSWER_S, Greeting, begin_with, greet
 from slackwater.log.kafka_reach import Reach
-from slackwater.log.kafka_reader import KafkaReader, bounds_of
+from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.kafka_writer import KafkaWriter
-from slackwater.log.log import Bounds, Identity
+from slackwater.log.log import Bounds, Identity, Reader, Writer
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Largest record: `max.message.bytes` of the delta topic."""
@@ -36,15 +39,17 @@ RETRY_MS = 10
 class KafkaLog:
     """See `Log`: a Kafka cluster, named by its bootstrap servers. Cheap to make; connections are opened by each call.
 
-    It may be pickled, and no secret is in that (`slackwater.core.secret`).
+    It may be pickled, and no secret is in that (`slackwater.core.secret`). `client` is the one in force.
 
     Raises:
+        SettingError: the client that is named is not there; by the constructor.
         LogUnreachableError, LogRefusedError, CredentialsError, AccessRefusedError: by every call that asks the cluster.
     """
 
-    def __init__(self, servers: str, security: KafkaSecurity = PLAIN_TEXT) -> None:
+    def __init__(self, servers: str, security: KafkaSecurity = PLAIN_TEXT, client: str = AUTO) -> None:
         self.servers = servers
         self.security = security
+        self.client = client_of(client, security.mechanism)
         self._reach = Reach(servers, security)
 
     def _client(self) -> dict[str, Any]:
@@ -64,7 +69,7 @@ class KafkaLog:
     def admin(self) -> Iterator[Any]:
         """An admin client, closed at the end."""
         with self._reach.new():
-            admin = KafkaAdminClient(**self._client())
+            admin = self._new_admin()
             try:
                 yield admin
             finally:
@@ -76,28 +81,34 @@ class KafkaLog:
 
     def watch(self, topic: str) -> "KafkaWatch":
         with self._reach.new():
-            return KafkaWatch(KafkaAdminClient(**self._client()), self._reach, topic)
+            return KafkaWatch(self._new_admin(), self._reach, topic)
+
+    def _new_admin(self) -> Any:
+        return KafkaAdminClient(**self._client())
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
-        with self._reach.new():
-            consumer = self._consumer(None)
-            try:
-                partitions = consumer.partitions_for_topic(topic)
-                if not partitions:
-                    self.topic_id(topic)  # says so where it is there, and we may not see it
-                    raise TopicMissingError(topic)
-                return bounds_of(consumer, [TopicPartition(topic, p) for p in sorted(partitions)])
-            finally:
-                consumer.close()
+        with self.admin() as admin:
+            return bounds_of(admin, topic, range(_identity(admin, topic).partitions))
 
-    def reader(
-        self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
-    ) -> KafkaReader:
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0) -> Reader:
+        bounds = KafkaBounds(self._new_admin, self._reach, topic)
         with self._reach.new():
-            return KafkaReader(self._consumer(group), topic, starts, gather_s, self._reach)
+            if self.client == CONFLUENT:
+                from slackwater.log.confluent_client import ConfluentClient
+                from slackwater.log.confluent_reader import ConfluentReader
 
-    def writer(self, linger_s: float = 0.0) -> KafkaWriter:
+                client = ConfluentClient(self.servers, self.security)
+                return ConfluentReader(client, topic, starts, group, gather_s, bounds)
+            return KafkaReader(self._consumer(group), topic, starts, gather_s, self._reach, bounds)
+
+    def writer(self, linger_s: float = 0.0) -> Writer:
         with self._reach.new():
+            if self.client == CONFLUENT:
+                from slackwater.log.confluent_client import ConfluentClient
+                from slackwater.log.confluent_writer import ConfluentWriter
+
+                client = ConfluentClient(self.servers, self.security)
+                return ConfluentWriter(client, linger_s, self.max_record_bytes, MAX_REQUEST_BYTES)
             producer = KafkaProducer(
                 **self._client(),
                 acks="all",
@@ -156,6 +167,11 @@ class KafkaLog:
         # between its first look at the cluster and its first look at a topic, and a batch run makes ten of them.
         consumer._cluster.config["retry_backoff_ms"] = RETRY_MS
         return consumer
+
+
+def log_of(settings: Settings) -> KafkaLog:
+    """The cluster of these settings."""
+    return KafkaLog(settings.servers, settings.kafka, settings.kafka_client)
 
 
 class KafkaWatch:

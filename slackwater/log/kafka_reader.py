@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka.errors import LogTruncationError, OffsetOutOfRangeError
-from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from slackwater.log.errors import PositionLostError
 from slackwater.log.kafka_batches import read_batches_of
+from slackwater.log.kafka_bounds import KafkaBounds
 from slackwater.log.kafka_reach import Reach
 from slackwater.log.log import Bounds, Record, Slice, Unread
 
@@ -25,9 +25,6 @@ gathers for 5 ms answers 200 times a second, also with nothing, which took a qua
 IDLE_WAIT_MS = 50
 """How long a broker then waits for a record. Whatever else is asked over that connection waits behind it."""
 
-BOUNDS_MS = 10_000
-"""How long a question for offsets may take: for a topic that is gone it would go on, and others are asked behind it."""
-
 UNREAD_S = 5.0
 """Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
 
@@ -35,11 +32,14 @@ UNREAD_S = 5.0
 class KafkaReader:
     """See `Reader`. A position moves over control records and gaps; the slice covers them."""
 
-    def __init__(self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float, reach: Reach) -> None:
+    def __init__(
+        self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float, reach: Reach, bounds: KafkaBounds
+    ) -> None:
         read_batches_of(consumer, self._stopped)
         self._unread: dict[int, Unread] = {}
         self._paused_s: dict[TopicPartition, float] = {}
         self._reach = reach
+        self._bounds = bounds
         self._gather_s = gather_s
         self._found_s = time.monotonic()
         self._consumer = consumer
@@ -107,8 +107,7 @@ class KafkaReader:
             self._consumer.resume(at)
 
     def bounds(self) -> dict[int, Bounds]:
-        with self._reach.open():
-            return bounds_of(self._consumer, list(self._partitions))
+        return self._bounds.ask([at.partition for at in self._partitions])
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """See `Reader.commit`; does nothing in a reader without a group."""
@@ -125,28 +124,10 @@ class KafkaReader:
 
     def close(self) -> None:
         self._consumer.close(autocommit=False)
+        self._bounds.close()
 
 
 def _record(found: Any) -> Record:
     if isinstance(found, Record):
         return found
     return Record(found.offset, found.timestamp, found.key, found.value, found.headers)
-
-
-def bounds_of(consumer: Any, partitions: list[TopicPartition]) -> dict[int, Bounds]:
-    """The retained offsets now, asked of the log."""
-    starts = consumer.beginning_offsets(partitions, BOUNDS_MS)
-    highs = _high_watermarks(consumer, partitions)  # before the ends: what comes in between is not hidden
-    ends = consumer.end_offsets(partitions, BOUNDS_MS)
-    return {at.partition: Bounds(starts[at], ends[at], max(0, highs[at] - ends[at])) for at in partitions}
-
-
-def _high_watermarks(consumer: Any, partitions: list[TopicPartition]) -> Any:
-    """Where the log ends for one that reads uncommitted records, too. kafka-python asks as its consumer reads."""
-    fetcher = consumer._fetcher
-    committed = fetcher._isolation_level
-    fetcher._isolation_level = IsolationLevel.READ_UNCOMMITTED
-    try:
-        return consumer.end_offsets(partitions, BOUNDS_MS)
-    finally:
-        fetcher._isolation_level = committed

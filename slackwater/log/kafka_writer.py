@@ -10,11 +10,9 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from slackwater.log.errors import AppendError, AppendRefusedError, RecordTooLargeError, TopicMissingError
+from slackwater.log.errors import AppendError, AppendRefusedError, TopicMissingError
 from slackwater.log.log import Headers
-
-SURE_BYTES = 64 * 1024
-"""A record of this size fits into any topic; for a larger one its topic is asked first."""
+from slackwater.log.sizes import Sizes
 
 
 class KafkaAck:
@@ -50,8 +48,7 @@ class KafkaWriter:
 
     def __init__(self, producer: Any, max_record_bytes: Callable[[str], int]) -> None:
         self._producer = producer
-        self._max_record_bytes = max_record_bytes
-        self._limits: dict[str, int] = {}
+        self._sizes = Sizes(max_record_bytes)
         self._failed: list[AppendError] = []
 
     def append(
@@ -59,9 +56,7 @@ class KafkaWriter:
     ) -> KafkaAck:
         if self._failed:
             raise self._failed[0]
-        size = len(key or b"") + len(value or b"") + sum(len(name) + len(held) for name, held in headers)
-        if size > SURE_BYTES:
-            self._check_size(topic, partition, key, size)
+        self._sizes.check(topic, partition, key, value, headers)
         try:
             future = self._producer.send(
                 topic, value=value, key=key, partition=partition, headers=list(headers) or None
@@ -77,12 +72,6 @@ class KafkaWriter:
         ack = KafkaAck(future, topic, partition, key)
         future.add_errback(lambda cause: self._failed.append(ack.error(cause)))
         return ack
-
-    def _check_size(self, topic: str, partition: int, key: bytes | None, size: int) -> None:
-        if topic not in self._limits:
-            self._limits[topic] = self._max_record_bytes(topic)
-        if size > self._limits[topic]:
-            raise RecordTooLargeError(topic, partition, key, size, self._limits[topic])
 
     def flush(self) -> None:
         try:

@@ -1,0 +1,133 @@
+"""confluent-kafka: its settings, TLS and SASL in librdkafka's words, and what its errors mean.
+
+librdkafka's words are those of https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md. Certificates
+and passwords are read anew for each client. Not here: reading and writing (`slackwater.log.confluent_reader`,
+`slackwater.log.confluent_writer`).
+"""
+
+import logging
+import ssl
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from slackwater.core.errors import SettingError
+from slackwater.core.kafka_security import PASSWORD_MECHANISMS, KafkaSecurity
+from slackwater.log.errors import AccessRefusedError, CredentialsAwayError, CredentialsError, LogUnreachableError
+from slackwater.log.kafka_client import Tokens, tls_context
+from slackwater.log.kafka_greeting import begin_with, greet
+
+logger = logging.getLogger(__name__)
+
+TOKEN_S = 60.0
+"""A token's life as librdkafka is told: it asks again when most of it is over. The provider keeps what is still
+good."""
+
+FORBIDDEN = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+
+NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+
+
+class ConfluentClient:
+    """What every client of one cluster is made with. `configs` holds secrets: never logged."""
+
+    def __init__(self, servers: str, security: KafkaSecurity) -> None:
+        self.servers = servers
+        self.security = security
+        self.refused: KafkaError | None = None
+        """Why the cluster does not let this client in any more; it tries again all the same."""
+
+    def configs(self, **more: Any) -> dict[str, Any]:
+        """The settings of a new client. Raises CredentialsError, CredentialsAwayError."""
+        return {
+            "bootstrap.servers": ",".join(begin_with(self.servers)),
+            "client.id": "slackwater",
+            "allow.auto.create.topics": False,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,  # a broker that is back is found at once
+            "error_cb": self._heard,
+            "logger": logger,
+            **security_configs(self.security),
+            **more,
+        }
+
+    def check(self) -> None:
+        """Raise if the cluster did not let the client in. Raises LogRefusedError, LogUnreachableError."""
+        if self.refused is not None:
+            error, self.refused = self.refused, None
+            greet(self.servers, self.security)  # it says why; where it lets us in, a broker was just starting
+            logger.info("a broker that refused this client lets it in: %s", error.str())
+
+    def meaning(self, error: KafkaError) -> Exception:
+        """The error of ours that an error of librdkafka's is."""
+        if error.code() in FORBIDDEN:
+            return AccessRefusedError(self.servers, self.security.named, error.str())
+        return LogUnreachableError(self.servers, error.str())
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() in NOT_LET_IN:
+            self.refused = error
+        elif error.fatal():
+            logger.error("Kafka: %s", error.str())
+        else:
+            logger.debug("Kafka: %s", error.str())
+
+
+def security_configs(security: KafkaSecurity) -> dict[str, Any]:
+    """TLS and SASL of librdkafka.
+
+    Raises:
+        CredentialsError: a file or the provider of tokens cannot be used, or the mechanism is kafka-python's alone.
+        CredentialsAwayError: a secret cannot be read now.
+    """
+    try:
+        return _configs(security)
+    except CredentialsError:
+        raise
+    except SettingError as error:  # of a secret
+        raise CredentialsAwayError(error.fact, error.hint) from error
+
+
+def _configs(security: KafkaSecurity) -> dict[str, Any]:
+    found: dict[str, Any] = {"security.protocol": security.protocol}
+    if security.tls:
+        tls_context(security)  # it says what is wrong with a file better than librdkafka does
+        name = "https" if security.check_hostname else "none"
+        found |= {"ssl.endpoint.identification.algorithm": name, **_trusted(security.ca_file)}
+        if security.cert_file:
+            found |= {
+                "ssl.certificate.location": security.cert_file,
+                "ssl.key.location": security.key_file or security.cert_file,
+            }
+        if security.key_password:
+            found["ssl.key.password"] = security.key_password.text()
+    if security.mechanism == "AWS_MSK_IAM":
+        raise CredentialsError(
+            "KAFKA_SASL_MECHANISM is AWS_MSK_IAM, which confluent-kafka does not speak.",
+            "Set SLACKWATER_KAFKA_CLIENT to kafka-python.",
+        )
+    if security.sasl:
+        found["sasl.mechanism"] = security.mechanism
+    if security.mechanism in PASSWORD_MECHANISMS and security.password:
+        found |= {"sasl.username": security.username, "sasl.password": security.password.text()}
+    if security.mechanism == "OAUTHBEARER":
+        tokens = Tokens(security.token_provider)
+        found["oauth_cb"] = lambda _: (tokens.token(), time.time() + TOKEN_S)
+    return found
+
+
+def _trusted(ca_file: str) -> dict[str, str]:
+    """The certificates that are trusted: Python's own search finds those of the system."""
+    if ca_file:
+        return {"ssl.ca.location": ca_file}
+    paths = ssl.get_default_verify_paths()
+    found = paths.cafile or paths.capath
+    return {"ssl.ca.location": found} if found else {}
