@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 
+from bench.budget import budget_of, stages_now
 from bench.house import BenchError, House, Room
 from bench.trades import Trades
 from ops.context import Context
@@ -53,7 +54,9 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     house.say(f"latency: {spans.rate:,} trades/s for {spans.span_s:.0f} s")
     time.sleep(spans.warm_s)
     before = {name: house.watch.cpu_s(name) for name in PROCESSES}
+    passed = stages_now(room.context)
     marks = [_span(spans)]
+    budget = budget_of(passed, stages_now(room.context))
     cores = {name: round((house.watch.cpu_s(name) - used) / spans.span_s, 2) for name, used in before.items()}
     house.say(f"latency: the same with a batch run every {spans.batch_every_s} s")
     room.start(Service("batch", ("batch", "run", "--every", str(spans.batch_every_s)), ""))
@@ -64,7 +67,7 @@ def measure_latency(house: House, source: Trades, spans: Spans) -> dict[str, Any
     time.sleep(0.5)  # what was sent last is asked for once more
     found = asker.finish()
     room.stop()
-    return {**_figures(sent, found, marks), "cores": cores}
+    return {**_figures(sent, found, marks), "cores": cores, "budget": budget, "client": room.context.log.client}
 
 
 def start_layers(room: Room) -> Child:

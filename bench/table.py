@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.budget import budget_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
 from bench.instruments import instruments_lines
@@ -147,6 +148,7 @@ def _latency(found: Results) -> list[Line]:
     without, with_batch, around = found["without_batch"], found["with_batch"], found["around_new_versions"]
     return [
         (f"produced to visible over REST, {found['rate']:,} trades/s", _spread(without), "p50 < 25 ms, p99 < 60 ms"),
+        *budget_lines(found["budget"]),
         (f"the same with batch runs ({with_batch.get('versions', 0)} versions)", _spread(with_batch), ""),
         ("the same, trades within 0.5 s of a new version", _spread(around), ""),
         ("cores used meanwhile, without batch runs", cores, ""),

@@ -24,6 +24,7 @@ from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import TopicNames
+from slackwater.log.stages import Sampler
 from slackwater.streams.entities import by_entity, entity_key
 from slackwater.streams.rows import event_lines
 from slackwater.streams.stream import Stream
@@ -82,6 +83,7 @@ class IngestWriter:
         self._tally = Summary()
         self.late = LateCount()
         self._packer = Packer()
+        self._sampler = Sampler(clock)
         self._flying: deque[_Flight] = deque()
         self.filter = DuplicateFilter(stream, log, names, store, clock, self._drain, most_entities)
         self._writer = log.writer(LINGER_S)
@@ -187,7 +189,8 @@ class IngestWriter:
                 self._land()
             reach("ingest.append")
             partition = self.filter.partition_of(entity)
-            ack = self._writer.append(self._topic, partition, entity_key(entity), b"\n".join(lines))
+            value, headers = b"\n".join(lines), self._sampler.headers(len(lines))
+            ack = self._writer.append(self._topic, partition, entity_key(entity), value, headers)
             generation = self.filter.known.generation
             generation.appended()
             self._flying.append(_Flight(ack, partition, generation))

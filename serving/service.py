@@ -21,6 +21,7 @@ from serving.query.bases import Bases
 from serving.query.pool import Pool
 from serving.query.read import BatchRows
 from serving.status import metrics as figures
+from serving.status.budget import Budget
 from serving.status.layers import Layers, Readiness
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
@@ -132,7 +133,8 @@ class Service:
         self.inspector = Inspector(store)
         self.hot = HotStore(views)
         self.row_cache = RowCache(self.inspector, self.options.cached_row_bytes)
-        latency = Latency(self.metrics.registry, clock)
+        self.budget = Budget(self.metrics.registry, clock)
+        latency = Latency(self.metrics.registry, clock, self.budget.fold)
         self.lives = {stream.name: self._live(stream, latency) for stream in streams_of(views)}
         self.completeness = Completeness(self.lives)
         self.watch = VersionsWatch(log, self.lives, store, views, self.hot, clock, self.row_cache, self.inspector)
@@ -153,7 +155,8 @@ class Service:
         as_of = AsOf(self.store, self.views, self.watch, self.inspector, self.pool)
         self.bases = Bases(self.watch, self.hot, self.completeness, as_of, options.incomplete == "refuse")
         self.cached: CachedReplies[Any] = CachedReplies(options.cached_reply_bytes)
-        self.hub = Hub(names_of(self.views), self.bases, self.rows, self.clock, options.streams)
+        views, clock, streamed = names_of(self.views), self.clock, self.budget.streamed
+        self.hub = Hub(views, self.bases, self.rows, clock, options.streams, streamed)
         self.watch.changed = self.hub.wake
         for live in self.lives.values():
             live.feed.changed = self.hub.wake

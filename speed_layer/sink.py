@@ -15,6 +15,7 @@ from slackwater.core.faults import reach
 from slackwater.deltas.cell import Cell, appended_headers, delta_key_of, encode_key, encode_value
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import SPEED_GROUP, TopicNames
+from slackwater.log.stages import Stages
 from slackwater.pipeline.segment import States
 from slackwater.streams.stream import Stream
 from slackwater.views.definitions import view_of
@@ -87,11 +88,15 @@ class _StreamSink:
     def send(self, view: View, states: States) -> None:
         """Send one delta."""
         slot = states.slot
+        summarised_us = self._clock.now_us() if slot.stages else 0
         delta_key = delta_key_of(view, slot.topic_id, slot.partition)
         cell = Cell(delta_key, slot.start, slot.upto, states.as_rows(view))
         reach("emit.before")
         value = encode_value(cell)
         key, headers = encode_key(cell, slot.sealed), appended_headers(slot.appended_ms)
+        if slot.stages:
+            stages = Stages(*slot.stages)._replace(summarised=summarised_us, emitted=self._clock.now_us())
+            headers = [*headers, *stages.headers()]
         ack = self._writer.append(self._topic, slot.partition, key, value, headers)
         reach("emit.after")
         FIGURES.count("deltas")

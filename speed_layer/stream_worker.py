@@ -12,6 +12,7 @@ from slackwater.core.faults import reach
 from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
 from slackwater.log.log import Bounds, Log, Unread
 from slackwater.log.names import TopicNames
+from slackwater.log.stages import Stages, sampled
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
@@ -98,11 +99,12 @@ class StreamWorker:
             FIGURES.count("records", len(found.records))
             reach("read.after")
             tiler = self._tilers[found.partition]
+            stages = sampled(found, self._clock.now_us())
             for piece in tiler.add(found):
-                yield self._segment(found.partition, piece)
+                yield self._segment(found.partition, piece, stages)
             self._positions[found.partition] = found.upto
             FIGURES.of_partitions("position_offset", self._stream.name, {found.partition: found.upto})
-            yield from self._open(found.partition)
+            yield from self._open(found.partition, stages)
         self._check_unread()
         now = self._clock.elapsed_s()
         if now - self._beat >= HEARTBEAT_S:
@@ -121,10 +123,10 @@ class StreamWorker:
         self._reader.close()
         self._watch.close()
 
-    def _open(self, partition: int) -> Iterator[Segment]:
+    def _open(self, partition: int, stages: Stages | None = None) -> Iterator[Segment]:
         piece = self._tilers[partition].open()
         if piece is not None:
-            yield self._segment(partition, piece)
+            yield self._segment(partition, piece, stages)
 
     def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
         for p, found in bounds.items():
@@ -183,7 +185,8 @@ class StreamWorker:
         if found.partitions != self._count:
             raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
 
-    def _segment(self, partition: int, piece: Piece) -> Segment:
+    def _segment(self, partition: int, piece: Piece, stages: Stages | None) -> Segment:
+        own = stages is not None and piece.start <= stages.offset < piece.upto
         slot = Slot(
             self._stream.name,
             self._topic_id,
@@ -193,5 +196,6 @@ class StreamWorker:
             piece.sealed,
             partition,
             appended_ms=piece.appended_ms,
+            stages=tuple(stages) if own and stages is not None else (),
         )
         return Segment(slot, piece.table)

@@ -25,8 +25,9 @@ class Speed:
     ) -> None:
         self._views = views
         self._summariser = Summariser(views)
-        self._worker = Worker(log, names, store, views, None, clock or HandClock())
-        self._sink = PublishDeltas(lambda: log, names, views)
+        clock = clock or HandClock()
+        self._worker = Worker(log, names, store, views, None, clock)
+        self._sink = PublishDeltas(lambda: log, names, views, clock)
         self._sink.setup()
 
     def step(self) -> None:

@@ -179,7 +179,7 @@ def test_a_client_that_goes_before_its_answer_is_counted(world: World) -> None:
     async def gone(_scope: Any, _receive: Any, _send: Any) -> None:
         """Answers nothing."""
 
-    seen = Observed(gone, world.service.metrics, ObservedOptions())
+    seen = Observed(gone, world.service.metrics, ObservedOptions(), (), world.service.budget.answered)
     asyncio.run(seen({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None))  # type: ignore[arg-type]
     assert 'slackwater_requests_total{route="none",status="499"} 1.0' in world.get("/metrics").text
     assert world.service.metrics.in_flight == 0

@@ -38,6 +38,7 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
+from slackwater.views.definitions import names_of
 from slackwater.views.registry import registered
 from slackwater.views.view import View
 
@@ -144,7 +145,13 @@ def _middleware(service: Service, direct: dict[str, DirectRoute]) -> list[Middle
     """What every request passes, the outermost first. CORS lies outside the edge, since a preflight carries no key."""
     guard = service.options.guard
     return [
-        Middleware(Observed, metrics=service.metrics, options=service.options.observed),
+        Middleware(
+            Observed,
+            metrics=service.metrics,
+            options=service.options.observed,
+            views={f"/v1/{name}" for name in names_of(service.views)},
+            answered=service.budget.answered,
+        ),
         *([Middleware(Cors, allow_origins=guard.cors_origins, **_CORS)] if guard.cors_origins else []),
         Middleware(Edge, guard=Guard(service.keys, guard, service.clock)),
         Middleware(Direct, routes=direct),

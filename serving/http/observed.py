@@ -9,7 +9,9 @@ Not here: the figures themselves (`serving.status.metrics`), who may come in and
 """
 
 import logging
+from collections.abc import Callable, Container
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -33,12 +35,21 @@ UNANSWERED = 499
 
 
 class Observed:
-    """Wraps the application."""
+    """Wraps the application. `answered` is called after an answer of a route of `views`."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, options: ObservedOptions) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        options: ObservedOptions,
+        views: Container[str],
+        answered: Callable[[], None],
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._options = options
+        self._views = views
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,6 +81,8 @@ class Observed:
                 took_s = metrics.clock.elapsed_s() - began_s
             route = _route(scope)
             metrics.observe(route, status, took_s)
+            if status == HTTPStatus.OK and route in self._views:
+                self._answered()
             self._log(scope, route, status, took_s)
             REQUEST.reset(token)
 

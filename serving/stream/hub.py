@@ -35,15 +35,25 @@ REST_S = 0.001
 
 
 class Hub:
-    """See the module. `wake` may be called by any thread, all else belongs to the event loop."""
+    """See the module. `wake` may be called by any thread, all else belongs to the event loop.
+
+    `streamed` is called when the clients of an update were given what is new.
+    """
 
     def __init__(
-        self, names: tuple[str, ...], bases: Bases, rows: BatchRows, clock: Clock, options: StreamOptions | None = None
+        self,
+        names: tuple[str, ...],
+        bases: Bases,
+        rows: BatchRows,
+        clock: Clock,
+        options: StreamOptions | None = None,
+        streamed: Callable[[], None] = lambda: None,
     ) -> None:
         self.options = options or StreamOptions()
         self.ended: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
         self._views = {name: ViewStream(name, bases, rows, self.wake) for name in names}
         self._clock = clock
+        self._streamed = streamed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -162,6 +172,8 @@ class Hub:
                 for client in clients[at : at + AT_ONCE]:
                     client.wake()
                 await asyncio.sleep(0)  # the clients that were woken, and what else there is to do
+            if clients:
+                self._streamed()
             took_s = loop.time() - began_s
             if took_s >= REST_S:
                 await asyncio.sleep(took_s)

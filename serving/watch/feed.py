@@ -15,7 +15,7 @@ from serving.store.hot import HotStore
 from slackwater.core.clock import Clock
 from slackwater.deltas.cell import DeltaKey, appended_ms
 from slackwater.deltas.reader import Delta, DeltaReader
-from slackwater.log.log import Log, Unread
+from slackwater.log.log import Log, Record, Unread
 from slackwater.views.view import View
 
 BUCKETS = (0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -31,11 +31,13 @@ class Latency:
     are not counted. What would be negative counts as 0.
 
     Two clocks: times of appending are the broker's; the time of being visible is this machine's. A skew between them is
-    in `end_to_end`, and none in `speed`. Belongs to the feed's thread.
+    in `end_to_end`, and none in `speed`. `folded` is called with the record of each delta that is counted. Belongs to
+    the feed's thread.
     """
 
-    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Clock, folded: Callable[[Record], None]) -> None:
         self._clock = clock
+        self._folded = folded
         self._seen: dict[tuple[str, int], int] = {}
         self._speed = Histogram(
             "slackwater_speed_latency_seconds",
@@ -65,6 +67,7 @@ class Latency:
             if live and appended is not None:
                 self._speed.observe(max(0.0, record.append_time_ms - appended) / 1000)
                 self._end_to_end.observe(max(0.0, now_ms - appended) / 1000)
+                self._folded(record)
 
     def forget(self) -> None:
         """The deltas are read again, perhaps those of another topic."""

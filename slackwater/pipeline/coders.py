@@ -89,7 +89,7 @@ class SegmentCoder(_Coder):
     def decode(self, data: bytes) -> Segment:
         """Bytes -> segment."""
         header, table = _split(data)
-        return Segment(Slot(**header["slot"]), table, tuple(header["paths"]))
+        return Segment(_slot(header["slot"]), table, tuple(header["paths"]))
 
     def estimate_size(self, segment: Segment) -> int:
         """Bytes, about."""
@@ -128,11 +128,15 @@ class StatesCoder(_Coder):
         """Bytes -> states."""
         header, table = _split(data)
         rows = tuple(Row(tuple(key), start, tuple(state)) for key, start, state in header["rows"])
-        return States(header["definition"], Slot(**header["slot"]), table, rows)
+        return States(header["definition"], _slot(header["slot"]), table, rows)
 
     def estimate_size(self, states: States) -> int:
         """Bytes, about."""
         return 100 * len(states.rows) if states.table is None else int(states.table.nbytes)
+
+
+def _slot(found: dict[str, Any]) -> Slot:
+    return Slot(**{**found, "stages": tuple(found["stages"])})
 
 
 def _headed(header: dict[str, Any], table: pa.Table | None) -> bytes:

@@ -18,7 +18,8 @@ class Slot:
     """Where a segment lies. `stream` is the name of its stream, `sealed` says that it cannot grow, `shard` where its
     states are merged in batch.
 
-    `appended_ms` is when the log took the segment's last record, by the log's clock; 0 where nobody asks.
+    `appended_ms` is when the log took the segment's last record, by the log's clock; 0 where nobody asks. `stages` are
+    the numbers of `slackwater.log.stages.Stages` of a sampled event of it; empty if it has none.
     """
 
     stream: str
@@ -29,6 +30,7 @@ class Slot:
     sealed: bool
     shard: int
     appended_ms: int = 0
+    stages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
