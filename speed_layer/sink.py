@@ -109,11 +109,15 @@ class _StreamSink:
 
     def close(self) -> None:
         """Wait for what is under way."""
-        while self._sent:
-            self._settle(self._sent.popleft())
-        self._commit(wait=True)
-        self._writer.close()
-        self._group.close()
+        try:
+            while self._sent:
+                self._settle(self._sent.popleft())
+            self._commit(wait=True)
+        finally:
+            try:
+                self._writer.close()
+            finally:
+                self._group.close()
 
     def _too_much(self) -> bool:
         return len(self._sent) > MAX_IN_FLIGHT or self._sent_bytes > MAX_IN_FLIGHT_BYTES

@@ -92,8 +92,8 @@ class StreamWorker:
         try:
             reach("read.before")
             slices = self._reader.poll(timeout_s)
-        except PositionLostError:
-            self._recover()
+        except PositionLostError as error:
+            self._recover(error.lost)
             return
         for found in slices:
             FIGURES.count("records", len(found.records))
@@ -163,14 +163,21 @@ class StreamWorker:
             self._reader.close()
             self._reader = self._log.reader(self._topic, self._positions, gather_s=GATHER_S)
 
-    def _recover(self) -> None:
-        """Positions below the log's start are reset to it; a position beyond its end is a lost tail."""
+    def _recover(self, lost: Mapping[int, int]) -> None:
+        """Positions below the log's start are reset to it; a position beyond its end is a lost tail.
+
+        One that is in range by now was not when it was read: of a topic that was made again, or behind a tail that was
+        lost and has grown. Records of another history must not follow what was read.
+        """
+        self._identify()
         for p, bounds in self._reader.bounds().items():
             if self._positions[p] < bounds.start:
                 self._reset(p, bounds.start)
                 self._reader.seek(p, bounds.start)
             elif self._positions[p] > bounds.end:
                 raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {bounds.end}")
+            elif p in lost:
+                raise PositionLostError(self._topic, {p: self._positions[p]}, "of a tail that was lost")
 
     def _reset(self, partition: int, start: int) -> None:
         at = self._positions[partition]

@@ -100,7 +100,7 @@ def test_answers_that_one_definition_lacks_are_told_and_unknown_definitions_refu
 
 
 def test_the_command_ends_with_1_where_anything_differs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "registered", lambda *_: BOTH)
+    monkeypatch.setattr(context, "views_of", lambda *_: BOTH)
     served, made = house.batch(), house.candidate()
     command = ["--home", str(house.world.home), "batch", "diff", str(served.version)]
     same = CliRunner().invoke(main, [*command, str(served.version), "--json"])
@@ -238,7 +238,7 @@ def test_a_view_or_a_stream_that_one_version_lacks_is_told_with_its_rows(
         assert {i: each.only_b if b == holder else each.only_a for i, each in alone.items()} == rows
         assert not any(each.only_a if b == holder else each.only_b for each in alone.values())
     assert [each.view for each in diff_versions(desks.store, PAID, 1, 3)] == [one.name] * len(one.intervals)
-    monkeypatch.setattr(context, "registered", lambda *_: (one,))
+    monkeypatch.setattr(context, "views_of", lambda *_: (one,))
     command = ["--home", str(desks.store.home), "batch", "diff", "2", "3"]
     told = CliRunner().invoke(main, command)
     assert told.exit_code == 1

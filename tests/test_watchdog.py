@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.structs import TopicPartition
+from confluent_kafka import TopicPartition
 from prometheus_client import generate_latest
 
 from lesson.memory_log import MemoryAck, MemoryLog, MemoryReader, MemoryWriter
@@ -23,9 +23,9 @@ from ops.broker import free_port
 from slackwater.core.errors import SettingError
 from slackwater.core.exposition import process_registry
 from slackwater.core.settings import from_environ
+from slackwater.log.confluent_reader import ConfluentReader
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.kafka_reader import KafkaReader
-from slackwater.log.log import Bounds, Headers, Slice, Unread
+from slackwater.log.log import Bounds, Headers, Reader, Slice, Unread
 from slackwater.log.names import TopicNames
 from slackwater.streams.event import encode_event
 from slackwater.streams.trades import TRADES
@@ -339,13 +339,12 @@ class PausedLog(KafkaLog):
 
     paused = 0
 
-    def reader(
-        self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0
-    ) -> KafkaReader:
+    def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0) -> Reader:
         reader = super().reader(topic, starts, group, gather_s)
         if gather_s and not PausedLog.paused:
             PausedLog.paused += 1
-            reader._consumer.pause(TopicPartition(topic, 0))
+            assert isinstance(reader, ConfluentReader)
+            reader._consumer.pause([TopicPartition(topic, 0)])
         return reader
 
 

@@ -8,17 +8,20 @@ and passwords are read anew for each client. Not here: reading and writing (`sla
 import logging
 import ssl
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from slackwater.core.errors import SettingError
 from slackwater.core.kafka_security import PASSWORD_MECHANISMS, KafkaSecurity
 from slackwater.log.errors import AccessRefusedError, CredentialsAwayError, CredentialsError, LogUnreachableError
 from slackwater.log.kafka_client import Tokens, tls_context
-from slackwater.log.kafka_greeting import begin_with, greet
+from slackwater.log.kafka_greeting import greet
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 TOKEN_S = 60.0
 """A token's life as librdkafka is told: it asks again when most of it is over. The provider keeps what is still
@@ -44,11 +47,13 @@ class ConfluentClient:
         self.security = security
         self.refused: KafkaError | None = None
         """Why the cluster does not let this client in any more; it tries again all the same."""
+        self.fatal: KafkaError | None = None
+        """Why the client is of no use any more: what it says of a record is then only that this is so."""
 
     def configs(self, **more: Any) -> dict[str, Any]:
         """The settings of a new client. Raises CredentialsError, CredentialsAwayError."""
         return {
-            "bootstrap.servers": ",".join(begin_with(self.servers)),
+            "bootstrap.servers": self.servers,  # it goes on with the next one by itself
             "client.id": "slackwater",
             "allow.auto.create.topics": False,
             "reconnect.backoff.ms": 50,
@@ -66,16 +71,28 @@ class ConfluentClient:
             greet(self.servers, self.security)  # it says why; where it lets us in, a broker was just starting
             logger.info("a broker that refused this client lets it in: %s", error.str())
 
-    def meaning(self, error: KafkaError) -> Exception:
-        """The error of ours that an error of librdkafka's is."""
+    def meaning(self, error: KafkaError, topic: str = "") -> Exception:
+        """The error of ours that an error of librdkafka's is, about a topic."""
         if error.code() in FORBIDDEN:
-            return AccessRefusedError(self.servers, self.security.named, error.str())
+            return AccessRefusedError(self.servers, self.security.named, f"{error.name()} {topic}".rstrip())
         return LogUnreachableError(self.servers, error.str())
+
+    def make(self, kind: Callable[[dict[str, Any]], _T], **more: Any) -> _T:
+        """A new consumer or producer. Raises CredentialsError, LogUnreachableError."""
+        configs = self.configs(**more)
+        try:
+            return kind(configs)
+        except KafkaException as error:
+            cause = error.args[0]
+            if cause.code() == KafkaError._INVALID_ARG:  # a file was replaced since it was checked
+                raise CredentialsError(f"Kafka's client cannot be made: {cause.str()}.") from error
+            raise self.meaning(cause) from error
 
     def _heard(self, error: KafkaError) -> None:
         if error.code() in NOT_LET_IN:
             self.refused = error
         elif error.fatal():
+            self.fatal = self.fatal or error
             logger.error("Kafka: %s", error.str())
         else:
             logger.debug("Kafka: %s", error.str())

@@ -9,6 +9,7 @@ partition ends, control records and gaps included, by an event of its own: that 
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from operator import methodcaller
 from typing import Any
 
@@ -47,7 +48,17 @@ READING: dict[str, Any] = {
 
 _LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION})
 
-_UNREADABLE = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError.INVALID_MSG})
+_UNREADABLE = frozenset(
+    {
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+        KafkaError._NOT_IMPLEMENTED,  # a format or a codec that nobody knows; librdkafka goes on behind the batch
+        KafkaError._UNDERFLOW,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+    }
+)
 
 
 _HEADERS = methodcaller("headers")
@@ -75,11 +86,17 @@ class ConfluentReader:
         self._given = dict(starts)
         self._records: dict[int, list[Record]] = {}
         self._lost: set[int] = set()
+        self._refused: dict[int, KafkaError] = {}
         self._unread: dict[int, Unread] = {}
         self._paused_s: dict[int, float] = {}
         self._found_s = float("-inf")
-        self._consumer = Consumer(client.configs(**READING, **{"group.id": group or NO_GROUP}))
-        self._consumer.assign([TopicPartition(topic, p, at) for p, at in starts.items()])
+
+    @cached_property
+    def _consumer(self) -> Consumer:
+        """Made when it is needed: it fetches ahead from then on, and some only ask a reader for bounds."""
+        consumer = self._client.make(Consumer, **READING, **{"group.id": self._group or NO_GROUP})
+        consumer.assign([TopicPartition(self._topic, p, at) for p, at in self._at.items()])
+        return consumer
 
     @property
     def unread(self) -> Mapping[int, Unread]:
@@ -94,6 +111,8 @@ class ConfluentReader:
                 for message in self._messages(max(0.0, left_s)):
                     self._take(message)
             self._client.check()
+            for error in self._refused.values():  # librdkafka says it once, and reads again when it may
+                raise self._client.meaning(error, self._topic)
             if self._lost:  # what others brought meanwhile waits for the poll after the seek
                 raise PositionLostError(self._topic, {p: self._at[p] for p in sorted(self._lost)})
             slices = list(self._slices())
@@ -119,6 +138,7 @@ class ConfluentReader:
         offset = message.offset()
         if offset < self._at.get(partition, 0) or partition in self._paused_s:
             return  # fetched before a seek, or behind a batch that cannot be read
+        self._refused.pop(partition, None)
         record = Record(offset, message.timestamp()[1], message.key(), message.value(), headers_of(message))
         self._records.setdefault(partition, []).append(record)
         self._at[partition] = offset + 1
@@ -126,14 +146,16 @@ class ConfluentReader:
     def _take_error(self, error: KafkaError, partition: int, offset: int) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
+            self._refused.pop(partition, None)
             if partition not in self._paused_s and partition not in self._lost:
                 self._at[partition] = max(self._at[partition], offset)
         elif code in _LOST:
-            self._lost.add(partition)
+            if offset < 0 or offset == self._at[partition]:  # else it is of a position before a seek
+                self._lost.add(partition)
         elif code in _UNREADABLE:
             self._stop(partition, error.str())
         elif code in FORBIDDEN and not (code == KafkaError.GROUP_AUTHORIZATION_FAILED and self._group is None):
-            raise self._client.meaning(error)
+            self._refused[partition] = error  # raised when all that came with it is taken
         # The rest, such as a leader that moved, librdkafka tries again by itself.
 
     def _slices(self) -> Iterable[Slice]:
@@ -158,12 +180,16 @@ class ConfluentReader:
             self._restart(partition, self._at[partition])
 
     def _restart(self, partition: int, offset: int) -> None:
+        if "_consumer" not in vars(self):
+            return
         # A seek does nothing in a partition that has stopped for an error.
-        self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+        place = [TopicPartition(self._topic, partition)]
+        self._consumer.incremental_unassign(place)
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
         if self._paused_s.pop(partition, None) is not None:
-            self._consumer.resume([TopicPartition(self._topic, partition)])
+            self._consumer.resume(place)
         self._lost.discard(partition)
+        self._refused.pop(partition, None)
 
     def seek(self, partition: int, offset: int) -> None:
         self._restart(partition, offset)
@@ -179,7 +205,8 @@ class ConfluentReader:
         offsets = [TopicPartition(self._topic, p, at) for p, at in positions.items() if at >= 0]
         if self._group is None or not offsets:
             return
-        self._consumer.poll(0)  # the answers of earlier ones, and what the cluster said
+        if not self._given and (message := self._consumer.poll(0)) is not None:
+            self._take(message)  # answers of earlier ones, and what the cluster said; nothing else polls it
         try:
             if wait:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -189,7 +216,8 @@ class ConfluentReader:
             raise self._client.meaning(error.args[0]) from error
 
     def close(self) -> None:
-        self._consumer.close()
+        if "_consumer" in vars(self):
+            self._consumer.close()
         self._bounds.close()
 
 

@@ -7,11 +7,16 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from kafka.admin import OffsetSpec
-from kafka.errors import UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    RetriableError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.protocol.consumer import IsolationLevel
 from kafka.structs import TopicPartition
 
-from slackwater.log.errors import TopicMissingError
+from slackwater.log.errors import LogError, LogUnreachableError, TopicMissingError
 from slackwater.log.kafka_reach import Reach
 from slackwater.log.log import Bounds
 
@@ -33,13 +38,18 @@ class KafkaBounds:
         if self._admin is None:
             with self._reach.new():
                 self._admin = self._make_admin()
-        with self._reach.open():
-            return bounds_of(self._admin, self._topic, partitions)
+        try:
+            with self._reach.open():
+                return bounds_of(self._admin, self._topic, partitions)
+        except LogError:
+            self.close()  # a client that has lost its way is made again
+            raise
 
     def close(self) -> None:
         """Release."""
-        if self._admin is not None:
-            self._admin.close()
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
 
 
 def bounds_of(admin: Any, topic: str, partitions: Collection[int]) -> dict[int, Bounds]:
@@ -56,4 +66,8 @@ def bounds_of(admin: Any, topic: str, partitions: Collection[int]) -> dict[int, 
         ends = offsets(OffsetSpec.LATEST, IsolationLevel.READ_COMMITTED)
     except UnknownTopicOrPartitionError as error:
         raise TopicMissingError(topic) from error
+    except (KafkaConnectionError, KafkaTimeoutError):
+        raise  # a broker that is away: `Reach` says which, and why
+    except RetriableError as error:  # a leader that moves
+        raise LogUnreachableError(f"the leaders of {topic}", error) from error
     return {at.partition: Bounds(starts[at], ends[at], max(0, highs[at] - ends[at])) for at in places}
