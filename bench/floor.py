@@ -72,9 +72,9 @@ def send(log: KafkaLog, given: dict[str, Any], closed: threading.Event) -> dict[
 
 
 def echo(log: KafkaLog, given: dict[str, Any], closed: threading.Event) -> dict[str, Any]:
-    """Sends on what comes."""
+    """Sends on what comes; a topic of deltas is compacted and wants keys."""
     writer = log.writer()
-    _each(log, given["first"], closed, lambda value: writer.append(given["second"], 0, None, value))
+    _each(log, given["first"], closed, lambda value: writer.append(given["second"], 0, value, value))
     writer.close()
     return {}
 
