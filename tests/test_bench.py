@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bench import table as bench_table
 from bench.export import export_lines, thinned
+from bench.floor import FloorSpan, floor_lines
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
 from bench.overload import OverloadSpans
@@ -40,6 +41,7 @@ TINY = Plan(
     speed_trades=20_000,
     packed_trades=20_000,
     spans=Spans(warm_s=1.0, span_s=2.0),
+    floor=FloorSpan(warm_s=0.5, span_s=1.0),
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     instruments=InstrumentsShape(number=700, late=10, lists=2),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
@@ -110,6 +112,16 @@ def test_an_instrument_has_the_partition_of_its_key(trades: Trades) -> None:
     log = KafkaLog("nowhere:1")
     for number, (venue, symbol) in enumerate(trades.instruments):
         assert trades.partitions(log, 4)[number] == log.partition_of(f"{venue}:{symbol}".encode(), 4)
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_the_floor_is_two_hops_of_every_record_with_the_client_in_force() -> None:
+    floor = run_bench(("floor",), 0, quiet=True, plan=TINY)["floor"]
+    assert floor["client"] == KafkaLog("nowhere:1").client
+    assert floor["records"] > 0 and 0 < floor["p50"] <= floor["p90"] <= floor["p99"] <= floor["max"]
+    ((what, figure, _),) = floor_lines(floor)
+    assert floor["client"] in what and "p99" in figure
 
 
 @pytest.mark.broker
