@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from slackwater.core.errors import SettingError
 from slackwater.core.kafka_security import PASSWORD_MECHANISMS, KafkaSecurity
-from slackwater.log.errors import AccessRefusedError, CredentialsAwayError, CredentialsError, LogUnreachableError
-from slackwater.log.kafka_client import Tokens, tls_context
+from slackwater.log.errors import AccessRefusedError, CredentialsError, LogUnreachableError
+from slackwater.log.kafka_client import Tokens, secrets_read, tls_context
 from slackwater.log.kafka_greeting import greet
 
 logger = logging.getLogger(__name__)
@@ -105,12 +104,8 @@ def security_configs(security: KafkaSecurity) -> dict[str, Any]:
         CredentialsError: a file or the provider of tokens cannot be used, or the mechanism is kafka-python's alone.
         CredentialsAwayError: a secret cannot be read now.
     """
-    try:
+    with secrets_read():
         return _configs(security)
-    except CredentialsError:
-        raise
-    except SettingError as error:  # of a secret
-        raise CredentialsAwayError(error.fact, error.hint) from error
 
 
 def _configs(security: KafkaSecurity) -> dict[str, Any]:

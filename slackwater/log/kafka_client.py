@@ -7,6 +7,8 @@ settings may be (`slackwater.core.kafka_security`), a first look at a server (`s
 import importlib
 import importlib.util
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
@@ -25,8 +27,15 @@ def client_arguments(security: KafkaSecurity) -> dict[str, Any]:
         CredentialsError: a file cannot be used, or the provider of tokens cannot be imported.
         CredentialsAwayError: a secret cannot be read now; when the process started it could.
     """
-    try:
+    with secrets_read():
         return _arguments(security)
+
+
+@contextmanager
+def secrets_read() -> Iterator[None]:
+    """Secrets are read inside; one that gives none now is a CredentialsAwayError."""
+    try:
+        yield
     except CredentialsError:
         raise
     except SettingError as error:  # of a secret
