@@ -193,7 +193,7 @@ class StreamWorker:
             raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
 
     def _segment(self, partition: int, piece: Piece, stages: Stages | None) -> Segment:
-        own = stages is not None and piece.start <= stages.offset < piece.upto
+        own = stages if stages is not None and piece.start <= stages.offset < piece.upto else ()
         slot = Slot(
             self._stream.name,
             self._topic_id,
@@ -203,6 +203,6 @@ class StreamWorker:
             piece.sealed,
             partition,
             appended_ms=piece.appended_ms,
-            stages=tuple(stages) if own and stages is not None else (),
+            stages=tuple(own),
         )
         return Segment(slot, piece.table)
