@@ -22,7 +22,11 @@ class Stage(NamedTuple):
 
 def stages_now(context: Context) -> dict[str, Stage]:
     """Stage -> its figures, in the order of the way."""
-    text = httpx.get(f"{context.url}/metrics", timeout=10.0).raise_for_status().text
+    return stages_in(httpx.get(f"{context.url}/metrics", timeout=10.0).raise_for_status().text)
+
+
+def stages_in(text: str) -> dict[str, Stage]:
+    """The same of a page of metrics."""
     found: dict[str, Stage] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples if family.name == NAME else ():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.house import BenchError, House
+from bench.latency import percentiles
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.topics import create_topics
 
@@ -54,9 +55,7 @@ def measure_floor(house: House, span: FloorSpan = FLOOR_SPAN) -> dict[str, Any]:
     ms = [(there - sent_ns) / 1e6 for sent_ns, there in found if began_ns <= sent_ns < ended_ns]
     if not ms:
         raise BenchError("No record came through both topics.")
-    p50, p90, p99 = np.percentile(ms, [50, 90, 99])
-    facts = {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": max(ms)}
-    return {"client": log.client, "rate": span.rate, "records": len(ms), **{k: round(v, 2) for k, v in facts.items()}}
+    return {"client": log.client, "rate": span.rate, "records": sent, **percentiles(np.array(ms))}
 
 
 def send(log: KafkaLog, given: dict[str, Any], closed: threading.Event) -> dict[str, Any]:

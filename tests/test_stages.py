@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench.budget import Stage, budget_of
+from bench.budget import Stage, budget_of, stages_in
 from serving.status.budget import STAGES
 from slackwater.log.log import Headers, Record, Slice
 from slackwater.log.stages import SENT_HEADER, STAGES_HEADER, Sampler, Stages, sampled, stages_of
@@ -31,15 +30,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def passed(world: World) -> dict[str, Stage]:
     """Stage -> how many events passed it, and in how many seconds together."""
-    found = dict.fromkeys(STAGES, Stage())
-    for family in text_string_to_metric_families(world.get("/metrics").text):
-        for sample in family.samples if family.name == "slackwater_stage_seconds" else ():
-            name = sample.labels["stage"]
-            if sample.name.endswith("_count"):
-                found[name] = found[name]._replace(events=sample.value)
-            elif sample.name.endswith("_sum"):
-                found[name] = found[name]._replace(seconds=round(sample.value, 6))
-    return found
+    found = stages_in(world.get("/metrics").text)
+    assert set(found) == set(STAGES), "every stage is shown from the start"
+    return {name: stage._replace(seconds=round(stage.seconds, 6)) for name, stage in found.items()}
 
 
 def test_one_event_in_so_many_carries_its_time_whatever_the_records_hold() -> None:
