@@ -87,7 +87,7 @@ def _codecs() -> Finding:
         return Finding(
             "Codecs of the log", "bad", text, "A batch in one stops its partition. Install `slackwater` again."
         )
-    return Finding("Codecs of the log", "ok", ", ".join(codec.name for codec in CODECS.values()))
+    return Finding("Codecs of the log", "ok", ", ".join(codec.name for codec in CODECS))
 
 
 def _java() -> Finding:

@@ -1,7 +1,7 @@
-"""A foreign record whose header has a name that is not UTF-8: it is read, covered, and judged by its value.
+"""A foreign record whose header has a name that is not UTF-8: confluent-kafka reads it, and kafka-python cannot.
 
-The first test pins what the client does with it; when that changes, the promise in `slackwater.log.kafka_batches` may
-go.
+partition 0    a [x] c        kafka-python reads to 1, and says which client reads on; confluent-kafka reads all
+partition 1    y              both read it
 """
 
 import time
@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
-from kafka.errors import CorruptRecordError
-from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from slackwater.log.clients import CONFLUENT, KAFKA_PYTHON
-from slackwater.log.kafka_batches import records_of
-from slackwater.log.log import read_range
+from slackwater.log.errors import UnreadableError
+from slackwater.log.kafka_log import KafkaLog
+from slackwater.log.log import Unread, read_range
 from tests.beam_world import SYMBOLS, World, kafka_world, settle, speed_running
 
 
@@ -35,54 +34,33 @@ SHOWN = "trace\\xff\\xfe"
 NAME = Name("n" * len(BAD))
 
 
-def batch(codec: int, *headers: list[tuple[str, bytes | None]]) -> bytes:
-    """The bytes of one batch, a record for each list of headers."""
-    builder = DefaultRecordBatchBuilder(
-        magic=2,
-        compression_type=codec,
-        is_transactional=False,
-        producer_id=-1,
-        producer_epoch=-1,
-        base_sequence=-1,
-        batch_size=1 << 20,
-    )
-    for at, some in enumerate(headers):
-        builder.append(at, 1_000, b"k%d" % at, b"v%d" % at, some)
-    return bytes(builder.build())
-
-
-def test_the_client_alone_raises_for_a_name_that_is_not_utf8() -> None:
-    with pytest.raises(CorruptRecordError):
-        list(DefaultRecordBatch(batch(0, [("fine", b"1")], [(NAME, b"2")])))
-
-
-@pytest.mark.parametrize("codec", [0, DefaultRecordBatch.CODEC_LZ4])
-def test_every_record_of_the_batch_is_read_and_such_a_name_is_shown(codec: int) -> None:
-    headers: list[list[tuple[str, bytes | None]]] = [
-        [("é", b"1")],
-        [(NAME, b"2"), ("fine", None), (NAME, b"")],
-        [],
-        [(NAME, b"3")],
-        [("last", b"4")],
-    ]
-    found = records_of(DefaultRecordBatch(batch(codec, *headers)))
-    assert [(one.offset, one.key, one.value) for one in found] == [(i, b"k%d" % i, b"v%d" % i) for i in range(5)]
-    shown = [[(SHOWN if name is NAME else name, value) for name, value in some] for some in headers]
-    assert [list(one.headers) for one in found] == shown
-    assert {type(part) for one in found for part in (one.key, one.value)} == {bytes}
-
-
-def test_a_batch_that_is_corrupt_otherwise_still_raises() -> None:
-    torn = bytearray(batch(0, [("a", b"1")]))
-    torn[-2] = 60  # the header's value is longer than the batch
-    with pytest.raises(CorruptRecordError):
-        records_of(DefaultRecordBatch(torn))
-
-
-@pytest.fixture(params=[KAFKA_PYTHON, CONFLUENT])
-def world(broker: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    with kafka_world(broker, tmp_path / "home", client=request.param) as found:
+@pytest.fixture
+def world(broker: str, tmp_path: Path) -> Iterator[World]:
+    with kafka_world(broker, tmp_path / "home", client=CONFLUENT) as found:
         yield found
+
+
+@pytest.mark.broker
+def test_kafka_python_stops_before_such_a_record_alone_and_names_the_client_that_reads_it(
+    broker: str, world: World
+) -> None:
+    topic, foreign = world.names.topic("trades"), KafkaProducer(bootstrap_servers=broker, linger_ms=200)
+    with closing(foreign):  # one batch of partition 0, one of partition 1
+        for partition, value, headers in ((0, b"a", []), (0, b"x", [(NAME, b"1")]), (0, b"c", []), (1, b"y", [])):
+            foreign.send(topic, value, partition=partition, headers=headers)
+    log = KafkaLog(broker, client=KAFKA_PYTHON)
+    told: list[Unread] = []
+    found = [
+        (piece.partition, record.value)
+        for piece in read_range(log, topic, {0: 0, 1: 0}, {0: 3, 1: 1}, told.append)
+        for record in piece.records
+    ]
+    assert sorted(found) == [(0, b"a"), (1, b"y")]
+    assert [(stuck.partition, stuck.offset) for stuck in told] == [(0, 1)]
+    with pytest.raises(UnreadableError, match=rf"{topic}\[0\] cannot be read from offset 1 on: .* not UTF-8") as caught:
+        list(read_range(log, topic, {0: 0}, {0: 3}))
+    assert "slackwater[fast]" in caught.value.reason and "SLACKWATER_KAFKA_CLIENT" in caught.value.reason
+    assert [record.value for _, record in world.records(topic)] == [b"a", b"x", b"c", b"y"]
 
 
 @pytest.mark.broker

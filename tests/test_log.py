@@ -32,7 +32,6 @@ from slackwater.log.errors import (
     TopicMissingError,
 )
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.log import Bounds, Reader, Record, Slice, read_range
 from slackwater.log.mark import MARK_HEADER, append_marks, mark_of, marks_at
 from slackwater.log.names import TopicNames
@@ -303,6 +302,19 @@ def test_a_reader_waits_for_what_comes_and_gives_each_record_once(log: KafkaLog,
         again = polled(reader, bool)
         assert [(one.partition, one.start, one.upto) for one in again] == [(1, 1, 2)]
         assert values(again, 1) == [b"b"]
+
+
+@pytest.mark.broker
+def test_a_reader_that_gathers_gives_each_record_once(log: KafkaLog, trades: str) -> None:
+    expected = [b"%d" % i for i in range(200)]
+    found: list[Slice] = []
+    with closing(log.reader(trades, {0: 0}, gather_s=0.005)) as reader, closing(log.writer()) as writer:
+        assert reader.poll(0.1) == []
+        for value in expected:
+            writer.append(trades, 0, None, value).offset()
+            found += reader.poll(0.0)
+        polled(reader, lambda slices: tile(slices, 0, 0, 200), found)
+    assert values(found) == expected and tile(found, 0, 0, 200)
 
 
 @pytest.mark.broker
@@ -602,24 +614,3 @@ def test_a_closed_port_is_noticed_within_seconds_and_leaves_nothing_behind() -> 
     for _, _, _, seconds, threads in found:
         assert seconds < 10
         assert threads == 1
-
-
-@pytest.mark.broker
-def test_a_reader_that_gathers_waits_for_the_first_record_where_nothing_comes(broker: str, names: TopicNames) -> None:
-    log = KafkaLog(broker, client=KAFKA_PYTHON)  # confluent-kafka's reader gathers by itself, not at the broker
-    create_topics(log, names, STREAMS, 1)
-    reader, writer = log.reader(names.topic("trades"), {0: 0}, gather_s=0.005), log.writer()
-    assert isinstance(reader, KafkaReader)
-    asked = reader._consumer._fetcher.config
-    try:
-        while asked["fetch_min_bytes"] != 1:
-            assert reader.poll(0.05) == []
-        writer.append(names.topic("trades"), 0, b"k", b"v").offset()
-        found = []
-        while not found:
-            found = reader.poll(0.5)
-        assert [record.value for record in found[0].records] == [b"v"]
-        assert asked["fetch_min_bytes"] > 1
-    finally:
-        reader.close()
-        writer.close()

@@ -6,7 +6,6 @@ kafka-python finds out when it meets a batch, in the middle of a partition; here
 from typing import NamedTuple
 
 from kafka import codec as client
-from kafka.record.default_records import DefaultRecordBatch
 
 from slackwater.log.errors import CodecMissingError
 
@@ -20,18 +19,17 @@ class Codec(NamedTuple):
     package: str
 
 
-CODECS = {
-    DefaultRecordBatch.CODEC_GZIP: Codec("gzip", "Python's own zlib"),
-    DefaultRecordBatch.CODEC_SNAPPY: Codec("snappy", "python-snappy"),
-    DefaultRecordBatch.CODEC_LZ4: Codec("lz4", "lz4"),
-    DefaultRecordBatch.CODEC_ZSTD: Codec("zstd", "zstandard"),
-}
-"""By the number that a batch names it with."""
+CODECS = (
+    Codec("gzip", "Python's own zlib"),
+    Codec("snappy", "python-snappy"),
+    Codec("lz4", "lz4"),
+    Codec("zstd", "zstandard"),
+)
 
 
 def missing_codecs() -> dict[Codec, str]:
     """The codecs that this process cannot read, and why."""
-    return {codec: wrong for codec in CODECS.values() if (wrong := _wrong(codec))}
+    return {codec: wrong for codec in CODECS if (wrong := _wrong(codec))}
 
 
 def check_codecs() -> None:

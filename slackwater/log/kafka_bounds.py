@@ -6,15 +6,13 @@ A reader's connection may wait for records, and a question behind it waits as we
 from collections.abc import Callable, Collection
 from typing import Any
 
-from kafka.admin import OffsetSpec
+from kafka import IsolationLevel, OffsetSpec, TopicPartition
 from kafka.errors import (
     KafkaConnectionError,
     KafkaTimeoutError,
     RetriableError,
     UnknownTopicOrPartitionError,
 )
-from kafka.protocol.consumer import IsolationLevel
-from kafka.structs import TopicPartition
 
 from slackwater.log.errors import LogError, LogUnreachableError, TopicMissingError
 from slackwater.log.kafka_reach import Reach

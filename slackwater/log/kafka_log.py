@@ -5,13 +5,12 @@ The client's defaults lose data (auto commit, silent resets), so each is set by 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import OffsetOutOfRangeError, PolicyViolationError, TopicAuthorizationFailedError
-from kafka.partitioner.default import murmur2
-from kafka.structs import TopicPartition
+from kafka.partitioner import murmur2
 
 from slackwater.core.kafka_security import PLAIN_TEXT, KafkaSecurity
 from slackwater.core.settings import Settings
@@ -26,6 +25,9 @@ from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.kafka_writer import KafkaWriter
 from slackwater.log.log import Bounds, Identity, Reader, Writer
 
+if TYPE_CHECKING:
+    from slackwater.log.confluent_client import ConfluentClient
+
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Largest record: `max.message.bytes` of the delta topic."""
 
@@ -33,7 +35,7 @@ OVERHEAD_BYTES = 1024
 """What the log's format adds to a record at most, headers apart."""
 
 RETRY_MS = 10
-"""Between two tries of a reader, and between a new client's first two looks at the cluster, which are no failure."""
+"""Between two tries of a reader."""
 
 
 class KafkaLog:
@@ -94,21 +96,17 @@ class KafkaLog:
         bounds = KafkaBounds(self._new_admin, self._reach, topic)
         with self._reach.new():
             if self.client == CONFLUENT:
-                from slackwater.log.confluent_client import ConfluentClient
                 from slackwater.log.confluent_reader import ConfluentReader
 
-                client = ConfluentClient(self.servers, self.security)
-                return ConfluentReader(client, topic, starts, group, gather_s, bounds)
+                return ConfluentReader(self._confluent(), topic, starts, group, gather_s, bounds)
             return KafkaReader(self._consumer(group), topic, starts, gather_s, self._reach, bounds)
 
     def writer(self, linger_s: float = 0.0) -> Writer:
         with self._reach.new():
             if self.client == CONFLUENT:
-                from slackwater.log.confluent_client import ConfluentClient
                 from slackwater.log.confluent_writer import ConfluentWriter
 
-                client = ConfluentClient(self.servers, self.security)
-                return ConfluentWriter(client, linger_s, self.max_record_bytes, MAX_REQUEST_BYTES)
+                return ConfluentWriter(self._confluent(), linger_s, self.max_record_bytes, MAX_REQUEST_BYTES)
             producer = KafkaProducer(
                 **self._client(),
                 acks="all",
@@ -149,9 +147,14 @@ class KafkaLog:
         """See `Log.partition_of`: Kafka's murmur2, the same in every client."""
         return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
+    def _confluent(self) -> "ConfluentClient":
+        from slackwater.log.confluent_client import ConfluentClient  # of an extra: it may not be there
+
+        return ConfluentClient(self.servers, self.security)
+
     def _consumer(self, group: str | None) -> Any:
         check_codecs()
-        consumer = KafkaConsumer(
+        return KafkaConsumer(
             **self._client(),
             retry_backoff_ms=RETRY_MS,
             group_id=group,
@@ -163,10 +166,6 @@ class KafkaLog:
             fetch_min_bytes=1,
             fetch_max_wait_ms=500,
         )
-        # kafka-python does not hand its setting on to what asks for metadata: each new client would wait 100 ms
-        # between its first look at the cluster and its first look at a topic, and a batch run makes ten of them.
-        consumer._cluster.config["retry_backoff_ms"] = RETRY_MS
-        return consumer
 
 
 def log_of(settings: Settings) -> KafkaLog:

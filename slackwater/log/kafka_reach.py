@@ -16,6 +16,8 @@ from slackwater.core.kafka_security import KafkaSecurity
 from slackwater.log.errors import AccessRefusedError, LogUnreachableError
 from slackwater.log.kafka_greeting import greet, listens
 
+_AWAY = (KafkaConnectionError, KafkaTimeoutError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+
 
 class Reach:
     """Where the cluster is and who we are there; turns what the client raises into what it means."""
@@ -45,14 +47,14 @@ class Reach:
             yield
         except AuthorizationError as error:
             raise AccessRefusedError(self._servers, self._security.named, _refused(error)) from error
-        except (
-            KafkaConnectionError,
-            KafkaTimeoutError,
-            SaslAuthenticationFailedError,
-            UnsupportedSaslMechanismError,
-        ) as error:
+        except _AWAY as error:
             greet(self._servers, self._security)  # a client that is not let in any more may say only that time is over
             raise LogUnreachableError(self._servers, error) from error
+
+
+def of_cluster(error: Exception) -> bool:
+    """Whether an error of the client is about the cluster and us, and not about what was read."""
+    return isinstance(error, (AuthorizationError, *_AWAY))
 
 
 def _refused(error: Any) -> str:

@@ -1,32 +1,29 @@
 """Reads partitions of a topic with kafka-python's consumer. A position out of range is raised, never reset: only the
 caller knows what a hole means to it.
+
+A batch that cannot be read raises out of the poll of all partitions, and nothing says of which one it is. So each is
+read alone then, until the same happens; that one is left out for a while, and the others go on.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from kafka.errors import LogTruncationError, OffsetOutOfRangeError
-from kafka.structs import OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from slackwater.log.errors import PositionLostError
-from slackwater.log.kafka_batches import read_batches_of
-from slackwater.log.kafka_bounds import KafkaBounds
-from slackwater.log.kafka_reach import Reach
+from slackwater.log.kafka_bounds import ASK_MS, KafkaBounds
+from slackwater.log.kafka_reach import Reach, of_cluster
 from slackwater.log.log import Bounds, Record, Slice, Unread
-
-GATHER_BYTES = 64 * 1024
-"""What a broker that gathers records does not wait any longer at."""
-
-IDLE_S = 0.1
-"""Where nothing came for so long, the first record is given at once, and a broker is asked less often: one that
-gathers for 5 ms answers 200 times a second, also with nothing, which took a quarter of a core here and there."""
-
-IDLE_WAIT_MS = 50
-"""How long a broker then waits for a record. Whatever else is asked over that connection waits behind it."""
 
 UNREAD_S = 5.0
 """Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
+
+ALONE_S = 10.0
+"""How long a partition that holds more may take to show its next record, or that it cannot be read."""
+
+_LOST = (OffsetOutOfRangeError, LogTruncationError)
 
 
 class KafkaReader:
@@ -35,35 +32,33 @@ class KafkaReader:
     def __init__(
         self, consumer: Any, topic: str, starts: Mapping[int, int], gather_s: float, reach: Reach, bounds: KafkaBounds
     ) -> None:
-        read_batches_of(consumer, self._stopped)
         self._unread: dict[int, Unread] = {}
-        self._paused_s: dict[TopicPartition, float] = {}
+        self._left_out_s: dict[TopicPartition, float] = {}
         self._reach = reach
         self._bounds = bounds
         self._gather_s = gather_s
-        self._found_s = time.monotonic()
+        self._found_s = float("-inf")
         self._consumer = consumer
         self._topic = topic
         self._partitions = {TopicPartition(topic, p): start for p, start in starts.items()}
-        consumer.assign(list(self._partitions))
-        for partition, start in self._partitions.items():
-            consumer.seek(partition, start)
+        self._begin(self._partitions)
 
     def poll(self, timeout_s: float) -> list[Slice]:
         self._try_again()
         try:
             with self._reach.meant():
-                found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
-        except (OffsetOutOfRangeError, LogTruncationError) as error:
+                found = self._found(max(0, int(timeout_s * 1000)))
+        except _LOST as error:
             lost = error.args[0] if error.args and isinstance(error.args[0], dict) else self._partitions
             raise PositionLostError(self._topic, {tp.partition: at for tp, at in lost.items()}) from error
-        if self._gather_s:
-            self._gather(bool(found))
         slices = []
-        for partition, start in self._partitions.items():
-            upto = self._consumer.position(partition)
+        for partition in self._read():
+            start, upto = self._partitions[partition], self._consumer.position(partition)
             if upto > start:
-                records = [_record(one) for one in found.get(partition, ())]
+                records = [
+                    Record(one.offset, one.timestamp, one.key, one.value, one.headers)
+                    for one in found.get(partition, ())
+                ]
                 slices.append(Slice(partition.partition, start, upto, records))
                 self._partitions[partition] = upto
                 stuck = self._unread.get(partition.partition)
@@ -71,40 +66,88 @@ class KafkaReader:
                     del self._unread[partition.partition]
         return slices
 
+    def _found(self, timeout_ms: int) -> Any:
+        # While records come, a request for each would take half a core at 1,000 a second: let some gather first.
+        time.sleep(max(0.0, self._found_s + self._gather_s - time.monotonic()))
+        try:
+            found = self._consumer.poll(timeout_ms=timeout_ms)
+        except Exception as error:
+            # Whatever a codec raises of bytes that are not its own; what is of the cluster is of no batch.
+            if isinstance(error, _LOST) or of_cluster(error) or not self._leave_out():
+                raise
+            return {}
+        if found:
+            self._found_s = time.monotonic()
+        return found
+
     @property
     def unread(self) -> Mapping[int, Unread]:
         return self._unread
 
-    def _stopped(self, at: TopicPartition, offset: int, reason: str) -> None:
-        """A partition stands before a batch that cannot be read: the others go on, it is tried again after a while."""
-        self._unread[at.partition] = Unread(at.partition, offset, reason)
-        self._paused_s[at] = time.monotonic() + UNREAD_S
-        self._consumer.pause(at)
+    def _leave_out(self) -> bool:
+        """Find the partition whose next batch cannot be read, and leave it out for a while; whether there is one."""
+        suspects = sorted(self._read(), key=lambda at: at.partition not in self._unread)
+        try:
+            ends = self._consumer.end_offsets(suspects, timeout_ms=ASK_MS)
+            for at in suspects:
+                error = self._alone(at) if self._partitions[at] < ends[at] else None
+                if error is not None:
+                    self._unread[at.partition] = Unread(at.partition, self._partitions[at], _reason(error))
+                    self._left_out_s[at] = time.monotonic() + UNREAD_S
+                    return True
+            return False
+        finally:
+            self._assign(self._read())
+
+    def _alone(self, at: TopicPartition) -> Exception | None:
+        """What it raises to read the next record of a partition alone; that record is read again later."""
+        self._assign([at])
+        ends_s = time.monotonic() + ALONE_S
+        try:
+            while self._consumer.position(at) == self._partitions[at] and time.monotonic() < ends_s:
+                self._consumer.poll(timeout_ms=100, max_records=1)
+        except Exception as error:  # noqa: BLE001 - as above
+            return None if isinstance(error, _LOST) or of_cluster(error) else error
+        return None
+
+    def _read(self) -> list[TopicPartition]:
+        """The partitions that are not left out."""
+        return [at for at in self._partitions if at not in self._left_out_s]
+
+    def _begin(self, partitions: Collection[TopicPartition]) -> None:
+        if partitions:
+            self._consumer.assign(list(partitions))
+        for at in partitions:
+            self._consumer.seek(at, self._partitions[at])
+
+    def _assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Read these partitions, from what was given of them on, and forget all that was fetched.
+
+        After it raised, kafka-python 3.0.12 keeps the batch that it raised of, finds nothing more in it, and looks into
+        it for ever in the next poll. A poll of nothing throws it away.
+        """
+        self._consumer.unsubscribe()
+        try:
+            self._consumer.poll(timeout_ms=0)
+        finally:
+            self._begin(partitions)
 
     def _try_again(self) -> None:
         now = time.monotonic()
-        for at in [at for at, until_s in self._paused_s.items() if until_s <= now]:
-            del self._paused_s[at]
-            self._consumer.resume(at)
-
-    def _gather(self, found: bool) -> None:
-        """Let the next requests gather records while some come, and wait for the first one else."""
-        now = time.monotonic()
-        self._found_s = now if found else self._found_s
-        if now - self._found_s < IDLE_S:
-            least, wait_ms = GATHER_BYTES, max(1, round(self._gather_s * 1000))
-        else:
-            least, wait_ms = 1, IDLE_WAIT_MS
-        # kafka-python reads both anew for each request.
-        self._consumer._fetcher.config.update(fetch_min_bytes=least, fetch_max_wait_ms=wait_ms)
+        again = [at for at, until_s in self._left_out_s.items() if until_s <= now]
+        for at in again:
+            del self._left_out_s[at]
+        if again:
+            self._assign(self._read())
 
     def seek(self, partition: int, offset: int) -> None:
         at = TopicPartition(self._topic, partition)
-        self._consumer.seek(at, offset)
         self._partitions[at] = offset
         self._unread.pop(partition, None)
-        if self._paused_s.pop(at, None) is not None:
-            self._consumer.resume(at)
+        if self._left_out_s.pop(at, None) is None:
+            self._consumer.seek(at, offset)
+        else:
+            self._assign(self._read())
 
     def bounds(self) -> dict[int, Bounds]:
         return self._bounds.ask([at.partition for at in self._partitions])
@@ -127,7 +170,11 @@ class KafkaReader:
         self._bounds.close()
 
 
-def _record(found: Any) -> Record:
-    if isinstance(found, Record):
-        return found
-    return Record(found.offset, found.timestamp, found.key, found.value, found.headers)
+def _reason(error: Exception) -> str:
+    text = (str(error) if isinstance(error, KafkaError) else repr(error)).rstrip(".")
+    if isinstance(error.__context__, UnicodeDecodeError):
+        return (
+            f"{text}: a header's name that is not UTF-8, which kafka-python refuses; confluent-kafka reads it "
+            "(install `slackwater[fast]`, set SLACKWATER_KAFKA_CLIENT to confluent)"
+        )
+    return text
