@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from slackwater.log.errors import DeletionRefusedError, PositionLostError, TopicMissingError
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.log import Bounds, Headers, Identity, Record, Slice, Unread
+from slackwater.log.log import Asked, AskedAtOnce, Bounds, Headers, Identity, Record, Slice, Unread
 
 
 @dataclass
@@ -216,6 +216,9 @@ class MemoryReader:
 
     def bounds(self) -> dict[int, Bounds]:
         return {p: bounds for p, bounds in self._log.bounds(self._topic).items() if p in self._positions}
+
+    def ask_bounds(self) -> Asked:
+        return AskedAtOnce(self.bounds)
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         del wait

@@ -6,11 +6,12 @@ one that a stale worker overwrote in the delta topic comes back.
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
-from slackwater.log.log import Bounds, Log, Unread
+from slackwater.log.log import Asked, Bounds, Log, Unread
 from slackwater.log.names import TopicNames
 from slackwater.log.stages import Stages, sampled
 from slackwater.pipeline.segment import Segment, Slot
@@ -33,6 +34,13 @@ take them up, summarise the open cell and publish it would fill half a core; fiv
 
 IDENTITY_S = 5.0
 """Seconds between two looks at the topic's id and its number of partitions."""
+
+
+class _Question(NamedTuple):
+    """Where the log ends is asked while it is read."""
+
+    positions: dict[int, int]
+    asked: Asked
 
 
 class StreamWorker:
@@ -83,6 +91,7 @@ class StreamWorker:
         self._watchdog = Watchdog(stall_s)
         self._unread: dict[int, Unread] = {}
         self._beat = self._identified = clock.elapsed_s()
+        self._question: _Question | None = None
 
     def step(self, timeout_s: float) -> Iterator[Segment]:
         """What the log has now: sealed segments, and the open ones that moved.
@@ -107,12 +116,15 @@ class StreamWorker:
             yield from self._open(found.partition, stages)
         self._check_unread()
         now = self._clock.elapsed_s()
-        if now - self._beat >= HEARTBEAT_S:
+        if self._question is None and now - self._beat >= HEARTBEAT_S:
             self._beat = now
-            bounds = self._reader.bounds()
-            lags = {p: found.high - self._positions[p] for p, found in bounds.items()}
+            self._question = _Question(dict(self._positions), self._reader.ask_bounds())
+        if self._question is not None and self._question.asked.done():
+            question, self._question = self._question, None
+            bounds = question.asked.bounds()
+            lags = {p: max(0, found.high - self._positions[p]) for p, found in bounds.items()}
             FIGURES.of_partitions("lag_records", self._stream.name, lags)
-            yield from self._again(bounds)
+            yield from self._again(bounds, question.positions)
             self._guard(bounds, now)
         if now - self._identified >= IDENTITY_S:
             self._identified = now
@@ -128,11 +140,12 @@ class StreamWorker:
         if piece is not None:
             yield self._segment(partition, piece, stages)
 
-    def _again(self, bounds: Mapping[int, Bounds]) -> Iterator[Segment]:
+    def _again(self, bounds: Mapping[int, Bounds], asked_at: Mapping[int, int]) -> Iterator[Segment]:
+        """`asked_at` are the positions when it was asked: the log has them, whatever was read since."""
         for p, found in bounds.items():
             end = found.end
-            if end < self._positions[p]:
-                raise PositionLostError(self._topic, {p: self._positions[p]}, f"beyond the log's end {end}")
+            if end < asked_at[p]:
+                raise PositionLostError(self._topic, {p: asked_at[p]}, f"beyond the log's end {end}")
             if end == self._positions[p] or p in self._unread:
                 yield from self._open(p)
 
@@ -160,6 +173,7 @@ class StreamWorker:
             stuck = ", ".join(f"{p} at {self._positions[p]} of {bounds[p].end}" for p in late)
             logger.error("%s: no progress in partition %s: the reader is made again", self._topic, stuck)
             FIGURES.count("readers_rebuilt")
+            self._question = None
             self._reader.close()
             self._reader = self._log.reader(self._topic, self._positions, gather_s=GATHER_S)
 

@@ -72,8 +72,7 @@ class Consumer:
 
 def reader_of(*polls: list[Message]) -> ConfluentReader:
     client = ConfluentClient("nowhere:1", PLAIN_TEXT)
-    bounds: Any = None
-    reader = ConfluentReader(client, "t", {0: 0, 1: 0}, None, 0.0, bounds)
+    reader = ConfluentReader(client, "t", {0: 0, 1: 0}, None, 0.0)
     vars(reader)["_consumer"] = Consumer(*polls)
     return reader
 

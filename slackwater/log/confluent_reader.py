@@ -15,9 +15,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from slackwater.log.confluent_bounds import ConfluentAsked, ConfluentBounds
 from slackwater.log.confluent_client import FORBIDDEN, ConfluentClient
 from slackwater.log.errors import PositionLostError
-from slackwater.log.kafka_bounds import KafkaBounds
+from slackwater.log.kafka_greeting import listens
 from slackwater.log.log import Bounds, Headers, Record, Slice, Unread
 
 MOST = 5000
@@ -75,13 +76,12 @@ class ConfluentReader:
         starts: Mapping[int, int],
         group: str | None,
         gather_s: float,
-        bounds: KafkaBounds,
     ) -> None:
         self._client = client
         self._topic = topic
         self._group = group
         self._gather_s = gather_s
-        self._bounds = bounds
+        self._bounds = ConfluentBounds(client, topic)
         self._at = dict(starts)
         self._given = dict(starts)
         self._records: dict[int, list[Record]] = {}
@@ -198,7 +198,11 @@ class ConfluentReader:
         self._at[partition] = self._given[partition] = offset
 
     def bounds(self) -> dict[int, Bounds]:
-        return self._bounds.ask(self._given)
+        listens(self._client.servers)  # where nobody does, the question would take its whole time
+        return self.ask_bounds().bounds()
+
+    def ask_bounds(self) -> ConfluentAsked:
+        return self._bounds.ask(sorted(self._given))
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """See `Reader.commit`; does nothing in a reader without a group."""

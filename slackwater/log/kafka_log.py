@@ -93,12 +93,12 @@ class KafkaLog:
             return bounds_of(admin, topic, range(_identity(admin, topic).partitions))
 
     def reader(self, topic: str, starts: Mapping[int, int], group: str | None = None, gather_s: float = 0.0) -> Reader:
-        bounds = KafkaBounds(self._new_admin, self._reach, topic)
         with self._reach.new():
             if self.client == CONFLUENT:
                 from slackwater.log.confluent_reader import ConfluentReader
 
-                return ConfluentReader(self._confluent(), topic, starts, group, gather_s, bounds)
+                return ConfluentReader(self._confluent(), topic, starts, group, gather_s)
+            bounds = KafkaBounds(self._new_admin, self._reach, topic)
             return KafkaReader(self._consumer(group), topic, starts, gather_s, self._reach, bounds)
 
     def writer(self, linger_s: float = 0.0) -> Writer:

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 from slackwater.log.errors import PositionLostError
 from slackwater.log.kafka_bounds import ASK_MS, KafkaBounds
 from slackwater.log.kafka_reach import Reach, of_cluster
-from slackwater.log.log import Bounds, Record, Slice, Unread
+from slackwater.log.log import AskedAtOnce, Bounds, Record, Slice, Unread
 
 UNREAD_S = 5.0
 """Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
@@ -151,6 +151,9 @@ class KafkaReader:
 
     def bounds(self) -> dict[int, Bounds]:
         return self._bounds.ask([at.partition for at in self._partitions])
+
+    def ask_bounds(self) -> AskedAtOnce:
+        return AskedAtOnce(self.bounds)
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """See `Reader.commit`; does nothing in a reader without a group."""

@@ -83,6 +83,26 @@ class Writer(Protocol):
         """Flush and release."""
 
 
+class Asked(Protocol):
+    """A question for the retained offsets that is on its way to the log."""
+
+    def done(self) -> bool:
+        """Whether `bounds` need not wait, as far as the client can tell."""
+
+    def bounds(self) -> dict[int, Bounds]:
+        """The offsets, as they were at some time since the question. Raises what `Reader.bounds` raises."""
+
+
+class AskedAtOnce(NamedTuple):
+    """The question of a reader that cannot but wait for the answer."""
+
+    bounds: Callable[[], dict[int, Bounds]]
+
+    def done(self) -> bool:
+        """See `Asked`."""
+        return True
+
+
 class Reader(Protocol):
     """Reads some partitions of one topic, in order, from given positions on. Not thread safe.
 
@@ -106,6 +126,9 @@ class Reader(Protocol):
 
     def bounds(self) -> dict[int, Bounds]:
         """The retained offsets now, asked of the log."""
+
+    def ask_bounds(self) -> Asked:
+        """Ask for them, and read on: what comes meanwhile need not wait."""
 
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         """Commit group offsets, for the lag that standard tools show. Nothing is ever read from them."""

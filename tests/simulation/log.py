@@ -266,6 +266,9 @@ class SimReader(MemoryReader):
         self._positions.update({piece.partition: piece.upto for piece in found})
         return found
 
+    def ask_bounds(self) -> "SimAsked":
+        return SimAsked(self._sim, self.bounds)
+
     def seek(self, partition: int, offset: int) -> None:
         self._sim.pause("seek")
         super().seek(partition, offset)
@@ -273,3 +276,20 @@ class SimReader(MemoryReader):
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         self._sim.pause("commit")
         super().commit(positions, wait)
+
+
+class SimAsked:
+    """Answered after a while: at some moment between the question and the look that finds it done."""
+
+    def __init__(self, log: SimLog, bounds: Callable[[], dict[int, Bounds]]) -> None:
+        self._random = log.random
+        self._ask = bounds
+        self._found: dict[int, Bounds] | None = None
+
+    def done(self) -> bool:
+        if self._found is None and self._random.random() < 0.5:
+            self._found = self._ask()
+        return self._found is not None and self._random.random() < 0.5
+
+    def bounds(self) -> dict[int, Bounds]:
+        return self._ask() if self._found is None else self._found
