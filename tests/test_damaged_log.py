@@ -2,12 +2,14 @@
 
 partition 0    a [b] c        a bit of b's batch is flipped while the broker is down: read to 1, and no further
 partition 1    x              read to its end
+
+The same where the length of b's batch is damaged; a broker does not find it then, and gives nothing.
 """
 
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ from ops.broker import Broker, BrokerSettings, free_port
 from slackwater.log.clients import CONFLUENT, KAFKA_PYTHON
 from slackwater.log.errors import UnreadableError
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.log import Slice, read_range
+from slackwater.log.log import Slice, Unread, read_range
 from slackwater.log.names import TopicNames
 from slackwater.log.topics import create_topics
 
@@ -89,20 +91,44 @@ def test_a_range_that_holds_it_is_an_error_that_names_the_place(damaged: Damaged
 @pytest.mark.broker
 @pytest.mark.parametrize("client", [KAFKA_PYTHON, CONFLUENT])
 def test_it_is_read_when_it_is_whole_again(damaged: Damaged, client: str) -> None:
-    torn = damaged.segment.read_bytes()
     with closing(KafkaLog(damaged.servers, client=client).reader(TOPIC, {0: 0})) as reader:
         ends_s = time.monotonic() + 60
         while not reader.unread:
             reader.poll(0.2)
             assert time.monotonic() < ends_s
-        try:
-            with damaged.segment.open("r+b") as file:  # in place: the broker holds it open
-                file.write(damaged.whole)
+        with on_disk(damaged, damaged.whole):
             found: list[bytes | None] = []
             while len(found) < 2:
                 found += [record.value for one in reader.poll(0.2) for record in one.records]
                 assert time.monotonic() < ends_s, reader.unread
             assert (found, dict(reader.unread)) == ([b"b", b"c"], {})
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("client", [KAFKA_PYTHON, CONFLUENT])
+@pytest.mark.parametrize("size", [3, 64, 2**30])  # of 57 bytes; the last is beyond the segment
+def test_a_batch_whose_length_is_damaged_is_not_waited_for(
+    damaged: Damaged, client: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slackwater.log.log.SILENT_POLLS", 2)
+    torn, told = bytearray(damaged.whole), list[Unread]()
+    at = end_of_batch(damaged.whole, 0)
+    HEADER.pack_into(torn, at, 1, size)
+    with on_disk(damaged, torn):
+        log = KafkaLog(damaged.servers, client=client)
+        found = list(read_range(log, TOPIC, {0: 0, 1: 0}, {0: 3, 1: 1}, told.append))
+    assert sorted((one.partition, record.value) for one in found for record in one.records) == [(0, b"a"), (1, b"x")]
+    assert [(one.partition, one.offset) for one in told] == [(0, 1)] and told[0].reason
+
+
+@contextmanager
+def on_disk(damaged: Damaged, data: bytes | bytearray) -> Iterator[None]:
+    """The segment holds other bytes inside; in place, since the broker holds the file open."""
+    before = damaged.segment.read_bytes()
+    with damaged.segment.open("r+b", buffering=0) as file:
+        try:
+            file.write(data)
+            yield
         finally:
-            with damaged.segment.open("r+b") as file:
-                file.write(torn)
+            file.seek(0)
+            file.write(before)

@@ -15,6 +15,10 @@ Headers = Sequence[tuple[str, bytes]]
 HIDDEN_POLLS = 10
 """Polls of a second that may find nothing but what an open transaction hides, before a range is given up."""
 
+SILENT_POLLS = 30
+"""Polls of a second in a row that may find nothing while the log answers and holds more. A batch whose length field is
+damaged is one that a broker does not find: it answers each fetch with nothing, and no client has anything to tell."""
+
 
 class Record(NamedTuple):
     """One record of a partition."""
@@ -203,7 +207,7 @@ def read_range(
 
     Raises:
         PositionLostError: the log does not hold a range.
-        UnreadableError: a batch of it cannot be read.
+        UnreadableError: a batch of it cannot be read, or does not come.
         HiddenRecordsError: a transaction that stays open hides some of it.
     """
     todo = {p: start for p, start in starts.items() if start < uptos[p]}
@@ -225,13 +229,16 @@ def read_range(
                 todo[found.partition] = found.upto
                 if found.upto >= upto:
                     del todo[found.partition]
-            for stuck in [one for p, one in reader.unread.items() if p in todo]:
+            stuck_now = [one for p, one in reader.unread.items() if p in todo]
+            if idle > SILENT_POLLS:
+                stuck_now = [Unread(p, at, "the log holds more and gives none of it") for p, at in todo.items()]
+            for stuck in stuck_now:
                 if unread is None:
                     raise UnreadableError(topic, *stuck)
                 unread(stuck)
                 del todo[stuck.partition]
-            if idle and todo:
-                _still_there(reader, topic, todo, uptos, idle > HIDDEN_POLLS)
+            if idle and todo and not _still_there(reader, topic, todo, uptos, idle > HIDDEN_POLLS):
+                idle = 0
             if idle > 1 and assigned > len(todo):  # what goes on in the others would end each wait at once
                 reader.close()
                 reader, assigned, idle = log.reader(topic, todo), len(todo), 0
@@ -241,15 +248,16 @@ def read_range(
 
 def _still_there(
     reader: Reader, topic: str, todo: Mapping[int, int], uptos: Mapping[int, int], impatient: bool
-) -> None:
-    """Look whether what is still to be read will come: it could be waited for in vain."""
+) -> bool:
+    """Look whether what is still to be read will come: it could be waited for in vain. Whether the log answered."""
     try:
         bounds = reader.bounds()
     except LogUnreachableError:
-        return  # it is waited for
+        return False  # it is waited for
     lost = {p: at for p, at in todo.items() if bounds[p].high < uptos[p]}
     if lost:
         raise PositionLostError(topic, lost)
     hidden = [p for p in todo if bounds[p].end < uptos[p]]
     if hidden and impatient:
         raise HiddenRecordsError(topic, hidden[0], bounds[hidden[0]].end, bounds[hidden[0]].hidden)
+    return True
