@@ -223,8 +223,7 @@ class MemoryReader:
     def commit(self, positions: Mapping[int, int], wait: bool = False) -> None:
         del wait
         if self._group is not None:
-            for p, at in positions.items():
-                self._log.committed[self._group, self._topic, p] = at
+            self._log.committed |= {(self._group, self._topic, p): at for p, at in positions.items() if at >= 0}
 
     def close(self) -> None:
         """Nothing is held."""

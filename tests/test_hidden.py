@@ -56,48 +56,7 @@ def send(world: World, producer: Any, partition: int, count: int) -> None:
     producer.flush()
 
 
-# ------------------------------------------------------------------------------------------------ the log, both of them
-
-
-def picture(log: Log, topic: str) -> tuple[Bounds, list[bytes | None]]:
-    """The bounds of partition 0, and every value that can be read."""
-    bounds = log.bounds(topic)[0]
-    found = read_range(log, topic, {0: 0}, {0: bounds.end})
-    return bounds, [record.value for piece in found for record in piece.records]
-
-
-@pytest.mark.parametrize("aborted", [False, True])
-def test_a_log_in_memory_hides_what_lies_behind_an_open_transaction(aborted: bool) -> None:
-    log = MemoryLog()
-    log.create("t", 1)
-    log.append("t", 0, None, b"a")
-    log.open_transaction("t", 0)
-    at = log.append("t", 0, None, b"t")
-    log.append("t", 0, None, b"c")
-    assert picture(log, "t") == (Bounds(0, 1, 2), [b"a"])
-    assert log.bounds("t")[0].high == 3
-    log.end_transaction("t", 0, [at] if aborted else [])
-    log.append("t", 0, None, b"d")
-    assert picture(log, "t") == (Bounds(0, 5), [b"a", b"c", b"d"] if aborted else [b"a", b"t", b"c", b"d"])
-
-
-@pytest.mark.broker
-@pytest.mark.parametrize("aborted", [False, True])
-def test_kafka_hides_it_in_the_same_way(world: World, broker: str, aborted: bool) -> None:
-    topic = world.names.topic("trades")
-    with foreign(world, broker) as producer:
-        world.append(0, b"a").offset()
-        producer.begin_transaction()
-        producer.send(topic, b"t", partition=0)
-        producer.flush()
-        world.append(0, b"c").offset()
-        assert picture(world.log, topic) == (Bounds(0, 1, 2), [b"a"])
-        with closing(world.log.reader(topic, {0: 0})) as reader:
-            assert reader.bounds() == {0: Bounds(0, 1, 2)}
-        (producer.abort_transaction if aborted else producer.commit_transaction)()
-        world.append(0, b"d").offset()
-        settle(lambda: world.log.bounds(topic)[0] == Bounds(0, 5))
-        assert picture(world.log, topic)[1] == ([b"a", b"c", b"d"] if aborted else [b"a", b"t", b"c", b"d"])
+# -------------------------------------------------------------------------------------------------------------- the log
 
 
 def test_a_range_behind_an_open_transaction_is_given_up_and_is_not_called_lost() -> None:

@@ -26,7 +26,6 @@ from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import DeltaKey
 from slackwater.log import kafka_reader
 from slackwater.log.clients import KAFKA_PYTHON
-from slackwater.log.compression import CODECS
 from slackwater.log.errors import UnreadableError
 from slackwater.log.kafka_reader import KafkaReader
 from slackwater.log.log import Reader, Slice, Unread, read_range
@@ -92,15 +91,6 @@ def no_snappy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None
 
 
 # -------------------------------------------------------------------------------------------------------------- the log
-
-
-@pytest.mark.broker
-@pytest.mark.parametrize("codec", [codec.name for codec in CODECS])
-def test_batches_of_every_codec_are_read(world: World, broker: str, codec: str) -> None:
-    offsets = foreign(world, broker, codec, 1, 20)
-    assert offsets == list(range(20))
-    found = [record for _, record in world.records(world.names.topic("trades"))]
-    assert [record.offset for record in found] == offsets and all(record.value for record in found)
 
 
 @pytest.mark.broker
