@@ -5,8 +5,9 @@ Not here: what must hold of them (`laws`).
 """
 
 from collections import namedtuple
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import permutations
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -43,37 +44,53 @@ def intervals(view: View) -> list[Interval]:
     return [interval for interval in INTERVALS if view.intervals[0].tiles(interval)]
 
 
-def _few(name: str, values: st.SearchStrategy[_T], most: int) -> st.SearchStrategy[_T]:
-    """Values of which one example uses at most `most`, so that events meet in a bar, and ids and times are equal."""
-    return st.shared(st.lists(values, min_size=1, max_size=most), key=name).flatmap(st.sampled_from)
+def _one_of(*branches: Sequence[_T]) -> st.SearchStrategy[_T]:
+    """A value of any branch, each as likely, by one choice. `|` takes two, and most of the time is choices."""
+    return st.integers(0, len(branches) * max(map(_size, branches)) - 1).map(lambda choice: _value(branches, choice))
+
+
+def _value(branches: Sequence[Sequence[_T]], choice: int) -> _T:
+    choice, at = divmod(choice, len(branches))
+    return branches[at][choice % _size(branches[at])]
+
+
+def _size(values: Sequence[Any]) -> int:  # len() of a range ends at 64 bits
+    return values.stop - values.start if isinstance(values, range) else len(values)
+
+
+def _few(name: str, values: st.SearchStrategy[_T], most: int, *others: Sequence[_T]) -> st.SearchStrategy[_T]:
+    """Values of which one example uses at most `most`, so that events meet in a bar, and ids and times are equal.
+
+    Or one of `others`: each of them is as likely as the few together.
+    """
+    few = st.shared(st.lists(values, min_size=1, max_size=most), key=name)
+    choices = st.integers(0, (1 + len(others)) * max(most, *map(_size, others), 0) - 1)
+    return st.tuples(few, choices).map(lambda drawn: _value((drawn[0], *others), drawn[1]))
 
 
 _NAMES = ["binance", "0", "z_-" + "9" * 29, "BTCUSDT", "a./:-_", "Z" * 64, "é\U0001f600"]
-_ids = _few(
-    "ids", st.integers(0, 3) | st.integers(LARGEST_ID - 2, LARGEST_ID) | st.integers(0, LARGEST_ID), 3
-) | st.integers(0, LARGEST_ID)
+_ANY_ID = range(LARGEST_ID + 1)
+_ids = _few("ids", _one_of(range(4), range(LARGEST_ID - 2, LARGEST_ID + 1), _ANY_ID), 3, _ANY_ID)
 # One second before and after the edge of a second, an hour, a day, a week, months and years; both ends of the range.
 _MONTHS_US = [
     n * DAY_US for n in (20_362, 20_454, 20_513, 19_782, 21_184)
 ]  # 1 Oct 2025, 1 Jan and 1 Mar 2026, 29 Feb 2024, 1 Jan 2028
-_edges = st.builds(
-    lambda edge, offset: edge + offset,
-    st.sampled_from(
-        [*(A_MONDAY_US + n for n in (0, SECOND_US, 3600 * SECOND_US, DAY_US, 6 * DAY_US, WEEK_US)), *_MONTHS_US]
-    ),
-    st.sampled_from([-SECOND_US - 1, -SECOND_US, -1, 0, 1, SECOND_US - 1]),
+_EDGES = [
+    edge + offset
+    for edge in (*(A_MONDAY_US + n for n in (0, SECOND_US, 3600 * SECOND_US, DAY_US, 6 * DAY_US, WEEK_US)), *_MONTHS_US)
+    for offset in (-SECOND_US - 1, -SECOND_US, -1, 0, 1, SECOND_US - 1)
+]
+_ENDS = [EARLIEST_US, EARLIEST_US + SECOND_US - 1, YEAR_9999_US, LARGEST_ID - 1, LARGEST_ID]
+_times = _few("times", _one_of(_EDGES, _EDGES, _ENDS), 4)
+_prices = _one_of(
+    [1, 2, 10**8 - 1, 10**8, 100 * 10**8, LARGEST_PRICE - 1, LARGEST_PRICE],
+    range(1, 10**12 + 1),
+    range(1, LARGEST_PRICE + 1),
 )
-_ends = st.sampled_from([EARLIEST_US, EARLIEST_US + SECOND_US - 1, YEAR_9999_US, LARGEST_ID - 1, LARGEST_ID])
-_times = _few("times", _edges | _edges | _ends, 4)
-_prices = (
-    st.sampled_from([1, 2, 10**8 - 1, 10**8, 100 * 10**8, LARGEST_PRICE - 1, LARGEST_PRICE])
-    | st.integers(1, 10**12)
-    | st.integers(1, LARGEST_PRICE)
-)
-_sums = (
-    st.sampled_from([0, 1, -1, 2**53 + 1, 10**16 + 1, 10**37 - 1, 1 - 10**37])
-    | st.integers(1 - 10**37, 10**37 - 1)
-    | st.integers(-(10**17), 10**17)
+_sums = _one_of(
+    [0, 1, -1, 2**53 + 1, 10**16 + 1, 10**37 - 1, 1 - 10**37],
+    range(1 - 10**37, 10**37),
+    range(-(10**17), 10**17 + 1),
 )
 
 
@@ -89,27 +106,35 @@ def _column(stream: Stream, name: str) -> st.SearchStrategy[Any]:
         return _ids if stream.schema.field(name).type == pa.int64() else _few(name, st.sampled_from(_NAMES), 3)
     low, high = getattr(column, "low", 0), getattr(column, "high", LARGEST_ID)
     if (low, high) != (0, LARGEST_ID):
-        return st.integers(low, high) | st.sampled_from([low, high])
+        return _one_of(range(low, high + 1), [low, high])
     kind = stream.schema.field(name)
     found = _few(name, st.sampled_from(_NAMES), 2) if pa.types.is_string(kind.type) else _ids
     return st.none() | found if kind.nullable else found
 
 
-@st.composite
-def _event(draw: st.DrawFn, stream: Stream) -> Any:
-    values: dict[str, Any] = {}
+@cache
+def _event(stream: Stream) -> st.SearchStrategy[Any]:
     decimals = [name for name in stream.fields if isinstance(stream.column(name), Decimal)]
-    most = LARGEST_PRICE
-    for name in draw(st.permutations(decimals)):  # their product is below the contract's bound
-        limits = st.just(most) | st.integers(max(1, most - 1), most) | st.integers(1, most) | st.just(1)
-        values[name] = draw(_prices if most == LARGEST_PRICE else limits)
-        most = min(LARGEST_PRICE, LARGEST_NOTIONAL // values[name])
-        if draw(st.booleans()) and getattr(stream.column(name), "signed", False):
-            values[name] = -values[name]
-    names = stream.schema.names
-    return _event_type(stream)(
-        **{name: values[name] if name in values else draw(_column(stream, name)) for name in names}
-    )
+    signed = [getattr(stream.column(name), "signed", False) for name in decimals]
+    orders = st.sampled_from([*permutations(range(len(decimals)))])
+    others = [name for name in stream.schema.names if name not in decimals]
+    limits = st.integers(0, 4 * LARGEST_PRICE - 1)
+    event_type = _event_type(stream)
+
+    @st.composite
+    def event(draw: st.DrawFn) -> Any:
+        values = dict(zip(others, [draw(_column(stream, name)) for name in others], strict=True))
+        most = LARGEST_PRICE
+        for at in draw(orders):  # their product is below the contract's bound
+            if most == LARGEST_PRICE:
+                value = draw(_prices)
+            else:
+                value = _value(([most], range(max(1, most - 1), most + 1), range(1, most + 1), [1]), draw(limits))
+            most = min(LARGEST_PRICE, LARGEST_NOTIONAL // value)
+            values[decimals[at]] = -value if signed[at] and draw(st.booleans()) else value
+        return event_type(**values)
+
+    return event()
 
 
 @cache
@@ -135,7 +160,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     if not kind.digits:
         return st.sampled_from(_NAMES)
     if kind == COUNT:
-        return st.integers(0, (2**63 - 1) // 10) | st.integers(0, 3)
+        return _one_of(range((2**63 - 1) // 10 + 1), range(4))
     if kind.scale == 0 and kind.wide:
         return _ids if kind.unsigned else _ids | _ids.map(lambda n: -n)
     if kind.digits == 38:
@@ -143,7 +168,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     if kind == PRICE and kind.unsigned:
         return _prices
     most = 10**kind.digits - 1
-    return st.integers(0 if kind.unsigned else -most, most) | st.sampled_from([0, 1, most])
+    return _one_of(range(0 if kind.unsigned else -most, most + 1), [0, 1, most])
 
 
 @cache
@@ -166,6 +191,12 @@ def row_lists(view: View, unique: bool, most: int = 10) -> st.SearchStrategy[lis
     return st.lists(rows, max_size=most, unique_by=(lambda row: (row.key, row.start)) if unique else None)
 
 
+_counts = _one_of(range(10), range(1, (2**63 - 1) // 10 + 1))
+_divisors = st.tuples(_one_of(range(1, 10**29 + 1), range(1, 10**6 + 1)), st.sampled_from([1, -1, 2]))
+_TIES = [(sign, off) for sign in (1, -1) for off in (0, -1, 1)]
+_specials = st.sampled_from([*("none",) * 6, *_TIES, "zero"])
+
+
 @st.composite
 def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
     """Rows that can be finished; half of the quotients of two sums are a tie or next to one, some divisors are 0."""
@@ -176,16 +207,15 @@ def finishable_rows(draw: st.DrawFn, view: View) -> list[Row]:
         for ratio in [a for a in view.answers.values() if isinstance(a, Ratio)]:
             if COUNT in (view.columns[index[name]].kind for name in (ratio.over, ratio.under)):
                 if view.columns[index[ratio.under]].kind == COUNT:
-                    state[index[ratio.under]] = draw(st.integers(0, 9) | st.integers(1, (2**63 - 1) // 10))
+                    state[index[ratio.under]] = draw(_counts)
                 continue
-            under = draw(st.integers(1, 10**29) | st.integers(1, 10**6)) * draw(st.sampled_from([1, -1, 2]))
-            state[index[ratio.under]] = under * 10**8
-            if draw(st.sampled_from([False] * 9 + [True])):
-                state[index[ratio.under]] = 0
-            elif draw(st.booleans()):
+            (under, factor), special = draw(_divisors), draw(_specials)
+            under *= factor
+            state[index[ratio.under]] = 0 if special == "zero" else under * 10**8
+            if isinstance(special, tuple):
+                sign, off = special
                 quotient = draw(st.integers(0, 10**37 // abs(under)))
-                over = quotient * abs(under) + abs(under) // 2 + draw(st.integers(-1, 1))
-                state[index[ratio.over]] = draw(st.sampled_from([1, -1])) * over
+                state[index[ratio.over]] = sign * (quotient * abs(under) + abs(under) // 2 + off)
         for linear in [a for a in view.answers.values() if isinstance(a, Linear)]:
             weights = dict(linear.weights)
             if sum(map(abs, weights.values())) > 10:  # else no sum of what is drawn is too large

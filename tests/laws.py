@@ -36,6 +36,7 @@ from slackwater.views.sql import finish_sql, merge_sql
 from slackwater.views.view import View
 from tests import naive
 from tests.draws import LARGEST_ID, event_lists, events_table, finishable_rows, intervals, row_lists, states
+from tests.prepared import Prepared
 from tests.profiles import examples
 
 Law = Callable[[], None]
@@ -87,16 +88,21 @@ def _reading(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         yield cursor
 
 
+@cache
+def _over(view: View) -> Prepared:
+    return Prepared(_connection(), "states", view.state_schema)
+
+
 def _merged_table(view: View, table: pa.Table, interval: Interval) -> pa.Table:
-    with _reading(states=table) as cursor:
-        merged = cursor.sql(merge_sql(view, "states", interval)).to_arrow_table()
+    cursor, statement = _over(view).of(merge_sql(view, "states", interval), table)
+    merged = cursor.sql(statement).to_arrow_table()
     assert same_types(merged.schema, view.state_schema)
     return merged
 
 
 def _finished_in_sql(view: View, rows: Iterable[Row]) -> dict[tuple[object, ...], dict[str, object]]:
-    with _reading(states=table_of(view, rows)) as cursor:
-        found = cursor.execute(finish_sql(view, "states")).fetchall()
+    cursor, statement = _over(view).of(finish_sql(view, "states"), table_of(view, rows))
+    found = cursor.execute(statement).fetchall()
     width = len(view.key) + 1
     return {line[:width]: dict(zip(view.answers, line[width:], strict=True)) for line in found}
 
@@ -151,7 +157,7 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         assert merge(merge(a, b), c) == merge(a, merge(b, c))
 
     @law(60, any_rows, st.integers(0, 10), st.integers(0, 10))
-    def codec_through_arrow(rows: list[Row], skip: int, split: int) -> None:
+    def codec_through_arrow_through_parquet_and_through_a_cell(rows: list[Row], skip: int, split: int) -> None:
         table = table_of(view, rows)
         assert table.schema.equals(view.state_schema)
         assert rows_of(view, table) == sorted(rows)
@@ -162,12 +168,11 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(chunks)
         assert rows_of(view, pa.ipc.open_stream(sink.getvalue()).read_all()) == sorted(rows)
-
-    @law(30, any_rows)
-    def codec_through_parquet(rows: list[Row]) -> None:
         sink = io.BytesIO()
-        pq.write_table(table_of(view, rows), sink)
+        pq.write_table(table, sink)
         assert rows_of(view, pq.read_table(io.BytesIO(sink.getvalue()))) == sorted(rows)
+        cell = Cell(delta_key_of(view, "topic", 0), 0, 1, tuple(sorted(rows)))
+        assert decode_cell(cell.delta_key, encode_value(cell), view) == cell
 
     @law(15, any_rows, any_interval)
     def codec_through_parquet_that_duckdb_writes(rows: list[Row], interval: Interval) -> None:
@@ -245,28 +250,20 @@ def laws(view: View, meaning: View | None = None, quick: settings | None = None)
             assert merged_in_sql(view, halves, base) == whole
 
     @law(50, finishable_rows(meant))
-    def finish_in_sql_is_finish_in_python(rows: list[Row]) -> None:
+    def finish_in_sql_and_of_a_table_is_finish_in_python(rows: list[Row]) -> None:
+        answers = [view.finish(row.state) for row in rows]
         in_sql = _finished_in_sql(view, rows)
         assert len(in_sql) == len(rows)
-        for row in rows:
-            answer = view.finish(row.state)
+        for row, answer in zip(rows, answers, strict=True):
             assert list(answer) == list(view.answers)
             assert answer == naive.finish(meant, row.state)
             assert answer == in_sql[*row.key, row.start]
-
-    @law(30, finishable_rows(meant))
-    def finish_of_a_table_is_finish_of_each_state(rows: list[Row]) -> None:
         table = finish_table(view, table_of(view, rows))
         assert table.schema == finished_schema(view)
         for name, kind in view.answer_kinds.items():
-            column, expected = table.column(name), [view.finish(row.state)[name] for row in rows]
-            assert [value is None for value in column.to_pylist()] == [answer is None for answer in expected]
+            column, expected = table.column(name), [answer[name] for answer in answers]
+            assert [value is None for value in column.to_pylist()] == [value is None for value in expected]
             found = [kind.answer(value) for value in kind.values(column.drop_null())]
-            assert found == [answer for answer in expected if answer is not None]
-
-    @law(30, any_rows)
-    def codec_through_a_cell(rows: list[Row]) -> None:
-        cell = Cell(delta_key_of(view, "topic", 0), 0, 1, tuple(sorted(rows)))
-        assert decode_cell(cell.delta_key, encode_value(cell), view) == cell
+            assert found == [value for value in expected if value is not None]
 
     return found

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import duckdb
@@ -24,6 +25,7 @@ from slackwater.views.interval import Interval
 from slackwater.views.keys import Bucket
 from slackwater.views.measures import Count, First, Last, Max, Measure, Min, Sum
 from slackwater.views.view import View
+from tests.prepared import Prepared
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -158,11 +160,15 @@ def _evaluate(
     """The values of expressions for each event, in order: decimals as Decimal."""
     table = events_table(events, view.stream.schema)
     numbered = table.append_column("event_number", pa.array(range(len(events)), pa.int64()))
-    with _connection().cursor() as cursor:
-        cursor.register("events", numbered)
-        many = " GROUP BY event_number" if group else ""
-        select = f"SELECT {', '.join(expressions)} FROM events{many} ORDER BY event_number"
-        return cursor.execute(select).fetchall()
+    many = " GROUP BY event_number" if group else ""
+    select = f"SELECT {', '.join(expressions)} FROM events{many} ORDER BY event_number"
+    cursor, statement = _over(numbered.schema, get_ident()).of(select, numbered)
+    return cursor.execute(statement).fetchall()
+
+
+@cache
+def _over(schema: pa.Schema, thread: int) -> Prepared:  # a cursor is of one thread
+    return Prepared(_connection(), "events", schema)
 
 
 Given = Mapping[str, list[Any]]

@@ -228,7 +228,7 @@ _SMALLER = "({n}_id::HUGEINT * 10000000000)::DECIMAL(38,8) - {n}"
 _ADDED = "merge_in_sql_is_merge_in_python"
 _WHOLE = "segments_merge_to_the_whole_however_events_are_dealt"
 _ORACLE = "summarise_is_what_the_oracle_says"
-_FINISH = "finish_in_sql_is_finish_in_python"
+_FINISH = "finish_in_sql_and_of_a_table_is_finish_in_python"
 
 
 def _measure(name: str, measure: Measure) -> View:
