@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 
 from slackwater.core.kafka_security import PLAIN_TEXT
 from slackwater.log.clients import CONFLUENT
-from slackwater.log.confluent_client import ConfluentClient
+from slackwater.log.confluent_client import ConfluentClient, librdkafka
 from slackwater.log.confluent_reader import ConfluentReader
 from slackwater.log.confluent_writer import ConfluentWriter
 from slackwater.log.errors import AccessRefusedError, AppendError, AppendRefusedError, PositionLostError
@@ -107,6 +107,20 @@ def test_nothing_behind_a_batch_that_cannot_be_read_is_taken(code: int) -> None:
     reader = reader_of([Message(0, 0), Message(0, 1, code), Message(0, 9), Message(1, 0)])
     assert taken(reader) == {0: (0, 1, [0]), 1: (0, 1, [0])}
     assert [(stuck.partition, stuck.offset) for stuck in reader.unread.values()] == [(0, 1)]
+
+
+def test_a_broker_that_is_away_is_said_once_and_not_at_each_try(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "FAIL [slackwater#consumer-%d] [thrd:b:1/bootstrap]: b:1/bootstrap: Connect to ipv4#%s failed (after %dms in x)"
+    )
+    for client, address, after in ((1, "10.0.0.1", 0), (1, "10.0.0.1", 3), (2, "10.0.0.1", 0), (1, "10.0.0.2", 0)):
+        librdkafka.error(text, client, address, after)
+    assert [line.rpartition("#")[2].split()[0] for line in caplog.messages] == ["10.0.0.1", "10.0.0.2"]
+    monkeypatch.setattr("slackwater.log.confluent_client.AGAIN_S", 0.0)
+    librdkafka.error(text, 1, "10.0.0.1", 0)
+    assert len(caplog.messages) == 3
 
 
 def test_the_reason_of_a_producer_that_ended_is_told_and_not_that_it_ended() -> None:

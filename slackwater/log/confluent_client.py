@@ -19,6 +19,10 @@ from slackwater.log.kafka_client import Tokens, secrets_read, tls_context
 from slackwater.log.kafka_greeting import greet
 
 logger = logging.getLogger(__name__)
+librdkafka = logging.getLogger(f"{__name__}.librdkafka")
+
+AGAIN_S = 60.0
+"""Until librdkafka is heard with the same words again."""
 
 _T = TypeVar("_T")
 
@@ -36,6 +40,24 @@ FORBIDDEN = frozenset(
 )
 
 NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+
+
+class SaidBefore(logging.Filter):
+    """While a broker is away, each consumer says so at each try, 37 times a second: once a minute will do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # FAIL [slackwater#consumer-2] [thrd:b:9092/1]: b:9092/1: Connect to ... failed: ... (after 0ms in CONNECT)
+        words = record.getMessage().rpartition("]: ")[2].partition(" (after")[0]
+        now = time.monotonic()
+        self._said_s = {said: at for said, at in self._said_s.items() if now - at < AGAIN_S}
+        return self._said_s.setdefault(words, now) == now
+
+
+librdkafka.addFilter(SaidBefore())
 
 
 class ConfluentClient:
@@ -58,7 +80,7 @@ class ConfluentClient:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,  # a broker that is back is found at once
             "error_cb": self._heard,
-            "logger": logger,
+            "logger": librdkafka,
             **security_configs(self.security),
             **more,
         }
