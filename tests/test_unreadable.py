@@ -122,6 +122,23 @@ def test_a_batch_that_cannot_be_read_stops_its_partition_alone_and_is_tried_agai
 
 
 @pytest.mark.broker
+def test_two_partitions_wait_each_by_itself(world: World, broker: str, no_snappy: Callable[[bool], None]) -> None:
+    world.append(0, b"a").offset()
+    for partition in (0, 1):
+        foreign(world, broker, "snappy", partition, 3)
+    no_snappy(True)
+    with closing(world.log.reader(world.names.topic("trades"), {0: 0, 1: 0})) as reader:
+        found = taken(reader, lambda _: len(reader.unread) == 2)
+        assert {p: stuck.offset for p, stuck in reader.unread.items()} == {0: 1, 1: 0}
+        no_snappy(False)
+        found += taken(reader, lambda _: not reader.unread)
+    assert sorted((s.partition, r.offset) for s in found for r in s.records) == [
+        *((0, at) for at in range(4)),
+        *((1, at) for at in range(3)),
+    ]
+
+
+@pytest.mark.broker
 def test_it_is_not_fetched_again_and_again(
     world: World, broker: str, no_snappy: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

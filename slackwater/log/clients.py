@@ -1,7 +1,7 @@
 """Which client reads and writes: confluent-kafka where it is installed, else kafka-python, or the one that is named.
 
-Topics, their ids and their bounds are asked by kafka-python's admin client in both cases. confluent-kafka is the extra
-`fast`; it does not speak AWS_MSK_IAM, where `auto` takes kafka-python.
+Topics, their ids, and bounds outside a reader are asked by kafka-python's admin client in both cases. confluent-kafka
+is the extra `fast`; it does not speak AWS_MSK_IAM, where `auto` takes kafka-python.
 """
 
 import importlib.util
