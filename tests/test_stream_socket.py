@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.http.connection import Connection
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 from tests.socket_server import DEADLINE_S, connect, ended, served
 from tests.stream_kit import Event, Parser
@@ -123,3 +124,37 @@ def test_a_client_that_goes_is_forgotten(world: World) -> None:
         wire.socket.close()
         until(lambda: hub.streams == 0)
         assert hub.ended["gone"] == 1
+
+
+def test_clients_that_ask_the_same_share_bytes_that_are_written_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event is made once, and written past the tasks; what a client reads is the same either way."""
+    pushed: list[bytes] = []
+    push = Connection.push
+
+    def seen(self: Connection, take: Callable[[], bytes]) -> bool:
+        def taken() -> bytes:
+            pushed.append(take())
+            return pushed[-1]
+
+        return push(self, taken)
+
+    monkeypatch.setattr(Connection, "push", seen)
+    cut_in_a_minute(world)
+    with served(world.app) as (_, port):
+        wires = [Wire(port, "symbol=BTC&interval=1m") for _ in range(3)]
+        for wire in wires:
+            wire.read(named("snapshot"))
+        for number in range(1, 6):
+            until(lambda: world.service.hub.idle)
+            world.trade(at_s=540 + number)
+            world.emit()
+            for wire in wires:
+                wire.read(lambda events, number=number: len(events) == number + 1)  # type: ignore[misc]
+        for wire in wires:
+            wire.socket.close()
+    assert wires[0].events == wires[1].events == wires[2].events
+    events = [piece for piece in pushed if piece]
+    assert len(events) >= 10  # some may be given by the client's task
+    assert len({id(piece) for piece in events}) < len(events) / 2  # shared, not equal copies

@@ -13,6 +13,7 @@ side closed, and what still comes is read and dropped for `linger_s`.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -24,6 +25,9 @@ from serving.options import Limits
 
 TRANSPORT = "slackwater.transport"
 """The extension of a scope that gives a route the connection's transport."""
+
+PUSH = "slackwater.push"
+"""The extension that gives it `Connection.push`."""
 
 MOST_THROWN_AWAY = 1 << 20
 """Bytes of a refused client that are read and thrown away; then it is not read any more."""
@@ -123,12 +127,28 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._stalled_s = None
 
+    def push(self, take: Callable[[], bytes]) -> bool:
+        """Write what `take` gives as a piece of the answer under way, past what ASGI does for each piece.
+
+        False, and `take` is not called, if the connection cannot take it now: what was written before is not sent yet,
+        the answer has not begun or is over, or it has no pieces.
+        """
+        cycle, transport = self.cycle, self.transport
+        under_way = cycle.response_started and cycle.chunked_encoding and not cycle.response_complete
+        if not under_way or cycle.disconnected or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        piece = take()
+        if piece:
+            transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
     # the parser's callbacks
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]  # ours, for streams
+        ours: Any = {TRANSPORT: self.transport, PUSH: self.push}  # for streams
+        self.scope["extensions"] = ours
         self._since_s = self.loop.time()
         self._in_head = True
         self._ignored = self._answered = False

@@ -17,7 +17,7 @@ from serving.http.problems import ProblemError
 from serving.options import StreamOptions
 from serving.query.bases import Bases
 from serving.query.read import BatchRows
-from serving.stream.client import Client
+from serving.stream.client import Client, Push
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream
 from slackwater.core.clock import Clock
@@ -96,14 +96,15 @@ class Hub:
             detail = f"There are {self.streams} streams already, which is the limit."
             raise ProblemError(503, "too-many-streams", detail, retry_after_s=5)
 
-    def open(self, name: str, query: StreamQuery, abort: Callable[[], None]) -> Client:
-        """A new client of the view `name`; `abort` ends its connection at once, whatever waits to be sent."""
+    def open(self, name: str, query: StreamQuery, abort: Callable[[], None], push: Push | None = None) -> Client:
+        """A new client of the view `name`; `abort` ends its connection at once, whatever waits to be sent, and `push`
+        writes to it without its task."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the first, or of another run of the application
             self._loop, self._changed = loop, asyncio.Event()
             self._updating = False
             self._tasks = [loop.create_task(run, context=Context()) for run in (self._update_again(), self._tick())]
-        client = Client(query, abort)
+        client = Client(query, abort, push)
         client.sent_s = self.now_s()
         self._clients[client] = self._views[name]
         self._clients[client].add(client, query)
@@ -170,7 +171,7 @@ class Hub:
             clients = self._update()
             for at in range(0, len(clients), AT_ONCE):
                 for client in clients[at : at + AT_ONCE]:
-                    client.wake()
+                    self._give(client)
                 await asyncio.sleep(0)  # the clients that were woken, and what else there is to do
             if clients:
                 self._streamed()
@@ -178,6 +179,16 @@ class Hub:
             if took_s >= REST_S:
                 await asyncio.sleep(took_s)
             self._updating = False
+
+    def _give(self, client: Client) -> None:
+        def take() -> bytes:
+            data = self.take(client)
+            if data:
+                client.sent_s = self.now_s()
+            return data
+
+        if client in self._clients and not client.push(take):  # it may have left while others were given theirs
+            client.wake()
 
     def _update(self) -> list[Client]:
         clients: list[Client] = []

@@ -57,6 +57,8 @@ class ViewStream:
         self._read_point: Basis | None = None
         self._token = NOWHERE
         self._recent = Recent()
+        self._made: dict[object, bytes] = {}  # what a client in some state is given at this read point
+        self._made_of: Basis | None = None
         self._clients: dict[Client, tuple[Channel, ...]] = {}
         self._channels: dict[ChannelRequest, Channel] = {}
         self._clients_of: dict[Channel, dict[Client, None]] = {}
@@ -131,6 +133,15 @@ class ViewStream:
         read_point, channels = self._read_point, self._clients[client]
         if client.closed:
             return b""
+        if self._made_of is not read_point:
+            self._made.clear()
+            self._made_of = read_point
+        changes = [channel.changes for channel in channels]
+        state = channels, tuple(client.given), tuple(changes), client.state
+        made = self._made.get(state) if client.after is None else None
+        if made is not None and read_point is not None:
+            client.given = changes
+            return client.took(made, read_point, self._token)
         if read_point is None or not _settled(channels, read_point):
             return self._heartbeat(client)
         if client.after is not None:
@@ -141,15 +152,16 @@ class ViewStream:
                 self._wake()
                 return b""
             if missed is not None:
-                client.given = [channel.changes for channel in channels]
+                client.given = changes
                 client.heartbeat_due = True
                 return self._events(client, self._recent.of(place), missed, read_point)
-        events = []
-        for i, channel in enumerate(channels):
-            if client.given[i] != channel.changes:
-                events.append(channel.event(client.given[i], client.limit, read_point))
-                client.given[i] = channel.changes
-        return self._events(client, client.read_point, events, read_point)
+        given = [(channel, at) for channel, at in zip(channels, client.given, strict=True) if at != channel.changes]
+        events = [channel.event(at, client.limit, read_point) for channel, at in given]
+        client.given = changes
+        found = self._events(client, client.read_point, events, read_point)
+        if events:
+            self._made[state] = found
+        return found
 
     def _events(self, client: Client, known: Basis | None, events: list[Event], read_point: Basis) -> bytes:
         """Events, after one of a new version where the client knows another; where there are none, the heartbeat."""

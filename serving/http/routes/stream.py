@@ -21,11 +21,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.http.connection import TRANSPORT
+from serving.http.connection import PUSH, TRANSPORT
 from serving.http.models import Closed, Count, Offsets, absent, row_fields
 from serving.http.route import EVENT_STREAM, Route, asked
 from serving.query.bases import Bases
-from serving.stream.client import Client, end_event
+from serving.stream.client import Client, Push, end_event
 from serving.stream.hub import Hub
 from serving.stream.query import StreamQuery, stream_query_of
 from serving.stream.series import revision_of
@@ -44,6 +44,7 @@ class _Connection:
     def __init__(self, scope: Scope) -> None:
         self.aborted = False
         self._task = asyncio.current_task()
+        self.push: Push | None = scope.get("extensions", {}).get(PUSH)
         self._transport: Any = scope.get("extensions", {}).get(TRANSPORT)
         held = self._transport and self._transport.get_extra_info("socket")
         if held is not None:
@@ -71,7 +72,7 @@ class StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = _Connection(scope)
-        client = self._hub.open(self._name, self._query, connection.abort)
+        client = self._hub.open(self._name, self._query, connection.abort, connection.push)
         waiting = asyncio.create_task(_wait_for_disconnect(client, receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
