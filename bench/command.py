@@ -7,7 +7,7 @@ import click
 
 from ops.output import emit, examples, json_option
 
-BENCH_PARTS = ("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "instruments")
+BENCH_PARTS = ("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle", "instruments")
 
 
 @click.command(

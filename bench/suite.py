@@ -15,6 +15,7 @@ from bench.batch import measure_batch
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
 from bench.house import House
+from bench.idle import IDLE_SPAN, IdleSpan, measure_idle
 from bench.instruments import INSTRUMENTS_SHAPE, InstrumentsShape, measure_instruments
 from bench.latency import SPANS, Spans, measure_latency
 from bench.overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
@@ -40,6 +41,7 @@ class Plan:
     export_bars: int = EXPORT_BARS
     overload: OverloadSpans = OVERLOAD_SPANS
     floor: FloorSpan = FLOOR_SPAN
+    idle: IdleSpan = IDLE_SPAN
     streams: StreamSpans = STREAM_SPANS
     instruments: InstrumentsShape = INSTRUMENTS_SHAPE
 
@@ -64,6 +66,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "export": lambda house: measure_export(house, source, plan.export_bars),
         "overload": lambda house: measure_overload(house, source, plan.overload),
         "stream": lambda house: measure_stream(house, source, plan.streams),
+        "idle": lambda house: measure_idle(house, plan.idle),
         "instruments": lambda house: measure_instruments(house, plan.instruments),
     }
     results: dict[str, Any] = {"machine": _machine()}

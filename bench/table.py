@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.budget import budget_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
+from bench.idle import idle_lines
 from bench.instruments import instruments_lines
 from bench.serving import serving_lines
 
@@ -45,6 +46,8 @@ def figures(results: Results) -> list[Line]:
         lines += _overload(results["overload"])
     if "stream" in results:
         lines += _stream(results["stream"])
+    if "idle" in results:
+        lines += idle_lines(results["idle"])
     if "instruments" in results:
         lines += instruments_lines(results["instruments"])
     return lines

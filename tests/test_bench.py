@@ -19,6 +19,7 @@ from rich.console import Console
 from bench import table as bench_table
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
+from bench.idle import IdleSpan, idle_lines
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
 from bench.overload import OverloadSpans
@@ -42,6 +43,7 @@ TINY = Plan(
     packed_trades=20_000,
     spans=Spans(warm_s=1.0, span_s=2.0),
     floor=FloorSpan(warm_s=0.5, span_s=1.0),
+    idle=IdleSpan(trades_s=0.5, warm_s=0.5, span_s=1.0),
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     instruments=InstrumentsShape(number=700, late=10, lists=2),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
@@ -122,6 +124,16 @@ def test_the_floor_is_two_hops_of_every_record_with_the_client_in_force() -> Non
     assert floor["records"] > 0 and 0 < floor["p50"] <= floor["p90"] <= floor["p99"] <= floor["max"]
     ((what, figure, _),) = floor_lines(floor)
     assert floor["client"] in what and "p99" in figure
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_an_idle_system_is_measured_with_all_its_processes() -> None:
+    idle = run_bench(("idle",), 0, quiet=True, plan=TINY)["idle"]
+    assert set(idle["cores"]) == {"broker", "speed", "serving", "batch"}
+    assert idle["trades"] > 0 and idle["all"] == pytest.approx(sum(idle["cores"].values()), abs=0.002)
+    ((what, figure, _),) = idle_lines(idle)
+    assert idle["client"] in what and "speed" in figure
 
 
 @pytest.mark.broker
