@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from serving.http.connection import Connection
+from serving.stream import channel
+from serving.stream.series import Changed
+from slackwater.views.view import View
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 from tests.socket_server import DEADLINE_S, connect, ended, served
 from tests.stream_kit import Event, Parser
@@ -158,3 +161,28 @@ def test_clients_that_ask_the_same_share_bytes_that_are_written_at_once(
     events = [piece for piece in pushed if piece]
     assert len(events) >= 10  # some may be given by the client's task
     assert len({id(piece) for piece in events}) < len(events) / 2  # shared, not equal copies
+
+
+def test_a_stream_that_fails_ends_and_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_in_a_minute(world)
+    encoded = channel._encoded
+    with served(world.app) as (_, port):
+        bad, good = Wire(port, "symbol=BTC&interval=5m"), Wire(port, "symbol=BTC&interval=1m")
+        for wire in (bad, good):
+            wire.read(named("snapshot"))
+        until(lambda: world.service.hub.idle)
+
+        def failing(view: View, request: channel.ChannelRequest, changed: Changed) -> bytes:
+            if request.interval.text == "5m":
+                raise ValueError("no such number")
+            return encoded(view, request, changed)
+
+        monkeypatch.setattr(channel, "_encoded", failing)
+        for number in range(1, 4):
+            world.trade(at_s=540 + number)
+            world.emit()
+            good.read(lambda events, number=number: len(events) == number + 1)  # type: ignore[misc]
+        bad.read(named("end"))
+        assert bad.events[-1].data["type"] == "urn:slackwater:problem:internal"
+        for wire in (bad, good):
+            wire.socket.close()

@@ -187,8 +187,14 @@ class Hub:
                 client.sent_s = self.now_s()
             return data
 
-        if client in self._clients and not client.push(take):  # it may have left while others were given theirs
-            client.wake()
+        if client not in self._clients:  # it left while others were given theirs
+            return
+        try:
+            if not client.push(take):
+                client.wake()
+        except Exception:  # noqa: BLE001 - the others' streams go on
+            _LOG.exception("A stream failed")
+            client.end(_failed())
 
     def _update(self) -> list[Client]:
         clients: list[Client] = []
@@ -197,5 +203,9 @@ class Hub:
                 clients += view.update()
             except Exception:  # noqa: BLE001 - other views' streams go on, and these get the reason
                 _LOG.exception("An update of the streams failed")
-                view.fail(ProblemError(500, "internal", "The service failed on this stream; its log says why."))
+                view.fail(_failed())
         return clients
+
+
+def _failed() -> ProblemError:
+    return ProblemError(500, "internal", "The service failed on this stream; its log says why.")

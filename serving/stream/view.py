@@ -99,7 +99,8 @@ class ViewStream:
                 if not self._channels_of[series]:
                     self._forget(series)
         if not self._clients:
-            self._read_point = None
+            self._read_point = self._made_of = None
+            self._made.clear()
             self._recent.clear()
             self._gate = asyncio.Semaphore(LOADS)  # the next client may come in another event loop
 

@@ -21,6 +21,9 @@ EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no
 ASK_S = 10.0
 """How long a question for offsets may take."""
 
+MISSING_S = 1.0
+"""How long the question may take whether a topic is missing, while nothing else is done."""
+
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 _Found = Mapping[TopicPartition, "Future[Any]"]
@@ -51,16 +54,18 @@ class ConfluentBounds:
         """What it means that a question was not answered."""
         if cause.code() in _MISSING:
             return TopicMissingError(self.topic)
+        if self._admin is not None:
+            self._admin.poll(0)  # it may have been refused meanwhile
         self.client.check()
         listens(self.client.servers)  # a broker that is away: it says which, and why
-        if cause.code() not in FORBIDDEN and self._is_missing():
+        if cause.code() not in FORBIDDEN and cause.code() != KafkaError._TIMED_OUT and self._is_missing():
             return TopicMissingError(self.topic)
         return self.client.meaning(cause, self.topic)
 
     def _is_missing(self) -> bool:
         """Of a topic that is missing librdkafka may only say that its partitions have no leaders."""
         try:
-            found = self._admin.list_topics(self.topic, timeout=ASK_S) if self._admin is not None else None
+            found = self._admin.list_topics(self.topic, timeout=MISSING_S) if self._admin is not None else None
         except KafkaException:
             return False
         error = found.topics[self.topic].error if found is not None else None
@@ -82,9 +87,10 @@ class ConfluentAsked:
         self._ends: _Found | None = None
 
     def done(self) -> bool:
-        if not _done(self._starts) or not _done(self._highs):
-            return False
-        return _done(self._ask_ends())
+        first = _done(self._starts), _done(self._highs)
+        if None in first:
+            return True
+        return all(first) and bool(_done(self._ask_ends()))
 
     def bounds(self) -> dict[int, Bounds]:
         starts, highs = self._values(self._starts), self._values(self._highs)
@@ -104,5 +110,7 @@ class ConfluentAsked:
             raise self._of.meaning(error.args[0]) from error
 
 
-def _done(found: _Found) -> bool:
-    return all(future.done() for future in found.values())
+def _done(found: _Found) -> bool | None:
+    """Whether all were answered; None if one was answered with an error, and the others need not be waited for."""
+    done = [future for future in found.values() if future.done()]
+    return None if any(future.exception() for future in done) else len(done) == len(found)

@@ -44,6 +44,7 @@ READING: dict[str, Any] = {
     "fetch.min.bytes": 1,
     "fetch.wait.max.ms": 500,
     "max.partition.fetch.bytes": 4 * 1024 * 1024,
+    "fetch.max.bytes": 16 * 1024 * 1024,  # an answer is given whole: 50 MB of many partitions take long on a slow link
     "fetch.error.backoff.ms": 10,  # half a second by default
     # What is fetched ahead, all partitions together; beyond it the fetcher looks again after the backoff (1 s).
     "queued.max.messages.kbytes": 32 * 1024,

@@ -12,7 +12,7 @@ from typing import Any
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from slackwater.log.errors import PositionLostError
+from slackwater.log.errors import LogError, PositionLostError
 from slackwater.log.kafka_bounds import ASK_MS, KafkaBounds
 from slackwater.log.kafka_reach import Reach, of_cluster
 from slackwater.log.log import AskedAtOnce, Bounds, Record, Slice, Unread
@@ -21,7 +21,10 @@ UNREAD_S = 5.0
 """Between two tries of a batch that cannot be read: most stay so, one from a disk that was mended does not."""
 
 ALONE_S = 10.0
-"""How long a partition that holds more may take to show its next record, or that it cannot be read."""
+"""How long partitions that hold more may take to show their next record, or that it cannot be read."""
+
+TRIES = 3
+"""Polls in a row that may raise without a partition that raises alone."""
 
 _LOST = (OffsetOutOfRangeError, LogTruncationError)
 
@@ -38,6 +41,7 @@ class KafkaReader:
         self._bounds = bounds
         self._gather_s = gather_s
         self._found_s = float("-inf")
+        self._failures = 0
         self._consumer = consumer
         self._topic = topic
         self._partitions = {TopicPartition(topic, p): start for p, start in starts.items()}
@@ -73,9 +77,14 @@ class KafkaReader:
             found = self._consumer.poll(timeout_ms=timeout_ms)
         except Exception as error:
             # Whatever a codec raises of bytes that are not its own; what is of the cluster is of no batch.
-            if isinstance(error, _LOST) or of_cluster(error) or not self._leave_out():
+            if isinstance(error, _LOST) or of_cluster(error):
                 raise
+            if not self._leave_out():  # it can be read now, or the broker has gone; what stays comes again
+                self._failures += 1
+                if self._failures > TRIES:
+                    raise LogError(f"{self._topic!r} cannot be read now: {error!r}.") from error
             return {}
+        self._failures = 0
         if found:
             self._found_s = time.monotonic()
         return found
@@ -89,8 +98,9 @@ class KafkaReader:
         suspects = sorted(self._read(), key=lambda at: at.partition not in self._unread)
         try:
             ends = self._consumer.end_offsets(suspects, timeout_ms=ASK_MS)
+            ends_s = time.monotonic() + ALONE_S
             for at in suspects:
-                error = self._alone(at) if self._partitions[at] < ends[at] else None
+                error = self._alone(at, ends_s) if self._partitions[at] < ends[at] else None
                 if error is not None:
                     self._unread[at.partition] = Unread(at.partition, self._partitions[at], _reason(error))
                     self._left_out_s[at] = time.monotonic() + UNREAD_S
@@ -99,10 +109,9 @@ class KafkaReader:
         finally:
             self._assign(self._read())
 
-    def _alone(self, at: TopicPartition) -> Exception | None:
+    def _alone(self, at: TopicPartition, ends_s: float) -> Exception | None:
         """What it raises to read the next record of a partition alone; that record is read again later."""
         self._assign([at])
-        ends_s = time.monotonic() + ALONE_S
         try:
             while self._consumer.position(at) == self._partitions[at] and time.monotonic() < ends_s:
                 self._consumer.poll(timeout_ms=100, max_records=1)

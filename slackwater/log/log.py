@@ -16,7 +16,8 @@ HIDDEN_POLLS = 10
 """Polls of a second that may find nothing but what an open transaction hides, before a range is given up."""
 
 SILENT_POLLS = 30
-"""Polls of a second in a row that may find nothing while the log answers and holds more. A batch whose length field is
+"""Polls of a second in a row that may find nothing while the log answers and holds more, before another reader tries as
+long. The first one's connection may be dead, which its client notices after a minute. But a batch whose length field is
 damaged is one that a broker does not find: it answers each fetch with nothing, and no client has anything to tell."""
 
 
@@ -213,7 +214,7 @@ def read_range(
     todo = {p: start for p, start in starts.items() if start < uptos[p]}
     if not todo:
         return
-    reader, assigned, idle = log.reader(topic, todo), len(todo), 0
+    reader, assigned, idle, again = log.reader(topic, todo), len(todo), 0, False
     try:
         while todo:
             idle += 1
@@ -221,7 +222,7 @@ def read_range(
                 upto = uptos[found.partition]
                 if found.partition not in todo or found.start >= upto:
                     continue
-                idle = 0
+                idle, again = 0, False
                 records = found.records
                 if found.upto > upto:
                     records = [record for record in records if record.offset < upto]
@@ -230,7 +231,8 @@ def read_range(
                 if found.upto >= upto:
                     del todo[found.partition]
             stuck_now = [one for p, one in reader.unread.items() if p in todo]
-            if idle > SILENT_POLLS:
+            silent = idle > SILENT_POLLS
+            if silent and again:
                 stuck_now = [Unread(p, at, "the log holds more and gives none of it") for p, at in todo.items()]
             for stuck in stuck_now:
                 if unread is None:
@@ -239,7 +241,9 @@ def read_range(
                 del todo[stuck.partition]
             if idle and todo and not _still_there(reader, topic, todo, uptos, idle > HIDDEN_POLLS):
                 idle = 0
-            if idle > 1 and assigned > len(todo):  # what goes on in the others would end each wait at once
+            again = again or silent
+            # What goes on in partitions that are read would end each wait at once.
+            if todo and (silent or (idle > 1 and assigned > len(todo))):
                 reader.close()
                 reader, assigned, idle = log.reader(topic, todo), len(todo), 0
     finally:
