@@ -15,6 +15,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer.errors import ComputeError
 from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
+from slackwater.pipeline.options import Options
 from slackwater.pipeline.segment import Segment, Slot
 from slackwater.pipeline.summarise import Summarise
 from slackwater.store.instruments import Instrument, Instruments
@@ -74,7 +75,7 @@ def run_to_end(fill: Callable[[Any], None], options: PipelineOptions | None = No
     Raises:
         ComputeError: it failed. Runners raise what a step raised in types of their own.
     """
-    options = options or PipelineOptions([])
+    options = options or Options([])
     # Named explicitly: Beam's default runner would look for another one on the network first.
     runner = options.view_as(StandardOptions).runner or FnApiRunner()
     pipeline = beam.Pipeline(runner=runner, options=options)
