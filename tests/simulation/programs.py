@@ -60,8 +60,13 @@ class Program:
     @property
     def running(self) -> bool:
         """Whether it has something left to do."""
-        self._threads = [thread for thread in self._threads if not thread.dead]
-        return bool(self._threads) and not self.dead
+        if self.dead:
+            return False
+        for thread in self._threads:
+            if thread.dead:
+                self._threads = [each for each in self._threads if not each.dead]
+                break
+        return bool(self._threads)
 
     def advance(self, calls: int) -> None:
         """Run its threads in turn up to so many calls."""
