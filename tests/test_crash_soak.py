@@ -6,6 +6,9 @@ import pytest
 from rich.console import Console
 
 from tests.crash.__main__ import soak
+from tests.crash.killer import WEIGHTS, Death
+from tests.crash.table import Found
+from verify.proof import Proof
 
 KILLS = 6
 RECORDS = 3_000
@@ -19,3 +22,15 @@ def test_a_few_kills_at_random_moments_change_no_answer(tmp_path: Path) -> None:
     found.show(Console())
     assert found.holds, (found.facts(), found.backwards, found.during.differences, found.after.differences)
     assert len(found.deaths) == KILLS and found.during.answers > 0
+
+
+def test_what_it_found_is_told_to_programs_and_people(capsys: pytest.CaptureFixture[str]) -> None:
+    name = next(iter(WEIGHTS))
+    during, after = Proof(), Proof()
+    during.part("bars").rows = 7
+    found = Found(10, [Death(name, 0.0, 1.5, 2.5)], 0, 1, [], during, after, 60.0, 3, 0)
+    facts = found.facts()
+    assert (facts["kills"], facts["doubled"], facts["bars_checked"], facts["holds"]) == (1, 1, 7, False)
+    assert facts["processes"][name]["back_max_s"] == 1.5
+    found.show(Console(width=160))
+    assert "doubled 1" in capsys.readouterr().out

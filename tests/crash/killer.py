@@ -26,7 +26,8 @@ class Death:
 
 def kill(up: Up, feeder: Feeder, kills: int, gap_s: float, seed: int) -> list[tuple[str, float]]:
     """Kill so many processes, `gap_s` apart in the mean; (name, moment) of each."""
-    chosen, killed = random.Random(seed), []
+    chosen = random.Random(seed)
+    killed: list[tuple[str, float]] = []
     while len(killed) < kills:
         time.sleep(chosen.expovariate(1 / gap_s))  # the random moment itself
         (name,) = chosen.choices(list(WEIGHTS), list(WEIGHTS.values()))

@@ -49,7 +49,7 @@ class Found:
             "went_back_and_said_so": self.told.total(),
             "versions": self.versions,
             "answers_checked": self.during.answers + self.after.answers,
-            "bars_checked": self.during.bars + self.after.bars,
+            "bars_checked": self.during.rows + self.after.rows,
             "bars_that_differ": self.during.differ + self.after.differ,
             "processes": {name: self._of(name) for name in WEIGHTS},
         }
