@@ -16,6 +16,7 @@ BENCH_PARTS = ("batch", "speed", "floor", "latency", "serving", "export", "strea
         "slackwater bench batch --trades 3000000",
         "slackwater bench export --json",
         "slackwater bench speed latency --before ../older --rounds 5",
+        "slackwater bench --before ../older --at-once --trades 2000000 --rounds 8",
     )
 )
 @click.argument("parts", nargs=-1, type=click.Choice(BENCH_PARTS))
@@ -34,13 +35,19 @@ BENCH_PARTS = ("batch", "speed", "floor", "latency", "serving", "export", "strea
 @click.option(
     "--rounds", default=3, show_default=True, type=click.IntRange(1), help="How often each is measured with --before."
 )
+@click.option("--at-once", is_flag=True, help="With --before: hot answers alone, of both services in short turns.")
 @json_option
-def bench(parts: tuple[str, ...], trades: int, before: Path | None, rounds: int, as_json: bool) -> None:
+def bench(parts: tuple[str, ...], trades: int, before: Path | None, rounds: int, at_once: bool, as_json: bool) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
+    if at_once and (before is None or parts):
+        raise click.UsageError("--at-once goes with --before and without parts.")
     if before is not None:
+        from bench.at_once import run_at_once
         from bench.pairs import run_pairs, show_pairs
 
-        found = run_pairs(before, parts or BENCH_PARTS, trades, rounds)
+        found = (
+            run_at_once(before, trades, rounds) if at_once else run_pairs(before, parts or BENCH_PARTS, trades, rounds)
+        )
         emit(as_json, found, lambda: show_pairs(found))
         return
     from bench.suite import run_bench

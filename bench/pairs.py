@@ -51,7 +51,7 @@ def run_pairs(before: Path, parts: Sequence[str], trades: int, rounds: int, now:
     names = [name for name in found["now"][0] if all(name in each for side in found.values() for each in side)]
     if not names:
         raise BenchError("The two checkouts measure nothing in common.")
-    return {name: _compared(name, *([each[name] for each in found[side]] for side in sides)) for name in names}
+    return {name: compared(name, *([each[name] for each in found[side]] for side in sides)) for name in names}
 
 
 def show_pairs(found: dict[str, Any]) -> None:
@@ -64,10 +64,16 @@ def show_pairs(found: dict[str, Any]) -> None:
     console.print(table)
 
 
+def program_of(checkout: Path, name: str) -> str:
+    """A program of a checkout's environment. Raises BenchError."""
+    found = checkout / ".venv" / "bin" / name
+    if not found.is_file():
+        raise BenchError(f"No {found}.", "Run `make .venv/run.stamp` in that checkout.")
+    return str(found)
+
+
 def _measured(checkout: Path, words: list[str]) -> Any:
-    command = checkout / ".venv" / "bin" / "slackwater"
-    if not command.is_file():
-        raise BenchError(f"No {command}.", "Run `make .venv/run.stamp` in that checkout.")
+    command = program_of(checkout, "slackwater")
     ended = subprocess.run([command, *words], cwd=checkout, stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode != 0:
         raise BenchError(f"{command} {' '.join(words)} ended with code {ended.returncode}.", "It wrote why above.")
@@ -86,7 +92,8 @@ def _figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, float(found)
 
 
-def _compared(name: str, before: list[float], now: list[float]) -> dict[str, Any]:
+def compared(name: str, before: list[float], now: list[float]) -> dict[str, Any]:
+    """One figure of `run_pairs`."""
     pairs = zip(before, now, strict=True)
     ratios = [n / b if _higher(name) else b / n for b, n in pairs]
     return {"before": before, "now": now, "speed": [statistics.median(ratios), min(ratios), max(ratios)]}

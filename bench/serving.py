@@ -45,20 +45,30 @@ class ServingSpans(NamedTuple):
 SERVING_SPANS = ServingSpans()
 
 
-def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpans) -> dict[str, Any]:
-    """The figures; times in milliseconds."""
+class Prepared(NamedTuple):
+    """A service over a version and trades behind its cut: its room and process, hot questions by name, and headers."""
+
+    room: Room
+    manifest: Manifest
+    pid: int
+    hot: dict[str, str]
+    headers: list[tuple[str, str]]
+
+
+def prepare(house: House, source: Trades, trades: int, spans: ServingSpans) -> Prepared:
+    """Fill a log, run the batch layer over it, and start the service."""
     room = house.room("serving")
     context = room.context
     house.say(f"serving: filling the log with {trades:,} trades and one batch run")
     fill(context.log, context.names.topic("trades"), source, trades, MAX_LINES, CLOCK)
     room.job("batch").finish(tell=False)
     fill(context.log, context.names.topic("trades"), source, spans.hot_trades, MAX_LINES, CLOCK)
-    start_layers(room)
+    serving = start_layers(room)
     room.wait(lambda: _applied(context, source), "the trades behind the cut", READY_S)
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
+    assert serving.pid is not None  # noqa: S101 - it answers
     _, key = KeyStore(context.settings.home).create("bench", "read", CLOCK.now_us())
-    load = _Loads(house, room, spans, key)
     venue, symbol = source.instruments[source.busiest()]
     asked = f"/v1/{BARS.name}?venue={venue}&symbol={symbol}&interval="
     newest = max(i.last_start for i in manifest.instruments_of(TRADES) if (i.venue, i.symbol) == (venue, symbol))
@@ -66,6 +76,13 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
         "latest 100 bars": f"{asked}1m&limit=100",
         "500 bars of a range": f"{asked}1s&start={newest - 400 * 1_000_000}&limit=500",
     }
+    return Prepared(room, manifest, serving.pid, hot, [("Authorization", f"Bearer {key}")])
+
+
+def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpans) -> dict[str, Any]:
+    """The figures; times in milliseconds."""
+    room, manifest, _, hot, headers = prepare(house, source, trades, spans)
+    load = _Loads(house, room, spans, headers)
     found = {name: load(name, [path], spans.hot_connections) for name, path in hot.items()}
     producer = room.job("produce", {"rate": spans.rate}, "producer")
     time.sleep(spans.warm_s)
@@ -73,19 +90,19 @@ def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpa
     producer.finish()
     for text in ("1m", "1h", "1d"):
         paths = _cold_paths(manifest, parse_interval(text), spans.cold_paths)
-        read = _reads(context)
+        read = _reads(room.context)
         found[f"cold {text}"] = load(f"cold {text}", paths, spans.cold_connections)
-        found[f"cold {text}"]["read_files"] = _reads(context) - read
+        found[f"cold {text}"]["read_files"] = _reads(room.context) - read
     room.stop()
     return {"trades": trades, "rate": spans.rate, "load": found}
 
 
 class _Loads:
-    def __init__(self, house: House, room: Room, spans: ServingSpans, key: str) -> None:
+    def __init__(self, house: House, room: Room, spans: ServingSpans, headers: list[tuple[str, str]]) -> None:
         self._house = house
         self._room = room
         self._spans = spans
-        self._headers = [["Authorization", f"Bearer {key}"]]
+        self._headers = headers
 
     def __call__(self, name: str, paths: list[str], connections: int) -> dict[str, Any]:
         """One span of one load."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from bench import at_once
 from bench import table as bench_table
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
@@ -23,6 +24,7 @@ from bench.idle import IdleSpan, idle_lines
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
 from bench.overload import OverloadSpans
+from bench.pairs import THIS
 from bench.serving import ServingSpans, serving_lines
 from bench.stream import StreamSpans
 from bench.suite import Plan, run_bench
@@ -124,6 +126,18 @@ def test_the_floor_is_two_hops_of_every_record_with_the_client_in_force() -> Non
     assert floor["records"] > 0 and 0 < floor["p50"] <= floor["p90"] <= floor["p99"] <= floor["max"]
     ((what, figure, _),) = floor_lines(floor)
     assert floor["client"] in what and "p99" in figure
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_two_services_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_once, "WARM_S", 0.2)
+    monkeypatch.setattr(at_once, "SPAN_S", 0.5)
+    found = at_once.run_at_once(THIS, COUNT, 1)
+    names = {name.partition(".")[0] for name in found}
+    assert names == {"latest 100 bars", "500 bars of a range"} and len(found) == 3 * len(names)
+    for of in found.values():
+        assert len(of["before"]) == len(of["now"]) == 1 and of["speed"][0] > 0
 
 
 @pytest.mark.broker
