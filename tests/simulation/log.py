@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lesson.memory_log import MemoryLog, MemoryReader, MemoryWatch, Partition
 from slackwater.log.errors import AppendError, PositionLostError
 from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.log import Bounds, Headers, Record, Slice
+from slackwater.log.log import Asked, Bounds, Headers, Record, Slice
 from slackwater.log.mark import mark_of
 from tests.simulation.programs import Scheduler
 from tests.simulation.streams import Away
@@ -52,7 +52,7 @@ class Book:
 
 
 class SimLog(MemoryLog):
-    """See the module. `fails` says whether an acknowledgement gets lost."""
+    """See the module. `fails` says whether an acknowledgement gets lost, `answers_late` whether bounds come late."""
 
     def __init__(self, scheduler: Scheduler, random: Random, now_ms: Callable[[], int]) -> None:
         super().__init__()
@@ -62,6 +62,7 @@ class SimLog(MemoryLog):
         self.writers: list[SimWriter] = []
         self.fails: Callable[[], bool] = lambda: False
         self.sizes: list[int] = [0, 1, 2, 5, 50, 50, 50, 50]
+        self.answers_late = True
         self._scheduler = scheduler
         self._clock_ms = now_ms
         self._created = 0
@@ -266,8 +267,8 @@ class SimReader(MemoryReader):
         self._positions.update({piece.partition: piece.upto for piece in found})
         return found
 
-    def ask_bounds(self) -> "SimAsked":
-        return SimAsked(self._sim, self.bounds)
+    def ask_bounds(self) -> Asked:
+        return SimAsked(self._sim, self.bounds) if self._sim.answers_late else super().ask_bounds()
 
     def seek(self, partition: int, offset: int) -> None:
         self._sim.pause("seek")

@@ -77,6 +77,7 @@ class Stage:
     def __init__(self, partitions: int = 1, views: tuple[View, ...] = VIEWS, start: int = 0) -> None:
         self.world = World(0, views, partitions, start)
         self.world.log.sizes = [1000]
+        self.world.log.answers_late = False
         self._id = 0
         _OPEN.append(self)
 
