@@ -1,15 +1,19 @@
 """A small `make crash`: a few kills at random moments under `slackwater up`; nothing lost, doubled or wrong."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tests.crash.__main__ import soak
+from lesson.memory_log import MemoryLog
+from tests.crash.__main__ import soak, taken
+from tests.crash.feeder import identity, line
 from tests.crash.killer import WEIGHTS, Death
 from tests.crash.table import Found
 from verify.proof import Proof
 
+NOON_US = 1_787_918_400_000_000
 KILLS = 6
 RECORDS = 3_000
 
@@ -22,6 +26,14 @@ def test_a_few_kills_at_random_moments_change_no_answer(tmp_path: Path) -> None:
     found.show(Console())
     assert found.holds, (found.facts(), found.backwards, found.during.differences, found.after.differences)
     assert len(found.deaths) == KILLS and found.during.answers > 0
+
+
+def test_what_the_feeder_expects_is_what_is_found_in_the_log() -> None:
+    log = MemoryLog(NOON_US // 1000)
+    log.create("t", 1)
+    for number in [*range(20), 7]:
+        log.append("t", 0, None, line(NOON_US - 60_000_000, number).rstrip(b"\n"))
+    assert taken(log, "t") == Counter([*map(identity, range(20)), identity(7)])
 
 
 def test_what_it_found_is_told_to_programs_and_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from slackwater.log.events import decode
-from slackwater.log.log import read_range
+from slackwater.log.log import Log, read_range
 from slackwater.streams.trades import TRADES
 from tests.crash.feeder import Feeder
 from tests.crash.killer import kill, recoveries
@@ -53,7 +53,7 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
         during = compared(Kept(up.log, up.names, up.store, reader.archives), reader.answers)
         with Client(up.url) as client:
             after = prove(client, up.log, up.names, up.store)
-        found = taken(up)
+        found = taken(up.log, up.names.topic("trades"))
         wanted = feeder.expected()
         return Found(
             records=records,
@@ -73,12 +73,12 @@ def soak(home: Path, kills: int, records: int, gap_s: float, seed: int) -> Found
         up.stop()
 
 
-def taken(up: Up) -> Counter[tuple[str, int]]:
+def taken(log: Log, topic: str) -> Counter[tuple[str, str]]:
     """How often each (symbol, id) stands in the log."""
-    bounds = up.log.bounds(up.names.topic("trades"))
-    found: Counter[tuple[str, int]] = Counter()
+    bounds = log.bounds(topic)
+    found: Counter[tuple[str, str]] = Counter()
     starts, ends = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
-    for piece in read_range(up.log, up.names.topic("trades"), starts, ends):
+    for piece in read_range(log, topic, starts, ends):
         table = decode(TRADES, piece.records).table
         found.update(zip(table.column("symbol").to_pylist(), table.column("trade_id").to_pylist(), strict=True))
     return found

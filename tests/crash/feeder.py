@@ -21,6 +21,22 @@ TWICE = 0.01
 AGAIN_S = 0.5
 
 
+def identity(number: int) -> tuple[str, str]:
+    """The symbol and the id of one trade, as a decoded event has them."""
+    return f"S{number % SYMBOLS}", str(number)
+
+
+def line(start_us: int, number: int) -> bytes:
+    """One trade, as ingest reads it; a pure function."""
+    price, quantity = 100 + number * 7919 % 9973 / 100, 1 + number % 13
+    symbol, trade_id = identity(number)
+    return (
+        f'{{"venue":"soak","symbol":"{symbol}","trade_id":{trade_id},'
+        f'"time":{start_us + number * STEP_US},"price":"{price:.2f}","quantity":"{quantity}",'
+        f'"side":"{("buy", "sell")[number % 2]}"}}\n'
+    ).encode()
+
+
 class Feeder:
     """A thread that feeds `records` trades, `rate` a second. `fed` is how many were given to one so far."""
 
@@ -49,9 +65,9 @@ class Feeder:
         """The time of the newest trade that was given."""
         return self.start_us + self.fed * STEP_US
 
-    def expected(self) -> set[tuple[str, int]]:
+    def expected(self) -> set[tuple[str, str]]:
         """(symbol, id) of every trade."""
-        return {(f"S{n % SYMBOLS}", n) for n in range(self._records)}
+        return {identity(number) for number in range(self._records)}
 
     def stop(self) -> None:
         """Give up, or join what is done."""
@@ -61,13 +77,8 @@ class Feeder:
         self._thread.join()
 
     def line(self, number: int) -> bytes:
-        """One trade; a pure function of its number."""
-        price, quantity = 100 + number * 7919 % 9973 / 100, 1 + number % 13
-        return (
-            f'{{"venue":"soak","symbol":"S{number % SYMBOLS}","trade_id":{number},'
-            f'"time":{self.start_us + number * STEP_US},"price":"{price:.2f}","quantity":"{quantity}",'
-            f'"side":"{("buy", "sell")[number % 2]}"}}\n'
-        ).encode()
+        """One trade."""
+        return line(self.start_us, number)
 
     def _run(self) -> None:
         try:
