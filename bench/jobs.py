@@ -193,6 +193,13 @@ def arrive(context: Context, given: Parameters) -> Parameters:
         return floor.arrive(context.log, given, closed)
 
 
+def decoded(context: Context, given: Parameters) -> Parameters:
+    """Of `bench speed`: what the drain is measured against."""
+    from bench.decoded import decode_alone
+
+    return decode_alone(context.log, given["topic"])
+
+
 def poll(context: Context, given: Parameters) -> Parameters:
     """Asks for the last two bars again and again: when each new id and version was there, and how long an answer took.
 
@@ -341,10 +348,10 @@ def _until_closed() -> Iterator[threading.Event]:
     yield closed
 
 
-JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {
-    job.__name__: job
-    for job in (batch, compute, duckdb, same, rows, produce, send, echo, arrive, poll, ask, crowd, listen, load, export)
-}
+_READING = batch, compute, duckdb, same, rows, decoded
+_RUNNING = produce, send, echo, arrive, poll, ask, crowd, listen, load, export
+
+JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {job.__name__: job for job in (*_READING, *_RUNNING)}
 
 
 if __name__ == "__main__":

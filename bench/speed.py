@@ -55,6 +55,9 @@ def _drain(house: House, source: Trades, name: str, trades: int, per_record: int
     first_ms, done_ms, counted = _arrivals(room, ends)
     if counted != trades:
         raise BenchError(f"The chain holds {counted:,} trades, the log {trades:,}.")
+    decoded = room.job("decoded", {"topic": topic}).finish(tell=False)
+    if decoded["events"] != trades:
+        raise BenchError(f"{decoded['events']:,} trades were decoded, the log has {trades:,}.")
     drain_s, whole_s = (done_ms - first_ms) / 1e3, (done_ms - began_us / 1e3) / 1e3
     house.watch.peak_mb[f"speed, {per_record} a record"] = house.watch.peak_mb.pop("speed", 0.0)
     return {
@@ -63,6 +66,7 @@ def _drain(house: House, source: Trades, name: str, trades: int, per_record: int
         "per_record": per_record,
         "trades_per_s": round(trades / max(drain_s, 1e-3)),
         "drain_s": round(drain_s, 3),
+        "ratio_to_decoding": round(decoded["seconds"] / max(drain_s, 1e-3), 3),
         "trades_per_s_with_start": round(trades / whole_s),
         "with_start_s": round(whole_s, 3),
         "cpu_s": {process: round(seconds, 2) for process, seconds in cpu.items()},

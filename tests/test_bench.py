@@ -179,6 +179,7 @@ def test_both_drains_of_the_speed_layer_are_measured(speed: dict[str, Any]) -> N
     assert speed["packed"]["records"] < 500
     for drain in (speed["one_per_record"], speed["packed"]):
         assert 0 < drain["trades_per_s_with_start"] <= drain["trades_per_s"]
+        assert drain["ratio_to_decoding"] > 0
         assert set(drain["cpu_s"]) == {"speed", "broker", "bench"}
     assert {"broker", "speed, 1 a record", "speed, 50 a record"} <= set(speed["peak_mb"])
 
