@@ -1,7 +1,8 @@
 """Reads the partitions of one stream from where the chain ends and gives segments, sealed and open. No Beam here.
 
-An open segment is given again at least once a second while the log's end has been read within that second, so that
-one that a stale worker overwrote in the delta topic comes back.
+The newest segment is given again at least once a second while the log's end has been read within that second: an open
+one that a stale worker overwrote in the delta topic comes back, and where a delta was not taken, the sink hears of it
+though no event comes.
 """
 
 import logging
@@ -147,7 +148,9 @@ class StreamWorker:
             if end < asked_at[p]:
                 raise PositionLostError(self._topic, {p: asked_at[p]}, f"beyond the log's end {end}")
             if end == self._positions[p] or p in self._unread:
-                yield from self._open(p)
+                piece = self._tilers[p].newest()
+                if piece is not None:
+                    yield self._segment(p, piece, None)
 
     def _check_unread(self) -> None:
         """Say once which partitions cannot be read, and when one can again. The others go on.

@@ -48,6 +48,7 @@ class Tiler:
         self._upto = start
         self._table = self._stream.schema.empty_table()
         self._appended_ms = 0
+        self._sealed: Piece | None = None
 
     def reset(self, position: int) -> None:
         """Go on at `position`, from which on the log is known; the next cell starts at a line or mark from there on."""
@@ -55,6 +56,7 @@ class Tiler:
         self._upto = position
         self._table = self._stream.schema.empty_table()
         self._appended_ms = 0
+        self._sealed = None
 
     def add(self, found: Slice) -> Iterator[Piece]:
         """Take the next slice of the partition; yields every cell that it seals, in order."""
@@ -66,7 +68,8 @@ class Tiler:
             self._extend(events.slice(taken, upto - taken))
             taken = upto
             if self._start is not None and line > self._start:
-                yield Piece(self._start, line, self._table, True, self._appended(found, line))
+                self._sealed = Piece(self._start, line, self._table, True, self._appended(found, line))
+                yield self._sealed
             self._start, self._table, self._appended_ms = line, self._stream.schema.empty_table(), 0
         self._extend(events.slice(taken))
         self._upto = found.upto
@@ -77,6 +80,11 @@ class Tiler:
         if self._start is None or self._upto == self._start:
             return None
         return Piece(self._start, self._upto, self._table, False, self._appended_ms)
+
+    def newest(self) -> Piece | None:
+        """The cell that ends where reading is: the open one, or the sealed one if reading is at its end."""
+        open_piece, sealed = self.open(), self._sealed
+        return sealed if open_piece is None and sealed is not None and sealed.upto == self._upto else open_piece
 
     def _appended(self, found: Slice, upto: int) -> int:
         """When the log took the last record of the cell below `upto`; it may have come with an earlier slice."""

@@ -21,6 +21,7 @@ from slackwater.log.log import Bounds, Log
 from slackwater.log.names import TopicNames
 from slackwater.pipeline.segment import Segment
 from slackwater.streams.event import encode_event
+from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -149,7 +150,7 @@ def test_an_answer_that_is_older_than_what_was_read_is_no_lost_tail(turns: Turns
     # At the log's end the open cell is given again; where it was read beyond the answer, it was given since.
     assert [s.slot.upto for s in turns.turn()] == ([9] if end == 9 else [])
     (lag,) = [metric for metric in FIGURES.collect() if metric.name == "slackwater_speed_lag_records"]
-    assert [sample.value for sample in lag.samples if sample.labels["partition"] == "0"] == [0]
+    assert [sample.value for sample in lag.samples if sample.labels == {"stream": "trades", "partition": "0"}] == [0]
 
 
 def test_a_tail_that_was_lost_before_the_question_is_noticed(turns: Turns) -> None:
@@ -172,3 +173,17 @@ def test_one_question_is_under_way_at_a_time(turns: Turns) -> None:
     assert [s.slot.upto for s in turns.turn()] == [5]
     turns.turn(1.0)
     assert turns.log.late.asked is not asked
+
+
+def test_where_the_log_ends_at_a_line_the_sealed_cell_is_given_again(turns: Turns) -> None:
+    """Else a sink would not hear that it was not taken, until an event comes."""
+    turns.append(0, GRID)
+    assert [(s.slot.start, s.slot.upto, s.slot.sealed) for s in turns.turn(1.0)] == [(0, GRID, True)]
+    turns.log.late.asked.answer = {0: Bounds(0, GRID)}
+    (again,) = turns.turn()
+    assert (again.slot.start, again.slot.upto, again.slot.sealed) == (0, GRID, True)
+    assert again.table is not None and again.table.num_rows == GRID
+    turns.append(GRID, 1)
+    assert [(s.slot.start, s.slot.sealed) for s in turns.turn(1.0)] == [(GRID, False)]
+    turns.log.late.asked.answer = {0: Bounds(0, GRID + 1)}
+    assert [(s.slot.start, s.slot.sealed) for s in turns.turn()] == [(GRID, False)]
