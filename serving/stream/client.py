@@ -78,10 +78,9 @@ class Client:
         """With what it was given it decides the bytes of its next events."""
         return self.limit, self._token, self._fingerprint
 
-    def took(self, events: bytes, read_point: Basis, token: str) -> bytes:
-        """It is given events, after which it has everything of the read point."""
+    def took(self, read_point: Basis, token: str) -> None:
+        """It has everything of a read point; `token` names it."""
         self.read_point, self._token, self.heartbeat_due = read_point, token, False
-        return events
 
     def end(self, problem: ProblemError) -> None:
         """Give it the reason, and nothing more."""
@@ -92,7 +91,7 @@ class Client:
     def events(self, events: list[Event], read_point: Basis, token: str) -> bytes:
         """Events of one read point, after which the client has everything of it."""
         early = [self.event(*event) for event in events[:-1]]
-        self.took(b"", read_point, token)
+        self.took(read_point, token)
         return b"".join([*early, self.event(*events[-1])])
 
     def event(self, name: bytes, data: bytes) -> bytes:

@@ -142,7 +142,8 @@ class ViewStream:
         made = self._made.get(state) if client.after is None else None
         if made is not None and read_point is not None:
             client.given = changes
-            return client.took(made, read_point, self._token)
+            client.took(read_point, self._token)
+            return made
         if read_point is None or not _settled(channels, read_point):
             return self._heartbeat(client)
         if client.after is not None:
