@@ -251,7 +251,7 @@ def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping
         rows = [
             row
             for file in manifest.files_of(view.name, interval.text)
-            for row in rows_in(str(world.home / file.file.path), file.file.size, view)
+            for row in rows_in(world.home / file.file.path, view)
         ]
         oracle = world.truth.oracle(view, interval.us, branches, manifest.cut(view.stream))
         name = BARS.name if view.stream == TRADES else view.definition

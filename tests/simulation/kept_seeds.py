@@ -4,5 +4,6 @@ KEPT: dict[int, str] = {
     1027: "an ingest process read the pointer, and the manifest only after that version was retired and removed",
     1402: "a rollback to a version whose writer was killed before it synced the manifest",
     310590: "a delta of a sealed cell was not taken, and no event came: nobody heard of it until the pipeline ended",
+    323191: "a run made the folder of a version that was published and removed meanwhile (read from the wrong bytes)",
     3336: "a power cut after a rollback to such a version",
 }

@@ -159,8 +159,7 @@ def compute_with(pause: Callable[[str], None]) -> Any:
             for segment in (each for each in segments if each.slot.stream == view.stream.name):
                 pause(f"compute {view.name} {segment.slot.shard}")
                 for path in map(path_of, segment.paths):
-                    size = Path(path).stat().st_size
-                    shards.setdefault(segment.slot.shard, []).extend(rows_of_events(path, size, view, views))
+                    shards.setdefault(segment.slot.shard, []).extend(rows_of_events(path, view, views))
             for shard, rows in shards.items():
                 for interval in PUBLISHED_INTERVALS:
                     path = shard_path(folder, view.name, interval, shard)
@@ -170,23 +169,37 @@ def compute_with(pause: Callable[[str], None]) -> Any:
     return compute
 
 
-def parquet(path: str, columns: list[str] | None = None) -> pa.Table:
+def parquet(path: Path | str, columns: list[str] | None = None) -> pa.Table:
     """A file's table, read in this thread: handing it to another costs more than to read it."""
     data = pa.BufferReader(Path(path).read_bytes())
     return pq.ParquetFile(data, pre_buffer=False).read(columns, use_threads=False)
 
 
-@lru_cache(512)
-def rows_of_events(path: str, size: int, view: View, views: tuple[View, ...]) -> list[Row]:
-    del size  # with it a torn file is another one
-    events = parquet(path, view.stream.schema.names)
-    return summariser(views).rows(view, events)
+def rows_of_events(path: Path | str, view: View, views: tuple[View, ...]) -> list[Row]:
+    """The states of a view over an archive's file."""
+    return _rows_of_events(path, _bytes_of(path), view, views)
 
 
-@lru_cache(512)
-def rows_in(path: str, size: int, view: View) -> list[Row]:
+def rows_in(path: Path | str, view: View) -> list[Row]:
     """The rows of a view's file."""
-    del size
+    return _rows_in(path, _bytes_of(path), view)
+
+
+def _bytes_of(path: Path | str) -> tuple[int, int, int]:
+    """What tells the bytes of a file from others that had its name: a folder that was removed is made again."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(512)
+def _rows_of_events(path: Path | str, of: tuple[int, ...], view: View, views: tuple[View, ...]) -> list[Row]:
+    del of
+    return summariser(views).rows(view, parquet(path, view.stream.schema.names))
+
+
+@lru_cache(512)
+def _rows_in(path: Path | str, of: tuple[int, ...], view: View) -> list[Row]:
+    del of
     return rows_of(view, parquet(path))
 
 
@@ -201,7 +214,7 @@ class LightReader(BatchReader):
         del searched
         of, wide, rows = request.range, len(request.view.entity), list[Row]()
         for file in self.files(request):
-            found = rows_in(str(self._home / file.path), file.size, request.view)
+            found = rows_in(self._home / file.path, request.view)
             rows += [r for r in found if r.key[:wide] in request.keys.entities and request.keys.hold(r.key)]
         bars = merged(request.view, rows, of.interval)
         bars = [b for b in bars if b.start >= of.low and (of.high is None or b.start < of.high)]

@@ -40,7 +40,7 @@ class LightComparison(Comparison):
         base = PUBLISHED_INTERVALS[0]
         rows = [*self._of(view, parent), *self._rows.get(delta_key, ())]
         for entry in imported:
-            rows += rows_of_events(str(self._home / entry.file.path), entry.file.size, view, (view,))
+            rows += rows_of_events(self._home / entry.file.path, view, (view,))
         grown = merged(view, rows, base)
         self._differing(view, base, delta_key.partition, grown, self._of(view, own))
 
@@ -52,7 +52,7 @@ class LightComparison(Comparison):
             finer = own
 
     def _of(self, view: View, files: Sequence[ViewFile]) -> list[Row]:
-        return [row for file in files for row in rows_in(str(self._home / file.file.path), file.file.size, view)]
+        return [row for file in files for row in rows_in(self._home / file.file.path, view)]
 
     def _differing(self, view: View, interval: Interval, shard: int, expected: list[Row], found: list[Row]) -> None:
         compared = self.compared
