@@ -20,6 +20,7 @@ from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import Manifest, empty_manifest
+from slackwater.versions.pointer import Pointer
 from slackwater.versions.proof import Proof, Span, joined
 from slackwater.views.definitions import beside
 
@@ -45,7 +46,7 @@ class CandidateRun:
             LostRaceError: another version was published meanwhile.
         """
         run_id = self.new_run_id()
-        current, lease = self.context.store.lease_current(run_id, {run_id})
+        pointer, current, lease = self.context.store.lease_current(run_id, {run_id})
         try:
             if current is None:
                 raise CandidateError(
@@ -53,11 +54,11 @@ class CandidateRun:
                     "Make a version with `slackwater batch run`.",
                 )
             check_known(self.context, current)
-            return self._run(run_id, current)
+            return self._run(run_id, current, pointer)
         finally:
             lease.release()
 
-    def _run(self, run_id: str, current: Manifest) -> Manifest:
+    def _run(self, run_id: str, current: Manifest, pointer: Pointer) -> Manifest:
         context, store = self.context, self.context.store
         streams = [stream for stream in context.streams if stream.name in current.streams]
         self._check_topics(current, streams)
@@ -88,7 +89,7 @@ class CandidateRun:
             proofs=proofs,
             timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
         )
-        store.add_candidate(manifest)
+        store.add_candidate(manifest, pointer)
         return manifest
 
     def _check_topics(self, current: Manifest, streams: list[Stream]) -> None:

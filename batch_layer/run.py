@@ -31,6 +31,7 @@ from slackwater.restatements.of_run import Differing
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Dropped, Manifest, empty_manifest
+from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class BatchRun:
     keep: int | None = None
     inspector: Inspector | None = None
     stuck: Stuck = field(default_factory=dict)
+    began: Pointer = NOTHING
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
 
@@ -105,7 +107,7 @@ class BatchRun:
         epochs = {run_id, *([] if self.extra is None else [file.epoch for file in self.extra.files])}
         with TRACES.span("slackwater.batch", {"slackwater.run_id": run_id}) as span:
             # From before the marks to the end, nothing that this run needs is retired or removed.
-            current, lease = store.lease_current(run_id, epochs)
+            self.began, current, lease = store.lease_current(run_id, epochs)
             try:
                 parent = current or empty_manifest({})
                 check_known(self.context, parent, self.drop)
@@ -150,7 +152,7 @@ class BatchRun:
         with self._step("publish"):
             reach("publish.before")
             manifest = assemble(parts, proofs, restated, self.timings_ms)
-            self.context.store.publish(manifest)
+            self.context.store.publish(manifest, self.began)
             reach("publish.after")
         return manifest
 

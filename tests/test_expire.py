@@ -48,7 +48,7 @@ class Run:
     def __init__(self, house: "House", run_id: str) -> None:
         self.house = house
         self.run_id = run_id
-        self.parent, self.lease = house.store.lease_current(run_id, {run_id})
+        _, self.parent, self.lease = house.store.lease_current(run_id, {run_id})
         self.delta_start: dict[int, int] = {}
         self.cut: dict[int, int] = {}
         self.stored: StoredFile | None = None

@@ -374,6 +374,19 @@ def test_a_publisher_that_lost_the_race_leaves_nothing(store: VersionStore) -> N
     assert publish(store, 1).version == 3
 
 
+@pytest.mark.parametrize("write", ["publish", "add_candidate"])
+def test_a_publisher_notices_that_the_pointer_was_moved_and_is_back(store: VersionStore, write: str) -> None:
+    publish(store, 0)
+    began, late = store.pointer(), replace(MANIFEST, version=store.reserve(), parent=1)
+    publish(store, 1)
+    store.move(1, 0, "someone", "it is wrong")  # its number may be one that was removed meanwhile
+    with pytest.raises(LostRaceError, match="from version 1 to another and back"):
+        getattr(store, write)(late, began)
+    assert not store.manifest_path(late.version).exists()
+    again = replace(MANIFEST, version=store.reserve(), parent=1)
+    getattr(store, write)(again, store.pointer())
+
+
 def crash(name: str) -> type[LocalFiles]:
     def fail(*_: object) -> None:
         raise OSError("no space left on device")

@@ -85,7 +85,8 @@ class LostRaceError(VersionError):
     retriable: ClassVar[bool] = True
 
     def __init__(self, parent: int, current: int) -> None:
+        back = "another and back" if parent == current else f"{current}"
         super().__init__(
-            f"Not published: the pointer went from version {parent} to {current} while this run computed.",
+            f"Not published: the pointer went from version {parent} to {back} while this run computed.",
             "Run it again; it starts from the new version.",
         )

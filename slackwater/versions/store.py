@@ -73,11 +73,11 @@ class VersionStore(VersionReader):
             raise
         return hold
 
-    def lease_current(self, name: str, epochs: Iterable[str]) -> tuple[Manifest | None, Hold]:
-        """What the pointer names, held together with epochs of its own for one run; see `current` and `lease`."""
+    def lease_current(self, name: str, epochs: Iterable[str]) -> tuple[Pointer, Manifest | None, Hold]:
+        """The pointer and what it names, held together with epochs of its own for one run; see `current`, `lease`."""
         with self.locked():
-            current = self.current()
-            return current, self.leases.take(name, [current.version if current else 0], epochs, run=True)
+            pointer, current = self.pointer_and_manifest()
+            return pointer, current, self.leases.take(name, [pointer.version], epochs, run=True)
 
     def retire(self, version: int, at_us: int) -> None:
         """Retire a version, durably. The caller holds the publish lock, and knows that nobody leases it."""
@@ -87,16 +87,19 @@ class VersionStore(VersionReader):
         body = {"version": version, "at_us": at_us}
         self.files.replace(self.retirement_path(version), encode_record(body))
 
-    def publish(self, manifest: Manifest) -> None:
+    def publish(self, manifest: Manifest, began: Pointer | None = None) -> None:
         """Write the manifest and move the pointer from its parent to it.
 
+        `began` is the pointer when the run did. Where it is back at the parent by a rollback, the number of the
+        manifest may have been another version's that was published and removed meanwhile.
+
         Raises:
-            LostRaceError: the pointer is not at the parent any more; nothing changed.
+            LostRaceError: the pointer is not at the parent any more, or was moved since; nothing changed.
             PointerError: it cannot be read; nothing changed.
         """
         data = encode_manifest(manifest)
         with self.locked():
-            current = self._pointer_at(manifest.parent)
+            current = self._pointer_at(manifest.parent, began)
             reach("publish.manifest")
             if current == NOTHING:  # from now on a pointer that is gone was lost
                 self.files.replace(self._pointer, encode_pointer(NOTHING))
@@ -105,10 +108,10 @@ class VersionStore(VersionReader):
             reach("publish.pointer")
             self._point(manifest.version, data, current.move)
 
-    def add_candidate(self, manifest: Manifest) -> None:
+    def add_candidate(self, manifest: Manifest, began: Pointer | None = None) -> None:
         """Write the manifest of a candidate; the pointer stays at its parent. Raises what `publish` raises."""
         with self.locked():
-            self._pointer_at(manifest.parent)
+            self._pointer_at(manifest.parent, began)
             self.files.create(self.manifest_path(manifest.version), encode_manifest(manifest))
 
     def move(
@@ -149,9 +152,9 @@ class VersionStore(VersionReader):
         reach("move.after")
         return move
 
-    def _pointer_at(self, parent: int) -> Pointer:
+    def _pointer_at(self, parent: int, began: Pointer | None) -> Pointer:
         pointer = self.pointer()
-        if pointer.version != parent:
+        if pointer.version != parent or (began is not None and pointer.move != began.move):
             raise LostRaceError(parent, pointer.version)
         return pointer
 
