@@ -1,11 +1,10 @@
 """`slackwater speed` and `slackwater serve`."""
 
-import functools
 import gc
 import os
 import sys
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -13,7 +12,6 @@ from ops.context import CLOCK, Context, stop_on_signals
 from ops.output import command, console, emit
 from slackwater.core.tracing import TRACES
 from slackwater.log.compression import check_codecs
-from slackwater.log.kafka_log import KafkaLog
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the pipeline may keep the interpreter while a delta waits to be sent; Python's own is 5 ms."""
@@ -22,14 +20,6 @@ SWITCH_INTERVAL_S = 0.0005
 @click.group()
 def speed() -> None:
     """The speed layer."""
-
-
-def _settings(context: Context, streams: str | None = None, **more: Any) -> Any:
-    from speed_layer.source import SourceSettings, of_streams
-
-    open_log = functools.partial(KafkaLog, context.settings.servers, context.settings.kafka)
-    views = of_streams(context.views, streams)
-    return SourceSettings(open_log, context.names, context.settings.home, views, **more)
 
 
 @command("run", "slackwater speed run", "slackwater speed run --streams trades", of=speed)
@@ -43,6 +33,7 @@ def run_command(context: Context, streams: str | None, as_json: bool) -> None:
     from speed_layer.figures import FIGURES
     from speed_layer.metrics import speed_metrics
     from speed_layer.run import run
+    from speed_layer.settings import source_settings
     from speed_layer.stopping import STOP
 
     check_codecs()
@@ -58,7 +49,7 @@ def run_command(context: Context, streams: str | None, as_json: bool) -> None:
 
     settings = context.settings
     with speed_metrics(settings):
-        run(_settings(context, streams, stall_s=settings.stall_seconds), on_restart=count)
+        run(source_settings(settings, streams), on_restart=count)
     facts = {"pipelines": restarts, **FIGURES.counts()}
     emit(as_json, facts, lambda: console.print(f"ended: {', '.join(f'{n} {name}' for name, n in facts.items())}"))
     _leave()
@@ -83,8 +74,9 @@ def _leave() -> NoReturn:
 def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: float, as_json: bool) -> None:
     """Sample the memory of the speed layer over many self-checkpoints and restarts, and report its slope."""
     from speed_layer.memory import measure
+    from speed_layer.settings import source_settings
 
-    found = measure(_settings(context, slice_s=slice_seconds), checkpoints, restarts, CLOCK)
+    found = measure(source_settings(context.settings, slice_s=slice_seconds), checkpoints, restarts, CLOCK)
 
     def show() -> None:
         console.print(
@@ -96,7 +88,7 @@ def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: flo
             f"({found['checkpoints']} of them), {found['kb_per_restart']:.1f} KB a restart "
             f"({found['restarts']} of them)"
         )
-        console.print(f"  that is {found['mb_per_day']:.1f} MB a day with slices of 10 s and a new pipeline each hour")
+        console.print(f"  that is {found['mb_per_day']:.1f} MB a day with slices of 10 minutes, a pipeline an hour")
 
     emit(as_json, found, show)
 

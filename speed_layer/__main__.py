@@ -6,7 +6,6 @@ Without `--runner` it runs in process until it is told to end. On a cluster, sub
 partitions. Settings come from the environment, as for `slackwater`.
 """
 
-import functools
 import os
 import signal
 import sys
@@ -20,14 +19,12 @@ from slackwater.core.faults import arm
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
 from slackwater.log.compression import check_codecs
-from slackwater.log.kafka_log import KafkaLog
-from slackwater.log.names import TopicNames
 from slackwater.pipeline.options import read_options
 from slackwater.views.definitions import streams_of
-from slackwater.views.registry import views_of
 from speed_layer.metrics import speed_metrics
 from speed_layer.run import ALL, build, run
-from speed_layer.source import Share, SourceSettings, of_streams
+from speed_layer.settings import source_settings
+from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
 
 
@@ -48,13 +45,7 @@ def main(arguments: list[str]) -> int:
         set_up_logging(settings.log_format)
         check_codecs()
         options = read_options("speed_layer", __doc__ or "", arguments, SpeedOptions, streaming=True)
-        source = SourceSettings(
-            functools.partial(KafkaLog, settings.servers, settings.kafka, settings.kafka_client),
-            TopicNames(settings.prefix),
-            settings.home,
-            of_streams(views_of(settings), options.view_as(SpeedOptions).streams),
-            stall_s=settings.stall_seconds,
-        )
+        source = source_settings(settings, options.view_as(SpeedOptions).streams)
         share = _share(options.view_as(SpeedOptions).partitions, source)
         if options.view_as(StandardOptions).runner is None:
             for number in (signal.SIGINT, signal.SIGTERM):
