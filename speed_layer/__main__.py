@@ -9,6 +9,7 @@ partitions. Settings come from the environment, as for `slackwater`.
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -26,6 +27,9 @@ from speed_layer.run import ALL, build, run
 from speed_layer.settings import source_settings
 from speed_layer.source import Share, SourceSettings
 from speed_layer.stopping import STOP
+
+CLUSTER_SLICE_S = 10.0
+"""A runner's own checkpoint, and its stop, wait for the end of a slice."""
 
 
 class SpeedOptions(PipelineOptions):
@@ -54,7 +58,7 @@ def main(arguments: list[str]) -> int:
                 run(source, share)
         else:
             pipeline = beam.Pipeline(options=options)
-            build(pipeline, source, [share])
+            build(pipeline, replace(source, slice_s=CLUSTER_SLICE_S), [share])
             pipeline.run().wait_until_finish()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,13 +10,10 @@ import psutil
 
 from slackwater.core.clock import Clock
 from speed_layer.run import run_once
-from speed_layer.source import SourceSettings
+from speed_layer.source import PIPELINE_S, SLICE_S, SourceSettings
 
 WARM = 0.4
 """The share of samples left out at the start: caches fill."""
-
-SLICE_S = 10.0
-PIPELINE_S = 3600.0
 
 
 def measure(settings: SourceSettings, checkpoints: int, restarts: int, clock: Clock) -> dict[str, Any]:

@@ -30,6 +30,11 @@ from speed_layer.worker import Worker
 
 POLL_S = 0.25
 
+SLICE_S = 600.0
+"""In process nobody asks for a checkpoint."""
+
+PIPELINE_S = 3600.0
+
 
 @dataclass(frozen=True)
 class Share:
@@ -42,15 +47,16 @@ class Share:
 class SourceSettings:
     """Where to read; how long a slice and a pipeline last, and how long a partition may make no progress, in seconds.
 
-    `open_log` is called on the worker.
+    At the end of a slice the next one waits for Beam's sampling thread, which sleeps up to 0.2 s. `open_log` is called
+    on the worker.
     """
 
     open_log: Callable[[], Log]
     names: TopicNames
     home: Path
     views: tuple[View, ...]
-    slice_s: float = 10.0
-    pipeline_s: float = 3600.0
+    slice_s: float = SLICE_S
+    pipeline_s: float = PIPELINE_S
     stall_s: float = STALL_S
 
 
