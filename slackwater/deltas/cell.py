@@ -6,6 +6,7 @@ as they are (sums have up to 38 digits) and texts, in one canonical form: any wo
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from sys import intern
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from slackwater.deltas.errors import CodecError
 from slackwater.log.log import Headers
 from slackwater.views.kinds import Value
-from slackwater.views.rows import Row
+from slackwater.views.rows import Row, rows_from
 from slackwater.views.view import View
 
 OPEN = "open"
@@ -55,7 +56,7 @@ def encode_key(cell: Cell, sealed: bool) -> bytes:
 
 def encode_value(cell: Cell) -> bytes:
     """The value of a cell's delta; never empty."""
-    rows = [[*row.key, row.start, *row.state] for row in sorted(cell.rows)]
+    rows = [(*key, start, *state) for key, start, state in sorted(cell.rows)]
     return _dump({"start": cell.start, "upto": cell.upto, "rows": rows})
 
 
@@ -99,17 +100,9 @@ def decode_cell(delta_key: DeltaKey, value: bytes | None, view: View) -> Cell:
     Raises:
         CodecError: the bytes are no delta's value.
     """
-    width, types = len(view.key), view.row_types
-    texts = all(kind is str for kind in types[:width])
     try:
         found = json.loads(value or b"")
-        if any([*map(type, row)] != types for row in found["rows"]):
-            raise TypeError(f"a row is not of {', '.join(kind.__name__ for kind in types)}")
-        rows = tuple(
-            Row(tuple(map(intern, r[:width])) if texts else _key(r[:width]), r[width], tuple(r[width + 1 :]))
-            for r in found["rows"]
-        )
-        cell = Cell(delta_key, found["start"], found["upto"], rows)
+        cell = Cell(delta_key, found["start"], found["upto"], tuple(_rows(found["rows"], view)))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CodecError(f"A value of {delta_key} is no delta's: {error!r}.") from error
     whole = type(cell.start) is int and type(cell.upto) is int and 0 <= cell.start < cell.upto
@@ -118,9 +111,23 @@ def decode_cell(delta_key: DeltaKey, value: bytes | None, view: View) -> Cell:
     return cell
 
 
-def _key(values: list[Value]) -> tuple[Value, ...]:
-    return tuple([intern(value) if isinstance(value, str) else value for value in values])
+def _rows(found: list[list[Value]], view: View) -> Iterator[Row]:
+    """By columns: an open cell may have hundreds of rows, and comes many times a second."""
+    width, types = len(view.key), view.row_types
+    if any([*map(type, row)] != types for row in found):
+        raise TypeError(f"a row is not of {', '.join(kind.__name__ for kind in types)}")
+    if not found:
+        return iter(())
+    columns: list[Iterable[Value]] = list(zip(*found, strict=True))
+    columns[:width] = [
+        map(intern, of) if kind is str else of  # type: ignore[arg-type]  # all of them are texts
+        for of, kind in zip(columns, types[:width], strict=False)
+    ]
+    return rows_from(columns, width)
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _dump(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()

@@ -3,7 +3,8 @@
 Not here: how a column's values cross (`slackwater.views.kinds`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -21,6 +22,19 @@ class Row(NamedTuple):
     state: State
 
 
+_new = partial(tuple.__new__, Row)
+
+
+def rows_from(columns: Sequence[Iterable[Value]], width: int) -> Iterator[Row]:
+    """The rows of columns: `width` key columns, the starts, the states'. Row by row it takes three times as long.
+
+    Raises:
+        ValueError: they are not all of one length.
+    """
+    keys, states = zip(*columns[:width], strict=True), zip(*columns[width + 1 :], strict=True)
+    return map(_new, zip(keys, columns[width], states, strict=True))
+
+
 def rows_of(view: View, table: pa.Table) -> list[Row]:
     """The rows of `table`, sorted by key and start.
 
@@ -28,10 +42,9 @@ def rows_of(view: View, table: pa.Table) -> list[Row]:
         ViewError: a state column holds a null.
     """
     table = table.combine_chunks()
-    keys = zip(*(table.column(k).to_pylist() for k in view.key), strict=True)
-    starts = table.column("start").to_pylist()
-    states = zip(*(column.kind.values(table.column(column.name)) for column in view.columns), strict=True)
-    return sorted(Row(*row) for row in zip(keys, starts, states, strict=True))
+    places = [table.column(name).to_pylist() for name in (*view.key, "start")]
+    states = [column.kind.values(table.column(column.name)) for column in view.columns]
+    return sorted(rows_from([*places, *states], len(view.key)))
 
 
 def table_of(view: View, rows: Iterable[Row]) -> pa.Table:

@@ -6,7 +6,7 @@ the statement is prepared once. Registering and parsing each time costs 3 ms. Se
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from slackwater.core.checked_files import PROTOCOL, CheckedFiles, OnDamage
 from slackwater.streams.stream import Stream
-from slackwater.views.rows import Row, table_of
+from slackwater.views.rows import Row, rows_from, table_of
 from slackwater.views.sql import rows_sql, summarise_sql
 from slackwater.views.view import View
 
@@ -106,16 +106,14 @@ class Summariser:
             self._con.execute(f"PREPARE table_{i} AS {summarise_sql(view, one)}")
             self._con.execute(f"PREPARE rows_{i} AS {rows_sql(view, one)}")
             self._con.execute(f"PREPARE several_{i} AS {rows_sql(view, several, (_NUMBER.name,))}")
-        self._readers = [[column.kind.reader for column in view.columns] for view in views]
+        self._readers = [list(_readers(view)) for view in views]
 
     def rows(self, view: View, events: pa.Table) -> list[Row]:
         """States at the base interval of a small table of events, sorted by key and start."""
         if not events.num_rows:
             return []
-        i = self._views.index(view)
         self._segments[view.stream].one.table = events
-        width, readers = len(view.key), self._readers[i]
-        return sorted([_row(found, width, readers) for found in self._con.execute(f"EXECUTE rows_{i}").fetchall()])
+        return sorted(rows_from(self._columns(view, "rows"), len(view.key)))
 
     def rows_of_each(self, view: View, segments: Sequence[pa.Table]) -> list[list[Row]]:
         """`rows` of each of several small tables, by one statement."""
@@ -124,11 +122,10 @@ class Summariser:
         each: list[list[Row]] = [[] for _ in segments]
         counts = [events.num_rows for events in segments]
         if any(counts):
-            i = self._views.index(view)
             self._segments[view.stream].join(segments, counts)
-            width, readers = len(view.key), self._readers[i]
-            for found in self._con.execute(f"EXECUTE several_{i}").fetchall():
-                each[found[0]].append(_row(found[1:], width, readers))
+            numbers, *columns = self._columns(view, "several")
+            for number, row in zip(numbers, rows_from(columns, len(view.key)), strict=True):
+                each[number].append(row)
         return [sorted(rows) for rows in each]
 
     def table(self, view: View, events: pa.Table) -> pa.Table:
@@ -145,6 +142,14 @@ class Summariser:
         """States at the base interval of the events in Parquet files, in no particular order."""
         return self._con.sql(summarise_sql(view, files_sql(paths))).to_arrow_table()
 
+    def _columns(self, view: View, statement: str) -> list[Iterable[Any]]:
+        """What a statement over some events gives for Python, by columns."""
+        i = self._views.index(view)
+        columns: list[Iterable[Any]] = list(zip(*self._con.execute(f"EXECUTE {statement}_{i}").fetchall(), strict=True))
+        for at, reader in self._readers[i]:
+            columns[at] = map(reader, columns[at])
+        return columns
+
     def close(self) -> None:
         """Close the connection."""
         self._con.close()
@@ -156,6 +161,8 @@ def _named(stream: Stream, views: Iterable[View]) -> list[str]:
     return [name for name in stream.schema.names if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
 
 
-def _row(values: Sequence[Any], width: int, readers: Sequence[Callable[[str], int] | None]) -> Row:
-    pairs = zip(values[width + 1 :], readers, strict=True)
-    return Row(tuple(values[:width]), values[width], tuple([v if read is None else read(v) for v, read in pairs]))
+def _readers(view: View) -> Iterator[tuple[int, Callable[[str], int]]]:
+    """Of the columns that have one, counted from the last, the reader."""
+    for at, column in enumerate(view.columns, -len(view.columns)):
+        if column.kind.reader is not None:
+            yield at, column.kind.reader
