@@ -17,6 +17,7 @@ from slackwater.core.clock import SystemClock
 from slackwater.log.errors import AccessRefusedError, AppendRefusedError, CredentialsError, LogError, LogRefusedError
 from slackwater.pipeline.summarise import Summarise
 from speed_layer.figures import FIGURES
+from speed_layer.pace import spent
 from speed_layer.sink import PublishDeltas
 from speed_layer.so_far import SO_FAR, not_summed
 from speed_layer.source import ReadLog, Share, SourceSettings
@@ -38,7 +39,7 @@ def build(pipeline: Any, settings: SourceSettings, shares: list[Share]) -> None:
         pipeline
         | "Shares of partitions" >> beam.Create(shares)
         | "Segments of the log" >> beam.ParDo(ReadLog(settings))
-        | "Summarise" >> Summarise(settings.views, failed=not_summed)
+        | "Summarise" >> Summarise(settings.views, failed=not_summed, spent=spent)
         | "Deltas" >> beam.ParDo(PublishDeltas(settings.open_log, settings.names, settings.views))
     )
 

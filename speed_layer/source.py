@@ -23,6 +23,7 @@ from slackwater.pipeline.segment import Block
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
+from speed_layer.pace import PACE
 from speed_layer.so_far import SO_FAR, as_it_is
 from speed_layer.stopping import STOP
 from speed_layer.watchdog import STALL_S
@@ -145,6 +146,6 @@ class ReadLog(beam.DoFn):
         if share not in self._workers:
             s = self._settings
             self._workers[share] = Worker(
-                s.open_log(), s.names, VersionStore(s.home), s.views, share.partitions, self._clock, s.stall_s
+                s.open_log(), s.names, VersionStore(s.home), s.views, share.partitions, self._clock, s.stall_s, PACE
             )
         return self._workers[share]

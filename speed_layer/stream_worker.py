@@ -21,6 +21,7 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.view import View
 from speed_layer.beginning import beginnings
 from speed_layer.figures import FIGURES
+from speed_layer.pace import Pace
 from speed_layer.tiling import Piece, Tiler
 from speed_layer.watchdog import STALL_S, Watchdog
 
@@ -65,9 +66,12 @@ class StreamWorker:
         views: tuple[View, ...],
         partitions: Collection[int] | None,
         clock: Clock,
+        pace: Pace,
         stall_s: float = STALL_S,
     ) -> None:
         self._clock = clock
+        self._pace = pace
+        self._owed: dict[str, set[int]] = {view.definition: set() for view in views}
         self._log = log
         self._stream = stream
         self._topic = names.topic(stream)
@@ -101,20 +105,23 @@ class StreamWorker:
         """
         try:
             reach("read.before")
-            slices = self._reader.poll(timeout_s)
+            slices = self._reader.poll(min([timeout_s, *(max(0.0, wait_s) for wait_s in self._rests())]))
         except PositionLostError as error:
             self._recover(error.lost)
             return
+        sampled_in: dict[int, Stages | None] = {}
         for found in slices:
             FIGURES.count("records", len(found.records))
             reach("read.after")
             tiler = self._tilers[found.partition]
-            stages = sampled(found, self._clock.now_us())
+            stages = sampled_in[found.partition] = sampled(found, self._clock.now_us())
             for piece in tiler.add(found):
                 yield self._segment(found.partition, piece, stages)
             self._positions[found.partition] = found.upto
             FIGURES.of_partitions("position_offset", self._stream.name, {found.partition: found.upto})
-            yield from self._open(found.partition, stages)
+            for owed in self._owed.values():
+                owed.add(found.partition)
+        yield from self._open(sampled_in)
         self._check_unread()
         now = self._clock.elapsed_s()
         if self._question is None and now - self._beat >= HEARTBEAT_S:
@@ -136,10 +143,20 @@ class StreamWorker:
         self._reader.close()
         self._watch.close()
 
-    def _open(self, partition: int, stages: Stages | None = None) -> Iterator[Segment]:
-        piece = self._tilers[partition].open()
-        if piece is not None:
-            yield self._segment(partition, piece, stages)
+    def _rests(self) -> Iterator[float]:
+        """Of the views that open cells are owed to, how long each still rests."""
+        return (self._pace.wait_s(definition) for definition, owed in self._owed.items() if owed)
+
+    def _open(self, stages: Mapping[int, Stages | None]) -> Iterator[Segment]:
+        """The open cells that moved since a view was given them last, for the views that do not rest."""
+        ready = [of for of, owed in self._owed.items() if owed and self._pace.wait_s(of) <= 0]
+        for p in sorted({p for definition in ready for p in self._owed[definition]}):
+            piece = self._tilers[p].open()
+            if piece is not None:
+                only = tuple(definition for definition in ready if p in self._owed[definition])
+                yield self._segment(p, piece, stages.get(p), only)
+        for definition in ready:
+            self._owed[definition].clear()
 
     def _again(self, bounds: Mapping[int, Bounds], asked_at: Mapping[int, int]) -> Iterator[Segment]:
         """`asked_at` are the positions when it was asked: the log has them, whatever was read since."""
@@ -209,7 +226,7 @@ class StreamWorker:
         if found.partitions != self._count:
             raise TopicMismatchError(f"{self._topic!r} has {found.partitions} partitions now, it had {self._count}.")
 
-    def _segment(self, partition: int, piece: Piece, stages: Stages | None) -> Segment:
+    def _segment(self, partition: int, piece: Piece, stages: Stages | None, only: tuple[str, ...] = ()) -> Segment:
         own = stages if stages is not None and piece.start <= stages.offset < piece.upto else ()
         slot = Slot(
             self._stream.name,
@@ -222,4 +239,4 @@ class StreamWorker:
             appended_ms=piece.appended_ms,
             stages=tuple(own),
         )
-        return Segment(slot, piece.table)
+        return Segment(slot, piece.table, only=only)

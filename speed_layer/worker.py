@@ -22,6 +22,7 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
 from speed_layer.figures import FIGURES
+from speed_layer.pace import Pace
 from speed_layer.stream_worker import StreamWorker
 from speed_layer.watchdog import STALL_S
 
@@ -55,8 +56,10 @@ class Worker:
         partitions: Collection[int] | None,
         clock: Clock,
         stall_s: float = STALL_S,
+        pace: Pace | None = None,
     ) -> None:
         self._made_of = log, names, store
+        self._pace = pace or Pace(clock)
         self._views = views
         self._partitions = partitions
         self._clock = clock
@@ -108,7 +111,7 @@ class Worker:
         views = tuple(view for view in self._views if view.stream == stream)
         try:
             self._reading[stream] = StreamWorker(
-                log, names, store, stream, views, self._partitions, self._clock, self._stall_s
+                log, names, store, stream, views, self._partitions, self._clock, self._pace, self._stall_s
             )
         except LogError as error:
             self._fail(stream, error)

@@ -32,7 +32,7 @@ class Speed:
 
     def step(self) -> None:
         for segment in (segment for block in self._worker.step(0) for segment in block.segments):
-            for view in [view for view in self._views if view.stream.name == segment.slot.stream]:
+            for view in filter(segment.is_for, self._views):
                 rows = tuple(self._summariser.rows(view, segment.table))
                 self._sink.process(States(view.definition, segment.slot, None, rows))
 

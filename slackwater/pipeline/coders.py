@@ -84,12 +84,12 @@ class SegmentCoder(_Coder):
 
     def encode(self, segment: Segment) -> bytes:
         """Segment -> bytes."""
-        return _headed({"slot": asdict(segment.slot), "paths": segment.paths}, segment.table)
+        return _headed({"slot": asdict(segment.slot), "paths": segment.paths, "only": segment.only}, segment.table)
 
     def decode(self, data: bytes) -> Segment:
         """Bytes -> segment."""
         header, table = _split(data)
-        return Segment(_slot(header["slot"]), table, tuple(header["paths"]))
+        return Segment(_slot(header["slot"]), table, tuple(header["paths"]), tuple(header["only"]))
 
     def estimate_size(self, segment: Segment) -> int:
         """Bytes, about."""

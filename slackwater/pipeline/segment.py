@@ -35,11 +35,19 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Events of one slot: `table` (of the stream's schema) or, if that is None, the Parquet files `paths`."""
+    """Events of one slot: `table` (of the stream's schema) or, if that is None, the Parquet files `paths`.
+
+    It is for the views of the definitions `only`, or for all of its stream if that is empty.
+    """
 
     slot: Slot
     table: pa.Table | None
     paths: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def is_for(self, view: View) -> bool:
+        """Whether the view's states of it are wanted."""
+        return view.stream.name == self.slot.stream and (not self.only or view.definition in self.only)
 
 
 @dataclass(frozen=True, slots=True)

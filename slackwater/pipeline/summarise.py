@@ -3,6 +3,7 @@
 No source, no sink, no runner and no mode are in it, no windows, no Beam state, no timers.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import apache_beam as beam
@@ -17,32 +18,41 @@ from slackwater.views.view import View
 
 __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
+Failed = Callable[[View], None]
+Spent = Callable[[View, float], None]
+
 
 class Summarise(beam.PTransform):
     """PCollection[Segment | Block] -> PCollection[States], the states of a block's segments in their order.
 
     A view gets the segments of its own stream. `failed` is called, in the process that computes, with a view that
     can make no states of some events, before that ends the pipeline: with a sum beyond its type, for example.
+    `spent` is called there with how long a view's states of an element took to make and to send, in seconds.
     """
 
-    def __init__(self, views: tuple[View, ...], threads: int = 1, failed: Callable[[View], None] | None = None) -> None:
+    def __init__(
+        self, views: tuple[View, ...], threads: int = 1, failed: Failed | None = None, spent: Spent | None = None
+    ) -> None:
         super().__init__()
         self._views = views
         self._threads = threads
         self._failed = failed
+        self._spent = spent
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
         """See beam.PTransform.expand."""
-        return segments | "States of segments" >> beam.ParDo(
-            _SummariseSegment(self._views, self._threads, self._failed)
-        )
+        step = _SummariseSegment(self._views, self._threads, self._failed, self._spent)
+        return segments | "States of segments" >> beam.ParDo(step)
 
 
 class _SummariseSegment(beam.DoFn):
-    def __init__(self, views: tuple[View, ...], threads: int, failed: Callable[[View], None] | None = None) -> None:
+    def __init__(
+        self, views: tuple[View, ...], threads: int, failed: Failed | None = None, spent: Spent | None = None
+    ) -> None:
         self._views = views
         self._threads = threads
         self._failed = failed
+        self._spent = spent
 
     def setup(self) -> None:
         self._summariser = Summariser(self._views, self._threads)
@@ -50,7 +60,10 @@ class _SummariseSegment(beam.DoFn):
     def process(self, element: Segment | Block) -> Iterator[States]:
         segments = element.segments if isinstance(element, Block) else (element,)
         for view in self._views:
-            own = tuple(segment for segment in segments if segment.slot.stream == view.stream.name)
+            own = tuple(segment for segment in segments if segment.is_for(view))
+            if not own:
+                continue
+            began_s = time.perf_counter()
             try:
                 yield from self._states(view, own)
             except (duckdb.Error, ViewError) as error:
@@ -60,6 +73,8 @@ class _SummariseSegment(beam.DoFn):
                 where = ", ".join(f"[{slot.start}, {slot.upto}) of partition {slot.partition}" for slot in slots[:3])
                 stream = view.stream.name
                 raise ViewError(f"The view {view.name} makes no states of {stream}, {where}: {error}") from error
+            if self._spent is not None:
+                self._spent(view, time.perf_counter() - began_s)
 
     def teardown(self) -> None:
         self._summariser.close()

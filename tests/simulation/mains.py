@@ -47,7 +47,7 @@ def speed(world: "World") -> None:
 
 def _pipeline(world: "World") -> None:
     views = world.heard()
-    worker = Worker(world.log, world.names, world.store, views, None, world.clock)
+    worker = Worker(world.log, world.names, world.store, views, None, world.clock, pace=world.pace)
     sink = PublishDeltas(lambda: world.log, world.names, views, world.clock)
     sink.setup()
     end = world.clock.elapsed_s() + PIPELINE_S

@@ -55,6 +55,7 @@ LEAST_PER_SEED = {
     "others that went on": 0.1,
     "runs that lacked a stream": 0.12,
     "versions beside a stream that was lost": 0.02,
+    "views that rested": 1.0,
     "compactions": 3.0,
     "gaps": 2.0,
 }

@@ -28,6 +28,7 @@ from tests.simulation.hands import NOON_US, SimClock
 from tests.simulation.light import TURNED, VIEWS
 from tests.simulation.log import Branch, SimLog
 from tests.simulation.programs import Program, Scheduler, Trace
+from tests.simulation.rests import RandomPace
 from tests.simulation.streams import STALLS, entity_of, line_of, views_drawn
 from tests.simulation.truth import Truth
 
@@ -59,6 +60,7 @@ class World:
         self.scheduler = Scheduler(self.trace, self.random)
         self.clock = SimClock(self.scheduler)
         self.log = SimLog(self.scheduler, self.random, lambda: self.clock.now_us() // 1000)
+        self.pace = RandomPace(seed, self.trace)
         self.names = TopicNames("t")
         drawn = VIEWS[: self.random.choice([1, 2])], self.random.choice([1, 2, 2, 3]), self.random.choice([0, 0, 3, 5])
         self.views = views or views_drawn(seed, drawn[0])

@@ -1,0 +1,41 @@
+"""When the open cells of a view may be given again: a view of many rows must not hold up the others.
+
+A cell that still grows is given again whenever events came. To summarise it, send it and read it costs in proportion
+to its rows, and a view by size may have a row an event where bars have one a second. So a view rests after it was
+summarised, in proportion to what that took, and its cells are given when it is over: it takes a fifth of the worker's
+time at most, and a view of few rows hardly waits. Sealed cells wait for nothing.
+"""
+
+from slackwater.core.clock import Clock, SystemClock
+from slackwater.views.view import View
+
+REST = 4.0
+"""A view rests so many times what its states took to make and send."""
+
+REST_S = 0.05
+"""And no longer than that."""
+
+
+class Pace:
+    """How long each view, named by its definition, still rests."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rested_s: dict[str, float] = {}
+
+    def spent(self, definition: str, seconds: float) -> None:
+        """The view was summarised."""
+        self._rested_s[definition] = self._clock.elapsed_s() + min(REST * seconds, REST_S)
+
+    def wait_s(self, definition: str) -> float:
+        """How long it rests from now on, at most 0 if it does not."""
+        return self._rested_s.get(definition, 0.0) - self._clock.elapsed_s()
+
+
+PACE = Pace(SystemClock())
+"""One object a process, as STOP is: Beam makes the workers and the DoFn that summarises, and keeps them apart."""
+
+
+def spent(view: View, seconds: float) -> None:
+    """The view was summarised by this process."""
+    PACE.spent(view.definition, seconds)
