@@ -12,6 +12,7 @@ from typing import NamedTuple
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.errors import PositionLostError, TopicMismatchError, TopicRecreatedError, UnreadableError
+from slackwater.log.events import decode_each
 from slackwater.log.log import Asked, Bounds, Log, Unread
 from slackwater.log.names import TopicNames
 from slackwater.log.stages import Stages, sampled
@@ -110,12 +111,13 @@ class StreamWorker:
             self._recover(error.lost)
             return
         sampled_in: dict[int, Stages | None] = {}
-        for found in slices:
+        tables = decode_each(self._stream, [found.records for found in slices])
+        for found, decoded in zip(slices, tables, strict=True):
             FIGURES.count("records", len(found.records))
             reach("read.after")
             tiler = self._tilers[found.partition]
             stages = sampled_in[found.partition] = sampled(found, self._clock.now_us())
-            for piece in tiler.add(found):
+            for piece in tiler.add(found, decoded):
                 yield self._segment(found.partition, piece, stages)
             self._positions[found.partition] = found.upto
             FIGURES.of_partitions("position_offset", self._stream.name, {found.partition: found.upto})

@@ -58,9 +58,13 @@ class Tiler:
         self._appended_ms = 0
         self._sealed = None
 
-    def add(self, found: Slice) -> Iterator[Piece]:
-        """Take the next slice of the partition; yields every cell that it seals, in order."""
-        decoded = decode(self._stream, found.records).table
+    def add(self, found: Slice, decoded: pa.Table | None = None) -> Iterator[Piece]:
+        """Take the next slice of the partition; yields every cell that it seals, in order.
+
+        `decoded` are its events, of `positioned(stream)`; decoded here if nobody has.
+        """
+        if decoded is None:
+            decoded = decode(self._stream, found.records).table
         offsets, events = decoded.column("offset").to_numpy(), decoded.select(self._stream.schema.names)
         taken = 0
         for line in _lines(found):

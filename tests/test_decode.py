@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.decimals import decimal_text
-from slackwater.log.events import WHOLE_RECORD, Decoded, Refused, decode, positioned
+from slackwater.log.events import WHOLE_RECORD, Decoded, Refused, decode, decode_each, positioned
 from slackwater.log.log import Record
 from slackwater.log.mark import MARK_HEADER
 from slackwater.streams import decode as module
@@ -287,6 +287,14 @@ def test_no_split_into_two_chunks_changes_what_is_decoded(records: list[Record],
         for at in range(len(records) + 1):
             left, right = plain(decode(TRADES, records[:at])), plain(decode(TRADES, records[at:]))
             assert Found(left.events + right.events, left.refused + right.refused) == expected
+
+
+@examples(40)
+@given(logs(), st.lists(st.integers(0, 12), max_size=4))
+def test_blocks_that_are_decoded_together_have_the_events_of_each(records: list[Record], cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(records)) for cut in cuts), len(records)]
+    blocks = [records[at:end] for at, end in pairwise(edges)]
+    assert decode_each(TRADES, blocks) == [decode(TRADES, block).table for block in blocks]
 
 
 @examples(25)

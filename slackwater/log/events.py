@@ -5,6 +5,7 @@ Not here: what a line means (`slackwater.streams.decode`), and the records thems
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,20 +43,22 @@ class Refused(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Events of `positioned(stream)` and refusals, both in log order."""
+    """Events of `positioned(stream)` and refusals, both in log order; of each event the number of its record."""
 
     table: pa.Table
     refused: list[Refused]
+    record_of: Any
 
 
 def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
     """Decode a block of records. Marks are passed over; a record that does not decode never stops the block."""
     values: list[bytes] = []
+    numbers: list[int] = []
     offsets: list[int] = []
     counts: list[int] = []
     times: list[int] = []
     refused: list[Refused] = []
-    for record in records:
+    for number, record in enumerate(records):
         value = record.value
         if not value and mark_of(record) is not None:
             continue
@@ -65,10 +68,11 @@ def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
             refused.append(Refused(record.offset, WHOLE_RECORD, error.reason, error.error, value or b""))
             continue
         values.append(value or b"")
+        numbers.append(number)
         offsets.append(record.offset)
         times.append(record.append_time_ms)
     if not values:
-        return Decoded(positioned(stream).empty_table(), refused)
+        return Decoded(positioned(stream).empty_table(), refused, np.empty(0, np.int64))
     lines = values if len(values) == sum(counts) else Lines(b"\n".join(values), sum(counts))
     of = np.repeat(np.arange(len(counts)), counts)
     index = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -80,7 +84,16 @@ def decode(stream: Stream, records: Sequence[Record]) -> Decoded:
     places = [pa.array(offset[accepted]), pa.array(index[accepted].astype(np.int16))]
     *fields, _ = events.columns
     appended = pa.array(latest[accepted] - AHEAD_US)
-    return Decoded(pa.Table.from_arrays([*places, *fields, appended], schema=positioned(stream)), refused)
+    table = pa.Table.from_arrays([*places, *fields, appended], schema=positioned(stream))
+    return Decoded(table, refused, np.asarray(numbers, np.int64)[of[accepted]])
+
+
+def decode_each(stream: Stream, blocks: Sequence[Sequence[Record]]) -> list[pa.Table]:
+    """The events of each of these blocks of records, decoded together: of few records a block costs what a line does.
+    What is refused is left out."""
+    decoded = decode(stream, [record for block in blocks for record in block])
+    ends = np.searchsorted(decoded.record_of, np.cumsum([len(block) for block in blocks])).tolist()
+    return [decoded.table.slice(at, end - at) for at, end in pairwise([0, *ends])]
 
 
 def _latest_us(append_times_ms: Any) -> Any:
