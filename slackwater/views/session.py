@@ -113,7 +113,7 @@ class Summariser:
         if not events.num_rows:
             return []
         self._segments[view.stream].one.table = events
-        return sorted(rows_from(self._columns(view, "rows"), len(view.key)))
+        return list(rows_from(self._columns(view, "rows"), len(view.key)))
 
     def rows_of_each(self, view: View, segments: Sequence[pa.Table]) -> list[list[Row]]:
         """`rows` of each of several small tables, by one statement."""
@@ -126,7 +126,7 @@ class Summariser:
             numbers, *columns = self._columns(view, "several")
             for number, row in zip(numbers, rows_from(columns, len(view.key)), strict=True):
                 each[number].append(row)
-        return [sorted(rows) for rows in each]
+        return each
 
     def table(self, view: View, events: pa.Table) -> pa.Table:
         """The same as an Arrow table, in no particular order.
@@ -143,9 +143,12 @@ class Summariser:
         return self._con.sql(summarise_sql(view, files_sql(paths))).to_arrow_table()
 
     def _columns(self, view: View, statement: str) -> list[Iterable[Any]]:
-        """What a statement over some events gives for Python, by columns."""
+        """What a statement over some events gives for Python, by columns; in the order of its rows, which is that of
+        their key and start."""
         i = self._views.index(view)
-        columns: list[Iterable[Any]] = list(zip(*self._con.execute(f"EXECUTE {statement}_{i}").fetchall(), strict=True))
+        found = self._con.execute(f"EXECUTE {statement}_{i}").fetchall()
+        found.sort()  # flat tuples take half the time of rows
+        columns: list[Iterable[Any]] = list(zip(*found, strict=True))
         for at, reader in self._readers[i]:
             columns[at] = map(reader, columns[at])
         return columns
