@@ -2,33 +2,37 @@
 
 A cell that still grows is given again whenever events came. To summarise it, send it and read it costs in proportion
 to its rows, and a view by size may have a row an event where bars have one a second. So a view rests after it was
-summarised, in proportion to what that took, and its cells are given when it is over: it takes a fifth of the worker's
-time at most, and a view of few rows hardly waits. Sealed cells wait for nothing.
+summarised, in proportion to what it takes beyond the least costly view of its stream, and its cells are given when
+that is over: the other views wait for it in few turns. Sealed cells wait for nothing.
 """
 
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.views.view import View
 
 REST = 4.0
-"""A view rests so many times what its states took to make and send."""
+"""A view rests so many times what its states took more than those of the least costly view."""
 
 REST_S = 0.05
 """And no longer than that."""
 
 
 class Pace:
-    """How long each view, named by its definition, still rests."""
+    """How long each view still rests."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._took_s: dict[str, dict[str, float]] = {}
         self._rested_s: dict[str, float] = {}
 
-    def spent(self, definition: str, seconds: float) -> None:
+    def spent(self, view: View, seconds: float) -> None:
         """The view was summarised."""
-        self._rested_s[definition] = self._clock.elapsed_s() + min(REST * seconds, REST_S)
+        took_s = self._took_s.setdefault(view.stream.name, {})
+        took_s[view.definition] = seconds
+        more_s = seconds - min(took_s.values())
+        self._rested_s[view.definition] = self._clock.elapsed_s() + min(REST * more_s, REST_S)
 
     def wait_s(self, definition: str) -> float:
-        """How long it rests from now on, at most 0 if it does not."""
+        """How long the view of this definition rests from now on, at most 0 if it does not."""
         return self._rested_s.get(definition, 0.0) - self._clock.elapsed_s()
 
 
@@ -38,4 +42,4 @@ PACE = Pace(SystemClock())
 
 def spent(view: View, seconds: float) -> None:
     """The view was summarised by this process."""
-    PACE.spent(view.definition, seconds)
+    PACE.spent(view, seconds)

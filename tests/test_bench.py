@@ -34,6 +34,9 @@ from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Record
 from slackwater.streams.schema import MAX_LINES
 from slackwater.streams.trades import TRADES
+from slackwater.views.bars import BARS
+from slackwater.views.sizes import SIZES
+from tests.turn import Turns
 
 pytestmark = pytest.mark.timeout(1800)  # four parts are measured before the first test looks at them
 
@@ -68,6 +71,14 @@ def speed() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def results(speed: dict[str, Any]) -> dict[str, Any]:
     return {**run_bench(("batch", "latency", "stream", "overload"), COUNT, quiet=True, plan=TINY), "speed": speed}
+
+
+def test_what_a_turn_of_the_speed_worker_costs_can_be_measured(trades: Trades, tmp_path: Path) -> None:
+    turns = Turns((BARS, SIZES), tmp_path, trades)
+    for records in (6, 1):
+        turns.turn(records)
+    assert turns.deltas() >= 2 * (4 + 1)
+    assert all(seconds > 0 for seconds in turns.spent_s.values())
 
 
 @pytest.mark.parametrize("per_record", [1, 50, MAX_LINES])

@@ -35,6 +35,11 @@ class Turns:
         self._worker = Worker(self.log, NAMES, VersionStore(home), VIEWS, None, self.clock, pace=self.pace)
         self.blocks: list[Block] = []
 
+    def sizes_took(self, more_s: float) -> None:
+        """Its states took so much longer than those of bars."""
+        self.pace.spent(BARS, 0.001)
+        self.pace.spent(SIZES, 0.001 + more_s)
+
     def events(self, count: int) -> None:
         for _ in range(count):
             at = self.log.bounds(NAMES.topic(TRADES))[0].end
@@ -62,7 +67,7 @@ ALL = {"bars", "flow", "sizes"}
 def test_a_view_that_rests_gets_the_open_cell_when_it_has_rested(turns: Turns) -> None:
     turns.events(2)
     assert turns.step() == [(0, 2, ALL)]
-    turns.pace.spent(SIZES.definition, 0.004)
+    turns.sizes_took(0.004)
     turns.events(1)
     assert turns.step() == [(0, 3, {"bars", "flow"})]
     assert turns.step() == []
@@ -74,7 +79,7 @@ def test_a_view_that_rests_gets_the_open_cell_when_it_has_rested(turns: Turns) -
 def test_what_came_while_it_rested_is_given_once(turns: Turns) -> None:
     turns.events(1)
     turns.step()
-    turns.pace.spent(SIZES.definition, 0.004)
+    turns.sizes_took(0.004)
     for upto in (2, 3):
         turns.events(1)
         assert turns.step() == [(0, upto, {"bars", "flow"})]
@@ -84,15 +89,22 @@ def test_what_came_while_it_rested_is_given_once(turns: Turns) -> None:
 
 
 def test_sealed_cells_wait_for_no_view(turns: Turns) -> None:
-    turns.pace.spent(SIZES.definition, 1.0)
+    turns.sizes_took(1.0)
     turns.events(GRID + 1)
     assert turns.step() == [(0, GRID, ALL), (GRID, GRID + 1, {"bars", "flow"})]
 
 
 def test_no_view_rests_longer_than_that(turns: Turns) -> None:
-    turns.pace.spent(SIZES.definition, 60.0)
+    turns.sizes_took(60.0)
     assert turns.pace.wait_s(SIZES.definition) == pytest.approx(REST_S)
-    assert turns.pace.wait_s(BARS.definition) <= 0
+
+
+def test_the_least_costly_view_of_a_stream_never_rests(turns: Turns) -> None:
+    turns.pace.spent(BARS, 5.0)
+    turns.pace.spent(FLOW, 6.0)
+    assert turns.pace.wait_s(BARS.definition) <= 0 < turns.pace.wait_s(FLOW.definition)
+    turns.pace.spent(FLOW, 4.0)  # it is the least costly now, and bars are summarised next
+    assert turns.pace.wait_s(FLOW.definition) <= 0
 
 
 def test_the_log_is_waited_for_no_longer_than_a_view_rests_that_is_owed_a_cell(
@@ -107,7 +119,7 @@ def test_the_log_is_waited_for_no_longer_than_a_view_rests_that_is_owed_a_cell(
     real = MemoryReader.poll
     monkeypatch.setattr(MemoryReader, "poll", poll)
     turns.events(1)
-    turns.pace.spent(SIZES.definition, 0.004)
+    turns.sizes_took(0.004)
     turns.step(0.25)  # nothing is owed yet
     turns.step(0.25)
     assert asked == [0.25, pytest.approx(REST * 0.004)]
@@ -123,7 +135,7 @@ def test_the_summary_says_what_each_view_took_and_makes_only_what_is_wanted(turn
         return [states.definition for block in coded for states in summarise.process(block)]
 
     turns.events(2)
-    turns.pace.spent(SIZES.definition, 0.004)
+    turns.sizes_took(0.004)
     turns.step()
     assert made(turns.blocks) == [BARS.definition, FLOW.definition]
     assert spent == ["bars", "flow"]

@@ -13,9 +13,6 @@ class RandomPace:
         self._rests = self._random.random() > 0.6
         self._trace = trace
 
-    def spent(self, definition: str, seconds: float) -> None:
-        """Nothing: see above."""
-
     def wait_s(self, definition: str) -> float:
         if self._rests and self._random.random() < 1 / 3:
             self._trace.count("views that rested")
