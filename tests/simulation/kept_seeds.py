@@ -5,5 +5,6 @@ KEPT: dict[int, str] = {
     1402: "a rollback to a version whose writer was killed before it synced the manifest",
     310590: "a delta of a sealed cell was not taken, and no event came: nobody heard of it until the pipeline ended",
     323191: "a run made the folder of a version that was published and removed meanwhile (read from the wrong bytes)",
+    331069: "the simulation's writer of ingest went on sending after it was closed with an error",
     3336: "a power cut after a rollback to such a version",
 }

@@ -231,8 +231,12 @@ class SimWriter:
 
     def close(self) -> None:
         self._log.pause("close writer")
-        self.flush()
-        self.gone = True
+        try:
+            self.flush()
+        finally:
+            if self.waiting:  # it gives up what was not acknowledged, as the real ones do
+                self.crash()
+            self.gone = True
 
     def crash(self) -> None:
         """Its process died: some of the tail is lost, the rest lands some time."""

@@ -276,7 +276,7 @@ SWITCHES = (
     Switch(
         21,
         "a view gets the segments of its own stream",
-        (Edit(summarise._SummariseSegment, "process", "if segment.slot.stream == view.stream.name", "if True"),),
+        (Edit(summarise._SummariseSegment, "process", "if segment.is_for(view)", "if True"),),
     ),
     Switch(
         22,
@@ -323,7 +323,14 @@ SWITCHES = (
     Switch(
         0,
         "the pointer moves by compare-and-swap",
-        (Edit(store.VersionStore, "_pointer_at", "if pointer.version != parent:", "if False:"),),
+        (
+            Edit(
+                store.VersionStore,
+                "_pointer_at",
+                "if pointer.version != parent or (began is not None and pointer.move != began.move):",
+                "if False:",
+            ),
+        ),
         seeds=20,
     ),
     Switch(
