@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from slackwater.core.settings import Settings
+from slackwater.log.clients import client_of
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.names import TopicNames
 from slackwater.views.registry import views_of
@@ -16,6 +17,7 @@ def source_settings(settings: Settings, streams: str | None = None, **more: Any)
     Raises:
         SettingError: no view is of a stream of that name, or the Kafka client that is named is not there.
     """
+    client_of(settings.kafka_client, settings.kafka.mechanism)  # here, and not on a worker that is tried again
     return SourceSettings(
         functools.partial(KafkaLog, settings.servers, settings.kafka, settings.kafka_client),
         TopicNames(settings.prefix),
