@@ -3,8 +3,11 @@
 A cell that still grows is given again whenever events came. To summarise it, send it and read it costs in proportion
 to its rows, and a view by size may have a row an event where bars have one a second. So a view rests after it was
 summarised, in proportion to what it takes beyond the least costly view of its stream, and its cells are given when
-that is over: the other views wait for it in few turns. Sealed cells wait for nothing.
+that is over: the other views wait for it in few turns. Sealed cells wait for nothing. What a view is owed when a worker
+ends, the next one makes again.
 """
+
+from collections.abc import Mapping
 
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.views.view import View
@@ -24,12 +27,14 @@ class Pace:
         self._took_s: dict[str, dict[str, float]] = {}
         self._rested_s: dict[str, float] = {}
 
-    def spent(self, view: View, seconds: float) -> None:
-        """The view was summarised."""
-        took_s = self._took_s.setdefault(view.stream.name, {})
-        took_s[view.definition] = seconds
-        more_s = seconds - min(took_s.values())
-        self._rested_s[view.definition] = self._clock.elapsed_s() + min(REST * more_s, REST_S)
+    def spent(self, spent_s: Mapping[View, float]) -> None:
+        """These views were summarised, open cells among it."""
+        now_s = self._clock.elapsed_s()
+        for view, seconds in spent_s.items():
+            self._took_s.setdefault(view.stream.name, {})[view.definition] = seconds
+        for view, seconds in spent_s.items():
+            more_s = seconds - min(self._took_s[view.stream.name].values())
+            self._rested_s[view.definition] = now_s + min(REST * more_s, REST_S)
 
     def wait_s(self, definition: str) -> float:
         """How long the view of this definition rests from now on, at most 0 if it does not."""
@@ -40,6 +45,6 @@ PACE = Pace(SystemClock())
 """One object a process, as STOP is: Beam makes the workers and the DoFn that summarises, and keeps them apart."""
 
 
-def spent(view: View, seconds: float) -> None:
-    """The view was summarised by this process."""
-    PACE.spent(view, seconds)
+def spent(spent_s: Mapping[View, float]) -> None:
+    """These views were summarised by this process."""
+    PACE.spent(spent_s)

@@ -72,7 +72,7 @@ class StreamWorker:
     ) -> None:
         self._clock = clock
         self._pace = pace
-        self._owed: dict[str, set[int]] = {view.definition: set() for view in views}
+        self._owed: dict[str, dict[int, Stages | None]] = {view.definition: {} for view in views}
         self._log = log
         self._stream = stream
         self._topic = names.topic(stream)
@@ -110,20 +110,20 @@ class StreamWorker:
         except PositionLostError as error:
             self._recover(error.lost)
             return
-        sampled_in: dict[int, Stages | None] = {}
+        read_us = self._clock.now_us()
         tables = decode_each(self._stream, [found.records for found in slices])
         for found, decoded in zip(slices, tables, strict=True):
             FIGURES.count("records", len(found.records))
             reach("read.after")
             tiler = self._tilers[found.partition]
-            stages = sampled_in[found.partition] = sampled(found, self._clock.now_us())
+            stages = sampled(found, read_us)
             for piece in tiler.add(found, decoded):
                 yield self._segment(found.partition, piece, stages)
             self._positions[found.partition] = found.upto
             FIGURES.of_partitions("position_offset", self._stream.name, {found.partition: found.upto})
             for owed in self._owed.values():
-                owed.add(found.partition)
-        yield from self._open(sampled_in)
+                owed[found.partition] = stages or owed.get(found.partition)
+        yield from self._open()
         self._check_unread()
         now = self._clock.elapsed_s()
         if self._question is None and now - self._beat >= HEARTBEAT_S:
@@ -149,14 +149,17 @@ class StreamWorker:
         """Of the views that open cells are owed to, how long each still rests."""
         return (self._pace.wait_s(definition) for definition, owed in self._owed.items() if owed)
 
-    def _open(self, stages: Mapping[int, Stages | None]) -> Iterator[Segment]:
+    def _open(self) -> Iterator[Segment]:
         """The open cells that moved since a view was given them last, for the views that do not rest."""
         ready = [of for of, owed in self._owed.items() if owed and self._pace.wait_s(of) <= 0]
         for p in sorted({p for definition in ready for p in self._owed[definition]}):
             piece = self._tilers[p].open()
-            if piece is not None:
-                only = tuple(definition for definition in ready if p in self._owed[definition])
-                yield self._segment(p, piece, stages.get(p), only)
+            if piece is None:  # it was sealed meanwhile
+                continue
+            sampled_of = {of: self._owed[of][p] for of in ready if p in self._owed[of]}
+            for stages in dict.fromkeys(sampled_of.values()):
+                only = tuple(definition for definition, found in sampled_of.items() if found == stages)
+                yield self._segment(p, piece, stages, only)
         for definition in ready:
             self._owed[definition].clear()
 

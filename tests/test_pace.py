@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lesson.memory_log import MemoryLog, MemoryReader
-from slackwater.log.log import Slice
+from slackwater.log.log import Headers, Slice
 from slackwater.log.names import TopicNames
+from slackwater.log.stages import SENT_HEADER
 from slackwater.pipeline.coders import BlockCoder
 from slackwater.pipeline.segment import Block
 from slackwater.pipeline.summarise import _SummariseSegment
@@ -37,15 +38,14 @@ class Turns:
 
     def sizes_took(self, more_s: float) -> None:
         """Its states took so much longer than those of bars."""
-        self.pace.spent(BARS, 0.001)
-        self.pace.spent(SIZES, 0.001 + more_s)
+        self.pace.spent({BARS: 0.001, SIZES: 0.001 + more_s})
 
-    def events(self, count: int) -> None:
+    def events(self, count: int, headers: Headers = ()) -> None:
         for _ in range(count):
             at = self.log.bounds(NAMES.topic(TRADES))[0].end
             trade = {"venue": "v", "symbol": "S", "trade_id": at, "time": 1_700_000_000_000_000 + at, "side": "buy"}
             line = json.dumps({**trade, "price": f"{10 + at}", "quantity": f"{1 + at}"}).encode()
-            self.log.append(NAMES.topic(TRADES), 0, b"k", line)
+            self.log.append(NAMES.topic(TRADES), 0, b"k", line, headers)
 
     def step(self, timeout_s: float = 0.0) -> list[tuple[int, int, set[str]]]:
         self.blocks = list(self._worker.step(timeout_s))
@@ -100,10 +100,10 @@ def test_no_view_rests_longer_than_that(turns: Turns) -> None:
 
 
 def test_the_least_costly_view_of_a_stream_never_rests(turns: Turns) -> None:
-    turns.pace.spent(BARS, 5.0)
-    turns.pace.spent(FLOW, 6.0)
+    turns.pace.spent({BARS: 0.001, FLOW: 0.001})
+    turns.pace.spent({BARS: 0.005, FLOW: 0.006})  # a larger block: what the smaller one took is no measure of it
     assert turns.pace.wait_s(BARS.definition) <= 0 < turns.pace.wait_s(FLOW.definition)
-    turns.pace.spent(FLOW, 4.0)  # it is the least costly now, and bars are summarised next
+    turns.pace.spent({FLOW: 0.004})
     assert turns.pace.wait_s(FLOW.definition) <= 0
 
 
@@ -126,8 +126,8 @@ def test_the_log_is_waited_for_no_longer_than_a_view_rests_that_is_owed_a_cell(
 
 
 def test_the_summary_says_what_each_view_took_and_makes_only_what_is_wanted(turns: Turns) -> None:
-    spent: list[str] = []
-    summarise = _SummariseSegment(VIEWS, 1, spent=lambda view, seconds: spent.append(view.name))
+    spent: list[list[str]] = []
+    summarise = _SummariseSegment(VIEWS, 1, spent=lambda spent_s: spent.append([view.name for view in spent_s]))
     summarise.setup()
 
     def made(blocks: Iterable[Block]) -> list[str]:
@@ -138,9 +138,25 @@ def test_the_summary_says_what_each_view_took_and_makes_only_what_is_wanted(turn
     turns.sizes_took(0.004)
     turns.step()
     assert made(turns.blocks) == [BARS.definition, FLOW.definition]
-    assert spent == ["bars", "flow"]
+    assert spent == [["bars", "flow"]]
     turns.clock.sleep(REST_S)
     turns.step()
     assert made(turns.blocks) == [SIZES.definition]
-    assert spent == ["bars", "flow", "sizes"]
+    assert spent == [["bars", "flow"], ["sizes"]]
+    turns.events(GRID - 2)
+    turns.step()
+    assert made(turns.blocks) == [view.definition for view in VIEWS]
+    assert len(spent) == 2  # sealed cells alone make no view rest
     summarise.teardown()
+
+
+def test_a_sampled_event_is_told_of_every_view_however_long_it_rests(turns: Turns) -> None:
+    turns.sizes_took(0.004)
+    turns.events(1, [(SENT_HEADER, b"7")])
+    turns.step()
+    sampled = [segment.slot.stages for block in turns.blocks for segment in block.segments]
+    turns.events(1)
+    turns.step()
+    turns.clock.sleep(REST_S)
+    turns.step()
+    assert [segment.slot.stages for block in turns.blocks for segment in block.segments] == sampled != [()]

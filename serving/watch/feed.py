@@ -26,9 +26,9 @@ class Latency:
     """How long events take on their way: from the log's acceptance to a delta, and to being visible in the hot store.
 
     Every delta says when the log took its newest event (`slackwater.deltas.cell.APPENDED_HEADER`), so a delta gives one
-    observation of its newest event; what was gathered with it waited longer by the gathering, some milliseconds. Deltas
-    that say nothing new (an open cell written again, one that was read before) and those read while the service starts
-    are not counted. What would be negative counts as 0.
+    observation of its newest event; what came with it waited longer: by the gathering, and while its view rested.
+    Deltas that say nothing new (an open cell written again, one that was read before) and those read while the service
+    starts are not counted. What would be negative counts as 0.
 
     Two clocks: times of appending are the broker's; the time of being visible is this machine's. A skew between them is
     in `end_to_end`, and none in `speed`. `folded` is called with the record of each delta that is counted. Belongs to

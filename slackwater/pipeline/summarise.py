@@ -4,7 +4,7 @@ No source, no sink, no runner and no mode are in it, no windows, no Beam state, 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import apache_beam as beam
 import duckdb
@@ -19,7 +19,7 @@ from slackwater.views.view import View
 __all__ = ["Summarise", "coders"]  # importing the coders registers them
 
 Failed = Callable[[View], None]
-Spent = Callable[[View, float], None]
+Spent = Callable[[Mapping[View, float]], None]
 
 
 class Summarise(beam.PTransform):
@@ -27,7 +27,8 @@ class Summarise(beam.PTransform):
 
     A view gets the segments of its own stream. `failed` is called, in the process that computes, with a view that
     can make no states of some events, before that ends the pipeline: with a sum beyond its type, for example.
-    `spent` is called there with the CPU, in seconds, that a view's states of an element took to make and to send.
+    `spent` is called there with the CPU, in seconds, that each view's states of an element took to make and to send,
+    if segments are among them that may still grow.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class _SummariseSegment(beam.DoFn):
 
     def process(self, element: Segment | Block) -> Iterator[States]:
         segments = element.segments if isinstance(element, Block) else (element,)
+        spent_s: dict[View, float] = {}
         for view in self._views:
             own = tuple(segment for segment in segments if segment.is_for(view))
             if not own:
@@ -73,8 +75,10 @@ class _SummariseSegment(beam.DoFn):
                 where = ", ".join(f"[{slot.start}, {slot.upto}) of partition {slot.partition}" for slot in slots[:3])
                 stream = view.stream.name
                 raise ViewError(f"The view {view.name} makes no states of {stream}, {where}: {error}") from error
-            if self._spent is not None:
-                self._spent(view, time.thread_time() - began_s)
+            if not all(segment.slot.sealed for segment in own):
+                spent_s[view] = time.thread_time() - began_s
+        if self._spent is not None and spent_s:
+            self._spent(spent_s)
 
     def teardown(self) -> None:
         self._summariser.close()
