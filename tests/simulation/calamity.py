@@ -83,7 +83,9 @@ def _tail(applied: dict[int, int], ends: dict[int, int]) -> bool:
 
 def _refused(world: "World", lose_tail: bool) -> None:
     cuts = world.manifest_of(world.pointed).cut("trades")
-    below = any(at >= world.log.book.cut_off.get(p, at + 1) for p, at in cuts.items())
+    parts = world.log.topics[world.names.topic("trades")]
+    # A version that holds nothing of a partition, whose mark was not taken, stands on nothing that was lost there.
+    below = any(at >= world.log.book.cut_off.get(p, at + 1) for p, at in cuts.items() if at > parts[p].start)
     if world.pointed and cuts and (below or not lose_tail):  # without a cut no version stands on what was lost
         if len(world.streams) > 1:
             _held(world, lose_tail)

@@ -6,5 +6,6 @@ KEPT: dict[int, str] = {
     310590: "a delta of a sealed cell was not taken, and no event came: nobody heard of it until the pipeline ended",
     323191: "a run made the folder of a version that was published and removed meanwhile (read from the wrong bytes)",
     331069: "the simulation's writer of ingest went on sending after it was closed with an error",
+    340496: "a tail was lost of a partition of which the version held nothing: no run had to refuse it",
     3336: "a power cut after a rollback to such a version",
 }
