@@ -28,7 +28,11 @@ PYTEST = "-q -x -p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAsser
 
 MODULES = {
     "merge": ("slackwater/views/merge.py", "tests/test_views.py tests/test_view_laws.py"),
-    "serving-merge": ("serving/query/read.py", "tests/test_serving_answers.py tests/test_serving_bars.py"),
+    "serving-merge": (
+        "serving/query/read.py",
+        "tests/test_serving_answers.py tests/test_serving_bars.py tests/test_quantiles.py tests/test_serving_prefix.py "
+        "tests/test_serving_views.py",
+    ),
     "cut": ("slackwater/log/mark.py", "tests/test_mark.py tests/test_batch_run.py -m 'not broker and not crash'"),
     "cells": ("speed_layer/tiling.py", "tests/test_speed.py tests/test_hand_off.py -m 'not broker and not crash'"),
     "chain": ("slackwater/deltas/chain.py", "tests/test_chain.py"),
