@@ -241,6 +241,15 @@ def test_an_open_segment_is_given_again_each_heartbeat_only_at_the_logs_end(
     assert cells(found.step(0)) == [(8, 9, False), (8, 9, False)]
 
 
+def test_where_no_cell_is_open_the_sealed_one_is_given_again_each_heartbeat(log: MemoryLog) -> None:
+    write(log, "eeee")
+    clock = HandClock()
+    found = new_worker(log, clock)
+    assert cells(found.step(0)) == [(0, 4, True)]
+    clock.sleep(BEAT_S)
+    assert cells(found.step(0)) == [(0, 4, True)]
+
+
 def test_a_heartbeat_and_an_identity_check_are_within_their_promises() -> None:
     assert HEARTBEAT_S < 1.0
     assert IDENTITY_S < 60.0
