@@ -4,6 +4,7 @@ events with time < at     --summarise, merge-->  a row a key        == GET /v1/<
 all rows of each start    --spreads-->           p50_low, p50_high  == GET /v1/sizes?quantiles=true
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -130,3 +131,28 @@ def test_quantiles_are_of_all_rows_of_a_start(world: World, interval: str) -> No
     if first["next"]:
         second = document(world, SIZES, f"{query}&start={NOON - SECOND * 10**6}&limit=5&cursor={first['next']}")
         assert second["sizes"] == found[5:10]
+
+
+@pytest.mark.parametrize("interval", ["1s", "1m", "1d"])
+def test_quantiles_do_not_depend_on_how_many_rows_are_read_at_once(
+    world: World, interval: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = parse_interval(interval)
+    places = {(row.key, at.floor(row.start)) for row in rows_before(world, SIZES, None, "BTC")}
+    starts = Counter(start for _, start in places)
+    query = f"symbol=BTC&interval={interval}&quantiles=true"
+    begin = NOON - SECOND * 10**6
+    whole = document(world, SIZES, f"{query}&start={begin}&limit=10000")["sizes"]
+    assert len(whole) == len(starts)
+    densest = max(starts.values())
+    for more in (1, 2, 5):
+        monkeypatch.setattr("serving.query.read.ROOM", densest + more)
+        assert document(world, SIZES, f"{query}&start={begin}&limit={9990 + more}")["sizes"] == whole
+        for limit in (1, 3, 7):
+            newest = document(world, SIZES, f"{query}&limit={limit}&end={begin + 10**15 + more}")["sizes"]
+            assert newest == whole[-limit:]
+    assert document(world, SIZES, f"{query}&start={begin - 10**12}&end={begin - 10**11}")["sizes"] == []
+    monkeypatch.setattr("serving.query.read.ROOM", densest)
+    response = world.get(f"/v1/sizes?venue=x&{query}&start={begin}&limit=9980")
+    assert response.status_code == 422, response.text
+    assert "too-many-rows" in response.text
