@@ -275,6 +275,19 @@ def test_a_dead_runs_folders_and_its_lease_go_and_a_living_runs_stay(house: Hous
     house.check()
 
 
+def test_the_folder_of_a_run_that_computes_stays_while_others_publish_above_it(house: House) -> None:
+    house.run()
+    computing = house.begin()
+    number = house.store.reserve()
+    written = house.file(f"versions/{number}/views/bars/1s/0.parquet")
+    house.run()
+    house.expire(keep=1)
+    assert written.path in house.paths()
+    computing.lease.release()
+    house.expire(keep=1)
+    assert written.path not in house.paths()
+
+
 def test_a_version_that_cannot_be_read_holds_everything_until_it_is_retired(house: House) -> None:
     for _ in range(3):
         house.run()
