@@ -174,6 +174,18 @@ def test_an_export_holds_the_same_rows(world: World, view: View, interval: str) 
         assert [str(kind.answer(v)) for v in kind.values(table.column(name))] == [str(row[name]) for row in rows]
 
 
+@pytest.mark.parametrize("interval", ["5s", "1d"])
+def test_an_export_does_not_depend_on_how_many_rows_of_a_chain_are_read_at_once(
+    world: World, interval: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/bars?venue=x&symbol=BTC,ETHX&interval={interval}&layer=speed&limit=all&format=csv"
+    whole = world.get(path).text
+    assert whole.count("\n") > 20
+    for rows in (1, 2, 7):
+        monkeypatch.setattr("serving.query.read.ROWS_PER_LOCK", rows)
+        assert world.get(path).text == whole
+
+
 @pytest.mark.parametrize("view", ALL, ids=lambda view: view.name)
 def test_explained_parts_and_layers_make_up_the_rows(world: World, view: View) -> None:
     merged = pages(world, view, "symbol=BTC&interval=1M&explain=true&start=2009-01-04T00:00:00Z&limit=500")
