@@ -1,6 +1,7 @@
 """`slackwater batch`: makes versions, lists and proves them."""
 
 import logging
+import os
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.waiting import Idle
 
 logger = logging.getLogger(__name__)
+
+NICE = 10
+"""How far runs that come again and again step back from the cores: a version that is a little later harms nobody, an
+answer does."""
 
 
 @click.group()
@@ -73,6 +78,7 @@ def run_command(
     inspector, stuck = Inspector(context.store), dict[tuple[str, int], int]()
     stop = threading.Event()
     stop_on_signals(stop)
+    os.nice(NICE)
     while not stop.is_set():
         began = CLOCK.elapsed_s()
         try:

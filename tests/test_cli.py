@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from ops.broker import free_port
 from ops.cli import main
+from ops.cli_batch import NICE
 from ops.services import services, to_environ
 from slackwater.core.errors import SettingError
 from slackwater.core.settings import SETTINGS, from_environ
@@ -145,3 +147,14 @@ def test_a_program_does_without_pandas_and_an_importer_of_its_rooms_does_not() -
     for first, there in (("import ops.__main__", False), ("import ops.cli", True)):
         text = f"{first}; {rooms}; assert ('pandas' in sys.modules) is {there}"
         subprocess.run([sys.executable, "-c", text], check=True, timeout=120, capture_output=True)
+
+
+def test_runs_that_come_again_step_back_from_the_cores(tmp_path: Path) -> None:
+    environ = {**os.environ, "SLACKWATER_HOME": str(tmp_path), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    command = [sys.executable, "-m", "ops", "batch", "run", "--every", "60"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert any(b"127.0.0.1:1" in line for line in process.stderr)  # the first run has failed: nothing listens there
+        nice = psutil.Process(process.pid).nice()
+        process.terminate()
+    assert nice == psutil.Process().nice() + NICE
