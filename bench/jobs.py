@@ -161,12 +161,9 @@ def produce(context: Context, given: Parameters) -> Parameters:
                 instrument = of[at]
                 ids[instrument] += 1
                 now_ns = time.time_ns()
-                value = b"".join(
-                    [source.before[at], b"%d" % ids[instrument], source.between[at], b"%d" % (now_ns // 1000)]
-                )
+                value = source.line(at, ids[instrument], now_ns // 1000)
                 if instrument == watched:
                     sent_ns.append(now_ns)
-                value += source.after[at]
                 writer.append(topic, partitions[instrument], keys[instrument], value, sampler.headers(1))
             number = max(number, due)
             time.sleep(max(0.0, began + (number + 1) / given["rate"] - time.perf_counter()))

@@ -77,6 +77,11 @@ class Trades:
         """The instrument with most trades."""
         return int(np.bincount(self.instrument_of).argmax())
 
+    def line(self, row: int, number: int, time_us: int) -> bytes:
+        """The trade of a row of the sample, with another id and time."""
+        parts = self.before[row], b"%d" % number, self.between[row], b"%d" % time_us, self.after[row]
+        return b"".join(parts)
+
     def key(self, instrument: int) -> bytes:
         """The key of an instrument's records."""
         return ":".join(self.instruments[instrument]).encode()

@@ -20,7 +20,8 @@ from slackwater.log.names import TopicNames
 from slackwater.pipeline.summarise import _SummariseSegment
 from slackwater.streams.trades import TRADES
 from slackwater.versions.store import VersionStore
-from slackwater.views.registry import VIEWS
+from slackwater.views.errors import UnknownViewError
+from slackwater.views.registry import registered
 from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
@@ -73,8 +74,7 @@ class Turns:
         of, at = self._trades, self._sent % len(self._trades.instrument_of)
         instrument = int(of.instrument_of[at])
         self._ids[instrument] += 1
-        place = b"%d" % self._ids[instrument], of.between[at], b"%d" % (time.time_ns() // 1000)
-        line = b"".join([of.before[at], *place, of.after[at]])
+        line = of.line(at, self._ids[instrument], time.time_ns() // 1000)
         self._log.append(NAMES.topic(TRADES), self._sent % PARTITIONS, of.key(instrument), line)
         self._sent += 1
 
@@ -87,7 +87,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--turns", type=int, default=600, help="how many (600)")
     parser.add_argument("--profile", action="store_true", help="print what takes the time in Python, too")
     given = parser.parse_args(arguments)
-    views = tuple(view for view in VIEWS if not given.views or view.name in given.views.split(","))
+    try:
+        views = registered(only=given.views.split(",") if given.views else ())
+    except UnknownViewError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as home:
         turns = Turns(views, Path(home), Trades())
         for _ in range(WARM):
