@@ -56,7 +56,7 @@ class BatchRun:
     layer, the marks up to `stable_wait_s` for transactions of others to end; `forced` publishes even what is refuted.
     `drop` takes a stream or a view out. `keep` versions stay at the end; None expires nothing. An `inspector` that is
     kept from run to run spares those with nothing to do from reading files again, and `stuck` spares marks for what a
-    run before could not read.
+    run before could not read. `began` is the pointer when the run did: it must not have moved when it publishes.
     """
 
     context: Context
@@ -72,7 +72,7 @@ class BatchRun:
     keep: int | None = None
     inspector: Inspector | None = None
     stuck: Stuck = field(default_factory=dict)
-    began: Pointer = NOTHING
+    began: Pointer = field(default=NOTHING, init=False)
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
 

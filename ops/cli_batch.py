@@ -44,7 +44,9 @@ def batch() -> None:
     "slackwater batch run --candidate",
     of=batch,
 )
-@click.option("--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often.")
+@click.option(
+    "--every", type=click.IntRange(1, 86_400), metavar="SECONDS", help="Run again and again, so often, at nice 10."
+)
 @click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
 @click.option("--always", is_flag=True, help="Make a version even if nothing is new.")
 @click.option(
