@@ -15,10 +15,10 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from batch_layer.compute import written
 from batch_layer.errors import BatchError
 from batch_layer.input import find_input, views_of_input
 from batch_layer.run import BatchRun
+from batch_layer.sink import shard_path
 from batch_layer.waiting import Idle
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
@@ -90,8 +90,9 @@ def _views_of(stream: Stream, own: BatchOptions, views: tuple[View, ...], option
     latest_us = SystemClock().now_us() + AHEAD_US
     done = views_of_input(stream, find_input(stream, own.input), views, folder, latest_us, options)
     if done.accepted:
-        for view, interval, _, path in written([0], views, folder):
-            print(f"{view.name} {interval.text}: {path}")
+        for view in views:
+            for interval in view.intervals:
+                print(f"{view.name} {interval.text}: {shard_path(folder, view.name, interval, 0)}")
     print(done.text, file=sys.stderr)
     if done.refused and not own.allow_refused:
         raise BatchError(

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batch_layer.compute import Compute, compute_views, instruments_in, run_pipeline
+from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.errors import CandidateError
 from batch_layer.prove import Claim, Prover, refuse
+from batch_layer.publish import compute_work, instruments_of_run
 from batch_layer.run import new_run_id
+from batch_layer.work import work_of
 from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.streams.stream import Stream
@@ -76,7 +78,9 @@ class CandidateRun:
             dropped=None,
         )
         began = context.clock.elapsed_s()
-        version = replace(version, views=compute_views(store, version, views, self.compute, self.options))
+        whole = frozenset(view.name for view in views)
+        work = work_of(store, current, version, views, whole)
+        version = replace(version, parts=compute_work(store, version, work, views, self.compute, self.options))
         computed = context.clock.elapsed_s()
         proofs = {stream.name: self._prove(version, stream) for stream in streams}
         together = joined(proofs)
@@ -85,7 +89,7 @@ class CandidateRun:
         manifest = replace(
             version,
             created_us=context.clock.now_us(),
-            instruments=instruments_in(store.home, views, version.views),
+            instruments=instruments_of_run(store, current, version, views),
             proofs=proofs,
             timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
         )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import duckdb
 
+from slackwater.core.checked_files import OnDamage
 from slackwater.deltas.cell import DeltaKey
 from slackwater.restatements.of_run import Differing
-from slackwater.versions.manifest import ArchiveFile, StoredFile, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Part, StoredFile
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import (
     at_sql,
@@ -53,10 +54,10 @@ class Comparison:
 
     collected: list[Differing] | None = None
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, on_damage: OnDamage | None = None) -> None:
         self.compared = Compared()
         self._home = home
-        self._con: duckdb.DuckDBPyConnection = connect()
+        self._con: duckdb.DuckDBPyConnection = connect(on_damage=on_damage)
         self._waiting: dict[DeltaKey, list[Row]] = {}
         self._tables: dict[DeltaKey, tuple[str, int]] = {}
 
@@ -77,8 +78,8 @@ class Comparison:
         self,
         view: View,
         delta_key: DeltaKey,
-        parent: Sequence[ViewFile],
-        own: Sequence[ViewFile],
+        parent: Sequence[Part],
+        own: Sequence[Part],
         imported: Sequence[ArchiveFile],
     ) -> None:
         """Compare one shard at the base interval. Imported history is in no cell: it is summarised from its files."""
@@ -87,14 +88,15 @@ class Comparison:
         if imported:
             more += f" UNION ALL {summarise_sql(view, self._files(entry.file for entry in imported))}"
         self._make("more", merge_sql(view, f"({more})"))  # read twice
-        self._make("before", self._states(view, parent))
+        before = self._states(view, parent)
+        self._make("before", merge_sql(view, f"({before})") if len(parent) > 1 else before)
         self._make("expected", grown_sql(view, "before", "more"))
-        self._make("found", self._states(view, own))
+        self._make("found", self._states(view, own))  # a bar lies in one of them: the slices of a run share none
         self._compare(view, view.base, delta_key.partition)
         if self.collected is not None:
             self.collected += self._differing(view)
 
-    def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
+    def coarser(self, view: View, shard: int, files: Sequence[Part]) -> None:
         """Compare a shard's coarser published intervals with the merge of the finer ones."""
         for interval in view.intervals[1:]:
             below = finer_published(view, interval).text
@@ -151,7 +153,7 @@ class Comparison:
             rows = 0
         self._tables[delta_key] = name, rows
 
-    def _states(self, view: View, files: Sequence[ViewFile]) -> str:
+    def _states(self, view: View, files: Sequence[Part]) -> str:
         if files:
             return states_sql(view, self._files(file.file for file in files))
         self._con.register("nothing", view.state_schema.empty_table())

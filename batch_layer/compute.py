@@ -1,62 +1,52 @@
-"""Computes views of archive files: Create(segments) | Summarise | CombinePerKey(view, shard) | WriteShard.
+"""Computes parts of archive files: Create(segments) | Reshuffle | MakeParts. Nothing is combined, so nothing is moved.
 
-Archive files of one partition that follow each other are one segment up to a size: DuckDB reads them in parallel within
-it, and other runners have several segments to distribute.
+A segment is all the files of one shard that a view's parts are to be made of: what is new where the parent's parts are
+taken over, everything where they are not.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer.errors import ComputeError
-from batch_layer.sink import MergeStates, WriteShard, keyed, shard_path
+from batch_layer.sink import MakeParts, Written, read_result
+from slackwater.pipeline import coders
 from slackwater.pipeline.options import Options
 from slackwater.pipeline.segment import Segment, Slot
-from slackwater.pipeline.summarise import Summarise
 from slackwater.store.instruments import Instrument, Instruments
-from slackwater.streams.stream import Stream
-from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.store import VersionStore
-from slackwater.views.definitions import names_of, streams_of
+from slackwater.views.definitions import names_of
 from slackwater.views.errors import DefinitionError
-from slackwater.views.interval import Interval
+from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.session import connect, files_sql
 from slackwater.views.sql import bounds_sql
 from slackwater.views.view import View
 
-SEGMENT_ROWS = 16_000_000
+__all__ = ["coders"]  # importing them registers them
 
 Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
-"""What makes the view files of a version under a folder."""
+"""What makes the parts of segments under a folder."""
 
 
-def build(
-    pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path, finished: bool = False
-) -> None:
-    """Add the batch layer to a pipeline; its views are written under `folder`.
+def build(pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path) -> None:
+    """Add the batch layer to a pipeline; the parts are written under `folder`.
 
     Raises:
         DefinitionError: two views have one name, and so would have the same files.
     """
-    add_views(pipeline | "Segments of the archive" >> beam.Create(segments, reshuffle=False), views, folder, finished)
+    add_parts(pipeline | "Segments of the archive" >> beam.Create(segments), views, folder)
 
 
-def add_views(segments: Any, views: tuple[View, ...], folder: Path, finished: bool = False) -> None:
-    """From a PCollection of segments to the files of the views. Raises DefinitionError, as `build`."""
+def add_parts(segments: Any, views: tuple[View, ...], folder: Path, **form: bool) -> None:
+    """From a PCollection of segments, one a shard, to files; `form` is that of `MakeParts`. Raises DefinitionError."""
     if len(names_of(views)) < len(views):
         raise DefinitionError(f"Two definitions of one view cannot be written to one folder, {folder}.")
-    _ = (
-        segments
-        | "Summarise" >> Summarise(views, threads=0)
-        | "By view and shard" >> beam.Map(keyed, views)
-        | "Merge" >> beam.CombinePerKey(MergeStates())
-        | "Write" >> beam.ParDo(WriteShard(views, folder, finished))
-    )
+    _ = segments | "Spread" >> beam.Reshuffle() | "Make parts" >> beam.ParDo(MakeParts(views, folder, **form))
 
 
 def run_pipeline(
@@ -86,91 +76,84 @@ def run_to_end(fill: Callable[[Any], None], options: PipelineOptions | None = No
         raise ComputeError(f"The pipeline failed: {error}.", "What is served is whole; run it again.") from error
 
 
-def written(shards: Iterable[int], views: tuple[View, ...], folder: Path) -> list[tuple[View, Interval, int, Path]]:
-    """Every file that the pipeline had to write: each shard has events, and so bars.
+def written(
+    segments: Iterable[Segment], views: tuple[View, ...], folder: Path
+) -> Iterator[tuple[View, Interval, int, Written]]:
+    """Every part that the pipeline made: each segment has events, and so bars.
 
     Raises:
-        ComputeError: one is missing.
+        ComputeError: it did not make one that it had to.
     """
-    found, shards = [], sorted(shards)
     for view in views:
-        for interval in view.intervals:
-            for shard in shards:
-                path = shard_path(folder, view.name, interval, shard)
-                if not path.exists():
-                    raise ComputeError(f"The pipeline ended without writing {path}.")
-                found.append((view, interval, shard, path))
-    return found
+        for segment in segments:
+            if not segment.is_for(view):
+                continue
+            shard = segment.slot.shard
+            try:
+                made = read_result(folder, view.name, shard)
+            except FileNotFoundError as error:
+                raise ComputeError(f"The pipeline ended without parts of {view.name} in shard {shard}.") from error
+            for each in made:
+                if not (folder / each.path).exists():
+                    raise ComputeError(f"The pipeline ended without writing {folder / each.path}.")
+                yield view, parse_interval(each.interval), shard, each
 
 
-def compute_views(
-    store: VersionStore, version: Manifest, views: Sequence[View], compute: Compute, options: Any = None
-) -> tuple[ViewFile, ...]:
-    """Views of a version's archive, of all streams in one pipeline, their files durable."""
-    folder, made = store.folder / str(version.version) / "views", []
-    for stream in streams_of(views):
-        topic_id, archive = version.of(stream).topic_id, version.archive_of(stream)
-        if segments := archive_segments(store.home, stream.name, topic_id, archive):
-            made.append((segments, tuple(view for view in views if view.stream == stream)))
-    if made:
-        compute([s for of, _ in made for s in of], tuple(view for _, of in made for view in of), folder, options)
-    return tuple(file for segments, views in made for file in view_files(store, segments, views, folder))
-
-
-def view_files(
-    store: VersionStore, segments: Sequence[Segment], views: tuple[View, ...], folder: Path
-) -> tuple[ViewFile, ...]:
-    """Every file that the pipeline wrote, made durable."""
+def made_parts(
+    store: VersionStore,
+    segments: Sequence[Segment],
+    views: tuple[View, ...],
+    folder: Path,
+    version: int,
+    whole: Collection[str] = (),
+) -> tuple[Part, ...]:
+    """Every part that the pipeline made for a version, made durable; `whole` are views that were made of everything."""
     return tuple(
-        ViewFile(store.stored(path, pq.read_metadata(path).num_rows), view.name, interval.text, shard)
-        for view, interval, shard, path in written({segment.slot.shard for segment in segments}, views, folder)
+        part_of(store, folder, view, shard, each, (version, version), 0 if view.name in whole else version)
+        for view, _, shard, each in written(segments, views, folder)
     )
 
 
-def instruments_in(home: Path, views: Iterable[View], files: Iterable[ViewFile]) -> dict[str, Instruments]:
-    """Stream -> its instruments, in the files of its first view."""
-    first: dict[Stream, View] = {}
-    for view in views:
-        first.setdefault(view.stream, view)
-    files = tuple(files)
-    return {stream.name: instruments_of(home, view, files) for stream, view in first.items()}
+def part_of(
+    store: VersionStore,
+    folder: Path,
+    view: View,
+    shard: int,
+    each: Written,
+    made: tuple[int, int],
+    since: int,
+) -> Part:
+    """A part that was written, made durable."""
+    file = store.stored(folder / each.path, each.rows)
+    return Part(file, view.name, each.interval, shard, each.low, each.high, made, since)
 
 
-def instruments_of(home: Path, view: View, files: Iterable[ViewFile]) -> Instruments:
-    """The instruments in the files of a view, with their bounds."""
-    found: list[Instrument] = []
+def instruments_of(home: Path, view: View, parts: Iterable[Part]) -> Iterator[Instrument]:
+    """The instruments in the parts of a view, with their bounds; one that is in several parts comes as often."""
     with connect() as con:
-        for file in files:
-            if (file.view, file.interval) == (view.name, view.base):
-                select = bounds_sql(view.stream, files_sql([file.file.checked(home)]))
+        for part in parts:
+            if (part.view, part.interval) == (view.name, view.base):
+                select = bounds_sql(view.stream, files_sql([part.file.checked(home)]))
                 for venue, symbol, first, last, _ in con.execute(select).fetchall():
-                    found.append(Instrument(venue, symbol, file.shard, first, last))
-    return Instruments(found)
+                    yield Instrument(venue, symbol, part.shard, first, last)
 
 
-def archive_segments(home: Path, stream: str, topic_id: str, archive: Iterable[ArchiveFile]) -> list[Segment]:
-    """The segments of one stream's archive; a segment's shard is its partition, where its instruments live."""
+def grown(home: Path, before: Instruments, view: View, parts: Iterable[Part]) -> Instruments:
+    """The instruments of a stream: those that were known, and those in the new parts of one of its views."""
+    return before.grown(instruments_of(home, view, parts))
+
+
+def archive_segments(
+    home: Path, stream: str, topic_id: str, archive: Iterable[ArchiveFile], only: tuple[str, ...] = ()
+) -> list[Segment]:
+    """The segments of some archive files of a stream, one a shard: its partition, where its instruments live."""
     segments = []
     by_partition: dict[int, list[ArchiveFile]] = {}
     for entry in archive:
         by_partition.setdefault(entry.partition, []).append(entry)
     for partition, entries in sorted(by_partition.items()):
-        for group in _groups(entries):
-            start = min((entry.start for entry in group if entry.start is not None), default=0)
-            upto = max((entry.upto for entry in group if entry.upto is not None), default=0)
-            slot = Slot(stream, topic_id, partition, start, upto, sealed=True, shard=partition)
-            segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in group)))
+        start = min((entry.start for entry in entries if entry.start is not None), default=0)
+        upto = max((entry.upto for entry in entries if entry.upto is not None), default=0)
+        slot = Slot(stream, topic_id, partition, start, upto, sealed=True, shard=partition)
+        segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in entries), only))
     return segments
-
-
-def _groups(entries: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
-    group: list[ArchiveFile] = []
-    rows = 0
-    for entry in entries:
-        if group and rows + entry.file.rows > SEGMENT_ROWS:
-            yield group
-            group, rows = [], 0
-        group.append(entry)
-        rows += entry.file.rows
-    if group:
-        yield group

@@ -72,7 +72,7 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
     manifests = store.manifest(a), store.manifest(b)
     names = dict.fromkeys([*names_of(views), *sorted({*manifests[0].definitions, *manifests[1].definitions})])
     for manifest in manifests:
-        store.check(file.file for file in manifest.views)
+        store.check(file.file for file in manifest.parts)
     found: list[Diff] = []
     with connect() as con:
         for name in names:
@@ -91,7 +91,7 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
 def _alone(name: str, holder: Manifest, manifests: tuple[Manifest, Manifest]) -> Iterator[Diff]:
     """A view that one version does not hold, by the intervals that the other has files of."""
     rows = Counter[str]()
-    for file in holder.views:
+    for file in holder.parts:
         if file.view == name:
             rows[file.interval] += file.file.rows
     a, b = (manifest.definitions.get(name) for manifest in manifests)
@@ -113,7 +113,7 @@ def _view(name: str, manifest: Manifest, views: tuple[View, ...]) -> View:
 def _finish(
     con: duckdb.DuckDBPyConnection, store: VersionStore, side: str, view: View, manifest: Manifest, interval: Interval
 ) -> None:
-    names = [file.file.checked(store.home) for file in manifest.files_of(view.name, interval.text)]
+    names = [file.file.checked(store.home) for file in manifest.parts_of(view.name, interval.text)]
     con.register("nothing", view.state_schema.empty_table())
     source = files_sql(names) if names else "nothing"
     con.execute(f"CREATE OR REPLACE TEMP TABLE {side} AS {finished_sql(view, source, interval)}")

@@ -1,12 +1,13 @@
 """How many events of an entity are duplicates: events of the archive whose id stands there more than once.
 
 The ingest writer lets none through; a foreign writer's are counted as they stand, and this is where they are shown.
-Exact and cheap: the archive's rows are known, the id files say how many ids there are, and only if the two differ is
-the archive asked which entities it concerns.
+Exact, and in proportion to what is new: an event of the run is a duplicate unless it made the number of ids grow, so
+the run's events are counted, and the ids before and after it.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -18,22 +19,38 @@ from slackwater.views.counts import events_sql, ids_sql
 from slackwater.views.session import connect, files_sql
 
 
+class Known(NamedTuple):
+    """What a version knows of a stream: its duplicates, and the files of its ids."""
+
+    duplicates: Sequence[Duplicates]
+    ids: Sequence[StoredFile]
+
+
+NOTHING_KNOWN = Known((), ())
+
+
 def find_duplicates(
-    stream: Stream, home: Path, archive: Sequence[ArchiveFile], ids: Sequence[StoredFile]
+    stream: Stream, home: Path, parent: Known, new: Sequence[ArchiveFile], ids: Sequence[StoredFile]
 ) -> tuple[Duplicates, ...]:
-    """The entities with duplicates, in order. `ids` are the id files of exactly these archive files."""
-    if not archive:
-        return ()
+    """The entities with duplicates, in order, after the files `new` were added; `ids` are the id files with theirs."""
+    if not new:
+        return tuple(parent.duplicates)
     with connect() as con:
-        distinct = _numbers(con, ids_sql(stream, _relation(home, (file for file in ids if not is_keys(file)))))
-        if sum(distinct.values()) == sum(entry.file.rows for entry in archive):
-            return ()
-        events = _numbers(con, events_sql(stream, _relation(home, [entry.file for entry in archive])))
-    return tuple(
-        Duplicates(stream.name, entity, count - distinct.get(entity, 0))
-        for entity, count in sorted(events.items())
-        if count > distinct.get(entity, 0)
-    )
+        before, after = (_ids(con, stream, home, files) for files in (parent.ids, ids))
+        if sum(entry.file.rows for entry in new) == sum(after.values()) - sum(before.values()):
+            return tuple(parent.duplicates)
+        events = _numbers(con, events_sql(stream, _relation(home, [entry.file for entry in new])))
+    found = {each.entity: each.events for each in parent.duplicates}
+    for entity, count in events.items():
+        again = count - (after.get(entity, 0) - before.get(entity, 0))
+        if again:
+            found[entity] = found.get(entity, 0) + again
+    return tuple(Duplicates(stream.name, entity, count) for entity, count in sorted(found.items()))
+
+
+def _ids(con: duckdb.DuckDBPyConnection, stream: Stream, home: Path, files: Iterable[StoredFile]) -> dict[Entity, int]:
+    runs = [file for file in files if not is_keys(file)]
+    return _numbers(con, ids_sql(stream, _relation(home, runs))) if runs else {}
 
 
 def _relation(home: Path, files: Iterable[StoredFile]) -> str:

@@ -42,6 +42,17 @@ class ComputeError(BatchError):
     retriable: ClassVar[bool] = True
 
 
+class CompactionError(BatchError):
+    """What a merge wrote is not what it was made of; nothing was published."""
+
+    def __init__(self, view: str, paths: Sequence[str], differ: int, events: object) -> None:
+        super().__init__(
+            f"Parts of {view} are not compacted: {differ} bars of {', '.join(paths)} differ from what was merged, and "
+            f"the events before and after are {events}.",
+            "What is served is whole; run it again. If it comes again, the disk or the memory is bad.",
+        )
+
+
 class ProofFailedError(BatchError):
     """What a run computed is not the parent's state and the speed layer's cells; nothing was published."""
 

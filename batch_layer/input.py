@@ -1,6 +1,6 @@
 """Views of any Parquet files of one stream, without a broker: each row is checked as `slackwater archive import` does.
 
-    files | Check | by bucket of ids | Unite | Summarise | ...
+    files | Check | by bucket of ids | Unite | all files | MakeParts
 
     Check    a file -> its events, in a file for each bucket; the other rows are refused, with the decoder's reasons
     Unite    a bucket -> its events, each id once: the files in the order of their paths, then the rows, and the first
@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_layer.compute import add_views, run_to_end
+from batch_layer.compute import add_parts, run_to_end
 from batch_layer.errors import BatchError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
@@ -114,11 +114,12 @@ def views_of_input(
         files = pipeline | "Files" >> beam.Create(list(enumerate(paths)))
         check = beam.ParDo(Check(stream, work, buckets, latest_us)).with_outputs(_COUNTS, main="events")
         checked = files | "Check" >> check
-        unite = beam.ParDo(Unite(stream, work, tuple(paths))).with_outputs(_COUNTS, main="segments")
+        unite = beam.ParDo(Unite(stream, work, tuple(paths))).with_outputs(_COUNTS, main="files")
         united = checked.events | "By bucket" >> beam.GroupByKey() | "Unite" >> unite
         counts = (checked[_COUNTS], united[_COUNTS]) | "All counts" >> beam.Flatten()
         _ = counts | beam.combiners.ToList() | "Write counts" >> beam.Map(_write_counts, work)
-        add_views(united.segments, views, folder, finished=True)
+        segments = united.files | "All files" >> beam.combiners.ToList() | beam.FlatMap(_segment, stream.name)
+        add_parts(segments, views, folder, sliced=False, finished=True)
 
     try:
         work.mkdir(parents=True)
@@ -154,7 +155,7 @@ class Check(beam.DoFn):
 
 
 class Unite(beam.DoFn):
-    """(bucket, its files of events) -> the segment of its events, each id once, and its counts."""
+    """(bucket, its files of events) -> the files of its events, each id once, and its counts."""
 
     def __init__(self, stream: Stream, work: Path, paths: tuple[str, ...]) -> None:
         self._stream = stream
@@ -180,7 +181,12 @@ class Unite(beam.DoFn):
             paths = tuple(out.paths.values())
             counts = Counts((1, bucket), -again_rows, len(duplicates), dict(out.refused), out.lines)
             yield beam.pvalue.TaggedOutput(_COUNTS, counts)
-        yield Segment(Slot(self._stream.name, "input", bucket, 0, 0, sealed=True, shard=0), None, paths)
+        yield from paths
+
+
+def _segment(paths: list[str], stream: str) -> Iterator[Segment]:
+    if paths:
+        yield Segment(Slot(stream, "input", 0, 0, 0, sealed=True, shard=0), None, tuple(sorted(paths)))
 
 
 def again(stream: Stream, events: pa.Table) -> tuple[Any, Any]:

@@ -1,6 +1,9 @@
 """Proves a hand-off: `state(v) == state(parent) (+) cells between the two cuts`, an equality, since sums are exact.
 
-    equal       every state of every view, at every published interval, is what the parent and the cells give
+A version lists its parent's parts and its own, so its own are compared with the cells, and nothing else is read; only
+a view that was made whole is compared with the parent's parts and the cells.
+
+    equal       every state that the run computed, at every published interval, is what the cells give
     different   one is not, or two cells over one slice differ
     unproven    a chain does not reach the cut (speed behind, a hole), or the definition is another one, by the deadline
 
@@ -10,7 +13,7 @@ parent does not have.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NoReturn
@@ -25,7 +28,7 @@ from slackwater.restatements.of_run import Differing
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.handoff import handoff_path, write_handoff
-from slackwater.versions.manifest import ArchiveFile, Manifest, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Manifest, Part
 from slackwater.versions.proof import Outcome, Proof, Span, joined
 from slackwater.views.definitions import held_views
 from slackwater.views.view import View
@@ -36,12 +39,15 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """What is to be proven of a version in one stream; `spans` are the partitions between the cuts."""
+    """What is to be proven of a version in one stream; `spans` are the partitions between the cuts. The views named in
+    `again` are proven by the archive, since the parent's parts of them are wrong.
+    """
 
     stream: Stream
     parent: Manifest
     version: Manifest
     spans: tuple[Span, ...]
+    again: Collection[str] = ()
 
     @cached_property
     def imported(self) -> tuple[ArchiveFile, ...]:
@@ -49,10 +55,13 @@ class Claim:
 
         So it is all of the archive that a candidate stands on.
         """
-        known = {entry.file.path for entry in self.parent.archive}
         read = {span.partition for span in self.spans if span.start < span.upto}
-        added = [entry for entry in self.version.archive_of(self.stream) if entry.file.path not in known]
+        added = self.version.taken_in(self.stream, self.parent.version)
         return tuple(entry for entry in added if entry.start is None or entry.partition not in read)
+
+    def whole(self, view: View) -> bool:
+        """Whether the version was made of everything there, and takes no part over from its parent."""
+        return all(part.made_by(self.version.version) for part in self.version.parts if part.view == view.name)
 
     def delta_key(self, view: View, partition: int) -> DeltaKey:
         """Of the cells between the cuts."""
@@ -86,8 +95,8 @@ class Prover:
             for delta_key, (view, joined) in delta_keys.items():
                 if joined.end == joined.upto:
                     shard = delta_key.partition
-                    parent = _of_shard(claim.parent, view, shard)
-                    comparison.base(view, delta_key, parent, *_made_of(claim, view, shard, claim.imported))
+                    before = _of_shard(claim.parent.parts, view, shard) if claim.whole(view) else []
+                    comparison.base(view, delta_key, before, *_made_of(claim, view, shard, claim.imported))
                 else:
                     reasons.append(_short(delta_key, joined))
             if any(joined.end < joined.upto for _, joined in delta_keys.values()) and between.bad:
@@ -99,8 +108,8 @@ class Prover:
             for view in self._views(claim):
                 if claim.version.definitions[view.name] != view.definition:
                     continue
-                for shard, files in _shards(claim.version.views, view).items():
-                    comparison.coarser(view, shard, files)
+                for shard, parts in _shards(claim.version.own, view).items():
+                    comparison.coarser(view, shard, parts)
             compared = comparison.compared
         outcome, reason = _verdict(compared.differ, compared.states, conflicts, reasons)
         return Proof(
@@ -146,7 +155,7 @@ class Prover:
         parent, known = claim.parent, claim.stream.name in claim.parent.streams
         for view in self._views(claim):
             held, own = parent.definitions.get(view.name), claim.version.definitions[view.name]
-            if own == view.definition and known and held is None:
+            if own == view.definition and known and (held is None or view.name in claim.again):
                 new.append(view)
                 continue
             if own != view.definition or (known and held != own):
@@ -156,7 +165,8 @@ class Prover:
                 )
                 continue
             try:
-                self._context.store.check(file.file for file in parent.files_of(view.name, view.base))
+                if claim.whole(view):
+                    self._context.store.check(part.file for part in parent.parts_of(view.name, view.base))
                 common.append(view)
             except DamagedFileError as error:
                 reasons.append(f"The parent, version {parent.version}, is damaged: {error}")
@@ -170,22 +180,22 @@ def refuse(context: Context, version: Manifest, proofs: Mapping[str, Proof]) -> 
     raise ProofFailedError(version.version, version.parent, joined(proofs), path)
 
 
-def _of_shard(version: Manifest, view: View, shard: int) -> list[ViewFile]:
-    return [file for file in version.files_of(view.name, view.base) if file.shard == shard]
+def _of_shard(parts: Iterable[Part], view: View, shard: int) -> list[Part]:
+    return [part for part in parts if (part.view, part.interval, part.shard) == (view.name, view.base, shard)]
 
 
 def _made_of(
     claim: Claim, view: View, shard: int, events: Iterable[ArchiveFile]
-) -> tuple[list[ViewFile], list[ArchiveFile]]:
-    """A shard of the version, and those of the files of `events` that are in it."""
-    return _of_shard(claim.version, view, shard), [entry for entry in events if entry.partition == shard]
+) -> tuple[list[Part], list[ArchiveFile]]:
+    """The version's own parts of a shard, and those of the files of `events` that are in it."""
+    return _of_shard(claim.version.own, view, shard), [entry for entry in events if entry.partition == shard]
 
 
-def _shards(files: Iterable[ViewFile], view: View) -> dict[int, list[ViewFile]]:
-    found: defaultdict[int, list[ViewFile]] = defaultdict(list)
-    for file in files:
-        if file.view == view.name:
-            found[file.shard].append(file)
+def _shards(parts: Iterable[Part], view: View) -> dict[int, list[Part]]:
+    found: defaultdict[int, list[Part]] = defaultdict(list)
+    for part in parts:
+        if part.view == view.name:
+            found[part.shard].append(part)
     return found
 
 

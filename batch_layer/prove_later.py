@@ -63,7 +63,7 @@ def _proofs(context: Context, manifest: Manifest, known: dict[str, Proof], deadl
         if claim is None:
             continue
         names = {view.name for view in context.views if view.stream == stream}
-        context.store.check(file.file for file in manifest.views if file.view in names)
+        context.store.check(part.file for part in manifest.own if part.view in names)
         tried = Prover(context).prove(claim, deadline_s)
         if tried.outcome != "unproven":
             found[stream.name] = tried
@@ -88,4 +88,4 @@ def _claim(context: Context, manifest: Manifest, stream: Stream, proof: Proof) -
         return None
     spans = tuple(replace(span, cells=0, gap=0, overlap=0) for span in proof.spans)
     parent = context.store.manifest(manifest.parent) if manifest.parent else empty_manifest({})
-    return Claim(stream, parent, manifest, spans)
+    return Claim(stream, parent, manifest, spans, proof.new)

@@ -27,13 +27,13 @@ def retry_open(context: Context) -> None:
         pass  # what comes of it is written down and logged
 
 
-def check_lineage(context: Context, parent: Manifest, forced: Forced | None) -> bool:
-    """Whether a version below was found wrong, though this run is forced to stand on it all the same.
+def check_lineage(context: Context, version: Manifest, forced: Forced | None) -> bool:
+    """Whether a version that made some of this one's parts was found wrong, though this one is forced.
 
     Raises:
         ParentRefutedError: it is not forced.
     """
-    wrong = refuted(context.store, parent)
+    wrong = refuted(context.store, version)
     if wrong is not None and forced is None:
         raise ParentRefutedError(*wrong)
     return wrong is not None
@@ -51,7 +51,7 @@ def prove_run(
     prover, until_s = Prover(context, collected), context.clock.elapsed_s() + deadline_s
     proofs = {}
     for spans, epoch in zip(parts.spans, parts.epochs, strict=True):
-        claim = Claim(spans.stream, parts.parent, parts.version, _spans(spans, epoch))
+        claim = Claim(spans.stream, parts.parent, parts.version, _spans(spans, epoch), parts.again)
         proofs[spans.stream.name] = prover.prove(claim, until_s - context.clock.elapsed_s())
     together = joined(proofs)
     if together.outcome == "different":

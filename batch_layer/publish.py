@@ -1,5 +1,6 @@
 """What one run has in its hands after it archived, and the manifest that it becomes."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,28 +8,40 @@ from typing import Any
 import duckdb
 
 from batch_layer.archive import Epoch, nothing
-from batch_layer.compute import Compute, compute_views, instruments_in
-from batch_layer.duplicates import find_duplicates
-from batch_layer.errors import ComputeError
+from batch_layer.audit import NOTHING_AUDITED, Audited
+from batch_layer.compact import compact_run
+from batch_layer.compute import Compute, grown, made_parts
+from batch_layer.duplicates import Known, find_duplicates
+from batch_layer.errors import CompactionError, ComputeError
 from batch_layer.spans import Spans
 from batch_layer.waiting import published_views
+from batch_layer.work import Work, work_of
 from slackwater.context import Context
 from slackwater.core.faults import reach
 from slackwater.restatements.of_run import Change, Differing, restate
+from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
+from slackwater.store.lists import Listed, listed
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import merged_ids
-from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFile, Ledger, Manifest
+from slackwater.versions.errors import ManifestError, NoSuchVersionError
+from slackwater.versions.handoff import latest_proof
+from slackwater.versions.inspector import Inspector
+from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFile, Ledger, Manifest, Part
 from slackwater.versions.proof import Proof
+from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import held_views
 from slackwater.views.view import View
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Parts:
     """One run between its marks and its publication: what it read of each stream, and what it made of it.
 
-    `epochs` are those of `spans`; `extra` is imported history; `drop` goes. `version` is what it becomes, as far as
-    that is made; it is there from `compute_parts` on.
+    `epochs` are those of `spans`; `extra` is imported history; `drop` goes; the views named in `whole` are made of the
+    whole archive, those in `again` since the parent's parts are wrong or damaged; `audited` is what an audit found of
+    them. `version` is what it becomes, as far as that is made; it is there from `compute_parts` on.
     """
 
     context: Context
@@ -38,6 +51,9 @@ class Parts:
     epochs: Sequence[Epoch]
     extra: Epoch | None
     drop: Dropped | None
+    whole: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()
+    audited: Audited = NOTHING_AUDITED
     version: Manifest = field(init=False)
 
     @property
@@ -56,7 +72,7 @@ class Parts:
 
 
 def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
-    """Make the views of all streams. One whose new events make none is held whole, if there are others.
+    """Make the parts of all streams. One whose new events make none is held whole, if there are others.
 
     Raises:
         ComputeError: no stream with new events can be computed.
@@ -64,14 +80,30 @@ def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
     reach("compute.before")
     parts.version = _draft(parts)
     try:
-        files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
+        made = _compute(parts, parts.views, compute, options)
     except ComputeError:
         if len(parts.spans) == 1 or not _hold_those_that_fail(parts, compute, options):
             raise
         parts.version = _draft(parts)
-        files = compute_views(parts.context.store, parts.version, parts.views, compute, options)
-    parts.version = replace(parts.version, views=files)
+        made = _compute(parts, parts.views, compute, options)
+    parts.version = replace(parts.version, parts=made)
     reach("compute.after")
+
+
+def _compute(parts: Parts, views: Sequence[View], compute: Compute, options: Any) -> tuple[Part, ...]:
+    work = work_of(parts.context.store, parts.parent, parts.version, views, parts.whole)
+    return (*work.taken, *compute_work(parts.context.store, parts.version, work, views, compute, options))
+
+
+def compute_work(
+    store: VersionStore, version: Manifest, work: Work, views: Sequence[View], compute: Compute, options: Any
+) -> tuple[Part, ...]:
+    """The parts of some segments, their files durable. Raises ComputeError."""
+    if not work.segments:
+        return ()
+    folder = store.home / "states" / version.run_id
+    compute(work.segments, tuple(views), folder, options)
+    return made_parts(store, work.segments, tuple(views), folder, version.version, work.whole)
 
 
 def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
@@ -81,7 +113,7 @@ def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
     for spans in new:
         views = [view for view in parts.views if view.stream == spans.stream]
         try:
-            compute_views(parts.context.store, parts.version, views, compute, options)
+            _compute(parts, views, compute, options)
         except ComputeError as error:
             errors[spans.stream.name] = error
     if len(errors) in (0, len(new)):  # it is no matter of one stream
@@ -96,14 +128,15 @@ def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
 def _draft(parts: Parts) -> Manifest:
     """The version under a number of its own: what it is made of, and nothing that is made of that."""
     parent, added = parts.parent, {spans.stream: parts.added(spans.stream) for spans in parts.spans}
+    number = parts.context.store.reserve()
     definitions = published_views(parts.context.views, parent, parts.spans)
-    archive, ids = list[ArchiveFile](), list[IdFile]()
+    new, ids = list[ArchiveFile](), list[IdFile]()
     for stream, epochs in added.items():
-        archive += [*parent.archive_of(stream), *(entry for epoch in epochs for entry in epoch.files)]
+        new += [replace(entry, version=number) for epoch in epochs for entry in epoch.files]
         own = [*parent.ids_of(stream), *(file for epoch in epochs for file in epoch.ids)]
         ids += [IdFile(file, stream.name) for file in own]
     return Manifest(
-        version=parts.context.store.reserve(),
+        version=number,
         parent=parent.version,
         run_id=parts.run_id,
         created_us=0,
@@ -111,11 +144,46 @@ def _draft(parts: Parts) -> Manifest:
         definitions=definitions,
         sources={view.name: view.stream.name for view in held_views(parts.context.views, definitions)},
         counts={stream.name: _counts(parent.counts.get(stream.name, {}), of) for stream, of in added.items()},
-        archive=tuple(archive),
+        archive=_archive_of(parent, {stream.name for stream in added}).plus(new),
         ids=tuple(ids),
+        open=tuple(number for number in open_in(parts.context.store, parent) if number not in parts.audited.right),
         restatements=parent.restatements,
         dropped=parts.drop,
     )
+
+
+def _archive_of(parent: Manifest, streams: set[str]) -> Listed[ArchiveFile]:
+    """The parent's archive, as it is listed, unless a stream of it is dropped."""
+    if parent.streams.keys() <= streams:
+        return listed(parent.archive)
+    return Listed(own=(entry for entry in parent.archive if entry.stream in streams))
+
+
+def open_in(store: VersionStore, parent: Manifest) -> tuple[int, ...]:
+    """The versions of a line, up to `parent`, that made some of its parts and are not proven now, the oldest first."""
+    return tuple(
+        number
+        for number in sorted({*parent.open, parent.version} - {0})
+        if parent.makes(number) and not _proven(store, number)
+    )
+
+
+def _proven(store: VersionStore, number: int) -> bool:
+    """One that is removed stays open: its cells are gone, and an audit of its parts is what is left."""
+    try:
+        return latest_proof(store, store.stored_manifest(number)).outcome == "equal"
+    except (NoSuchVersionError, ManifestError):
+        return False
+
+
+def compact_parts(parts: Parts) -> None:
+    """Merge what the version takes over, where it is due. What cannot be merged stays: the version is right without."""
+    try:
+        done = compact_run(parts.context.store, parts.version, parts.views)
+    except (CompactionError, duckdb.Error, OSError) as error:
+        logger.error("version %d is published without its merges: %s", parts.version.version, error)
+        return
+    parts.version = replace(parts.version, parts=done.parts)
 
 
 def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
@@ -128,7 +196,7 @@ def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
     }
 
 
-def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> tuple[Ledger, ...]:
+def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool, inspector: Inspector) -> tuple[Ledger, ...]:
     """Write down which closed bars the run changes; the version is made now.
 
     Raises:
@@ -144,14 +212,15 @@ def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool) -> t
             views=tuple(view for view in parts.views if view.stream == spans.stream),
             epoch=epoch.files,
             imported=parts.imported(spans.stream),
-            files=version.views,
+            files=tuple(version.parts),
             forced=forced,
+            audited=parts.again,
             differing=[each for each in differing if each.view.stream == spans.stream],
         )
         for spans, epoch in zip(parts.spans, parts.epochs, strict=True)
     ]
     try:
-        return restate(parts.context.store, changes, parts.run_id, version.version, version.created_us)
+        return restate(parts.context.store, changes, parts.run_id, version.version, version.created_us, inspector.check)
     except duckdb.IOException as error:
         raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
 
@@ -169,16 +238,34 @@ def assemble(
         stream, name = spans.stream, spans.stream.name
         files = merged_ids(stream, store, parts.run_id, version.ids_of(stream))
         ids += [IdFile(file, name) for file in files]
-        found = find_duplicates(stream, store.home, version.archive_of(stream), files)
+        known = Known([each for each in parts.parent.duplicates if each.stream == name], parts.parent.ids_of(stream))
+        new = version.taken_in(stream, parts.parent.version)
+        found = find_duplicates(stream, store.home, known, new, files)
         duplicates += found
         counts[name] = {**version.counts[name], "duplicates": sum(each.events for each in found)}
     return replace(
         version,
         counts=counts,
         ids=tuple(ids),
-        instruments=instruments_in(store.home, parts.views, version.views),
+        instruments=instruments_of_run(store, parts.parent, version, parts.views),
         proofs=proofs,
         timings_ms=dict(timings_ms),
         duplicates=tuple(duplicates),
-        restatements=(*version.restatements, *restated),
+        restatements=listed(version.restatements).plus(restated),
     )
+
+
+def instruments_of_run(
+    store: VersionStore, parent: Manifest, version: Manifest, views: Sequence[View]
+) -> dict[str, Instruments]:
+    """Stream -> its instruments: the parent's, and those of the parts that the run computed of its first view.
+
+    A view that is made whole has those of the parent, too: no version forgets an event.
+    """
+    first: dict[str, View] = {}
+    for view in views:
+        first.setdefault(view.stream.name, view)
+    return {
+        name: grown(store.home, parent.instruments.get(name, NO_INSTRUMENTS), view, version.own)
+        for name, view in first.items()
+    }

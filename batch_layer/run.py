@@ -16,23 +16,28 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from batch_layer.archive import Epoch, Stuck, archive_all
+from batch_layer.audit import ANYTHING, Audited, audit_open
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
-from batch_layer.publish import Parts, assemble, compute_parts, restate_run
+from batch_layer.publish import Parts, assemble, compact_parts, compute_parts, open_in, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
 from batch_layer.waiting import Idle, waits
+from batch_layer.work import damaged_views
 from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
 from slackwater.core.tracing import TRACES
 from slackwater.restatements.of_run import Differing
+from slackwater.versions.handoff import refuted_views
 from slackwater.versions.idle import note_idle
+from slackwater.versions.inspected import inspector_of, note_inspected
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Dropped, Manifest, empty_manifest
 from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
+from slackwater.versions.suspects import clear_suspect, suspects
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class BatchRun:
     `extra` is an epoch of imported history that this run takes into the archive. `compute` runs the pipeline and
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
     layer, the marks up to `stable_wait_s` for transactions of others to end; `forced` publishes even what is refuted.
+    `full` makes every view of the whole archive again, and so does a run that is forced, and the one after it.
     `drop` takes a stream or a view out. `keep` versions stay at the end; None expires nothing. An `inspector` that is
     kept from run to run spares those with nothing to do from reading files again, and `stuck` spares marks for what a
     run before could not read. `began` is the pointer when the run did: it must not have moved when it publishes.
@@ -68,6 +74,7 @@ class BatchRun:
     proof_deadline_s: float = 0.0
     stable_wait_s: float = 10.0
     forced: Forced | None = None
+    full: bool = False
     drop: Dropped | None = None
     keep: int | None = None
     inspector: Inspector | None = None
@@ -98,7 +105,7 @@ class BatchRun:
 
         What was published unproven is tried again, and what may go expires, either way. Raises what `run` raises.
         """
-        if self.forced is not None or self.drop is not None or self.extra is not None:
+        if self.full or self.forced is not None or self.drop is not None or self.extra is not None:
             return self.run()
         return self._leased(self._run_if_new)
 
@@ -122,39 +129,82 @@ class BatchRun:
 
     def _run_if_new(self, run_id: str, parent: Manifest) -> Manifest | Idle:
         context = self.context
+        retry_open(context)
         found = open_spans(context, parent, self.stable_wait_s)
-        waiting = waits(context, parent, found, self.inspector or Inspector(context.store), self.stuck)
+        waiting = waits(context, parent, found, self._inspector(), self.stuck)
         if waiting is not None:
             logger.debug("a run is due: %s", waiting.text)
             return self._run(run_id, parent, waiting.log)
-        retry_open(context)
-        check_lineage(context, parent, self.forced)
+        self._clear_suspects(parent, self._inspector())
         note_idle(context.store, parent.version, context.clock.now_us())
         return Idle(parent.version)
 
     def _run(self, run_id: str, parent: Manifest, for_log: bool = False) -> Manifest:
         """`for_log`: nothing but what a log holds is a reason, so where that cannot be read nothing is published."""
         with self._step("check"):
-            # A flipped bit mostly reads back without an error, and would be in every version from then on.
-            self.context.store.check(parent.dataset)
+            # Of the archive a run reads what it added itself, and the ids of the rest; parts it takes over.
+            inspector = self._inspector()
+            inspector.check(entry.file for entry in parent.ids)
+            again = damaged_views(inspector, parent)
+        with self._step("audit"):
+            reach("audit.before")
+            again, audited = self._audit(parent, again)
+            reach("audit.after")
         parts = self._take(run_id, parent, for_log)
+        every = frozenset(view.name for view in self.context.views)
+        parts.again, parts.audited = again if self.forced is None else frozenset(), audited
+        parts.whole = every if self.full or self.forced is not None else again
         with self._step("compute"):
             compute_parts(parts, self.compute, self.options)
         with self._step("prove"):
             reach("prove.before")
             retry_open(self.context)
-            wrong = check_lineage(self.context, parent, self.forced)
+            wrong = check_lineage(self.context, parts.version, self.forced)
             collected = None if self.forced is None else self.differing
             proofs = prove_run(parts, self.proof_deadline_s, collected, self.forced, wrong)
             reach("prove.after")
         with self._step("restate"):
-            restated = restate_run(parts, self.differing, self.forced is not None)
+            restated = restate_run(parts, self.differing, self.forced is not None, inspector)
+        with self._step("compact"):
+            compact_parts(parts)
         with self._step("publish"):
             reach("publish.before")
             manifest = assemble(parts, proofs, restated, self.timings_ms)
             self.context.store.publish(manifest, self.began)
             reach("publish.after")
+        try:
+            note_inspected(self.context.store, inspector, manifest.held)
+            self._clear_suspects(manifest, inspector)
+        except OSError as error:
+            logger.warning("version %d stands; the next run reads all of its files: %s", manifest.version, error)
         return manifest
+
+    def _inspector(self) -> Inspector:
+        """The one that was given, or one that knows what runs before it noted."""
+        if self.inspector is None:
+            self.inspector = inspector_of(self.context.store)
+        for path in suspects(self.context.store):
+            self.inspector.doubt(path)
+        return self.inspector
+
+    def _audit(self, parent: Manifest, damaged: frozenset[str]) -> tuple[frozenset[str], Audited]:
+        """The views that are made again, as the parent's parts are damaged, refuted or forced, or an audit finds them
+        wrong; and what it found. A full run audits all that is open.
+        """
+        store = self.context.store
+        again = damaged | refuted_views(store, parent)
+        views = [view for view in self.context.views if view.name not in again]
+        audited = audit_open(store, parent, views, open_in(store, parent), ANYTHING if self.full else None)
+        return again | audited.wrong, audited
+
+    def _clear_suspects(self, version: Manifest, inspector: Inspector) -> None:
+        """Forget the marks of files that are whole, or that the version does not list any more."""
+        store = self.context.store
+        held = {store.home / file.path: file for file in version.held}
+        for path in suspects(store):
+            file, (_, found) = held.get(path), inspector.known(path) or (None, None)
+            if file is None or found == (file.size, file.sha256):
+                clear_suspect(store, path)
 
     def _take(self, run_id: str, parent: Manifest, for_log: bool) -> Parts:
         """Mark and archive what is new."""

@@ -20,6 +20,7 @@ from slackwater.log.log import Log, read_range
 from slackwater.log.log import Unread as Position
 from slackwater.log.mark import mark_of
 from slackwater.versions.errors import DamagedFileError
+from slackwater.versions.handoff import refuted_views
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
 from slackwater.views.definitions import in_force
@@ -60,8 +61,8 @@ def waits(
         LogError, TailLostError: what is new, if anything, cannot be read.
     """
     if parent.version:
-        if parent.proof.forced is not None:
-            return Waiting(f"Version {parent.version} was forced.")
+        if again := refuted_views(context.store, parent):
+            return Waiting(f"What version {parent.version} holds of {', '.join(sorted(again))} was refuted, or forced.")
         if published_views(context.views, parent, found) != parent.definitions:
             return Waiting(f"Version {parent.version} holds other definitions.")
         for spans in found:
@@ -73,7 +74,7 @@ def waits(
         if spans.stalled is None and (new := _new(context.log, spans, stuck, unread)):
             return Waiting(new, log=True)
     try:
-        inspector.check([*parent.dataset, *(entry.file for entry in parent.views)])
+        inspector.check(parent.held)
     except DamagedFileError as error:
         return Waiting(str(error))
     if unread:

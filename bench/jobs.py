@@ -44,14 +44,26 @@ POLL_PAUSE_S = 0.003
 Parameters = dict[str, Any]
 
 
-def batch(context: Context, _: Parameters) -> Parameters:
-    """One batch run: its steps in seconds, publish among them, and what it made."""
+def batch(context: Context, given: Parameters) -> Parameters:
+    """One batch run: its steps in seconds, publish among them, what it made, and what it read and wrote for it."""
+    import psutil
+
     from batch_layer.run import BatchRun
     from batch_layer.sink import ROW_GROUP_ROWS
 
-    run = BatchRun(context.parts)
+    process = psutil.Process()
+    run = BatchRun(context.parts, proof_deadline_s=given.get("proof_deadline_s", 0.0))
+    before, began = process.io_counters(), time.perf_counter()
     manifest = run.run()
+    after, wall_s = process.io_counters(), time.perf_counter() - began
     return {
+        "wall_s": wall_s,
+        "read_bytes": after.read_chars - before.read_chars,
+        "written_bytes": after.write_chars - before.write_chars,
+        "resident_mb": process.memory_info().rss / 1e6,
+        "proof": manifest.proof.outcome,
+        "parts": len(manifest.parts),
+        "manifest_bytes": context.store.manifest_path(manifest.version).stat().st_size,
         "seconds": {step: ms / 1e3 for step, ms in run.timings_ms.items()},
         "events": manifest.count("events"),
         "version": manifest.version,

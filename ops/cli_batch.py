@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ops.cli_parts import compact_command, parts_facts, show_parts
 from ops.cli_restatements import restatements_command
 from ops.cli_versions import diff_command, expire_command, promote_command, rollback_command
 from ops.context import CLOCK, Context, stop_on_signals, user_name
@@ -16,7 +17,7 @@ from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.log.compression import check_codecs
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import Manifest, StreamCut, stream_facts
+from slackwater.versions.manifest import Manifest, StreamCut, empty_manifest, stream_facts
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.retention import states
 
@@ -41,6 +42,7 @@ def batch() -> None:
     "slackwater batch run --every 30",
     'slackwater batch run --force "bad delta 17"',
     "slackwater batch run --always",
+    "slackwater batch run --full",
     "slackwater batch run --candidate",
     of=batch,
 )
@@ -49,11 +51,12 @@ def batch() -> None:
 )
 @click.option("--force", metavar="REASON", help="Publish even if the proof fails, and record who and why.")
 @click.option("--always", is_flag=True, help="Make a version even if nothing is new.")
+@click.option("--full", is_flag=True, help="Compute every view of the whole archive again.")
 @click.option(
     "--candidate", is_flag=True, help="Build the registered candidates over the served version's cut; serve nothing."
 )
 def run_command(
-    context: Context, every: int | None, force: str | None, always: bool, candidate: bool, as_json: bool
+    context: Context, every: int | None, force: str | None, always: bool, full: bool, candidate: bool, as_json: bool
 ) -> None:
     """Mark, archive, compute, prove, publish: one new version, if anything is new.
 
@@ -61,12 +64,15 @@ def run_command(
     says so, and that version stands. Partitions and definitions that are new, a damaged file and a forced version make
     a run, too.
 
+    A run computes what is new and takes over the parts that there are. With --full it takes none: every bar is compared
+    with those that are served and the cells since, and what is not proven yet is audited whatever it takes.
+
     A run that dies, or whose proof fails, leaves the old version served. With --candidate nothing is marked or served:
     the views are built in their other definitions beside the served version, to be compared and promoted.
     """
     check_codecs()
     if candidate:
-        if every is not None or force is not None or always:
+        if every is not None or force is not None or always or full:
             raise click.UsageError("--candidate makes one candidate, which its proof must find equal.")
         from batch_layer.candidate import CandidateRun
 
@@ -74,8 +80,10 @@ def run_command(
         return
     if force is not None and (every is not None or not force.strip()):
         raise click.UsageError("--force is for one run, and says why.")
+    if full and every is not None:
+        raise click.UsageError("--full is for one run.")
     if every is None:
-        report_run(_run(context, force, always), as_json)
+        report_run(_run(context, force, always, full=full), as_json)
         return
     inspector, stuck = Inspector(context.store), dict[tuple[str, int], int]()
     stop = threading.Event()
@@ -92,10 +100,19 @@ def run_command(
         stop.wait(max(0.0, every - (CLOCK.elapsed_s() - began)))
 
 
-@command("list", "slackwater batch list", "slackwater batch list --json", of=batch)
-def list_command(context: Context, as_json: bool) -> None:
-    """The retained versions, the newest first, what became of each, and the rollbacks."""
+@command("list", "slackwater batch list", "slackwater batch list --json", "slackwater batch list --parts", of=batch)
+@click.option("--parts", "of_parts", is_flag=True, help="The parts of the served version instead.")
+def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
+    """The retained versions, the newest first, what became of each, and the rollbacks.
+
+    With --parts, of the served version: how many parts each view has, how large they are, how many are not proven yet,
+    and how many are read at once for one bar.
+    """
     store = context.store
+    if of_parts:
+        current = store.current() or empty_manifest({})
+        emit(as_json, {"version": current.version, "parts": parts_facts(current)}, lambda: show_parts(current))
+        return
     pointer, versions, state = store.pointer(), store.readable(), states(store)
     served, moves = pointer.version, store.moves.until(pointer.move)
     facts = {
@@ -163,7 +180,14 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for _command in (restatements_command, diff_command, promote_command, rollback_command, expire_command):
+for _command in (
+    compact_command,
+    restatements_command,
+    diff_command,
+    promote_command,
+    rollback_command,
+    expire_command,
+):
     batch.add_command(_command)
 
 
@@ -195,6 +219,7 @@ def manifest_facts(manifest: Manifest, proof: Proof | None = None) -> dict[str, 
         "streams": {name: stream_facts(own) for name, own in manifest.streams.items()},
         "definitions": dict(manifest.definitions),
         "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
+        "open": list(manifest.open),
         "restated": dict(manifest.restated),
         "proof": proof_facts(proof or manifest.proof),
         "timings_ms": dict(manifest.timings_ms),
@@ -207,9 +232,11 @@ def _run(
     always: bool = False,
     inspector: Inspector | None = None,
     stuck: dict[tuple[str, int], int] | None = None,
+    full: bool = False,
 ) -> "Manifest | Idle":
     run = context.batch_run(
         forced=None if force is None else Forced(user_name(), force.strip()),
+        full=full,
         inspector=inspector,
         stuck={} if stuck is None else stuck,
     )

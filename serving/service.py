@@ -40,6 +40,7 @@ from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
+from slackwater.versions.suspects import mark_suspect
 from slackwater.views.definitions import names_of, streams_of
 from slackwater.views.view import View
 
@@ -130,7 +131,7 @@ class Service:
     def _watches(self) -> None:
         """What follows the log, the delta topics and the versions."""
         log, store, views, clock = self.log, self.store, self.views, self.clock
-        self.inspector = Inspector(store)
+        self.inspector = Inspector(store, partial(mark_suspect, store))
         self.hot = HotStore(views)
         self.row_cache = RowCache(self.inspector, self.options.cached_row_bytes)
         self.budget = Budget(self.metrics.registry, clock)

@@ -169,23 +169,22 @@ class World:
                 oracle.record(record.value, record.append_time_ms)
         return oracle
 
-    def check(self, manifest: Manifest, moved: bool = False) -> None:
-        """Every file is whole, and every published interval equals the oracle below the version's cut.
-
-        `moved`: instruments went to another partition in between, so that a bar may stand in two shards.
-        """
-        files = [*manifest.dataset, *(entry.file for entry in manifest.views)]
+    def check(self, manifest: Manifest) -> None:
+        """Every file is whole, and every published interval equals the oracle below the version's cut."""
+        files = [*manifest.dataset, *(entry.file for entry in manifest.parts)]
         self.store.check(files)
         oracle = self.oracle(manifest.cut(TRADES))
         assert manifest.count("events") == oracle.events == sum(entry.file.rows for entry in manifest.archive)
         assert manifest.count("refused") == sum(oracle.refused.values())
         for interval in PUBLISHED_INTERVALS:
             rows: list[Row] = []
-            for entry in manifest.files_of(BARS.name, interval.text):
+            for entry in manifest.parts_of(BARS.name, interval.text):
                 table = pq.read_table(self.home / entry.file.path)
                 assert table.num_rows == entry.file.rows
-                rows += rows_of(BARS, table)
-            assert moved or len(rows) == len({(row.key, row.start) for row in rows}), "a bar stands twice"
+                found = rows_of(BARS, table)
+                assert len(found) == len({(row.key, row.start) for row in found}), "a bar stands twice in a part"
+                assert (min(table["start"].to_pylist()), max(table["start"].to_pylist())) == (entry.low, entry.high)
+                rows += found
             assert bars_of(rows, interval) == oracle_bars(oracle, interval)
 
     def floors(self) -> dict[int, int]:

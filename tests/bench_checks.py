@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from batch_layer.compute import archive_segments, instruments_of, run_pipeline, view_files
+from batch_layer.compute import archive_segments, instruments_of, made_parts, run_pipeline
 from serving.store.batch import BatchReader
 from serving.store.request import Keys, Range, RowRequest
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.store.files import LocalFiles
+from slackwater.store.instruments import Instruments
 from slackwater.streams.trades import TRADES
-from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, ViewFile, empty_manifest
+from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, empty_manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
 from slackwater.views.interval import parse_interval
@@ -74,9 +75,9 @@ def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count),)
     segments = archive_segments(home, "trades", "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")
-    files = view_files(store, segments, (BARS,), home / "views")
-    found = instruments_of(home, BARS, files)
-    return store, replace(empty_manifest({}), archive=archive, views=files, instruments={"trades": found})
+    parts = made_parts(store, segments, (BARS,), home / "views", 0)
+    found = Instruments(instruments_of(home, BARS, parts))
+    return store, replace(empty_manifest({}), archive=archive, parts=parts, instruments={"trades": found})
 
 
 def pairs(number: int, checked: Callable[[], float], bare: Callable[[], float]) -> str:
@@ -113,7 +114,7 @@ def main() -> None:
         bare = replace(
             manifest,
             archive=tuple(replace(entry, file=plain(entry.file)) for entry in manifest.archive),
-            views=tuple(ViewFile(plain(f.file), f.view, f.interval, f.shard) for f in manifest.views),
+            parts=tuple(replace(f, file=plain(f.file)) for f in manifest.parts),
         )
         measure(store, manifest, bare, options.pairs)
 
@@ -157,7 +158,7 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
 
     line = pairs(number, lambda: timed(lambda: compute(manifest, "a")), lambda: timed(lambda: compute(bare, "b")))
     print(f"batch run: compute                       {line}")
-    files, paths = LocalFiles(), [store.home / entry.file.path for entry in (*manifest.archive, *manifest.views)]
+    files, paths = LocalFiles(), [store.home / entry.file.path for entry in (*manifest.archive, *manifest.parts)]
     line = pairs(
         number,
         lambda: timed(lambda: [files.seal(path) for path in paths]),
@@ -165,7 +166,7 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
     )
     print(f"batch run: publish, the sums of its files{line}")
     size = sum(path.stat().st_size for path in paths)
-    sums = sum(len(entry.file.sums) for entry in (*manifest.archive, *manifest.views))
+    sums = sum(len(entry.file.sums) for entry in (*manifest.archive, *manifest.parts))
     print(f"checksums in the manifest: {sums:,} bytes for {size / 1e6:.1f} MB of files")
 
 

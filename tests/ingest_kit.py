@@ -160,6 +160,7 @@ class House:
             empty_manifest({self.stream.name: first_cut(self.log.topic_id(topic), "", cut)}),
             version=version,
             parent=self.store.pointer().version,
+            run_id=f"epoch-{version}",
             archive=(*old.archive, *files),
             ids=tuple(IdFile(file, self.stream.name) for file in merged),
         )

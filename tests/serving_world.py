@@ -36,7 +36,7 @@ from slackwater.store.instruments import Instrument, Instruments
 from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds
-from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest, Mark, StreamCut, ViewFile
+from slackwater.versions.manifest import ArchiveFile, IdFile, Manifest, Mark, Part, StreamCut
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
@@ -205,7 +205,7 @@ class World:
         """Publish a version whose batch view holds everything below `cut`."""
         version = self.store.reserve()
         folder = self.store.folder / str(version)
-        views: list[ViewFile] = []
+        views: list[Part] = []
         archive: list[ArchiveFile] = []
         ids = EpochIds(TRADES, self.store, str(version))
         instruments: list[Instrument] = []
@@ -240,7 +240,7 @@ class World:
                 "counts": {},
                 "archive": tuple(archive),
                 "ids": tuple(IdFile(file, "trades") for file in ids.finish()),
-                "views": tuple(views),
+                "parts": tuple(views),
                 "instruments": {"trades": Instruments(instruments)},
                 "proofs": {"trades": proof},
                 "timings_ms": {},
@@ -250,15 +250,19 @@ class World:
         self.store.publish(manifest)
         return manifest
 
-    def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[ViewFile]:
+    def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[Part]:
         with _connection().cursor() as con:
             con.register("base", table_of(view, rows))
             for interval in view.intervals:
+                starts = [interval.floor(row.start) for row in rows]
                 merged = con.sql(merge_sql(view, "base", interval)).to_arrow_table()
                 path = folder / "views" / view.name / interval.text / f"{partition}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table_of(view, rows_of(view, merged)), path)
-                yield ViewFile(self.store.stored(path, merged.num_rows), view.name, interval.text, partition)
+                stored, number = self.store.stored(path, merged.num_rows), int(folder.name)
+                yield Part(
+                    stored, view.name, interval.text, partition, min(starts), max(starts), (number, number), number
+                )
 
     # the service
 

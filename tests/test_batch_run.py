@@ -9,6 +9,7 @@ memory where Kafka would refuse what has to be shown.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaProducer
 
-from batch_layer.compute import archive_segments
+from batch_layer.compute import archive_segments, run_pipeline
 from batch_layer.errors import ComputeError, TailLostError
 from batch_layer.run import BatchRun
 from lesson.memory_log import MemoryLog
@@ -28,7 +29,7 @@ from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.log.mark import marks_at
 from slackwater.store.archive_file import archive_schema
-from slackwater.store.files import LocalFiles
+from slackwater.store.files import SETTLED_NS, LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, VersionError
 from slackwater.versions.manifest import Manifest
@@ -77,7 +78,7 @@ def reasons(world: World) -> list[str]:
 def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafka: World) -> None:
     first = kafka.batch()
     assert (first.version, first.parent, first.counts) == (1, 0, NO_EVENTS)
-    assert not (first.archive or first.views or first.ids or first.instruments.get("trades"))
+    assert not (first.archive or first.parts or first.ids or first.instruments.get("trades"))
     assert first.cut(TRADES) == {0: 0, 1: 0}
     kafka.check(first)
 
@@ -104,11 +105,13 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
         assert marks == dict.fromkeys(version.cut(TRADES), version.run_id)
     assert set(third.timings_ms) == {
         "check",
+        "audit",
         "mark",
         "archive",
         "compute",
         "prove",
         "restate",
+        "compact",
     }  # a manifest cannot hold how long it took to write
 
 
@@ -193,8 +196,8 @@ def test_the_same_archive_gives_the_same_bytes(memory: World) -> None:
     memory.produce(80)
     first = memory.batch()
     again = memory.batch()  # nothing new: another version of the same events
-    assert [(f.view, f.interval, f.file.sha256) for f in first.views] == [
-        (f.view, f.interval, f.file.sha256) for f in again.views
+    assert [(f.view, f.interval, f.file.sha256) for f in first.parts] == [
+        (f.view, f.interval, f.file.sha256) for f in again.parts
     ]
     assert again.archive == first.archive
     assert again.count("new_events") == 0
@@ -210,7 +213,7 @@ def test_partitions_that_are_added_between_two_runs_begin_at_their_first_offset(
     assert set(first.cut(TRADES)) == {0, 1} and set(second.cut(TRADES)) == {0, 1, 2}
     assert second.of(TRADES).delta_start[2] == 0
     assert any(entry.partition == 2 and entry.start == 0 for entry in second.archive)
-    kafka.check(second, moved=True)  # more partitions: the hash of a key leads elsewhere from now on
+    kafka.check(second)  # more partitions: the hash of a key leads elsewhere from now on
 
 
 # Runs that die
@@ -270,18 +273,56 @@ def test_a_pipeline_that_fails_or_writes_nothing_publishes_nothing(
 ) -> None:
     memory.produce(20)
     served = memory.batch()
-    with pytest.raises(ComputeError, match="without writing"):
+    memory.produce(20)
+    with pytest.raises(ComputeError, match="without parts of bars in shard 0"):
         memory.batch(compute=lambda *_: None)
+
+    def loses(*arguments: Any) -> None:
+        run_pipeline(*arguments)
+        next(arguments[2].rglob("*.parquet")).unlink()
+
+    with pytest.raises(ComputeError, match="without writing"):
+        memory.batch(compute=loses)
     assert memory.store.current() == served
     memory.check(memory.batch())
 
 
-@pytest.mark.parametrize("kind", ["archive", "ids", "manifest", "pointer"])
+def test_a_damaged_archive_stops_who_reads_it_and_no_other_run(memory: World) -> None:
+    memory.produce(20)
+    served = memory.batch()
+    path = memory.home / served.archive[0].file.path
+    good = path.read_bytes()
+    path.write_bytes(flipped(good, len(good) // 2))
+    with pytest.raises(ComputeError, match="were changed"):
+        memory.batch(full=True)
+    assert memory.store.current() == served
+    memory.produce(20)
+    following = memory.batch(proof_deadline_s=0.0)
+    assert following.open == (1,), "what cannot be read is not audited"
+    path.write_bytes(good)
+    memory.check(memory.batch())
+
+
+def test_a_run_reads_no_file_again_that_was_not_written_to(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        memory.produce(20)
+        made = memory.batch()
+    time.sleep(2 * SETTLED_NS / 1e9)  # a state is known for good a moment after the last change
+    monkeypatch.setattr("batch_layer.prove_run.RETRIED", 0)  # whose own parts are read to prove it
+    memory.batch()
+    read: list[Path] = []
+    fingerprint = LocalFiles.fingerprint
+    monkeypatch.setattr(LocalFiles, "fingerprint", lambda self, path: read.append(path) or fingerprint(self, path))
+    memory.batch()
+    old = {memory.home / each.file.path for each in (*made.parts, *made.archive)}
+    assert not old & set(read)
+
+
+@pytest.mark.parametrize("kind", ["ids", "manifest", "pointer"])
 def test_a_run_whose_parent_is_damaged_marks_nothing_and_publishes_nothing(memory: World, kind: str) -> None:
     memory.produce(20)
     served = memory.batch()
     path = {
-        "archive": memory.home / served.archive[0].file.path,
         "ids": memory.home / served.ids[0].file.path,
         "manifest": memory.store.manifest_path(served.version),
         "pointer": memory.store.folder / "current",
@@ -447,25 +488,22 @@ def test_a_log_that_starts_above_0_begins_there_and_gaps_cost_nothing(tmp_path: 
     world.check(manifest)
 
 
-def test_a_long_archive_is_several_segments_of_whole_files(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_is_a_segment_of_whole_files_for_each_shard(memory: World) -> None:
     for _ in range(3):
         memory.produce(30)
         memory.batch()
     manifest = memory.store.current()
     assert manifest is not None
-    one = archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)
-    assert [s.slot.partition for s in one] == [0, 1]
-    assert [s.slot.upto for s in one] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
-    monkeypatch.setattr("batch_layer.compute.SEGMENT_ROWS", 1)
-    assert len(archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)) == len(manifest.archive) == 6
-    again = memory.batch()
-    assert [f.file.sha256 for f in again.views] == [f.file.sha256 for f in manifest.views]
+    found = archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)
+    assert [s.slot.partition for s in found] == [0, 1]
+    assert [s.slot.upto for s in found] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
+    assert [len(s.paths) for s in found] == [3, 3]
 
 
 def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
     steps: list[str] = []
     run = BatchRun(Context(memory.log, memory.names, memory.store, (BARS,), SystemClock()), on_step=steps.append)
     published = run.run()
-    assert steps == ["check", "mark", "archive", "compute", "prove", "restate", "publish"]
+    assert steps == ["check", "audit", "mark", "archive", "compute", "prove", "restate", "compact", "publish"]
     assert set(run.timings_ms) == set(steps)
     assert replace(published, timings_ms={}) == replace(memory.store.manifest(1), timings_ms={})

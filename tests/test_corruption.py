@@ -77,7 +77,7 @@ def the_file(world: World, kind: str) -> tuple[Path, StoredFile | None]:
     if kind == "manifest":
         return world.store.manifest_path(3), None
     stored = {"archive": manifest.archive[0].file, "ids": manifest.ids[0].file}.get(kind)
-    stored = stored or manifest.files_of("bars", kind)[0].file
+    stored = stored or manifest.parts_of("bars", kind)[0].file
     return world.store.home / stored.path, stored
 
 
@@ -241,5 +241,5 @@ def test_a_damage_of_every_version_at_once_is_no_answer(world: World) -> None:
 
 def contents(world: World, manifests: Iterable[Manifest]) -> Iterator[tuple[StoredFile, bytes]]:
     for manifest in manifests:
-        for entry in manifest.files_of("bars", "1s"):
+        for entry in manifest.parts_of("bars", "1s"):
             yield entry.file, (world.store.home / entry.file.path).read_bytes()

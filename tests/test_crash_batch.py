@@ -16,6 +16,7 @@ import pytest
 
 from slackwater.core.faults import POINTS
 from slackwater.deltas.cell import Cell, delta_key_of, encode_key, encode_value
+from slackwater.store.compaction import MOST_WIDE
 from slackwater.streams.schema import GRID
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
@@ -26,7 +27,7 @@ from tests.test_batch_run import letters
 
 pytestmark = pytest.mark.broker
 
-STEPS = ("mark", "archive", "compute", "prove", "restate", "publish")
+STEPS = ("audit", "mark", "archive", "compute", "prove", "restate", "compact", "publish")
 ELSEWHERE = {"archive.import", "prove.handoff"}
 """Points that a usual run does not reach: in `test_crash_ingest.py`, and below."""
 
@@ -44,6 +45,10 @@ AFTER = {"mark.append": 1, "compute.rename": 2}
 @pytest.fixture(scope="module", autouse=True)
 def speed(house: House) -> Iterator[None]:
     with house.running("speed", "run"):
+        for _ in range(MOST_WIDE + 1):  # from then on every run has something to compact
+            feed(house)
+            made = house.world.batch(proof_deadline_s=60.0)
+            assert made.proof.outcome == "equal", made.proof.reason
         yield
 
 

@@ -306,7 +306,7 @@ def test_partitions_that_are_added_are_read_by_all(house: House, tmp_path: Path)
         until(house.world.reached)
         assert not moved_differ(house)
         assert house.run("batch", "run").code == 0
-        house.world.check(served(house), moved=True)  # the hash of a key leads elsewhere from now on
+        house.world.check(served(house))  # the hash of a key leads elsewhere from now on
         assert house.world.ends.keys() == served(house).cut("trades").keys()
         until(lambda: not reasons(house), told=lambda: reasons(house))
         assert not moved_differ(house)

@@ -225,7 +225,7 @@ def test_a_view_or_a_stream_that_one_version_lacks_is_told_with_its_rows(
     desks.batch((one,))
     added = desks.batch()
     desks.batch((one,), drop=Dropped("stream", "three", "me", "the venue closed", 7))
-    rows = {i.text: sum(f.file.rows for f in added.files_of(three.name, i.text)) for i in three.intervals}
+    rows = {i.text: sum(f.file.rows for f in added.parts_of(three.name, i.text)) for i in three.intervals}
     for a, b, holder in ((1, 2, 2), (2, 1, 2), (2, 3, 2), (3, 2, 2)):
         found = diff_versions(desks.store, (one,), a, b)  # the view that is gone is not registered any more
         assert all(each.equal for each in found if each.view == one.name)

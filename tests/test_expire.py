@@ -26,7 +26,7 @@ from slackwater.log.names import TopicNames
 from slackwater.store.files import Hold, LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
-from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, StoredFile, StreamCut, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, Part, StoredFile, StreamCut
 from slackwater.versions.proof import Proof
 from slackwater.versions.rollback import files_of, rollback
 from slackwater.versions.store import VersionStore
@@ -82,7 +82,7 @@ class Run:
             streams={"trades": self.stand()},
             archive=(*(self.parent.archive if self.parent else ()), own),
             ids=(),
-            views=(ViewFile(view, "bars", "1s", 0),),
+            parts=(Part(view, "bars", "1s", 0, 0, 0, (1, 1), 1),),
             proofs={"trades": Proof("unproven", "")},
         )
         store.publish(manifest)
@@ -225,12 +225,12 @@ def test_before_the_first_publication_nothing_is_removed_and_after_it_version_0_
 
 def test_the_current_version_and_its_whole_fallback_stay_however_old_they_are(house: House) -> None:
     made = [house.run() for _ in range(6)]
-    (house.store.home / made[4].views[0].file.path).write_bytes(b"damaged")
+    (house.store.home / made[4].parts[0].file.path).write_bytes(b"damaged")
     assert house.expire(keep=1).retained == (6, 4)
     house.back(4)
     house.run()  # 7, on 4; 5 and 6 were rolled back from
     house.run()
-    (house.store.home / house.store.manifest(7).views[0].file.path).write_bytes(b"damaged")
+    (house.store.home / house.store.manifest(7).parts[0].file.path).write_bytes(b"damaged")
     assert house.expire(keep=1).retained == (8, 4)
 
 

@@ -23,11 +23,13 @@ from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
 STEPS = {
+    "audit",
     "mark",
     "archive",
     "compute",
     "prove",
     "restate",
+    "compact",
     "publish",
     "move",
     "expire",

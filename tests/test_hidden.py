@@ -114,14 +114,14 @@ def test_no_mark_is_made_behind_an_open_transaction_and_the_other_partitions_go_
     assert second.of(TRADES).delta_start[1] == first.of(TRADES).delta_start[1]
     assert [(held.partition, "hides 2 records" in held.reason) for held in second.of(TRADES).held] == [(1, True)]
     assert second.cut(TRADES)[0] > first.cut(TRADES)[0]
-    world.check(second, moved=True)
+    world.check(second)
     assert decode_manifest(encode_manifest(second)) == second
     with pytest.raises(HiddenRecordsError):  # nothing but what is hidden is new: no version of nothing
         run.run_if_new()
     log.end_transaction("t.trades", 1)
     third = run.run_if_new()
     assert isinstance(third, Manifest) and third.version == 3 and third.of(TRADES).held == ()
-    world.check(third, moved=True)
+    world.check(third)
 
 
 def test_a_partition_that_is_hidden_from_the_first_run_on_keeps_its_start(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_partition_that_is_hidden_from_the_first_run_on_keeps_its_start(tmp_pa
     log.end_transaction("t.trades", 1)
     second = run.run_if_new()
     assert isinstance(second, Manifest) and set(second.cut(TRADES)) == {0, 1}
-    world.check(second, moved=True)
+    world.check(second)
 
 
 def test_where_every_partition_is_hidden_nothing_is_marked(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_en
         (held,) = second.of(TRADES).held
         assert held.partition == 0 and "hides 5 records" in held.reason
         assert second.cut(TRADES)[0] == first.cut(TRADES)[0] and second.cut(TRADES)[1] > first.cut(TRADES)[1]
-        world.check(second, moved=True)
+        world.check(second)
         if aborted:
             producer.abort_transaction()
             world.events = events
@@ -194,7 +194,7 @@ def test_a_batch_run_goes_on_beside_an_open_transaction_and_behind_it_when_it_en
             producer.commit_transaction()
     third = world.batch()
     assert third.of(TRADES).held == ()
-    world.check(third, moved=True)
+    world.check(third)
 
 
 @pytest.mark.broker
@@ -215,10 +215,10 @@ def test_marks_that_a_transaction_hid_meanwhile_are_not_waited_for_without_end(
         assert [(held.partition, "hides 6 records" in held.reason) for held in manifest.of(TRADES).held] == [
             (0, True)
         ]  # and a mark
-        world.check(manifest, moved=True)
+        world.check(manifest)
         producer.abort_transaction()
     monkeypatch.undo()
-    world.check(world.batch(), moved=True)
+    world.check(world.batch())
 
 
 def test_what_is_hidden_waits_for_a_run(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import ops.cli_batch as commands
-from batch_layer.errors import ParentRefutedError, TailLostError
+from batch_layer.errors import TailLostError
 from batch_layer.run import BatchRun
 from batch_layer.spans import open_spans
 from batch_layer.waiting import Idle, waits
@@ -104,7 +104,7 @@ def test_a_record_that_is_no_event_is_new_since_its_dead_letter_is_made_by_a_run
 def damage(world: World) -> None:
     current = world.store.current()
     assert current is not None
-    path = world.home / current.views[0].file.path
+    path = world.home / current.parts[0].file.path
     data = path.read_bytes()
     path.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
 
@@ -142,6 +142,7 @@ def test_a_forced_version_that_was_wrong_is_made_again(world: World) -> None:
         first,
         version=world.store.reserve(),
         parent=1,
+        parts=[replace(part, made=(2, 2), since=0) for part in first.parts],
         proofs={"trades": replace(first.proof, outcome="different", forced=Forced("me", "because"))},
     )
     world.store.publish(forced)
@@ -158,14 +159,16 @@ def test_a_rollback_leaves_what_came_since_for_the_next_run(world: World) -> Non
     assert version(run(world).run_if_new()) == 3
 
 
-def test_an_idle_run_tries_open_proofs_again_and_refuses_a_version_that_is_refuted(world: World) -> None:
+def test_an_idle_run_tries_open_proofs_again_and_makes_what_is_refuted_again(world: World) -> None:
     world.produce(20)
     first = run(world).run()
     assert first.proof.outcome == "unproven"  # nothing writes cells here
     assert run(world).run_if_new() == Idle(1)
     write_handoff(world.store, 1, first.run_id, {"trades": Proof("different", "a test")})
-    with pytest.raises(ParentRefutedError):
-        run(world).run_if_new()
+    second = run(world).run_if_new()
+    assert isinstance(second, Manifest)
+    assert all(part.made_by(2) for part in second.parts)
+    assert run(world).run_if_new() == Idle(2)
 
 
 def test_an_idle_run_completes_the_proof_of_what_was_unproven(tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_files_that_an_inspector_knows_are_not_read_again(world: World) -> None:
     world.store = VersionStore(world.home, Counting())
     inspector = Inspector(world.store)
     assert run(world, inspector=inspector).run_if_new() == Idle(1)
-    assert len(read) == len(first.dataset) + len(first.views)
+    assert len(read) == len(first.ids) + len(first.parts)
     read.clear()
     assert run(world, inspector=inspector).run_if_new() == Idle(1)
     assert read == []

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_layer.sink import WriteShard
+from batch_layer.sink import PartWriter
 from slackwater.views.bars import BARS
 from slackwater.views.errors import IntervalError
 from slackwater.views.interval import INTERVALS, NAMED_INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
 from slackwater.views.rows import Row, table_of
+from slackwater.views.session import connect
+from slackwater.views.sql import merge_sql
 from tests import naive
 from tests.draws import EARLIEST_US
 from tests.naive import A_MONDAY_US, SECOND_US, WEEK_US
@@ -131,10 +133,14 @@ def test_no_table_and_no_folder_of_two_intervals_has_one_name_where_capitals_do_
 def test_a_view_may_publish_minutes_and_months(tmp_path: Path) -> None:
     view = replace(BARS, published=("1s", "1m", "1h", "1M", "1y"))
     first = (("x", "BTC"), T0, (1, 100, 100, 100, 1, 100, 5, 5, 5, 0, 1)[: len(view.columns)])
-    writer = WriteShard((view,), tmp_path)
-    writer.setup()
-    written = list(writer.process(((view.definition, 0), [table_of(view, [Row(*first)])])))
-    writer.teardown()
-    starts = [pq.read_table(path).column("start").to_pylist() for path in written]
+    written = []
+    with connect() as con:
+        con.register("states", table_of(view, [Row(*first)]))
+        writer = PartWriter(con, view, tmp_path, 0)
+        for interval in view.intervals:
+            con.execute(f"CREATE OR REPLACE TEMP TABLE merged AS {merge_sql(view, 'states', interval)}")
+            written += writer.write("merged", interval)
+    starts = [pq.read_table(tmp_path / each.path).column("start").to_pylist() for each in written]
     assert starts == [[each.floor(T0)] for each in view.intervals]
-    assert len({path.lower() for path in written}) == 5
+    assert [(each.low, each.high) for each in written] == [(each.floor(T0),) * 2 for each in view.intervals]
+    assert len({each.path.lower() for each in written}) == 5

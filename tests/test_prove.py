@@ -28,7 +28,7 @@ from slackwater.deltas.cell import OPEN
 from slackwater.log.log import Record
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.streams.trades import TRADES
-from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, write_handoff
+from slackwater.versions.handoff import handoff_path, latest_proof, read_handoff, refuted, write_handoff
 from slackwater.versions.manifest import ArchiveFile, Manifest, encode_manifest
 from slackwater.versions.pointer import Pointer, encode_pointer
 from slackwater.versions.proof import Forced, Proof
@@ -143,8 +143,10 @@ def test_every_version_from_the_first_on_is_proven_equal(bench: Bench) -> None:
         assert sum(s.events for s in version.proof.spans) == version.count("new_events")
     assert sum(s.refused for v in versions for s in v.proof.spans) == versions[-1].count("refused")
     assert max(s.cells for s in third.spans) >= 3, "grid lines seal cells between the cuts, too"
-    assert first.compared == second.compared == sum(f.file.rows for f in versions[0].views)
-    assert third.compared == sum(f.file.rows for f in versions[2].views)
+    assert first.compared == sum(part.file.rows for part in versions[0].parts)
+    assert second.compared == 0, "a run is proven in what is new"
+    assert third.compared == sum(part.file.rows for part in versions[2].own)
+    assert versions[2].parts == versions[1].parts + versions[2].own
     assert bench.world.store.current() == versions[-1]
 
 
@@ -251,18 +253,17 @@ def test_one_corrupt_delta_stops_the_publication(bench: Bench) -> None:
     assert [m.version for m in bench.world.store.whole()] == [1]
 
 
-def test_one_corrupt_archived_row_stops_the_publication(bench: Bench) -> None:
+def test_one_corrupt_archived_row_stops_a_full_run(bench: Bench) -> None:
+    """A run that takes the parent's parts over does not read what they were made of."""
     bench.world.produce(60)
     bench.publish()
     bench.corrupt_archive(bench.world.store)
     served = bench.world.store.current()
     bench.world.produce(60)
-    with pytest.raises(ProofFailedError, match=r"1s v:\w+ at \d+: .* expected"):
-        bench.publish()
-    assert bench.world.store.current() == served
-    with pytest.raises(ProofFailedError):
-        bench.publish()
-    assert bench.world.store.current() == served
+    for _ in range(2):
+        with pytest.raises(ProofFailedError, match=r"1s v:\w+ at \d+: .* expected"):
+            bench.publish(full=True)
+        assert bench.world.store.current() == served
 
 
 def test_a_version_that_differs_is_published_by_force_alone_and_the_force_is_recorded(bench: Bench) -> None:
@@ -387,7 +388,7 @@ def test_an_unproven_version_is_proven_by_the_next_run(bench: Bench) -> None:
     assert bench.world.store.manifest(2) == second, "a manifest never changes"
 
 
-def test_a_version_that_is_different_later_stays_served_and_nothing_is_built_on_it_unless_forced(
+def test_a_version_that_is_different_later_stays_served_until_the_next_run_makes_its_views_again(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.world.produce(60)
@@ -400,13 +401,30 @@ def test_a_version_that_is_different_later_stays_served_and_nothing_is_built_on_
     assert "Alarm: version 2, published unproven, is different" in caplog.text
     assert bench.world.store.current() == second
     bench.world.produce(60)
+    assert refuted(bench.world.store, second) is not None
+    third = bench.publish()
+    bench.world.check(third)
+    assert (third.proof.outcome, third.proof.forced) == ("equal", None)
+    assert third.proof.new == tuple(view.name for view in bench.views), "proven by the archive"
+    assert all(part.made_by(3) for part in third.parts)
+    assert refuted(bench.world.store, third) is None, "nothing of version 2 is in it"
+    assert bench.publish().proof.new == ()
+
+
+def test_nothing_is_published_on_what_is_refuted_while_a_run_computes(bench: Bench) -> None:
+    bench.world.produce(60)
+    bench.publish()
+    bench.world.produce(60)
+    second = bench.publish(speed=False)
+    bench.world.produce(60)
+
+    def refute() -> None:
+        write_handoff(bench.world.store, 2, second.run_id, {"trades": Proof("different", "a test")})
+
     with pytest.raises(ParentRefutedError, match="stand on version 2"):
-        bench.publish()
+        bench.publish(at={"compute": refute})
     assert bench.world.store.current() == second
-    forced = Forced("somebody", "the log was read")
-    third = bench.publish(forced=forced)
-    assert (third.proof.outcome, third.proof.forced) == ("equal", forced)
-    assert bench.publish().proof.forced is None, "who forced took it on"
+    bench.world.check(bench.publish())
 
 
 def test_what_cannot_be_tried_again_stays_unproven_and_says_why(bench: Bench) -> None:
@@ -414,7 +432,7 @@ def test_what_cannot_be_tried_again_stays_unproven_and_says_why(bench: Bench) ->
     bench.publish(speed=False)
     second = bench.publish(speed=False)
     bench.speed.step()
-    path = bench.world.home / second.views[0].file.path
+    path = bench.world.home / second.parts[0].file.path
     path.write_bytes(path.read_bytes()[:-1])
     bench.world.store.manifest_path(1).unlink()
     (proof,) = bench.later().values()

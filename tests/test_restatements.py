@@ -289,7 +289,7 @@ def test_a_parent_whose_files_are_damaged_is_made_again_of_its_archive(story: St
     for second in (10, 11, 20):
         story.trade("A", second)
     first = story.batch()
-    for file in first.files_of("bars", "1s"):
+    for file in first.parts_of("bars", "1s"):
         path = story.world.home / file.file.path
         path.write_bytes(path.read_bytes()[::-1])
     story.trade("A", 11)
@@ -335,5 +335,5 @@ def test_a_version_that_forgets_what_was_there_is_not_published(story: Story) ->
         COMPUTE([replace(segment, paths=segment.paths[1:]) for segment in segments], *rest)
 
     with pytest.raises(RestatementError, match="1 closed bars of bars at 1s"):
-        story.world.batch(story.views, compute=forgets)
+        story.world.batch(story.views, compute=forgets, full=True)
     assert story.world.store.current() == story.versions[0]

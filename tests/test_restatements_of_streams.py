@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from slackwater.restatements.of_run import Change, restate
 from slackwater.streams.stream import Choice, Decimal, Identity, Sequence, Stream, Text, Time
-from slackwater.versions.manifest import ArchiveFile, ViewFile, empty_manifest
+from slackwater.versions.manifest import ArchiveFile, Part, empty_manifest
 from slackwater.versions.store import VersionStore
 from slackwater.views.answers import Column
 from slackwater.views.measures import Count, Sum
@@ -70,7 +70,7 @@ def test_a_late_event_of_any_stream_is_told(tmp_path: Path) -> None:
     assert (second["partition"], second["offset"], second["trades"]) == (0, 2, 1)
 
 
-def written(store: VersionStore, events: Path) -> tuple[ViewFile, ...]:
+def written(store: VersionStore, events: Path) -> tuple[Part, ...]:
     """The files of the view over all events."""
     found = []
     with connect() as con:
@@ -78,5 +78,5 @@ def written(store: VersionStore, events: Path) -> tuple[ViewFile, ...]:
             path = store.home / f"{interval.text}.parquet"
             states = f"({summarise_sql(PAID, files_sql([str(events)]))})"
             pq.write_table(con.sql(merge_sql(PAID, states, interval)).to_arrow_table(), path)
-            found.append(ViewFile(store.stored(path, 1), PAID.name, interval.text, 0))
+            found.append(Part(store.stored(path, 1), PAID.name, interval.text, 0, 0, 2**62, (1, 1), 1))
     return tuple(found)

@@ -306,12 +306,12 @@ def test_a_rollback_without_a_broker_tells_what_the_archive_knows_and_that_it_is
 
 
 def test_damaged_views_of_what_is_left_are_made_again_and_a_damaged_archive_is_said(story: Moving) -> None:
-    damage(story, [entry.file for entry in story.current().views])
+    damage(story, [part.file for part in story.current().own])
     assert story.back(1).incomplete_reason == ""
     assert len(story.check_moves()) == 1
     story.publish()
     damage(story, [story.current().archive[-1].file])
-    damage(story, [entry.file for entry in story.current().views])
+    damage(story, [part.file for part in story.current().own])
     move = story.back(1)
     assert "Nothing is compared" in move.incomplete_reason and move.ledger is None
     assert story.store.pointer().version == 1

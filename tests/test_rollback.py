@@ -68,7 +68,7 @@ def refusal(world: World) -> str:
 
 
 def damage(world: World, number: int) -> None:
-    for file in world.store.manifest(number).views:
+    for file in world.store.manifest(number).parts:
         path = world.store.home / file.file.path
         path.write_bytes(path.read_bytes()[:-1])
 

@@ -57,7 +57,7 @@ def flip(world: World, file: StoredFile) -> bytes:
 
 
 def view_file(manifest: Manifest, interval: str = "1h") -> StoredFile:
-    return manifest.files_of("bars", interval)[0].file
+    return manifest.parts_of("bars", interval)[0].file
 
 
 def newest(world: World) -> tuple[int, int]:
@@ -194,7 +194,7 @@ def test_the_scrub_reads_no_faster_than_it_may(world: World) -> None:
     scrub._bytes_per_s = 1000
     for _ in range(400):
         world.step(seconds=0.1)
-    sizes = [file.file.size for file in (*world.store.manifest(2).views, *world.store.manifest(2).archive)]
+    sizes = [file.file.size for file in (*world.store.manifest(2).parts, *world.store.manifest(2).archive)]
     assert 0 < scrub.read_bytes - before <= 1000 * (world.clock.elapsed_s() - began) + max(sizes)
     scrub._bytes_per_s = 0
     before = scrub.read_bytes

@@ -301,7 +301,7 @@ def test_files_that_were_expired_under_a_cursor_are_410(world: World) -> None:
     old = world.bars(query)["next"]
     world.publish(world.mark("run-2"), "run-2")
     world.step()
-    for file in world.store.manifest(1).views:
+    for file in world.store.manifest(1).parts:
         (world.store.home / file.file.path).unlink()
     world.bars(f"{query}&cursor={old}", expect=410)
     assert world.bars("symbol=BTC")["bars"] == world.oracle().bars("x", "BTC", MINUTE)

@@ -427,7 +427,7 @@ def test_an_export_that_fails_half_way_is_cut_not_ended(
     monkeypatch.setattr(export, "PART_ROWS", 4)
 
     def damage() -> None:
-        for file in own.store.manifest(1).views:
+        for file in own.store.manifest(1).parts:
             (own.store.home / file.file.path).write_bytes(b"x")
 
     query = "symbol=BTC&interval=1s&limit=all&format=csv"
@@ -465,7 +465,7 @@ def test_a_client_sees_that_an_export_was_cut(own: World, monkeypatch: pytest.Mo
     given = export.table_of_typed
 
     def damaged(*arguments: Any) -> pa.Table:
-        for file in own.store.manifest(1).views:
+        for file in own.store.manifest(1).parts:
             (own.store.home / file.file.path).write_bytes(b"x")
         return given(*arguments)
 

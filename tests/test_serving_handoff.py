@@ -33,13 +33,13 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def publish(world: World, proof: Proof) -> Manifest:
+def publish(world: World, proof: Proof, **changes: Any) -> Manifest:
     world.trade()
     run_id = f"run-{len(world.store.numbers()) + 1}"
     cut = world.mark(run_id)
     world.trade()
     world.emit()
-    manifest = world.publish(cut, run_id, proof=proof)
+    manifest = world.publish(cut, run_id, proof=proof, **changes)
     world.step()
     world.step()
     return manifest
@@ -120,10 +120,14 @@ def test_a_version_that_is_different_later_stays_served_with_an_alarm(
     assert caplog.text.count("Alarm: Version 1") == 1
     assert world.bars("symbol=BTC&interval=1m&limit=1")["bars"]
 
-    publish(world, EQUAL)
+    publish(world, EQUAL, parts=manifest.parts)
     status, facts = ready(world)
     assert (status, facts["version"], facts["proof"]["outcome"]) == (503, 2, "equal")
     assert "Version 1, which version 2 stands on," in facts["reasons"][0]
+    publish(world, EQUAL)
+    assert ready(world)[0] == 200, "nothing of version 1 is in a version that made its parts again"
+    publish(world, EQUAL, parts=manifest.parts)
+    assert ready(world)[0] == 503
     publish(world, replace(EQUAL, forced=Forced("somebody", "it is right")))
     publish(world, EQUAL)
     assert ready(world)[0] == 200, "who forced took it on"

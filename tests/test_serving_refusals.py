@@ -217,7 +217,7 @@ def test_a_damaged_manifest_falls_back_to_the_version_before(world: World) -> No
 
 def test_a_damaged_file_falls_back_and_its_repair_is_noticed(world: World) -> None:
     published(world, versions=2)
-    path = world.store.home / world.store.manifest(2).files_of("bars", "1m")[0].file.path
+    path = world.store.home / world.store.manifest(2).parts_of("bars", "1m")[0].file.path
     good = path.read_bytes()
     path.write_bytes(good[:-9] + bytes([good[-9] ^ 1]) + good[-8:])
     world.step()
@@ -322,7 +322,7 @@ def test_a_fallback_reads_the_cells_again_that_were_dropped(world: World) -> Non
         world.publish(cut, f"run-{number}")
         world.step()
     for number in range(2, 8):
-        path = world.store.home / world.store.manifest(number).files_of("bars", "1s")[0].file.path
+        path = world.store.home / world.store.manifest(number).parts_of("bars", "1s")[0].file.path
         path.write_bytes(b"")
     world.store.manifest_path(7).write_bytes(b"")
     (world.store.folder / "current").write_text("{}")

@@ -101,7 +101,8 @@ def test_versions_are_listed_and_shown(world: World) -> None:
     shown = world.get("/v1/versions/1").json()
     assert "ids" not in shown
     assert shown["run_id"] == "run-1"
-    assert {view["interval"] for view in shown["views"]} == {"1s", "1m", "1h"}
+    assert {part["interval"] for part in shown["parts"]} == {"1s", "1m", "1h"}
+    assert {entry["partition"] for entry in shown["archive"]} == {1}
 
 
 def test_pages_and_documents_need_no_other_host(world: World) -> None:

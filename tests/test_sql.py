@@ -368,7 +368,7 @@ def test_the_third_wall_stands_alone(world: World) -> None:
     """Were everything let through, the kernel would let nothing be written, and nothing else be read."""
     if not landlock_version():
         pytest.skip("This kernel has no Landlock: the wall that it makes is NOT tested.")
-    file = next(each.file.path for each in world.store.manifest(2).views if each.interval == "1m")
+    file = next(each.file.path for each in world.store.manifest(2).parts if each.interval == "1m")
     before = _everything(world.store.home)
     others = ["/etc/passwd", "versions/2/manifest.json", "versions/current"]
     command = [sys.executable, "-c", THIRD_WALL, file, *others]
@@ -686,7 +686,7 @@ def test_what_runs_is_ended_when_the_service_stops(fresh: World) -> None:
 
 def test_a_file_that_is_not_what_the_manifest_says_answers_nothing(fresh: World) -> None:
     with_sql(fresh)
-    file = next(each.file for each in fresh.store.manifest(1).views if each.interval == "1m")
+    file = next(each.file for each in fresh.store.manifest(1).parts if each.interval == "1m")
     path = fresh.store.home / file.path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     answer = post(fresh, bearer(fresh), sql="SELECT * FROM bars_1m")
@@ -703,7 +703,7 @@ def test_a_file_that_is_not_what_the_manifest_says_answers_nothing(fresh: World)
 )
 def test_the_text_of_a_query_declares_no_file_damaged(fresh: World, sql: str) -> None:
     with_sql(fresh)
-    file = fresh.store.manifest(1).views[0].file
+    file = fresh.store.manifest(1).parts[0].file
     revision = fresh.service.inspector.revision
     answer = post(fresh, bearer(fresh), sql=sql.format(file=file.path))
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:slackwater:problem:sql-failed"), answer.text

@@ -33,7 +33,9 @@ from slackwater.versions.handoff import latest_proofs
 from slackwater.versions.manifest import Dropped, Manifest
 from slackwater.versions.rollback import rollback
 from slackwater.views.bars import BARS
+from slackwater.views.rows import rows_of
 from slackwater.views.view import View
+from tests.simulation.light import merged
 from tests.test_streams_apart import FILLED, FILLS, NAMES, VIEWS, Pair
 
 DROP = Dropped("stream", "fills", "me", "the venue closed", 7)
@@ -92,7 +94,7 @@ def test_one_version_holds_a_cut_an_archive_and_a_proof_of_each_stream(house: Ho
     assert second.sources == {"bars": "trades", "filled": "fills"}
     assert second.of(FILLS).topic_id != second.of(TRADES).topic_id
     assert {entry.stream for entry in first.archive} == {"trades", "fills"}
-    house.store.check([*second.dataset, *(entry.file for entry in second.views)])
+    house.store.check([*second.dataset, *(entry.file for entry in second.parts)])
     assert house.run_if_new() == Idle(2)
 
 
@@ -294,10 +296,14 @@ def test_a_view_that_is_added_is_no_alarm_and_is_proven_from_the_archive(house: 
     assert (second.proofs["fills"].new, second.proofs["trades"].new) == (("filled_too",), ())
     assert not second.restatements
     own, added = (
-        [pq.read_table(house.store.home / file.file.path).to_pylist() for file in second.files_of(name, "1s")]
-        for name in ("filled", "filled_too")
+        [
+            row
+            for part in second.parts_of(view.name, "1s")
+            for row in rows_of(view, pq.read_table(house.store.home / part.file.path))
+        ]
+        for view in (FILLED, MORE)
     )
-    assert own == added
+    assert merged(FILLED, own, FILLED.intervals[0]) == merged(MORE, added, MORE.intervals[0])
 
 
 def test_a_stream_that_is_added_is_read_from_the_start_of_its_log(house: House) -> None:
@@ -315,7 +321,7 @@ def test_a_registered_stream_without_views_is_archived_once_it_has_events(house:
     context = Context(house.log, NAMES, house.store, (BARS,), house.clock, (TRADES, FILLS))
     made = BatchRun(context).run()
     assert counted(made) == {"trades": 3, "fills": 3}
-    assert {file.view for file in made.views} == {"bars"}
+    assert {file.view for file in made.parts} == {"bars"}
     assert BatchRun(context).run_if_new() == Idle(1)
 
 

@@ -261,7 +261,7 @@ def test_a_batch_run_leaves_out_a_partition_that_cannot_be_read_and_comes_back_t
     assert isinstance(third, Manifest) and third.of(TRADES).held == () and third.cut(TRADES)[0] > at
     assert third.proof.outcome == "equal"
     for manifest in (second, third):
-        world.check(manifest, moved=True)
+        world.check(manifest)
 
 
 def test_a_proof_whose_deltas_cannot_be_read_is_not_waited_for() -> None:

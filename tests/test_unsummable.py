@@ -110,7 +110,7 @@ def test_the_batch_of_the_other_stream_goes_on(log: EndingLog, tmp_path: Path) -
     assert "The view doubled makes no states of counts" in held.reason
     assert replace(second.of(COUNTS), held=()) == first.of(COUNTS)
     assert second.archive_of(COUNTS) == first.archive_of(COUNTS)
-    context.store.check([*second.dataset, *(entry.file for entry in second.views)])
+    context.store.check([*second.dataset, *(entry.file for entry in second.parts)])
 
 
 def test_where_no_stream_can_be_computed_nothing_is_published(log: EndingLog, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ from slackwater.versions.manifest import (
     IdFile,
     Manifest,
     Mark,
+    Part,
     StoredFile,
     StreamCut,
-    ViewFile,
     decode_manifest,
     empty_manifest,
     encode_manifest,
@@ -63,7 +63,7 @@ MANIFEST = Manifest(
         ArchiveFile(FILE, "fills", "run", 0, 2, 10),
     ),
     ids=(IdFile(FILE, "trades"),),
-    views=(ViewFile(FILE, "bars", "1s", 0), ViewFile(FILE, "bars", "1m", 0)),
+    parts=(Part(FILE, "bars", "1s", 0, 0, 9, (1, 2), 1), Part(FILE, "bars", "1m", 0, 0, 0, (1, 4), 1)),
     instruments={"trades": Instruments([Instrument("v", "S", 0, 5, 6)])},
     proofs={"trades": Proof("unproven", "speed \u201cbehind\u201d"), "fills": Proof("equal", "")},
     timings_ms={"mark": 1},
@@ -89,8 +89,8 @@ def publish(store: VersionStore, parent: int, outcome: str = "unproven") -> Mani
 def test_a_manifest_comes_back_as_it_was_and_says_its_cut_and_files() -> None:
     assert decode_manifest(encode_manifest(MANIFEST)) == MANIFEST
     assert MANIFEST.cut("trades") == {0: 10, 1: 2**62}
-    assert MANIFEST.files_of("bars", "1m") == (MANIFEST.views[1],)
-    assert MANIFEST.files_of("bars", "1h") == ()
+    assert MANIFEST.parts_of("bars", "1m") == (MANIFEST.parts[1],)
+    assert MANIFEST.parts_of("bars", "1h") == ()
 
 
 def test_a_manifest_says_what_it_holds_of_each_stream() -> None:
@@ -101,14 +101,14 @@ def test_a_manifest_says_what_it_holds_of_each_stream() -> None:
 
 
 def test_a_manifest_of_an_older_format_is_refused_with_what_to_do() -> None:
-    with pytest.raises(FormatError, match=r"format 3; this program needs format 4.*SLACKWATER_HOME.*archive import"):
+    with pytest.raises(FormatError, match=r"format 3; this program needs format 5.*SLACKWATER_HOME.*archive import"):
         decode_manifest(b'{"manifest": {"format": 3, "version": 7}, "sha256": ""}')
 
 
 def test_the_pointer_of_an_older_home_is_refused_with_what_to_do(store: VersionStore) -> None:
     store.folder.mkdir(parents=True)
     (store.folder / "current").write_bytes(b'{"version": 2, "sha256": "ab", "move": 0, "check": "cd"}\n')
-    with pytest.raises(FormatError, match="format 3; this program needs format 4"):
+    with pytest.raises(FormatError, match="format 3; this program needs format 5"):
         store.current()
 
 

@@ -55,8 +55,8 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A published version. `cut` holds offsets by stream and partition, `counts` numbers by stream; `state` says what
-    became of it.
+    """A published version. `cut` holds offsets by stream and partition, `counts` numbers by stream; `open` are versions
+    that made some of its parts and that nobody has proven yet; `state` says what became of it.
     """
 
     version: int
@@ -65,6 +65,7 @@ class Version:
     run_id: str
     cut: Mapping[str, Mapping[int, int]]
     counts: Mapping[str, Mapping[str, int]]
+    open: tuple[int, ...]
     restated: Mapping[str, int]
     definitions: Mapping[str, str]
     proof: Proof
@@ -83,6 +84,7 @@ class Version:
             created_us=item["created"],
             cut={stream: offsets(cut) for stream, cut in item["cut"].items()},
             proof=Proof.of(item["proof"]),
+            open=tuple(item["open"]),
             **{name: item[name] for name in plain},
         )
 

@@ -86,7 +86,7 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
         given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
             name = f"{view.name}_{interval.word}"
-            here = [each.file.checked(HERE) for each in manifest.files_of(view.name, interval.text)]
+            here = [each.file.checked(HERE) for each in manifest.parts_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE tail.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
             states = _states_sql(view, name, here)
             setup.append(f"CREATE VIEW {name} AS {_closing_sql(view, interval, values_sql(view, states))}")
@@ -94,7 +94,7 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
             if view.quantiles:
                 names.append(f"{view.name}_quantiles_{interval.word}")
                 setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, quantiles_sql(view, states))}")
-    files = tuple(each.file for each in manifest.views if each.view in read_point.snapshot.views)
+    files = tuple(each.file for each in manifest.parts if each.view in read_point.snapshot.views)
     return Tables(files, given, tuple(setup), tuple(names))
 
 

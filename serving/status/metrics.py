@@ -216,6 +216,9 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
         ("refused", "Records and lines below the cut that batch runs sent to the dead letters."),
     ):
         yield _gauge(f"batch_{count}", text, manifest.count(count))
+    text = "Versions that made some of its parts and whose hand-off nobody has proven yet."
+    yield _gauge("batch_open_versions", text, len(manifest.open))
+    yield _gauge("batch_parts", "Parts of the batch view.", len(manifest.parts))
     duplicates = [([each.stream, ":".join(each.entity)], each.events) for each in manifest.duplicates]
     yield _gauges("entity_duplicates", "The same by entity.", ["stream", "entity"], duplicates)
     if snapshot.ledger is not None:

@@ -1,7 +1,8 @@
 """The batch reader: one version's views, read by DuckDB from exactly that version's Parquet files.
 
-A query reads the coarsest published interval that divides its own, and of that only the shards of the instrument's
-partitions. The database of a version may open those files and nothing else, and its settings are locked.
+A query reads the coarsest published interval that divides its own, and of that only the parts of the instrument's
+partitions that hold bars of the range; a bar that is in several parts is merged. The database of a version may open
+those files and nothing else, and its settings are locked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,10 +42,12 @@ UNREADABLE = (duckdb.IOException, duckdb.PermissionException)
 OUT_OF_MEMORY = duckdb.OutOfMemoryException
 
 
-class _Part(NamedTuple):
-    """A file, and how SQL reads it."""
+class _Read(NamedTuple):
+    """A part, and how SQL reads it."""
 
     file: StoredFile
+    low: int
+    high: int
     sql: str
 
 
@@ -63,13 +66,13 @@ class BatchReader:
         self.duplicates = {(each.stream, each.entity): each.events for each in manifest.duplicates}
         self._instruments = manifest.instruments
         self._places = lru_cache(KNOWN_ENTITIES)(partial(_places, manifest.instruments))
-        self._parts: dict[tuple[str, str, int], list[_Part]] = {}
+        self._parts: dict[tuple[str, str, int], list[_Read]] = {}
         names = []
-        for each in manifest.views:
+        for each in manifest.parts:
             name = each.file.checked(home)
             names.append(name)
             self._parts.setdefault((each.view, each.interval, each.shard), []).append(
-                _Part(each.file, files_sql([name]))
+                _Read(each.file, each.low, each.high, files_sql([name]))
             )
         self._con = sandbox(names, threads, memory_limit, on_damage)
 
@@ -100,7 +103,13 @@ class BatchReader:
 
     def files(self, request: RowRequest) -> list[StoredFile]:
         """The files that the bars are read from."""
-        return [part.file for part in self._of(request)]
+        return [part.file for part in self._of(request, *self.bounds(request))]
+
+    def stamp(self, request: RowRequest) -> tuple[str, ...]:
+        """Names what the bars of a range are read from: where it is equal in two versions, so are the bars."""
+        of = request.range
+        high = self.bounds(request)[1] if of.high is None else of.high
+        return tuple(part.file.sha256 for part in self._of(request, of.low, high))
 
     def bounds(self, request: RowRequest) -> tuple[int, int]:
         """[low, high), both bar starts: the range without what lies before the first event or after the last."""
@@ -115,10 +124,10 @@ class BatchReader:
 
     def rows(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection, searched: int = 0) -> list[Row]:
         """The rows, in order of start and key. A part of `searched` microseconds is known to hold too few."""
-        parts, of = self._of(request), request.range
-        rows: list[Row] = []
-        for low, high in windows(of, *self.bounds(request)) if parts else ():
-            if high - low <= searched:
+        of, rows = request.range, list[Row]()
+        for low, high in windows(of, *self.bounds(request)):
+            parts = self._of(request, low, high)
+            if high - low <= searched or not parts:
                 continue
             query, values = _limited(request, *self._query(request, parts, low, high))
             rows = rows_of(request.view, cursor.sql(query, params=values).to_arrow_table())
@@ -131,33 +140,35 @@ class BatchReader:
 
         `speed` is a table of states at the range's interval, within the range; it may be empty.
         """
-        parts = self._of(request)
+        high = request.range.high if request.range.high is not None else self.bounds(request)[1]
+        parts = self._of(request, request.range.low, high)
         if not parts and not speed.num_rows:
             return request.view.state_schema.empty_table()
         if speed.num_rows:
             cursor.register("speed_states", speed)
-        high = request.range.high if request.range.high is not None else self.bounds(request)[1]
         query, values = self._query(request, parts, request.range.low, high, bool(speed.num_rows))
         return _ordered(cursor.sql(query, params=values).to_arrow_table(), ("start", *request.view.key[1:]))
 
     def count(self, request: RowRequest, cursor: duckdb.DuckDBPyConnection) -> int:
-        """How many rows of the files lie in a range."""
-        condition, values = _condition(request, *self.bounds(request))
-        queries = [count_sql(f"{part.sql} WHERE {condition}") for part in self._of(request)]
+        """How many rows of the files lie in a range; a bar counts as often as parts hold it."""
+        low, high = self.bounds(request)
+        condition, values = _condition(request, low, high)
+        queries = [count_sql(f"{part.sql} WHERE {condition}") for part in self._of(request, low, high)]
         return sum(rows for query in queries for (rows,) in cursor.execute(query, values).fetchall())
 
     def close(self) -> None:
         """Close the database."""
         self._con.close()
 
-    def _of(self, request: RowRequest) -> list[_Part]:
-        """The parts of the coarsest level that tiles the range's interval, in order of shard."""
+    def _of(self, request: RowRequest, low: int, high: int) -> list[_Read]:
+        """The parts of the coarsest level that tiles the range's interval which hold bars of [low, high)."""
         view, level = request.view, _level(request)
         shards = sorted({each.partition for e in request.keys.entities for each in self.places(view, e)})
-        return [part for shard in shards for part in self._parts.get((view.name, level.text, shard), ())]
+        parts = (part for shard in shards for part in self._parts.get((view.name, level.text, shard), ()))
+        return [part for part in parts if part.low < high and part.high >= low]
 
     def _query(
-        self, request: RowRequest, parts: list[_Part], low: int, high: int, speed: bool = False
+        self, request: RowRequest, parts: list[_Read], low: int, high: int, speed: bool = False
     ) -> tuple[str, list[Any]]:
         """A SELECT of the states in [low, high), at the range's interval, and its values."""
         view, interval = request.view, request.range.interval
@@ -167,15 +178,15 @@ class BatchReader:
         if speed:
             sources.append(f"SELECT {columns} FROM speed_states")
         source = f"({' UNION ALL '.join(sources)})"
-        if speed or _level(request) != interval or self._split(request, parts):
+        if speed or _level(request) != interval or self._split(request, parts, low, high):
             source = f"({_merging(view, interval).replace(_SOURCE, source)})"
         return f"SELECT {columns} FROM {source}", values * len(parts)
 
-    def _split(self, request: RowRequest, parts: list[_Part]) -> bool:
+    def _split(self, request: RowRequest, parts: list[_Read], low: int, high: int) -> bool:
         """Whether the rows of one key may lie in several of these parts."""
         if len(parts) < 2 or len(request.keys.entities) == 1:
             return len(parts) > 1
-        return any(len(self._of(request._replace(keys=keys))) > 1 for keys in request.keys.each())
+        return any(len(self._of(request._replace(keys=keys), low, high)) > 1 for keys in request.keys.each())
 
 
 _SOURCE, _MERGES = "<source>", dict[tuple[str, str], str]()

@@ -1,5 +1,6 @@
 """Batch rows that are cached: by blocks of bars, so that different questions share them, and by question where bars
-are few and far between. A version never changes, so they never go stale; the least recently used go first.
+are few and far between. They are known by the parts that they are read from, which never change: so they never go
+stale, and a new version finds those whose parts it shares. The least recently used go first.
 
     bars     |  block 7  |  block 8  |  block 9  |       BLOCK_BARS each, counted from the interval's origin
     want            [ ------ limit bars -- )              blocks 7 to 9, of which those not cached are read at once
@@ -76,7 +77,7 @@ class RowCache:
         self.hits = 0
         self.misses = 0
         self._inspector = inspector
-        self._found: LRUCache[tuple[int, object], list[Row]] = LRUCache(
+        self._found: LRUCache[tuple[tuple[str, ...], object], list[Row]] = LRUCache(
             most_bytes, lambda rows: ENTRY_BYTES + rows_bytes(rows)
         )
         self._recent: LRUCache[object, tuple[int, RowRequest]] = LRUCache(RECENT_REQUESTS)
@@ -98,7 +99,7 @@ class RowCache:
         with self._lock:
             self._recent[batch.version, _key_of(request)] = batch.version, request
         for low, high, last in _spans(batch, request):
-            found = [self._check(batch.version, block) for block in _blocks(request, low, high)]
+            found = [self._check(self._stamp(batch, request, block), block) for block in _blocks(request, low, high)]
             known = [rows for rows in found if rows is not None]
             if len(known) < len(found):
                 break
@@ -107,7 +108,7 @@ class RowCache:
                 self.hits += 1
                 return rows
         else:
-            searched = self._check(batch.version, _key_of(request))
+            searched = self._check(batch.stamp(request), _key_of(request))
             if searched is not None:
                 self.hits += 1
                 return searched
@@ -127,7 +128,7 @@ class RowCache:
                 return rows
             searched = high - low
         rows = whole_rows(self._inspector, batch, request, cursor, searched)
-        self._put(batch.version, _key_of(request), rows)
+        self._put(batch.stamp(request), _key_of(request), rows)
         return rows
 
     def recent(self, version: int) -> list[RowRequest]:
@@ -138,7 +139,8 @@ class RowCache:
     def _read_blocks(
         self, batch: BatchReader, request: RowRequest, blocks: list[Block], cursor: duckdb.DuckDBPyConnection
     ) -> list[list[Row]]:
-        found = {block.number: rows for block in blocks if (rows := self._check(batch.version, block)) is not None}
+        stamps = {block.number: self._stamp(batch, request, block) for block in blocks}
+        found = {b.number: rows for b in blocks if (rows := self._check(stamps[b.number], b)) is not None}
         missing = [block for block in blocks if block.number not in found]
         if missing:  # those between them are read once more: it is one question, mostly of neighbours
             interval = request.range.interval
@@ -151,17 +153,22 @@ class RowCache:
                     read[number].append(row)
             for block in missing:
                 found[block.number] = read[block.number]
-                self._put(batch.version, block, found[block.number])
+                self._put(stamps[block.number], block, found[block.number])
         return [found[block.number] for block in blocks]
 
-    def _check(self, version: int, of: object) -> list[Row] | None:
-        with self._lock:
-            return self._found.get((version, of))
+    def _stamp(self, batch: BatchReader, request: RowRequest, block: Block) -> tuple[str, ...]:
+        interval = request.range.interval
+        of = Range(interval, low_of(interval, block.number), low_of(interval, block.number + 1))
+        return batch.stamp(RowRequest(request.view, Keys(request.keys.entities), of))
 
-    def _put(self, version: int, of: object, rows: list[Row]) -> None:
+    def _check(self, stamp: tuple[str, ...], of: object) -> list[Row] | None:
+        with self._lock:
+            return self._found.get((stamp, of))
+
+    def _put(self, stamp: tuple[str, ...], of: object, rows: list[Row]) -> None:
         with self._lock:
             if ENTRY_BYTES + rows_bytes(rows) <= self.most_bytes:
-                self._found[version, of] = rows  # nobody changes them
+                self._found[stamp, of] = rows  # nobody changes them
 
 
 def _spans(batch: BatchReader, request: RowRequest) -> Iterator[tuple[int, int, bool]]:

@@ -84,7 +84,7 @@ class Candidates:
     def view_files(self, manifest: Manifest) -> list[StoredFile]:
         """The files of the served views."""
         names = names_of(self._views)
-        return [file.file for file in manifest.views if file.view in names]
+        return [file.file for file in manifest.parts if file.view in names]
 
     def _in_order(self, pointer: Pointer | str, served: int | None, refusals: list[str]) -> Iterator[Manifest | None]:
         """The pointer's version first, then those below it, newest first, none that was rolled back from.

@@ -61,7 +61,7 @@ class ProofWatch:
         """A manifest without its lists of files: a lineage is long, and they are not needed."""
         if version not in self._cached:
             found = self._store.manifest(version)
-            self._cached[version] = replace(found, archive=(), ids=(), views=(), instruments={})
+            self._cached[version] = replace(found, archive=(), ids=(), parts=(), instruments={})
         return self._cached[version]
 
     @staticmethod

@@ -57,6 +57,6 @@ class Scrub:
         snapshot = self._watch.snapshot
         files: list[StoredFile] = []
         if snapshot is not None:
-            files = [*snapshot.manifest.dataset, *(entry.file for entry in snapshot.manifest.views)]
+            files = [*snapshot.manifest.dataset, *(entry.file for entry in snapshot.manifest.parts)]
         others = set(self._watch.candidates.watched) - {self._inspector.path(file) for file in files}
         return [*files, *sorted(others)]

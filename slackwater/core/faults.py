@@ -23,6 +23,8 @@ Point = Literal[
     "mark.before",  # the parent is known to fit the log, nothing was appended
     "mark.append",  # each partition's mark
     "mark.after",  # all marks are acknowledged
+    "audit.before",
+    "audit.after",
     "archive.before",
     "archive.read",  # each slice of the log that was read
     "archive.write",  # each slice, before it goes to its file
@@ -35,6 +37,9 @@ Point = Literal[
     "compute.write",  # each file of a view
     "compute.rename",  # each file: written under another name
     "compute.after",
+    "compact.before",
+    "compact.written",  # each merge: its parts are written, nothing lists them
+    "compact.after",
     "prove.before",
     "prove.handoff",  # the proof failed; its file is not written
     "prove.after",

@@ -7,7 +7,7 @@ A run compares the bars of the table `places` (`slackwater.restatements.of_run`)
 `newest` closes (`slackwater.restatements.of_move`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import duckdb
@@ -35,6 +35,9 @@ from slackwater.views.session import files_sql
 from slackwater.views.sql import summarise_sql
 from slackwater.views.view import View
 
+Check = Callable[[list[StoredFile]], None]
+"""Compares files with what a manifest says of them. Raises DamagedFileError."""
+
 
 class Side(NamedTuple):
     """What one of two versions holds: states of a view, as a relation with a row a bar."""
@@ -44,16 +47,18 @@ class Side(NamedTuple):
 
 
 class Finder:
-    """Finds them. Not thread safe. All tables are temporary ones of the session.
+    """Finds them. Not thread safe. All tables are temporary ones of the session. `check` is for the parts of views; by
+    itself it reads them whole.
 
     Raises:
         DamagedFileError: by `states`, a file of the archive that is needed.
         duckdb.IOException, OSError: a file cannot be read, or the disk is full.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, store: VersionStore) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, store: VersionStore, check: Check | None = None) -> None:
         self.con = con
         self._store = store
+        self._check = check or store.check
         con.execute(f"CREATE OR REPLACE TEMP TABLE restated ({RESTATED_COLUMNS})")
 
     def make(self, name: str, select: str) -> None:
@@ -73,13 +78,13 @@ class Finder:
 
         `places`: of the bars in the table of that name alone.
         """
-        files = [entry.file for entry in manifest.files_of(view.name, interval.text)]
+        files = [entry.file for entry in manifest.parts_of(view.name, interval.text)]
         if not files:
             nothing = f"nothing_{view.definition}"
             self.con.register(nothing, view.state_schema.empty_table())
             return states_sql(view, nothing)
         try:
-            self._store.check(files)
+            self._check(files)
         except DamagedFileError:
             events = self.checked([entry.file for entry in manifest.archive_of(view.stream)])
             return summarise_sql(

@@ -8,21 +8,23 @@ closed bars that it changes are a repair, from the bar of the log alone to the v
 be what comes out here, exactly; so the ledger is a second proof for the bars that changed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
-from slackwater.restatements.finder import Finder, Side
+from slackwater.restatements.finder import Check, Finder, Side
 from slackwater.restatements.ledger import Cause
 from slackwater.restatements.places import Places
 from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql, states_at_sql
 from slackwater.streams.stream import Stream
-from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, Part
 from slackwater.versions.store import VersionStore
+from slackwater.versions.suspects import suspect
 from slackwater.views.compare import differing_sql, states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.levels import published_by
@@ -57,7 +59,8 @@ class Change:
     """What a run made of its parent in one stream: of its slice of the log, `epoch`, and what it `imported`; `views`
     are the stream's, `files` the version's.
 
-    `forced` is true for a version that is published whatever its proof says; `differing` is then all that it says.
+    The views named in `audited` are made again, since an audit found the parent's parts wrong. `forced` is true for a
+    version that is published whatever its proof says; `differing` is then all that it says.
     """
 
     stream: Stream
@@ -66,8 +69,9 @@ class Change:
     views: tuple[View, ...]
     epoch: tuple[ArchiveFile, ...]
     imported: tuple[ArchiveFile, ...]
-    files: tuple[ViewFile, ...]
+    files: tuple[Part, ...]
     forced: bool = False
+    audited: Collection[str] = ()
     differing: Sequence[Differing] = ()
 
     @property
@@ -81,7 +85,12 @@ class Change:
 
 
 def restate(
-    store: VersionStore, changes: Iterable[Change], run_id: str, version: int, created_us: int
+    store: VersionStore,
+    changes: Iterable[Change],
+    run_id: str,
+    version: int,
+    created_us: int,
+    check: Check | None = None,
 ) -> tuple[Ledger, ...]:
     """Write what the changes of all streams restate; nothing where that is nothing.
 
@@ -90,8 +99,8 @@ def restate(
         duckdb.IOException: the disk is full, or a file cannot be read.
     """
     reach("restate.before")
-    with connect() as con:
-        finder = Finder(con, store)
+    with connect(on_damage=partial(suspect, store)) as con:
+        finder = Finder(con, store, check)
         for change in changes:
             _restate(finder, store, change)
         counts = finder.counts()
@@ -106,13 +115,15 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     intervals = published_by(change.known)
     known = change.parent.instruments_of(change.stream)
     places = Places(finder.con, store.home, change.stream, known, change.epoch, intervals)
-    if change.imported or change.differing:
+    if change.imported or change.differing or change.audited:
         finder.close_bars(places.newest())
     for interval in intervals:
         if places.late(interval):
             _find(finder, change, change.known, interval, "late_trade")
         if change.imported and places.imported(change.imported, interval):
             _find(finder, change, change.known, interval, "repair")
+    for view in [view for view in change.known if view.name in change.audited]:
+        _find_audited(finder, change, view)
     for view, interval, expected, found in change.differing:
         # What a forced version holds otherwise than its parent and the speed layer's cells, which were served.
         finder.con.register("expected", expected)
@@ -137,8 +148,21 @@ def _find(finder: Finder, change: Change, views: Sequence[View], interval: Inter
         finder.make("after", merge_sql(view, f"({states_sql(view, 'before')} UNION ALL {new})", interval))
         added = f"({added_sql(view, 'touched', interval)})"
         finder.find(cause, interval, Side(view, "before"), Side(view, "after"), added, all_closed=True)
-        if not change.forced:
+        if not change.forced and view.name not in change.audited:
             _check(finder, change, view, interval, more if late else "")
+
+
+def _find_audited(finder: Finder, change: Change, view: View) -> None:
+    """What was served, the parent's wrong parts with all that came since, against what the version holds."""
+    new = (*change.epoch, *change.imported)
+    for interval in view.intervals:
+        before = finder.states(view, interval, change.parent)
+        if new:
+            before += f" UNION ALL {summarise_sql(view, finder.files(entry.file for entry in new))}"
+        finder.make("before", merge_sql(view, f"({before})", interval))
+        own = finder.files(p.file for p in change.files if (p.view, p.interval) == (view.name, interval.text))
+        finder.make("after", merge_sql(view, f"({states_sql(view, own)})", interval))
+        finder.find("audit", interval, Side(view, "before"), Side(view, "after"))
 
 
 def _check(finder: Finder, change: Change, view: View, interval: Interval, imported: str) -> None:

@@ -89,6 +89,9 @@ class Files(Protocol):
     def sync(self, path: Path) -> None:
         """Make a file that another writer closed durable, and its folder's entry."""
 
+    def sync_folder(self, folder: Path) -> None:
+        """Make the entries of a folder durable."""
+
     def fingerprint(self, path: Path) -> tuple[int, str]:
         """A file's size and SHA-256. Raises OSError."""
 
@@ -173,13 +176,16 @@ class LocalFiles:
     def names(self, folder: Path) -> list[str]:
         try:
             return sorted(entry.name for entry in folder.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def sync(self, path: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         _sync_folder(path.parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        _sync_folder(folder)
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
         with path.open("rb") as file:

@@ -82,6 +82,27 @@ class Instruments(Sequence[Instrument]):
             yield from zip(repeat(self._venues[at]), symbols, partitions, firsts, lasts, strict=False)
             first, at = stop, at + 1
 
+    def grown(self, found: Iterable[Instrument]) -> "Instruments":
+        """These and others, which may be known: of a venue, symbol and partition the bounds are joined."""
+        spans: dict[tuple[str, str, int], tuple[int, int]] = {}
+        for venue, symbol, partition, first, last in map(_fields, found):
+            low, high = spans.get((venue, symbol, partition), (first, last))
+            spans[venue, symbol, partition] = min(low, first), max(high, last)
+        columns = [array("q", column) for column in self._columns]
+        new: list[Instrument] = []
+        for (venue, symbol, partition), (first, last) in spans.items():
+            at, end = self.place(venue, symbol), self.place(venue, behind(symbol))
+            while at < end and columns[0][at] != partition:
+                at += 1
+            if at == end:
+                new.append(Instrument(venue, symbol, partition, first, last))
+            else:
+                columns[1][at], columns[2][at] = min(columns[1][at], first), max(columns[2][at], last)
+        grown = Instruments()
+        grown._venues, grown._starts, grown._symbols = self._venues, self._starts, self._symbols
+        grown._columns = tuple(columns)
+        return Instruments([*grown, *new]) if new else grown
+
     def span(self, venue: str, symbol: str) -> tuple[int, int] | None:
         """The first and the last base start of an instrument in any partition; None where it is not known."""
         found = self.of(venue, symbol)
@@ -91,7 +112,7 @@ class Instruments(Sequence[Instrument]):
 
     def table(self) -> pa.Table:
         """A row an entry, a column a field."""
-        return pa.table([pa.array(column, SCHEMA.field(name).type) for name, column in self._fields().items()], SCHEMA)
+        return pa.table([pa.array(column, SCHEMA.field(name).type) for name, column in self._named().items()], SCHEMA)
 
     def facts(self) -> dict[str, Any]:
         """As JSON: `from_facts` makes the same of it."""
@@ -142,10 +163,14 @@ class Instruments(Sequence[Instrument]):
     def _slices(self, first: int, stop: int) -> list["array[int]"]:
         return [column[first:stop] for column in self._columns]
 
-    def _fields(self) -> dict[str, Sequence[Any]]:
+    def _named(self) -> dict[str, Sequence[Any]]:
         bounds = zip(self._venues, self._starts, self._starts[1:], strict=False)
         venues = [venue for venue, low, high in bounds for _ in range(high - low)]
         return {"venue": venues, "symbol": self._symbols, **dict(zip(_COLUMNS, self._columns, strict=True))}
+
+
+def _fields(each: Instrument) -> tuple[str, str, int, int, int]:
+    return each.venue, each.symbol, each.partition, each.first_start, each.last_start
 
 
 def name_of(entity: Sequence[object]) -> Name:

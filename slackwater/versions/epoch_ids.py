@@ -2,6 +2,7 @@
 
     archive/<epoch>/<stream>-ids.parquet      runs, and how many other ids each entity has that are new
     archive/<epoch>/<stream>-keys-<n>.ids     those others: each key once, and none that an older file has
+    ...-ids-merged.parquet, ...-merged.ids    several of a kind as one, so that there are a logarithm of them
 
 So the ids of an entity are counted by adding up what the files say, whichever of them were merged.
 """
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from slackwater.store.id_keys import SUFFIX, KeyFile, KeyIndex, merge_keys, mergeable, write_keys
-from slackwater.store.id_runs import IdRuns, write_runs
+from slackwater.store.id_runs import IdRuns, read_runs, write_runs
 from slackwater.store.identities import group_ids
 from slackwater.streams.content import contents_of
 from slackwater.streams.entities import Entity
@@ -100,12 +101,18 @@ def is_keys(file: StoredFile) -> bool:
 
 
 def merged_ids(stream: Stream, store: VersionStore, epoch: str, ids: Sequence[StoredFile]) -> tuple[StoredFile, ...]:
-    """The id files of a version, the small files of keys merged into one of this epoch where they are many."""
+    """The id files of a version, the small ones of each kind merged into one of this epoch where they are many."""
+    folder: Path = store.home / "archive" / epoch
     keys = [file for file in ids if is_keys(file)]
-    count = mergeable([file.rows for file in keys])
-    if not count:
-        return tuple(ids)
-    small = keys[-count:]
-    path: Path = store.home / "archive" / epoch / f"{stream.name}-keys-merged{SUFFIX}"
-    rows = merge_keys([KeyFile(store.home / file.path, file.rows) for file in small], path)
-    return (*(file for file in ids if file not in small), store.stored(path, rows))
+    runs = [file for file in ids if not is_keys(file)]
+    if count := mergeable([file.rows for file in keys]):
+        store.check(keys[-count:])  # they are read without checksums: what flipped would be sealed anew
+        path = folder / f"{stream.name}-keys-merged{SUFFIX}"
+        rows = merge_keys([KeyFile(store.home / file.path, file.rows) for file in keys[-count:]], path)
+        keys = [*keys[:-count], store.stored(path, rows)]
+    if count := mergeable([file.rows for file in runs]):
+        path = folder / f"{stream.name}-ids-merged.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = write_runs(stream, read_runs(stream, [file.checked(store.home) for file in runs[-count:]]), path)
+        runs = [*runs[:-count], store.stored(path, rows)]
+    return (*runs, *keys)

@@ -2,7 +2,8 @@
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
-    archive/<epoch>  what no kept manifest and no move lists, unless a running process writes it
+    archive/<epoch>, states/<run id>, lists/<run id>
+                     what no kept manifest and no move lists, unless a running process writes it
 
 It is listed under the publish lock and removed after it: nothing that starts later needs any of it. Listing never
 decides what the archive *is*; manifests do.
@@ -28,6 +29,7 @@ def garbage(
     leases = list(leases)
     kept = list(keep)
     listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
+    listed |= {store.home / file.path for manifest in kept for file in manifest.lists}
     listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
@@ -40,7 +42,9 @@ def garbage(
             # What a failed proof left is for people to read, until all that was published then is gone.
             evidence = number > oldest and number not in retired
             yield from _version(store, number, number == numbers[-1], evidence)
-    yield from _archive(store, listed, {epoch for lease in leases for epoch in lease.epochs})
+    leased = {epoch for lease in leases for epoch in lease.epochs}
+    for root in ("archive", "states", "lists"):
+        yield from _unlisted(store, store.home / root, listed, leased)
 
 
 def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:
@@ -57,13 +61,21 @@ def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> I
     yield folder
 
 
-def _archive(store: VersionStore, listed: set[Path], leased: set[str]) -> Iterator[Path]:
-    root = store.home / "archive"
+def _unlisted(store: VersionStore, root: Path, listed: set[Path], leased: set[str]) -> Iterator[Path]:
     for epoch in store.files.names(root):
         if epoch in leased:
             continue
-        paths = [root / epoch / name for name in store.files.names(root / epoch)]
+        paths = [*_below(store, root / epoch)]
         if listed.isdisjoint(paths):
             yield root / epoch
         else:
             yield from (path for path in paths if path not in listed)
+
+
+def _below(store: VersionStore, folder: Path) -> Iterator[Path]:
+    """The files in a folder and in those below it."""
+    for name in store.files.names(folder):
+        if store.files.names(folder / name):
+            yield from _below(store, folder / name)
+        else:
+            yield folder / name

@@ -83,7 +83,7 @@ def lineage(manifest: Manifest, load: Callable[[int], Manifest]) -> Iterator[Man
 def refuted(
     store: VersionStore, manifest: Manifest, load: Callable[[int], Manifest] | None = None
 ) -> tuple[int, Proof] | None:
-    """The newest version of a lineage whose proof failed, and that proof; None if none did.
+    """The newest version of a lineage whose proof failed and that made some of the version's parts; None if none did.
 
     Whoever forces a version accepts what lies below it, so the search ends there.
     """
@@ -91,6 +91,18 @@ def refuted(
         proof = latest_proof(store, each)
         if proof.forced is not None:
             return None
-        if proof.outcome == "different":
+        if proof.outcome == "different" and (each is manifest or manifest.makes(each.version)):
             return each.version, proof
     return None
+
+
+def refuted_views(store: VersionStore, manifest: Manifest) -> frozenset[str]:
+    """The views that have parts of a version of the lineage whose proof failed, or that was forced: the next run makes
+    them again.
+    """
+    found = set()
+    for each in lineage(manifest, store.manifest):
+        proof = latest_proof(store, each)
+        if proof.outcome == "different" or proof.forced is not None:
+            found |= {part.view for part in manifest.parts if part.holds(each.version)}
+    return frozenset(found)

@@ -4,7 +4,7 @@ A file whose state is the known one is not read again; one that was written or r
 bits on a disk, shows when `reread` reads the file whatever its state says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 
@@ -20,11 +20,13 @@ Fingerprint = tuple[int, str]
 class Inspector:
     """Fingerprints by path. Thread safe.
 
-    `revision` grows whenever a file is not what it was, or is found damaged for the first time.
+    `revision` grows whenever a file is not what it was, or is found damaged for the first time; `found` is told of the
+    latter.
     """
 
-    def __init__(self, store: VersionStore) -> None:
+    def __init__(self, store: VersionStore, found: Callable[[Path], None] = lambda _: None) -> None:
         self.revision = 0
+        self._tell = found
         self._store = store
         self._found: dict[Path, tuple[FileState | None, Fingerprint | OSError]] = {}
         self._damaged: set[Path] = set()
@@ -64,6 +66,19 @@ class Inspector:
         for path in paths:
             self._check(path, anyway=False)
 
+    def doubt(self, path: Path) -> None:
+        """The next look reads a file, whatever is known of it."""
+        self._found.pop(path, None)
+
+    def known(self, path: Path) -> tuple[FileState, Fingerprint] | None:
+        """What a file was when it was read, and its state then; None where that is not known, or may have changed."""
+        state, found = self._found.get(path, (None, OSError()))
+        return None if state is None or isinstance(found, OSError) else (state, found)
+
+    def trust(self, path: Path, state: FileState, found: Fingerprint) -> None:
+        """Take it as read: with this state a file had this fingerprint."""
+        self._found[path] = state, found
+
     def known_damage(self, files: Iterable[StoredFile]) -> list[StoredFile]:
         """The files that were found damaged and did not change since; nothing is read."""
         return [file for file in files if self.path(file) in self._damaged]
@@ -97,9 +112,12 @@ class Inspector:
         if found == (file.size, file.sha256):
             return
         with self._lock:
-            if path not in self._damaged:
+            new = path not in self._damaged
+            if new:
                 self._damaged.add(path)
                 self.revision += 1
+        if new:
+            self._tell(path)
         expected = f"{file.size} bytes, {file.sha256[:12]}"
         if isinstance(found, OSError):
             raise DamagedFileError(path, expected, str(found)) from found

@@ -1,19 +1,25 @@
 """The manifest: everything that a version is, as one record (`slackwater.versions.record`)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from slackwater.core.checked_files import checked_name
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
+from slackwater.store.layout import SLICE_ROWS
+from slackwater.store.lists import Listed, ListFile, listed
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import FormatError, ManifestError
 from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
+from slackwater.views.interval import parse_interval
 
-FORMAT = 4
+FORMAT = 5
+MONTH = parse_interval("1M")
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """Events of [start, upto) of a partition, written by the run `epoch`; imported history has no offsets."""
+    """Events of [start, upto) of a partition, written by the run `epoch`; imported history has no offsets. `version`
+    took it in; 0 while none has.
+    """
 
     file: StoredFile
     stream: str
@@ -53,6 +61,7 @@ class ArchiveFile:
     partition: int
     start: int | None
     upto: int | None
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,13 +73,31 @@ class IdFile:
 
 
 @dataclass(frozen=True)
-class ViewFile:
-    """States of one view at one interval, of one shard."""
+class Part:
+    """States of one view at one interval, of one shard, in a file that every version shares which lists it.
+
+    All parts of a view, interval and shard together are its states: the same bar may be in several, and is merged when
+    it is read. `low` and `high` are the starts of its first and last bar. `made` are the first and the last version of
+    its line that computed rows of it: one number as a run made it. As a run made it, it holds the events that the
+    versions from `since` on took into the archive.
+    """
 
     file: StoredFile
     view: str
     interval: str
     shard: int
+    low: int
+    high: int
+    made: tuple[int, int]
+    since: int
+
+    def made_by(self, version: int) -> bool:
+        """Whether all of it was computed by that version."""
+        return self.made == (version, version)
+
+    def holds(self, version: int) -> bool:
+        """Whether a version of its line may have computed rows of it; of a view made again, none before that did."""
+        return self.made[0] <= version <= self.made[1]
 
 
 @dataclass(frozen=True)
@@ -145,7 +172,9 @@ class Manifest:
     `streams` maps a stream's name -> where the version stands in it, `proofs` -> its proof, `instruments` -> its own,
     `counts` -> a name -> a number, over the whole archive; `definitions` maps view -> definition hash, `sources` view
     -> the stream that it is of; `duplicates` names the entities that have some; `restatements` are its own and those
-    of its ancestors, in order.
+    of its ancestors, in order. `archive`, `parts` and `restatements` may lie in files of their own, which are read when
+    somebody asks (`slackwater.store.lists`): that may raise ManifestError.
+    `open` are the versions of its line that made some of its parts and whose hand-off nobody has proven yet.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
@@ -157,14 +186,15 @@ class Manifest:
     definitions: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    archive: tuple[ArchiveFile, ...] = ()
+    archive: Sequence[ArchiveFile] = ()
     ids: tuple[IdFile, ...] = ()
-    views: tuple[ViewFile, ...] = ()
+    parts: Sequence[Part] = ()
+    open: tuple[int, ...] = ()
     instruments: Mapping[str, Instruments] = field(default_factory=dict)
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     duplicates: tuple[Duplicates, ...] = ()
-    restatements: tuple[Ledger, ...] = ()
+    restatements: Sequence[Ledger] = ()
     candidate: bool = False
     dropped: Dropped | None = None
 
@@ -178,6 +208,16 @@ class Manifest:
         """The files that later versions need, too: archive, ids and restatements."""
         archive, ids, ledgers = ([entry.file for entry in of] for of in (self.archive, self.ids, self.restatements))
         return [*archive, *ids, *ledgers]
+
+    @property
+    def lists(self) -> list[ListFile]:
+        """The files of its lists."""
+        return [file for kind in LISTED for file in listed(getattr(self, kind)).files]
+
+    @property
+    def held(self) -> list[StoredFile]:
+        """The files that a run takes over without reading what they were made of: ids and parts."""
+        return [*(entry.file for entry in self.ids), *(part.file for part in self.parts)]
 
     @property
     def restated(self) -> Mapping[str, int]:
@@ -205,6 +245,11 @@ class Manifest:
         """The archive of a stream, in order."""
         return tuple(entry for entry in self.archive if entry.stream == _name(stream))
 
+    def taken_in(self, stream: Stream | str, after: int) -> tuple[ArchiveFile, ...]:
+        """What the versions of its line after one took into the archive of a stream, in order."""
+        newest = takewhile(lambda entry: entry.version > after, listed(self.archive).backwards())
+        return tuple(entry for entry in newest if entry.stream == _name(stream))[::-1]
+
     def ids_of(self, stream: Stream | str) -> tuple[StoredFile, ...]:
         """The files of a stream's identities, in order."""
         return tuple(entry.file for entry in self.ids if entry.stream == _name(stream))
@@ -213,9 +258,24 @@ class Manifest:
         """What a stream has events of."""
         return self.instruments.get(_name(stream), NO_INSTRUMENTS)
 
-    def files_of(self, view: str, interval: str) -> tuple[ViewFile, ...]:
-        """The files of one view at one published interval."""
-        return tuple(file for file in self.views if (file.view, file.interval) == (view, interval))
+    def parts_of(self, view: str, interval: str) -> tuple[Part, ...]:
+        """The parts of one view at one published interval."""
+        return tuple(part for part in self.parts if (part.view, part.interval) == (view, interval))
+
+    def makes(self, version: int) -> bool:
+        """Whether a version of its line computed some of its parts."""
+        return any(part.holds(version) for part in self.parts)
+
+    @property
+    def own(self) -> tuple[Part, ...]:
+        """The parts that its run computed."""
+        return tuple(part for part in self.parts if part.made_by(self.version))
+
+
+def month_of(part: Part) -> int | None:
+    """The start of the month of a part that lies in one, as a slice of days does; None of a wide one."""
+    first = MONTH.floor(part.low)
+    return first if part.file.rows >= SLICE_ROWS and MONTH.floor(part.high) == first else None
 
 
 def _name(stream: Stream | str) -> str:
@@ -235,13 +295,29 @@ def first_cut(topic_id: str, deltas_id: str, starts: Mapping[int, int]) -> Strea
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's file."""
-    body = {"format": FORMAT, **asdict(replace(manifest, instruments={}))}
+    body = {"format": FORMAT, **asdict(replace(manifest, instruments={}, archive=(), parts=(), restatements=()))}
+    for kind in LISTED:
+        of = listed(getattr(manifest, kind))
+        body[kind] = {"files": [asdict(file) for file in of.files], "entries": [asdict(entry) for entry in of.own]}
     body["instruments"] = {name: own.facts() for name, own in manifest.instruments.items()}
     return encode_record(body)
 
 
-def decode_manifest(data: bytes) -> Manifest:
-    """The manifest of a file's bytes.
+def encode_list(entries: Iterable[Any]) -> bytes:
+    """The file of a list."""
+    return encode_record({"entries": [asdict(entry) for entry in entries]})
+
+
+def decode_list(kind: str, data: bytes, path: Path) -> tuple[Any, ...]:
+    """The entries of a file of a list. Raises ManifestError."""
+    try:
+        return tuple(map(LISTED[kind], decode_record(data, path)["entries"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"{path} cannot be read: {error!r}.") from error
+
+
+def decode_manifest(data: bytes, load: Callable[[str, ListFile], tuple[Any, ...]] | None = None) -> Manifest:
+    """The manifest of a file's bytes; `load` reads the entries of a file of one of its lists, by the list's name.
 
     Raises:
         FormatError: it is of another format.
@@ -253,12 +329,14 @@ def decode_manifest(data: bytes) -> Manifest:
         if (found := body.pop("format")) != FORMAT:
             raise FormatError(found, FORMAT)
         body["streams"] = {name: _stream_from(entry) for name, entry in body["streams"].items()}
-        body["archive"] = _with_files(ArchiveFile, body["archive"])
-        body["views"] = _with_files(ViewFile, body["views"])
+        for kind, entry_from in LISTED.items():
+            files = (ListFile(**file) for file in body[kind]["files"])
+            own = map(entry_from, body[kind]["entries"])
+            body[kind] = Listed(files, own, None if load is None else partial(load, kind))
+        body["open"] = tuple(body["open"])
         body["ids"] = _with_files(IdFile, body["ids"])
         body["instruments"] = {name: Instruments.from_facts(facts) for name, facts in body["instruments"].items()}
         body["duplicates"] = tuple(Duplicates(**{**of, "entity": tuple(of["entity"])}) for of in body["duplicates"])
-        body["restatements"] = tuple(map(ledger_from, body["restatements"]))
         body["proofs"] = proofs_from(body["proofs"])
         body["dropped"] = Dropped(**body["dropped"]) if body["dropped"] is not None else None
         return Manifest(**{field.name: body[field.name] for field in fields(Manifest)})
@@ -295,5 +373,22 @@ def ledger_from(entry: dict[str, Any]) -> Ledger:
     return found
 
 
+def _part_from(entry: dict[str, Any]) -> Part:
+    first, last = entry["made"]
+    return Part(**{**entry, "file": StoredFile(**entry["file"]), "made": (first, last)})
+
+
+def _archive_file_from(entry: dict[str, Any]) -> ArchiveFile:
+    return ArchiveFile(**{**entry, "file": StoredFile(**entry["file"])})
+
+
 def _with_files(kind: Any, entries: Iterable[dict[str, Any]]) -> tuple[Any, ...]:
     return tuple(kind(**{**entry, "file": StoredFile(**entry["file"])}) for entry in entries)
+
+
+LISTED: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+    "archive": _archive_file_from,
+    "parts": _part_from,
+    "restatements": ledger_from,
+}
+"""The lists of a manifest, and how an entry is made of its JSON object."""

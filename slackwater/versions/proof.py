@@ -71,8 +71,8 @@ class Proof:
         imported: events of imported history, which no cell holds; their states are recomputed from their own files.
         compared: states compared, a view's row of one key and start each, at every published interval.
         differ: how many of them differ; `first` says what differs in the first ones.
-        new: views that the parent does not have: no cells lie between the cuts of those, and they were compared with
-            what their own SQL makes of the archive.
+        new: views that the parent does not have, or has wrong: no cells lie between the cuts of those, and they were
+            compared with what their own SQL makes of the archive.
     """
 
     outcome: Outcome

@@ -1,12 +1,14 @@
 """What is published under a home: the pointer, the manifests, and which versions were retired, rolled back or proposed.
 
-    <home>/versions/1/manifest.json, views/...
+    <home>/versions/1/manifest.json
     <home>/versions/2/...
     <home>/versions/1/retired.json   it was retired: nobody may turn to it any more, and it may be removed
     <home>/versions/current          the pointer (`slackwater.versions.pointer`)
     <home>/versions/moves/...        rollbacks and promotions (`slackwater.versions.moves`)
     <home>/versions/leases/...       what running processes read from (`slackwater.versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
+    <home>/states/<run id>/...       the same of parts, which versions share
+    <home>/lists/<run id>/...        lists of manifests, which versions share (`slackwater.store.lists`)
 
 A folder without a whole manifest is a run that did not end.
 """
@@ -15,8 +17,13 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from cachetools import LRUCache
 
 from slackwater.store.files import Files, LocalFiles
+from slackwater.store.lists import ListFile
 from slackwater.versions.errors import (
     DamagedFileError,
     ManifestError,
@@ -26,10 +33,13 @@ from slackwater.versions.errors import (
     RetiredVersionError,
 )
 from slackwater.versions.leases import Leases
-from slackwater.versions.manifest import Manifest, StoredFile, decode_manifest, refuse_older
+from slackwater.versions.manifest import Manifest, StoredFile, decode_list, decode_manifest, refuse_older
 from slackwater.versions.moves import Moves, withdrawn
 from slackwater.versions.pointer import NOTHING, Pointer, decode_pointer
 from slackwater.versions.record import decode_record
+
+KNOWN_LISTS = 256
+"""Files of lists whose entries stay in memory."""
 
 MANIFEST, RETIRED = "manifest.json", "retired.json"
 
@@ -44,6 +54,26 @@ class VersionReader:
         self.leases = Leases(self.folder / "leases", self.files)
         self.moves = Moves(self.folder / "moves", self.files)
         self._pointer = self.folder / "current"
+        self._lists: LRUCache[tuple[str, str], tuple[Any, ...]] = LRUCache(KNOWN_LISTS)
+        self._lock = Lock()
+
+    def load(self, kind: str, file: ListFile) -> tuple[Any, ...]:
+        """The entries of a file of a manifest's list; those that were read last are known. Raises ManifestError."""
+        with self._lock:
+            known = self._lists.get((kind, file.sha256))
+        if known is not None:
+            return known
+        path = self.home / file.path
+        try:
+            data = self.files.read(path)
+        except OSError as error:
+            raise ManifestError(f"The list {path} cannot be read: {error}.") from error
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise ManifestError(f"The list {path} is not the one that was published.")
+        found = decode_list(kind, data, path)
+        with self._lock:
+            self._lists[kind, file.sha256] = found
+        return found
 
     def pointer(self) -> Pointer:
         """The pointer; version 0 when nothing was ever published.
@@ -97,7 +127,7 @@ class VersionReader:
             raise PointerError(f"The pointer names version {pointer.version}, which does not exist.") from error
         if hashlib.sha256(data).hexdigest() != pointer.sha256:
             raise ManifestError(f"The manifest of version {pointer.version} is not the one that was published.")
-        return decode_manifest(data)
+        return decode_manifest(data, self.load)
 
     def manifest(self, version: int) -> Manifest:
         """The manifest of a version, published or superseded.
@@ -112,7 +142,7 @@ class VersionReader:
 
     def stored_manifest(self, version: int) -> Manifest:
         """The manifest of a version, retired or not. Raises NoSuchVersionError, ManifestError."""
-        found = decode_manifest(self._read(version))
+        found = decode_manifest(self._read(version), self.load)
         if found.version != version:
             raise ManifestError(f"The manifest of version {version} says that it is version {found.version}.")
         return found

@@ -79,7 +79,7 @@ def fallback(store: VersionStore, version: int) -> int | None:
     for manifest in store.whole():
         if manifest.version < version and manifest.version not in gone:
             try:
-                store.check(file.file for file in manifest.views)
+                store.check(file.file for file in manifest.parts)
             except DamagedFileError:
                 continue
             return manifest.version

@@ -70,7 +70,7 @@ def rollback(
 
 def files_of(manifest: Manifest) -> list[StoredFile]:
     """Every file of a version."""
-    return [*(entry.file for entry in manifest.views), *manifest.dataset]
+    return [*(entry.file for entry in manifest.parts), *manifest.dataset]
 
 
 def _source(store: VersionStore) -> Manifest | None:

@@ -5,22 +5,32 @@ and for how long says `slackwater.versions.retention`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from slackwater.core.faults import reach
-from slackwater.store.files import Hold
-from slackwater.versions.errors import LostRaceError, PointerError
-from slackwater.versions.manifest import Manifest, StoredFile, encode_manifest
+from slackwater.store.files import Files, Hold
+from slackwater.store.lists import INLINE, Listed, ListFile, listed
+from slackwater.versions.errors import LostRaceError, NoSuchVersionError, PointerError
+from slackwater.versions.manifest import Manifest, Part, StoredFile, encode_list, encode_manifest, month_of
 from slackwater.versions.moves import NOTHING_RECORDED, Move, Recorded
 from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
 from slackwater.versions.reader import VersionReader
 from slackwater.versions.record import encode_record
 
+T = TypeVar("T")
+
 
 class VersionStore(VersionReader):
     """The versions under one home folder, and every change of them."""
+
+    def __init__(self, home: Path, files: Files | None = None) -> None:
+        super().__init__(home, files)
+        self._settled: set[Path] = set()  # folders whose entry is durable; a name is never used twice
 
     def reserve(self) -> int:
         """Take a number that was never used, and make its folder."""
@@ -34,8 +44,9 @@ class VersionStore(VersionReader):
                 return number
 
     def stored(self, path: Path, rows: int) -> StoredFile:
-        """Make a file durable and take its checksums."""
+        """Make a file durable, and the folders that it lies in, and take its checksums."""
         self.files.sync(path)
+        self._settle(path)
         seal = self.files.seal(path)
         return StoredFile(path.relative_to(self.home).as_posix(), seal.size, seal.sha256, rows, seal.sums)
 
@@ -97,7 +108,7 @@ class VersionStore(VersionReader):
             LostRaceError: the pointer is not at the parent any more, or was moved since; nothing changed.
             PointerError: it cannot be read; nothing changed.
         """
-        data = encode_manifest(manifest)
+        data = encode_manifest(self._with_lists(manifest))
         with self.locked():
             current = self._pointer_at(manifest.parent, began)
             reach("publish.manifest")
@@ -110,9 +121,10 @@ class VersionStore(VersionReader):
 
     def add_candidate(self, manifest: Manifest, began: Pointer | None = None) -> None:
         """Write the manifest of a candidate; the pointer stays at its parent. Raises what `publish` raises."""
+        data = encode_manifest(self._with_lists(manifest))
         with self.locked():
             self._pointer_at(manifest.parent, began)
-            self.files.create(self.manifest_path(manifest.version), encode_manifest(manifest))
+            self.files.create(self.manifest_path(manifest.version), data)
 
     def move(
         self,
@@ -151,6 +163,55 @@ class VersionStore(VersionReader):
             self._point(target, self.files.read(self.manifest_path(target)), move.number)
         reach("move.after")
         return move
+
+    def _with_lists(self, manifest: Manifest) -> Manifest:
+        """The manifest, with files for those of its lists that are long; those that its parent has are not written."""
+        return replace(
+            manifest,
+            archive=self._grown_list(manifest, "archive", manifest.archive),
+            parts=self._parts_list(manifest) if len(manifest.parts) > INLINE else manifest.parts,
+            restatements=self._grown_list(manifest, "restatements", manifest.restatements),
+        )
+
+    def _grown_list(self, manifest: Manifest, kind: str, entries: Sequence[T]) -> Sequence[T]:
+        """A list that only grows: a file more, if what is new is much."""
+        files, new = listed(entries).split()
+        if not new:
+            return entries
+        return Listed((*files, self._list_file(manifest, kind, 0, new)), (), partial(self.load, kind))
+
+    def _parts_list(self, manifest: Manifest) -> Listed[Part]:
+        """A file for the parts of each month, and one for the wide ones, which every run changes."""
+        groups: dict[int | None, list[Part]] = {}
+        for part in manifest.parts:
+            groups.setdefault(month_of(part), []).append(part)
+        try:
+            parent = self.stored_manifest(manifest.parent) if manifest.parent else None
+        except NoSuchVersionError:
+            parent = None
+        known = {file.sha256: file for file in (listed(parent.parts).files if parent is not None else ())}
+        files = []
+        for number, (_, parts) in enumerate(sorted(groups.items(), key=lambda group: group[0] or 0)):
+            sha256 = hashlib.sha256(encode_list(parts)).hexdigest()
+            files.append(known.get(sha256) or self._list_file(manifest, "parts", number, parts))
+        return Listed(files, (), partial(self.load, "parts"))
+
+    def _list_file(self, manifest: Manifest, kind: str, number: int, entries: Sequence[Any]) -> ListFile:
+        data = encode_list(entries)
+        path = self.home / "lists" / manifest.run_id / f"{kind}-{number}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.files.create(path, data)
+        self._settle(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return ListFile(path.relative_to(self.home).as_posix(), len(data), sha256, len(entries))
+
+    def _settle(self, path: Path) -> None:
+        """Make the folders durable that a file lies in."""
+        for folder in path.parents:
+            if folder in self._settled or folder == self.home:
+                break
+            self.files.sync_folder(folder.parent)
+            self._settled.add(folder)
 
     def _pointer_at(self, parent: int, began: Pointer | None) -> Pointer:
         pointer = self.pointer()

@@ -75,6 +75,21 @@ def bounds_sql(stream: Stream, relation: str) -> str:
     )
 
 
+def slices_sql(relation: str, slices: Interval | None) -> str:
+    """Per slice of a table of states its start, the number of rows, and the first and last start; None: one of all."""
+    start = "0::BIGINT" if slices is None else f"({floor_sql('start', slices)})::BIGINT"
+    return (
+        f"SELECT {start} AS slice, count(*)::BIGINT AS rows, min(start)::BIGINT AS low, max(start)::BIGINT AS high "
+        f"FROM {relation} GROUP BY ALL"
+    )
+
+
+def events_of_sql(view: View) -> str:
+    """How many events states are of: the sum of each count that a view has of them; the number of rows has none."""
+    counts = [part.columns[0].name for part in view.parts if part.events]
+    return ", ".join(f"sum({name})::HUGEINT" for name in counts) or "sum(0)"
+
+
 def count_sql(relation: str) -> str:
     """One SELECT of the number of rows."""
     return f"SELECT count(*)::BIGINT FROM {relation}"

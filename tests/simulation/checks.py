@@ -17,7 +17,7 @@ from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
-from tests.simulation.light import TURNED, parquet, rows_in
+from tests.simulation.light import TURNED, merged, parquet, rows_in
 from tests.simulation.log import Branch, Place
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _shown(stream: Stream, definition: str, bar: dict[str, object]) -> dict[str,
 
 def check_version(world: "World", manifest: Manifest) -> None:
     """A published version is whole: it holds every stream of its parent, and each of them is right."""
-    files = [*manifest.dataset, *(e.file for e in manifest.views)]
+    files = [*manifest.dataset, *(e.file for e in manifest.parts)]
     world.store.check(files)
     parent = world.manifest_of(manifest.parent)
     if parent.version:
@@ -219,6 +219,7 @@ def check_version(world: "World", manifest: Manifest) -> None:
                 _check_rows(world, manifest, view, branches)
         world.trace.count("streams held", bool(manifest.of(stream).held))
     world.trace.count("versions checked")
+    world.trace.count("versions with merged parts", any(part.made[0] < part.made[1] for part in manifest.parts))
     world.trace.count("versions of three streams", len(streams) == 3)
 
 
@@ -245,22 +246,20 @@ def _check_archive(world: "World", manifest: Manifest, stream: Stream, branches:
 
 
 def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping[int, Branch]) -> None:
-    """The files of a view are the oracle's."""
+    """The parts of a view, merged, are the oracle's."""
     base = PUBLISHED_INTERVALS[0]
     for interval in PUBLISHED_INTERVALS:
-        rows = [
-            row
-            for file in manifest.files_of(view.name, interval.text)
-            for row in rows_in(world.home / file.file.path, view)
-        ]
+        parts = manifest.parts_of(view.name, interval.text)
+        held = [row for part in parts for row in rows_in(world.home / part.file.path, view)]
+        rows = merged(view, held, interval)
+        world.trace.count("bars in several parts", len(held) > len(rows))
         oracle = world.truth.oracle(view, interval.us, branches, manifest.cut(view.stream))
         name = BARS.name if view.stream == TRADES else view.definition
         shown = {(key, row["start"]): row for key in oracle.entities for row in oracle.rows(name, key, interval.us)}
         assert {(row.key, row.start) for row in rows} == set(shown), f"{view.name} of version {manifest.version}"
         if interval is base:
-            twice = len(rows) != len(shown)  # an instrument that a foreign writer put into two partitions
             finish = view.finish
-            for row in () if twice else rows:
+            for row in rows:
                 bar = _shown(view.stream, view.definition, shown[row.key, row.start])
                 assert finish(row.state) == {name: bar[name] for name in view.answers}, f"{row} is not {bar}"
 

@@ -22,13 +22,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer.sink import shard_path
+from batch_layer.sink import Written, shard_path, write_result
 from serving.store.batch import BatchReader
 from serving.store.request import RowRequest
 from serving.store.row_cache import first
 from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
+from slackwater.store import compaction, layout
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import NOTHING_RECORDED
@@ -44,6 +45,9 @@ from speed_layer import tiling
 
 GRID = 4
 """Offsets between grid lines, as in the model of the design; the definition hash keeps the true one."""
+
+SLICE_ROWS = 5
+"""Bars from which a slice is a part of its own. Two parts may hold one bar, and no more: they are merged often."""
 
 KEPT_CELLS = 20_000
 
@@ -84,8 +88,18 @@ class _Session:
 
 
 @cache
-def session() -> _Session:
+def _one_session() -> _Session:
     return _Session(connect(1))
+
+
+def session(**_: object) -> _Session:
+    """The one that is open; it takes what `connect` takes."""
+    return _one_session()
+
+
+def own_session(**_: object) -> _Session:
+    """One whose tables are its own: merges of several programs go on side by side."""
+    return _Session(session()._con.cursor())
 
 
 class _Remembering(Summariser):
@@ -156,17 +170,38 @@ def compute_with(pause: Callable[[str], None]) -> Any:
         del options
         for view in views:
             shards: dict[int, list[Row]] = {}
-            for segment in (each for each in segments if each.slot.stream == view.stream.name):
+            for segment in (each for each in segments if each.is_for(view)):
                 pause(f"compute {view.name} {segment.slot.shard}")
                 for path in map(path_of, segment.paths):
                     shards.setdefault(segment.slot.shard, []).extend(rows_of_events(path, view, views))
             for shard, rows in shards.items():
+                written = []
                 for interval in PUBLISHED_INTERVALS:
-                    path = shard_path(folder, view.name, interval, shard)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    pq.write_table(table_of(view, merged(view, rows, interval)), path)
+                    bars = merged(view, rows, interval)
+                    for of, those in laid_out(interval, bars):
+                        path = shard_path(folder, view.name, interval, shard, of)
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        pq.write_table(table_of(view, those), path)
+                        starts = [bar.start for bar in those]
+                        name = str(path.relative_to(folder))
+                        written.append(Written(interval.text, name, len(those), min(starts), max(starts)))
+                write_result(folder, view.name, shard, written)
 
     return compute
+
+
+def laid_out(interval: Interval, bars: Sequence[Row]) -> Iterator[tuple[int | None, list[Row]]]:
+    """The slice of each part that bars become, None for the wide one, and its bars."""
+    slices, by_slice = layout.slice_of(interval), dict[int, list[Row]]()
+    for bar in bars:
+        by_slice.setdefault(0 if slices is None else slices.floor(bar.start), []).append(bar)
+    counted = [layout.Counted(of, len(those), those[0].start, those[-1].start) for of, those in by_slice.items()]
+    planned = [part.slice for part in layout.lay_out(counted)]
+    for of in planned:
+        yield (
+            of,
+            by_slice[of] if of is not None else sorted(b for s in by_slice if s not in planned for b in by_slice[s]),
+        )
 
 
 def parquet(path: Path | str, columns: list[str] | None = None) -> pa.Table:
@@ -247,10 +282,18 @@ def light() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiling, "GRID", GRID)
+        patch.setattr(compaction, "MOST_WIDE", 2)
+        patch.setattr(compaction, "MOST_OF_SLICE", 2)
+        patch.setattr(compaction, "LEAST", 1)
+        patch.setattr(compaction, "SLICE_ROWS", SLICE_ROWS)
+        patch.setattr(layout, "SLICE_ROWS", SLICE_ROWS)
+        patch.setattr("slackwater.store.lists.INLINE", 3)
+        patch.setattr("slackwater.versions.store.INLINE", 3)
         patch.setattr("serving.watch.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.query.as_of.BatchReader", LightReader)
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())
         patch.setattr("batch_layer.compute.connect", session)
+        patch.setattr("batch_layer.compact.connect", own_session)
         patch.setattr("batch_layer.duplicates.connect", session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batch_layer.comparison import FIRST, Compared, Comparison
 from slackwater.deltas.cell import DeltaKey
-from slackwater.versions.manifest import ArchiveFile, ViewFile
+from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import explain
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
@@ -18,7 +18,8 @@ from tests.simulation.light import merged, rows_in, rows_of_events
 class LightComparison(Comparison):
     """See the module."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, on_damage: object = None) -> None:
+        del on_damage
         self.compared = Compared()
         self._home = home
         self._rows: dict[DeltaKey, list[Row]] = {}
@@ -33,8 +34,8 @@ class LightComparison(Comparison):
         self,
         view: View,
         delta_key: DeltaKey,
-        parent: Sequence[ViewFile],
-        own: Sequence[ViewFile],
+        parent: Sequence[Part],
+        own: Sequence[Part],
         imported: Sequence[ArchiveFile],
     ) -> None:
         base = PUBLISHED_INTERVALS[0]
@@ -44,14 +45,14 @@ class LightComparison(Comparison):
         grown = merged(view, rows, base)
         self._differing(view, base, delta_key.partition, grown, self._of(view, own))
 
-    def coarser(self, view: View, shard: int, files: Sequence[ViewFile]) -> None:
+    def coarser(self, view: View, shard: int, files: Sequence[Part]) -> None:
         finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
         for interval in PUBLISHED_INTERVALS[1:]:
             own = [file for file in files if file.interval == interval.text]
             self._differing(view, interval, shard, merged(view, self._of(view, finer), interval), self._of(view, own))
             finer = own
 
-    def _of(self, view: View, files: Sequence[ViewFile]) -> list[Row]:
+    def _of(self, view: View, files: Sequence[Part]) -> list[Row]:
         return [row for file in files for row in rows_in(self._home / file.file.path, view)]
 
     def _differing(self, view: View, interval: Interval, shard: int, expected: list[Row], found: list[Row]) -> None:

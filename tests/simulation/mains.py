@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batch_layer.candidate import CandidateRun
-from batch_layer.errors import BatchError, CandidateError, LackingError
+from batch_layer.compaction_run import CompactionRun
+from batch_layer.errors import BatchError, CandidateError, CompactionError, LackingError
 from batch_layer.expire import expire
 from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
@@ -73,6 +74,7 @@ def batch(world: "World") -> None:
     """batch_layer: one run; whether it makes a version even if nothing is new, the seed says."""
     run = new_run(world)
     always = world.random.random() < 0.5 if world.always is None else world.always
+    run.full = always and world.random.random() < 0.2
     stalls = world.stalls_over()
     try:
         made = run.run() if always else run.run_if_new()
@@ -131,6 +133,24 @@ def candidate(world: "World") -> None:
         world.trace.count("candidates")
         if world.random.random() < 0.7:
             promotion(world)
+
+
+def compaction(world: "World") -> None:
+    """batch compact, mostly of what is due; only an audit of what is not proven asks the log."""
+    run = CompactionRun(Context(world.log, world.names, world.store, world.views, world.clock))
+    run.every, run.new_run_id = world.random.random() < 0.3, world.new_run_id
+    stalls = world.stalls_over()
+    try:
+        made = run.run()
+    except LostRaceError:
+        world.trace.count("merges that came too late")
+    except LogError:
+        _beside_a_stall(world, stalls)
+    except BatchError as error:
+        if isinstance(error, CompactionError) or "Nothing is published" not in str(error):
+            raise AssertionError(f"nothing was compacted: {error}") from error
+    else:
+        world.trace.count("merges by themselves", made is not None)
 
 
 def promotion(world: "World") -> None:

@@ -46,7 +46,7 @@ LEAST_PER_SEED = {
     "power cuts": 0.5,
     "answers beside a stalled stream": 0.25,  # as above: of 20 seeds two may have such a stream
     "answers of a stalled stream": 0.25,
-    "versions of three streams": 0.5,
+    "versions of three streams": 0.25,
     "streams held": 0.12,
     "streams gone": 0.18,
     "streams unreachable": 0.2,
@@ -57,6 +57,8 @@ LEAST_PER_SEED = {
     "versions beside a stream that was lost": 0.02,
     "views that rested": 1.0,
     "compactions": 3.0,
+    "versions with merged parts": 0.12,
+    "merges by themselves": 0.008,
     "gaps": 2.0,
 }
 """What a seed must bring on average: a simulation in which nothing happens finds nothing. Set at about half of what

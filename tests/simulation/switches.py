@@ -102,7 +102,7 @@ SWITCHES = (
             Edit(
                 compute,
                 "archive_segments",
-                "tuple(entry.file.checked(home) for entry in group)",
+                "tuple(entry.file.checked(home) for entry in entries)",
                 "tuple(sorted(map(str, home.glob(f'archive/*/*-{partition}-*.parquet'))))",
             ),
         ),

@@ -36,6 +36,7 @@ SHARED_MEMORY = Path("/dev/shm")
 INGEST_SYMBOLS = ("A", "B", "C")
 INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
 SETTLE_ROUNDS = 60
+HASTY = {"batch", "expiry", "rollback", "compaction", "candidate", "promotion"}
 SHOWN_LINES = 40
 BAD_LINES = (b"", b"{}", b'{"venue":"v"', b"\xff")
 
@@ -176,7 +177,7 @@ class World:
         if mood < 0.15:
             del moves[self.run_batch]  # version 0 until all is quiet
         elif mood > 0.6:
-            moves.update({self.run_batch: 30, self.expire: 12, self.roll_back: 12})
+            moves.update({self.run_batch: 30, self.expire: 12, self.roll_back: 12, self.merge_parts: 12})
             self.haste = 8.0
         if self.both:
             moves.update({self.make_candidate: 6, self.promote: 8})
@@ -211,6 +212,7 @@ class World:
             self.expire: 5,
             self.roll_back: 4,
             self.compact: 4,
+            self.merge_parts: 3,
             self.gap: 4,
             self.crash: 4,
             self.stall: 4,
@@ -235,7 +237,7 @@ class World:
         """Check what was published since; only the pointer's version may have a child."""
         for path, data in self.files.written:
             if path.name == "manifest.json":
-                manifest = decode_manifest(data)
+                manifest = decode_manifest(data, self.store.load)
                 assert manifest.parent == self.pointed, f"the parent is {manifest.parent}, current was {self.pointed}"
                 self.manifests[manifest.version] = manifest
                 checks.check_version(self, manifest)
@@ -244,7 +246,7 @@ class World:
                 self.trace.count("rollbacks", pointed < self.pointed)
                 if pointed not in self.manifests:  # its writer died before the sync, and it was turned to since
                     whole = (path.parent / str(pointed) / "manifest.json").read_bytes()
-                    self.manifests[pointed] = decode_manifest(whole)
+                    self.manifests[pointed] = decode_manifest(whole, self.store.load)
                     checks.check_version(self, self.manifests[pointed])
                 to = self.manifests[pointed]
                 first = to.candidate and pointed not in self.promoted
@@ -265,7 +267,7 @@ class World:
         self.programs = [program for program in self.programs if program.running]
         if self.programs:
             (program,) = self.random.choices(self.programs, [program.pace for program in self.programs])
-            hasty = self.haste > 1 and program.kind in {"batch", "expiry", "rollback", "candidate", "promotion"}
+            hasty = self.haste > 1 and program.kind in HASTY
             program.advance(self.random.choice([1, 5, 25, 60, 150, 150] if hasty else [1, 1, 2, 3, 5, 10, 25, 40]))
 
     def produce(self) -> None:
@@ -365,6 +367,10 @@ class World:
     def roll_back(self) -> None:
         """Somebody rolls back, or forward again."""
         self.start("rollback", mains.rollback, pace=self.haste)
+
+    def merge_parts(self) -> None:
+        """Somebody merges the parts of what is served."""
+        self.start("compaction", mains.compaction, pace=self.haste)
 
     def make_candidate(self) -> None:
         """Somebody builds the other definition beside what is served."""

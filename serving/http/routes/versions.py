@@ -21,7 +21,7 @@ from serving.query.pool import Pool
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.handoff import latest_proof, read_handoff
-from slackwater.versions.manifest import Manifest, stream_facts
+from slackwater.versions.manifest import LISTED, Manifest, stream_facts
 from slackwater.versions.moves import Move as RecordedMove
 from slackwater.versions.proof import Proof, joined
 from slackwater.versions.retention import State, states
@@ -58,6 +58,9 @@ class Version(Closed):
     run_id: str
     cut: Annotated[dict[str, Offsets], Field(description="Stream -> partition -> offset.")]
     counts: Annotated[dict[str, Counts], Field(description="Stream -> what -> how many.")]
+    open: Annotated[
+        list[int], Field(description="Versions that made some of its parts and whose hand-off nobody has proven yet.")
+    ]
     restated: Counts
     definitions: dict[str, str]
     proof: ProofLine
@@ -143,6 +146,7 @@ def _version(manifest: Manifest, proof: Proof, state: str) -> dict[str, Any]:
         "run_id": manifest.run_id,
         "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
         "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
+        "open": list(manifest.open),
         "restated": dict(manifest.restated),
         "definitions": dict(manifest.definitions),
         "proof": proof_summary(proof),
@@ -164,7 +168,8 @@ def _versions(store: VersionStore) -> dict[str, list[dict[str, Any]]]:
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
-    facts = asdict(replace(manifest, ids=(), instruments={}, streams={}))
+    facts = asdict(replace(manifest, ids=(), instruments={}, streams={}, archive=(), parts=(), restatements=()))
+    facts |= {kind: [asdict(entry) for entry in getattr(manifest, kind)] for kind in LISTED}
     del facts["ids"]
     facts["instruments"] = {stream: len(known) for stream, known in manifest.instruments.items()}
     facts["streams"] = {stream: stream_facts(own) for stream, own in manifest.streams.items()}
