@@ -7,7 +7,10 @@ import click
 
 from ops.output import emit, examples, json_option
 
-BENCH_PARTS = ("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle", "instruments")
+BENCH_PARTS = (
+    *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
+    *("instruments", "history"),
+)
 
 
 @click.command(

@@ -14,6 +14,7 @@ import psutil
 from bench.batch import measure_batch
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
+from bench.history import HISTORY_SHAPE, HistoryShape, measure_history
 from bench.house import House
 from bench.idle import IDLE_SPAN, IdleSpan, measure_idle
 from bench.instruments import INSTRUMENTS_SHAPE, InstrumentsShape, measure_instruments
@@ -44,6 +45,7 @@ class Plan:
     idle: IdleSpan = IDLE_SPAN
     streams: StreamSpans = STREAM_SPANS
     instruments: InstrumentsShape = INSTRUMENTS_SHAPE
+    history: HistoryShape = HISTORY_SHAPE
 
 
 PLAN = Plan()
@@ -68,6 +70,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "stream": lambda house: measure_stream(house, source, plan.streams),
         "idle": lambda house: measure_idle(house, plan.idle),
         "instruments": lambda house: measure_instruments(house, plan.instruments),
+        "history": lambda house: measure_history(house, source, plan.history),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.budget import budget_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
+from bench.history import history_lines
 from bench.idle import idle_lines
 from bench.instruments import instruments_lines
 from bench.serving import serving_lines
@@ -40,6 +41,8 @@ def figures(results: Results) -> list[Line]:
         lines += _latency(results["latency"])
     if "serving" in results:
         lines += serving_lines(results["serving"])
+    if "history" in results:
+        lines += history_lines(results["history"])
     if "export" in results:
         lines += export_lines(results["export"])
     if "overload" in results:

@@ -20,6 +20,7 @@ from bench import at_once
 from bench import table as bench_table
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
+from bench.history import HistoryShape, history_lines
 from bench.idle import IdleSpan, idle_lines
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
@@ -51,6 +52,7 @@ TINY = Plan(
     idle=IdleSpan(trades_s=0.5, warm_s=0.5, span_s=1.0),
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     instruments=InstrumentsShape(number=700, late=10, lists=2),
+    history=HistoryShape(sizes=(2_000, 90_000), new=500, runs=2),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -166,7 +168,17 @@ def test_an_idle_system_is_measured_with_all_its_processes() -> None:
 def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(results: dict[str, Any]) -> None:
     batch = results["batch"]
     assert batch["trades"] == COUNT
-    assert set(batch["seconds"]) == {"check", "mark", "archive", "compute", "prove", "restate", "publish"}
+    assert set(batch["seconds"]) == {
+        "check",
+        "audit",
+        "mark",
+        "archive",
+        "compute",
+        "prove",
+        "restate",
+        "compact",
+        "publish",
+    }
     assert len(batch["pairs"]) == TINY.pairs
     assert batch["bars"] > 500
     for figure in (
@@ -294,3 +306,15 @@ def test_many_instruments_are_measured_in_memory_listing_and_restatements() -> N
         assert walk["pages"] == 2 and 0 < walk["page_bytes"] < walk["bytes"]
         assert set(walk["page_ms"]) == set(walk["all_ms"]) == set(walk["others_ms"]) == PERCENTILES
     assert len(instruments_lines(found)) == 8
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_runs_over_much_history_are_measured_in_what_they_read_and_write() -> None:
+    found = run_bench(("history",), 0, quiet=True, plan=TINY)["history"]
+    assert [each["trades"] for each in found["sizes"]] == [2_000, 90_000]
+    assert [each["events"] for each in found["sizes"]] == [3_000, 91_000]
+    for each in found["sizes"]:
+        assert each["read_mb"] > 0 and each["written_mb"] > 0 and each["parts"] > 0
+        assert {"check", "audit", "compact"} < set(each["steps_s"])
+    assert len(history_lines(found)) == 5
