@@ -69,7 +69,7 @@ def _write(source: Trades, size: int, path: Path) -> Path:
 
 
 def _import(room: Room, path: Path) -> None:
-    command = [sys.executable, "-m", "ops", "archive", "import", str(path)]
+    command = [sys.executable, "-m", "ops", "archive", "import", str(path), "--time-unit", "us"]
     done = subprocess.run(command, env=room.environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"The import ended with code {done.returncode}.", done.stdout + done.stderr)

@@ -7,7 +7,8 @@ A run compares the bars of the table `places` (`slackwater.restatements.of_run`)
 `newest` closes (`slackwater.restatements.of_move`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -24,10 +25,11 @@ from slackwater.restatements.sql import (
     ledger_sql,
     newest_sql,
     restated_sql,
+    starts_sql,
     states_at_sql,
 )
 from slackwater.versions.errors import DamagedFileError
-from slackwater.versions.manifest import Ledger, Manifest, StoredFile
+from slackwater.versions.manifest import Ledger, Manifest, Part, StoredFile
 from slackwater.versions.store import VersionStore
 from slackwater.views.compare import states_sql
 from slackwater.views.interval import Interval
@@ -78,11 +80,10 @@ class Finder:
 
         `places`: of the bars in the table of that name alone.
         """
-        files = [entry.file for entry in manifest.parts_of(view.name, interval.text)]
+        parts = manifest.parts_of(view.name, interval.text)
+        files = [part.file for part in (self.at_places(parts) if places else parts)]
         if not files:
-            nothing = f"nothing_{view.definition}"
-            self.con.register(nothing, view.state_schema.empty_table())
-            return states_sql(view, nothing)
+            return states_sql(view, self._nothing(view))
         try:
             self._check(files)
         except DamagedFileError:
@@ -92,6 +93,16 @@ class Finder:
             )
         relation = self.files(files)
         return states_at_sql(view, relation, "places") if places else states_sql(view, relation)
+
+    def at_places(self, parts: Sequence[Part]) -> list[Part]:
+        """The parts that may hold bars in the table `places`: most of history does not."""
+        starts = [start for (start,) in self.con.execute(starts_sql("places")).fetchall()]
+        return [part for part in parts if bisect_right(starts, part.high) > bisect_left(starts, part.low)]
+
+    def states_at_places(self, view: View, parts: Sequence[Part]) -> str:
+        """One SELECT of the states of some parts, of the bars in the table `places`."""
+        files = [part.file for part in self.at_places(parts)]
+        return states_at_sql(view, self.files(files) if files else self._nothing(view), "places")
 
     def find(
         self,
@@ -123,6 +134,11 @@ class Finder:
         self.con.execute("SET preserve_insertion_order = true")
         self.con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO '{target}' (FORMAT parquet)")
         return Ledger(self._store.stored(path, sum(counts.values())), number, at_us, counts)
+
+    def _nothing(self, view: View) -> str:
+        name = f"nothing_{view.definition}"
+        self.con.register(name, view.state_schema.empty_table())
+        return name
 
     def files(self, files: Iterable[StoredFile]) -> str:
         """The rows of files."""

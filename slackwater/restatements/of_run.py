@@ -20,7 +20,7 @@ from slackwater.core.faults import reach
 from slackwater.restatements.finder import Check, Finder, Side
 from slackwater.restatements.ledger import Cause
 from slackwater.restatements.places import Places
-from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql, states_at_sql
+from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, Part
 from slackwater.versions.store import VersionStore
@@ -170,8 +170,8 @@ def _check(finder: Finder, change: Change, view: View, interval: Interval, impor
     if imported:
         more = summarise_sql(view, f"({imported})")
         expected = f"({merge_sql(view, f'({states_sql(view, expected)} UNION ALL {more})', interval)})"
-    own = finder.files(f.file for f in change.files if (f.view, f.interval) == (view.name, interval.text))
-    found = merge_sql(view, f"({states_at_sql(view, own, 'places')})", interval)
+    own = [part for part in change.files if (part.view, part.interval) == (view.name, interval.text)]
+    found = merge_sql(view, f"({finder.states_at_places(view, own)})", interval)
     wrong = finder.con.execute(f"{differing_sql(view, expected, f'({found})')} ORDER BY ALL").fetchall()
     if wrong:
         raise RestatementError(change.version, view.name, interval.text, len(wrong), wrong[0])

@@ -50,6 +50,11 @@ def first_places_sql(places: str) -> str:
     return f"SELECT venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
 
 
+def starts_sql(places: str) -> str:
+    """One SELECT of the starts of places, each once and in order."""
+    return f"SELECT DISTINCT start FROM {places} ORDER BY start"
+
+
 def imported_places_sql(stream: Stream, events: str, newest: str, interval: Interval) -> str:
     """One SELECT of the closed places that imported events lie in.
 
