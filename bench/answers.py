@@ -84,6 +84,10 @@ class Stack:
 
         self._wait(counted, f"{trades:,} trades")
 
+    def wait_for_version(self, version: int) -> None:
+        """Wait until it is served."""
+        self._wait(lambda: self._json("/health/ready")["version"] == version, f"version {version}")
+
     def answers(self, when: str) -> Answers:
         """All bars of now."""
         return {
@@ -140,6 +144,7 @@ def measured(checkout: Path, folder: Path, files: tuple[Path, Path], trades: tup
         found = stack.answers("before the run")
         stack.run("batch", "run")
         stack.whole(sum(trades))
+        stack.wait_for_version(2)
         return found | stack.answers("after the run")
 
 
