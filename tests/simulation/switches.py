@@ -13,13 +13,13 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from batch_layer import archive, compute, drop, expire, prove, run, spans, waiting
+from batch_layer import archive, compact, compute, drop, expire, prove, run, spans, waiting, work
 from ingest import duplicates
 from serving.store import hot
 from serving.watch import live, log_watch, standings
 from slackwater.deltas import cell, chain, reader
 from slackwater.pipeline import summarise
-from slackwater.versions import leases, retention, store
+from slackwater.versions import garbage, leases, manifest, retention, store
 from slackwater.views import view
 from speed_layer import beginning, sink, stream_worker, tiling, worker
 
@@ -350,5 +350,36 @@ SWITCHES = (
             ),
         ),
         seeds=40,
+    ),
+    Switch(
+        0,
+        "a version lists its parent's parts, too",
+        (Edit(work, "work_of", "if part.view in grown", "if False"),),
+        seeds=10,
+    ),
+    Switch(
+        0,
+        "a run computes what its parent did not take in",
+        (Edit(manifest.Manifest, "taken_in", "entry.version > after", "True"),),
+        seeds=10,
+    ),
+    Switch(
+        0,
+        "a merge takes the place of what it merged",
+        (
+            Edit(
+                compact,
+                "_compact",
+                "behind.get(n, []) if part is None else [part]",
+                "[*behind.get(n, []), version.parts[n]]",
+            ),
+        ),
+        seeds=60,
+    ),
+    Switch(
+        0,
+        "the parts of a run are held while it makes them",
+        (Edit(garbage, "_unlisted", "if epoch in leased", "if epoch in leased and root.name == 'archive'"),),
+        seeds=200,
     ),
 )
