@@ -9,7 +9,7 @@ from batch_layer.archive import Epoch
 from batch_layer.errors import ParentRefutedError
 from batch_layer.prove import Claim, Prover, refuse
 from batch_layer.prove_later import RETRIED, open_versions, prove_later
-from batch_layer.publish import Parts
+from batch_layer.publish import Draft
 from batch_layer.spans import Spans
 from slackwater.context import Context
 from slackwater.core.faults import reach
@@ -40,24 +40,24 @@ def check_lineage(context: Context, version: Manifest, forced: Forced | None) ->
 
 
 def prove_run(
-    parts: Parts, deadline_s: float, collected: list[Differing] | None, forced: Forced | None, wrong: bool
+    draft: Draft, deadline_s: float, collected: list[Differing] | None, forced: Forced | None, wrong: bool
 ) -> dict[str, Proof]:
     """Stream -> its proof, after waiting up to `deadline_s` in all for cells. `collected` takes all states that differ.
 
     Raises:
         ProofFailedError: one is different, and `forced` is None. The proofs are written down.
     """
-    context, number = parts.context, parts.version.version
+    context, number = draft.context, draft.version.version
     prover, until_s = Prover(context, collected), context.clock.elapsed_s() + deadline_s
     proofs = {}
-    for spans, epoch in zip(parts.spans, parts.epochs, strict=True):
-        claim = Claim(spans.stream, parts.parent, parts.version, _spans(spans, epoch), parts.again)
+    for spans, epoch in zip(draft.spans, draft.epochs, strict=True):
+        claim = Claim(spans.stream, draft.parent, draft.version, _spans(spans, epoch), draft.again)
         proofs[spans.stream.name] = prover.prove(claim, until_s - context.clock.elapsed_s())
     together = joined(proofs)
     if together.outcome == "different":
         if forced is None:
             reach("prove.handoff")
-            refuse(context, parts.version, proofs)
+            refuse(context, draft.version, proofs)
         logger.error("Version %d is published by force: %s %s", number, together.reason, together.first[:1])
     if wrong or together.outcome == "different":
         return {name: replace(proof, forced=forced) for name, proof in proofs.items()}

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Parts:
+class Draft:
     """One run between its marks and its publication: what it read of each stream, and what it made of it.
 
     `epochs` are those of `spans`; `extra` is imported history; `drop` goes; the views named in `whole` are made of the
@@ -71,28 +71,28 @@ class Parts:
         return self.extra.files if self.extra is not None and self.extra.stream == stream.name else ()
 
 
-def compute_parts(parts: Parts, compute: Compute, options: Any) -> None:
+def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
     """Make the parts of all streams. One whose new events make none is held whole, if there are others.
 
     Raises:
         ComputeError: no stream with new events can be computed.
     """
     reach("compute.before")
-    parts.version = _draft(parts)
+    draft.version = _draft(draft)
     try:
-        made = _compute(parts, parts.views, compute, options)
+        made = _compute(draft, draft.views, compute, options)
     except ComputeError:
-        if len(parts.spans) == 1 or not _hold_those_that_fail(parts, compute, options):
+        if len(draft.spans) == 1 or not _hold_those_that_fail(draft, compute, options):
             raise
-        parts.version = _draft(parts)
-        made = _compute(parts, parts.views, compute, options)
-    parts.version = replace(parts.version, parts=made)
+        draft.version = _draft(draft)
+        made = _compute(draft, draft.views, compute, options)
+    draft.version = replace(draft.version, parts=made)
     reach("compute.after")
 
 
-def _compute(parts: Parts, views: Sequence[View], compute: Compute, options: Any) -> tuple[Part, ...]:
-    work = work_of(parts.context.store, parts.parent, parts.version, views, parts.whole)
-    return (*work.taken, *compute_work(parts.context.store, parts.version, work, views, compute, options))
+def _compute(draft: Draft, views: Sequence[View], compute: Compute, options: Any) -> tuple[Part, ...]:
+    work = work_of(draft.context.store, draft.parent, draft.version, views, draft.whole)
+    return (*work.taken, *compute_work(draft.context.store, draft.version, work, views, compute, options))
 
 
 def compute_work(
@@ -106,14 +106,14 @@ def compute_work(
     return made_parts(store, work.segments, tuple(views), folder, version.version, work.whole)
 
 
-def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
+def _hold_those_that_fail(draft: Draft, compute: Compute, options: Any) -> bool:
     """Compute each stream with new events alone, and hold those that fail; False: none or all do."""
-    new = [spans for spans, epoch in zip(parts.spans, parts.epochs, strict=True) if epoch.events]
+    new = [spans for spans, epoch in zip(draft.spans, draft.epochs, strict=True) if epoch.events]
     errors: dict[str, ComputeError] = {}
     for spans in new:
-        views = [view for view in parts.views if view.stream == spans.stream]
+        views = [view for view in draft.views if view.stream == spans.stream]
         try:
-            _compute(parts, views, compute, options)
+            _compute(draft, views, compute, options)
         except ComputeError as error:
             errors[spans.stream.name] = error
     if len(errors) in (0, len(new)):  # it is no matter of one stream
@@ -121,15 +121,15 @@ def _hold_those_that_fail(parts: Parts, compute: Compute, options: Any) -> bool:
     for spans in new:
         if spans.stream.name in errors:
             spans.stall(errors[spans.stream.name])
-    parts.epochs = [nothing(epoch.stream) if epoch.stream in errors else epoch for epoch in parts.epochs]
+    draft.epochs = [nothing(epoch.stream) if epoch.stream in errors else epoch for epoch in draft.epochs]
     return True
 
 
-def _draft(parts: Parts) -> Manifest:
+def _draft(draft: Draft) -> Manifest:
     """The version under a number of its own: what it is made of, and nothing that is made of that."""
-    parent, added = parts.parent, {spans.stream: parts.added(spans.stream) for spans in parts.spans}
-    number = parts.context.store.reserve()
-    definitions = published_views(parts.context.views, parent, parts.spans)
+    parent, added = draft.parent, {spans.stream: draft.added(spans.stream) for spans in draft.spans}
+    number = draft.context.store.reserve()
+    definitions = published_views(draft.context.views, parent, draft.spans)
     new, ids = list[ArchiveFile](), list[IdFile]()
     for stream, epochs in added.items():
         new += [replace(entry, version=number) for epoch in epochs for entry in epoch.files]
@@ -138,17 +138,17 @@ def _draft(parts: Parts) -> Manifest:
     return Manifest(
         version=number,
         parent=parent.version,
-        run_id=parts.run_id,
+        run_id=draft.run_id,
         created_us=0,
-        streams={spans.stream.name: spans.stand(parts.run_id) for spans in parts.spans},
+        streams={spans.stream.name: spans.stand(draft.run_id) for spans in draft.spans},
         definitions=definitions,
-        sources={view.name: view.stream.name for view in held_views(parts.context.views, definitions)},
+        sources={view.name: view.stream.name for view in held_views(draft.context.views, definitions)},
         counts={stream.name: _counts(parent.counts.get(stream.name, {}), of) for stream, of in added.items()},
         archive=_archive_of(parent, {stream.name for stream in added}).plus(new),
         ids=tuple(ids),
-        open=tuple(number for number in open_in(parts.context.store, parent) if number not in parts.audited.right),
+        open=tuple(number for number in open_in(draft.context.store, parent) if number not in draft.audited.right),
         restatements=parent.restatements,
-        dropped=parts.drop,
+        dropped=draft.drop,
     )
 
 
@@ -176,14 +176,14 @@ def _proven(store: VersionStore, number: int) -> bool:
         return False
 
 
-def compact_parts(parts: Parts) -> None:
+def compact_parts(draft: Draft) -> None:
     """Merge what the version takes over, where it is due. What cannot be merged stays: the version is right without."""
     try:
-        done = compact_run(parts.context.store, parts.version, parts.views)
+        done = compact_run(draft.context.store, draft.version, draft.views)
     except (CompactionError, duckdb.Error, OSError) as error:
-        logger.error("version %d is published without its merges: %s", parts.version.version, error)
+        logger.error("version %d is published without its merges: %s", draft.version.version, error)
         return
-    parts.version = replace(parts.version, parts=done.parts)
+    draft.version = replace(draft.version, parts=done.parts)
 
 
 def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
@@ -196,50 +196,50 @@ def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
     }
 
 
-def restate_run(parts: Parts, differing: Sequence[Differing], forced: bool, inspector: Inspector) -> tuple[Ledger, ...]:
+def restate_run(draft: Draft, differing: Sequence[Differing], forced: bool, inspector: Inspector) -> tuple[Ledger, ...]:
     """Write down which closed bars the run changes; the version is made now.
 
     Raises:
         RestatementError: what it computed is not what the parent and the new events give.
         ComputeError: the disk is full, or a file cannot be read.
     """
-    version = parts.version = replace(parts.version, created_us=parts.context.clock.now_us())
+    version = draft.version = replace(draft.version, created_us=draft.context.clock.now_us())
     changes = [
         Change(
             stream=spans.stream,
-            parent=parts.parent,
+            parent=draft.parent,
             version=version.version,
-            views=tuple(view for view in parts.views if view.stream == spans.stream),
+            views=tuple(view for view in draft.views if view.stream == spans.stream),
             epoch=epoch.files,
-            imported=parts.imported(spans.stream),
+            imported=draft.imported(spans.stream),
             files=tuple(version.parts),
             forced=forced,
-            audited=parts.again,
+            audited=draft.again,
             differing=[each for each in differing if each.view.stream == spans.stream],
         )
-        for spans, epoch in zip(parts.spans, parts.epochs, strict=True)
+        for spans, epoch in zip(draft.spans, draft.epochs, strict=True)
     ]
     try:
-        return restate(parts.context.store, changes, parts.run_id, version.version, version.created_us, inspector.check)
+        return restate(draft.context.store, changes, draft.run_id, version.version, version.created_us, inspector.check)
     except duckdb.IOException as error:
         raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
 
 
 def assemble(
-    parts: Parts,
+    draft: Draft,
     proofs: Mapping[str, Proof],
     restated: tuple[Ledger, ...],
     timings_ms: Mapping[str, int],
 ) -> Manifest:
     """The manifest of the version."""
-    version, store = parts.version, parts.context.store
+    version, store = draft.version, draft.context.store
     counts, ids, duplicates = {}, list[IdFile](), list[Duplicates]()
-    for spans in parts.spans:
+    for spans in draft.spans:
         stream, name = spans.stream, spans.stream.name
-        files = merged_ids(stream, store, parts.run_id, version.ids_of(stream))
+        files = merged_ids(stream, store, draft.run_id, version.ids_of(stream))
         ids += [IdFile(file, name) for file in files]
-        known = Known([each for each in parts.parent.duplicates if each.stream == name], parts.parent.ids_of(stream))
-        new = version.taken_in(stream, parts.parent.version)
+        known = Known([each for each in draft.parent.duplicates if each.stream == name], draft.parent.ids_of(stream))
+        new = version.taken_in(stream, draft.parent.version)
         found = find_duplicates(stream, store.home, known, new, files)
         duplicates += found
         counts[name] = {**version.counts[name], "duplicates": sum(each.events for each in found)}
@@ -247,7 +247,7 @@ def assemble(
         version,
         counts=counts,
         ids=tuple(ids),
-        instruments=instruments_of_run(store, parts.parent, version, parts.views),
+        instruments=instruments_of_run(store, draft.parent, version, draft.views),
         proofs=proofs,
         timings_ms=dict(timings_ms),
         duplicates=tuple(duplicates),

@@ -21,7 +21,7 @@ from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
-from batch_layer.publish import Parts, assemble, compact_parts, compute_parts, open_in, restate_run
+from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, open_in, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
 from batch_layer.waiting import Idle, waits
 from batch_layer.work import damaged_views
@@ -150,26 +150,26 @@ class BatchRun:
             reach("audit.before")
             again, audited = self._audit(parent, again)
             reach("audit.after")
-        parts = self._take(run_id, parent, for_log)
+        draft = self._take(run_id, parent, for_log)
         every = frozenset(view.name for view in self.context.views)
-        parts.again, parts.audited = again if self.forced is None else frozenset(), audited
-        parts.whole = every if self.full or self.forced is not None else again
+        draft.again, draft.audited = again if self.forced is None else frozenset(), audited
+        draft.whole = every if self.full or self.forced is not None else again
         with self._step("compute"):
-            compute_parts(parts, self.compute, self.options)
+            compute_parts(draft, self.compute, self.options)
         with self._step("prove"):
             reach("prove.before")
             retry_open(self.context)
-            wrong = check_lineage(self.context, parts.version, self.forced)
+            wrong = check_lineage(self.context, draft.version, self.forced)
             collected = None if self.forced is None else self.differing
-            proofs = prove_run(parts, self.proof_deadline_s, collected, self.forced, wrong)
+            proofs = prove_run(draft, self.proof_deadline_s, collected, self.forced, wrong)
             reach("prove.after")
         with self._step("restate"):
-            restated = restate_run(parts, self.differing, self.forced is not None, inspector)
+            restated = restate_run(draft, self.differing, self.forced is not None, inspector)
         with self._step("compact"):
-            compact_parts(parts)
+            compact_parts(draft)
         with self._step("publish"):
             reach("publish.before")
-            manifest = assemble(parts, proofs, restated, self.timings_ms)
+            manifest = assemble(draft, proofs, restated, self.timings_ms)
             self.context.store.publish(manifest, self.began)
             reach("publish.after")
         try:
@@ -206,7 +206,7 @@ class BatchRun:
             if file is None or found == (file.size, file.sha256):
                 clear_suspect(store, path)
 
-    def _take(self, run_id: str, parent: Manifest, for_log: bool) -> Parts:
+    def _take(self, run_id: str, parent: Manifest, for_log: bool) -> Draft:
         """Mark and archive what is new."""
         context = self.context
         writer = context.log.writer()
@@ -226,7 +226,7 @@ class BatchRun:
             writer.close()
         known = [(spans, epoch) for spans, epoch in zip(found, epochs, strict=True) if spans.known]
         spans, epochs = [each for each, _ in known], [epoch for _, epoch in known]
-        return Parts(context, run_id, parent, spans, epochs, self.extra, self.drop)
+        return Draft(context, run_id, parent, spans, epochs, self.extra, self.drop)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""

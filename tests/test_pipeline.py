@@ -16,7 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer import compute, sink
 from slackwater.pipeline import summarise
-from slackwater.pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, TableCoder, Tables, TablesCoder
+from slackwater.pipeline.coders import BlockCoder, SegmentCoder, StatesCoder, TableCoder
 from slackwater.pipeline.segment import Block, Segment, Slot, States
 from slackwater.pipeline.summarise import Summarise
 from slackwater.streams.decode import events_table
@@ -179,14 +179,12 @@ def test_a_segment_comes_back(segment: Segment) -> None:
         assert found.table is not None and found.table.equals(segment.table)
 
 
-def test_a_block_and_tables_come_back() -> None:
+def test_a_block_comes_back() -> None:
     block = Block((Segment(slot(0, 256), events(2, 5)), Segment(slot(256, 300), events(3, 0))))
     found = BlockCoder().decode(BlockCoder().encode(block))
     assert [segment.slot for segment in found.segments] == [slot(0, 256), slot(256, 300)]
     assert [segment.table for segment in found.segments] == [segment.table for segment in block.segments]
     assert BlockCoder().decode(BlockCoder().encode(Block(()))) == Block(())
-    tables = Tables([events(4, 7), events(5, 0), events(6, 1)])
-    assert TablesCoder().decode(TablesCoder().encode(tables)) == tables
 
 
 def test_states_come_back_and_a_slice_of_them_is_small() -> None:
@@ -200,7 +198,6 @@ def test_states_come_back_and_a_slice_of_them_is_small() -> None:
 
 CODERS = (
     (pa.Table, TableCoder),
-    (Tables, TablesCoder),
     (Segment, SegmentCoder),
     (Block, BlockCoder),
     (States, StatesCoder),

@@ -54,29 +54,6 @@ class TableCoder(_Coder):
         return int(table.nbytes)
 
 
-class Tables(list[pa.Table]):
-    """Arrow tables that belong together. A type of its own, so that it has a coder: Beam pickles what it cannot name,
-    and be it only to estimate a size."""
-
-
-class TablesCoder(_Coder):
-    """Tables, each as an IPC stream."""
-
-    kind = Tables
-
-    def encode(self, tables: Tables) -> bytes:
-        """Tables -> bytes."""
-        return _join_parts([TableCoder().encode(table) for table in tables])
-
-    def decode(self, data: bytes) -> Tables:
-        """Bytes -> tables, which share `data`."""
-        return Tables(TableCoder().decode(part) for part in _parts(data))
-
-    def estimate_size(self, tables: Tables) -> int:
-        """Bytes, about."""
-        return sum(int(table.nbytes) for table in tables)
-
-
 class SegmentCoder(_Coder):
     """Codes a Segment."""
 
@@ -162,5 +139,5 @@ def _parts(data: bytes) -> Iterator[memoryview]:
         at += length
 
 
-for _coder in (TableCoder, TablesCoder, SegmentCoder, BlockCoder, StatesCoder):
+for _coder in (TableCoder, SegmentCoder, BlockCoder, StatesCoder):
     beam.coders.registry.register_coder(_coder.kind, _coder)
