@@ -34,11 +34,10 @@ BUDGET_BYTES = 64 * 1024 * 1024
 
 
 class Compacted(NamedTuple):
-    """The parts of a version after it, and how many parts were merged into how many."""
+    """The parts of a version after it, and how many parts were merged."""
 
     parts: tuple[Part, ...]
     merged: int
-    into: int
 
 
 Plan = Callable[[Interval, Sequence[Sized]], Sequence[Merge]]
@@ -89,7 +88,7 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], plan
     folder, by_name = store.home / "states" / version.run_id, {view.name: view for view in views}
     parts: list[Part | None] = [*version.parts]
     behind: dict[int, list[Part]] = {}
-    merged = into = 0
+    merged = 0
 
     def place(number: int) -> tuple[str, str, int]:
         return version.parts[number].view, version.parts[number].interval, version.parts[number].shard
@@ -108,13 +107,13 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], plan
                 for number in merge.parts:
                     parts[number] = None
                 behind[merge.parts[-1]] = outputs
-                merged, into = merged + len(inputs), into + len(outputs)
+                merged += len(inputs)
     finally:
         if con is not None:
             con.close()
     reach("compact.after")
     kept = [each for n, part in enumerate(parts) for each in (behind.get(n, []) if part is None else [part])]
-    return Compacted(tuple(kept), merged, into)
+    return Compacted(tuple(kept), merged)
 
 
 def _merge(

@@ -76,7 +76,7 @@ class ParentRefutedError(BatchError):
         super().__init__(
             f"Not published: it would stand on version {version}, and the proof of that one's hand-off failed later. "
             f"{proof.reason}{first}",
-            "Roll back to a version before it, or, if it is right after all, `slackwater batch run --force REASON`.",
+            "The next `slackwater batch run` makes again what that version made; or roll back to one before it.",
         )
         self.version = version
         self.proof = proof

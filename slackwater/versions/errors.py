@@ -58,7 +58,7 @@ class FormatError(ManifestError, PointerError):
             "Run the program that made it, or a later one."
             if newer
             else "Set SLACKWATER_HOME to a new folder, and SLACKWATER_PREFIX to a new one so that it gets topics of "
-            "its own; then import the archive again: `slackwater archive import OLD_HOME/archive/*/p*.parquet`.",
+            "its own; then import the archive again: `slackwater archive import OLD_HOME/archive/*/*-[0-9]*.parquet`.",
         )
 
 
