@@ -17,7 +17,6 @@ import pyarrow as pa
 from ingest.chunk import Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
-from ingest.lock import IngestLock
 from ingest.verdicts import Summary, judge_chunk
 from ingest.writer import Progress
 from slackwater.core.clock import Clock
@@ -30,6 +29,7 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, StoredFile
 from slackwater.versions.store import VersionStore
+from slackwater.versions.writer_lock import WriterLock
 
 ROLL_ROWS = 4 * 1024 * 1024
 """Rows after which the open files are closed."""
@@ -58,7 +58,7 @@ def import_history(
     log: Log,
     names: TopicNames,
     clock: Clock,
-    lock: IngestLock,
+    lock: WriterLock,
     on_progress: Progress = lambda done, total: None,
     epoch: str | None = None,
     roll_rows: int = ROLL_ROWS,

@@ -7,7 +7,6 @@ SlackwaterError
       FormatError             a file is not of the type it is said to be, or of none that is known
       UnreadableFileError     a file is damaged
       EmptySourceError        a file holds no events
-    IngestRunningError        another process writes the stream                          (retriable)
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
@@ -16,7 +15,6 @@ Columns that cannot be mapped to the fields of an event are a MappingError of `s
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from slackwater.core.errors import SlackwaterError
 from slackwater.streams.entities import Entity
@@ -48,20 +46,6 @@ class UnreadableFileError(SourceError):
 class EmptySourceError(SourceError):
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} holds no events.")
-
-
-class IngestRunningError(IngestError):
-    """Another process writes the stream. `pid` is its process, 0 if it is not known."""
-
-    retriable: ClassVar[bool] = True
-
-    def __init__(self, pid: int, path: object) -> None:
-        holder = f"process {pid}" if pid else "another process"
-        super().__init__(
-            f"An ingest on this topic is running already: {holder} holds {path}.",
-            "One writer keeps the duplicate filter exact: wait until it ends, or stop it.",
-        )
-        self.pid = pid
 
 
 class SpeedError(IngestError):

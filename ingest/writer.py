@@ -17,7 +17,6 @@ from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.known import Generation
 from ingest.late import LateCount
-from ingest.lock import IngestLock, hold
 from ingest.packer import Packed, Packer
 from ingest.verdicts import Summary, judge_chunk
 from slackwater.core.clock import Clock
@@ -29,6 +28,7 @@ from slackwater.streams.entities import by_entity, entity_key
 from slackwater.streams.rows import event_lines
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
+from slackwater.versions.writer_lock import WriterLock, hold
 
 MAX_IN_FLIGHT = 2000
 """Records on their way; a record has at most 64 lines of some 150 bytes, so about 20 MB."""
@@ -61,7 +61,7 @@ class IngestWriter:
         names: TopicNames,
         store: VersionStore,
         clock: Clock,
-        lock: IngestLock,
+        lock: WriterLock,
         max_in_flight: int = MAX_IN_FLIGHT,
         most_entities: int = 0,
     ) -> None:
@@ -220,7 +220,7 @@ def open_ingest(
     """Hold the lock of a stream under the store's home and open its writer; closed at the end of the block.
 
     Raises:
-        IngestRunningError: another ingest holds it.
+        WriterRunningError: another ingest holds it.
     """
     with hold(store.home, log.topic_id(names.topic(stream))) as lock:
         writer = IngestWriter(stream, log, names, store, clock, lock, max_in_flight, most_entities)

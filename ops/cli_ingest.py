@@ -13,7 +13,6 @@ from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
 from ingest.figures import ingest_metrics
 from ingest.live import Live, make_loop
-from ingest.lock import hold
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
 from ingest.sources import FORMATS, open_source
@@ -29,6 +28,7 @@ from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
+from slackwater.versions.writer_lock import hold
 
 OnProgress = Callable[[int, int | None], None]
 

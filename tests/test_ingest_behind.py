@@ -10,12 +10,12 @@ import pytest
 
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
-from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.writer import open_ingest
 from lesson.memory_log import MemoryLog
 from slackwater.log.errors import HiddenRecordsError, UnreadableError
 from slackwater.streams.trades import TRADES
+from slackwater.versions.writer_lock import hold
 from tests.ingest_kit import NAMES, House, ids, line, memory_house
 
 BTC = [line(n) for n in (1, 2, 3)]

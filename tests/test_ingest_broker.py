@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ingest.chunk import of_lines
-from ingest.errors import IngestRunningError
 from ingest.packer import LINGER_S
 from ingest.replay import Replay
 from ingest.sample_data import open_sample
@@ -23,6 +22,7 @@ from slackwater.log.topics import create_topics
 from slackwater.streams.registry import STREAMS
 from slackwater.streams.schema import MAX_LINES
 from slackwater.streams.trades import TRADES
+from slackwater.versions.errors import WriterRunningError
 from slackwater.versions.store import VersionStore
 from tests.events import Event
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
@@ -121,7 +121,7 @@ def test_two_instruments_in_one_burst_are_apart_and_each_in_order(house: House) 
 
 
 def test_a_second_ingest_on_the_topic_is_refused(house: House) -> None:
-    with house.writer(), pytest.raises(IngestRunningError, match="One writer"), house.writer():
+    with house.writer(), pytest.raises(WriterRunningError, match="One writer"), house.writer():
         pass
 
 

@@ -21,7 +21,6 @@ from pyarrow import csv
 from batch_layer.duplicates import NOTHING_KNOWN, find_duplicates
 from ingest.archive_import import import_history
 from ingest.chunk import Source, of_lines
-from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.streams.errors import MappingError, StreamDeclarationError
@@ -30,6 +29,7 @@ from slackwater.streams.order import UNIT_US
 from slackwater.streams.stream import Venue
 from slackwater.versions.epoch_ids import is_keys, merged_ids, open_keys
 from slackwater.versions.manifest import IdFile
+from slackwater.versions.writer_lock import hold
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, letters, memory_house, reasons, rows
 from tests.profiles import examples
 from tests.toy_stream import FILLS

@@ -17,7 +17,6 @@ from ingest.archive_import import ImportedEpoch, import_history
 from ingest.chunk import Source
 from ingest.errors import UnreadableFileError
 from ingest.known import Known
-from ingest.lock import hold
 from ingest.sample_data import open_sample
 from ingest.sources import open_source
 from ingest.verdicts import Summary
@@ -25,6 +24,7 @@ from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import IdFile
+from slackwater.versions.writer_lock import hold
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from ingest.chunk import of_lines
-from ingest.errors import IngestRunningError
-from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from slackwater.log.errors import AppendError, TopicMissingError
 from slackwater.streams.json_object import MAX_DEPTH
 from slackwater.streams.trades import TRADES
+from slackwater.versions.errors import WriterRunningError
+from slackwater.versions.writer_lock import hold
 from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
 
 IN_2100 = 4_102_444_800_000_000
@@ -127,7 +127,7 @@ def test_faults_of_a_source_are_dead_letters_too(house: House, tmp_path: Path) -
 
 
 def test_a_second_ingest_is_refused_and_told_who_holds_the_lock(house: House) -> None:
-    with house.writer(), pytest.raises(IngestRunningError, match=f"process {os.getpid()} holds") as refused:
+    with house.writer(), pytest.raises(WriterRunningError, match=f"process {os.getpid()} holds") as refused:
         house.ingest([line()])
     assert refused.value.pid == os.getpid() and refused.value.retriable
     assert house.ingest([line()]).accepted == 1

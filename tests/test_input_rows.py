@@ -20,13 +20,13 @@ import pytest
 import batch_layer.input as batch_input
 from batch_layer.__main__ import main
 from ingest.archive_import import import_history
-from ingest.lock import hold
 from ingest.sources import open_source
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.mapping import FromColumn, Layout
 from slackwater.streams.rows import check_rows, row_lines
 from slackwater.streams.tokens import tokens
 from slackwater.streams.trades import TRADES
+from slackwater.versions.writer_lock import hold
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
 from slackwater.views.registry import VIEWS

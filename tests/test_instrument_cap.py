@@ -9,12 +9,12 @@ import pytest
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
-from ingest.lock import hold
 from ingest.sources import open_source
 from ingest.verdicts import Summary
 from ingest.writer import IngestWriter, open_ingest
 from slackwater.log.dead_letter import TOO_MANY_INSTRUMENTS
 from slackwater.streams.trades import TRADES
+from slackwater.versions.writer_lock import hold
 from tests.ingest_kit import NAMES, House, event, letters, lines_of, memory_house, reasons, rows
 
 

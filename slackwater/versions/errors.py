@@ -62,6 +62,20 @@ class FormatError(ManifestError, PointerError):
         )
 
 
+class WriterRunningError(VersionError):
+    """Another process writes the stream. `pid` is its process, 0 if it is not known."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, pid: int, path: object) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"An ingest on this topic is running already: {holder} holds {path}.",
+            "One writer keeps the duplicate filter exact: wait until it ends, or stop it.",
+        )
+        self.pid = pid
+
+
 class RestatingError(VersionError):
     """What a move of the pointer changes cannot be written down, so it did not move."""
 
