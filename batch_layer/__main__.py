@@ -34,6 +34,7 @@ from slackwater.streams.event import AHEAD_US
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
+from slackwater.versions.snapshots import Schedule
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
 from slackwater.views.registry import views_of
@@ -71,6 +72,7 @@ def main(arguments: list[str]) -> int:
         context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams)
         run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
+        run.snapshots = Schedule(settings.snapshot_hours, settings.snapshot_days)
         made = run.run_if_new()
     except SlackwaterError as error:
         print(f"error: {error}", file=sys.stderr)

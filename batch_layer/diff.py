@@ -63,13 +63,14 @@ class Diff:
 
 
 def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, examples: int = 10) -> list[Diff]:
-    """Compare two versions that are kept; `views` are all definitions, `examples` how many rows are shown.
+    """Compare two versions that are kept, be it as snapshots; `views` are all definitions, `examples` how many rows are
+    shown.
 
     Raises:
         RetiredVersionError, NoSuchVersionError, ManifestError, RecordError, DamagedFileError: one cannot be read.
         BatchError: a view of both has, in one of them, a definition that is not among `views`.
     """
-    manifests = store.manifest(a), store.manifest(b)
+    manifests = store.answering(a), store.answering(b)
     names = dict.fromkeys([*names_of(views), *sorted({*manifests[0].definitions, *manifests[1].definitions})])
     for manifest in manifests:
         store.check(file.file for file in manifest.parts)

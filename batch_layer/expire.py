@@ -1,8 +1,9 @@
 """Expiry removes what no retained version and no running process needs. By position only, never by age.
 
-    1  retire versions, durably, under the publish lock       rollback and servers refuse them from now on
+    1  retire versions, durably, under the publish lock       rollback and servers refuse them from now on; some stay
+                                                              as snapshots, which answer `as_of` from their files
     2  remove deltas below the smallest delta_start kept       DeleteRecords
-    3  remove files and folders that nobody lists
+    3  remove files and folders that nobody lists, no snapshot either
 
 What 2 and 3 remove is decided together with 1, under the lock: what appears later is not on the list. So it may die
 anywhere and be run again, beside a publisher, a rollback or another expiry. The event log itself loses nothing.
@@ -19,7 +20,8 @@ from slackwater.log.errors import TopicMissingError
 from slackwater.versions.garbage import garbage
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import NOTHING
-from slackwater.versions.retention import fallback, plan, smallest_delta_start, standing
+from slackwater.versions.retention import fallback, plan, plan_snapshots, smallest_delta_start, standing
+from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
 from slackwater.versions.store import VersionStore
 
 _TRIES = 5
@@ -29,18 +31,21 @@ _TRIES = 5
 class Expired:
     """What one expiry did, or would do. `deltas`: (stream, partition, its first delta from now on), where that moved.
 
-    `waiting` says why deltas and files stay although versions were retired; empty where they do not.
+    `retained` is the rollback set, `snapshots` are those that stay, `retired` went altogether.
+    `waiting` says why deltas or files stay although versions were retired; empty where they do not.
     """
 
     retained: tuple[int, ...] = ()
     retired: tuple[int, ...] = ()
+    snapshots: tuple[int, ...] = ()
     deltas: tuple[tuple[str, int, int], ...] = ()
     paths: tuple[Path, ...] = ()
     waiting: str = ""
 
 
-def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
-    """Keep the newest `keep` versions (at least 1), and what `slackwater.versions.retention` adds to them.
+def expire(context: Context, keep: int, dry_run: bool = False, schedule: Schedule = NO_SNAPSHOTS) -> Expired:
+    """Keep the newest `keep` versions (at least 1), what `slackwater.versions.retention` adds to them, and snapshots by
+    their schedule.
 
     Raises:
         PointerError, RecordError, BatchError: it is unknown what is needed; nothing was removed.
@@ -49,8 +54,8 @@ def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
     if keep < 1:
         raise ValueError(f"keep is {keep}")
     reach("expire.before")
-    done, manifests, nothing_below = _retire(context.store, context.clock, keep, dry_run)
-    if done.waiting or not manifests:
+    done, manifests, nothing_below = _retire(context.store, context.clock, keep, dry_run, schedule)
+    if not manifests:
         return done
     deltas = {} if nothing_below else _deltas(context, manifests)
     done = replace(
@@ -67,8 +72,10 @@ def expire(context: Context, keep: int, dry_run: bool = False) -> Expired:
     return done
 
 
-def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tuple[Expired, tuple[Manifest, ...], bool]:
-    """Retire, and list what may go; the manifests that stay; whether a process stands on version 0."""
+def _retire(
+    store: VersionStore, clock: Clock, keep: int, dry_run: bool, schedule: Schedule
+) -> tuple[Expired, tuple[Manifest, ...], bool]:
+    """Retire, and list what may go; the manifests whose deltas stay; whether a process stands on version 0."""
     for _ in range(_TRIES):
         pointer = store.pointer()
         if pointer == NOTHING:
@@ -80,22 +87,32 @@ def _retire(store: VersionStore, clock: Clock, keep: int, dry_run: bool) -> tupl
             leases = store.leases.active()
             leased = {version for lease in leases for version in lease.versions}
             chosen = plan(store, keep, pointer.version, behind, leased)
+            snapshots = plan_snapshots(store, chosen, clock.now_us(), schedule)
             if not dry_run:
-                for version in chosen.retire:
+                for version in sorted({*chosen.retire, *snapshots.retire}, reverse=True):
                     reach("expire.retire")
-                    store.retire(version, clock.now_us())
+                    store.retire(version, clock.now_us(), version not in snapshots.retire)
                 store.leases.remove_expired(store.leases.expired())
             # A server that took its lease before it could see its version retired goes on with it.
             leases = store.leases.active()
             leased = {version for lease in leases for version in lease.versions}
             stay, unreadable = standing(store, chosen, leased)
-            retained = tuple(manifest.version for manifest in chosen.keep)
+            done = Expired(
+                tuple(manifest.version for manifest in chosen.keep),
+                snapshots.retire,
+                tuple(manifest.version for manifest in snapshots.keep),
+            )
             if unreadable:
-                why = f"Nobody knows what these versions stand on, they cannot be read: {unreadable}."
-                return Expired(retained, chosen.retire, waiting=why), stay, True
-            paths = tuple(garbage(store, stay, chosen.retire, leases))
-            return Expired(retained, chosen.retire, paths=paths), stay, 0 in leased
+                return replace(done, waiting=_unknown(unreadable)), (), True
+            if snapshots.unreadable:  # of a snapshot no delta is needed, whatever it says
+                return replace(done, waiting=_unknown(snapshots.unreadable)), stay, 0 in leased
+            paths = tuple(garbage(store, stay, snapshots.keep, snapshots.retire, leases))
+            return replace(done, paths=paths), stay, 0 in leased
     raise BatchError("The pointer moved each time that it was looked at.", "Run it again.")
+
+
+def _unknown(versions: tuple[int, ...]) -> str:
+    return f"Nobody knows what these versions stand on, they cannot be read: {versions}."
 
 
 def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict[int, int]]:

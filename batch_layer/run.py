@@ -37,6 +37,7 @@ from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Dropped, Manifest, empty_manifest
 from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
+from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
 from slackwater.versions.suspects import clear_suspect, suspects
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,10 @@ class BatchRun:
     `new_run_id` names the run; a simulation gives its own. The proof waits up to `proof_deadline_s` for the speed
     layer, the marks up to `stable_wait_s` for transactions of others to end; `forced` publishes even what is refuted.
     `full` makes every view of the whole archive again, and so does a run that is forced, and the one after it.
-    `drop` takes a stream or a view out. `keep` versions stay at the end; None expires nothing. An `inspector` that is
-    kept from run to run spares those with nothing to do from reading files again, and `stuck` spares marks for what a
-    run before could not read. `began` is the pointer when the run did: it must not have moved when it publishes.
+    `drop` takes a stream or a view out. `keep` versions stay at the end, and `snapshots` by their schedule; of None
+    nothing expires. An `inspector` that is kept from run to run spares those with nothing to do from reading files
+    again, and `stuck` spares marks for what a run before could not read. `began` is the pointer when the run did: it
+    must not have moved when it publishes.
     """
 
     context: Context
@@ -77,6 +79,7 @@ class BatchRun:
     full: bool = False
     drop: Dropped | None = None
     keep: int | None = None
+    snapshots: Schedule = NO_SNAPSHOTS
     inspector: Inspector | None = None
     stuck: Stuck = field(default_factory=dict)
     began: Pointer = field(default=NOTHING, init=False)
@@ -233,12 +236,12 @@ class BatchRun:
         if self.keep is None:
             return
         try:
-            done = expire(self.context, self.keep)
+            done = expire(self.context, self.keep, schedule=self.snapshots)
         except (SlackwaterError, OSError) as error:
             logger.warning("version %d stands; expiry after it failed: %s", version, error)
             return
         if done.waiting:
-            logger.warning("expiry removed no files and no deltas: %s", done.waiting)
+            logger.warning("expiry removed no files: %s", done.waiting)
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

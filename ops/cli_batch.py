@@ -10,7 +10,14 @@ import click
 
 from ops.cli_parts import compact_command, parts_facts, show_parts
 from ops.cli_restatements import restatements_command
-from ops.cli_versions import diff_command, expire_command, promote_command, rollback_command
+from ops.cli_versions import (
+    diff_command,
+    expire_command,
+    pin_command,
+    promote_command,
+    rollback_command,
+    unpin_command,
+)
 from ops.context import CLOCK, Context, stop_on_signals, user_name
 from ops.output import command, console, emit, table, time_text
 from slackwater.core.errors import SlackwaterError, StorageError
@@ -19,7 +26,7 @@ from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StreamCut, empty_manifest, stream_facts
 from slackwater.versions.proof import Forced, Proof
-from slackwater.versions.retention import states
+from slackwater.versions.retention import answering, states
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
     from batch_layer.waiting import Idle
@@ -103,7 +110,7 @@ def run_command(
 @command("list", "slackwater batch list", "slackwater batch list --json", "slackwater batch list --parts", of=batch)
 @click.option("--parts", "of_parts", is_flag=True, help="The parts of the served version instead.")
 def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
-    """The retained versions, the newest first, what became of each, and the rollbacks.
+    """The versions that are kept, the newest first, what became of each, its pins, and the rollbacks.
 
     With --parts, of the served version: how many parts each view has, how large they are, how many are not proven yet,
     and how many are read at once for one bar.
@@ -113,12 +120,17 @@ def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
         current = store.current() or empty_manifest({})
         emit(as_json, {"version": current.version, "parts": parts_facts(current)}, lambda: show_parts(current))
         return
-    pointer, versions, state = store.pointer(), store.readable(), states(store)
-    served, moves = pointer.version, store.moves.until(pointer.move)
+    pointer, versions, state = store.pointer(), answering(store), states(store)
+    served, moves, pins = pointer.version, store.moves.until(pointer.move), store.pins.of_versions()
     facts = {
         "served": served,
         "versions": [
-            {**manifest_facts(m, latest_proof(store, m)), "state": state.get(m.version, "retained")} for m in versions
+            {
+                **manifest_facts(m, latest_proof(store, m)),
+                "state": state.get(m.version, "retained"),
+                "pins": pins.get(m.version, ()),
+            }
+            for m in versions
         ],
         "rollbacks": [asdict(move) for move in moves],
     }
@@ -132,7 +144,7 @@ def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
             shown.add_row(
                 "[green]●[/]" if m.version == served else "",
                 str(m.version),
-                state.get(m.version, "retained"),
+                " ".join([state.get(m.version, "retained"), *pins.get(m.version, ())]),
                 time_text(m.created_us),
                 *(f"{m.count(name):,}" for name in ("events", "new_events", "duplicates")),
                 f"{sum(m.restated.values()):,}",
@@ -187,6 +199,8 @@ for _command in (
     promote_command,
     rollback_command,
     expire_command,
+    pin_command,
+    unpin_command,
 ):
     batch.add_command(_command)
 

@@ -16,6 +16,8 @@ from slackwater.deltas.read_tail import TailReader
 from slackwater.restatements.of_move import Restating
 from slackwater.versions.manifest import Dropped, Kind
 from slackwater.versions.moves import Move
+from slackwater.versions.pinning import pin, unpin
+from slackwater.versions.pins import Pin
 from slackwater.versions.rollback import rollback
 
 if TYPE_CHECKING:  # a command that makes no version imports no Beam
@@ -37,7 +39,7 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
 
     store = context.store
     found = diff_versions(store, context.views, a, b, shown)
-    same_cut = store.manifest(a).cuts == store.manifest(b).cuts
+    same_cut = store.answering(a).cuts == store.answering(b).cuts
     for diff in found:
         facts = {"versions": [a, b], "same_cut": same_cut, "equal": diff.equal, **asdict(diff)}
         emit(as_json, facts, partial(_show_diff, diff, a, b))
@@ -120,17 +122,19 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
     """Retire the oldest versions, and remove the deltas and files that no version uses any more.
 
     The current version, the one that a server would fall back on, and what a running process uses stay, however old.
-    The event log loses nothing. Every batch run does this at its end.
+    The last version of each hour and day stays as a snapshot, and what is pinned: it answers `as_of`, and holds no
+    deltas. The event log loses nothing. Every batch run does this at its end.
     """
     from batch_layer.expire import expire
 
     keep = keep or context.settings.keep_versions
-    done = expire(context.parts, keep, dry_run)
+    done = expire(context.parts, keep, dry_run, context.snapshots)
     deltas: dict[str, dict[str, int]] = {}
     for stream, p, at in done.deltas:
         deltas.setdefault(stream, {})[str(p)] = at
     facts = {
         "retained": done.retained,
+        "snapshots": done.snapshots,
         "retired": done.retired,
         "deltas": deltas,
         "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
@@ -142,11 +146,35 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
         would = "would be " if dry_run else ""
         retained = ", ".join(map(str, done.retained)) or "none"
         console.print(f"{len(done.retired)} versions {would}retired, {len(done.retained)} retained: {retained}")
+        if done.snapshots:
+            console.print(f"{len(done.snapshots)} snapshots {would}kept: {', '.join(map(str, done.snapshots))}")
         console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {deltas or 'as before'}")
         if done.waiting:
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
 
     emit(as_json, facts, show)
+
+
+@command(
+    "pin",
+    'slackwater batch pin 7 year-end --reason "the books of 2026"',
+    "slackwater batch pin 7 year-end --json",
+)
+@click.argument("version", type=click.IntRange(1))
+@click.argument("name")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded with who and when.")
+def pin_command(context: Context, version: int, name: str, reason: str, as_json: bool) -> None:
+    """Give a version a name: it stays as a snapshot until `batch unpin`, and `as_of=NAME` answers from it."""
+    found = pin(context.store, Pin(name, version, user_name(), reason.strip(), CLOCK.now_us()))
+    emit(as_json, asdict(found), lambda: console.print(f"version {version} is pinned as {name}"))
+
+
+@command("unpin", "slackwater batch unpin year-end", "slackwater batch unpin year-end --json")
+@click.argument("name")
+def unpin_command(context: Context, name: str, as_json: bool) -> None:
+    """Take a name back. The version goes with the next expiry, unless something else keeps it."""
+    found = unpin(context.store, name)
+    emit(as_json, asdict(found), lambda: console.print(f"version {found.version} is not pinned as {name} any more"))
 
 
 def _show_move(move: Move, text: str) -> None:

@@ -17,6 +17,7 @@ from slackwater.log.kafka_log import KafkaLog, log_of
 from slackwater.log.names import TopicNames
 from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.stream import Stream
+from slackwater.versions.snapshots import Schedule
 from slackwater.versions.store import VersionStore
 from slackwater.views.registry import views_of
 from slackwater.views.view import View
@@ -68,7 +69,18 @@ class Context:
         from batch_layer.run import BatchRun
 
         settings = self.settings
-        return BatchRun(self.parts, proof_deadline_s=settings.proof_seconds, keep=settings.keep_versions, **more)
+        return BatchRun(
+            self.parts,
+            proof_deadline_s=settings.proof_seconds,
+            keep=settings.keep_versions,
+            snapshots=self.snapshots,
+            **more,
+        )
+
+    @property
+    def snapshots(self) -> Schedule:
+        """Which versions stay as snapshots."""
+        return Schedule(self.settings.snapshot_hours, self.settings.snapshot_days)
 
     @property
     def url(self) -> str:

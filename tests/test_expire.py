@@ -28,7 +28,9 @@ from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
 from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, Part, StoredFile, StreamCut
 from slackwater.versions.proof import Proof
-from slackwater.versions.rollback import files_of, rollback
+from slackwater.versions.retention import answering
+from slackwater.versions.rollback import files_of, rollback, snapshot_files
+from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
 from slackwater.versions.store import VersionStore
 from tests.hand import HandClock
 from tests.test_versions import MANIFEST
@@ -79,6 +81,7 @@ class Run:
             version=version,
             parent=self.parent.version if self.parent else 0,
             run_id=self.run_id,
+            created_us=self.house.clock.now_us(),
             streams={"trades": self.stand()},
             archive=(*(self.parent.archive if self.parent else ()), own),
             ids=(),
@@ -150,8 +153,14 @@ class House:
     def back(self, version: int) -> None:
         rollback(self.store, version, "it was wrong", "test", self.clock.now_us())
 
-    def expire(self, keep: int = 2, store: VersionStore | None = None, dry_run: bool = False) -> Expired:
-        return expire(Context(self.log, NAMES, store or self.store, (), self.clock), keep, dry_run)
+    def expire(
+        self,
+        keep: int = 2,
+        store: VersionStore | None = None,
+        dry_run: bool = False,
+        schedule: Schedule = NO_SNAPSHOTS,
+    ) -> Expired:
+        return expire(Context(self.log, NAMES, store or self.store, (), self.clock), keep, dry_run, schedule)
 
     def paths(self) -> set[str]:
         home = self.store.home
@@ -166,6 +175,8 @@ class House:
             self.store.check(files_of(manifest))
             for p, b in bounds.items():
                 assert b.start <= manifest.of(TRADES).delta_start.get(p, 0), (manifest.version, p)
+        for manifest in answering(self.store):
+            self.store.check(snapshot_files(manifest))
         current = self.store.current()
         assert current is None or current.version in {m.version for m in retained}
 

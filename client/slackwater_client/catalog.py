@@ -56,7 +56,7 @@ class Proof:
 @dataclass(frozen=True, slots=True)
 class Version:
     """A published version. `cut` holds offsets by stream and partition, `counts` numbers by stream; `open` are versions
-    that made some of its parts and that nobody has proven yet; `state` says what became of it.
+    that made some of its parts and that nobody has proven yet; `state` says what became of it, `pins` are its names.
     """
 
     version: int
@@ -70,6 +70,7 @@ class Version:
     definitions: Mapping[str, str]
     proof: Proof
     state: str
+    pins: tuple[str, ...]
 
     @property
     def created(self) -> datetime:
@@ -85,6 +86,7 @@ class Version:
             cut={stream: offsets(cut) for stream, cut in item["cut"].items()},
             proof=Proof.of(item["proof"]),
             open=tuple(item["open"]),
+            pins=tuple(item["pins"]),
             **{name: item[name] for name in plain},
         )
 

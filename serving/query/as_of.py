@@ -1,4 +1,7 @@
-"""Answers of earlier versions: their manifests and batch readers, opened on demand and retained for a while."""
+"""Answers of earlier versions: their manifests and batch readers, opened on demand and retained for a while.
+
+A version of the rollback set and a snapshot answer alike: from their parts alone.
+"""
 
 from collections import OrderedDict
 from threading import Lock
@@ -52,8 +55,8 @@ class AsOf:
         return snapshot
 
     async def refuse_retired(self, version: int) -> None:
-        """Raises ProblemError, 410, if the version was retired meanwhile."""
-        if await self._pool.run(lambda: self._store.retired(version)):
+        """Raises ProblemError, 410, if the version was retired altogether meanwhile."""
+        if await self._pool.run(lambda: self._store.retirement(version) == "gone"):
             raise retired(version)
 
     def _known(self, version: int) -> Snapshot | None:
@@ -65,7 +68,7 @@ class AsOf:
 
     def _opened(self, version: int) -> Snapshot:
         try:
-            manifest = self._store.manifest(version)
+            manifest = self._store.answering(version)
             self._watch.candidates.check(manifest)
         except RetiredVersionError as error:
             raise retired(version) from error

@@ -84,6 +84,12 @@ class Settings(KafkaSettings):
     keep_versions: int = setting(
         "24", "versions", "Newest versions that stay when a batch run has published.", whole(1, 100_000)
     )
+    snapshot_hours: int = setting(
+        "24", "hours", "For so long the last version of each hour stays as a snapshot.", whole(0, 100_000)
+    )
+    snapshot_days: int = setting(
+        "30", "days", "For so long the last version of each day stays as a snapshot.", whole(0, 100_000)
+    )
     max_instruments: int = setting(
         "0", "instruments", "Known at most; trades of new ones are refused; 0: any.", whole(0, 100_000_000)
     )

@@ -28,6 +28,23 @@ class RetiredVersionError(NoSuchVersionError):
         self.version = version
 
 
+class SnapshotError(RetiredVersionError):
+    """The version left the rollback set: it answers `as_of`, and nothing else turns to it."""
+
+    def __init__(self, version: int) -> None:
+        VersionError.__init__(
+            self,
+            f"Version {version} left the rollback set and is a snapshot: the deltas and the log behind its cut may be "
+            "gone, so nothing goes on from it.",
+            f"`as_of={version}` answers from it; `slackwater batch list` shows the versions that are kept.",
+        )
+        self.version = version
+
+
+class PinError(VersionError):
+    """A pin cannot be set or removed."""
+
+
 class RollbackError(VersionError):
     """The pointer cannot go to that version."""
 

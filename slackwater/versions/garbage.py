@@ -1,4 +1,4 @@
-"""Garbage: the files and folders under home that no retained version and no running process needs.
+"""Garbage: the files and folders under home that no retained version, no snapshot and no running process needs.
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
@@ -15,7 +15,7 @@ from pathlib import Path
 from slackwater.versions.leases import Lease
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.reader import MANIFEST, RETIRED
-from slackwater.versions.rollback import files_of
+from slackwater.versions.rollback import files_of, snapshot_files
 from slackwater.versions.store import VersionStore
 
 _LAST = (MANIFEST, RETIRED)
@@ -23,18 +23,25 @@ _LAST = (MANIFEST, RETIRED)
 
 
 def garbage(
-    store: VersionStore, keep: Iterable[Manifest], retire: Iterable[int], leases: Iterable[Lease]
+    store: VersionStore,
+    keep: Iterable[Manifest],
+    snapshots: Iterable[Manifest],
+    retire: Iterable[int],
+    leases: Iterable[Lease],
 ) -> Iterator[Path]:
-    """What may be removed, in the order in which it is to be. `retire` is retired by now, or about to be."""
+    """What may be removed, in the order in which it is to be. `retire` goes altogether: it is retired by now, or about
+    to be.
+    """
     leases = list(leases)
-    kept = list(keep)
+    kept, held = list(keep), list(snapshots)
     listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
-    listed |= {store.home / file.path for manifest in kept for file in manifest.lists}
+    listed |= {store.home / file.path for manifest in held for file in snapshot_files(manifest)}
+    listed |= {store.home / file.path for manifest in (*kept, *held) for file in manifest.lists}
     listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if RETIRED in store.folder_names(n))}
-    standing = {manifest.version for manifest in kept}
+    standing = {manifest.version for manifest in (*kept, *held)}
     for number in numbers:
         if number in standing:
             continue

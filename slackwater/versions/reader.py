@@ -2,9 +2,11 @@
 
     <home>/versions/1/manifest.json
     <home>/versions/2/...
-    <home>/versions/1/retired.json   it was retired: nobody may turn to it any more, and it may be removed
+    <home>/versions/1/retired.json   it was retired: nobody may turn to it any more; as a snapshot it answers `as_of`
+                                     until it goes altogether, else it may be removed
     <home>/versions/current          the pointer (`slackwater.versions.pointer`)
     <home>/versions/moves/...        rollbacks and promotions (`slackwater.versions.moves`)
+    <home>/versions/pins/...         names that people gave to versions (`slackwater.versions.pins`)
     <home>/versions/leases/...       what running processes read from (`slackwater.versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
     <home>/states/<run id>/...       the same of parts, which versions share
@@ -18,7 +20,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from cachetools import LRUCache
 
@@ -31,10 +33,12 @@ from slackwater.versions.errors import (
     PointerError,
     RecordError,
     RetiredVersionError,
+    SnapshotError,
 )
 from slackwater.versions.leases import Leases
 from slackwater.versions.manifest import Manifest, StoredFile, decode_list, decode_manifest, refuse_older
 from slackwater.versions.moves import Moves, withdrawn
+from slackwater.versions.pins import Pins
 from slackwater.versions.pointer import NOTHING, Pointer, decode_pointer
 from slackwater.versions.record import decode_record
 
@@ -53,6 +57,7 @@ class VersionReader:
         self.folder = home / "versions"
         self.leases = Leases(self.folder / "leases", self.files)
         self.moves = Moves(self.folder / "moves", self.files)
+        self.pins = Pins(self.folder / "pins", self.files)
         self._pointer = self.folder / "current"
         self._lists: LRUCache[tuple[str, str], tuple[Any, ...]] = LRUCache(KNOWN_LISTS)
         self._lock = Lock()
@@ -134,9 +139,22 @@ class VersionReader:
 
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError
+            SnapshotError: it is a snapshot by now.
             RecordError: it is unknown whether it was retired.
         """
-        if self.retired(version):
+        retirement = self.retirement(version)
+        if retirement is not None:
+            raise (SnapshotError if retirement == "snapshot" else RetiredVersionError)(version)
+        return self.stored_manifest(version)
+
+    def answering(self, version: int) -> Manifest:
+        """The manifest of a version that answers `as_of`: one that is kept, or a snapshot.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError
+            RecordError: it is unknown whether it was retired.
+        """
+        if self.retirement(version) == "gone":
             raise RetiredVersionError(version)
         return self.stored_manifest(version)
 
@@ -160,7 +178,11 @@ class VersionReader:
         return sorted(int(name) for name in self.files.names(self.folder) if name.isdigit())
 
     def retired(self, version: int) -> bool:
-        """Whether a version was retired, or is removed altogether.
+        """Whether a version was retired, as a snapshot or altogether; see `retirement`."""
+        return self.retirement(version) is not None
+
+    def retirement(self, version: int) -> Literal["snapshot", "gone"] | None:
+        """What became of a version that was retired; None of one that was not.
 
         Raises:
             RecordError: its record of that cannot be read; then it is neither served nor removed.
@@ -170,10 +192,10 @@ class VersionReader:
             body = decode_record(self.files.read(path), path)
         except FileNotFoundError:
             taken = self.numbers()
-            return 0 < version < max(taken, default=0) and version not in taken
+            return "gone" if 0 < version < max(taken, default=0) and version not in taken else None
         if body.get("version") != version:
             raise RecordError(path, "it is another version's")
-        return True
+        return "snapshot" if body.get("snapshot") is True else "gone"
 
     def retirement_path(self, version: int) -> Path:
         """Where the record is that a version was retired."""

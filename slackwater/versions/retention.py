@@ -1,18 +1,23 @@
 """What is kept: which versions, and down to which positions the log and the delta topic are needed. No Kafka here.
 
+There are two sets. The rollback set holds log and deltas; snapshots hold their archive and parts alone, and nothing
+goes on from one (`slackwater.versions.snapshots`).
+
 kept      what the pointer names, what a server falls back on, the newest N, the newest N that were published and
           not rolled back from, and what a running process leases
-floors    per stream and partition the smallest over what is kept, and never by age: two cuts may cross,
-          {0: 3, 1: 5} and {0: 5, 1: 3}; a version that does not know a partition needs all of it
+floors    per stream and partition the smallest over what is kept, no snapshot among it, and never by age: two cuts
+          may cross, {0: 3, 1: 5} and {0: 5, 1: 3}; a version that does not know a partition needs all of it
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RecordError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.reader import MANIFEST, RETIRED
+from slackwater.versions.snapshots import Schedule, scheduled
 from slackwater.versions.store import VersionStore
 
 
@@ -35,7 +40,7 @@ def smallest_delta_start(
     return {p: min((start.get(p, 0) for start in starts), default=0) for p in partitions}
 
 
-State = Literal["current", "retained", "candidate", "rolled back", "retired", "unreadable"]
+State = Literal["current", "retained", "snapshot", "candidate", "rolled back", "retired", "unreadable"]
 
 
 def states(store: VersionStore) -> dict[int, State]:
@@ -57,8 +62,20 @@ def states(store: VersionStore) -> dict[int, State]:
         elif number in readable:
             found[number] = "rolled back" if number in gone else "retained"
         elif RETIRED in names or MANIFEST in names:
-            found[number] = "retired" if RETIRED in names else "unreadable"
+            found[number] = (
+                ("snapshot" if _is_snapshot(store, number) else "retired") if RETIRED in names else "unreadable"
+            )
     return found
+
+
+def answering(store: VersionStore) -> list[Manifest]:
+    """The manifests of all that answers `as_of`, newest first, as far as they can be read."""
+    found = store.readable()
+    for number in store.numbers():
+        if _is_snapshot(store, number):
+            with suppress(NoSuchVersionError, ManifestError):
+                found.append(store.answering(number))
+    return sorted(found, key=lambda manifest: manifest.version, reverse=True)
 
 
 class Plan(NamedTuple):
@@ -107,6 +124,45 @@ def plan(store: VersionStore, keep: int, current: int, behind: int | None, lease
     )
 
 
+class Snapshots(NamedTuple):
+    """What stays as snapshots, and what is retired altogether, by number. `unreadable`: snapshots that stay, and it is
+    unknown which files they need.
+    """
+
+    keep: tuple[Manifest, ...]
+    retire: tuple[int, ...]
+    unreadable: tuple[int, ...]
+
+
+def plan_snapshots(store: VersionStore, chosen: Plan, now_us: int, schedule: Schedule) -> Snapshots:
+    """What becomes of the versions that leave the rollback set, and of the snapshots. The caller holds the lock.
+
+    Candidates that were never promoted are none, unless they are pinned.
+
+    Raises:
+        RecordError: it is unknown which are pinned.
+    """
+    before = [number for number in store.numbers() if _is_snapshot(store, number) and number not in chosen.retire]
+    pinned = store.pins.of_versions().keys()
+    manifests, unreadable = list(chosen.keep), list[int]()
+    for number in (*chosen.retire, *before):
+        try:
+            manifests.append(store.stored_manifest(number))
+        except ManifestError:
+            if number in before or number in pinned:
+                unreadable.append(number)
+    never_served = store.candidates(manifests)
+    times = {m.version: m.created_us for m in manifests if m.version not in never_served}
+    stay = {*scheduled(times, now_us, schedule), *pinned}
+    leaving = sorted((*chosen.retire, *before), reverse=True)
+    manifests.sort(key=lambda manifest: manifest.version, reverse=True)
+    return Snapshots(
+        tuple(m for m in manifests if m.version in stay and m.version in leaving),
+        tuple(n for n in leaving if n not in stay and n not in unreadable),
+        tuple(unreadable),
+    )
+
+
 def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[tuple[Manifest, ...], tuple[int, ...]]:
     """The manifests that something stands on: kept, or retired and leased all the same; and those nobody can read."""
     manifests, unreadable = list(chosen.keep), list(chosen.unreadable)
@@ -118,6 +174,13 @@ def standing(store: VersionStore, chosen: Plan, leased: Iterable[int]) -> tuple[
         except ManifestError:
             unreadable.append(version)
     return tuple(manifests), tuple(unreadable)
+
+
+def _is_snapshot(store: VersionStore, number: int) -> bool:
+    try:
+        return store.retirement(number) == "snapshot"
+    except RecordError:  # neither served nor removed, until its turn comes as that of any other
+        return False
 
 
 def _is_published(store: VersionStore, number: int) -> bool:

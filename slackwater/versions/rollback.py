@@ -32,6 +32,7 @@ def rollback(
 
     Raises:
         RetiredVersionError, NoSuchVersionError: it is not kept.
+        SnapshotError: it is kept as a snapshot alone.
         RollbackError: it is current already, it is version 0 or a candidate, its proof failed, or it is damaged.
         ManifestError, RecordError: it cannot be read.
         RestatingError: what it changes cannot be written down.
@@ -71,6 +72,12 @@ def rollback(
 def files_of(manifest: Manifest) -> list[StoredFile]:
     """Every file of a version."""
     return [*(entry.file for entry in manifest.parts), *manifest.dataset]
+
+
+def snapshot_files(manifest: Manifest) -> list[StoredFile]:
+    """What a version needs as a snapshot: parts, to answer, and the archive, to be made again; no ids."""
+    kinds = (manifest.parts, manifest.archive, manifest.restatements)
+    return [entry.file for entries in kinds for entry in entries]
 
 
 def _source(store: VersionStore) -> Manifest | None:

@@ -90,12 +90,14 @@ class VersionStore(VersionReader):
             pointer, current = self.pointer_and_manifest()
             return pointer, current, self.leases.take(name, [pointer.version], epochs, run=True)
 
-    def retire(self, version: int, at_us: int) -> None:
-        """Retire a version, durably. The caller holds the publish lock, and knows that nobody leases it."""
+    def retire(self, version: int, at_us: int, snapshot: bool = False) -> None:
+        """Retire a version, durably: as a snapshot, or altogether, also one that was a snapshot until now. The caller
+        holds the publish lock, and knows that nobody leases it.
+        """
         self.files.sync(
             self._pointer
         )  # the process that moved it may have been killed before that; it must not go back
-        body = {"version": version, "at_us": at_us}
+        body = {"version": version, "at_us": at_us, "snapshot": snapshot}
         self.files.replace(self.retirement_path(version), encode_record(body))
 
     def publish(self, manifest: Manifest, began: Pointer | None = None) -> None:

@@ -137,13 +137,17 @@ def descends(world: "World", version: int, ancestor: int) -> bool:
 
 
 def check_as_of(world: "World", service: Service, entity: tuple[str, ...], interval: Interval, view: Any) -> None:
-    """A version that is named, now and then: its own batch view alone, or it is said that it is gone."""
+    """A version that is named, now and then: its own batch view alone, or it is said that it is gone. A snapshot is not
+    gone, wherever the rollback set is by now.
+    """
     version = world.random.choice([0, 0, 0, *world.manifests])
     if not version:
         return
     lacking = view.name not in world.manifests[version].definitions
-    found = ask(world, service, entity, interval, view, f"as_of={version}", True, lacking)
+    snapshot = world.store.retirement(version) == "snapshot"
+    found = ask(world, service, entity, interval, view, f"as_of={version}", not snapshot, lacking)
     if found is not None:
+        world.trace.count("answers as of a snapshot", snapshot)
         manifest = world.manifest_of(version)
         assert found["meta"]["version"] == version
         cut = {int(p): at for p, at in found["meta"]["cut"].items()}

@@ -289,6 +289,7 @@ def light() -> Iterator[None]:
         patch.setattr(layout, "SLICE_ROWS", SLICE_ROWS)
         patch.setattr("slackwater.store.lists.INLINE", 3)
         patch.setattr("slackwater.versions.store.INLINE", 3)
+        patch.setattr("slackwater.versions.snapshots.HOUR_US", 100_000)  # a seed lasts seconds, not days
         patch.setattr("serving.watch.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.query.as_of.BatchReader", LightReader)
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())

@@ -24,6 +24,7 @@ from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
 from slackwater.versions.rollback import rollback as go_back
+from slackwater.versions.snapshots import Schedule
 from slackwater.views.view import View
 from speed_layer.sink import PublishDeltas
 from speed_layer.worker import Worker
@@ -174,7 +175,9 @@ def expiry(world: "World") -> None:
     stalls = world.stalls_over()
     try:
         done = expire(
-            Context(world.log, world.names, world.store, (), world.clock), keep=world.random.choice([1, 1, 2])
+            Context(world.log, world.names, world.store, (), world.clock),
+            keep=world.random.choice([1, 1, 2]),
+            schedule=Schedule(hours=200),
         )
     except BatchError:
         world.trace.count("expiries that met a moving pointer")
@@ -183,6 +186,7 @@ def expiry(world: "World") -> None:
         _beside_a_stall(world, stalls)
         return
     world.trace.count("versions retired", len(done.retired))
+    world.trace.count("snapshots kept", len(done.snapshots))
     world.trace.count("deltas removed", len(done.deltas))
     world.trace.count("files removed", len(done.paths))
 

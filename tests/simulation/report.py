@@ -20,6 +20,7 @@ LEAST_PER_SEED = {
     "answers": 30.0,
     "answers of both layers": 12.0,
     "answers as of a version": 4.0,
+    "answers as of a snapshot": 0.03,
     "answers not complete": 0.05,
     "events through ingest": 10.0,
     "versions": 1.5,

@@ -178,7 +178,7 @@ SWITCHES = (
     Switch(
         12,
         "versions retire before anything is removed",
-        (Edit(expire, "_retire", "store.retire(version, clock.now_us())", "pass"),),
+        (Edit(expire, "_retire", "store.retire(version, clock.now_us(), version not in snapshots.retire)", "pass"),),
     ),
     Switch(
         12,

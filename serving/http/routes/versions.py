@@ -3,6 +3,7 @@ the whole proof that it is its parent and the deltas between their cuts.
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, make_dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import LISTED, Manifest, stream_facts
 from slackwater.versions.moves import Move as RecordedMove
 from slackwater.versions.proof import Proof, joined
-from slackwater.versions.retention import State, states
+from slackwater.versions.retention import State, answering, states
 from slackwater.versions.store import VersionStore
 
 
@@ -65,6 +66,7 @@ class Version(Closed):
     definitions: dict[str, str]
     proof: ProofLine
     state: State | Literal["unknown"]
+    pins: Annotated[list[str], Field(description="The names that people gave to it; `as_of` takes them.")]
 
 
 class Move(Closed):
@@ -138,7 +140,7 @@ class Handoff(Closed):
     overlap: Count
 
 
-def _version(manifest: Manifest, proof: Proof, state: str) -> dict[str, Any]:
+def _version(manifest: Manifest, proof: Proof, state: str, pins: Sequence[str]) -> dict[str, Any]:
     return {
         "version": manifest.version,
         "parent": manifest.parent,
@@ -151,19 +153,24 @@ def _version(manifest: Manifest, proof: Proof, state: str) -> dict[str, Any]:
         "definitions": dict(manifest.definitions),
         "proof": proof_summary(proof),
         "state": state,
+        "pins": list(pins),
     }
 
 
 def _versions(store: VersionStore) -> dict[str, list[dict[str, Any]]]:
-    """Every version that can be read, newest first, and the moves."""
+    """Every version that answers, newest first, and the moves."""
     found: dict[int, State] = {}
+    pins: Mapping[int, Sequence[str]] = {}
     moves: list[dict[str, Any]] = []
     try:
-        found = states(store)
+        found, pins = states(store), store.pins.of_versions()
         moves = [move_json(move) for move in store.moves.until(store.pointer().move)]
     except VersionError as error:  # which version is current is unknown; which there are is not
         _LOG.warning("The states of versions are unknown: %s", error)
-    listed = [_version(m, latest_proof(store, m), found.get(m.version, "unknown")) for m in store.readable()]
+    listed = [
+        _version(m, latest_proof(store, m), found.get(m.version, "unknown"), pins.get(m.version, ()))
+        for m in answering(store)
+    ]
     return {"versions": listed, "rollbacks": moves}
 
 
@@ -187,7 +194,7 @@ def _handoff(store: VersionStore, version: int) -> dict[str, Any] | None:
     """The proof of a version, or of a run that published nothing because its proof failed."""
     manifest: Manifest | None
     try:
-        manifest = store.manifest(version)
+        manifest = store.answering(version)
         proof: Proof | None = latest_proof(store, manifest)
     except NoSuchVersionError:
         manifest, found = None, read_handoff(store, version)
@@ -214,7 +221,7 @@ def routes(store: VersionStore, watch: VersionsWatch, pool: Pool) -> list[Route]
     async def one(request: Request, version: VersionPath, query: Annotated[Parameters, Query()]) -> Response:
         """A manifest without the files of identities; of its instruments, how many entries there are."""
         try:
-            manifest = await pool.run(lambda: store.manifest(version))
+            manifest = await pool.run(lambda: store.answering(version))
         except RetiredVersionError as error:
             raise retired(version) from error
         except NoSuchVersionError as error:
