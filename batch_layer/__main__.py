@@ -37,6 +37,7 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.snapshots import Schedule
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
+from slackwater.views.limits import Limits, limits_of
 from slackwater.views.registry import views_of
 from slackwater.views.view import View
 
@@ -67,9 +68,9 @@ def main(arguments: list[str]) -> int:
             raise BatchError("--input and --output go together.")
         if own.input is not None:
             stream = streams[0] if own.stream is None else stream_named(own.stream, streams)
-            return _views_of(stream, own, defaults(views), options)
+            return _views_of(stream, own, defaults(views), options, limits_of(settings))
         log, store = log_of(settings), VersionStore(settings.home)
-        context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams)
+        context = Context(log, TopicNames(settings.prefix), store, views, SystemClock(), streams, limits_of(settings))
         run = BatchRun(context, options)
         run.proof_deadline_s, run.keep = settings.proof_seconds, settings.keep_versions
         run.snapshots = Schedule(settings.snapshot_hours, settings.snapshot_days)
@@ -84,13 +85,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _views_of(stream: Stream, own: BatchOptions, views: tuple[View, ...], options: Any) -> int:
+def _views_of(stream: Stream, own: BatchOptions, views: tuple[View, ...], options: Any, limits: Limits) -> int:
     """The views of files; prints where they are on stdout, and on stderr what became of the rows."""
     folder, views = Path(own.output).absolute(), tuple(view for view in views if view.stream == stream)
     if not views:
         raise BatchError(f"No view is of the stream {stream.name!r}.", "Name its module in SLACKWATER_VIEWS.")
     latest_us = SystemClock().now_us() + AHEAD_US
-    done = views_of_input(stream, find_input(stream, own.input), views, folder, latest_us, options)
+    done = views_of_input(stream, find_input(stream, own.input), views, folder, latest_us, options, limits)
     if done.accepted:
         for view in views:
             for interval in view.intervals:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import duckdb
 
 from batch_layer.comparison import Comparison
+from slackwater.context import Context
 from slackwater.deltas.cell import delta_key_of
 from slackwater.store.lists import listed
 from slackwater.versions.manifest import ArchiveFile, Manifest, Part
-from slackwater.versions.store import VersionStore
 from slackwater.versions.suspects import suspect
 from slackwater.views.view import View
 
@@ -43,7 +43,7 @@ NOTHING_AUDITED = Audited(frozenset(), frozenset())
 
 
 def audit_open(
-    store: VersionStore, parent: Manifest, views: Iterable[View], open_now: Sequence[int], budget: int | None = None
+    context: Context, parent: Manifest, views: Iterable[View], open_now: Sequence[int], budget: int | None = None
 ) -> Audited:
     """Audit the parts of versions that are open, the oldest first.
 
@@ -62,7 +62,7 @@ def audit_open(
             continue  # too much for one run, or a definition that this program does not have
         budget -= rows
         try:
-            differ = {view.name for view in held if _differs(store, parent, view, number, own, files)}
+            differ = {view.name for view in held if _differs(context, parent, view, number, own, files)}
         except duckdb.Error as error:
             logger.error("What version %d made is not audited: %s", number, error)
             continue
@@ -77,14 +77,15 @@ def _newest(manifest: Manifest, since: int) -> Iterator[ArchiveFile]:
 
 
 def _differs(
-    store: VersionStore, parent: Manifest, view: View, number: int, own: Sequence[Part], files: Sequence[ArchiveFile]
+    context: Context, parent: Manifest, view: View, number: int, own: Sequence[Part], files: Sequence[ArchiveFile]
 ) -> bool:
     parts = [part for part in own if part.view == view.name]
     if not parts:
         return False
     since, topic_id = min(part.since for part in parts), parent.of(view.stream).topic_id
     events = [e for e in files if e.stream == view.stream.name and since <= e.version <= number]
-    with Comparison(store.home, partial(suspect, store)) as comparison:
+    store = context.store
+    with Comparison(store.home, context.limits, partial(suspect, store)) as comparison:
         for shard in sorted({part.shard for part in parts} | {entry.partition for entry in events}):
             of = [part for part in parts if part.shard == shard]
             base = [part for part in of if part.interval == view.base]

@@ -17,6 +17,7 @@ from batch_layer.errors import CandidateError
 from batch_layer.prove import Claim, Prover, refuse
 from batch_layer.publish import compute_work, instruments_of_run
 from batch_layer.run import new_run_id
+from batch_layer.spill import spilling
 from batch_layer.work import work_of
 from slackwater.context import Context
 from slackwater.log.errors import TopicRecreatedError
@@ -41,6 +42,7 @@ class CandidateRun:
 
         Raises:
             CandidateError: nothing is published.
+            BatchMemoryError: it needs more memory than the batch layer has.
             LackingError: this program does not know a stream or a view of the served version.
             DefinitionError: of each view there is one definition only.
             TopicRecreatedError, PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
@@ -56,7 +58,8 @@ class CandidateRun:
                     "Make a version with `slackwater batch run`.",
                 )
             check_known(self.context, current)
-            return self._run(run_id, current, pointer)
+            with spilling(self.context, run_id) as self.context:
+                return self._run(run_id, current, pointer)
         finally:
             lease.release()
 
@@ -80,7 +83,7 @@ class CandidateRun:
         began = context.clock.elapsed_s()
         whole = frozenset(view.name for view in views)
         work = work_of(store, current, version, views, whole)
-        version = replace(version, parts=compute_work(store, version, work, views, self.compute, self.options))
+        version = replace(version, parts=compute_work(context, version, work, views, self.compute, self.options))
         computed = context.clock.elapsed_s()
         proofs = {stream.name: self._prove(version, stream) for stream in streams}
         together = joined(proofs)
@@ -89,7 +92,7 @@ class CandidateRun:
         manifest = replace(
             version,
             created_us=context.clock.now_us(),
-            instruments=instruments_of_run(store, current, version, views),
+            instruments=instruments_of_run(store, current, version, views, context.limits),
             proofs=proofs,
             timings_ms={"compute": round((computed - began) * 1000), "prove": together.took_ms},
         )

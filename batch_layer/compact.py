@@ -25,7 +25,8 @@ from slackwater.versions.store import VersionStore
 from slackwater.versions.suspects import suspect
 from slackwater.views.compare import differing_sql, repeated_sql, states_sql
 from slackwater.views.interval import Interval, parse_interval
-from slackwater.views.session import connect, files_sql
+from slackwater.views.limits import Limits
+from slackwater.views.session import files_sql
 from slackwater.views.sql import count_sql, events_of_sql, merge_sql
 from slackwater.views.view import View
 
@@ -43,7 +44,9 @@ class Compacted(NamedTuple):
 Plan = Callable[[Interval, Sequence[Sized]], Sequence[Merge]]
 
 
-def compact_run(store: VersionStore, version: Manifest, views: Iterable[View], budget: int = BUDGET_BYTES) -> Compacted:
+def compact_run(
+    store: VersionStore, version: Manifest, views: Iterable[View], limits: Limits, budget: int = BUDGET_BYTES
+) -> Compacted:
     """What a run compacts of the version that it makes."""
     left = budget
 
@@ -54,10 +57,10 @@ def compact_run(store: VersionStore, version: Manifest, views: Iterable[View], b
         return merges
 
     own = version.parts
-    return _compact(store, version, views, plan)
+    return _compact(store, version, views, limits, plan)
 
 
-def compact_all(store: VersionStore, version: Manifest, views: Iterable[View]) -> Compacted:
+def compact_all(store: VersionStore, version: Manifest, views: Iterable[View], limits: Limits) -> Compacted:
     """All parts of a view, interval and shard as one layout, which is the one that a full run gives."""
     own = version.parts
 
@@ -68,7 +71,7 @@ def compact_all(store: VersionStore, version: Manifest, views: Iterable[View]) -
             return []
         return [Merge(numbers, sum(part.size for part in those))]
 
-    return _compact(store, version, views, plan)
+    return _compact(store, version, views, limits, plan)
 
 
 def free(version: Manifest, part: Part) -> bool:
@@ -83,7 +86,7 @@ def _is_laid_out(interval: Interval, parts: Sequence[Part]) -> bool:
     return together and all(len(stack) == 1 for stack in found.values())
 
 
-def _compact(store: VersionStore, version: Manifest, views: Iterable[View], plan: Plan) -> Compacted:
+def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limits: Limits, plan: Plan) -> Compacted:
     reach("compact.before")
     folder, by_name = store.home / "states" / version.run_id, {view.name: view for view in views}
     parts: list[Part | None] = [*version.parts]
@@ -101,7 +104,7 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], plan
             if view is None or len(sized) < 2:
                 continue
             for count, merge in enumerate(plan(parse_interval(text), sized)):
-                con = con or connect(on_damage=partial(suspect, store))
+                con = con or limits.connect(partial(suspect, store))
                 inputs = [version.parts[number] for number in merge.parts]
                 outputs = _merge(con, store, view, folder, inputs, f"merged-{count}-")
                 for number in merge.parts:

@@ -18,6 +18,7 @@ from batch_layer.errors import BatchError, ComputeError
 from batch_layer.prove_run import check_lineage, retry_open
 from batch_layer.publish import open_in
 from batch_layer.run import new_run_id
+from batch_layer.spill import spilling
 from slackwater.context import Context
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import Pointer
@@ -43,6 +44,7 @@ class CompactionRun:
             BatchError: nothing is published yet, or an audit found parts wrong.
             LackingError: this program does not know a view of the served version.
             ParentRefutedError: a version that it stands on was proven wrong.
+            BatchMemoryError: it needs more memory than the batch layer has.
             ComputeError: the disk is full, or a file is damaged.
             CompactionError: what a merge wrote is not what it was made of.
             PointerError, ManifestError, DamagedFileError: the served version cannot be stood on.
@@ -56,9 +58,10 @@ class CompactionRun:
                     "Nothing is published, so nothing can be compacted.", "`slackwater batch run` is first."
                 )
             check_known(self.context, current)
-            retry_open(self.context)
-            check_lineage(self.context, current, None)
-            return self._run(run_id, current, pointer)
+            with spilling(self.context, run_id) as self.context:
+                retry_open(self.context)
+                check_lineage(self.context, current, None)
+                return self._run(run_id, current, pointer)
         finally:
             lease.release()
 
@@ -77,7 +80,9 @@ class CompactionRun:
         views = [view for view in self.context.views if current.definitions.get(view.name) == view.definition]
         version = replace(version, open=self._open(current, views))
         try:
-            done = compact_all(store, version, views) if self.every else compact_run(store, version, views, ANYTHING)
+            done = self._compact(version, views)
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise ComputeError(f"Nothing is compacted: {error}.", "What is served is whole; run it again.") from error
         if not done.merged:
@@ -93,10 +98,16 @@ class CompactionRun:
         store.publish(made, pointer)
         return made
 
+    def _compact(self, version: Manifest, views: Sequence[View]) -> Compacted:
+        store, limits = self.context.store, self.context.limits
+        if self.every:
+            return compact_all(store, version, views, limits)
+        return compact_run(store, version, views, limits, ANYTHING)
+
     def _open(self, current: Manifest, views: Sequence[View]) -> tuple[int, ...]:
         """What is not proven after an audit, of everything where everything is to be merged."""
         known = open_in(self.context.store, current)
-        audited = audit_open(self.context.store, current, views, known, ANYTHING if self.every else None)
+        audited = audit_open(self.context, current, views, known, ANYTHING if self.every else None)
         if audited.wrong:
             raise BatchError(
                 f"Parts of {', '.join(sorted(audited.wrong))} are not what the archive gives; nothing is compacted.",

@@ -25,8 +25,9 @@ from slackwater.views.compare import (
     states_sql,
 )
 from slackwater.views.levels import finer_published
+from slackwater.views.limits import Limits
 from slackwater.views.rows import Row, rows_of, table_of
-from slackwater.views.session import connect, files_sql
+from slackwater.views.session import files_sql
 from slackwater.views.sql import count_sql, merge_sql, summarise_sql
 from slackwater.views.view import View
 
@@ -54,10 +55,10 @@ class Comparison:
 
     collected: list[Differing] | None = None
 
-    def __init__(self, home: Path, on_damage: OnDamage | None = None) -> None:
+    def __init__(self, home: Path, limits: Limits, on_damage: OnDamage | None = None) -> None:
         self.compared = Compared()
         self._home = home
-        self._con: duckdb.DuckDBPyConnection = connect(on_damage=on_damage)
+        self._con: duckdb.DuckDBPyConnection = limits.connect(on_damage)
         self._waiting: dict[DeltaKey, list[Row]] = {}
         self._tables: dict[DeltaKey, tuple[str, int]] = {}
 

@@ -4,12 +4,13 @@ A segment is all the files of one shard that a view's parts are to be made of: w
 taken over, everything where they are not.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from batch_layer.errors import ComputeError
@@ -23,30 +24,33 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import names_of
 from slackwater.views.errors import DefinitionError
 from slackwater.views.interval import Interval, parse_interval
-from slackwater.views.session import connect, files_sql
+from slackwater.views.limits import UNLIMITED, Limits
+from slackwater.views.session import files_sql
 from slackwater.views.sql import bounds_sql
 from slackwater.views.view import View
 
 __all__ = ["coders"]  # importing them registers them
 
-Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None], None]
+Compute = Callable[[Sequence[Segment], tuple[View, ...], Path, PipelineOptions | None, Limits], None]
 """What makes the parts of segments under a folder."""
 
 
-def build(pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path) -> None:
+def build(
+    pipeline: Any, segments: Sequence[Segment], views: tuple[View, ...], folder: Path, limits: Limits = UNLIMITED
+) -> None:
     """Add the batch layer to a pipeline; the parts are written under `folder`.
 
     Raises:
         DefinitionError: two views have one name, and so would have the same files.
     """
-    add_parts(pipeline | "Segments of the archive" >> beam.Create(segments), views, folder)
+    add_parts(pipeline | "Segments of the archive" >> beam.Create(segments), views, folder, limits)
 
 
-def add_parts(segments: Any, views: tuple[View, ...], folder: Path, **form: bool) -> None:
+def add_parts(segments: Any, views: tuple[View, ...], folder: Path, limits: Limits, **form: bool) -> None:
     """From a PCollection of segments, one a shard, to files; `form` is that of `MakeParts`. Raises DefinitionError."""
     if len(names_of(views)) < len(views):
         raise DefinitionError(f"Two definitions of one view cannot be written to one folder, {folder}.")
-    _ = segments | "Spread" >> beam.Reshuffle() | "Make parts" >> beam.ParDo(MakeParts(views, folder, **form))
+    _ = segments | "Spread" >> beam.Reshuffle() | "Make parts" >> beam.ParDo(MakeParts(views, folder, limits, **form))
 
 
 def run_pipeline(
@@ -54,9 +58,22 @@ def run_pipeline(
     views: tuple[View, ...],
     folder: Path,
     options: PipelineOptions | None = None,
+    limits: Limits = UNLIMITED,
 ) -> None:
-    """Run it to its end: in process, or on the runner that `options` names. Raises ComputeError."""
-    run_to_end(lambda pipeline: build(pipeline, segments, views, folder), options)
+    """Run it to its end: in process, or on the runner that `options` names. Raises ComputeError.
+
+    `limits` are those of one process, whose tasks share them.
+    """
+    limits = limits.shared(at_once(options))
+    run_to_end(lambda pipeline: build(pipeline, segments, views, folder, limits), options)
+
+
+def at_once(options: PipelineOptions | None) -> int:
+    """How many tasks the in-process runner has at once; on another, a worker of its own has as much memory."""
+    if options is None:
+        return 1
+    workers = options.view_as(DirectOptions).direct_num_workers
+    return int(workers) if workers else os.cpu_count() or 1
 
 
 def run_to_end(fill: Callable[[Any], None], options: PipelineOptions | None = None) -> None:
@@ -128,9 +145,9 @@ def part_of(
     return Part(file, view.name, each.interval, shard, each.low, each.high, made, since)
 
 
-def instruments_of(home: Path, view: View, parts: Iterable[Part]) -> Iterator[Instrument]:
+def instruments_of(home: Path, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED) -> Iterator[Instrument]:
     """The instruments in the parts of a view, with their bounds; one that is in several parts comes as often."""
-    with connect() as con:
+    with limits.connect() as con:
         for part in parts:
             if (part.view, part.interval) == (view.name, view.base):
                 select = bounds_sql(view.stream, files_sql([part.file.checked(home)]))
@@ -138,9 +155,11 @@ def instruments_of(home: Path, view: View, parts: Iterable[Part]) -> Iterator[In
                     yield Instrument(venue, symbol, part.shard, first, last)
 
 
-def grown(home: Path, before: Instruments, view: View, parts: Iterable[Part]) -> Instruments:
+def grown(
+    home: Path, before: Instruments, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED
+) -> Instruments:
     """The instruments of a stream: those that were known, and those in the new parts of one of its views."""
-    return before.grown(instruments_of(home, view, parts))
+    return before.grown(instruments_of(home, view, parts, limits))
 
 
 def archive_segments(

@@ -18,7 +18,8 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import names_of
 from slackwater.views.difference import alone_sql, changed_sql, counts_sql, field_sql, finished_sql, rows_sql
 from slackwater.views.interval import Interval
-from slackwater.views.session import connect, files_sql
+from slackwater.views.limits import UNLIMITED, Limits
+from slackwater.views.session import files_sql
 from slackwater.views.sql import count_sql
 from slackwater.views.view import View
 
@@ -62,7 +63,9 @@ class Diff:
         return not (lacking or self.only_a or self.only_b or self.differ or self.fields_a or self.fields_b)
 
 
-def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, examples: int = 10) -> list[Diff]:
+def diff_versions(
+    store: VersionStore, views: tuple[View, ...], a: int, b: int, examples: int = 10, limits: Limits = UNLIMITED
+) -> list[Diff]:
     """Compare two versions that are kept, be it as snapshots; `views` are all definitions, `examples` how many rows are
     shown.
 
@@ -75,7 +78,7 @@ def diff_versions(store: VersionStore, views: tuple[View, ...], a: int, b: int, 
     for manifest in manifests:
         store.check(file.file for file in manifest.parts)
     found: list[Diff] = []
-    with connect() as con:
+    with limits.connect() as con:
         for name in names:
             held = [manifest for manifest in manifests if name in manifest.definitions]
             if len(held) == 1:

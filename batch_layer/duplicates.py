@@ -16,7 +16,8 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import is_keys
 from slackwater.versions.manifest import ArchiveFile, Duplicates, StoredFile
 from slackwater.views.counts import events_sql, ids_sql
-from slackwater.views.session import connect, files_sql
+from slackwater.views.limits import UNLIMITED, Limits
+from slackwater.views.session import files_sql
 
 
 class Known(NamedTuple):
@@ -30,12 +31,17 @@ NOTHING_KNOWN = Known((), ())
 
 
 def find_duplicates(
-    stream: Stream, home: Path, parent: Known, new: Sequence[ArchiveFile], ids: Sequence[StoredFile]
+    stream: Stream,
+    home: Path,
+    parent: Known,
+    new: Sequence[ArchiveFile],
+    ids: Sequence[StoredFile],
+    limits: Limits = UNLIMITED,
 ) -> tuple[Duplicates, ...]:
     """The entities with duplicates, in order, after the files `new` were added; `ids` are the id files with theirs."""
     if not new:
         return tuple(parent.duplicates)
-    with connect() as con:
+    with limits.connect() as con:
         before, after = (_ids(con, stream, home, files) for files in (parent.ids, ids))
         if sum(entry.file.rows for entry in new) == sum(after.values()) - sum(before.values()):
             return tuple(parent.duplicates)

@@ -42,6 +42,13 @@ class ComputeError(BatchError):
     retriable: ClassVar[bool] = True
 
 
+class BatchMemoryError(BatchError):
+    """A step of a run needs more memory than it has, and cannot spill it; nothing was published."""
+
+    def __init__(self, cause: object, hint: str) -> None:
+        super().__init__(f"The memory of the batch layer is too small: {cause}.", hint)
+
+
 class CompactionError(BatchError):
     """What a merge wrote is not what it was made of; nothing was published."""
 

@@ -17,7 +17,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_layer.compute import add_parts, run_to_end
+from batch_layer.compute import add_parts, at_once, run_to_end
 from batch_layer.errors import BatchError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
@@ -36,6 +36,7 @@ from slackwater.streams.mapping import Layout, resolve
 from slackwater.streams.numbers import integers
 from slackwater.streams.rows import check_rows
 from slackwater.streams.stream import Stream
+from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.view import View
 
 BUCKET_ROWS = 2_000_000
@@ -98,16 +99,24 @@ def find_input(stream: Stream, pattern: str) -> list[str]:
 
 
 def views_of_input(
-    stream: Stream, paths: Sequence[str], views: tuple[View, ...], folder: Path, latest_us: int, options: Any = None
+    stream: Stream,
+    paths: Sequence[str],
+    views: tuple[View, ...],
+    folder: Path,
+    latest_us: int,
+    options: Any = None,
+    limits: Limits = UNLIMITED,
 ) -> Checked:
     """Write the views of the events in `paths` under `folder`, and what was refused to its `refused.jsonl`.
 
-    `latest_us` is the newest time that an event may have. Where nothing was accepted no view is written.
+    `latest_us` is the newest time that an event may have. Where nothing was accepted no view is written. What does
+    not fit the memory is spilled to a folder there.
 
     Raises:
         ComputeError: the pipeline failed.
     """
     work = folder / f".checked-{uuid.uuid4().hex[:12]}"
+    own = replace(limits, spill=work, tasks=at_once(options))
     buckets = min(MAX_BUCKETS, 1 + _rows(paths) // BUCKET_ROWS)
 
     def fill(pipeline: Any) -> None:
@@ -119,7 +128,7 @@ def views_of_input(
         counts = (checked[_COUNTS], united[_COUNTS]) | "All counts" >> beam.Flatten()
         _ = counts | beam.combiners.ToList() | "Write counts" >> beam.Map(_write_counts, work)
         segments = united.files | "All files" >> beam.combiners.ToList() | beam.FlatMap(_segment, stream.name)
-        add_parts(segments, views, folder, sliced=False, finished=True)
+        add_parts(segments, views, folder, own, sliced=False, finished=True)
 
     try:
         work.mkdir(parents=True)

@@ -30,6 +30,7 @@ from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFil
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import held_views
+from slackwater.views.limits import Limits
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
@@ -92,18 +93,18 @@ def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
 
 def _compute(draft: Draft, views: Sequence[View], compute: Compute, options: Any) -> tuple[Part, ...]:
     work = work_of(draft.context.store, draft.parent, draft.version, views, draft.whole)
-    return (*work.taken, *compute_work(draft.context.store, draft.version, work, views, compute, options))
+    return (*work.taken, *compute_work(draft.context, draft.version, work, views, compute, options))
 
 
 def compute_work(
-    store: VersionStore, version: Manifest, work: Work, views: Sequence[View], compute: Compute, options: Any
+    context: Context, version: Manifest, work: Work, views: Sequence[View], compute: Compute, options: Any
 ) -> tuple[Part, ...]:
     """The parts of some segments, their files durable. Raises ComputeError."""
     if not work.segments:
         return ()
-    folder = store.home / "states" / version.run_id
-    compute(work.segments, tuple(views), folder, options)
-    return made_parts(store, work.segments, tuple(views), folder, version.version, work.whole)
+    folder = context.store.home / "states" / version.run_id
+    compute(work.segments, tuple(views), folder, options, context.limits)
+    return made_parts(context.store, work.segments, tuple(views), folder, version.version, work.whole)
 
 
 def _hold_those_that_fail(draft: Draft, compute: Compute, options: Any) -> bool:
@@ -179,9 +180,10 @@ def _proven(store: VersionStore, number: int) -> bool:
 def compact_parts(draft: Draft) -> None:
     """Merge what the version takes over, where it is due. What cannot be merged stays: the version is right without."""
     try:
-        done = compact_run(draft.context.store, draft.version, draft.views)
+        done = compact_run(draft.context.store, draft.version, draft.views, draft.context.limits)
     except (CompactionError, duckdb.Error, OSError) as error:
-        logger.error("version %d is published without its merges: %s", draft.version.version, error)
+        hint = draft.context.limits.too_small if isinstance(error, duckdb.OutOfMemoryException) else ""
+        logger.error("version %d is published without its merges: %s %s", draft.version.version, error, hint)
         return
     draft.version = replace(draft.version, parts=done.parts)
 
@@ -220,7 +222,8 @@ def restate_run(draft: Draft, differing: Sequence[Differing], forced: bool, insp
         for spans, epoch in zip(draft.spans, draft.epochs, strict=True)
     ]
     try:
-        return restate(draft.context.store, changes, draft.run_id, version.version, version.created_us, inspector.check)
+        store, limits = draft.context.store, draft.context.limits
+        return restate(store, changes, draft.run_id, version.version, version.created_us, inspector.check, limits)
     except duckdb.IOException as error:
         raise ComputeError(f"The ledger is not written: {error}.", "What is served is whole; run it again.") from error
 
@@ -232,7 +235,7 @@ def assemble(
     timings_ms: Mapping[str, int],
 ) -> Manifest:
     """The manifest of the version."""
-    version, store = draft.version, draft.context.store
+    version, store, limits = draft.version, draft.context.store, draft.context.limits
     counts, ids, duplicates = {}, list[IdFile](), list[Duplicates]()
     for spans in draft.spans:
         stream, name = spans.stream, spans.stream.name
@@ -240,14 +243,14 @@ def assemble(
         ids += [IdFile(file, name) for file in files]
         known = Known([each for each in draft.parent.duplicates if each.stream == name], draft.parent.ids_of(stream))
         new = version.taken_in(stream, draft.parent.version)
-        found = find_duplicates(stream, store.home, known, new, files)
+        found = find_duplicates(stream, store.home, known, new, files, limits)
         duplicates += found
         counts[name] = {**version.counts[name], "duplicates": sum(each.events for each in found)}
     return replace(
         version,
         counts=counts,
         ids=tuple(ids),
-        instruments=instruments_of_run(store, draft.parent, version, draft.views),
+        instruments=instruments_of_run(store, draft.parent, version, draft.views, limits),
         proofs=proofs,
         timings_ms=dict(timings_ms),
         duplicates=tuple(duplicates),
@@ -256,7 +259,7 @@ def assemble(
 
 
 def instruments_of_run(
-    store: VersionStore, parent: Manifest, version: Manifest, views: Sequence[View]
+    store: VersionStore, parent: Manifest, version: Manifest, views: Sequence[View], limits: Limits
 ) -> dict[str, Instruments]:
     """Stream -> its instruments: the parent's, and those of the parts that the run computed of its first view.
 
@@ -266,6 +269,6 @@ def instruments_of_run(
     for view in views:
         first.setdefault(view.stream.name, view)
     return {
-        name: grown(store.home, parent.instruments.get(name, NO_INSTRUMENTS), view, version.own)
+        name: grown(store.home, parent.instruments.get(name, NO_INSTRUMENTS), view, version.own, limits)
         for name, view in first.items()
     }

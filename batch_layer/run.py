@@ -23,6 +23,7 @@ from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
 from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, open_in, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
+from batch_layer.spill import spilling
 from batch_layer.waiting import Idle, waits
 from batch_layer.work import damaged_views
 from slackwater.context import Context
@@ -99,6 +100,7 @@ class BatchRun:
             ProofFailedError: what was computed is not the parent and the cells; nothing was published.
             RestatementError: its closed bars are not the parent's with what came since; nothing was published.
             ParentRefutedError: a version that it would stand on was proven wrong since; nothing was published.
+            BatchMemoryError: a step needs more memory than the batch layer has; nothing was published.
             LostRaceError: another run published first.
         """
         return self._leased(self._run)
@@ -121,7 +123,8 @@ class BatchRun:
             try:
                 parent = current or empty_manifest({})
                 check_known(self.context, parent, self.drop)
-                made = body(run_id, parent)
+                with spilling(self.context, run_id) as self.context:
+                    made = body(run_id, parent)
             finally:
                 lease.release()
             span.set({"slackwater.version": made.version})
@@ -197,7 +200,7 @@ class BatchRun:
         store = self.context.store
         again = damaged | refuted_views(store, parent)
         views = [view for view in self.context.views if view.name not in again]
-        audited = audit_open(store, parent, views, open_in(store, parent), ANYTHING if self.full else None)
+        audited = audit_open(self.context, parent, views, open_in(store, parent), ANYTHING if self.full else None)
         return again | audited.wrong, audited
 
     def _clear_suspects(self, version: Manifest, inspector: Inspector) -> None:

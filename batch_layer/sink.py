@@ -23,7 +23,8 @@ from slackwater.store.layout import Counted, Planned, lay_out, slice_of
 from slackwater.views.errors import ViewError
 from slackwater.views.interval import Interval
 from slackwater.views.levels import finer_published
-from slackwater.views.session import connect, files_sql
+from slackwater.views.limits import Limits
+from slackwater.views.session import files_sql
 from slackwater.views.sql import end_sql, finish_sql, floor_sql, merge_sql, slices_sql, summarise_sql
 from slackwater.views.view import View
 
@@ -72,21 +73,31 @@ class MakeParts(beam.DoFn):
     `sliced`: large slices are parts of their own. `finished` also writes answers, decimals as text.
     """
 
-    def __init__(self, views: tuple[View, ...], folder: Path, sliced: bool = True, finished: bool = False) -> None:
+    def __init__(
+        self, views: tuple[View, ...], folder: Path, limits: Limits, sliced: bool = True, finished: bool = False
+    ) -> None:
         self._views = views
         self._folder = folder
+        self._limits = limits
         self._sliced = sliced
         self._finished = finished
 
     def setup(self) -> None:
         """Open a session."""
-        self._con = connect()
+        self._con = self._limits.connect()
 
     def process(self, segment: Segment) -> Iterator[str]:
         """Make the parts of one segment."""
         for view in self._views:
-            if segment.is_for(view):
+            if not segment.is_for(view):
+                continue
+            try:
                 yield from self._make(view, segment)
+            except duckdb.OutOfMemoryException as error:
+                where = f"{view.stream.name} in shard {segment.slot.shard}"
+                raise ViewError(
+                    f"{view.name} of {where} takes too much memory: {error}.", self._limits.too_small
+                ) from error
 
     def teardown(self) -> None:
         """Close the session."""
@@ -102,6 +113,8 @@ class MakeParts(beam.DoFn):
                 select = merge_sql(view, _table(finer_published(view, interval)), interval)
             try:
                 self._con.execute(f"CREATE OR REPLACE TEMP TABLE {_table(interval)} AS {select}")
+            except duckdb.OutOfMemoryException:
+                raise
             except duckdb.Error as error:
                 where = f"{view.stream.name} in shard {shard}"
                 raise ViewError(f"The view {view.name} makes no states of {where}: {error}") from error

@@ -169,12 +169,14 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
     The outcome is kept beside the version and shown by `batch list`, in readiness and at /v1/versions/{v}/handoff.
     """
     from batch_layer.prove_later import open_versions, prove_later
+    from batch_layer.spill import spilling_alone
 
     store = context.store
     wanted = list(open_versions(store)) if version is None else [store.manifest(version)]
     if version is not None and wanted[0].proof.outcome != "unproven":
         raise click.UsageError(f"Version {version} was proven when it was published: {wanted[0].proof.outcome}.")
-    found = prove_later(context.parts, wanted, context.settings.proof_seconds)
+    with spilling_alone(context.parts) as own:
+        found = list(prove_later(own, wanted, context.settings.proof_seconds))
     different = False
     for manifest, proof in found:
         different |= proof.outcome == "different"

@@ -36,9 +36,11 @@ def diff_command(context: Context, a: int, b: int, shown: int, as_json: bool) ->
     Ends with 0 if all are equal and with 1 if anything differs.
     """
     from batch_layer.diff import diff_versions
+    from batch_layer.spill import spilling_alone
 
     store = context.store
-    found = diff_versions(store, context.views, a, b, shown)
+    with spilling_alone(context.parts) as own:
+        found = diff_versions(store, context.views, a, b, shown, own.limits)
     same_cut = store.answering(a).cuts == store.answering(b).cuts
     for diff in found:
         facts = {"versions": [a, b], "same_cut": same_cut, "equal": diff.equal, **asdict(diff)}
@@ -108,7 +110,8 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     it. Closed bars that it changes are written to the ledger. Needs no running service; without a broker the ledger
     ends at the cuts of the two versions, and it says so.
     """
-    restating = Restating(context.store, context.views, TailReader(context.log, context.names))
+    read_tail, limits = TailReader(context.log, context.names), context.parts.limits
+    restating = Restating(context.store, context.views, read_tail, limits.connect)
     done = rollback(context.store, version, reason, user_name(), CLOCK.now_us(), restating)
     facts: dict[str, Any] = {"version": done.target, "from": done.source, "move": done.number, "by": done.by}
     facts |= {"reason": done.reason, "restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}

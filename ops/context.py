@@ -19,6 +19,7 @@ from slackwater.streams.registry import registered as registered_streams
 from slackwater.streams.stream import Stream
 from slackwater.versions.snapshots import Schedule
 from slackwater.versions.store import VersionStore
+from slackwater.views.limits import limits_of
 from slackwater.views.registry import views_of
 from slackwater.views.view import View
 
@@ -62,7 +63,7 @@ class Context:
     @property
     def parts(self) -> Parts:
         """The same for the rooms below, with every definition that this program has."""
-        return Parts(self.log, self.names, self.store, self.views, CLOCK, self.streams)
+        return Parts(self.log, self.names, self.store, self.views, CLOCK, self.streams, limits_of(self.settings))
 
     def batch_run(self, **more: Any) -> "BatchRun":
         """A batch run as the settings say. Whoever makes none imports no Beam."""

@@ -12,13 +12,14 @@ from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
+from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.view import View
 
 
 @dataclass(frozen=True)
 class Context:
     """`views` are all definitions of a program, several of one name among them; `registered` its streams, with views
-    or without.
+    or without. `limits` are those of a batch run.
     """
 
     log: Log
@@ -27,6 +28,7 @@ class Context:
     views: tuple[View, ...]
     clock: Clock
     registered: tuple[Stream, ...] = ()
+    limits: Limits = UNLIMITED
 
     @cached_property
     def streams(self) -> tuple[Stream, ...]:

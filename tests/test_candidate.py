@@ -168,8 +168,8 @@ def test_there_must_be_something_to_stand_beside_and_another_definition(house: H
 def test_a_candidate_that_is_not_its_archive_is_not_kept(house: House) -> None:
     house.batch()
 
-    def wrong(segments: Any, views: Any, folder: Path, options: Any) -> None:
-        LIGHT(segments, BOTH[:1], folder, options)  # the served definition's files under the candidate's name
+    def wrong(segments: Any, views: Any, folder: Path, *more: Any) -> None:
+        LIGHT(segments, BOTH[:1], folder, *more)  # the served definition's files under the candidate's name
 
     with pytest.raises(ProofFailedError):
         house.candidate(compute=wrong)
@@ -180,9 +180,9 @@ def test_a_version_published_meanwhile_makes_it_stale(house: House) -> None:
     house.batch()
     first = house.candidate()
 
-    def slow(segments: Any, views: Any, folder: Path, options: Any) -> None:
+    def slow(segments: Any, views: Any, folder: Path, *more: Any) -> None:
         house.batch()
-        LIGHT(segments, views, folder, options)
+        LIGHT(segments, views, folder, *more)
 
     with pytest.raises(LostRaceError):
         house.candidate(compute=slow)

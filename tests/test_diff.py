@@ -201,8 +201,8 @@ def test_entities_of_one_and_of_three_columns_are_proven_and_compared(desks: Des
 def test_a_proof_names_the_entity_of_one_or_three_columns_that_differs(desks: Desks, number: int) -> None:
     view = PAID[number]
 
-    def compute(segments: Any, views: tuple[View, ...], folder: Path, options: Any = None) -> None:
-        LIGHT(segments, views, folder, options)
+    def compute(segments: Any, views: tuple[View, ...], folder: Path, *more: Any) -> None:
+        LIGHT(segments, views, folder, *more)
         for path in (folder / view.name).rglob("0.parquet"):
             table = pq.read_table(path)
             fills = pc.add(table.column("fills"), 1).cast(table.schema.field("fills").type)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from batch_layer.audit import audit_open
 from batch_layer.compaction_run import CompactionRun
 from batch_layer.compute import run_pipeline
-from batch_layer.errors import BatchError, CompactionError, ComputeError
+from batch_layer.errors import BatchError, BatchMemoryError, CompactionError
 from batch_layer.work import damaged_views
 from ops.cli import main
 from serving.store.batch import BatchReader
@@ -250,7 +250,7 @@ def test_a_merge_that_fails_is_left_out_and_the_version_stands(world: World, mon
     made = batch(world)
     world.check(made)
     assert not any(part.made[0] < part.made[1] for part in made.own)
-    with pytest.raises(ComputeError, match="no room"):
+    with pytest.raises(BatchMemoryError, match="no room"):
         compacted(world, every=True)
 
 

@@ -309,8 +309,8 @@ def test_a_second_cell_over_one_slice_stops_the_publication_even_where_the_first
 def test_a_coarser_interval_that_is_not_its_finer_bars_stops_the_publication(bench: Bench, part: str) -> None:
     bench.world.produce(60)
 
-    def wrong(segments: Any, views: Any, folder: Path, options: Any) -> None:
-        run_pipeline(segments, views, folder, options)
+    def wrong(segments: Any, views: Any, folder: Path, *more: Any) -> None:
+        run_pipeline(segments, views, folder, *more)
         path = folder / "bars" / part / "0.parquet"
         table = pq.read_table(path)
         pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)

@@ -154,9 +154,7 @@ def parsed(text: str | None) -> Any:
 @pytest.fixture(autouse=True)
 def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
-    for module in ("compute", "comparison", "duplicates"):
-        monkeypatch.setattr(f"batch_layer.{module}.connect", session)
-    monkeypatch.setattr("slackwater.restatements.of_run.connect", session)
+    monkeypatch.setattr("slackwater.views.limits.Limits.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
 

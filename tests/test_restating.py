@@ -11,6 +11,7 @@ route. The views are computed by the simulation's stand-in.
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def one_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A new DuckDB database a run would cost more than the run."""
-    for module in ("slackwater.restatements.of_run", "batch_layer.comparison", "batch_layer.duplicates"):
-        monkeypatch.setattr(f"{module}.connect", session)
+    monkeypatch.setattr("slackwater.views.limits.Limits.connect", lambda *_: session())
     monkeypatch.setattr("slackwater.restatements.of_move.connect", lambda *_: session())
     monkeypatch.setattr("batch_layer.prove.Comparison", LightComparison)  # not what is tested here
     yield
@@ -323,16 +323,17 @@ def damage(story: Moving, files: Sequence[StoredFile]) -> None:
         path.write_bytes(path.read_bytes()[:-1])
 
 
-def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(
-    story: Moving, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slackwater.restatements.of_move.connect", connect)
+def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(story: Moving) -> None:
     tail_reader = TailReader(story.world.log, story.world.names)
-    with pytest.raises(RestatingError, match=r"more memory than there is here \(300KB\)") as refused:
-        rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, 1, "300KB"))
+    with pytest.raises(RestatingError, match="more memory than there is here") as refused:
+        rollback(
+            story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, partial(connect, 1, "300KB"))
+        )
     assert "slackwater batch rollback" in str(refused.value)
     assert (story.store.pointer().version, story.store.moves.last()) == (2, 0)
-    assert rollback(story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, 1, "512MB")).restated
+    assert rollback(
+        story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, partial(connect, 1, "512MB"))
+    ).restated
 
 
 def test_a_version_that_cannot_be_read_is_left_all_the_same(story: Moving) -> None:

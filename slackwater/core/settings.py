@@ -28,12 +28,16 @@ from slackwater.core.values import (
     flag,
     folder,
     listed,
+    memory,
     rate,
     text,
     topic_prefix,
     whole,
     word,
 )
+
+LEAST_BATCH_BYTES = 512_000_000
+"""Python, Beam and Arrow take most of that."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,13 @@ class Settings(KafkaSettings):
     proof_seconds: int = setting(
         "10", "seconds", "How long a batch run's proof waits for the speed layer.", whole(0, 86_400)
     )
+    batch_memory: int = setting(
+        "25%",
+        "size or share",
+        "Memory of a process of the batch layer, such as 4GB, or a share of the machine's; the rest spills.",
+        memory(LEAST_BATCH_BYTES),
+    )
+    batch_threads: int = setting("0", "threads", "Threads of a batch run; 0: one a core.", whole(0, 1_024))
     stall_seconds: int = setting("10", "seconds", "How long a partition may lag without progress.", whole(1, 86_400))
     speed_metrics_port: int = setting("0", "port", "Port of the speed layer's /metrics; 0: none.", whole(0, 65_535))
     ingest_metrics_port: int = setting("0", "port", "Port of the ingest's /metrics; 0: none.", whole(0, 65_535))

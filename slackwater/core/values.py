@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from slackwater.core.machine import machine_memory
 from slackwater.core.rate import Rate, parse_rate
 
 HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
@@ -12,6 +13,8 @@ NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 OBJECT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*")
 
+_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|kB|KB|MB|GB|TB|%|)")
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _PREFIX = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -63,6 +66,26 @@ def listed(pattern: re.Pattern[str], hint: str) -> Callable[[str], tuple[str, ..
 def rate(given: str) -> Rate | None:
     """So many requests in a unit of time; empty: none."""
     return parse_rate(given) if given else None
+
+
+def memory(least: int) -> Callable[[str], int]:
+    """Bytes of memory: a number with a unit, or a share of this machine's (of its container's), at least `least`."""
+
+    def read(given: str) -> int:
+        found = _MEMORY.fullmatch(given)
+        if found is None:
+            raise ValueError("Use a size such as 4GB or 1500MB, or a share of the machine such as 25%.")
+        number, unit = float(found[1]), found[2].upper()
+        if unit == "%":
+            if not 0 < number <= 100:
+                raise ValueError("Use a share above 0% and up to 100%.")
+            return max(least, int(machine_memory() * number / 100))
+        size = int(number * _UNITS[unit])
+        if size < least:
+            raise ValueError(f"Use at least {least // 1_000_000}MB.")
+        return size
+
+    return read
 
 
 def folder(given: str) -> Path:

@@ -7,7 +7,7 @@ log: another definition, imported history, and versions that are wrong. A bar is
 have a number of their own in the sequence of versions, so that a client that has read up to a version gets them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -33,14 +33,14 @@ from slackwater.views.view import View
 class Restating:
     """Writes the ledgers of moves. `views` are all definitions of this program, `read_tail` reads the log.
 
-    `threads` 0 means one a core. Where others live in the process, `memory_limit` (as DuckDB reads it) bounds it.
+    `open_session` opens the session that compares, within what its
+    process may take; None: one without a limit.
     """
 
     store: VersionStore
     views: Sequence[View]
     read_tail: ReadTail
-    threads: int = 0
-    memory_limit: str | None = None
+    open_session: Callable[[], duckdb.DuckDBPyConnection] | None = None
 
     def record_move(self, epoch: str, cause: Cause, before: Manifest, after: Manifest, at_us: int) -> Recorded:
         """Write what changes when the pointer goes from `before` to `after`; both and the epoch are leased.
@@ -68,7 +68,7 @@ class Restating:
                 incomplete_reason.append(f"What comes after the cuts of {stream.name} is left out: {tail.missing}")
         own, left = None, tuple(ledger for ledger in before.restatements if ledger not in after.restatements)
         try:
-            with connect(self.threads, self.memory_limit) as con:
+            with (self.open_session or connect)() as con:
                 finder = Finder(con, self.store)
                 for stream, tail in tails.items():
                     of = [pair for pair in pairs if pair[1].stream == stream]
@@ -81,7 +81,7 @@ class Restating:
             incomplete_reason.append(f"Nothing is compared: {error}")
         except (duckdb.OutOfMemoryException, duckdb.TransactionException) as error:  # the second: when it commits
             raise RestatingError(
-                f"To compare the closed bars takes more memory than there is here ({self.memory_limit or 'no limit'}).",
+                f"To compare the closed bars takes more memory than there is here: {error}.",
                 "Nothing moved; `slackwater batch rollback` does it in a process of its own.",
             ) from error
         except (duckdb.IOException, OSError) as error:

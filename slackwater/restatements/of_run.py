@@ -28,7 +28,7 @@ from slackwater.versions.suspects import suspect
 from slackwater.views.compare import differing_sql, states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.levels import published_by
-from slackwater.views.session import connect
+from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.sql import merge_sql, summarise_sql
 from slackwater.views.view import View
 
@@ -91,6 +91,7 @@ def restate(
     version: int,
     created_us: int,
     check: Check | None = None,
+    limits: Limits = UNLIMITED,
 ) -> tuple[Ledger, ...]:
     """Write what the changes of all streams restate; nothing where that is nothing.
 
@@ -99,7 +100,7 @@ def restate(
         duckdb.IOException: the disk is full, or a file cannot be read.
     """
     reach("restate.before")
-    with connect(on_damage=partial(suspect, store)) as con:
+    with limits.connect(partial(suspect, store)) as con:
         finder = Finder(con, store, check)
         for change in changes:
             _restate(finder, store, change)

@@ -2,7 +2,7 @@
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
-    archive/<epoch>, states/<run id>, lists/<run id>
+    archive/<epoch>, states/<run id>, lists/<run id>, spill/<run id>
                      what no kept manifest and no move lists, unless a running process writes it
 
 It is listed under the publish lock and removed after it: nothing that starts later needs any of it. Listing never
@@ -50,7 +50,7 @@ def garbage(
             evidence = number > oldest and number not in retired
             yield from _version(store, number, number == numbers[-1], evidence)
     leased = {epoch for lease in leases for epoch in lease.epochs}
-    for root in ("archive", "states", "lists"):
+    for root in ("archive", "states", "lists", "spill"):
         yield from _unlisted(store, store.home / root, listed, leased)
 
 

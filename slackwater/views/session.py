@@ -7,6 +7,7 @@ the statement is prepared once. Registering and parsing each time costs 3 ms. Se
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -23,12 +24,16 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def connect(
-    threads: int = 0, memory_limit: str | None = None, on_damage: OnDamage | None = None
+    threads: int = 0,
+    memory_limit: str | None = None,
+    on_damage: OnDamage | None = None,
+    spill: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A new in-memory database; `threads` 0 means one a core.
 
     Nothing is downloaded, and the row order of inputs is not kept, which saves memory. `on_damage` is told of a file
-    with a name of `slackwater.core.checked_files` whose bytes changed; the statement that reads it fails.
+    with a name of `slackwater.core.checked_files` whose bytes changed; the statement that reads it fails. What does not
+    fit the memory goes to the folder `spill`, which is made when it is needed; None: one of DuckDB's own choice.
     """
     con = duckdb.connect()
     con.register_filesystem(CheckedFiles(on_damage))
@@ -39,6 +44,8 @@ def connect(
         con.execute(f"SET threads = {int(threads)}")
     if memory_limit is not None:
         con.execute("SET memory_limit = ?", [memory_limit])
+    if spill is not None:
+        con.execute("SET temp_directory = ?", [str(spill)])
     return con
 
 

@@ -97,7 +97,7 @@ def session(**_: object) -> _Session:
     return _one_session()
 
 
-def own_session(**_: object) -> _Session:
+def own_session(*_: object) -> _Session:
     """One whose tables are its own: merges of several programs go on side by side."""
     return _Session(session()._con.cursor())
 
@@ -166,8 +166,8 @@ def merged(view: View, rows: Iterable[Row], interval: Interval) -> list[Row]:
 def compute_with(pause: Callable[[str], None]) -> Any:
     """A `Compute` that is a turn for each file."""
 
-    def compute(segments: Sequence[Segment], views: tuple[View, ...], folder: Path, options: object) -> None:
-        del options
+    def compute(segments: Sequence[Segment], views: tuple[View, ...], folder: Path, *more: object) -> None:
+        del more
         for view in views:
             shards: dict[int, list[Row]] = {}
             for segment in (each for each in segments if each.is_for(view)):
@@ -293,9 +293,7 @@ def light() -> Iterator[None]:
         patch.setattr("serving.watch.versions_watch.BatchReader", LightReader)
         patch.setattr("serving.query.as_of.BatchReader", LightReader)
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())
-        patch.setattr("batch_layer.compute.connect", session)
-        patch.setattr("batch_layer.compact.connect", own_session)
-        patch.setattr("batch_layer.duplicates.connect", session)
+        patch.setattr("slackwater.views.limits.Limits.connect", own_session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())
         patch.setattr("slackwater.restatements.of_move.Restating.record_move", lambda *_: NOTHING_RECORDED)

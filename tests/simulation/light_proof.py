@@ -18,8 +18,8 @@ from tests.simulation.light import merged, rows_in, rows_of_events
 class LightComparison(Comparison):
     """See the module."""
 
-    def __init__(self, home: Path, on_damage: object = None) -> None:
-        del on_damage
+    def __init__(self, home: Path, *more: object) -> None:
+        del more
         self.compared = Compared()
         self._home = home
         self._rows: dict[DeltaKey, list[Row]] = {}

@@ -1,6 +1,7 @@
 """`POST /v1/versions/{version}/rollback`: an older version is served. Needs a key of the scope admin."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -27,6 +28,7 @@ from slackwater.versions.errors import NoSuchVersionError, RetiredVersionError, 
 from slackwater.versions.moves import Move as RecordedMove
 from slackwater.versions.rollback import rollback
 from slackwater.versions.store import VersionStore
+from slackwater.views.session import connect
 from slackwater.views.view import View
 
 MOST_BYTES = 4096
@@ -84,7 +86,7 @@ def routes(
         key = authorized(given, keys, "admin", fresh=True)
         refuse_query(request)
         reason = parsed_body(RollbackBody, await body_of(request, MOST_BYTES)).reason
-        restating = Restating(store, views, TailReader(log, names), threads=1, memory_limit=COMPARE_MEMORY)
+        restating = Restating(store, views, TailReader(log, names), partial(connect, 1, COMPARE_MEMORY))
         async with one:
             now_us = clock.now_us()
             move = await asyncio.to_thread(_rolled_back, store, version, reason, key, now_us, restating)
