@@ -95,8 +95,7 @@ class CompactionRun:
             proofs={name: _proof(current, name, done, clock.now_us()) for name in current.streams},
             timings_ms={"compact": round((clock.elapsed_s() - began) * 1000)},
         )
-        store.publish(made, pointer)
-        return made
+        return store.publish(made, pointer, clock.now_us)
 
     def _compact(self, version: Manifest, views: Sequence[View]) -> Compacted:
         store, limits = self.context.store, self.context.limits

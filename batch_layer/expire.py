@@ -18,6 +18,7 @@ from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.errors import TopicMissingError
 from slackwater.versions.garbage import garbage
+from slackwater.versions.history import note_left
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.pointer import NOTHING
 from slackwater.versions.retention import fallback, plan, plan_snapshots, smallest_delta_start, standing
@@ -89,6 +90,8 @@ def _retire(
             chosen = plan(store, keep, pointer.version, behind, leased)
             snapshots = plan_snapshots(store, chosen, clock.now_us(), schedule)
             if not dry_run:
+                if snapshots.retire:
+                    note_left(store, snapshots.retire)
                 for version in sorted({*chosen.retire, *snapshots.retire}, reverse=True):
                     reach("expire.retire")
                     store.retire(version, clock.now_us(), version not in snapshots.retire)

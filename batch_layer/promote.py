@@ -57,10 +57,11 @@ class Promotion:
             views = self._known(manifest)
             self._check_whole(manifest)
             self._wait(manifest, views, deadline_s)
-            now_us = self._context.clock.now_us()
+            now_us = self._context.clock.now_us
             read_tail = TailReader(self._context.log, self._context.names)
             restating = Restating(store, self._context.views, read_tail, self._context.limits.connect)
-            recorded = restating.record_move(epoch, "new_definition", store.manifest(manifest.parent), manifest, now_us)
+            before = store.manifest(manifest.parent)
+            recorded = restating.record_move(epoch, "new_definition", before, manifest, now_us())
             try:
                 return store.move(version, now_us, by, reason, manifest.parent, recorded)
             except LostRaceError:

@@ -176,7 +176,7 @@ class BatchRun:
         with self._step("publish"):
             reach("publish.before")
             manifest = assemble(draft, proofs, restated, self.timings_ms)
-            self.context.store.publish(manifest, self.began)
+            manifest = self.context.store.publish(manifest, self.began, self.context.clock.now_us)
             reach("publish.after")
         try:
             note_inspected(self.context.store, inspector, manifest.held)

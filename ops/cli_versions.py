@@ -112,7 +112,7 @@ def rollback_command(context: Context, version: int, reason: str, as_json: bool)
     """
     read_tail, limits = TailReader(context.log, context.names), context.parts.limits
     restating = Restating(context.store, context.views, read_tail, limits.connect)
-    done = rollback(context.store, version, reason, user_name(), CLOCK.now_us(), restating)
+    done = rollback(context.store, version, reason, user_name(), CLOCK.now_us, restating)
     facts: dict[str, Any] = {"version": done.target, "from": done.source, "move": done.number, "by": done.by}
     facts |= {"reason": done.reason, "restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}
     emit(as_json, facts, lambda: _show_move(done, f"version {done.target} is current; it was {done.source}."))

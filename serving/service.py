@@ -153,7 +153,7 @@ class Service:
         """What finds and reads what is asked for."""
         options = self.options
         self.rows = BatchRows(self.pool, self.row_cache)
-        as_of = AsOf(self.store, self.views, self.watch, self.inspector, self.pool)
+        as_of = AsOf(self.store, self.views, self.watch, self.inspector, self.pool, self.clock)
         self.bases = Bases(self.watch, self.hot, self.completeness, as_of, options.incomplete == "refuse")
         self.cached: CachedReplies[Any] = CachedReplies(options.cached_reply_bytes)
         views, clock, streamed = names_of(self.views), self.clock, self.budget.streamed

@@ -164,8 +164,7 @@ class House:
             archive=(*old.archive, *files),
             ids=tuple(IdFile(file, self.stream.name) for file in merged),
         )
-        self.store.publish(manifest)
-        return manifest
+        return self.store.publish(manifest)
 
 
 def memory_house(home: Path, stream: Stream = TRADES) -> House:

@@ -247,8 +247,7 @@ class World:
                 **changes,
             }
         )
-        self.store.publish(manifest)
-        return manifest
+        return self.store.publish(manifest)
 
     def _view_files(self, folder: Path, view: View, partition: int, rows: list[Row]) -> Iterable[Part]:
         with _connection().cursor() as con:

@@ -143,7 +143,7 @@ def test_a_candidate_is_never_served_by_itself_and_exact_when_it_is_promoted(hou
     house.grow()
     house.check(SWAPPED, later.version)
     assert house.candidate().definitions == {"bars": BARS.definition}  # now the old one is the other one
-    rollback(house.store, served.version, "worse", "who", 1)
+    rollback(house.store, served.version, "worse", "who", lambda: 1)
     house.check(BARS, served.version)
 
 
@@ -196,7 +196,7 @@ def test_a_version_published_meanwhile_makes_it_stale(house: House) -> None:
 def test_a_move_between_the_look_and_the_swap_is_refused(house: House) -> None:
     served, made = house.batch(), house.candidate()
     with pytest.raises(LostRaceError):
-        house.store.move(made.version, 1, "who", "why", source=made.version)
+        house.store.move(made.version, lambda: 1, "who", "why", source=made.version)
     assert house.store.pointer().version == served.version
     assert house.store.moves.last() == 0
 
@@ -214,7 +214,7 @@ def test_short_cells_unknown_definitions_and_versions_that_are_none_are_refused(
     with pytest.raises(CandidateError, match="no candidate"):
         house.promote(served.version)
     with pytest.raises(RollbackError, match="candidate"):
-        rollback(house.store, made.version, "why", "who", 1)
+        rollback(house.store, made.version, "why", "who", lambda: 1)
     house.check(BARS, served.version)
     house.speed.close()
     house.speed = Speed(house.log, house.names, house.store, BOTH)  # type: ignore[arg-type]

@@ -88,8 +88,7 @@ class Run:
             parts=(Part(view, "bars", "1s", 0, 0, 0, (1, 1), 1),),
             proofs={"trades": Proof("unproven", "")},
         )
-        store.publish(manifest)
-        return manifest
+        return store.publish(manifest)
 
 
 class House:
@@ -151,7 +150,7 @@ class House:
         (self.store.folder / "leases" / run.run_id).write_bytes(data)
 
     def back(self, version: int) -> None:
-        rollback(self.store, version, "it was wrong", "test", self.clock.now_us())
+        rollback(self.store, version, "it was wrong", "test", self.clock.now_us)
 
     def expire(
         self,
@@ -621,7 +620,7 @@ def test_12_a_rollback_that_began_holds_its_target(house: House) -> None:
             done.append(house.expire(keep=1))
 
     files.hook = hook
-    rollback(house.through(files), 1, "", "test", 0)
+    rollback(house.through(files), 1, "", "test", lambda: 0)
     assert done[0].retained == (4, 3, 1)
     assert house.store.pointer().version == 1
     house.check()

@@ -155,7 +155,7 @@ def test_a_rollback_leaves_what_came_since_for_the_next_run(world: World) -> Non
     run(world).run()
     world.produce(20)
     run(world).run()
-    world.store.move(1, 5, "me", "a test")
+    world.store.move(1, lambda: 5, "me", "a test")
     assert version(run(world).run_if_new()) == 3
 
 

@@ -134,7 +134,7 @@ class Moving(Story):
         source = self.current()
         version = version or self.random.choice([v for v in self.imported if v not in (0, source.version)])
         restating = Restating(self.store, BOTH, tail_reader or TailReader(self.world.log, self.world.names))
-        return self._told(source, rollback(self.store, version, "worse", "who", 7, restating), "repair")
+        return self._told(source, rollback(self.store, version, "worse", "who", lambda: 7, restating), "repair")
 
     def _told(self, source: Manifest, move: Move, cause: str) -> Move:
         target = self.store.manifest(move.target)
@@ -327,12 +327,22 @@ def test_a_move_that_would_take_more_memory_than_it_may_does_not_take_place(stor
     tail_reader = TailReader(story.world.log, story.world.names)
     with pytest.raises(RestatingError, match="more memory than there is here") as refused:
         rollback(
-            story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, partial(connect, 1, "300KB"))
+            story.store,
+            1,
+            "worse",
+            "who",
+            lambda: 7,
+            Restating(story.store, BOTH, tail_reader, partial(connect, 1, "300KB")),
         )
     assert "slackwater batch rollback" in str(refused.value)
     assert (story.store.pointer().version, story.store.moves.last()) == (2, 0)
     assert rollback(
-        story.store, 1, "worse", "who", 7, Restating(story.store, BOTH, tail_reader, partial(connect, 1, "512MB"))
+        story.store,
+        1,
+        "worse",
+        "who",
+        lambda: 7,
+        Restating(story.store, BOTH, tail_reader, partial(connect, 1, "512MB")),
     ).restated
 
 
@@ -340,7 +350,7 @@ def test_a_version_that_cannot_be_read_is_left_all_the_same(story: Moving) -> No
     path = story.store.manifest_path(2)
     path.write_bytes(path.read_bytes()[:-9])
     restating = Restating(story.store, BOTH, TailReader(story.world.log, story.world.names))
-    assert "cannot be read" in rollback(story.store, 1, "torn", "who", 1, restating).incomplete_reason
+    assert "cannot be read" in rollback(story.store, 1, "torn", "who", lambda: 1, restating).incomplete_reason
     assert story.store.pointer().version == 1
 
 
@@ -363,7 +373,7 @@ def test_a_move_that_dies_anywhere_leaves_the_old_ledger_and_can_be_made_again(s
     store = VersionStore(story.world.home, Dying())
     with pytest.raises(KeyboardInterrupt):
         restating = Restating(store, BOTH, TailReader(story.world.log, story.world.names))
-        rollback(store, 1, "worse", "who", 1, restating)
+        rollback(store, 1, "worse", "who", lambda: 1, restating)
     assert served(story) == before
     story.back(1)
     story.check()

@@ -48,7 +48,7 @@ def version(world: World, outcome: str = "equal") -> int:
 
 
 def back(world: World, number: int) -> None:
-    rollback(world.store, number, "wrong", "test", world.clock.now_us())
+    rollback(world.store, number, "wrong", "test", world.clock.now_us)
 
 
 def served(world: World) -> int:
@@ -153,7 +153,7 @@ def test_a_rollback_that_died_before_the_pointer_moved_withdraws_nothing(world: 
             super().replace(path, data, private)
 
     with pytest.raises(KeyboardInterrupt):
-        rollback(VersionStore(world.store.home, Dying()), 1, "", "test", 0)
+        rollback(VersionStore(world.store.home, Dying()), 1, "", "test", lambda: 0)
     assert world.store.pointer().version == 3
     assert world.store.withdrawn() == set()
     back(world, 2)

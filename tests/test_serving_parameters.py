@@ -54,7 +54,7 @@ BAD = [
     ("layer", "both"),
     ("layer", ""),
     ("as_of", "-1"),
-    ("as_of", "latest"),
+    ("as_of", "Latest"),
     ("as_of", "99999999999"),
     ("explain", "1"),
     ("explain", "TRUE"),

@@ -179,7 +179,7 @@ def test_a_cursor_of_a_version_that_was_rolled_back_from_is_gone(tmp_path: Path)
     first = [row for row in asked.pages() if row["version"] == 1]
     in_second = asked.get(limit=len(first) + 1).json()["next"]
     assert in_second is not None
-    rollback(asked.story.world.store, 1, "a test", "me", T0_US)
+    rollback(asked.story.world.store, 1, "a test", "me", lambda: T0_US)
     asked.service.step()
     assert asked.pages() == first
     gone = asked.get(limit=len(first) + 1, cursor=in_second)

@@ -329,7 +329,7 @@ def test_a_rollback_goes_back_in_every_stream(house: House) -> None:
     house.run()
     house.more()
     house.run()
-    rollback(house.store, 1, "wrong", "me", 9)
+    rollback(house.store, 1, "wrong", "me", lambda: 9)
     third = house.run_if_new()
     assert isinstance(third, Manifest)
     assert (third.parent, counted(third)) == (1, {"trades": 6, "fills": 6})

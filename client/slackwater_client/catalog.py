@@ -62,6 +62,7 @@ class Version:
     version: int
     parent: int
     created_us: int
+    published_us: int
     run_id: str
     cut: Mapping[str, Mapping[int, int]]
     counts: Mapping[str, Mapping[str, int]]
@@ -83,6 +84,7 @@ class Version:
         plain = ("version", "parent", "run_id", "counts", "restated", "definitions", "state")
         return cls(
             created_us=item["created"],
+            published_us=item["published"],
             cut={stream: offsets(cut) for stream, cut in item["cut"].items()},
             proof=Proof.of(item["proof"]),
             open=tuple(item["open"]),

@@ -53,7 +53,7 @@ class Calls:
         limit: int | None = None,
         at: Time | None = None,
         layer: str | None = None,
-        as_of: int | None = None,
+        as_of: Time | None = None,
         fill: str | None = None,
         quantiles: bool = False,
         **keys: Keys,
@@ -75,7 +75,8 @@ class Calls:
             limit: At most so many rows in all.
             at: A time before which everything counts; without interval, start and end.
             layer: `merged` (the default), or `batch` or `speed` alone.
-            as_of: Answer from this version's batch view alone.
+            as_of: Answer from one version's batch view alone: its number, the name of a pin, or a time, which means
+                the version that was served then.
             fill: `previous` gives rows without events too, as the view says what they hold.
             quantiles: Instead of rows the quantiles that the view declares, both bounds of each.
             keys: Values of key columns by their names: `venue="binance_spot", symbol=["BTCUSDT", "ETHUSDT"]`,
@@ -87,7 +88,11 @@ class Calls:
             **({"interval": interval} if at is None else {"at": time_text(at, "at")}),
             **_range(start, end),
             **{"limit": _page_limit(limit, start is not None or at is not None), "layer": layer},
-            **{"as_of": as_of, "fill": fill, "quantiles": "true" if quantiles else None},
+            **{
+                "as_of": None if as_of is None else time_text(as_of, "as_of"),
+                "fill": fill,
+                "quantiles": "true" if quantiles else None,
+            },
         }
         return (yield from self._rows(f"/v1/{_name(view)}", view, params, keys, limit, whole))
 
@@ -114,7 +119,7 @@ class Calls:
         limit: int | None = None,
         *,
         layer: str | None = None,
-        as_of: int | None = None,
+        as_of: Time | None = None,
         fill: str | None = None,
     ) -> Call[Rows[Bar]]:
         """`view("bars", ...)` of one or several symbols of a venue, whose rows are `Bar`."""
@@ -122,7 +127,7 @@ class Calls:
         params = {
             **asked,
             **{"interval": interval, **_range(start, end), "limit": _page_limit(limit, start is not None)},
-            **{"layer": layer, "as_of": as_of, "fill": fill},
+            **{"layer": layer, "as_of": None if as_of is None else time_text(as_of, "as_of"), "fill": fill},
         }
         whole = start is not None and limit is None and fill is None
         given = {"symbol": asked["symbol"]}

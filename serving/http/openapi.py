@@ -83,6 +83,8 @@ PROBLEM: dict[str, Any] = {
                 "additionalProperties": False,
             },
         },
+        "older": {"type": ["integer", "null"], "description": "The nearest version before that answers; null: none."},
+        "newer": {"type": ["integer", "null"], "description": "The nearest version after that answers; null: none."},
         "line": {"type": "integer", "minimum": 1, "description": "Of a query's place; lines count from 1."},
         "column": {"type": "integer", "minimum": 1, "description": "Of a query's place, in characters from 1."},
     },

@@ -1,4 +1,4 @@
-"""Answers of earlier versions: their manifests and batch readers, opened on demand and retained for a while.
+"""Answers of earlier versions: which one is asked for, its manifest and batch reader, opened on demand and retained.
 
 A version of the rollback set and a snapshot answer alike: from their parts alone.
 """
@@ -7,12 +7,22 @@ from collections import OrderedDict
 from threading import Lock
 
 from serving.http.problems import ProblemError, retired
+from serving.query.parameters import Point
 from serving.query.pool import Pool
 from serving.store.batch import BatchReader
 from serving.store.snapshot import Snapshot
 from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
-from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, RetiredVersionError
+from slackwater.core.clock import Clock, iso_text
+from slackwater.versions.errors import (
+    DamagedFileError,
+    ManifestError,
+    NoSuchVersionError,
+    PointerError,
+    RecordError,
+    RetiredVersionError,
+)
+from slackwater.versions.history import History
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import in_force
@@ -25,15 +35,63 @@ class AsOf:
     """Snapshots of published versions, each with its batch view alone. Thread safe."""
 
     def __init__(
-        self, store: VersionStore, views: tuple[View, ...], watch: VersionsWatch, inspector: Inspector, pool: Pool
+        self,
+        store: VersionStore,
+        views: tuple[View, ...],
+        watch: VersionsWatch,
+        inspector: Inspector,
+        pool: Pool,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._views = views
         self._watch = watch
         self._inspector = inspector
         self._pool = pool
+        self._clock = clock
+        self._history = History(store)
         self._open: OrderedDict[int, Snapshot] = OrderedDict()
         self._lock = Lock()
+
+    async def version(self, asked: Point | str) -> int:
+        """The version that a number, a time or the name of a pin means.
+
+        Raises:
+            ProblemError: 404 if there is no such pin, or nothing was served then; 410 if what was served then is gone;
+                503 if that cannot be read.
+        """
+        if isinstance(asked, Point) and asked.is_version:
+            return asked.value
+        return await self._pool.run(lambda: self._found(asked))
+
+    def _found(self, asked: Point | str) -> int:
+        try:
+            if isinstance(asked, str):
+                pin = self._store.pins.get(asked)
+                if pin is None:
+                    raise ProblemError(404, "unknown-version", f"There is no pin {asked!r}. See /v1/versions.")
+                return pin.version
+            return self._at(asked.value)
+        except (PointerError, RecordError) as error:
+            raise ProblemError(503, "not-serving", str(error), retry_after_s=1) from error
+
+    def _at(self, at_us: int) -> int:
+        when = iso_text(at_us)
+        if at_us > self._clock.now_us():
+            detail = f"{when} is yet to come; nobody knows what will be served then."
+            raise ProblemError(404, "unknown-version", detail)
+        version = self._history.at(at_us).version
+        if version == 0:
+            _, newer = self._history.around(at_us)
+            first = f" The first that answers is version {newer}." if newer else ""
+            raise ProblemError(404, "unknown-version", f"Nothing was published by {when}.{first}")
+        if version is None or self._store.retirement(version) == "gone":
+            older, newer = self._history.around(at_us)
+            which = "The version that" if version is None else f"Version {version} that"
+            near = [f"version {n} was served {side}" for n, side in ((older, "before"), (newer, "after")) if n]
+            detail = f"{which} was served at {when} is gone. Of those that answer, {' and '.join(near)}."
+            raise ProblemError(410, "version-retired", detail, older=older, newer=newer)
+        return version
 
     async def snapshot(self, version: int, name: str) -> Snapshot:
         """The snapshot of a version for the view of a name.

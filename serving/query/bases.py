@@ -12,6 +12,7 @@ from serving.http.problems import gone, not_serving, unknown_instrument
 from serving.query.as_of import AsOf
 from serving.query.basis import Basis, BasisId, apart
 from serving.query.cursor import Cursor
+from serving.query.parameters import Point
 from serving.store.fold import Ends
 from serving.store.hot import HotStore
 from serving.store.request import Entity
@@ -147,13 +148,18 @@ class Bases:
         reason = lacking[stream] or next(filter(None, map(apart, own)), None)
         return Basis(snapshot, view, "merged", held, ends.get(view.name, {}), reason)
 
-    async def as_of(self, name: str, version: int, entities: tuple[Entity, ...]) -> Basis:
-        """The basis of one version's view alone.
+    async def as_of(
+        self, name: str, asked: Point | str, entities: tuple[Entity, ...], cursor: Cursor | None = None
+    ) -> Basis:
+        """The basis of one version's view alone: that of a number, a time, or the name of a pin.
 
         Raises:
-            ProblemError: 404 for an unknown version or instrument, 410 for a retired version, 409 if it was made by
-                another definition, 503 if it is not whole.
+            ProblemError: 404 for an unknown version or instrument, 410 for a retired version, or a pin that is another
+                version's than on the cursor's page; 409 if it was made by another definition, 503 if it is not whole.
         """
+        version = await self._as_of.version(asked)
+        if cursor is not None and cursor.version != version:
+            raise gone(f"The pages before are of version {cursor.version}, and this means version {version} now.")
         snapshot = await self._as_of.snapshot(version, name)
         view = snapshot.views[name]
         itself = replace(snapshot, streams=alone(snapshot.manifest, snapshot.streams), refusals=())

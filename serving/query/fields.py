@@ -26,6 +26,7 @@ from serving.query.parameters import (
     MOST_VERSIONS,
     Point,
     ValueRefusedError,
+    as_of,
     interval,
     interval_of,
     matching,
@@ -34,6 +35,7 @@ from serving.query.parameters import (
     time_us,
     whole,
 )
+from slackwater.versions.pins import NAME_PATTERN
 from slackwater.views.interval import INTERVALS, Interval
 
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -54,6 +56,7 @@ _END = {**_TIME, "examples": ["2026-01-31T10:30:00Z", 1769855400000000]}
 """Its examples lie behind those of a start, so that all examples of a route are one question."""
 
 _POINT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VERSIONS - 1}, *_TIME["anyOf"]], "examples": [7]}
+_AS_OF = {**_POINT, "anyOf": [*_POINT["anyOf"], {"type": "string", "pattern": f"^{NAME_PATTERN}$"}]}
 _CURSOR = "[A-Za-z0-9_-]{1,2000}"
 
 
@@ -80,9 +83,11 @@ CursorField = Annotated[
 if TYPE_CHECKING:
     PointField: TypeAlias = Point | None
     UntilField: TypeAlias = Point | None
+    AsOfField: TypeAlias = Point | str | None
 else:  # FastAPI takes a tuple for a parameter that is given more than once
     PointField = Annotated[Any, BeforeValidator(point), WithJsonSchema(_POINT)]
     UntilField = Annotated[Any, BeforeValidator(point), WithJsonSchema({**_POINT, "examples": [9]})]
+    AsOfField = Annotated[Any, BeforeValidator(as_of), WithJsonSchema(_AS_OF)]
 FlagField = Annotated[bool, BeforeValidator(one_of("true", "false")), WithJsonSchema({"type": "boolean"})]
 
 TimesField = Literal["us", "iso"]

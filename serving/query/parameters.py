@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slackwater.streams.columns import EARLIEST_US
+from slackwater.versions.pins import NAME_PATTERN
 from slackwater.views.interval import HINT, INTERVALS, Interval
 from slackwater.views.kinds import Value
 
@@ -93,6 +94,16 @@ def point(text: str) -> Point:
         return Point(time_us(text), False)
     except ValueRefusedError as error:
         raise ValueRefusedError(f"give a version's number, or a time: {error}") from error
+
+
+def as_of(text: str) -> Point | str:
+    """Reads a version's number, a time, or the name of a pin."""
+    if re.fullmatch(NAME_PATTERN, text):
+        return text
+    try:
+        return point(text)
+    except ValueRefusedError as error:
+        raise ValueRefusedError(f"{error}; or the name of a pin") from error
 
 
 def interval(text: str) -> Interval:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_m
 from serving.http.formats.negotiation import BY_NAME, JSON, choose_format
 from serving.http.problems import ProblemError, refusal
 from serving.query.fields import (
+    AsOfField,
     AtField,
     CursorField,
     DecimalParameters,
@@ -74,8 +75,10 @@ class BarsQuery(DecimalParameters):
     layer: Literal["merged", "batch", "speed"] = Field(
         "merged", description="Which part answers: both, the batch view, or the speed layer's cells."
     )
-    as_of: whole_field(0, 2**31, optional=True) = Field(  # type: ignore[valid-type]
-        None, description="Answer from this version's batch view alone, at its own cut; such an answer never changes."
+    as_of: AsOfField = Field(
+        None,
+        description="Answer from one version's batch view alone, at its own cut: its number, the name of a pin, or a "
+        "time, which means the version that was served then. Of a number and a time it never changes.",
     )
     explain: FlagField = Field(False, description="Each bar with its batch part, each delta's part, and their merge.")
     fill: Annotated[Literal["previous"] | None, WithJsonSchema({"enum": ["previous"]})] = Field(

@@ -18,7 +18,7 @@ from slackwater.versions.proof import Proof, joined, proofs_from
 from slackwater.versions.record import decode_record, encode_record
 from slackwater.views.interval import parse_interval
 
-FORMAT = 5
+FORMAT = 6
 MONTH = parse_interval("1M")
 
 
@@ -175,6 +175,8 @@ class Manifest:
     of its ancestors, in order. `archive`, `parts` and `restatements` may lie in files of their own, which are read when
     somebody asks (`slackwater.store.lists`): that may raise ManifestError.
     `open` are the versions of its line that made some of its parts and whose hand-off nobody has proven yet.
+    `published_us` is when the pointer came to it, timed under the publish lock, later than every time before it
+    (`slackwater.versions.history`); of a candidate, when it was made.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
@@ -197,6 +199,7 @@ class Manifest:
     restatements: Sequence[Ledger] = ()
     candidate: bool = False
     dropped: Dropped | None = None
+    published_us: int = 0
 
     @property
     def proof(self) -> Proof:

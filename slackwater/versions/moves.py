@@ -92,7 +92,7 @@ class Moves:
         Raises:
             RecordError: one of them cannot be read.
         """
-        return [ledger for number in range(1, self.last() + 1) for ledger in self._read(number).ledgers]
+        return [ledger for number in range(1, self.last() + 1) for ledger in self.read(number).ledgers]
 
     def until(self, last: int) -> list[Move]:
         """The moves that took place up to `last`, the oldest first.
@@ -103,7 +103,7 @@ class Moves:
         found: list[Move] = []
         number = last
         while number:
-            move = self._read(number)
+            move = self.read(number)
             found.append(move)
             number = move.previous
         return found[::-1]
@@ -111,7 +111,8 @@ class Moves:
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.json"
 
-    def _read(self, number: int) -> Move:
+    def read(self, number: int) -> Move:
+        """A move, whether it took place or not. Raises RecordError."""
         path = self._path(number)
         try:
             body = decode_record(self._files.read(path), path)

@@ -6,6 +6,7 @@
                                      until it goes altogether, else it may be removed
     <home>/versions/current          the pointer (`slackwater.versions.pointer`)
     <home>/versions/moves/...        rollbacks and promotions (`slackwater.versions.moves`)
+    <home>/versions/left.json        when versions that stay were left (`slackwater.versions.history`)
     <home>/versions/pins/...         names that people gave to versions (`slackwater.versions.pins`)
     <home>/versions/leases/...       what running processes read from (`slackwater.versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing

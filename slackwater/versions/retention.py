@@ -152,7 +152,7 @@ def plan_snapshots(store: VersionStore, chosen: Plan, now_us: int, schedule: Sch
             if number in before or number in pinned:
                 unreadable.append(number)
     never_served = store.candidates(manifests)
-    times = {m.version: m.created_us for m in manifests if m.version not in never_served}
+    times = {m.version: m.published_us for m in manifests if m.version not in never_served}
     stay = {*scheduled(times, now_us, schedule), *pinned}
     leaving = sorted((*chosen.retire, *before), reverse=True)
     manifests.sort(key=lambda manifest: manifest.version, reverse=True)

@@ -6,6 +6,7 @@ that changes of closed bars is written down first (`slackwater.restatements.of_m
 """
 
 import uuid
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, PointerError, RollbackError
@@ -24,9 +25,14 @@ class Restating(Protocol):
 
 
 def rollback(
-    store: VersionStore, version: int, reason: str, by: str, at_us: int, restating: Restating | None = None
+    store: VersionStore,
+    version: int,
+    reason: str,
+    by: str,
+    now_us: Callable[[], int],
+    restating: Restating | None = None,
 ) -> Move:
-    """Move the pointer to `version`; what was done, as it was recorded. Time in microseconds since the epoch, UTC.
+    """Move the pointer to `version`; what was done, as it was recorded. `now_us` gives microseconds, UTC.
 
     Without `restating` no closed bar is compared, and the move says so.
 
@@ -62,9 +68,9 @@ def rollback(
         if restating is None or source is None:
             unread = "The version that the pointer was at cannot be read, so nothing is compared."
             incomplete_reason = "Nothing was compared." if restating is None else unread
-            return store.move(version, at_us, by, reason, recorded=Recorded(None, (), {}, incomplete_reason))
-        recorded = restating.record_move(epoch, "repair", source, manifest, at_us)
-        return store.move(version, at_us, by, reason, source.version, recorded)
+            return store.move(version, now_us, by, reason, recorded=Recorded(None, (), {}, incomplete_reason))
+        recorded = restating.record_move(epoch, "repair", source, manifest, now_us())
+        return store.move(version, now_us, by, reason, source.version, recorded)
     finally:
         hold.release()
 

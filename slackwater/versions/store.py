@@ -5,8 +5,8 @@ and for how long says `slackwater.versions.retention`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from slackwater.core.faults import reach
 from slackwater.store.files import Files, Hold
 from slackwater.store.lists import INLINE, Listed, ListFile, listed
-from slackwater.versions.errors import LostRaceError, NoSuchVersionError, PointerError
+from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, PointerError
 from slackwater.versions.manifest import Manifest, Part, StoredFile, encode_list, encode_manifest, month_of
 from slackwater.versions.moves import NOTHING_RECORDED, Move, Recorded
 from slackwater.versions.pointer import NOTHING, Pointer, encode_pointer
@@ -100,9 +100,12 @@ class VersionStore(VersionReader):
         body = {"version": version, "at_us": at_us, "snapshot": snapshot}
         self.files.replace(self.retirement_path(version), encode_record(body))
 
-    def publish(self, manifest: Manifest, began: Pointer | None = None) -> None:
-        """Write the manifest and move the pointer from its parent to it.
+    def publish(
+        self, manifest: Manifest, began: Pointer | None = None, now_us: Callable[[], int] | None = None
+    ) -> Manifest:
+        """Write the manifest and move the pointer from its parent to it; the manifest as it was published.
 
+        `now_us` gives the time of the publication, in microseconds, UTC; without, it is when the manifest was made.
         `began` is the pointer when the run did. Where it is back at the parent by a rollback, the number of the
         manifest may have been another version's that was published and removed meanwhile.
 
@@ -110,9 +113,12 @@ class VersionStore(VersionReader):
             LostRaceError: the pointer is not at the parent any more, or was moved since; nothing changed.
             PointerError: it cannot be read; nothing changed.
         """
-        data = encode_manifest(self._with_lists(manifest))
+        made = self._with_lists(manifest)
         with self.locked():
             current = self._pointer_at(manifest.parent, began)
+            at_us = self._later(current, now_us() if now_us is not None else manifest.created_us)
+            made = replace(made, published_us=at_us)
+            data = encode_manifest(made)
             reach("publish.manifest")
             if current == NOTHING:  # from now on a pointer that is gone was lost
                 self.files.replace(self._pointer, encode_pointer(NOTHING))
@@ -120,10 +126,11 @@ class VersionStore(VersionReader):
             self.files.create(self.manifest_path(manifest.version), data)
             reach("publish.pointer")
             self._point(manifest.version, data, current.move)
+        return made
 
     def add_candidate(self, manifest: Manifest, began: Pointer | None = None) -> None:
         """Write the manifest of a candidate; the pointer stays at its parent. Raises what `publish` raises."""
-        data = encode_manifest(self._with_lists(manifest))
+        data = encode_manifest(replace(self._with_lists(manifest), published_us=manifest.created_us))
         with self.locked():
             self._pointer_at(manifest.parent, began)
             self.files.create(self.manifest_path(manifest.version), data)
@@ -131,7 +138,7 @@ class VersionStore(VersionReader):
     def move(
         self,
         target: int,
-        at_us: int,
+        now_us: Callable[[], int],
         by: str,
         reason: str,
         source: int | None = None,
@@ -139,7 +146,8 @@ class VersionStore(VersionReader):
     ) -> Move:
         """Move the pointer to a retained version, and record it first; from `source`, or from wherever it is.
 
-        `recorded` is what that restates, its files durable by now. The callers check everything else of the target.
+        It is timed under the lock, in microseconds, UTC. `recorded` is what it restates, its files durable by now. The
+        callers check everything else of the target.
 
         Raises:
             LostRaceError: the pointer is not at `source`; nothing changed.
@@ -150,8 +158,10 @@ class VersionStore(VersionReader):
             self.manifest(target)
             self.files.sync(self.manifest_path(target))  # the process that wrote it may have been killed before that
             last = self.moves.last()
+            at_us = now_us()
             try:
-                at, _, previous = self.pointer()
+                at, _, previous = pointer = self.pointer()
+                at_us = self._later(pointer, at_us)
                 if source not in (None, at):
                     raise LostRaceError(source or 0, at)
             except PointerError:  # a person says where it belongs: this is how it is mended
@@ -220,6 +230,14 @@ class VersionStore(VersionReader):
         if pointer.version != parent or (began is not None and pointer.move != began.move):
             raise LostRaceError(parent, pointer.version)
         return pointer
+
+    def _later(self, pointer: Pointer, at_us: int) -> int:
+        """A time, but later than the pointer's last move: whatever a clock says, times are in the order of moves."""
+        last = [0]
+        with suppress(NoSuchVersionError, ManifestError):
+            last.append(self.stored_manifest(pointer.version).published_us if pointer.version else 0)
+            last.append(self.moves.read(pointer.move).at_us if pointer.move else 0)
+        return max(at_us, max(last) + 1)
 
     def _point(self, version: int, manifest: bytes, move: int) -> None:
         pointer = Pointer(version, hashlib.sha256(manifest).hexdigest(), move)

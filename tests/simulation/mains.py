@@ -202,7 +202,7 @@ def rollback(world: "World") -> None:
     """batch rollback: to one of the newest versions, current or retired as it may be."""
     version = world.random.choice([*sorted(world.manifests)[1:][-4:], 1])
     try:
-        go_back(world.store, version, "the seed says so", "sim", world.clock.now_us())
+        go_back(world.store, version, "the seed says so", "sim", world.clock.now_us)
     except (NoSuchVersionError, RollbackError, ManifestError):  # one that a power cut tore was never published
         world.trace.count("rollbacks refused")
 

@@ -387,7 +387,7 @@ def grown(versions: int) -> Stage:
 
 def back_to(stage: Stage, version: int) -> None:
     """Roll back."""
-    rollback(stage.world.store, version, "a case", "somebody", stage.world.clock.now_us())
+    rollback(stage.world.store, version, "a case", "somebody", stage.world.clock.now_us)
     stage.world.check()
 
 

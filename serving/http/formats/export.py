@@ -30,6 +30,7 @@ from serving.http.reply import IMMUTABLE, VARY, Header, RequestHeaders, Sent, la
 from serving.query.answer import bars_schema, described, fact_headers
 from serving.query.bases import Bases
 from serving.query.basis import Basis
+from serving.query.parameters import Point
 from serving.query.pool import Pool
 from serving.query.questions import BarsQuery
 from serving.query.read import read_states, reading
@@ -67,11 +68,12 @@ class Exporter:
         Raises:
             ProblemError
         """
-        coding, pinned = choose_coding(request_headers.accept_encoding, query.output.of.text), query.as_of is not None
+        coding = choose_coding(request_headers.accept_encoding, query.output.of.text)
+        settled = isinstance(query.as_of, Point)  # a pin's name may be given to another version
         etag = _etag(query, basis, coding)
-        again = [("etag", etag), ("cache-control", IMMUTABLE if pinned else "no-cache"), ("vary", VARY)]
+        again = [("etag", etag), ("cache-control", IMMUTABLE if settled else "no-cache"), ("vary", VARY)]
         headers = raw([*again, *fact_headers(basis.meta())])
-        if not pinned:
+        if query.as_of is None:
             headers += (lag_header(self._bases.lag(basis.view.name, basis.applied)),)
         if request_headers.if_none_match is not None and matches(request_headers.if_none_match, etag):
             return Sent(304, [*headers], b"")

@@ -29,6 +29,7 @@ from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fields import parsed
+from serving.query.parameters import Point
 from serving.query.pool import Pool
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
 from serving.query.read import BatchRows, filled, fills, place_of, read, read_prefix, read_quantiles
@@ -87,7 +88,7 @@ class BarsRoute:
 
     async def _answer(self, scope: Scope, query: BarsQuery, request_headers: RequestHeaders) -> CachedReply:
         """The answer as it is now."""
-        cursor = _cursor(query, self.views)
+        cursor, basis = _cursor(query, self.views), None
         try:
             basis = await self._basis(query, cursor)
             cursor = _cursor(query, (basis.view,))
@@ -100,23 +101,23 @@ class BarsRoute:
             page = await self._page(query, basis, bars, following)
         except ProblemError as error:
             refuse_gone(cursor, error)
-            if query.as_of is not None and error.kind == "files-unreadable":
-                await self.bases.refuse_retired(query.as_of)
+            if basis is not None and query.as_of is not None and error.kind == "files-unreadable":
+                await self.bases.refuse_retired(basis.snapshot.version)
             raise
-        pinned = query.as_of is not None
-        encoding = partial(page_reply, page, query.output, request_headers, scope, pinned)
+        settled = isinstance(query.as_of, Point)  # a pin's name may be given to another version
+        encoding = partial(page_reply, page, query.output, request_headers, scope, settled)
         # A long page would hold up all other requests while it is encoded.
         reply = encoding() if len(bars) < LONG_PAGE else await self.pool.run(encoding)
         return CachedReply(
             reply,
-            None if query.cursor else basis.basis_id,
-            None if pinned else basis.applied,
+            None if query.cursor or isinstance(query.as_of, str) else basis.basis_id,
+            basis.applied if query.as_of is None else None,
             tuple(basis.ends.values()) if following else (),
         )
 
     async def _basis(self, query: BarsQuery, cursor: Cursor | None) -> Basis:
         if query.as_of is not None:
-            return await self.bases.as_of(self.name, query.as_of, query.keys.entities)
+            return await self.bases.as_of(self.name, query.as_of, query.keys.entities, cursor)
         return self.bases.current(self.name, query.keys.entities, query.layer, cursor)
 
     async def _read(self, query: BarsQuery, basis: Basis, cursor: Cursor | None) -> tuple[list[Bar], bool]:

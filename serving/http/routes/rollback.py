@@ -1,6 +1,7 @@
 """`POST /v1/versions/{version}/rollback`: an older version is served. Needs a key of the scope admin."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -57,7 +58,7 @@ class RolledBack(Move):
 
 
 def _rolled_back(
-    store: VersionStore, version: int, reason: str, key: Key, now_us: int, restating: Restating
+    store: VersionStore, version: int, reason: str, key: Key, now_us: Callable[[], int], restating: Restating
 ) -> RecordedMove:
     try:
         return rollback(store, version, reason, f"key {key.name}", now_us, restating)
@@ -88,8 +89,7 @@ def routes(
         reason = parsed_body(RollbackBody, await body_of(request, MOST_BYTES)).reason
         restating = Restating(store, views, TailReader(log, names), partial(connect, 1, COMPARE_MEMORY))
         async with one:
-            now_us = clock.now_us()
-            move = await asyncio.to_thread(_rolled_back, store, version, reason, key, now_us, restating)
+            move = await asyncio.to_thread(_rolled_back, store, version, reason, key, clock.now_us, restating)
         snapshot = watch.snapshot
         facts = {**move_json(move), "served": snapshot and snapshot.version}
         return Response(orjson.dumps(facts), media_type="application/json", headers={"Cache-Control": "no-store"})

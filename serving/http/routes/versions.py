@@ -56,6 +56,7 @@ class Version(Closed):
     version: Count
     parent: Count
     created: Micros
+    published: Annotated[Micros, Field(description="When the pointer came to it; `as_of` takes times.")]
     run_id: str
     cut: Annotated[dict[str, Offsets], Field(description="Stream -> partition -> offset.")]
     counts: Annotated[dict[str, Counts], Field(description="Stream -> what -> how many.")]
@@ -145,6 +146,7 @@ def _version(manifest: Manifest, proof: Proof, state: str, pins: Sequence[str]) 
         "version": manifest.version,
         "parent": manifest.parent,
         "created": manifest.created_us,
+        "published": manifest.published_us,
         "run_id": manifest.run_id,
         "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
         "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
