@@ -4,27 +4,29 @@ It becomes an epoch of its own: Parquet files by partition, without offsets, and
 is published here; a batch run takes the epoch and publishes it, under the same lock, since until then a writer would
 not know its ids. What the caller does not publish is garbage that no manifest lists.
 
+    source, columns checked | decode, judge, ids | files           each on a thread of its own, a chunk at a time
+
 Memory is bounded: every ROLL_ROWS rows the open files are closed, their ids go to runs and files of keys, and their
-contents are read from files when an id comes again.
+contents are read from files when an id comes again. Not here: the files (`ingest.sheaf`).
 """
 
 import shutil
 import uuid
+from concurrent.futures import Future
 from dataclasses import dataclass
-
-import pyarrow as pa
 
 from ingest.chunk import Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
-from ingest.verdicts import Summary, judge_chunk
+from ingest.known import Generation
+from ingest.sheaf import Sheaf
+from ingest.verdicts import Summary, Taken, judge_chunk
 from ingest.writer import Progress
+from slackwater.core.behind import Behind
 from slackwater.core.clock import Clock
-from slackwater.core.faults import reach
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
-from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
-from slackwater.streams.entities import Entity, by_entity
+from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, StoredFile
@@ -33,6 +35,9 @@ from slackwater.versions.writer_lock import WriterLock
 
 ROLL_ROWS = 4 * 1024 * 1024
 """Rows after which the open files are closed."""
+
+WAITING_CHUNKS = 2
+"""Chunks that wait for the thread that writes them."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +86,18 @@ def import_history(
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
     tally, decoder = Summary(), Decoder(stream, names=True)
+    source.in_bulk()
     try:
         store.files.make_folder(folder)
         files = _Files(stream, store, epoch, filtered, roll_rows)
         try:
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
-                    events = judge_chunk(
+                    taken = judge_chunk(
                         decoder, chunk, filtered.judge_standing, writer, names.dead_letters, clock, tally
                     )
-                    tally.accepted += events.num_rows
-                    files.write(events)
+                    tally.accepted += taken.events.num_rows
+                    files.write(taken)
                 on_progress(source.done, source.total)
             return files.finish(tally)
         except BaseException:
@@ -104,65 +110,65 @@ def import_history(
 
 
 class _Files:
-    """The files of an epoch: one open for each partition, all closed together."""
+    """The files of an epoch: one open for each partition, all closed together, written by a thread of their own."""
 
     def __init__(
         self, stream: Stream, store: VersionStore, epoch: str, filtered: DuplicateFilter, roll_rows: int
     ) -> None:
         self._stream = stream
-        self._store = store
-        self._epoch = epoch
         self._filtered = filtered
         self._roll_rows = roll_rows
-        self._open: dict[int, ArchiveWriter] = {}
-        self._closed: list[ArchiveFile] = []
+        self._epoch = epoch
+        self._sheaf = Sheaf(stream, store, epoch)
+        self._behind = Behind(WAITING_CHUNKS)
         self._ids = EpochIds(stream, store, epoch)  # the filter let nothing through that is known
         self._partitions: dict[Entity, int] = {}
+        self._closing: tuple[Future[list[ArchiveFile]], Generation] | None = None
+        self._closed: list[ArchiveFile] = []
         self._rows = 0
-        self._number = 0
 
-    def write(self, events: pa.Table) -> None:
+    def write(self, taken: Taken) -> None:
         """Write new events, each to its entity's partition, in order."""
-        by_partition: dict[int, list[int]] = {}
-        for entity, rows in by_entity(self._stream, events):
+        events, grouped = taken
+        if not events.num_rows:
+            return
+        parts = []
+        for entity, rows in grouped.entities:
             if entity not in self._partitions:
                 self._partitions[entity] = self._filtered.partition_of(entity)
-            by_partition.setdefault(self._partitions[entity], []).extend(rows.tolist())
-        for partition, rows in sorted(by_partition.items()):
-            if partition not in self._open:
-                path = self._store.home / archive_path(self._epoch, self._stream, partition, self._number)
-                self._open[partition] = ArchiveWriter(self._stream, path)
-            part = events.take(pa.array(sorted(rows)))
-            self._open[partition].write(archive_table(self._stream, partition, part))
-        self._ids.add(events)
+            parts.append((self._partitions[entity], rows))
+        self._behind.put(lambda: self._sheaf.write(events, parts))
+        self._ids.add(events, grouped)
         self._rows += events.num_rows
+        # The files of the last roll are durable by now, or what memory holds of them would grow.
+        if self._closing is not None and (self._closing[0].done() or self._rows * 8 >= self._roll_rows):
+            self._absorb()
         if self._rows >= self._roll_rows:
-            self._roll()
+            known = self._filtered.known
+            self._closing = self._behind.put(self._sheaf.close), known.generation
+            known.turn()
+            self._rows = 0
 
     def finish(self, tally: Summary) -> ImportedEpoch:
         """Close everything; what the epoch holds."""
-        self._close()
+        try:
+            self._absorb()
+            self._closed += self._behind.put(self._sheaf.close).result()
+        finally:
+            self._behind.end()
         entities = tuple(sorted(self._partitions.items()))
         return ImportedEpoch(self._epoch, tuple(self._closed), self._ids.finish(), entities, tally.copy())
 
     def abandon(self) -> None:
         """Close what is open, whatever becomes of it."""
-        for writer in self._open.values():
-            writer.close()
+        self._behind.end()
+        self._sheaf.abandon()
 
-    def _roll(self) -> None:
-        """Close the files, and let the filter know their ids from them instead of from memory."""
-        known = len(self._closed)
-        self._close()
-        own = [(file.partition, file.file) for file in self._closed[known:]]
-        self._filtered.absorb(self._ids, own)
-        self._rows = 0
-        self._number += 1
-
-    def _close(self) -> None:
-        for partition, writer in sorted(self._open.items()):
-            writer.close()
-            reach("archive.import")
-            stored = self._store.stored(writer.path, writer.rows)
-            self._closed.append(ArchiveFile(stored, self._stream.name, self._epoch, partition, None, None))
-        self._open = {}
+    def _absorb(self) -> None:
+        """Let the filter know the ids of closed files from them instead of from memory."""
+        if self._closing is None:
+            return
+        closed = self._closing[0].result()
+        self._filtered.absorb(self._ids, [(file.partition, file.file) for file in closed], self._closing[1])
+        self._closed += closed
+        self._closing = None

@@ -1,11 +1,14 @@
 """A source of events, and what it gives: chunks of lines for the decoder to judge, and where each is in the source.
 
-Not here: how files become lines (`ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`).
+Where the source's rows have types, a chunk may hold those that are events for certain as a table, so that nobody makes
+lines of them. Not here: how files become lines (`ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 CHUNK_LINES = 8192
 """Lines of a full chunk: enough for the fast decoder, little enough to hold."""
@@ -25,20 +28,37 @@ LINE_TOO_LONG = "line-too-long"
 """The reason of a line beyond the limit of `ingest.line_reader`."""
 
 
+class Certain(NamedTuple):
+    """Events as a compact table (`slackwater.streams.typed`) and the numbers of their lines, in order.
+
+    Each is what the decoder makes of its line, unless its time is beyond the newest that is allowed.
+    """
+
+    events: pa.Table
+    numbers: Any
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Lines in the order of the source.
 
     `position(i)` is the place of line i, such as `line 17`; `original(i)` its bytes as the source holds them. A line in
-    `faults` is b"". `more` says that the source has more at once, so that nothing should wait for company.
+    `faults` is b"". `more` says that the source has more at once, so that nothing should wait for company. Where some
+    lines are `certain`, `lines` makes those that are asked for.
     """
 
     source: str
-    lines: list[bytes]
+    lines: Sequence[bytes]
     position: Callable[[int], str]
     original: Callable[[int], bytes]
     faults: Mapping[int, Fault] = field(default_factory=dict)
     more: bool = False
+    certain: Certain | None = None
+
+    def lines_of(self, at: Any) -> list[bytes]:
+        """The lines numbered `at`, an array; others may be left unmade."""
+        of = getattr(self.lines, "of", None)
+        return [self.lines[k] for k in at] if of is None else of(at)
 
     def take(self, at: Sequence[int], more: bool) -> "Chunk":
         """The lines numbered `at`, in that order."""
@@ -77,6 +97,9 @@ class Source:
     unit = "rows"
     done = 0
     total: int | None = None
+
+    def in_bulk(self) -> None:
+        """Before the first read: give large chunks, with what is certain of them, if the rows have types."""
 
     def read(self, timeout_s: float) -> Chunk | None:
         """What is there now, waiting up to `timeout_s`: an empty chunk if nothing came, None at the end.

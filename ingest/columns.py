@@ -10,11 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest.chunk import Certain
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
 from slackwater.streams.rows import row_lines
-from slackwater.streams.stream import TIME_UNIT, Stream
+from slackwater.streams.stream import TIME_UNIT, Choice, Stream, Text
 from slackwater.streams.tokens import check_types, is_number, quoted, tokens
+from slackwater.streams.typed import typed_rows
 
 
 class Columns:
@@ -41,24 +43,39 @@ class Columns:
         if isinstance(venue, Constant):
             self._check_venues([venue.text])
 
-    def lines(self, column: Callable[[str], Any], rows: int) -> list[bytes]:
-        """The lines of some rows; `column` gives the values of a column as an Arrow array.
+    @property
+    def texts(self) -> list[str]:
+        """The columns of few texts: a file had better give them with a dictionary."""
+        few = [field for field in self._stream.fields if isinstance(self._stream.column(field), Text | Choice)]
+        sources = (self._sources.get(field) for field in few)
+        return [source.column for source in sources if isinstance(source, FromColumn)]
+
+    def check(self, column: Callable[[str], Any], rows: int) -> None:
+        """Look at some rows before anything is made of them; `column` gives the values of a column as an Arrow array.
 
         Raises:
             TimeUnitError: times are numbers written as text, and nobody said of what.
             MappingError: a column says that the file is not of its venue.
         """
+        time, venue = self._sources[self._stream.time], self._sources[self._stream.entity[0]]
+        if rows and isinstance(venue, FromColumn) and self._telling:
+            texts = column(venue.column).unique().to_pylist()
+            self._check_venues(str(v, "latin-1") if type(v) is bytes else v for v in texts)
+        if rows and isinstance(time, FromColumn):
+            self._check_time(time, column(time.column))
+
+    def certain(self, column: Callable[[str], Any], rows: int) -> Certain:
+        """The rows that are events for certain, whatever their times' newest may be."""
+        return Certain(*typed_rows(self._stream, self._sources, column, rows, self._unit))
+
+    def lines(self, column: Callable[[str], Any], rows: int) -> list[bytes]:
+        """The lines of some rows, which `check` let pass."""
         made: dict[str, Any] = {}
         for field, source in self._sources.items() if rows else ():
             if isinstance(source, Constant):
                 made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
                 continue
-            values = column(source.column)
-            if field == self._stream.time:
-                self._check_time(source, values)
-            if field == self._stream.entity[0] and self._telling:
-                self._check_venues(str(v, "latin-1") if type(v) is bytes else v for v in values.unique().to_pylist())
-            made[field] = tokens(self._stream, field, values, source, self._unit)
+            made[field] = tokens(self._stream, field, column(source.column), source, self._unit)
         return row_lines(self._stream, made, rows) if rows else []
 
     def _source_unit(self, schema: pa.Schema | None) -> str:

@@ -96,6 +96,7 @@ class CsvRows(LineSource):
         def values(name: str) -> pa.Array:
             return pa.array([value.encode(_LATIN) for value in columns[name]], pa.binary())
 
+        self._made.check(values, len(rows))
         return self._made.lines(values, len(rows))
 
 

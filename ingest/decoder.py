@@ -18,14 +18,16 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from ingest.chunk import Chunk
 from slackwater.log.dead_letter import NO_IDS, OUT_OF_ORDER
 from slackwater.streams.content import contents_of
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import Entity, by_entity
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
-from slackwater.streams.rows import array_of
 from slackwater.streams.stream import Stream
+from slackwater.streams.texts import array_of
+from slackwater.streams.typed import plain
 
 SECOND_US = 1_000_000
 
@@ -38,6 +40,26 @@ class Decoder:
         self._names = names
         self._second: dict[Entity, int] = {}
         self._seen: dict[Entity, Counter[int]] = {}
+
+    def decode_chunk(self, chunk: Chunk, latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
+        """The same for a chunk: what is certain of it is taken as it is, as a compact table if that is all."""
+        if chunk.certain is None or self.stream.unnamed:
+            return self.decode(chunk.lines, latest_us)
+        events, numbers = chunk.certain
+        early = events.column(self.stream.time).to_numpy() <= latest_us[numbers]
+        if not early.all():
+            events, numbers = events.filter(pa.array(early)), numbers[early]
+        if len(numbers) == len(chunk.lines):
+            return events, numbers, {}
+        rest = np.setdiff1d(np.arange(len(chunk.lines)), numbers, assume_unique=True)
+        slow, accepted, bad = self.decode(chunk.lines_of(rest), latest_us[rest])
+        bad = {int(rest[i]): error for i, error in bad.items()}
+        if not len(accepted):
+            return events, numbers, bad
+        places = np.concatenate([numbers, rest[accepted]])
+        order = np.argsort(places, kind="stable")
+        together = pa.concat_tables([plain(self.stream, events), slow]).take(pa.array(order))
+        return together.combine_chunks(), places[order], bad
 
     def decode(self, lines: Sequence[bytes], latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
         """See `slackwater.streams.decode.decode_lines`."""

@@ -28,6 +28,7 @@ from slackwater.log.log import Log, Slice, read_range
 from slackwater.log.names import TopicNames
 from slackwater.store.id_keys import KeyFile, KeyIndex
 from slackwater.store.id_runs import IdRuns, read_runs
+from slackwater.store.identities import Grouped
 from slackwater.streams.entities import Entity, by_entity, entity_key
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds, is_keys
@@ -92,7 +93,7 @@ class DuplicateFilter:
         """The partition of an entity."""
         return self._log.partition_of(entity_key(entity), self._partitions)
 
-    def judge(self, events: pa.Table) -> Any:
+    def judge(self, events: pa.Table, grouped: Grouped | None = None) -> Any:
         """See `Known.judge`. Looks at the pointer first, at most once a second.
 
         Raises:
@@ -103,17 +104,17 @@ class DuplicateFilter:
             self._need(events)
         for _ in range(LOOKUP_TRIES - 1):
             try:
-                return self.known.judge(events)
+                return self.known.judge(events, grouped)
             except (DamagedFileError, OSError):  # an expired file, perhaps: the pointer has moved on
                 self._looked_s = float("-inf")
                 self.follow()
-        return self.known.judge(events)
+        return self.known.judge(events, grouped)
 
-    def judge_standing(self, events: pa.Table) -> Any:
+    def judge_standing(self, events: pa.Table, grouped: Grouped | None = None) -> Any:
         """The same on the version that it stands on now, wherever the pointer goes, and on the log as it was read."""
         if self._failed:
             self._refuse(self._partitions_of(events), self._failed)
-        return self.known.judge(events)
+        return self.known.judge(events, grouped)
 
     def follow(self) -> None:
         """Stand on the version that the pointer names now. One that cannot be read is passed over until it can."""
@@ -130,14 +131,17 @@ class DuplicateFilter:
         except VersionError:
             return
 
-    def absorb(self, ids: EpochIds, files: Iterable[tuple[int, StoredFile]]) -> None:
-        """For an import: know the ids of an epoch from its (partition, file) pairs, no longer from the generation."""
+    def absorb(self, ids: EpochIds, files: Iterable[tuple[int, StoredFile]], generation: Generation) -> None:
+        """For an import: know the ids of an epoch from its (partition, file) pairs, no longer from the generation.
+
+        What is younger than the generation may be in `ids` already: a generation is asked first.
+        """
         ids.flush()
         self._runs.update(ids.runs)
         self._keys |= {file: self._open(file) for file in ids.keys if file not in self._keys}
         self._files += files
         self.known.stand_on(self._archived())
-        self.known.generations[-1] = Generation()
+        self.known.forget(generation)
 
     def close(self) -> None:
         """Release."""

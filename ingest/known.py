@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.archived import Archived
-from slackwater.store.contents import Contents
-from slackwater.store.identities import Group, group_ids
+from slackwater.store.contents import Contents, rising
+from slackwater.store.identities import Group, Grouped, group_ids
 from slackwater.streams.content import CONTENT, contents_of, same
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
@@ -99,8 +99,12 @@ class Known:
         *older, newest = self.generations
         self.generations = [*(generation for generation in older if not covered(generation)), newest]
 
-    def judge(self, events: pa.Table) -> Any:
-        """The verdict on each event, in order; what is NEW is known from now on.
+    def forget(self, generation: Generation) -> None:
+        """Drop a generation whose ids the archive has from now on."""
+        self.generations = [one for one in self.generations if one is not generation] or [Generation()]
+
+    def judge(self, events: pa.Table, grouped: Grouped | None = None) -> Any:
+        """The verdict on each event, in order; what is NEW is known from now on. `grouped` are its ids, if at hand.
 
         Raises:
             ArchiveGapError: the archive lacks an id that it names.
@@ -108,15 +112,16 @@ class Known:
         """
         verdicts = np.full(events.num_rows, NEW, np.int8)
         contents = contents_of(self._stream, events)
-        entities, groups = group_ids(self._stream, events)
+        entities, groups = grouped or group_ids(self._stream, events)
         for rows in self._too_many(entities):
             verdicts[rows] = TOO_MANY
+        full = (verdicts == TOO_MANY).any()
         for entity, rows, ids in groups:
             judged = self._judge(entity, ids, contents[rows])
-            verdicts[rows] = np.where(verdicts[rows] == TOO_MANY, TOO_MANY, judged)
+            verdicts[rows] = np.where(verdicts[rows] == TOO_MANY, TOO_MANY, judged) if full else judged
         for entity, rows, ids in groups:
             new = verdicts[rows] == NEW
-            self._add(Group(entity, rows[new], ids[new]), contents)
+            self._add(Group(entity, rows, ids) if new.all() else Group(entity, rows[new], ids[new]), contents)
         self._see(entity for entity, rows in entities if verdicts[rows[0]] != TOO_MANY)
         return verdicts
 
@@ -152,6 +157,8 @@ class Known:
 
     def _judge(self, entity: Entity | None, ids: Any, contents: Any) -> Any:
         found, known = self._find(entity, ids)
+        if not found.any() and entity is not None and rising(ids) and not self._archived.holds(entity, ids).any():
+            return np.full(len(ids), NEW, np.int8)  # as it is, mostly
         verdicts = np.where(found, _same_or_not(same(known, contents)), NEW)
         rest = np.flatnonzero(~found)
         held, equal = self._archived.compare(entity, ids[rest], contents[rest])

@@ -6,7 +6,7 @@ The same for the log's writer and for imported history. Not here: what happens t
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from slackwater.core.faults import reach
 from slackwater.log.dead_letter import CONFLICT as CONFLICT_REASON
 from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, Whole, send
 from slackwater.log.log import Writer
+from slackwater.store.identities import Grouped, group_ids
 from slackwater.streams.event import AHEAD_US
 from slackwater.streams.stream import Stream
 
@@ -51,16 +52,23 @@ class Summary:
         return self.accepted + self.duplicates + self.dead_letters
 
 
+class Taken(NamedTuple):
+    """The new events of a chunk, in order, and their ids in groups."""
+
+    events: pa.Table
+    grouped: Grouped
+
+
 def judge_chunk(
     decoder: Decoder,
     chunk: Chunk,
-    judge: Callable[[pa.Table], Any],
+    judge: Callable[[pa.Table, Grouped], Any],
     writer: Writer,
     topic: str,
     clock: Clock,
     tally: Summary,
-) -> pa.Table:
-    """The new events of a chunk, in order; the rest is counted, and what was refused is in `topic`, when this returns.
+) -> Taken:
+    """What is new of a chunk; the rest is counted, and what was refused is in `topic`, when this returns.
 
     `judge` gives a verdict of `ingest.known` on each event. An event's time may be one minute ahead of `clock`.
 
@@ -69,8 +77,9 @@ def judge_chunk(
     """
     now_us = clock.now_us()
     latest = np.full(len(chunk.lines), now_us + AHEAD_US)
-    events, accepted, bad = decoder.decode(chunk.lines, latest)
-    verdicts = judge(events)
+    events, accepted, bad = decoder.decode_chunk(chunk, latest)
+    grouped = group_ids(decoder.stream, events)
+    verdicts = judge(events, grouped)
     faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
     conflicts = accepted[verdicts == CONFLICT].tolist()
     reach("ingest.judge")
@@ -85,7 +94,10 @@ def judge_chunk(
     tally.conflicts += len(conflicts)
     tally.duplicates += int((verdicts == DUPLICATE).sum())
     new = verdicts == NEW
-    return events if new.all() else events.filter(pa.array(new)).combine_chunks()
+    if new.all():
+        return Taken(events, grouped)
+    events = events.filter(pa.array(new)).combine_chunks()
+    return Taken(events, group_ids(decoder.stream, events))
 
 
 def _letter(stream: Stream, chunk: Chunk, i: int, fault: Fault, now_us: int) -> DeadLetter:

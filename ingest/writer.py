@@ -24,7 +24,7 @@ from slackwater.core.faults import reach
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import TopicNames
 from slackwater.log.stages import Sampler
-from slackwater.streams.entities import by_entity, entity_key
+from slackwater.streams.entities import entity_key
 from slackwater.streams.rows import event_lines
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
@@ -167,7 +167,7 @@ class IngestWriter:
 
     def _take(self, chunk: Chunk) -> None:
         reach("ingest.before")
-        events = judge_chunk(
+        events, (entities, _) = judge_chunk(
             self._decoder, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
         )
         if not events.num_rows:
@@ -176,7 +176,7 @@ class IngestWriter:
         lines = event_lines(self.stream, events)
         times = events.column(self.stream.time).to_numpy()
         now = self._clock.elapsed_s()
-        for entity, rows in by_entity(self.stream, events):
+        for entity, rows in entities:
             self.late.take(entity, times[rows])
             self._append(self._packer.add(entity, [lines[row] for row in rows], now))
 

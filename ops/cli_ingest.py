@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -139,6 +139,7 @@ def import_command(
         epoch = new_epoch()
         # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
         with (
+            closing(source),
             hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
             holding(context.store.lease(epoch, epochs=[epoch])),
         ):

@@ -137,9 +137,9 @@ def test_memory_is_bounded_and_ids_of_closed_files_are_still_known(
     held: list[int] = []
     judge = Known.judge
 
-    def watched(known: Known, events: pa.Table) -> Any:
+    def watched(known: Known, *given: Any) -> Any:
         held.append(len(known))
-        return judge(known, events)
+        return judge(known, *given)
 
     monkeypatch.setattr(Known, "judge", watched)
     conflicts = lines_of([event(i, symbol=f"S{i % 5}", price=1) for i in range(0, 2000, 100)])

@@ -54,8 +54,11 @@ class IdRuns:
 
     def add_ids(self, entity: Entity, ids: Any) -> None:
         """Add ids, an int64 array of at least one."""
-        if len(ids) > 1 and not (np.diff(ids) > 0).all():  # they come in order, mostly, and a sort costs more than all
+        if not (ids[1:] > ids[:-1]).all():  # they come in order, mostly, and a sort costs more than all
             ids = np.unique(ids)
+        if ids[-1] - ids[0] == len(ids) - 1:
+            self.add(entity, int(ids[0]), int(ids[-1]))
+            return
         breaks = np.flatnonzero(np.diff(ids) != 1)
         firsts, lasts = ids[np.r_[0, breaks + 1]], ids[np.r_[breaks, len(ids) - 1]]
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):

@@ -13,6 +13,7 @@ from slackwater.store.id_keys import KEY, keys_of
 from slackwater.streams.entities import Entity, by_entity
 from slackwater.streams.numbers import integers
 from slackwater.streams.stream import Stream
+from slackwater.streams.texts import array_of
 
 
 class Group(NamedTuple):
@@ -32,17 +33,19 @@ class Grouped(NamedTuple):
 
 def group_ids(stream: Stream, events: pa.Table) -> Grouped:
     """The ids of events. An id is an integer here if it is a canonical one and its venue's ids are not sparse."""
-    texts = events.column(stream.identity).combine_chunks()
+    texts = array_of(events.column(stream.identity))
     numbers, whole = integers(texts)
     entities = list(by_entity(stream, events))
     groups, keyed = [], []
     for entity, rows in entities:
         dense = whole[rows]
+        if dense.all():
+            groups.append(Group(entity, rows, numbers[rows]))
+            continue
         if dense.any():
             mine = rows[dense]
             groups.append(Group(entity, mine, numbers[mine]))
-        if not dense.all():
-            keyed.append((entity, rows[~dense]))
+        keyed.append((entity, rows[~dense]))
     if keyed:
         rows = np.concatenate([mine for _, mine in keyed])
         keys = [keys_of(entity, texts.take(pa.array(mine)).to_pylist()) for entity, mine in keyed]

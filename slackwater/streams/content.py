@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from slackwater.streams.entities import FEW_ROWS
 from slackwater.streams.numbers import units_of
 from slackwater.streams.order import UNIT_US
-from slackwater.streams.rows import array_of
 from slackwater.streams.stream import TIME_UNIT, Stream
+from slackwater.streams.texts import array_of, of_each
 
 CONTENT = np.dtype([("digest", "<u8"), ("timestamp", "<u8")])
 
@@ -41,11 +41,12 @@ def contents_of(stream: Stream, events: pa.Table) -> Any:
             continue
         words = words_of(events.column(column.name))
         if column.name == stream.order and stream.timed:  # made of the time, so no content of its own
-            words = np.where(stream.is_timed(array_of(events.column(stream.entity[0]))), np.uint64(0), words)
+            timed = of_each(events.column(stream.entity[0]), stream.is_timed)
+            words = np.where(timed, np.uint64(0), words)
         digest = _mixed((digest ^ words) + _STEP)
     contents = np.empty(events.num_rows, CONTENT)
     contents["digest"] = digest
-    units = pc.index_in(array_of(events.column(TIME_UNIT.name)), _UNITS).to_numpy()
+    units = of_each(events.column(TIME_UNIT.name), lambda texts: pc.index_in(texts, _UNITS).to_numpy())
     times = array_of(events.column(stream.time)).to_numpy().astype(np.uint64)
     contents["timestamp"] = times << np.uint64(2) | units.astype(np.uint64)
     return contents
@@ -61,6 +62,8 @@ def same(one: Any, other: Any) -> Any:
 def words_of(column: Any) -> Any:
     """A column as 64 bits a row, equal where the values are; text as its hash."""
     column = array_of(column)
+    if pa.types.is_dictionary(column.type):
+        return of_each(column, lambda texts: np.array([_word(text) for text in texts.to_pylist()], np.uint64))
     if pa.types.is_decimal(column.type):
         return units_of(column).astype(np.uint64)
     if pa.types.is_integer(column.type):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from slackwater.streams.stream import Stream
+from slackwater.streams.texts import array_of
 
 Entity = tuple[str, ...]
 
@@ -23,22 +24,33 @@ def by_entity(stream: Stream, events: pa.Table) -> Iterator[tuple[Entity, Any]]:
             found.setdefault(entity, []).append(row)
         yield from ((entity, np.array(rows)) for entity, rows in found.items())
         return
-    code = np.zeros(events.num_rows, np.int64)
+    code, most = np.zeros(events.num_rows, np.int64), 1
     dictionaries = []
     for name in stream.entity:
-        column = events.column(name).combine_chunks().dictionary_encode()
+        column = array_of(events.column(name)).dictionary_encode()
         dictionaries.append(column.dictionary)
+        most *= len(column.dictionary)
         code = code * len(column.dictionary) + column.indices.to_numpy()
-    there, number = np.unique(code, return_inverse=True)
-    # Each event is read once, however many entities there are; what fits 16 bits is sorted by radix.
-    order = np.argsort(number.astype(np.uint16) if len(there) < 1 << 16 else number, kind="stable")
-    ends = np.cumsum(np.bincount(number))
+    there, order, ends = _ordered(code, most)
     for value, start, end in zip(there.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
         values, rest = [], value
         for dictionary in reversed(dictionaries):
             rest, at = divmod(rest, len(dictionary))
             values.append(dictionary[at].as_py())
         yield tuple(reversed(values)), order[start:end]
+
+
+def _ordered(code: Any, most: int) -> tuple[Any, Any, Any]:
+    """The codes that there are, the rows in order of them, and where the rows of each end."""
+    # Each event is read once, however many entities there are; what fits 16 bits is sorted by radix.
+    if most <= 1 << 16:
+        counts = np.bincount(code)
+        there = np.flatnonzero(counts)
+        order = np.arange(len(code)) if len(there) == 1 else np.argsort(code.astype(np.uint16), kind="stable")
+        return there, order, np.cumsum(counts[there])
+    there, number = np.unique(code, return_inverse=True)
+    order = np.argsort(number.astype(np.uint16) if len(there) < 1 << 16 else number, kind="stable")
+    return there, order, np.cumsum(np.bincount(number))
 
 
 def entity_key(entity: Entity) -> bytes:

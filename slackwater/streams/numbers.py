@@ -55,7 +55,9 @@ def as_integer(identity: str) -> int | None:
 
 
 def integers(identities: pa.Array) -> tuple[Any, Any]:
-    """Identities as int64, and which of them are integers (the others are 0)."""
+    """Identities as int64, and which of them are integers (the others are 0). They may be an int64 array already."""
+    if pa.types.is_int64(identities.type):
+        return identities.to_numpy(), np.ones(len(identities), bool)
     try:
         numbers = identities.cast(pa.int64())
     except pa.ArrowInvalid:

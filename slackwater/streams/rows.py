@@ -18,6 +18,7 @@ from slackwater.streams.numbers import integers
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import TIME_UNIT, Stream
+from slackwater.streams.texts import array_of
 from slackwater.streams.tokens import tokens as tokens_of
 
 
@@ -106,15 +107,6 @@ def _left_out(stream: Stream, field: str, columns: Mapping[str, Any], numbers: A
     venues, times = columns[stream.entity[0]], columns[stream.time].to_numpy()
     values, there = sequences(stream, venues, columns[stream.identity] if numbers is None else numbers, times)
     return there & (values == columns[field].to_numpy())
-
-
-def array_of(column: Any) -> pa.Array:
-    """A column as one array."""
-    if not isinstance(column, pa.ChunkedArray):
-        return column
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _line_with_gaps(there: list[str], tokens: Mapping[str, Any], row: int) -> bytes:

@@ -27,7 +27,7 @@ from slackwater.streams.stream import TIME_UNIT, Choice, Column, Decimal, Identi
 _PLAIN = r"\A[ !#-\[\]-~]*\z"  # what a JSON string holds as it stands
 _INTEGER = r"\A-?(?:0|[1-9][0-9]*)\z"
 _IDENTITY = r"\A(?:0|[1-9][0-9]{0,17})\z"  # other text of an identity is text
-_SCALE = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+SCALE = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 _NUMBER = re.compile(rb"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -138,7 +138,7 @@ def _times(column: Any, unit: TimeUnit | None) -> Any:
 
 def _scaled(column: Any, unit: str) -> Any:
     """Whole numbers of `unit` as microseconds."""
-    times, per = _SCALE[unit]
+    times, per = SCALE[unit]
     limit = (2**63 - 1) // times
     try:
         small = column.cast(pa.int64())
@@ -155,7 +155,7 @@ def _scaled(column: Any, unit: str) -> Any:
 def _number_time(text: bytes, unit: TimeUnit) -> bytes:
     if not is_number(text):
         return _quote(text)
-    times, per = _SCALE[unit]
+    times, per = SCALE[unit]
     whole, _, fraction = text.decode().partition(".")
     return str(int(whole + fraction) * times // (per * 10 ** len(fraction))).encode()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from slackwater.store.id_keys import SUFFIX, KeyFile, KeyIndex, merge_keys, mergeable, write_keys
 from slackwater.store.id_runs import IdRuns, read_runs, write_runs
-from slackwater.store.identities import group_ids
+from slackwater.store.identities import Grouped, group_ids
 from slackwater.streams.content import contents_of
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
@@ -40,11 +40,11 @@ class EpochIds:
         self.runs = IdRuns()
         self.keys: list[StoredFile] = []
 
-    def add(self, events: Any) -> None:
-        """Add the ids of a table of events."""
+    def add(self, events: Any, grouped: Grouped | None = None) -> None:
+        """Add the ids of a table of events; `grouped` are they, if at hand."""
         if not events.num_rows:
             return
-        entities, groups = group_ids(self._stream, events)
+        entities, groups = grouped or group_ids(self._stream, events)
         for entity, rows, ids in groups:
             if entity is not None:
                 self.runs.add_ids(entity, ids)
