@@ -39,7 +39,7 @@ def measure_history(house: House, source: Trades, shape: HistoryShape) -> dict[s
     for size in shape.sizes:
         room = house.room(f"history-{size}")
         house.say(f"history: importing {size:,} trades")
-        path = _write(source, size, house.folder / f"history-{size}.parquet")
+        path = write_history(source, size, house.folder / f"history-{size}.parquet")
         began = CLOCK.elapsed_s()
         _import(room, path)
         imported_s = CLOCK.elapsed_s() - began
@@ -56,7 +56,7 @@ def measure_history(house: House, source: Trades, shape: HistoryShape) -> dict[s
     return {"new": shape.new, "runs": shape.runs, "sizes": found}
 
 
-def _write(source: Trades, size: int, path: Path) -> Path:
+def write_history(source: Trades, size: int, path: Path) -> Path:
     """The newest `size` trades whose times lie before all that is appended later."""
     length = source.loop.events.num_rows
     passes = -(-size // length)

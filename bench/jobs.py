@@ -209,6 +209,13 @@ def decoded(context: Context, given: Parameters) -> Parameters:
     return decode_alone(context.log, given["topic"])
 
 
+def import_file(context: Context, given: Parameters) -> Parameters:
+    """Of `bench import`: one file."""
+    from bench import bulk
+
+    return bulk.import_file(context, Path(given["path"]))
+
+
 def poll(context: Context, given: Parameters) -> Parameters:
     """Asks for the last two bars again and again: when each new id and version was there, and how long an answer took.
 
@@ -357,7 +364,7 @@ def _until_closed() -> Iterator[threading.Event]:
     yield closed
 
 
-_READING = batch, compute, duckdb, same, rows, decoded
+_READING = batch, compute, duckdb, same, rows, decoded, import_file
 _RUNNING = produce, send, echo, arrive, poll, ask, crowd, listen, load, export
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {job.__name__: job for job in (*_READING, *_RUNNING)}

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from bench.batch import measure_batch
+from bench.bulk import measure_import
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
 from bench.history import HISTORY_SHAPE, HistoryShape, measure_history
@@ -71,6 +72,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "idle": lambda house: measure_idle(house, plan.idle),
         "instruments": lambda house: measure_instruments(house, plan.instruments),
         "history": lambda house: measure_history(house, source, plan.history),
+        "import": lambda house: measure_import(house, source, trades),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

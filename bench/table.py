@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.budget import budget_lines
+from bench.bulk import import_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
 from bench.history import history_lines
@@ -43,6 +44,8 @@ def figures(results: Results) -> list[Line]:
         lines += serving_lines(results["serving"])
     if "history" in results:
         lines += history_lines(results["history"])
+    if "import" in results:
+        lines += import_lines(results["import"])
     if "export" in results:
         lines += export_lines(results["export"])
     if "overload" in results:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bench import at_once
 from bench import table as bench_table
+from bench.bulk import import_lines
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
 from bench.history import HistoryShape, history_lines
@@ -318,3 +319,11 @@ def test_runs_over_much_history_are_measured_in_what_they_read_and_write() -> No
         assert each["read_mb"] > 0 and each["written_mb"] > 0 and each["parts"] > 0
         assert {"check", "audit", "compact"} < set(each["steps_s"])
     assert len(history_lines(found)) == 5
+
+
+@pytest.mark.broker
+def test_an_import_is_measured_with_all_that_it_accepts() -> None:
+    found = run_bench(("import",), 150_000, quiet=True, plan=TINY)["import"]
+    assert found["trades"] == 150_000
+    assert found["trades_per_s"] > 0 and found["cpu_ns_per_trade"] > 0 and found["bytes_per_trade"] > 1
+    assert len(import_lines(found)) == 1
