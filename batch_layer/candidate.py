@@ -14,8 +14,9 @@ from typing import Any
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.drop import check_known
 from batch_layer.errors import CandidateError
+from batch_layer.parts import compute_work
 from batch_layer.prove import Claim, Prover, refuse
-from batch_layer.publish import compute_work, instruments_of_run
+from batch_layer.publish import instruments_of_run
 from batch_layer.run import new_run_id
 from batch_layer.spill import spilling
 from batch_layer.work import work_of

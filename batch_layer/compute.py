@@ -26,7 +26,7 @@ from slackwater.views.errors import DefinitionError
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.session import files_sql
-from slackwater.views.sql import bounds_sql
+from slackwater.views.sql import bounds_sql, instruments_sql, of_instruments_sql
 from slackwater.views.view import View
 
 __all__ = ["coders"]  # importing them registers them
@@ -160,6 +160,24 @@ def grown(
 ) -> Instruments:
     """The instruments of a stream: those that were known, and those in the new parts of one of its views."""
     return before.grown(instruments_of(home, view, parts, limits))
+
+
+def bounded(
+    home: Path, before: Instruments, view: View, parts: Iterable[Part], gone: str, limits: Limits = UNLIMITED
+) -> Instruments:
+    """The instruments of a stream after the events of the relation `gone` were taken out: theirs are found anew in the
+    parts of one of its views, all others are as they were.
+    """
+    with limits.connect() as con:
+        con.execute(f"CREATE TEMP TABLE changed AS {instruments_sql(view.stream, gone)}")
+        changed = set(con.execute("SELECT * FROM changed").fetchall())
+        found = []
+        for part in parts:
+            if (part.view, part.interval) == (view.name, view.base):
+                states = f"({of_instruments_sql(view.stream, files_sql([part.file.checked(home)]), 'changed')})"
+                for venue, symbol, first, last, _ in con.execute(bounds_sql(view.stream, states)).fetchall():
+                    found.append(Instrument(venue, symbol, part.shard, first, last))
+    return Instruments(each for each in before if (each.venue, each.symbol) not in changed).grown(found)
 
 
 def archive_segments(

@@ -84,8 +84,8 @@ def _claim(context: Context, manifest: Manifest, stream: Stream, proof: Proof) -
         topic_id = context.log.topic_id(context.names.topic(stream))
     except LogError:
         return None
-    if manifest.of(stream).topic_id != topic_id or not proof.spans:
-        return None
+    if manifest.of(stream).topic_id != topic_id or not proof.spans or manifest.corrections:
+        return None  # what was corrected is not what the cells give: an audit proves it
     spans = tuple(replace(span, cells=0, gap=0, overlap=0) for span in proof.spans)
     parent = context.store.manifest(manifest.parent) if manifest.parent else empty_manifest({})
     return Claim(stream, parent, manifest, spans, proof.new)

@@ -10,27 +10,32 @@ import duckdb
 from batch_layer.archive import Epoch, nothing
 from batch_layer.audit import NOTHING_AUDITED, Audited
 from batch_layer.compact import compact_run
-from batch_layer.compute import Compute, grown, made_parts
+from batch_layer.compute import Compute, bounded, grown
+from batch_layer.correct import NOTHING_DUE, Due, Gone, apply_corrections
 from batch_layer.duplicates import Known, find_duplicates
 from batch_layer.errors import CompactionError, ComputeError
+from batch_layer.freed import freed_by
+from batch_layer.parts import compute_work
 from batch_layer.spans import Spans
 from batch_layer.waiting import published_views
-from batch_layer.work import Work, work_of
+from batch_layer.work import work_of
 from slackwater.context import Context
 from slackwater.core.faults import reach
-from slackwater.restatements.of_run import Change, Differing, restate
+from slackwater.restatements.of_run import Change, Differing, GoneBars, restate
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
 from slackwater.store.lists import Listed, listed
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import merged_ids
 from slackwater.versions.errors import ManifestError, NoSuchVersionError
+from slackwater.versions.freed_ids import without_ids
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFile, Ledger, Manifest, Part
+from slackwater.versions.manifest import ArchiveFile, Dropped, Duplicates, IdFile, Ledger, Manifest, Part, StoredFile
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import held_views
 from slackwater.views.limits import Limits
+from slackwater.views.session import files_sql
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
@@ -40,9 +45,10 @@ logger = logging.getLogger(__name__)
 class Draft:
     """One run between its marks and its publication: what it read of each stream, and what it made of it.
 
-    `epochs` are those of `spans`; `extra` is imported history; `drop` goes; the views named in `whole` are made of the
-    whole archive, those in `again` since the parent's parts are wrong or damaged; `audited` is what an audit found of
-    them. `version` is what it becomes, as far as that is made; it is there from `compute_parts` on.
+    `epochs` are those of `spans`; `extras` are imported history; `due` is what is corrected; `drop` goes. The views
+    named in `whole` are made of the whole archive, those in `again` since the parent's parts are wrong or damaged;
+    `audited` is what an audit found of them. `version` is what it becomes, as far as that is made; it is there from
+    `compute_parts` on. `correct_parts` corrects it: `uncorrected` is what it was before, `gone` what went of a stream.
     """
 
     context: Context
@@ -50,12 +56,15 @@ class Draft:
     parent: Manifest
     spans: Sequence[Spans]
     epochs: Sequence[Epoch]
-    extra: Epoch | None
+    extras: Sequence[Epoch]
     drop: Dropped | None
+    due: Due = NOTHING_DUE
     whole: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
     audited: Audited = NOTHING_AUDITED
     version: Manifest = field(init=False)
+    uncorrected: Manifest = field(init=False)
+    gone: Mapping[str, Gone] = field(default_factory=dict)
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -64,12 +73,15 @@ class Draft:
 
     def added(self, stream: Stream) -> list[Epoch]:
         """What the run adds to the archive of a stream: from the log, and imported."""
-        epochs = [*self.epochs, *([self.extra] if self.extra is not None else [])]
-        return [epoch for epoch in epochs if epoch.stream == stream.name]
+        return [epoch for epoch in (*self.epochs, *self.extras) if epoch.stream == stream.name]
 
     def imported(self, stream: Stream) -> tuple[ArchiveFile, ...]:
         """Imported history of a stream that the run adds."""
-        return self.extra.files if self.extra is not None and self.extra.stream == stream.name else ()
+        return tuple(file for extra in self.extras if extra.stream == stream.name for file in extra.files)
+
+    def replacing(self, stream: Stream) -> tuple[ArchiveFile, ...]:
+        """The imported history of a stream that takes the place of what is corrected."""
+        return tuple(file for extra in self.due.added if extra.stream == stream.name for file in extra.files)
 
 
 def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
@@ -94,17 +106,6 @@ def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
 def _compute(draft: Draft, views: Sequence[View], compute: Compute, options: Any) -> tuple[Part, ...]:
     work = work_of(draft.context.store, draft.parent, draft.version, views, draft.whole)
     return (*work.taken, *compute_work(draft.context, draft.version, work, views, compute, options))
-
-
-def compute_work(
-    context: Context, version: Manifest, work: Work, views: Sequence[View], compute: Compute, options: Any
-) -> tuple[Part, ...]:
-    """The parts of some segments, their files durable. Raises ComputeError."""
-    if not work.segments:
-        return ()
-    folder = context.store.home / "states" / version.run_id
-    compute(work.segments, tuple(views), folder, options, context.limits)
-    return made_parts(context.store, work.segments, tuple(views), folder, version.version, work.whole)
 
 
 def _hold_those_that_fail(draft: Draft, compute: Compute, options: Any) -> bool:
@@ -149,6 +150,7 @@ def _draft(draft: Draft) -> Manifest:
         ids=tuple(ids),
         open=tuple(number for number in open_in(draft.context.store, parent) if number not in draft.audited.right),
         restatements=parent.restatements,
+        corrected=parent.corrected,
         dropped=draft.drop,
     )
 
@@ -188,6 +190,17 @@ def compact_parts(draft: Draft) -> None:
     draft.version = replace(draft.version, parts=done.parts)
 
 
+def correct_parts(draft: Draft, proofs: Mapping[str, Proof], compute: Compute, options: Any) -> None:
+    """Apply the corrections that are due. Raises what `apply_corrections` raises."""
+    version = draft.uncorrected = draft.version
+    if draft.due == NOTHING_DUE:
+        return
+    sources = {version.sources[part.view] for part in version.parts if any(part.holds(n) for n in version.open)}
+    proven = {name for name, proof in proofs.items() if proof.outcome == "equal"} - sources
+    of = draft.context, draft.parent, version, [spans.stream for spans in draft.spans], draft.views, draft.due
+    draft.version, draft.gone = apply_corrections(*of, proven, compute, options)
+
+
 def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:
     events = sum(epoch.events for epoch in new)
     refused = sum(sum(epoch.refused.values()) for epoch in new)
@@ -206,6 +219,7 @@ def restate_run(draft: Draft, differing: Sequence[Differing], forced: bool, insp
         ComputeError: the disk is full, or a file cannot be read.
     """
     version = draft.version = replace(draft.version, created_us=draft.context.clock.now_us())
+    gone = {name: GoneBars(of.path, version.parts) for name, of in draft.gone.items()}
     changes = [
         Change(
             stream=spans.stream,
@@ -214,7 +228,9 @@ def restate_run(draft: Draft, differing: Sequence[Differing], forced: bool, insp
             views=tuple(view for view in draft.views if view.stream == spans.stream),
             epoch=epoch.files,
             imported=draft.imported(spans.stream),
-            files=tuple(version.parts),
+            replacing=draft.replacing(spans.stream),
+            gone=gone.get(spans.stream.name),
+            files=tuple(draft.uncorrected.parts),
             forced=forced,
             audited=draft.again,
             differing=[each for each in differing if each.view.stream == spans.stream],
@@ -240,22 +256,57 @@ def assemble(
     for spans in draft.spans:
         stream, name = spans.stream, spans.stream.name
         files = merged_ids(stream, store, draft.run_id, version.ids_of(stream))
-        ids += [IdFile(file, name) for file in files]
         known = Known([each for each in draft.parent.duplicates if each.stream == name], draft.parent.ids_of(stream))
-        new = version.taken_in(stream, draft.parent.version)
+        new = draft.uncorrected.taken_in(stream, draft.parent.version)
         found = find_duplicates(stream, store.home, known, new, files, limits)
+        gone = 0
+        if name in draft.gone:
+            gone = draft.gone[name].events
+            files, found = _free(draft, stream, files, found)
+        ids += [IdFile(file, name) for file in files]
         duplicates += found
-        counts[name] = {**version.counts[name], "duplicates": sum(each.events for each in found)}
+        counts[name] = {
+            **version.counts[name],
+            "events": version.counts[name]["events"] - gone,
+            "corrected": draft.parent.counts.get(name, {}).get("corrected", 0) + gone,
+            "duplicates": sum(each.events for each in found),
+        }
     return replace(
         version,
         counts=counts,
         ids=tuple(ids),
-        instruments=instruments_of_run(store, draft.parent, version, draft.views, limits),
+        instruments=_instruments(draft),
         proofs=proofs,
         timings_ms=dict(timings_ms),
         duplicates=tuple(duplicates),
         restatements=listed(version.restatements).plus(restated),
     )
+
+
+def _free(
+    draft: Draft, stream: Stream, files: Sequence[StoredFile], duplicates: tuple[Duplicates, ...]
+) -> tuple[tuple[StoredFile, ...], tuple[Duplicates, ...]]:
+    """The id files without what is free again, and the duplicates that are left."""
+    store, version = draft.context.store, draft.version
+    archive = version.archive_of(stream)
+    with draft.context.limits.connect() as con:
+        gone = files_sql([str(draft.gone[stream.name].path)])
+        freed = freed_by(con, stream, store.home, gone, archive, duplicates)
+        return without_ids(stream, store, draft.run_id, files, freed.tables), freed.duplicates
+
+
+def _instruments(draft: Draft) -> dict[str, Instruments]:
+    """Those of the run; what was taken out no longer bounds an instrument."""
+    limits = draft.context.limits
+    found = instruments_of_run(draft.context.store, draft.parent, draft.uncorrected, draft.views, limits)
+    first = {view.stream.name: view for view in reversed(draft.views)}
+    for name, gone in draft.gone.items():
+        if name in first:
+            files = files_sql([str(gone.path)])
+            found[name] = bounded(
+                draft.context.store.home, found[name], first[name], draft.version.parts, files, limits
+            )
+    return found
 
 
 def instruments_of_run(

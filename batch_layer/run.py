@@ -1,4 +1,4 @@
-"""One batch run: read and check the parent, mark, archive, compute, prove, restate, publish.
+"""One batch run: read and check the parent, mark, archive, compute, prove, correct, restate, publish.
 
 A run that finds nothing new does none of this (`batch_layer.waiting`). Every step goes over all streams before the next
 one begins, so a version has one cut of all of them.
@@ -9,7 +9,7 @@ with new marks.
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.audit import ANYTHING, Audited, audit_open
 from batch_layer.compute import Compute, run_pipeline
+from batch_layer.correct import Due, corrections_due
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
-from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, open_in, restate_run
+from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, correct_parts, open_in, restate_run
 from batch_layer.spans import Spans, mark_all, open_spans
 from batch_layer.spill import spilling
 from batch_layer.waiting import Idle, waits
@@ -40,6 +41,7 @@ from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
 from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
 from slackwater.versions.suspects import clear_suspect, suspects
+from slackwater.versions.writer_lock import WriterLock
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +66,8 @@ class BatchRun:
     `full` makes every view of the whole archive again, and so does a run that is forced, and the one after it.
     `drop` takes a stream or a view out. `keep` versions stay at the end, and `snapshots` by their schedule; of None
     nothing expires. An `inspector` that is kept from run to run spares those with nothing to do from reading files
-    again, and `stuck` spares marks for what a run before could not read. `began` is the pointer when the run did: it
-    must not have moved when it publishes.
+    again, and `stuck` spares marks for what a run before could not read. `locks` are the streams that the caller holds
+    as their one writer. `began` is the pointer when the run did: it must not have moved when it publishes.
     """
 
     context: Context
@@ -83,6 +85,7 @@ class BatchRun:
     snapshots: Schedule = NO_SNAPSHOTS
     inspector: Inspector | None = None
     stuck: Stuck = field(default_factory=dict)
+    locks: Sequence[WriterLock] = ()
     began: Pointer = field(default=NOTHING, init=False)
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
@@ -137,6 +140,10 @@ class BatchRun:
         context = self.context
         retry_open(context)
         found = open_spans(context, parent, self.stable_wait_s)
+        with corrections_due(context.store, parent, self.locks) as due:
+            correcting = bool(due.fresh)
+        if correcting:
+            return self._run(run_id, parent)
         waiting = waits(context, parent, found, self._inspector(), self.stuck)
         if waiting is not None:
             logger.debug("a run is due: %s", waiting.text)
@@ -147,6 +154,10 @@ class BatchRun:
 
     def _run(self, run_id: str, parent: Manifest, for_log: bool = False) -> Manifest:
         """`for_log`: nothing but what a log holds is a reason, so where that cannot be read nothing is published."""
+        with corrections_due(self.context.store, parent, self.locks) as due:
+            return self._corrected_run(run_id, parent, for_log, due)
+
+    def _corrected_run(self, run_id: str, parent: Manifest, for_log: bool, due: Due) -> Manifest:
         with self._step("check"):
             # Of the archive a run reads what it added itself, and the ids of the rest; parts it takes over.
             inspector = self._inspector()
@@ -156,7 +167,7 @@ class BatchRun:
             reach("audit.before")
             again, audited = self._audit(parent, again)
             reach("audit.after")
-        draft = self._take(run_id, parent, for_log)
+        draft = self._take(run_id, parent, for_log, due)
         every = frozenset(view.name for view in self.context.views)
         draft.again, draft.audited = again if self.forced is None else frozenset(), audited
         draft.whole = every if self.full or self.forced is not None else again
@@ -169,6 +180,8 @@ class BatchRun:
             collected = None if self.forced is None else self.differing
             proofs = prove_run(draft, self.proof_deadline_s, collected, self.forced, wrong)
             reach("prove.after")
+        with self._step("correct"):
+            correct_parts(draft, proofs, self.compute, self.options)
         with self._step("restate"):
             restated = restate_run(draft, self.differing, self.forced is not None, inspector)
         with self._step("compact"):
@@ -212,7 +225,7 @@ class BatchRun:
             if file is None or found == (file.size, file.sha256):
                 clear_suspect(store, path)
 
-    def _take(self, run_id: str, parent: Manifest, for_log: bool) -> Draft:
+    def _take(self, run_id: str, parent: Manifest, for_log: bool, due: Due) -> Draft:
         """Mark and archive what is new."""
         context = self.context
         writer = context.log.writer()
@@ -232,7 +245,8 @@ class BatchRun:
             writer.close()
         known = [(spans, epoch) for spans, epoch in zip(found, epochs, strict=True) if spans.known]
         spans, epochs = [each for each, _ in known], [epoch for _, epoch in known]
-        return Draft(context, run_id, parent, spans, epochs, self.extra, self.drop)
+        extras = [*([] if self.extra is None else [self.extra]), *due.added]
+        return Draft(context, run_id, parent, spans, epochs, extras, self.drop, due)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""

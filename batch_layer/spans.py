@@ -81,9 +81,9 @@ class Spans:
             why = {mark.partition: self.stalled for mark in self.parent.marks} | self.held
             return replace(self.parent, held=_shown(why))
         own = [Mark(p, at, run_id) for p, at in self.cut.items()]
-        held_marks = [mark for mark in self.parent.marks if mark.partition in self.held]
+        held_marks = [mark for mark in self.parent.marks if mark.partition not in self.cut]
         ends = {p: at for p, at in self.delta_ends.items() if p in self.cut}
-        held_ends = {p: at for p, at in self.parent.delta_start.items() if p in self.held}
+        held_ends = {p: at for p, at in self.parent.delta_start.items() if p not in self.cut}
         marks = tuple(sorted([*own, *held_marks], key=lambda mark: mark.partition))
         return StreamCut(self.topic_id, self.deltas_id, marks, {**ends, **held_ends}, _shown(self.held))
 

@@ -38,7 +38,7 @@ NAV: dict[str, list[str]] = {
     "Concepts": ["concepts.md", "architecture.md"],
     "How-to guides": ["guides.md", "page.md", "serving.md", "streaming.md", "compose.md", "kafka.md"],
     "Reference": ["http.md", "client.md"],
-    LATER: ["operations.md", "batch.md", "time.md", "security.md", "metrics.md"],
+    LATER: ["operations.md", "batch.md", "time.md", "corrections.md", "security.md", "metrics.md"],
     "Evidence": ["reliability.md", "lesson.md", "benchmarks.md"],
     "Project": ["contributing.md", "changelog.md"],
 }

@@ -103,19 +103,33 @@ def promote_command(context: Context, version: int, reason: str, as_json: bool) 
 )
 @click.argument("version", type=click.IntRange(0))
 @reason_option
-def rollback_command(context: Context, version: int, reason: str, as_json: bool) -> None:
+@click.option("--make", is_flag=True, help="Make a version of it that keeps the imports and corrections since.")
+def rollback_command(context: Context, version: int, reason: str, make: bool, as_json: bool) -> None:
     """Serve a retained version, after reading all its files; also forward again, to one that was rolled back from.
 
     Answers are exact at once: log, deltas and archive reach down to the oldest version. The next batch run starts from
     it. Closed bars that it changes are written to the ledger. Needs no running service; without a broker the ledger
     ends at the cuts of the two versions, and it says so.
+
+    Across an import or a correction it is refused: identities that are known would not be. With --make a new version is
+    made of the older one, with both applied again.
     """
+    if make:
+        from batch_layer.remake import Remake
+
+        done = Remake(context.parts).rollback(version, reason, user_name())
+        _show_rollback(done, version, as_json)
+        return
     read_tail, limits = TailReader(context.log, context.names), context.parts.limits
     restating = Restating(context.store, context.views, read_tail, limits.connect)
-    done = rollback(context.store, version, reason, user_name(), CLOCK.now_us, restating)
+    _show_rollback(rollback(context.store, version, reason, user_name(), CLOCK.now_us, restating), version, as_json)
+
+
+def _show_rollback(done: Move, asked: int, as_json: bool) -> None:
+    of = "" if done.target == asked else f", made of version {asked}"
     facts: dict[str, Any] = {"version": done.target, "from": done.source, "move": done.number, "by": done.by}
     facts |= {"reason": done.reason, "restated": dict(done.restated), "incomplete_reason": done.incomplete_reason}
-    emit(as_json, facts, lambda: _show_move(done, f"version {done.target} is current; it was {done.source}."))
+    emit(as_json, facts, lambda: _show_move(done, f"version {done.target}{of} is current; it was {done.source}."))
 
 
 @command("expire", "slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3")

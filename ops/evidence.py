@@ -14,7 +14,7 @@ from slackwater.versions.errors import VersionError
 from slackwater.versions.store import VersionStore
 from slackwater.views.interval import NAMED_INTERVALS, Interval
 from slackwater.views.view import View
-from verify.archive import ArchivedFile
+from verify.archive import ArchivedFile, Corrected
 from verify.client import Client
 from verify.definition import StreamData, read_view
 from verify.errors import EvidenceError, VerifyError
@@ -53,6 +53,16 @@ class LogEvidence:
         with _as_evidence():
             files = self.store.manifest(version).archive_of(stream) if version else ()
         return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]
+
+    def corrected(self, version: int, stream: str) -> Corrected:
+        with _as_evidence():
+            ledger = self.store.corrections.all()
+            if not version or not ledger:
+                return Corrected()
+            manifest = self.store.manifest(version)
+        files = [each.file for each in ledger if each.stream == stream and each.number <= manifest.corrected]
+        paths = tuple(self.store.home / file.path for file in files)
+        return Corrected(paths, tuple(sorted(manifest.cut(stream).items())) if paths else ())
 
 
 @contextmanager

@@ -110,6 +110,7 @@ def test_an_empty_log_publishes_an_empty_version_and_runs_add_to_each_other(kafk
         "archive",
         "compute",
         "prove",
+        "correct",
         "restate",
         "compact",
     }  # a manifest cannot hold how long it took to write
@@ -504,6 +505,17 @@ def test_a_run_is_told_each_step_once_in_order(memory: World) -> None:
     steps: list[str] = []
     run = BatchRun(Context(memory.log, memory.names, memory.store, (BARS,), SystemClock()), on_step=steps.append)
     published = run.run()
-    assert steps == ["check", "audit", "mark", "archive", "compute", "prove", "restate", "compact", "publish"]
+    assert steps == [
+        "check",
+        "audit",
+        "mark",
+        "archive",
+        "compute",
+        "prove",
+        "correct",
+        "restate",
+        "compact",
+        "publish",
+    ]
     assert set(run.timings_ms) == set(steps)
     assert replace(published, timings_ms={}) == replace(memory.store.manifest(1), timings_ms={})

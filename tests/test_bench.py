@@ -176,6 +176,7 @@ def test_the_batch_layer_is_measured_in_its_steps_and_beside_duckdb_and_rows(res
         "archive",
         "compute",
         "prove",
+        "correct",
         "restate",
         "compact",
         "publish",

@@ -28,6 +28,7 @@ STEPS = {
     "archive",
     "compute",
     "prove",
+    "correct",
     "restate",
     "compact",
     "publish",
@@ -60,12 +61,14 @@ def test_every_step_has_a_point_before_and_after_it() -> None:
 
 
 def test_every_point_is_visited_by_the_crash_matrix() -> None:
-    batch, move, expire, speed, ingest = (
-        import_module(f"tests.test_crash_{name}") for name in ("batch", "move", "expire", "speed", "ingest")
+    batch, correct, move, expire, speed, ingest = (
+        import_module(f"tests.test_crash_{name}") for name in ("batch", "correct", "move", "expire", "speed", "ingest")
     )
     visited = [
         *batch.POINTS_OF_BATCH,
         *batch.ELSEWHERE,
+        *correct.POINTS_OF_LEDGER,
+        *correct.POINTS_OF_RUN,
         *move.POINTS_OF_MOVE,
         *expire.POINTS_OF_EXPIRE,
         *speed.POINTS_OF_SPEED,

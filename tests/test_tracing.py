@@ -86,7 +86,7 @@ def test_a_batch_run_is_a_span_with_one_for_each_step_inside(world: World, spans
     run = BatchRun(Context(world.log, NAMES, world.store, world.views, SystemClock()))
     manifest = run.run()
     found = named(spans)
-    steps = ["check", "audit", "mark", "archive", "compute", "prove", "restate", "compact", "publish"]
+    steps = ["check", "audit", "mark", "archive", "compute", "prove", "correct", "restate", "compact", "publish"]
     assert [span.name for span in spans.get_finished_spans()] == [
         *(f"slackwater.batch.{step}" for step in steps),
         "slackwater.batch",

@@ -35,6 +35,27 @@ def read_archive(stream: StreamData, files: Iterable[ArchivedFile], below: int |
                 yield file, offset, index, {name: _whole(value) for name, value in row.items()}
 
 
+class Corrected(NamedTuple):
+    """What a version is without: the files of its corrections, and where each partition's cut is: (partition, offset).
+
+    What they name at or behind the cut is there still: the next version is without it.
+    """
+
+    files: tuple[Path, ...] = ()
+    cut: tuple[tuple[int, int], ...] = ()
+
+
+def read_gone(corrected: Corrected) -> dict[tuple[int, int], set[int]]:
+    """(partition, offset) -> the indexes of the events in that record that a version is without."""
+    cut, found = dict(corrected.cut), dict[tuple[int, int], set[int]]()
+    for path in corrected.files:
+        for batch in pq.ParquetFile(path).iter_batches(columns=["partition", "offset", "index"]):
+            for row in batch.to_pylist():
+                if row["offset"] is not None and row["offset"] < cut.get(row["partition"], 0):
+                    found.setdefault((row["partition"], row["offset"]), set()).add(row["index"])
+    return found
+
+
 def _whole(value: Any) -> Any:
     # An event's decimals have 18 digits, which the default context holds.
     return int(value.scaleb(PRICE_SCALE)) if isinstance(value, Decimal) else value

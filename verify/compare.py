@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from verify.archive import ArchivedFile, read_archive
+from verify.archive import ArchivedFile, Corrected, read_archive, read_gone
 from verify.client import Answer, Entity
 from verify.decoder import units
 from verify.definition import StreamData
@@ -18,8 +18,9 @@ from verify.evidence import Evidence, unmarked
 from verify.oracle import Oracle
 from verify.proof import Proof
 
-Group = tuple[str, int, tuple[tuple[int, int], ...], tuple[ArchivedFile, ...]]
-"""Stream, partition, ends of other partitions, imported files: answers with all of these alike take one walk."""
+Group = tuple[str, int, tuple[tuple[int, int], ...], tuple[ArchivedFile, ...], Corrected]
+"""Stream, partition, ends of other partitions, imported files, corrections: answers with all of these alike take one
+walk."""
 
 Row = dict[str, Any]
 
@@ -31,13 +32,14 @@ def compare(answers: Iterable[Answer], evidence: Evidence, proof: Proof) -> None
         held = {p for p, _ in answer.ends}
         try:
             files = evidence.archive(answer.version, answer.stream.name)
+            corrected = evidence.corrected(answer.version, answer.stream.name)
         except EvidenceError as error:
             proof.refusals.append(f"1 answers were not compared: {error.fact}")
             continue
         imported = tuple(file for file in files if file.start is None and file.partition in held)
-        groups[answer.stream.name, answer.partition, answer.others, imported].append(answer)
-    for (_, partition, others, imported), group in groups.items():
-        walk = _Walk(evidence, group)
+        groups[answer.stream.name, answer.partition, answer.others, imported, corrected].append(answer)
+    for (_, partition, others, imported, corrected), group in groups.items():
+        walk = _Walk(evidence, group, corrected)
         waiting = sorted(group, key=lambda answer: answer.applied)
         try:
             walk.imported(imported)
@@ -58,7 +60,8 @@ def compare(answers: Iterable[Answer], evidence: Evidence, proof: Proof) -> None
 class _Walk:
     """The oracle of a group of answers, and the events that it has seen of entities whose events are compared."""
 
-    def __init__(self, evidence: Evidence, group: Sequence[Answer]) -> None:
+    def __init__(self, evidence: Evidence, group: Sequence[Answer], corrected: Corrected) -> None:
+        self._gone = read_gone(corrected)
         self.stream = group[0].stream
         self.oracle = Oracle(self.stream, {a.view.definition: a.view for a in group if a.view}.values())
         self.events: dict[Entity, list[Row]] = {answer.entity: [] for answer in group if not answer.view}
@@ -83,7 +86,8 @@ class _Walk:
                 self._note(partition, offset, index, event)
         for record in unmarked(self._evidence, self.stream.name, partition, start, upto):
             yield record.offset
-            for index, event in self.oracle.record(record.value, record.append_time_ms):
+            gone = self._gone.get((partition, record.offset), ())
+            for index, event in self.oracle.record(record.value, record.append_time_ms, gone):
                 self._note(partition, record.offset, index, event)
 
     def _note(self, partition: int, offset: int | None, index: int | None, event: Row) -> None:

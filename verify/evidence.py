@@ -7,7 +7,7 @@ what reads it, and the bytes speak for themselves.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from verify.archive import ArchivedFile
+from verify.archive import ArchivedFile, Corrected
 from verify.definition import StreamData
 
 MARK_HEADER = "slackwater-mark"
@@ -74,6 +74,9 @@ class Evidence(Protocol):
 
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         """The files of a stream's events that a version stands on; none for version 0."""
+
+    def corrected(self, version: int, stream: str) -> Corrected:
+        """What of a stream a version is without."""
 
 
 def unmarked(evidence: Evidence, stream: str, partition: int, start: int, end: int) -> Iterator[Record]:

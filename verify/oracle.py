@@ -12,7 +12,7 @@ dropping duplicates is the ingest service's work, and this is below it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from verify.answers import answer_of, decimal, quantile
@@ -155,9 +155,13 @@ class Oracle:
         """Every entity with an applied event, sorted."""
         return sorted(self._newest)
 
-    def record(self, value: bytes | None, append_time_ms: int) -> list[tuple[int, dict[str, Any]]]:
-        """Count one record: its raw value, and when the log appended it; its events. Marks are not shown here."""
-        found = list(self._decoder.events(value, append_time_ms))
+    def record(
+        self, value: bytes | None, append_time_ms: int, without: Collection[int] = ()
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Count one record: its raw value, and when the log appended it; its events, but for those at the indexes
+        `without`. Marks are not shown here.
+        """
+        found = [each for each in self._decoder.events(value, append_time_ms) if each[0] not in without]
         for _, event in found:
             self.event(event)
         return found

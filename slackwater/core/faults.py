@@ -43,6 +43,13 @@ Point = Literal[
     "prove.before",
     "prove.handoff",  # the proof failed; its file is not written
     "prove.after",
+    "correct.record",  # events to be taken out are known and durable, nothing names them
+    "correct.recorded",  # the ledger of corrections does
+    "correct.before",  # a run: the version is proven as it is
+    "correct.archive",  # each file of the archive that is written again without some events
+    "correct.part",  # each part that is written again without some bars
+    "correct.ids",  # each file of ids without those that are free again
+    "correct.after",
     "restate.before",  # the proof does not hold it up
     "restate.write",  # what was restated is known, its file is not written
     "restate.after",

@@ -21,9 +21,9 @@ import pyarrow as pa
 from slackwater.versions.manifest import Ledger, Manifest
 from slackwater.versions.moves import Move
 
-Cause = Literal["late_trade", "new_definition", "audit", "repair"]
-"""Trades of the log that came after the bar was closed; a promotion; parts that an audit found wrong; everything else:
-imported history, a version that was forced, a rollback.
+Cause = Literal["late_trade", "new_definition", "audit", "correction", "repair"]
+"""Trades of the log that came after the bar was closed; a promotion; parts that an audit found wrong; events that were
+taken out or replaced; everything else: imported history, a version that was forced, a rollback.
 """
 
 LATE: Cause = "late_trade"

@@ -11,6 +11,7 @@ be what comes out here, exactly; so the ledger is a second proof for the bars th
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from slackwater.views.compare import differing_sql, states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.levels import published_by
 from slackwater.views.limits import UNLIMITED, Limits
+from slackwater.views.session import files_sql
 from slackwater.views.sql import merge_sql, summarise_sql
 from slackwater.views.view import View
 
@@ -54,10 +56,19 @@ class Differing(NamedTuple):
     found: pa.Table
 
 
+class GoneBars(NamedTuple):
+    """What a run corrected: the file of the events that it took out, and the version's parts without them."""
+
+    events: Path
+    files: Sequence[Part]
+
+
 @dataclass(frozen=True)
 class Change:
     """What a run made of its parent in one stream: of its slice of the log, `epoch`, and what it `imported`; `views`
-    are the stream's, `files` the version's.
+    are the stream's, `files` the version's, before it was corrected.
+
+    `gone` is what it corrected; `replacing` is what of the imported history takes the place of events that it took out.
 
     The views named in `audited` are made again, since an audit found the parent's parts wrong. `forced` is true for a
     version that is published whatever its proof says; `differing` is then all that it says.
@@ -73,6 +84,13 @@ class Change:
     forced: bool = False
     audited: Collection[str] = ()
     differing: Sequence[Differing] = ()
+    replacing: tuple[ArchiveFile, ...] = ()
+    gone: GoneBars | None = None
+
+    @property
+    def repairing(self) -> tuple[ArchiveFile, ...]:
+        """Imported history that takes the place of nothing."""
+        return tuple(entry for entry in self.imported if entry not in self.replacing)
 
     @property
     def known(self) -> list[View]:
@@ -116,13 +134,15 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     intervals = published_by(change.known)
     known = change.parent.instruments_of(change.stream)
     places = Places(finder.con, store.home, change.stream, known, change.epoch, intervals)
-    if change.imported or change.differing or change.audited:
+    if change.imported or change.differing or change.audited or change.gone:
         finder.close_bars(places.newest())
     for interval in intervals:
         if places.late(interval):
             _find(finder, change, change.known, interval, "late_trade")
-        if change.imported and places.imported(change.imported, interval):
+        if change.repairing and places.imported(finder.files(e.file for e in change.repairing), interval):
             _find(finder, change, change.known, interval, "repair")
+        if change.gone is not None and places.imported(_corrected_at(finder, change, change.gone), interval):
+            _find_corrected(finder, change, change.gone, interval)
     for view in [view for view in change.known if view.name in change.audited]:
         _find_audited(finder, change, view)
     for view, interval, expected, found in change.differing:
@@ -134,9 +154,10 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
 
 def _find(finder: Finder, change: Change, views: Sequence[View], interval: Interval, cause: Cause) -> None:
     """Find what changed at `places`, in the order of the log: late trades first, then what was imported."""
-    logged, imported = (finder.files(entry.file for entry in entries) for entries in (change.epoch, change.imported))
-    more = imported_at_sql(change.stream, imported, "places", interval) if change.imported else ""
+    logged = finder.files(entry.file for entry in change.epoch)
     late = cause == "late_trade"
+    more = _imported_at(finder, change, () if late else change.repairing, interval)
+    rest = _imported_at(finder, change, change.imported if late else change.replacing, interval)
     events = [events_at_sql(change.stream, logged, "places", interval)] if change.epoch else []
     finder.make("touched", " UNION ALL BY NAME ".join(events if late else [*events, more]))
     if not late and events:
@@ -150,7 +171,40 @@ def _find(finder: Finder, change: Change, views: Sequence[View], interval: Inter
         added = f"({added_sql(view, 'touched', interval)})"
         finder.find(cause, interval, Side(view, "before"), Side(view, "after"), added, all_closed=True)
         if not change.forced and view.name not in change.audited:
-            _check(finder, change, view, interval, more if late else "")
+            _check(finder, change, view, interval, rest)
+
+
+def _imported_at(finder: Finder, change: Change, entries: Sequence[ArchiveFile], interval: Interval) -> str:
+    if not entries:
+        return ""
+    return imported_at_sql(change.stream, finder.files(entry.file for entry in entries), "places", interval)
+
+
+def _corrected_at(finder: Finder, change: Change, gone: GoneBars) -> str:
+    """The events that went, and those that take their place: they lie in the bars in question."""
+    columns = ", ".join(f'"{name}"' for name in dict.fromkeys([*change.stream.entity, change.stream.time]))
+    relations = [files_sql([str(gone.events)])]
+    if change.replacing:
+        relations.append(finder.files(entry.file for entry in change.replacing))
+    return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {relation}" for relation in relations) + ")"
+
+
+def _find_corrected(finder: Finder, change: Change, gone: GoneBars, interval: Interval) -> None:
+    """Find what a correction changed, against what the version was without it and without what replaces it."""
+    for view in [view for view in change.known if interval in view.intervals]:
+        before = finder.states_at_places(view, _of(change.files, view, interval))
+        if change.replacing:
+            before = finder.states(view, interval, change.parent, places=True)
+            logged = _imported_at(finder, change, change.epoch, interval)
+            before += f" UNION ALL {summarise_sql(view, f'({logged})')}" if logged else ""
+        after = finder.states_at_places(view, _of(gone.files, view, interval))
+        finder.make("before", merge_sql(view, f"({before})", interval))
+        finder.make("after", merge_sql(view, f"({after})", interval))
+        finder.find("correction", interval, Side(view, "before"), Side(view, "after"), all_closed=True)
+
+
+def _of(parts: Sequence[Part], view: View, interval: Interval) -> list[Part]:
+    return [part for part in parts if (part.view, part.interval) == (view.name, interval.text)]
 
 
 def _find_audited(finder: Finder, change: Change, view: View) -> None:
@@ -171,7 +225,7 @@ def _check(finder: Finder, change: Change, view: View, interval: Interval, impor
     if imported:
         more = summarise_sql(view, f"({imported})")
         expected = f"({merge_sql(view, f'({states_sql(view, expected)} UNION ALL {more})', interval)})"
-    own = [part for part in change.files if (part.view, part.interval) == (view.name, interval.text)]
+    own = _of(change.files, view, interval)
     found = merge_sql(view, f"({finder.states_at_places(view, own)})", interval)
     wrong = finder.con.execute(f"{differing_sql(view, expected, f'({found})')} ORDER BY ALL").fetchall()
     if wrong:

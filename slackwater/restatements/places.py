@@ -25,7 +25,6 @@ from slackwater.store.instruments import Instruments, Name
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.interval import SECOND, Interval
-from slackwater.views.session import files_sql
 from slackwater.views.sql import count_sql
 
 SLICE_ROWS = 1_000_000
@@ -68,10 +67,9 @@ class Places:
         """The bars of an interval that late trades changed; how many there are."""
         return self._make(first_places_sql(f"places_{interval.word}"))
 
-    def imported(self, imported: Sequence[ArchiveFile], interval: Interval) -> int:
-        """The closed bars that imported history lies in; how many there are. It needs `newest`."""
-        files = files_sql(entry.file.checked(self._home) for entry in imported)
-        return self._make(imported_places_sql(self._stream, files, "newest", interval))
+    def imported(self, events: str, interval: Interval) -> int:
+        """The closed bars that some events lie in, a relation; how many there are. It needs `newest`."""
+        return self._make(imported_places_sql(self._stream, events, "newest", interval))
 
     def _read(self, entry: ArchiveFile, newest: Newest) -> None:
         for events in _slices(self._stream, entry.file.checked(self._home)):

@@ -11,6 +11,7 @@ as many as the logarithm of the ids, and each id is written again that often.
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,21 @@ def merge_keys(files: Sequence[KeyFile], path: Path) -> int:
         for i in range(slices)
     )
     return _write(path, merged, rows)
+
+
+def without_keys(file: KeyFile, gone: Any, path: Path) -> int | None:
+    """Write what a file holds without the keys in `gone`; its rows, None if it holds none of them.
+
+    Nothing is written where nothing is left.
+    """
+    bounds = [*range(0, file.rows, SLICE_ROWS), file.rows]
+    slices = [file.records[low:high] for low, high in pairwise(bounds)]
+    left = file.rows - sum(int(np.isin(records["key"], gone).sum()) for records in slices)
+    if left == file.rows:
+        return None
+    if left:
+        _write(path, (records[~np.isin(records["key"], gone)] for records in slices), left)
+    return left
 
 
 def mergeable(rows: Sequence[int]) -> int:

@@ -64,6 +64,26 @@ class IdRuns:
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             self.add(entity, first, last)
 
+    def remove(self, entity: Entity, first: int, last: int) -> None:
+        """Take the ids first..last out, those that are there; a run that holds some of them becomes what is left."""
+        firsts, lasts = self._firsts.get(entity, []), self._lasts.get(entity, [])
+        low, high = bisect.bisect_left(lasts, first), bisect.bisect_right(firsts, last)
+        left = [(max(last + 1, a), b) for a, b in zip(firsts[low:high], lasts[low:high], strict=True) if b > last]
+        left = [(a, first - 1) for a in firsts[low:high][:1] if a < first] + left
+        firsts[low:high] = [a for a, _ in left]
+        lasts[low:high] = [b for _, b in left]
+        if entity in self._firsts and not firsts:
+            del self._firsts[entity], self._lasts[entity]
+
+    def remove_ids(self, entity: Entity, ids: Any) -> None:
+        """Take ids out, an int64 array of at least one."""
+        ids = np.unique(ids)
+        breaks = np.flatnonzero(np.diff(ids) != 1)
+        for first, last in zip(
+            ids[np.r_[0, breaks + 1]].tolist(), ids[np.r_[breaks, len(ids) - 1]].tolist(), strict=True
+        ):
+            self.remove(entity, first, last)
+
     def update(self, other: "IdRuns") -> None:
         """Add all that another has."""
         for entity in other._firsts:

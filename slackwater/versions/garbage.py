@@ -38,6 +38,7 @@ def garbage(
     listed |= {store.home / file.path for manifest in held for file in snapshot_files(manifest)}
     listed |= {store.home / file.path for manifest in (*kept, *held) for file in manifest.lists}
     listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
+    listed |= {store.home / path for path in _of_corrections(store, kept)}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if RETIRED in store.folder_names(n))}
@@ -52,6 +53,13 @@ def garbage(
     leased = {epoch for lease in leases for epoch in lease.epochs}
     for root in ("archive", "states", "lists", "spill"):
         yield from _unlisted(store, store.home / root, listed, leased)
+
+
+def _of_corrections(store: VersionStore, kept: Iterable[Manifest]) -> Iterator[str]:
+    """What was taken out, for ever; and what is to take its place, until every version that is kept has it."""
+    applied = min((manifest.corrected for manifest in kept), default=0)
+    for correction in store.corrections.all():
+        yield from (file.path for file in (correction.files if correction.number > applied else [correction.file]))
 
 
 def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:

@@ -177,6 +177,8 @@ class Manifest:
     `open` are the versions of its line that made some of its parts and whose hand-off nobody has proven yet.
     `published_us` is when the pointer came to it, timed under the publish lock, later than every time before it
     (`slackwater.versions.history`); of a candidate, when it was made.
+    `corrected` is the number of the ledger of corrections up to which the archive is without the events that it names;
+    `corrections` are those that came with this version.
     `candidate`: it was made beside its parent, over the same cut, and takes its place only by a promotion.
     """
 
@@ -197,6 +199,8 @@ class Manifest:
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     duplicates: tuple[Duplicates, ...] = ()
     restatements: Sequence[Ledger] = ()
+    corrected: int = 0
+    corrections: tuple[int, ...] = ()
     candidate: bool = False
     dropped: Dropped | None = None
     published_us: int = 0
@@ -336,7 +340,7 @@ def decode_manifest(data: bytes, load: Callable[[str, ListFile], tuple[Any, ...]
             files = (ListFile(**file) for file in body[kind]["files"])
             own = map(entry_from, body[kind]["entries"])
             body[kind] = Listed(files, own, None if load is None else partial(load, kind))
-        body["open"] = tuple(body["open"])
+        body["open"], body["corrections"] = tuple(body["open"]), tuple(body["corrections"])
         body["ids"] = _with_files(IdFile, body["ids"])
         body["instruments"] = {name: Instruments.from_facts(facts) for name, facts in body["instruments"].items()}
         body["duplicates"] = tuple(Duplicates(**{**of, "entity": tuple(of["entity"])}) for of in body["duplicates"])
@@ -381,7 +385,8 @@ def _part_from(entry: dict[str, Any]) -> Part:
     return Part(**{**entry, "file": StoredFile(**entry["file"]), "made": (first, last)})
 
 
-def _archive_file_from(entry: dict[str, Any]) -> ArchiveFile:
+def archive_file_from(entry: dict[str, Any]) -> ArchiveFile:
+    """The archive file of its JSON object. Raises KeyError or TypeError if it is none."""
     return ArchiveFile(**{**entry, "file": StoredFile(**entry["file"])})
 
 
@@ -390,7 +395,7 @@ def _with_files(kind: Any, entries: Iterable[dict[str, Any]]) -> tuple[Any, ...]
 
 
 LISTED: Mapping[str, Callable[[dict[str, Any]], Any]] = {
-    "archive": _archive_file_from,
+    "archive": archive_file_from,
     "parts": _part_from,
     "restatements": ledger_from,
 }

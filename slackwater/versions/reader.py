@@ -8,6 +8,7 @@
     <home>/versions/moves/...        rollbacks and promotions (`slackwater.versions.moves`)
     <home>/versions/left.json        when versions that stay were left (`slackwater.versions.history`)
     <home>/versions/pins/...         names that people gave to versions (`slackwater.versions.pins`)
+    <home>/corrections/...           which events are taken out (`slackwater.versions.corrections`)
     <home>/versions/leases/...       what running processes read from (`slackwater.versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
     <home>/states/<run id>/...       the same of parts, which versions share
@@ -27,6 +28,7 @@ from cachetools import LRUCache
 
 from slackwater.store.files import Files, LocalFiles
 from slackwater.store.lists import ListFile
+from slackwater.versions.corrections import Corrections
 from slackwater.versions.errors import (
     DamagedFileError,
     ManifestError,
@@ -59,6 +61,7 @@ class VersionReader:
         self.leases = Leases(self.folder / "leases", self.files)
         self.moves = Moves(self.folder / "moves", self.files)
         self.pins = Pins(self.folder / "pins", self.files)
+        self.corrections = Corrections(home / "corrections", self.files)
         self._pointer = self.folder / "current"
         self._lists: LRUCache[tuple[str, str], tuple[Any, ...]] = LRUCache(KNOWN_LISTS)
         self._lock = Lock()

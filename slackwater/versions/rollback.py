@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from slackwater.versions.barrier import barrier
 from slackwater.versions.errors import DamagedFileError, ManifestError, NoSuchVersionError, PointerError, RollbackError
 from slackwater.versions.handoff import refuted
 from slackwater.versions.manifest import Manifest, StoredFile
@@ -39,7 +40,8 @@ def rollback(
     Raises:
         RetiredVersionError, NoSuchVersionError: it is not kept.
         SnapshotError: it is kept as a snapshot alone.
-        RollbackError: it is current already, it is version 0 or a candidate, its proof failed, or it is damaged.
+        RollbackError: it is current already, it is version 0 or a candidate, its proof failed, it is damaged, or it
+            lies across an import or a correction.
         ManifestError, RecordError: it cannot be read.
         RestatingError: what it changes cannot be written down.
         LostRaceError: the pointer moved meanwhile.
@@ -56,6 +58,11 @@ def rollback(
         if store.candidates([manifest]):
             hint = "`slackwater batch promote` looks at its deltas, too."
             raise RollbackError(f"Version {version} is a candidate; the pointer never was at it.", hint)
+        if source is not None and (across := barrier(source, manifest)):
+            raise RollbackError(
+                f"Version {version} cannot take the place of version {source.version}: {across}.",
+                f"`slackwater batch rollback {version} --make --reason TEXT` makes a version of it that keeps both.",
+            )
         wrong = refuted(store, manifest)
         if wrong is not None:
             raise RollbackError(

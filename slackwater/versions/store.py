@@ -135,6 +135,12 @@ class VersionStore(VersionReader):
             self._pointer_at(manifest.parent, began)
             self.files.create(self.manifest_path(manifest.version), data)
 
+    def add(self, manifest: Manifest) -> None:
+        """Write a manifest that the pointer is moved to later, wherever it is now."""
+        data = encode_manifest(replace(self._with_lists(manifest), published_us=manifest.created_us))
+        with self.locked():
+            self.files.create(self.manifest_path(manifest.version), data)
+
     def move(
         self,
         target: int,

@@ -49,14 +49,15 @@ def connect(
     return con
 
 
-def files_sql(paths: Iterable[str]) -> str:
+def files_sql(paths: Iterable[str], numbered: bool = False) -> str:
     """`read_parquet` over exactly these files, in SQL: no path is a pattern, and no folder's name is a column.
 
-    A name of `slackwater.core.checked_files` is read through its checksums.
+    A name of `slackwater.core.checked_files` is read through its checksums. `numbered`: `file_row_number` is a column.
     """
     names = (path if path.startswith(f"{PROTOCOL}://") else _PATTERN.sub(r"[\g<0>]", path) for path in paths)
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-    return f"read_parquet([{quoted}], hive_partitioning = false)"
+    numbers = ", file_row_number = true" if numbered else ""
+    return f"read_parquet([{quoted}], hive_partitioning = false{numbers})"
 
 
 _NUMBER = pa.field("segment_number", pa.int32(), nullable=False)

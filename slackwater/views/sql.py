@@ -75,6 +75,18 @@ def bounds_sql(stream: Stream, relation: str) -> str:
     )
 
 
+def instruments_sql(stream: Stream, relation: str) -> str:
+    """One SELECT of the instruments in a relation, each once."""
+    first, rest = instrument_sql(stream)
+    return f"SELECT DISTINCT {first} AS venue, {rest} AS symbol FROM {relation}"
+
+
+def of_instruments_sql(stream: Stream, relation: str, instruments: str) -> str:
+    """One SELECT of the rows of a relation that are of these instruments."""
+    first, rest = instrument_sql(stream, "r.")
+    return f"SELECT r.* FROM {relation} r SEMI JOIN {instruments} i ON {first} = i.venue AND {rest} = i.symbol"
+
+
 def slices_sql(relation: str, slices: Interval | None) -> str:
     """Per slice of a table of states its start, the number of rows, and the first and last start; None: one of all."""
     start = "0::BIGINT" if slices is None else f"({floor_sql('start', slices)})::BIGINT"
@@ -88,6 +100,34 @@ def events_of_sql(view: View) -> str:
     """How many events states are of: the sum of each count that a view has of them; the number of rows has none."""
     counts = [part.columns[0].name for part in view.parts if part.events]
     return ", ".join(f"sum({name})::HUGEINT" for name in counts) or "sum(0)"
+
+
+def touched_sql(view: View, states: str, interval: Interval) -> str:
+    """One SELECT of the places at an interval that states of the base, or finer ones, are merged into."""
+    keys = ", ".join(view.key)
+    return f"SELECT DISTINCT {keys}, {floor_sql('start', interval)} AS start FROM {states}"
+
+
+def events_within_sql(view: View, events: str, places: str) -> str:
+    """One SELECT of the events whose base bars start where one of `places` does."""
+    time, base = view.stream.time, view.intervals[0]
+    bounds = f"(SELECT min(start) FROM {places}), (SELECT max(start) FROM {places})"
+    low, high = bounds.split(", ")
+    at = floor_sql(f"e.{time}", base)
+    # The bounds pass row groups over by their statistics; the last bar is not longer than a year.
+    within = f"e.{time} >= {low} AND e.{time} < {end_sql(high, base)}"
+    return f"SELECT e.* FROM {events} e SEMI JOIN {places} p ON {at} = p.start WHERE {within}"
+
+
+def within_sql(view: View, states: str, places: str, interval: Interval) -> str:
+    """One SELECT of finer states that are merged into `places` of an interval."""
+    same = " AND ".join(f"s.{name} = p.{name}" for name in view.key)
+    return f"SELECT s.* FROM {states} s SEMI JOIN {places} p ON {same} AND {floor_sql('s.start', interval)} = p.start"
+
+
+def literal_sql(text: str) -> str:
+    """A text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def count_sql(relation: str) -> str:

@@ -1,0 +1,93 @@
+"""A correction: choose the events, write it down, and run the batch layer, which applies it.
+
+    look        what would go, and nothing else
+    remove      the ledger's next number, then a version without these events; their identities are free again
+    duplicates  the same for events whose identity an event before them has
+
+The one who corrects is the one writer of the stream until the version is published: a writer that goes on would take
+identities that it knows for those of events that are gone. Who dies after the ledger was written loses nothing: the
+next batch run applies it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batch_layer.errors import BatchError
+from batch_layer.spill import spilling_alone
+from slackwater.context import Context
+from slackwater.corrections.chosen import Chosen, Summary, choosing
+from slackwater.corrections.recording import recording
+from slackwater.corrections.selection import Selection, SelectionError
+from slackwater.streams.stream import Stream
+from slackwater.versions.corrections import Correction, Kind
+from slackwater.versions.manifest import Manifest
+from slackwater.versions.writer_lock import WriterLock, hold
+
+Publish = Callable[[WriterLock], Manifest]
+"""Runs the batch layer for one who holds a stream."""
+
+
+class Done(NamedTuple):
+    """A correction that was written down and applied: what it is of, and the version that is without it."""
+
+    correction: Correction
+    summary: Summary
+    version: Manifest
+
+
+@dataclass(frozen=True)
+class CorrectionRun:
+    """Corrections of one stream."""
+
+    context: Context
+    stream: Stream
+
+    def look(self, selection: Selection | None) -> Summary:
+        """What would go; None: duplicates. Nothing changes.
+
+        Raises:
+            BatchError: nothing is published.
+            SelectionError: it cannot be chosen.
+            LogError: the log cannot be read.
+        """
+        with self._chosen(selection) as chosen:
+            return chosen.summary()
+
+    def remove(self, selection: Selection | None, by: str, reason: str, publish: Publish) -> Done:
+        """Take events out; None: duplicates.
+
+        Raises:
+            WriterRunningError: an ingest of the stream runs.
+            SelectionError: it cannot be chosen, or is of no event.
+            BatchError, LogError: nothing was written down; or it was, and what `publish` raises says what failed.
+        """
+        kind: Kind = "duplicates" if selection is None else "remove"
+        asked = "duplicates" if selection is None else str(selection)
+        topic_id = self.context.log.topic_id(self.context.names.topic(self.stream))
+        with hold(self.context.store.home, topic_id) as lock:
+            with self._chosen(selection) as chosen, recording(self.context.store) as written:
+                summary = chosen.summary()
+                if not summary.events:
+                    raise SelectionError(f"No event of {self.stream.name} is that: {asked}.", "Nothing was changed.")
+                chosen.write(written.path)
+                now_us = self.context.clock.now_us()
+                found = written.record(
+                    kind, self.stream, topic_id, asked, summary.events, chosen.ends(), now_us, by, reason
+                )
+            return Done(found, summary, publish(lock))
+
+    @contextmanager
+    def _chosen(self, selection: Selection | None) -> Iterator[Chosen]:
+        store, log, stream = self.context.store, self.context.log, self.stream
+        current = store.current()
+        if current is None:
+            raise BatchError("Nothing is published, so nothing can be corrected.", "`slackwater batch run` is first.")
+        with spilling_alone(self.context) as own, choosing(stream, store.home, current, own.limits) as chosen:
+            if selection is None:
+                chosen.select_duplicates([each.entity for each in current.duplicates if each.stream == stream.name])
+            else:
+                chosen.select(selection)
+                chosen.select_in_log(selection, log, self.context.names.topic(stream), current.cut(stream))
+            yield chosen

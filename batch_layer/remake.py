@@ -1,0 +1,161 @@
+"""Makes a version anew of an older one, with what came since and cannot be taken back: imports and corrections.
+
+    8, cut C    9 imports f    10 is wrong      back to 8: refused, across f
+    11          8 (+) f, less all that the ledger names: cut C, marks and delta_start of 8; the pointer goes 10 -> 11
+
+The log from C on stays where it is, so the cells answer for it at once, and the next run archives it again. Like a
+correction it is made by the one writer of its streams.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_layer.archive import Epoch, nothing
+from batch_layer.compute import Compute, run_pipeline
+from batch_layer.correct import Due
+from batch_layer.drop import check_known
+from batch_layer.errors import BatchError
+from batch_layer.prove_run import prove_run
+from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, correct_parts
+from batch_layer.run import new_run_id
+from batch_layer.spans import Spans
+from batch_layer.spill import spilling
+from slackwater.context import Context
+from slackwater.core.checked_files import open_checked
+from slackwater.deltas.read_tail import TailReader
+from slackwater.restatements.of_move import Restating
+from slackwater.store.files import holding
+from slackwater.streams.stream import Stream
+from slackwater.versions.barrier import imported_epochs
+from slackwater.versions.corrections import Correction
+from slackwater.versions.epoch_ids import EpochIds
+from slackwater.versions.errors import DamagedFileError, RollbackError
+from slackwater.versions.handoff import refuted
+from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
+from slackwater.versions.moves import Move
+from slackwater.versions.rollback import files_of
+from slackwater.versions.writer_lock import hold
+
+
+@dataclass(frozen=True)
+class Remake:
+    """One rollback by a version that is made for it. `compute` and `new_run_id` are those of `BatchRun`."""
+
+    context: Context
+    options: Any = None
+    compute: Compute = run_pipeline
+    new_run_id: Callable[[], str] = new_run_id
+
+    def rollback(self, target: int, reason: str, by: str) -> Move:
+        """Make a version of `target` and move the pointer to it.
+
+        Raises:
+            RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: one cannot be read.
+            RollbackError: it is current, a candidate, wrong, or not whole.
+            WriterRunningError: an ingest of a stream runs.
+            LackingError: this program does not know a stream or a view of it.
+            ProofFailedError, CorrectionError, ComputeError, RestatingError: it cannot be made; nothing moved.
+            LostRaceError: the pointer moved meanwhile.
+        """
+        store, run_id = self.context.store, self.new_run_id()
+        _, current, lease = store.lease_current(run_id, {run_id})
+        with holding(lease), ExitStack() as held:
+            if current is None:
+                raise BatchError("Nothing is published, so there is nothing to go back to.")
+            for topic_id in {own.topic_id for own in current.streams.values()}:
+                held.enter_context(hold(store.home, topic_id))
+            held.enter_context(holding(store.lease(f"remake-{uuid.uuid4().hex}", [target])))
+            base = self._checked(store.manifest(target), current)
+            with spilling(self.context, run_id) as context:
+                made = self._make(context, run_id, base, current)
+                restating = Restating(
+                    store, context.views, TailReader(context.log, context.names), context.limits.connect
+                )
+                recorded = restating.record_move(run_id, "repair", current, made, made.created_us)
+                return store.move(made.version, context.clock.now_us, by, reason, current.version, recorded)
+
+    def _checked(self, base: Manifest, current: Manifest) -> Manifest:
+        store = self.context.store
+        if base.version == current.version:
+            raise RollbackError(f"Version {base.version} is current already; nothing moved.")
+        if store.candidates([base]):
+            raise RollbackError(f"Version {base.version} is a candidate; the pointer never was at it.")
+        if base.corrected > current.corrected:
+            raise RollbackError(
+                f"Version {base.version} is without what later corrections took out, which version {current.version} "
+                "still holds.",
+                "Roll back to one that is not.",
+            )
+        wrong = refuted(store, base)
+        if wrong is not None:
+            raise RollbackError(f"Version {base.version} stands on version {wrong[0]}, whose proof failed.")
+        try:
+            store.check([*files_of(base), *files_of(current)])
+        except DamagedFileError as error:
+            raise RollbackError(f"A file is not whole: {error}") from error
+        check_known(self.context, base)
+        return base
+
+    def _make(self, context: Context, run_id: str, base: Manifest, current: Manifest) -> Manifest:
+        store = context.store
+        streams = [stream for stream in context.streams if stream.name in base.streams]
+        spans = [_standing(context, stream, base) for stream in streams]
+        extras = [self._imported(run_id, stream, base, current) for stream in streams]
+        ledger = [each for each in store.corrections.after(base.corrected) if each.number <= current.corrected]
+        due = Due(tuple(_without_added(ledger)))
+        draft = Draft(context, run_id, base, spans, [nothing(s.name) for s in streams], extras, None, due)
+        compute_parts(draft, self.compute, self.options)
+        proofs = prove_run(draft, 0.0, None, None, wrong=False)
+        correct_parts(draft, proofs, self.compute, self.options)
+        compact_parts(draft)
+        draft.version = replace(draft.version, created_us=context.clock.now_us())
+        # A candidate until the pointer is at it: nobody falls back on what was never served.
+        made = replace(assemble(draft, proofs, (), {}), candidate=True)
+        store.add(made)
+        return made
+
+    def _imported(self, run_id: str, stream: Stream, base: Manifest, current: Manifest) -> Epoch:
+        """The history of a stream that was imported since, with ids of its own."""
+        held = imported_epochs(base)
+        files = [
+            replace(entry, version=0)
+            for epoch, of in imported_epochs(current).items()
+            for entry in of
+            if epoch not in held and entry.stream == stream.name
+        ]
+        ids = self._ids(run_id, stream, base, files)
+        return Epoch(stream.name, tuple(files), ids, sum(entry.file.rows for entry in files), {})
+
+    def _ids(self, run_id: str, stream: Stream, base: Manifest, files: Iterable[ArchiveFile]) -> tuple[StoredFile, ...]:
+        store = self.context.store
+        found = EpochIds(stream, store, run_id, base.ids_of(stream))
+        (store.home / "archive" / run_id).mkdir(parents=True, exist_ok=True)
+        for entry in files:
+            with _opened(entry.file.checked(store.home)) as parquet:
+                for batch in parquet.iter_batches(columns=stream.schema.names):
+                    found.add(pa.Table.from_batches([batch]).cast(stream.schema))
+        return found.finish()
+
+
+def _standing(context: Context, stream: Stream, base: Manifest) -> Spans:
+    """A stream of which nothing is read: it stands where the version does."""
+    own = base.of(stream)
+    return Spans(stream, own, context.names.topic(stream), own.topic_id, own.deltas_id)
+
+
+def _without_added(ledger: Iterable[Correction]) -> Iterator[Correction]:
+    """What they bring is among the imports of the version that the pointer leaves."""
+    for correction in ledger:
+        yield replace(correction, added=None)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[pq.ParquetFile]:
+    with open_checked(name) as source, pq.ParquetFile(source) as file:
+        yield file
