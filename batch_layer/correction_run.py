@@ -3,6 +3,7 @@
     look        what would go, and nothing else
     remove      the ledger's next number, then a version without these events; their identities are free again
     duplicates  the same for events whose identity an event before them has
+    replace     the same for events whose identities an imported epoch has, which comes in the same version
 
 The one who corrects is the one writer of the stream until the version is published: a writer that goes on would take
 identities that it knows for those of events that are gone. Who dies after the ledger was written loses nothing: the
@@ -14,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from batch_layer.errors import BatchError
 from batch_layer.spill import spilling_alone
 from slackwater.context import Context
@@ -21,7 +25,7 @@ from slackwater.corrections.chosen import Chosen, Summary, choosing
 from slackwater.corrections.recording import recording
 from slackwater.corrections.selection import Selection, SelectionError
 from slackwater.streams.stream import Stream
-from slackwater.versions.corrections import Correction, Kind
+from slackwater.versions.corrections import Added, Correction, Kind
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.writer_lock import WriterLock, hold
 
@@ -65,18 +69,44 @@ class CorrectionRun:
         """
         kind: Kind = "duplicates" if selection is None else "remove"
         asked = "duplicates" if selection is None else str(selection)
-        topic_id = self.context.log.topic_id(self.context.names.topic(self.stream))
-        with hold(self.context.store.home, topic_id) as lock:
-            with self._chosen(selection) as chosen, recording(self.context.store) as written:
-                summary = chosen.summary()
-                if not summary.events:
-                    raise SelectionError(f"No event of {self.stream.name} is that: {asked}.", "Nothing was changed.")
-                chosen.write(written.path)
-                now_us = self.context.clock.now_us()
-                found = written.record(
-                    kind, self.stream, topic_id, asked, summary.events, chosen.ends(), now_us, by, reason
-                )
+        with hold(self.context.store.home, self.context.log.topic_id(self.context.names.topic(self.stream))) as lock:
+            found, summary = self._record(kind, selection, asked, by, reason, lock)
             return Done(found, summary, publish(lock))
+
+    def replace(self, added: Added, asked: str, by: str, reason: str, lock: WriterLock, publish: Publish) -> Done:
+        """Take out the events whose identities an imported epoch has, which is not published yet, and publish it.
+
+        `lock` is that of the stream, held since before the import; `asked` names its file. Raises what `remove` raises.
+        """
+        selection = Selection(ids=self.ids_of(added))
+        found, summary = self._record("replace", selection, asked, by, reason, lock, added)
+        return Done(found, summary, publish(lock))
+
+    def ids_of(self, added: Added) -> pa.Table:
+        """The entities and identities of an imported epoch."""
+        names = [*self.stream.entity, self.stream.identity]
+        home = self.context.store.home
+        tables = [pq.read_table(home / entry.file.path, columns=names, read_dictionary=[]) for entry in added.archive]
+        return pa.concat_tables(tables)
+
+    def _record(
+        self,
+        kind: Kind,
+        selection: Selection | None,
+        asked: str,
+        by: str,
+        reason: str,
+        lock: WriterLock,
+        added: Added | None = None,
+    ) -> tuple[Correction, Summary]:
+        with self._chosen(selection) as chosen, recording(self.context.store) as written:
+            summary = chosen.summary()
+            if not summary.events:
+                raise SelectionError(f"No event of {self.stream.name} is that: {asked}.", "Nothing was changed.")
+            chosen.write(written.path)
+            now_us, ends = self.context.clock.now_us(), chosen.ends()
+            facts = lock.topic_id, asked, summary.events, ends, now_us, by, reason, added
+            return written.record(kind, self.stream, *facts), summary
 
     @contextmanager
     def _chosen(self, selection: Selection | None) -> Iterator[Chosen]:

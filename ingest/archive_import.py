@@ -12,6 +12,7 @@ contents are read from files when an id comes again. Not here: the files (`inges
 
 import shutil
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from ingest.chunk import Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.known import Generation
+from ingest.replacing import Replacing
 from ingest.sheaf import Sheaf
 from ingest.verdicts import Summary, Taken, judge_chunk
 from ingest.writer import Progress
@@ -29,6 +31,7 @@ from slackwater.log.names import TopicNames
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds
+from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import ArchiveFile, StoredFile
 from slackwater.versions.store import VersionStore
 from slackwater.versions.writer_lock import WriterLock
@@ -68,14 +71,17 @@ def import_history(
     epoch: str | None = None,
     roll_rows: int = ROLL_ROWS,
     most_entities: int = 0,
+    replacing: bool = False,
 ) -> ImportedEpoch:
     """Validate a source and write what is new into the master dataset of a stream.
 
     `lock` is held from before this until the epoch is published. An id that the archive, the log or this source has
     already is a duplicate or, with another content, a dead letter; so is an event of a new entity where
-    `most_entities` are known (0: never).
+    `most_entities` are known (0: never). `replacing`: only events whose ids are known are taken, each id once, for a
+    correction that takes the others out (`ingest.replacing`).
 
     Raises:
+        UnknownIdsError: a file that is to replace events holds others; nothing is left behind.
         SourceError, MappingError, LogError, VersionError: nothing is left behind.
     """
     if lock.topic_id != log.topic_id(names.topic(stream)):
@@ -86,16 +92,18 @@ def import_history(
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
     tally, decoder = Summary(), Decoder(stream, names=True)
+    judge = Replacing(stream, filtered, Inspector(store)).judge if replacing else filtered.judge_standing
+    current = store.current() if replacing else None
     source.in_bulk()
     try:
         store.files.make_folder(folder)
-        files = _Files(stream, store, epoch, filtered, roll_rows)
+        # Without `replacing` the filter lets nothing through that is known.
+        known = () if current is None else current.ids_of(stream)
+        files = _Files(stream, store, epoch, filtered, roll_rows, known)
         try:
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
-                    taken = judge_chunk(
-                        decoder, chunk, filtered.judge_standing, writer, names.dead_letters, clock, tally
-                    )
+                    taken = judge_chunk(decoder, chunk, judge, writer, names.dead_letters, clock, tally)
                     tally.accepted += taken.events.num_rows
                     files.write(taken)
                 on_progress(source.done, source.total)
@@ -113,7 +121,13 @@ class _Files:
     """The files of an epoch: one open for each partition, all closed together, written by a thread of their own."""
 
     def __init__(
-        self, stream: Stream, store: VersionStore, epoch: str, filtered: DuplicateFilter, roll_rows: int
+        self,
+        stream: Stream,
+        store: VersionStore,
+        epoch: str,
+        filtered: DuplicateFilter,
+        roll_rows: int,
+        known: Iterable[StoredFile],
     ) -> None:
         self._stream = stream
         self._filtered = filtered
@@ -121,7 +135,7 @@ class _Files:
         self._epoch = epoch
         self._sheaf = Sheaf(stream, store, epoch)
         self._behind = Behind(WAITING_CHUNKS)
-        self._ids = EpochIds(stream, store, epoch)  # the filter let nothing through that is known
+        self._ids = EpochIds(stream, store, epoch, known)
         self._partitions: dict[Entity, int] = {}
         self._closing: tuple[Future[list[ArchiveFile]], Generation] | None = None
         self._closed: list[ArchiveFile] = []

@@ -7,6 +7,7 @@ SlackwaterError
       FormatError             a file is not of the type it is said to be, or of none that is known
       UnreadableFileError     a file is damaged
       EmptySourceError        a file holds no events
+      UnknownIdsError         a file that is to replace events holds some that are nowhere
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
@@ -41,6 +42,16 @@ class FormatError(SourceError):
 class UnreadableFileError(SourceError):
     def __init__(self, name: str, place: str, cause: object) -> None:
         super().__init__(f"{name!r} cannot be read {place}: {cause}.")
+
+
+class UnknownIdsError(SourceError):
+    """A file that is to replace events holds some that are nowhere."""
+
+    def __init__(self, count: int, first: str) -> None:
+        super().__init__(
+            f"{count} events of a part of the file replace nothing: neither the archive nor the log holds {first}.",
+            "Take them out of the file; `slackwater archive import` and `slackwater ingest` take new events.",
+        )
 
 
 class EmptySourceError(SourceError):

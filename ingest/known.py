@@ -125,6 +125,13 @@ class Known:
         self._see(entity for entity, rows in entities if verdicts[rows[0]] != TOO_MANY)
         return verdicts
 
+    def holds(self, count: int, grouped: Grouped) -> Any:
+        """Which of `count` events have an id that is known, with whatever content."""
+        found = np.zeros(count, bool)
+        for entity, rows, ids in grouped.groups:
+            found[rows] = self._find(entity, ids)[0] | self._archived.holds(entity, ids)
+        return found
+
     def learn(self, events: pa.Table) -> None:
         """Know the ids of events that the log holds; the first content of an id is the one that counts."""
         contents = contents_of(self._stream, events)

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ops.context import Context, user_name
+from ingest.archive_import import import_history, new_epoch
+from ops.cli_ingest import open_input, source_options
+from ops.context import CLOCK, Context, user_name
 from ops.output import command, console, emit, table, time_text
 from slackwater.corrections.chosen import Summary
-from slackwater.corrections.selection import Selection, parse_entity, read_ids
+from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids
+from slackwater.store.files import holding
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.barrier import imported_epochs
+from slackwater.versions.corrections import Added
+from slackwater.versions.writer_lock import hold
 
 if TYPE_CHECKING:  # a command that only looks imports no Beam
     from batch_layer.correction_run import Done
@@ -178,6 +183,61 @@ def _show_summary(stream: Stream, found: Summary, text: str) -> None:
     for row in found.first[:3]:
         shown = {name: str(row[name]) for name in stream.schema.names if row.get(name) is not None}
         console.print(f"  such as {shown}", markup=False)
+
+
+@command("replace", 'slackwater correct replace fixed.csv --reason "the venue corrected its file"', of=correct)
+@click.argument("file", metavar="FILE")
+@source_options
+@reason_unless_dry
+@dry_run_option
+def replace(
+    context: Context,
+    /,
+    file: str,
+    reason: str,
+    dry_run: bool,
+    as_json: bool,
+    stream_name: str,
+    **options: Any,
+) -> None:
+    """Put the events of a file in the place of those with the same identities, in one version.
+
+    Every event of the file must be valid and replace one that is there; else nothing changes. It is read like a file of
+    `slackwater archive import`, and becomes an epoch of its own.
+    """
+    from batch_layer.correction_run import CorrectionRun
+
+    if not dry_run and not reason.strip():
+        raise click.UsageError("--reason is required, and is recorded with who and when.")
+    stream = stream_named(stream_name, context.streams)
+    source, epoch, run = open_input(stream, file, **options), new_epoch(), CorrectionRun(context.parts, stream)
+    with (
+        hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+        holding(context.store.lease(epoch, epochs=[epoch])),
+    ):
+        of = stream, source, context.store, context.log, context.names, CLOCK, lock
+        done = import_history(*of, epoch=epoch, replacing=True)
+        if done.summary.dead_letters or not done.archive:
+            context.store.files.remove(context.settings.home / "archive" / epoch)
+            reasons = {
+                **done.summary.refused,
+                **({"conflict": done.summary.conflicts} if done.summary.conflicts else {}),
+            }
+            raise SelectionError(
+                f"{file} replaces nothing: {done.summary.accepted:,} of its events are valid, refused are {reasons}.",
+                "The dead letters say why; correct the file.",
+            )
+        added = Added(epoch, done.archive, done.ids, done.summary.accepted, dict(done.summary.refused))
+        if dry_run:
+            found = run.look(Selection(ids=run.ids_of(added)))
+            context.store.files.remove(context.settings.home / "archive" / epoch)
+            facts = {"stream": stream.name, "dry_run": True, "by": added.events, **summary_facts(found)}
+            emit(as_json, facts, lambda: _show_summary(stream, found, f"would be replaced by {added.events:,}"))
+            return
+        publish = lambda held: context.batch_run(locks=[held]).run()  # noqa: E731
+        made = run.replace(added, Path(file).name, user_name(), reason.strip(), lock, publish)
+    facts = {**done_facts(stream, made), "epoch": epoch, "by": added.events}
+    emit(as_json, facts, lambda: show_done(stream, made))
 
 
 @command("list", "slackwater correct list", "slackwater correct list --json", of=correct)

@@ -1,5 +1,6 @@
 """Corrections end to end: what is taken out is in no view, no archive and no index of ids; all else is as it was."""
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +15,19 @@ from batch_layer.compaction_run import CompactionRun
 from batch_layer.compute import run_pipeline
 from batch_layer.correction_run import CorrectionRun, Done
 from batch_layer.errors import BatchError, CorrectionError
+from batch_layer.expire import expire
 from batch_layer.remake import Remake
 from batch_layer.run import BatchRun
 from ingest.archive_import import import_history, new_epoch
 from ingest.duplicates import DuplicateFilter
+from ingest.errors import UnknownIdsError
 from ingest.sources import open_source
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids
 from slackwater.log.mark import mark_of
 from slackwater.streams.trades import TRADES
+from slackwater.versions.corrections import Added
 from slackwater.versions.errors import RollbackError, WriterRunningError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.rollback import rollback
@@ -55,6 +59,7 @@ class House(Bench):
         self.gone: Places = set()
         self.imported: dict[int, bytes] = {}
         self.proven = True
+        self.batch_dies = False
 
     @property
     def context(self) -> Context:
@@ -65,6 +70,8 @@ class House(Bench):
         return CorrectionRun(self.context, TRADES)
 
     def batch(self, records: int = 0, **more: Any) -> Manifest:
+        if self.batch_dies:
+            raise BatchError("the machine went away")
         self.world.produce(records)
         return self.publish(speed=self.proven, **{"compute": LIGHT, **more})
 
@@ -203,17 +210,32 @@ def test_only_parts_that_hold_its_bars_are_written_again(house: House, monkeypat
 
 def test_bars_that_change_are_restatements(house: House) -> None:
     house.batch(300)
-    before = house.oracle(house.batch(1))
+    house.batch(1)
     done = house.remove(Selection(entity=BTC, start=T0_US, end=T0_US + 2_000_000))
+    assert told(house, done) == changed(house, done)
     rows = house.restated(done.version, "correction")
-    assert rows
     assert done.version.restated == {"correction": len(rows)}
-    after = house.oracle(done.version)
-    second = PUBLISHED_INTERVALS[0]
-    was, now = oracle_bars(before, second), oracle_bars(after, second)
-    changed = {start for (key, start), bar in was.items() if key == BTC and now.get((key, start)) != bar}
-    assert {row["start"] for row in rows if (row["view"], row["interval"]) == (BARS.name, "1s")} == changed
     assert {row["symbol"] for row in rows} == {"BTCUSDT"}
+
+
+def told(house: House, done: Done) -> set[int]:
+    """The seconds of BTCUSDT that a version restates for a correction."""
+    rows = house.restated(done.version, "correction")
+    found = {row["start"] for row in rows if (row["view"], row["interval"]) == (BARS.name, "1s")}
+    assert found
+    return found
+
+
+def changed(house: House, done: Done) -> set[int]:
+    """The same by the oracle: closed bars that are others than without the correction."""
+    second = PUBLISHED_INTERVALS[0]
+    now = oracle_bars(house.oracle(done.version), second)
+    gone, imported, house.gone, house.imported = house.gone, house.imported, set(), {}
+    was = oracle_bars(house.oracle(done.version), second)
+    house.gone, house.imported = gone, imported
+    newest = max(start for key, start in was if key == BTC)
+    starts = {start for key, start in {*was, *now} if key == BTC and start + 3_000_000 <= newest}
+    return {start for start in starts if was.get((BTC, start)) != now.get((BTC, start))}
 
 
 def test_ids_of_what_is_gone_are_free_again_and_no_others(house: House) -> None:
@@ -395,3 +417,87 @@ def test_a_version_that_cannot_be_made_moves_nothing(house: House) -> None:
     with hold(house.world.home, house.world.topic_id), pytest.raises(WriterRunningError):
         back_to(house, first.version)
     assert house.world.store.pointer().version == current.version
+
+
+def replaced(house: House, lines: list[bytes], path: Path) -> Done:
+    """Put events in the place of those with the same ids."""
+    path.write_bytes(b"\n".join(lines))
+    world = house.world
+    with hold(world.home, world.topic_id) as lock:
+        of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
+        done = import_history(*of, epoch=new_epoch(), replacing=True)
+        added = Added(done.epoch, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+        return house.corrections.replace(added, path.name, "ann", "fixed", lock, lambda held: house.batch(locks=[held]))
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_events_take_the_place_of_others_in_one_version(house: House, tmp_path: Path, proven: bool) -> None:
+    house.proven = proven
+    house.batch(150)
+    before = house.batch(1)
+    house.world.produce(20)  # above the cut: one of them is replaced, too
+    seen = [row for entry in before.archive for row in pq.read_table(house.world.home / entry.file.path).to_pylist()]
+    btc = [row for row in seen if row["symbol"] == "BTCUSDT"][:12]
+    above = [
+        line
+        for _, record in house.world.records(house.world.names.topic("trades"))
+        for line in (record.value or b"").split(b"\n")
+    ]
+    newest = next(json.loads(line) for line in reversed(above) if b"BTCUSDT" in line)
+    ids = [*(int(row["trade_id"]) for row in btc), newest["trade_id"]]
+    times = [*(row["time"] for row in btc), newest["time"]]
+    lines = {
+        i: b'{"venue":"v","symbol":"BTCUSDT","trade_id":%d,"time":%d,"price":"77","quantity":"2","side":"sell"}'
+        % (i, t)
+        for i, t in zip(ids, times, strict=True)
+    }
+    done = replaced(house, list(lines.values()), tmp_path / "fixed.jsonl")
+    house.note(done)
+    house.imported = lines
+    assert (done.correction.kind, done.summary.events) == ("replace", 13)
+    house.check(done.version)
+    assert done.version.count("duplicates") == 0
+    assert told(house, done) == changed(house, done)
+    house.check(house.batch(20))
+    known = house.knows().judge(_events(house, done))
+    assert set(known.tolist()) == {1}
+    assert layout(house.batch(full=True, compute=run_pipeline)) == layout(house.batch(full=True, compute=run_pipeline))
+
+
+def _events(house: House, done: Done) -> pa.Table:
+    tables = [pq.read_table(house.world.home / e.file.path) for e in done.version.archive]
+    return pa.concat_tables(tables).select(TRADES.schema.names).cast(TRADES.schema)
+
+
+def test_a_replacement_that_dies_comes_with_the_next_run(house: House, tmp_path: Path) -> None:
+    house.batch(40)
+    house.take(10**6, 5, tmp_path / "a.jsonl")
+    lines = {
+        i: b'{"venue":"v","symbol":"BTCUSDT","trade_id":%d,"time":%d,"price":"7","quantity":"2","side":"sell"}'
+        % (i, T0_US)
+        for i in range(10**6, 10**6 + 5)
+    }
+    house.batch_dies = True
+    with pytest.raises(BatchError, match="went away"):
+        replaced(house, list(lines.values()), tmp_path / "b.jsonl")
+    house.batch_dies = False
+    expire(house.context, 1)
+    made = house.batch()
+    assert made.corrected == 1
+    (correction,) = house.world.store.corrections.all()
+    house.note(Done(correction, house.corrections.look(Selection()), made))
+    house.gone -= set(lines)  # their places name an epoch: these are of another
+    house.imported = lines
+    house.check(made)
+
+
+def test_a_file_that_replaces_nothing_changes_nothing(house: House, tmp_path: Path) -> None:
+    before = house.batch(40)
+    line = (
+        b'{"venue":"v","symbol":"BTCUSDT","trade_id":999999,"time":%d,"price":"7","quantity":"2","side":"sell"}' % T0_US
+    )
+    with pytest.raises(UnknownIdsError, match="neither the archive nor the log holds v:BTCUSDT:999999"):
+        replaced(house, [line], tmp_path / "new.jsonl")
+    current = house.world.store.current()
+    assert current == before
+    assert [name for name in house.world.store.files.names(house.world.home / "archive") if "import" in name] == []
