@@ -30,7 +30,8 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Expired:
-    """What one expiry did, or would do. `deltas`: (stream, partition, its first delta from now on), where that moved.
+    """What one expiry did, or would do. `deltas`: (stream, partition, its first delta from now on), where that moved;
+    `delta_positions` is how many positions of the delta topics that is.
 
     `retained` is the rollback set, `snapshots` are those that stay, `retired` went altogether.
     `waiting` says why deltas or files stay although versions were retired; empty where they do not.
@@ -40,6 +41,7 @@ class Expired:
     retired: tuple[int, ...] = ()
     snapshots: tuple[int, ...] = ()
     deltas: tuple[tuple[str, int, int], ...] = ()
+    delta_positions: int = 0
     paths: tuple[Path, ...] = ()
     waiting: str = ""
 
@@ -58,10 +60,9 @@ def expire(context: Context, keep: int, dry_run: bool = False, schedule: Schedul
     done, manifests, nothing_below = _retire(context.store, context.clock, keep, dry_run, schedule)
     if not manifests:
         return done
-    deltas = {} if nothing_below else _deltas(context, manifests)
-    done = replace(
-        done, deltas=tuple((name, p, at) for name, of in sorted(deltas.items()) for p, at in sorted(of.items()))
-    )
+    deltas, starts = ({}, 0) if nothing_below else _deltas(context, manifests)
+    moved = tuple((name, p, at) for name, of in sorted(deltas.items()) for p, at in sorted(of.items()))
+    done = replace(done, deltas=moved, delta_positions=sum(at for _, _, at in moved) - starts)
     if not dry_run:
         reach("expire.deltas")
         for name, of in deltas.items():
@@ -118,9 +119,9 @@ def _unknown(versions: tuple[int, ...]) -> str:
     return f"Nobody knows what these versions stand on, they cannot be read: {versions}."
 
 
-def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict[int, int]]:
-    """Stream -> partition -> the first delta that is needed, where that is not the first one."""
-    found = {}
+def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> tuple[dict[str, dict[int, int]], int]:
+    """Stream -> partition -> the first delta that is needed, where that is another than now; the sum of those."""
+    found, starts = {}, 0
     for name in sorted({name for manifest in manifests for name in manifest.streams}):
         topic = context.names.deltas(name)
         try:
@@ -133,4 +134,5 @@ def _deltas(context: Context, manifests: tuple[Manifest, ...]) -> dict[str, dict
             raise BatchError(f"{topic} ends below what versions know of it, as partition: (known, end): {short}.")
         if moved := {p: at for p, at in needed.items() if at > bounds[p].start}:
             found[name] = moved
-    return found
+            starts += sum(bounds[p].start for p in moved)
+    return found, starts

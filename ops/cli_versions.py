@@ -6,6 +6,7 @@ is refused.
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,20 +133,35 @@ def _show_rollback(done: Move, asked: int, as_json: bool) -> None:
     emit(as_json, facts, lambda: _show_move(done, f"version {done.target}{of} is current; it was {done.source}."))
 
 
-@command("expire", "slackwater batch expire --dry-run", "slackwater batch expire", "slackwater batch expire --keep 3")
+@command(
+    "expire",
+    "slackwater batch expire --dry-run",
+    "slackwater batch expire",
+    "slackwater batch expire --keep 3",
+    "slackwater batch expire --log --dry-run",
+    "slackwater batch expire --log",
+)
 @click.option("--keep", type=click.IntRange(1), help="Versions to keep; default: SLACKWATER_KEEP_VERSIONS.")
-@click.option("--dry-run", is_flag=True, help="Say what would happen.")
-def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: bool) -> None:
+@click.option("--log", "of_log", is_flag=True, help="Then trim the log, too, where the archive holds what goes.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+def expire_command(context: Context, keep: int | None, of_log: bool, dry_run: bool, as_json: bool) -> None:
     """Retire the oldest versions, and remove the deltas and files that no version uses any more.
 
     The current version, the one that a server would fall back on, and what a running process uses stay, however old.
     The last version of each hour and day stays as a snapshot, and what is pinned: it answers `as_of`, and holds no
     deltas. The event log loses nothing. Every batch run does this at its end.
+
+    With --log, which no run does, the log loses what lies below the smallest cut of the rollback set. First every file
+    of the archive that holds it is read and compared, and offsets that none covers must hold no event; else nothing
+    goes.
     """
     from batch_layer.expire import expire
+    from batch_layer.trim import positions, trim_log
 
     keep = keep or context.settings.keep_versions
     done = expire(context.parts, keep, dry_run, context.snapshots)
+    size = f" of {sum(map(_size, done.paths)):,} bytes" if dry_run else ""
+    trims = trim_log(context.parts, done.retained if dry_run else None) if of_log else []
     deltas: dict[str, dict[str, int]] = {}
     for stream, p, at in done.deltas:
         deltas.setdefault(stream, {})[str(p)] = at
@@ -155,6 +171,10 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
         "retired": done.retired,
         "deltas": deltas,
         "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
+        "bytes": sum(map(_size, done.paths)) if dry_run else None,
+        "delta_positions": done.delta_positions,
+        "log": [asdict(trim) for trim in trims],
+        "log_positions": positions(trims),
         "waiting": done.waiting,
         "dry_run": dry_run,
     }
@@ -165,11 +185,21 @@ def expire_command(context: Context, keep: int | None, dry_run: bool, as_json: b
         console.print(f"{len(done.retired)} versions {would}retired, {len(done.retained)} retained: {retained}")
         if done.snapshots:
             console.print(f"{len(done.snapshots)} snapshots {would}kept: {', '.join(map(str, done.snapshots))}")
-        console.print(f"{len(done.paths)} paths {would}removed; first deltas now: {deltas or 'as before'}")
+        console.print(f"{len(done.paths)} paths{size} {would}removed")
+        console.print(f"{done.delta_positions:,} deltas {would}removed; first ones now: {deltas or 'as before'}")
+        for stream, count in positions(trims).items():
+            files = sum(trim.files for trim in trims if trim.stream == stream)
+            console.print(f"{count:,} positions of the log of {stream} {would}removed; {files} files hold them")
         if done.waiting:
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
 
     emit(as_json, facts, show)
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder; of one that is gone, none."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @command(

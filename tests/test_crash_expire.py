@@ -17,7 +17,7 @@ from tests.crash_kit import AGAIN, House, open_house
 pytestmark = pytest.mark.broker
 
 POINTS_OF_EXPIRE = [p for p in POINTS if p.partition(".")[0] == "expire"]
-EXPIRE = ("batch", "expire", "--keep", "1")
+EXPIRE = ("batch", "expire", "--log", "--keep", "1")
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,7 @@ Point = Literal[
     "expire.deltas",  # versions are retired, nothing is removed
     "expire.remove",  # each file or folder; the deltas are gone
     "expire.after",
+    "expire.log",  # each stream: the archive holds what is to be removed of its log, which is there yet
     "ingest.before",  # a chunk was read, nothing was judged
     "ingest.judge",  # each chunk was judged, nothing was sent
     "ingest.letter",  # dead letters are sent, not acknowledged
