@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from batch_layer.audit_parts import budget_of
 from batch_layer.comparison import Comparison
 from slackwater.context import Context
 from slackwater.deltas.cell import delta_key_of
@@ -27,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 ANYTHING = 2**62
 """A budget that never ends."""
-
-LEAST_ROWS = 100_000
-"""Events that a run reads again for it, or as many as its parent took in, if those are more."""
 
 
 class Audited(NamedTuple):
@@ -47,10 +45,10 @@ def audit_open(
 ) -> Audited:
     """Audit the parts of versions that are open, the oldest first.
 
-    `budget` is how many events may be read for it; None: as many as the parent took in, or LEAST_ROWS.
+    `budget` is how many events may be read for it; None: what a run may read (`batch_layer.audit_parts`).
     """
     held = [view for view in views if parent.definitions.get(view.name) == view.definition]
-    budget = max(LEAST_ROWS, parent.count("new_events")) if budget is None else budget
+    budget = budget_of(parent) if budget is None else budget
     right, wrong = set[int](), set[str]()
     for number in open_now:
         own = [part for part in parent.parts if part.made_by(number)]

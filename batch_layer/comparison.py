@@ -7,6 +7,7 @@ the number of bars and not the number of cells.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -24,6 +25,7 @@ from slackwater.views.compare import (
     repeated_sql,
     states_sql,
 )
+from slackwater.views.interval import Interval
 from slackwater.views.levels import finer_published
 from slackwater.views.limits import Limits
 from slackwater.views.rows import Row, rows_of, table_of
@@ -39,6 +41,13 @@ CHUNK_ROWS = 20_000
 
 MERGE_ROWS = 1_000_000
 """Rows of cells of one delta key from which they are merged."""
+
+
+class Times(NamedTuple):
+    """Times in [low, high), microseconds."""
+
+    low: int
+    high: int
 
 
 @dataclass
@@ -106,6 +115,29 @@ class Comparison:
             self._make("found", self._states(view, own))
             self._compare(view, interval.text, shard)
 
+    def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
+        """Compare a shard's bars at the base in a range of time with the events of the archive there."""
+        if events:
+            times = f"{view.stream.time} >= {of.low} AND {view.stream.time} < {of.high}"
+            files = self._files(entry.file for entry in events)
+            self._make("expected", summarise_sql(view, f"(SELECT * FROM {files} WHERE {times})"))
+        else:
+            self._make("expected", self._states(view, ()))
+        self._within(view, view.intervals[0], shard, parts, of)
+
+    def merged(
+        self, view: View, interval: Interval, shard: int, parts: Sequence[Part], finer: Sequence[Part], of: Times
+    ) -> None:
+        """Compare a shard's bars at a coarser interval in a range of time with those of a finer one."""
+        states = f"(SELECT * FROM ({self._states(view, finer)}) WHERE {_starts(of)})"
+        self._make("expected", merge_sql(view, states, interval))
+        self._within(view, interval, shard, parts, of)
+
+    def _within(self, view: View, interval: Interval, shard: int, parts: Sequence[Part], of: Times) -> None:
+        states = f"(SELECT * FROM ({self._states(view, parts)}) WHERE {_starts(of)})"
+        self._make("found", merge_sql(view, states, interval))
+        self._compare(view, interval.text, shard)
+
     def _differing(self, view: View) -> Iterator[Differing]:
         for interval in view.intervals:
             for side in ("expected", "found"):
@@ -165,3 +197,7 @@ class Comparison:
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+
+
+def _starts(of: Times) -> str:
+    return f"start >= {of.low} AND start < {of.high}"

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.audit import ANYTHING, Audited, audit_open
+from batch_layer.audit_parts import audit_parts, audit_waiting, budget_of, closed_by
 from batch_layer.compute import Compute, run_pipeline
 from batch_layer.correct import Due, corrections_due
 from batch_layer.drop import check_known
@@ -149,6 +150,7 @@ class BatchRun:
             logger.debug("a run is due: %s", waiting.text)
             return self._run(run_id, parent, waiting.log)
         self._clear_suspects(parent, self._inspector())
+        audit_waiting(context, parent, context.views)
         note_idle(context.store, parent.version, context.clock.now_us())
         return Idle(parent.version)
 
@@ -213,7 +215,12 @@ class BatchRun:
         store = self.context.store
         again = damaged | refuted_views(store, parent)
         views = [view for view in self.context.views if view.name not in again]
-        audited = audit_open(self.context, parent, views, open_in(store, parent), ANYTHING if self.full else None)
+        open_now = open_in(store, parent)
+        audited = audit_open(self.context, parent, views, open_now, ANYTHING if self.full else None)
+        if parent.version and not self.full:
+            state, _ = audit_parts(self.context, parent, views, budget_of(parent))
+            right, wrong = closed_by(state, parent, open_now), state.wrong_views(parent).keys()
+            audited = Audited(audited.right.union(right), audited.wrong | wrong)
         return again | audited.wrong, audited
 
     def _clear_suspects(self, version: Manifest, inspector: Inspector) -> None:

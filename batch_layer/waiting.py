@@ -19,6 +19,7 @@ from slackwater.log.errors import UnreadableError
 from slackwater.log.log import Log, read_range
 from slackwater.log.log import Unread as Position
 from slackwater.log.mark import mark_of
+from slackwater.versions.audited import read_audit
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.handoff import refuted_views
 from slackwater.versions.inspector import Inspector
@@ -61,8 +62,9 @@ def waits(
         LogError, TailLostError: what is new, if anything, cannot be read.
     """
     if parent.version:
-        if again := refuted_views(context.store, parent):
-            return Waiting(f"What version {parent.version} holds of {', '.join(sorted(again))} was refuted, or forced.")
+        if again := refuted_views(context.store, parent).union(read_audit(context.store).wrong_views(parent)):
+            names = ", ".join(sorted(again))
+            return Waiting(f"What version {parent.version} holds of {names} was refuted, found wrong, or forced.")
         if published_views(context.views, parent, found) != parent.definitions:
             return Waiting(f"Version {parent.version} holds other definitions.")
         for spans in found:

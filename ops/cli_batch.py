@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ops.cli_audit import audit_command, audit_facts, show_audit
 from ops.cli_parts import compact_command, parts_facts, show_parts
 from ops.cli_restatements import restatements_command
 from ops.cli_versions import (
@@ -22,6 +23,7 @@ from ops.context import CLOCK, Context, stop_on_signals, user_name
 from ops.output import command, console, emit, table, time_text
 from slackwater.core.errors import SlackwaterError, StorageError
 from slackwater.log.compression import check_codecs
+from slackwater.versions.audited import read_audit
 from slackwater.versions.handoff import latest_proof
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest, StreamCut, empty_manifest, stream_facts
@@ -113,14 +115,16 @@ def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
     """The versions that are kept, the newest first, what became of each, its pins, and the rollbacks.
 
     With --parts, of the served version: how many parts each view has, how large they are, how many are not proven yet,
-    and how many are read at once for one bar.
+    when they were audited, and how many are read at once for one bar.
     """
-    store = context.store
+    store, audited = context.store, read_audit(context.store)
     if of_parts:
         current = store.current() or empty_manifest({})
-        emit(as_json, {"version": current.version, "parts": parts_facts(current)}, lambda: show_parts(current))
+        facts = {"version": current.version, "parts": parts_facts(current, audited)}
+        emit(as_json, facts, lambda: show_parts(current, audited))
         return
     pointer, versions, state = store.pointer(), answering(store), states(store)
+    named = next((manifest for manifest in versions if manifest.version == pointer.version), None)
     served, moves, pins = pointer.version, store.moves.until(pointer.move), store.pins.of_versions()
     facts = {
         "served": served,
@@ -133,6 +137,7 @@ def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
             for m in versions
         ],
         "rollbacks": [asdict(move) for move in moves],
+        "audit": None if named is None else audit_facts(audited, named),
     }
 
     def show() -> None:
@@ -153,6 +158,8 @@ def list_command(context: Context, of_parts: bool, as_json: bool) -> None:
                 *proof_columns(latest_proof(store, m)),
             )
         console.print(shown if versions else "No version yet. Make one with `slackwater batch run`.")
+        if named is not None:
+            show_audit(audited, named)
         for move in moves:
             console.print(
                 f"{time_text(move.at_us)}  {move.source} -> {move.target}  {move.by}: {move.reason}", markup=False
@@ -195,6 +202,7 @@ def prove_command(context: Context, version: int | None, as_json: bool) -> None:
 
 
 for _command in (
+    audit_command,
     compact_command,
     restatements_command,
     diff_command,

@@ -9,6 +9,7 @@ from ops.context import Context
 from ops.output import command, console, emit, table, time_text
 from slackwater.store.compaction import Sized, amplification
 from slackwater.store.layout import slice_of
+from slackwater.versions.audited import AuditState
 from slackwater.versions.manifest import Manifest, Part
 from slackwater.views.interval import parse_interval
 
@@ -31,8 +32,9 @@ def compact_command(context: Context, every: bool, as_json: bool) -> None:
     emit(as_json, facts, lambda: console.print(f"version {made.version} published: {len(made.parts):,} parts"))
 
 
-def parts_facts(manifest: Manifest) -> list[dict[str, Any]]:
-    """Of each view, interval and shard its parts in numbers; `amplification` is how many a bar may be in at most."""
+def parts_facts(manifest: Manifest, audited: AuditState) -> list[dict[str, Any]]:
+    """Of each view, interval and shard its parts in numbers; `amplification` is how many a bar may be in at most,
+    `audited_us` when the one of them was found right that was not for longest; 0 if one never was."""
     groups: dict[tuple[str, str, int], list[Part]] = {}
     for part in manifest.parts:
         groups.setdefault((part.view, part.interval, part.shard), []).append(part)
@@ -47,6 +49,8 @@ def parts_facts(manifest: Manifest) -> list[dict[str, Any]]:
             "bytes": sum(part.file.size for part in parts),
             "open": sum(_is_open(manifest, part) for part in parts),
             "amplification": amplification(_sized(parts)),
+            "never_audited": audited.never(parts),
+            "audited_us": min(audited.right_us(part) for part in parts),
             "low_us": min(part.low for part in parts),
             "high_us": max(part.high for part in parts),
         }
@@ -54,16 +58,21 @@ def parts_facts(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def show_parts(manifest: Manifest) -> None:
+def show_parts(manifest: Manifest, audited: AuditState) -> None:
     """The same, for a person."""
-    shown = table("view", "interval", "shard", "parts", "slices", "bars", "MB", "open", "read at once", "from", "to")
-    for each in parts_facts(manifest):
+    shown = table(
+        *("view", "interval", "shard", "parts", "slices", "bars", "MB", "open", "never audited", "all audited"),
+        *("read at once", "from", "to"),
+    )
+    for each in parts_facts(manifest, audited):
         shown.add_row(
             each["view"],
             each["interval"],
             *(f"{each[name]:,}" for name in ("shard", "parts", "slices", "rows")),
             f"{each['bytes'] / 1e6:,.1f}",
             f"{each['open']:,}",
+            f"{each['never_audited']:,}",
+            f"since {time_text(each['audited_us'])}" if each["audited_us"] else "never",
             f"{each['amplification']:,}",
             *(time_text(each[name]) for name in ("low_us", "high_us")),
         )

@@ -120,7 +120,7 @@ def test_what_nobody_can_prove_is_audited_by_the_runs_after_it(world: World) -> 
 def test_an_audit_reads_as_much_as_its_budget_and_the_rest_stays_open(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_layer.audit.LEAST_ROWS", 0)
+    monkeypatch.setattr("batch_layer.audit_parts.LEAST_ROWS", 0)
     world.produce(60)
     batch(world)
     world.produce(5)

@@ -29,7 +29,9 @@ from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
 from slackwater.core.exposition import CONTENT_TYPE, process_registry
 from slackwater.restatements.ledger import CAUSES
+from slackwater.versions.audited import AuditState, read_audit
 from slackwater.versions.idle import last_idle_us
+from slackwater.versions.manifest import Manifest
 from slackwater.versions.proof import Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.definitions import defaults
@@ -219,12 +221,22 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
     text = "Versions that made some of its parts and whose hand-off nobody has proven yet."
     yield _gauge("batch_open_versions", text, len(manifest.open))
     yield _gauge("batch_parts", "Parts of the batch view.", len(manifest.parts))
+    if snapshot.version:
+        yield from _audit(read_audit(store), manifest, now_us)
     duplicates = [([each.stream, ":".join(each.entity)], each.events) for each in manifest.duplicates]
     yield _gauges("entity_duplicates", "The same by entity.", ["stream", "entity"], duplicates)
     if snapshot.ledger is not None:
         causes = [([cause], sum(entry.counts.get(cause, 0) for entry in snapshot.ledger)) for cause in CAUSES]
         yield _gauges("restatements", "Closed bars that were changed, over the whole ledger.", ["cause"], causes)
     yield _gauge("refusals", "Reasons for not serving in full.", len(watch.refusals(snapshot)))
+
+
+def _audit(state: AuditState, manifest: Manifest, now_us: int) -> Iterator[Metric]:
+    yield _gauge("audit_parts_never", "Parts that were never found right.", state.never(manifest.parts))
+    text = "Since the part that was longest not found right was, or was there."
+    yield _gauge("audit_age_seconds", text, (now_us - state.longest_us(manifest)) / 1e6)
+    yield _gauge("audit_wrong_views", "Views that an audit found wrong.", len(state.wrong_views(manifest)))
+    yield CounterMetricFamily("slackwater_audit_rows", "Rows that audits read.", state.rows)
 
 
 def _proof(proof: Proof) -> Iterator[Metric]:

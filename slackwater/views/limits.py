@@ -43,7 +43,7 @@ class Limits:
 
     def below(self, name: str) -> "Limits":
         """The same, with a folder of its own to spill to."""
-        return self if self.spill is None else replace(self, spill=self.spill / name)
+        return self if self.spill is None else replace(self, spill=self.spill.joinpath(name))
 
     def shared(self, tasks: int) -> "Limits":
         """The same for one of several sessions that are open at once."""
@@ -63,8 +63,8 @@ class Limits:
             return "The machine has too little memory for it; SLACKWATER_BATCH_MEMORY bounds it, and the rest spills."
         shared = f" for {self.tasks} tasks at once" if self.tasks > 1 else ""
         return (
-            f"SLACKWATER_BATCH_MEMORY is {self.memory_bytes / MB:,.0f} MB{shared}, of which DuckDB has "
-            f"{self.session_bytes / MB:,.0f} MB: raise it, or lower SLACKWATER_BATCH_THREADS."
+            f"SLACKWATER_BATCH_MEMORY is {self.memory_bytes // MB:,} MB{shared}, of which DuckDB has "
+            f"{self.session_bytes // MB:,} MB: raise it, or lower SLACKWATER_BATCH_THREADS."
         )
 
 
@@ -74,4 +74,4 @@ UNLIMITED = Limits()
 
 def limits_of(settings: Settings) -> Limits:
     """What the settings say; each run spills to a folder of its own below the home folder."""
-    return Limits(settings.batch_memory, settings.batch_threads, settings.home / "spill")
+    return Limits(settings.batch_memory, settings.batch_threads, settings.home.joinpath("spill"))

@@ -295,6 +295,7 @@ def light() -> Iterator[None]:
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())
         patch.setattr("slackwater.views.limits.Limits.connect", own_session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
+        patch.setattr("batch_layer.audit_parts.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())
         patch.setattr("slackwater.restatements.of_move.Restating.record_move", lambda *_: NOTHING_RECORDED)
         patch.setattr("slackwater.versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batch_layer.comparison import FIRST, Compared, Comparison
+from batch_layer.comparison import FIRST, Compared, Comparison, Times
 from slackwater.deltas.cell import DeltaKey
 from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.proof import Difference
@@ -52,6 +52,20 @@ class LightComparison(Comparison):
             self._differing(view, interval, shard, merged(view, self._of(view, finer), interval), self._of(view, own))
             finer = own
 
+    def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
+        rows = [row for entry in events for row in rows_of_events(self._home / entry.file.path, view, (view,))]
+        base = PUBLISHED_INTERVALS[0]
+        self._differing(view, base, shard, _within(merged(view, rows, base), of), self._found(view, base, parts, of))
+
+    def merged(
+        self, view: View, interval: Interval, shard: int, parts: Sequence[Part], finer: Sequence[Part], of: Times
+    ) -> None:
+        expected = merged(view, _within(self._of(view, finer), of), interval)
+        self._differing(view, interval, shard, expected, self._found(view, interval, parts, of))
+
+    def _found(self, view: View, interval: Interval, parts: Sequence[Part], of: Times) -> list[Row]:
+        return merged(view, _within(self._of(view, parts), of), interval)
+
     def _of(self, view: View, files: Sequence[Part]) -> list[Row]:
         return [row for file in files for row in rows_in(self._home / file.file.path, view)]
 
@@ -66,3 +80,7 @@ class LightComparison(Comparison):
         rows = [[row for row in side if (row.key, row.start) in places] for side in (expected, found)]
         told = [Difference(view.name, interval.text, shard, *each) for each in explain(view, *rows)]
         compared.first += told[: FIRST - len(compared.first)]
+
+
+def _within(rows: Iterable[Row], of: Times) -> list[Row]:
+    return [row for row in rows if of.low <= row.start < of.high]

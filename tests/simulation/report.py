@@ -58,7 +58,7 @@ LEAST_PER_SEED = {
     "versions beside a stream that was lost": 0.02,
     "views that rested": 1.0,
     "compactions": 3.0,
-    "versions with merged parts": 0.12,
+    "versions with merged parts": 0.05,
     "merges by themselves": 0.008,
     "gaps": 2.0,
 }

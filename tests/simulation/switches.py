@@ -353,6 +353,16 @@ SWITCHES = (
     ),
     Switch(
         0,
+        "a run audits what is proven",
+        (Edit(run.BatchRun, "_audit", "if parent.version and not self.full:", "if False:"),),
+    ),
+    Switch(
+        0,
+        "what an audit found wrong is made again",
+        (Edit(run.BatchRun, "_audit", "audited.wrong | wrong", "audited.wrong"),),
+    ),
+    Switch(
+        0,
         "a version lists its parent's parts, too",
         (Edit(work, "work_of", "if part.view in grown", "if False"),),
         seeds=10,

@@ -7,21 +7,28 @@ whose absence is not too rare, the random simulation must find it, too.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 import pytest
 
+from batch_layer import compact
+from batch_layer.compaction_run import CompactionRun
 from batch_layer.errors import LackingError, TailLostError
+from batch_layer.run import BatchRun
+from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import NoSuchVersionError
+from slackwater.versions.manifest import Manifest
 from slackwater.versions.retention import smallest_cut
 from slackwater.versions.rollback import rollback
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Sum
+from slackwater.views.sql import merge_sql
 from slackwater.views.view import View
 from speed_layer import tiling
-from tests.simulation import mains
+from tests.simulation import checks, mains
 from tests.simulation.light import TAPE, VIEWS, light
 from tests.simulation.report import run_seed
 from tests.simulation.stage import Stage, close_stages
@@ -383,6 +390,42 @@ def grown(versions: int) -> Stage:
     stage.trades(0, 2)
     worker.step()
     return stage
+
+
+def published(stage: Stage, run: BatchRun | CompactionRun) -> Manifest | None:
+    """What a run published, whose parts may be wrong."""
+    made = run.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "check_version", lambda *_: None)
+        stage.world.check()
+    return made
+
+
+def one_higher(view: View, *more: Any) -> str:
+    return f"SELECT * REPLACE ((high + 1)::DECIMAL(18, 8) AS high) FROM ({merge_sql(view, *more)})"
+
+
+@case(0)
+def what_a_wrong_merge_wrote_with_a_right_checksum_is_found_and_made_again() -> None:
+    stage = Stage(views=(BARS,))
+    stage.world.proof_deadline_s = 0.0
+    for _ in range(3):
+        stage.trades(0, 3)
+        stage.worker().step()
+        stage.batch()
+    merge = CompactionRun(Context(stage.log, stage.world.names, stage.world.store, (BARS,), stage.world.clock), True)
+    merge.new_run_id = stage.world.new_run_id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compact, "merge_sql", one_higher)
+        assert published(stage, merge) is not None
+    for _ in range(4):  # a round, by four steps a run
+        stage.trades(0, 1)
+        stage.worker().step()
+        made = published(stage, mains.new_run(stage.world))
+    assert made is not None
+    checks.check_version(stage.world, made)
+    stage.worker().step()
+    stage.whole()
 
 
 def back_to(stage: Stage, version: int) -> None:

@@ -20,6 +20,7 @@ from serving.http.route import Route
 from serving.query.fields import Parameters, VersionPath
 from serving.query.pool import Pool
 from serving.watch.versions_watch import VersionsWatch
+from slackwater.versions.audited import read_audit
 from slackwater.versions.errors import ManifestError, NoSuchVersionError, RetiredVersionError, VersionError
 from slackwater.versions.handoff import latest_proof, read_handoff
 from slackwater.versions.manifest import LISTED, Manifest, stream_facts
@@ -83,10 +84,22 @@ class Move(Closed):
     reason: str
 
 
+class Audit(Closed):
+    """What audits know of the newest version's parts."""
+
+    version: Count
+    parts: Count
+    never: Annotated[Count, Field(description="Parts that were never found right.")]
+    longest: Annotated[Micros, Field(description="Since when the part that was longest not audited has waited.")]
+    rows: Annotated[Count, Field(description="Rows that audits read so far.")]
+    wrong: Annotated[dict[str, str], Field(description="View -> the first difference; the next run makes it again.")]
+
+
 class Versions(Closed):
     """What there is of versions."""
 
     versions: list[Version]
+    audit: Annotated[Audit | None, Field(description="Of the version that the pointer names.")]
     served: Served
     rollbacks: list[Move]
 
@@ -159,21 +172,32 @@ def _version(manifest: Manifest, proof: Proof, state: str, pins: Sequence[str]) 
     }
 
 
-def _versions(store: VersionStore) -> dict[str, list[dict[str, Any]]]:
+def _audit(store: VersionStore, current: Manifest) -> dict[str, Any]:
+    state = read_audit(store)
+    wrong = {view: found.text for view, found in state.wrong_views(current).items()}
+    never, longest = state.never(current.parts), state.longest_us(current)
+    facts = {"version": current.version, "parts": len(current.parts), "never": never, "longest": longest}
+    return {**facts, "rows": state.rows, "wrong": wrong}
+
+
+def _versions(store: VersionStore) -> dict[str, Any]:
     """Every version that answers, newest first, and the moves."""
     found: dict[int, State] = {}
     pins: Mapping[int, Sequence[str]] = {}
     moves: list[dict[str, Any]] = []
+    served = 0
     try:
         found, pins = states(store), store.pins.of_versions()
+        served = store.pointer().version
         moves = [move_json(move) for move in store.moves.until(store.pointer().move)]
     except VersionError as error:  # which version is current is unknown; which there are is not
         _LOG.warning("The states of versions are unknown: %s", error)
+    there = answering(store)
     listed = [
-        _version(m, latest_proof(store, m), found.get(m.version, "unknown"), pins.get(m.version, ()))
-        for m in answering(store)
+        _version(m, latest_proof(store, m), found.get(m.version, "unknown"), pins.get(m.version, ())) for m in there
     ]
-    return {"versions": listed, "rollbacks": moves}
+    audit = next((_audit(store, m) for m in there if m.version == served), None)
+    return {"versions": listed, "audit": audit, "rollbacks": moves}
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Any]:
