@@ -1,6 +1,6 @@
 # The words of this project. Each one sets up what it needs in .venv/; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check check-orchestrators bench soak swaps fuzz docs mutants web lock clean
+.PHONY: help demo test crash check check-orchestrators bench soak schedules swaps fuzz docs mutants web lock clean
 .DELETE_ON_ERROR:
 
 # Set PYTHON to choose one; else the first of these that is 3.11 to 3.13 and can make virtual environments.
@@ -63,6 +63,9 @@ bench: .venv/run.stamp ## Measure throughput and latency
 
 soak: .venv/dev.stamp ## Simulate 10,000 random histories on every core
 	.venv/bin/python -m tests.simulation.soak $(ARGS)
+
+schedules: .venv/dev.stamp ## Play 200 random schedules of runs, corrections, merges, rollbacks and faults
+	.venv/bin/python -m tests.schedules $(ARGS)
 
 swaps: .venv/dev.stamp ## Swap 1,000 versions under load, ask 10,000 questions around cuts
 	.venv/bin/slackwater swaps $(ARGS)

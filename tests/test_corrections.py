@@ -25,6 +25,7 @@ from ingest.sources import open_source
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids
+from slackwater.log.log import Record
 from slackwater.log.mark import mark_of
 from slackwater.streams.trades import TRADES
 from slackwater.versions.corrections import Added
@@ -60,6 +61,8 @@ class House(Bench):
         self.imported: dict[int, bytes] = {}
         self.proven = True
         self.batch_dies = False
+        self.compute: Any = LIGHT
+        self.epochs: dict[str, dict[int, bytes]] = {}  # every import, whether it was published or not
 
     @property
     def context(self) -> Context:
@@ -73,7 +76,7 @@ class House(Bench):
         if self.batch_dies:
             raise BatchError("the machine went away")
         self.world.produce(records)
-        return self.publish(speed=self.proven, **{"compute": LIGHT, **more})
+        return self.publish(speed=self.proven, **{"compute": self.compute, **more})
 
     def remove(self, selection: Selection | None, **more: Any) -> Done:
         done = self.corrections.remove(selection, "ann", "bad tick", lambda lock: self.batch(locks=[lock], **more))
@@ -102,6 +105,7 @@ class House(Bench):
         with hold(world.home, world.topic_id) as lock:
             of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
             done = import_history(*of, epoch=new_epoch())
+            self.epochs[done.epoch] = lines
             extra = Epoch("trades", done.archive, done.ids, done.summary.accepted, done.summary.refused)
             made = self.batch(extra=extra)
         self.imported |= lines
@@ -120,6 +124,10 @@ class House(Bench):
             if trade_id not in self.gone:
                 oracle.record(line, T0_US // 1000 + 10**9)
         return oracle
+
+    def events_in(self, record: Record) -> list[int]:
+        """The indexes of the events in a record."""
+        return [index for index, _ in Oracle([]).record(record.value, record.append_time_ms)]
 
     def check(self, manifest: Manifest | None) -> None:
         """Archive, ids and every published bar are the oracle's."""
@@ -426,6 +434,7 @@ def replaced(house: House, lines: list[bytes], path: Path) -> Done:
     with hold(world.home, world.topic_id) as lock:
         of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
         done = import_history(*of, epoch=new_epoch(), replacing=True)
+        house.epochs[done.epoch] = {json.loads(line)["trade_id"]: line for line in lines}
         added = Added(done.epoch, done.archive, done.ids, done.summary.accepted, done.summary.refused)
         return house.corrections.replace(added, path.name, "ann", "fixed", lock, lambda held: house.batch(locks=[held]))
 
