@@ -34,6 +34,8 @@ STEPS = {
     "publish",
     "move",
     "expire",
+    "backup",
+    "restore",
     "ingest",
     "read",
     "emit",
@@ -61,9 +63,8 @@ def test_every_step_has_a_point_before_and_after_it() -> None:
 
 
 def test_every_point_is_visited_by_the_crash_matrix() -> None:
-    batch, correct, move, expire, speed, ingest = (
-        import_module(f"tests.test_crash_{name}") for name in ("batch", "correct", "move", "expire", "speed", "ingest")
-    )
+    names = ("batch", "correct", "move", "expire", "speed", "ingest", "backup")
+    batch, correct, move, expire, speed, ingest, backup = (import_module(f"tests.test_crash_{name}") for name in names)
     visited = [
         *batch.POINTS_OF_BATCH,
         *batch.ELSEWHERE,
@@ -71,6 +72,8 @@ def test_every_point_is_visited_by_the_crash_matrix() -> None:
         *correct.POINTS_OF_RUN,
         *move.POINTS_OF_MOVE,
         *expire.POINTS_OF_EXPIRE,
+        *backup.POINTS_OF_BACKUP,
+        *backup.POINTS_OF_RESTORE,
         *speed.POINTS_OF_SPEED,
         *ingest.POINTS_OF_INGEST,
     ]

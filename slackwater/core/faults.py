@@ -71,6 +71,14 @@ Point = Literal[
     "expire.remove",  # each file or folder; the deltas are gone
     "expire.after",
     "expire.log",  # each stream: the archive holds what is to be removed of its log, which is there yet
+    "backup.before",  # what is to be copied is noted and leased
+    "backup.copy",  # each file, also one that is there already
+    "backup.list",  # all files are there, the list is that of the backup before
+    "backup.after",
+    "restore.before",  # every file of the backup was compared
+    "restore.copy",  # each file
+    "restore.pointer",  # all is there but the pointer
+    "restore.after",
     "ingest.before",  # a chunk was read, nothing was judged
     "ingest.judge",  # each chunk was judged, nothing was sent
     "ingest.letter",  # dead letters are sent, not acknowledged

@@ -45,6 +45,10 @@ class PinError(VersionError):
     """A pin cannot be set or removed."""
 
 
+class BackupError(VersionError):
+    """A backup cannot be made, or a home not be restored from it."""
+
+
 class RollbackError(VersionError):
     """The pointer cannot go to that version."""
 

@@ -1,0 +1,89 @@
+"""Copies of files that are known by size and SHA-256: made once, compared while they are written, and read again after.
+
+Not here: which files a copy needs (`slackwater.versions.backup`).
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from slackwater.store.files import gone_if_it_fails
+
+_BLOCK = 1 << 20
+
+
+class Wanted(NamedTuple):
+    """A file by its path below a folder, with what it must be."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class CopyDiffersError(Exception):
+    """A file is not what it must be: its path, and what was found."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path}: {found}")
+        self.path = path
+        self.found = found
+
+
+def matches(path: Path, wanted: Wanted) -> bool:
+    """Whether a file is there and its bytes are the wanted ones; all of it is read."""
+    try:
+        return _fingerprint(path) == (wanted.size, wanted.sha256)
+    except FileNotFoundError:
+        return False
+
+
+def copy_file(source: Path, target: Path, wanted: Wanted) -> bool:
+    """Copy a file durably, unless the right one is there; whether it was copied. The target is never half a file.
+
+    Raises:
+        CopyDiffersError: the source is not what it must be, or what was written reads back as something else.
+        OSError: one cannot be read or written.
+    """
+    path = target / wanted.path
+    if matches(path, wanted):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    digest, size = hashlib.sha256(), 0
+    with (source / wanted.path).open("rb") as read, temporary.open("wb") as write, gone_if_it_fails(temporary):
+        while block := read.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            write.write(block)
+        if (size, digest.hexdigest()) != (wanted.size, wanted.sha256):
+            raise CopyDiffersError(source / wanted.path, _text(size, digest.hexdigest()))
+        write.flush()
+        os.fsync(write.fileno())
+        temporary.rename(path)
+    for folder in (path.parent, *path.parent.parents):
+        _sync_folder(folder)
+        if folder == target:
+            break
+    found = _fingerprint(path)
+    if found != (wanted.size, wanted.sha256):
+        raise CopyDiffersError(path, _text(*found))
+    return True
+
+
+def _fingerprint(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _text(size: int, sha256: str) -> str:
+    return f"{size} bytes, {sha256[:12]}"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
