@@ -22,6 +22,9 @@ from ingest.archive_import import import_history, new_epoch
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import UnknownIdsError
 from ingest.sources import open_source
+from serving.http.app import create_app
+from serving.options import ServingOptions
+from serving.status.metrics import served
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids
@@ -39,7 +42,7 @@ from slackwater.views.interval import PUBLISHED_INTERVALS
 from slackwater.views.rows import rows_of
 from slackwater.views.view import View
 from tests.bars_oracle import Oracle
-from tests.beam_world import SYMBOLS, T0_US, bars_of, oracle_bars
+from tests.beam_world import SYMBOLS, T0_US, bars_of, oracle_bars, settle
 from tests.simulation.light import compute_with
 from tests.test_prove import Bench
 
@@ -510,3 +513,29 @@ def test_a_file_that_replaces_nothing_changes_nothing(house: House, tmp_path: Pa
     current = house.world.store.current()
     assert current == before
     assert [name for name in house.world.store.files.names(house.world.home / "archive") if "import" in name] == []
+
+
+def test_a_service_says_which_corrections_it_serves_and_which_wait(house: House) -> None:
+    house.batch(60)
+    app = create_app(house.log, house.world.names, house.world.store, VIEWS, SystemClock(), ServingOptions(poll_s=0.0))
+    service = app.state.service
+
+    def waiting() -> tuple[float, float]:
+        service.step()
+        found = {
+            metric.name: metric for metric in served(service.watch, service.proofs, house.world.store, SystemClock())
+        }
+        names = ("slackwater_corrections_waiting", "slackwater_batch_corrected")
+        return tuple(found[name].samples[0].value for name in names)  # type: ignore[return-value]
+
+    try:
+        assert waiting() == (0, 0)
+        house.batch_dies = True
+        with pytest.raises(BatchError):
+            house.remove(Selection(entity=BTC))
+        house.batch_dies = False
+        assert waiting() == (1, 0)
+        made = house.batch()
+        settle(lambda: waiting() == (0, made.count("corrected")))
+    finally:
+        service.stop()

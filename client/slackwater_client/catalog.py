@@ -56,7 +56,8 @@ class Proof:
 @dataclass(frozen=True, slots=True)
 class Version:
     """A published version. `cut` holds offsets by stream and partition, `counts` numbers by stream; `open` are versions
-    that made some of its parts and that nobody has proven yet; `state` says what became of it, `pins` are its names.
+    that made some of its parts and that nobody has proven yet; `corrected` is the last correction that it applies;
+    `state` says what became of it, `pins` are its names.
     """
 
     version: int
@@ -67,6 +68,7 @@ class Version:
     cut: Mapping[str, Mapping[int, int]]
     counts: Mapping[str, Mapping[str, int]]
     open: tuple[int, ...]
+    corrected: int
     restated: Mapping[str, int]
     definitions: Mapping[str, str]
     proof: Proof
@@ -88,6 +90,7 @@ class Version:
             cut={stream: offsets(cut) for stream, cut in item["cut"].items()},
             proof=Proof.of(item["proof"]),
             open=tuple(item["open"]),
+            corrected=item["corrected"],
             pins=tuple(item["pins"]),
             **{name: item[name] for name in plain},
         )

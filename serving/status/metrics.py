@@ -220,6 +220,9 @@ def served(watch: VersionsWatch, proofs: ProofWatch, store: VersionStore, clock:
         yield _gauge(f"batch_{count}", text, manifest.count(count))
     text = "Versions that made some of its parts and whose hand-off nobody has proven yet."
     yield _gauge("batch_open_versions", text, len(manifest.open))
+    yield _gauge("batch_corrected", "Events that corrections took out of the batch view.", manifest.count("corrected"))
+    text = "Corrections that the batch view does not have yet."
+    yield _gauge("corrections_waiting", text, store.corrections.last() - manifest.corrected)
     yield _gauge("batch_parts", "Parts of the batch view.", len(manifest.parts))
     if snapshot.version:
         yield from _audit(read_audit(store), manifest, now_us)

@@ -64,6 +64,8 @@ class Version(Closed):
     open: Annotated[
         list[int], Field(description="Versions that made some of its parts and whose hand-off nobody has proven yet.")
     ]
+    corrected: Annotated[Count, Field(description="It is without what the corrections up to this number took out.")]
+    corrections: Annotated[list[int], Field(description="The corrections that came with it.")]
     restated: Counts
     definitions: dict[str, str]
     proof: ProofLine
@@ -164,6 +166,8 @@ def _version(manifest: Manifest, proof: Proof, state: str, pins: Sequence[str]) 
         "cut": {stream: {str(p): at for p, at in sorted(cut.items())} for stream, cut in manifest.cuts.items()},
         "counts": {stream: dict(counts) for stream, counts in manifest.counts.items()},
         "open": list(manifest.open),
+        "corrected": manifest.corrected,
+        "corrections": list(manifest.corrections),
         "restated": dict(manifest.restated),
         "definitions": dict(manifest.definitions),
         "proof": proof_summary(proof),
