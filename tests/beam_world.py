@@ -154,6 +154,8 @@ class World:
     def environ(self) -> dict[str, str]:
         assert isinstance(self.log, KafkaLog)
         return {
+            "SLACKWATER_SNAPSHOT_HOURS": "0",  # what stays does not hang on the hour at which a test runs
+            "SLACKWATER_SNAPSHOT_DAYS": "0",
             **os.environ,
             "SLACKWATER_HOME": str(self.home),
             "KAFKA_BOOTSTRAP_SERVERS": self.log.servers,

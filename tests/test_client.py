@@ -28,6 +28,7 @@ from slackwater_client import (
     UnavailableError,
 )
 from slackwater_client.questions import Calls
+from slackwater_client.times import datetime_of
 
 from slackwater.keys.keys import KeyStore
 from tests.client_kit import KINDS, QUICK, Asker
@@ -239,6 +240,20 @@ def test_parts_and_past_versions_can_be_asked(live: LiveService, make: Make) -> 
         ("as_of=1", {"as_of": 1}),
     ):
         assert list(asker("bars", "x", "BTC", **named)) == served(live, query)
+
+
+def test_what_was_served_at_a_time_or_under_a_name_can_be_asked(live: LiveService, make: Make) -> None:
+    asker = make(live.url)
+    (version,) = asker("versions").versions
+    assert version.published_us >= version.created_us and version.pins == ()
+    for at in (version.published_us, datetime_of(version.published_us)):
+        assert list(asker("bars", "x", "BTC", as_of=at)) == served(live, "as_of=1")
+        rows = asker("view", "bars", venue="x", symbol="BTC", as_of=at, interval="1m")
+        assert (rows.meta.version, rows.meta.layer, len(rows)) == (1, "batch", len(served(live, "as_of=1")))
+    with pytest.raises(NotFoundError, match="There is no pin 'books'"):
+        asker("bars", "x", "BTC", as_of="books")
+    with pytest.raises(ArgumentError, match=r"as_of is .* without a zone"):
+        asker("bars", "x", "BTC", as_of=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 def test_the_trades_behind_a_bar(live: LiveService, make: Make) -> None:

@@ -11,11 +11,12 @@ decides what the archive *is*; manifests do.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from slackwater.store.lists import Listed, listed
 from slackwater.versions.leases import Lease
-from slackwater.versions.manifest import Manifest
+from slackwater.versions.manifest import LISTED, Manifest
 from slackwater.versions.reader import MANIFEST, RETIRED
-from slackwater.versions.rollback import files_of, snapshot_files
 from slackwater.versions.store import VersionStore
 
 _LAST = (MANIFEST, RETIRED)
@@ -34,11 +35,10 @@ def garbage(
     """
     leases = list(leases)
     kept, held = list(keep), list(snapshots)
-    listed = {store.home / file.path for manifest in kept for file in files_of(manifest)}
-    listed |= {store.home / file.path for manifest in held for file in snapshot_files(manifest)}
-    listed |= {store.home / file.path for manifest in (*kept, *held) for file in manifest.lists}
-    listed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
-    listed |= {store.home / path for path in _of_corrections(store, kept)}
+    needed = {store.home / path for path in _listed(store, [*kept, *held])}
+    needed |= {store.home / entry.file.path for manifest in kept for entry in manifest.ids}  # a snapshot needs none
+    needed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
+    needed |= {store.home / path for path in _of_corrections(store, kept)}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if RETIRED in store.folder_names(n))}
@@ -52,7 +52,23 @@ def garbage(
             yield from _version(store, number, number == numbers[-1], evidence)
     leased = {epoch for lease in leases for epoch in lease.epochs}
     for root in ("archive", "states", "lists", "spill"):
-        yield from _unlisted(store, store.home / root, listed, leased)
+        yield from _unlisted(store, store.home / root, needed, leased)
+
+
+def _listed(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[str]:
+    """The files of archive, parts and restatements, and the lists that name them: a list that versions share is gone
+    through once, so this is in proportion to what there is, and not to that times the versions.
+    """
+    known: set[tuple[str, str]] = set()
+    for manifest in manifests:
+        for kind in LISTED:
+            entries: Listed[Any] = listed(getattr(manifest, kind))
+            yield from (entry.file.path for entry in entries.own)
+            for file in entries.files:
+                if (kind, file.sha256) not in known:
+                    known.add((kind, file.sha256))
+                    yield from (entry.file.path for entry in store.load(kind, file))
+                yield file.path
 
 
 def _of_corrections(store: VersionStore, kept: Iterable[Manifest]) -> Iterator[str]:
