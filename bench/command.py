@@ -9,7 +9,7 @@ from ops.output import emit, examples, json_option
 
 BENCH_PARTS = (
     *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
-    *("instruments", "history", "import"),
+    *("instruments", "history", "import", "full"),
 )
 
 
@@ -28,7 +28,7 @@ BENCH_PARTS = (
     default=30_000_000,
     show_default=True,
     type=click.IntRange(100_000),
-    help="Trades of `batch`, `serving` and `import`.",
+    help="Trades of `batch`, `serving`, `import` and `full`.",
 )
 @click.option(
     "--before",

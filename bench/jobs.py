@@ -27,9 +27,11 @@ from ops.context import CLOCK, Context
 from slackwater.core.logs import set_up_logging
 from slackwater.core.settings import from_environ
 from slackwater.log.stages import Sampler
+from slackwater.pipeline.segment import Segment, Slot
 from slackwater.streams.trades import TRADES
 from slackwater.views.bars import BARS
 from slackwater.views.levels import finer_published
+from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.rows import rows_of
 from slackwater.views.session import Summariser, connect, files_sql
 from slackwater.views.sql import merge_sql, summarise_sql
@@ -86,9 +88,34 @@ def compute(context: Context, given: Parameters) -> Parameters:
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}
 
 
+def full(context: Context, given: Parameters) -> Parameters:
+    """A full compute of archive files by shard, within a memory."""
+    from batch_layer.compute import run_pipeline
+
+    segments = [
+        Segment(Slot(TRADES.name, "", int(shard), 0, 1, sealed=True, shard=int(shard)), None, tuple(files))
+        for shard, files in given["files"].items()
+    ]
+    began, used = time.perf_counter(), time.process_time()
+    run_pipeline(segments, context.views, Path(given["folder"]), None, _limits(given))
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - used
+    return {"seconds": seconds, "cpu_s": cpu_s, "peak_mb": _peak_mb()}
+
+
+def _limits(given: Parameters) -> Limits:
+    return Limits(given["memory_bytes"], spill=Path(given["spill"])) if "memory_bytes" in given else UNLIMITED
+
+
+def _peak_mb() -> float:
+    """The largest resident size of this process so far."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
+
+
 def duckdb(context: Context, given: Parameters) -> Parameters:
     """Plain DuckDB: the same query over the same files in one go, and the same outputs, one file an interval."""
-    with connect() as con:
+    memory = f"{limits.session_bytes}B" if (limits := _limits(given)).memory_bytes else None
+    with connect(memory_limit=memory, spill=limits.spill) as con:
         used = time.process_time()
         lap = _Laps()
         for view in context.views:
@@ -113,7 +140,7 @@ def duckdb(context: Context, given: Parameters) -> Parameters:
             con.execute("SET preserve_insertion_order = false")
             lap("write")
     laps = {f"{name}_s": seconds for name, seconds in lap.seconds.items()}
-    return {"seconds": lap.total(), "cpu_s": time.process_time() - used, **laps}
+    return {"seconds": lap.total(), "cpu_s": time.process_time() - used, "peak_mb": _peak_mb(), **laps}
 
 
 def same(context: Context, given: Parameters) -> Parameters:
@@ -364,7 +391,7 @@ def _until_closed() -> Iterator[threading.Event]:
     yield closed
 
 
-_READING = batch, compute, duckdb, same, rows, decoded, import_file
+_READING = batch, compute, full, duckdb, same, rows, decoded, import_file
 _RUNNING = produce, send, echo, arrive, poll, ask, crowd, listen, load, export
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {job.__name__: job for job in (*_READING, *_RUNNING)}

@@ -15,6 +15,7 @@ from bench.batch import measure_batch
 from bench.bulk import measure_import
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
+from bench.full import FULL_SHAPE, FullShape, measure_full
 from bench.history import HISTORY_SHAPE, HistoryShape, measure_history
 from bench.house import House
 from bench.idle import IDLE_SPAN, IdleSpan, measure_idle
@@ -47,6 +48,7 @@ class Plan:
     streams: StreamSpans = STREAM_SPANS
     instruments: InstrumentsShape = INSTRUMENTS_SHAPE
     history: HistoryShape = HISTORY_SHAPE
+    full: FullShape = FULL_SHAPE
 
 
 PLAN = Plan()
@@ -72,6 +74,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "idle": lambda house: measure_idle(house, plan.idle),
         "instruments": lambda house: measure_instruments(house, plan.instruments),
         "history": lambda house: measure_history(house, source, plan.history),
+        "full": lambda house: measure_full(house, source, trades, plan.full),
         "import": lambda house: measure_import(house, source, trades),
     }
     results: dict[str, Any] = {"machine": _machine()}

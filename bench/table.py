@@ -8,6 +8,7 @@ The second command writes the tables between the two marks of the document, and 
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.budget import budget_lines
 from bench.bulk import import_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
+from bench.full import full_lines
 from bench.history import history_lines
 from bench.idle import idle_lines
 from bench.instruments import instruments_lines
@@ -31,32 +33,22 @@ Line = tuple[str, str, str]
 
 def figures(results: Results) -> list[Line]:
     """What was measured, the figure, and its target."""
-    lines: list[Line] = []
-    if "batch" in results:
-        lines += _batch(results["batch"])
-    if "speed" in results:
-        lines += _speed(results["speed"])
-    if "floor" in results:
-        lines += floor_lines(results["floor"])
-    if "latency" in results:
-        lines += _latency(results["latency"])
-    if "serving" in results:
-        lines += serving_lines(results["serving"])
-    if "history" in results:
-        lines += history_lines(results["history"])
-    if "import" in results:
-        lines += import_lines(results["import"])
-    if "export" in results:
-        lines += export_lines(results["export"])
-    if "overload" in results:
-        lines += _overload(results["overload"])
-    if "stream" in results:
-        lines += _stream(results["stream"])
-    if "idle" in results:
-        lines += idle_lines(results["idle"])
-    if "instruments" in results:
-        lines += instruments_lines(results["instruments"])
-    return lines
+    of: dict[str, Callable[[Any], list[Line]]] = {
+        "batch": _batch,
+        "speed": _speed,
+        "floor": floor_lines,
+        "latency": _latency,
+        "serving": serving_lines,
+        "full": full_lines,
+        "history": history_lines,
+        "import": import_lines,
+        "export": export_lines,
+        "overload": _overload,
+        "stream": _stream,
+        "idle": idle_lines,
+        "instruments": instruments_lines,
+    }
+    return [line for part, lines in of.items() if part in results for line in lines(results[part])]
 
 
 def memory(results: Results) -> list[tuple[str, str, str]]:

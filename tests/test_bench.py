@@ -21,6 +21,7 @@ from bench import table as bench_table
 from bench.bulk import import_lines
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
+from bench.full import FullShape, full_lines
 from bench.history import HistoryShape, history_lines
 from bench.idle import IdleSpan, idle_lines
 from bench.instruments import InstrumentsShape, instruments_lines
@@ -54,6 +55,7 @@ TINY = Plan(
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     instruments=InstrumentsShape(number=700, late=10, lists=2),
     history=HistoryShape(sizes=(2_000, 90_000), new=500, runs=2),
+    full=FullShape(part=3, pairs=1, memory_bytes=600_000_000),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -312,6 +314,16 @@ def test_many_instruments_are_measured_in_memory_listing_and_restatements() -> N
 
 @pytest.mark.broker
 @pytest.mark.crash
+def test_a_full_compute_is_measured_beside_duckdb_within_a_memory() -> None:
+    found = run_bench(("full",), 90_000, quiet=True, plan=TINY)["full"]
+    assert [each["trades"] for each in found["sizes"]] == [30_000, 90_000]
+    for each in found["sizes"]:
+        assert each["bars"] > 0
+        assert each["ratio"] > 0
+        assert 0 < each["peak_mb"] < 600
+    assert len(full_lines(found)) == 5
+
+
 def test_runs_over_much_history_are_measured_in_what_they_read_and_write() -> None:
     found = run_bench(("history",), 0, quiet=True, plan=TINY)["history"]
     assert [each["trades"] for each in found["sizes"]] == [2_000, 90_000]
