@@ -1,21 +1,29 @@
 """Archives a slice of each stream's log: [parent's cut, this run's cut) of every partition into Parquet, in log order.
 
+    read, a slice at a time | decode, several at once | ids, dead letters | files, in order     each beside the others
+
 Refused records go to the dead letters here, keyed by their position, so that a run that is repeated writes the same
 letters. The archive of a version is the files that its manifest lists, never a directory's listing.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
 
+from batch_layer.shelf import Shelf
 from batch_layer.spans import Spans, refuse_stalled
 from slackwater.context import Context
+from slackwater.core.behind import Behind
 from slackwater.core.faults import reach
 from slackwater.log import dead_letter
 from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
-from slackwater.log.events import WHOLE_RECORD, Refused, decode
-from slackwater.log.log import Ack, Writer, read_range
-from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
+from slackwater.log.events import WHOLE_RECORD, Decoded, Refused, decode
+from slackwater.log.log import Ack, Slice, Writer, read_range
+from slackwater.store.identities import Grouped, group_ids
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
 
@@ -73,6 +81,14 @@ def _archive(archiver: "Archiver", stuck: Stuck) -> Epoch:
     return nothing(spans.stream.name)
 
 
+class _Judged(NamedTuple):
+    """A slice of the log, decoded, and the ids of its events in groups."""
+
+    partition: int
+    decoded: Decoded
+    grouped: Grouped
+
+
 class Archiver:
     """Writes one epoch of one stream; `spans` say from where to where. `known` are the id files that there are."""
 
@@ -84,6 +100,7 @@ class Archiver:
         self._context = context
         self._letters = writer
         self._run_id = run_id
+        self._threads = context.limits.threads or os.cpu_count() or 1
 
     def archive(self) -> Epoch:
         """Read, decode and write the slice; returns when the files and the dead letters are durable.
@@ -92,57 +109,65 @@ class Archiver:
             LogError: a partition cannot be read, or a letter not be written; nothing is left of the slice but letters,
                 which are the same when it is read again.
         """
-        files: dict[int, ArchiveWriter] = {}
-        ids = EpochIds(self.spans.stream, self._context.store, self._run_id, self._known)
+        spans, stream = self.spans, self.spans.stream
+        store, cut = self._context.store, spans.cut
+        shelves = {p: Shelf(stream, store, self._run_id, p, start, cut[p]) for p, start in spans.start.items()}
+        ids = EpochIds(stream, store, self._run_id, self._known)
         refused, refused_in = Counter[str](), Counter[int]()
+        decoders, behind = ThreadPoolExecutor(self._threads, "decode"), Behind(self._threads)
         try:
-            self._read(files, ids, refused, refused_in)
+            for judged in self._decoded(decoders):
+                self._send(judged, refused, refused_in)
+                if judged.decoded.table.num_rows:
+                    behind.put(partial(shelves[judged.partition].write, judged.decoded.table))
+                    ids.add(judged.decoded.table, judged.grouped)
+            closed = [behind.put(shelf.close) for _, shelf in sorted(shelves.items())]
+            files = tuple(entry for each in closed for entry in each.result())
         except LogError:
-            for file in files.values():
-                file.close()
-                file.path.unlink()
+            behind.end()
+            for shelf in shelves.values():
+                shelf.abandon()
             ids.abandon()
             raise
         finally:
-            for file in files.values():
-                file.close()
-        return replace(self._epoch(files, ids), refused=dict(refused), refused_in=dict(refused_in))
+            decoders.shutdown(cancel_futures=True)
+            behind.end()
+            for shelf in shelves.values():
+                shelf.release()
+        if not files:
+            return replace(nothing(stream.name), refused=dict(refused), refused_in=dict(refused_in))
+        reach("archive.ids")
+        events = sum(entry.file.rows for entry in files)
+        return Epoch(stream.name, files, ids.finish(), events, dict(refused), dict(refused_in))
 
-    def _read(
-        self, files: dict[int, ArchiveWriter], ids: EpochIds, refused: Counter[str], refused_in: Counter[int]
-    ) -> None:
-        spans, stream = self.spans, self.spans.stream
-        pending: list[Ack] = []
+    def _decoded(self, decoders: ThreadPoolExecutor) -> Iterator[_Judged]:
+        """Every slice in the order in which the log gives them, decoded while the next ones are read.
+
+        Few are in memory, whatever the log holds: one for each thread, and one that waits.
+        """
+        spans, going = self.spans, deque[Future[_Judged]]()
         for found in read_range(self._context.log, spans.topic, spans.start, spans.cut):
             reach("archive.read")
-            decoded = decode(stream, found.records)
-            source = f"{spans.topic}@{spans.topic_id}/{found.partition}"
-            for refusal in decoded.refused:
-                refused[refusal.reason] += 1
-                refused_in[found.partition] += 1
-                pending.append(self._refuse(source, refusal))
-            while pending:
-                pending.pop().offset()
-            if decoded.table.num_rows:
-                if found.partition not in files:
-                    path = archive_path(self._run_id, stream, found.partition, 0)
-                    files[found.partition] = ArchiveWriter(stream, self._context.store.home / path)
-                ids.add(decoded.table)
-                reach("archive.write")
-                offset, index = decoded.table.column("offset"), decoded.table.column("index")
-                files[found.partition].write(archive_table(stream, found.partition, decoded.table, offset, index))
+            while len(going) > self._threads or (going and going[0].done()):
+                yield going.popleft().result()
+            going.append(decoders.submit(self._judge, found))
+        while going:
+            yield going.popleft().result()
 
-    def _epoch(self, files: Mapping[int, ArchiveWriter], ids: EpochIds) -> Epoch:
-        spans, stream, store = self.spans, self.spans.stream, self._context.store
-        if not files:
-            return nothing(stream.name)
-        entries = []
-        for p, file in sorted(files.items()):
-            reach("archive.sync")
-            stored = store.stored(file.path, file.rows)
-            entries.append(ArchiveFile(stored, stream.name, self._run_id, p, spans.start[p], spans.cut[p]))
-        reach("archive.ids")
-        return Epoch(stream.name, tuple(entries), ids.finish(), sum(file.rows for file in files.values()), {})
+    def _judge(self, found: Slice) -> _Judged:
+        decoded = decode(self.spans.stream, found.records)
+        return _Judged(found.partition, decoded, group_ids(self.spans.stream, decoded.table))
+
+    def _send(self, judged: _Judged, refused: Counter[str], refused_in: Counter[int]) -> None:
+        """Store the dead letters of a slice."""
+        source = f"{self.spans.topic}@{self.spans.topic_id}/{judged.partition}"
+        pending = []
+        for refusal in judged.decoded.refused:
+            refused[refusal.reason] += 1
+            refused_in[judged.partition] += 1
+            pending.append(self._refuse(source, refusal))
+        while pending:
+            pending.pop().offset()
 
     def _refuse(self, source: str, refusal: Refused) -> Ack:
         reach("archive.letter")

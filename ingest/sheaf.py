@@ -43,7 +43,9 @@ class Sheaf:
             writer.close()
             reach("archive.import")
             stored = self._store.stored(writer.path, writer.rows)
-            closed.append(ArchiveFile(stored, self._stream.name, self._epoch, partition, None, None))
+            closed.append(
+                ArchiveFile(stored, self._stream.name, self._epoch, partition, None, None, writer.low, writer.high)
+            )
         self._open = {}
         self._number += 1
         return closed

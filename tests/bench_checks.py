@@ -72,7 +72,7 @@ def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     path = home / archive_path("run", TRADES, 0, 0)
     with ArchiveWriter(TRADES, path) as writer:
         writer.write(archive_table(TRADES, 0, trades(count)))
-    archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count),)
+    archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count, writer.low, writer.high),)
     segments = archive_segments(home, "trades", "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")
     parts = made_parts(store, segments, (BARS,), home / "views", 0)

@@ -153,7 +153,16 @@ class House:
                 file.write(archive_table(self.stream, p, events, events.column("offset"), events.column("index")))
             ids.add(events)
             files.append(
-                ArchiveFile(self.store.stored(path, file.rows), self.stream.name, f"epoch-{version}", p, start, cut[p])
+                ArchiveFile(
+                    self.store.stored(path, file.rows),
+                    self.stream.name,
+                    f"epoch-{version}",
+                    p,
+                    start,
+                    cut[p],
+                    file.low,
+                    file.high,
+                )
             )
         merged = merged_ids(self.stream, self.store, f"epoch-{version}", (*old.ids_of(self.stream), *ids.finish()))
         manifest = replace(

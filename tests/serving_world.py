@@ -33,6 +33,7 @@ from slackwater.log.log import Bounds, Record
 from slackwater.log.mark import MARK_HEADER, mark_of
 from slackwater.log.names import TopicNames
 from slackwater.store.instruments import Instrument, Instruments
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.schema import GRID
 from slackwater.streams.trades import TRADES
 from slackwater.versions.epoch_ids import EpochIds
@@ -217,7 +218,7 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table.add_column(0, "partition", pa.array([p] * table.num_rows, pa.int32())), path)
             stored = self.store.stored(path, table.num_rows)
-            archive.append(ArchiveFile(stored, "trades", run_id or "", p, 0, upto))
+            archive.append(ArchiveFile(stored, "trades", run_id or "", p, 0, upto, 0, MAX_ID))
             ids.add(table)
             states = {view.name: self.summariser.rows(view, table.select(TRADES.schema.names)) for view in self.views}
             views += [f for view in self.views for f in self._view_files(folder, view, p, states[view.name])]

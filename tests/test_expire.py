@@ -75,7 +75,7 @@ class Run:
         store = self.house.store
         version = store.reserve()
         view = self.house.file(f"versions/{version}/views/bars/1s/0.parquet")
-        own = ArchiveFile(self.stored, "trades", self.run_id, 0, 0, 1)
+        own = ArchiveFile(self.stored, "trades", self.run_id, 0, 0, 1, 0, 1)
         manifest = replace(
             MANIFEST,
             version=version,

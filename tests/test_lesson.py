@@ -33,7 +33,10 @@ SMALL = Size(minutes=3, trades=600)
 RIVALS = [setting for setting in settings() if setting.rule != SLACKWATER]
 
 ARCHIVE_ONE_SHORT = Edit(
-    Archiver, "_read", "start, spans.cut):", "start, {p: max(spans.start[p], at - 1) for p, at in spans.cut.items()}):"
+    Archiver,
+    "_decoded",
+    "start, spans.cut):",
+    "start, {p: max(spans.start[p], at - 1) for p, at in spans.cut.items()}):",
 )
 PROVE_NOTHING = Edit(prove, "_verdict", "if failed:", "if False:")
 

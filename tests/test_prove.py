@@ -216,7 +216,11 @@ def test_imported_history_is_recomputed_from_its_own_files(bench: Bench) -> None
         writer.write(archive_table(TRADES, entry.partition, events))
     stored = bench.world.store.stored(path, events.num_rows)
     extra = Epoch(
-        "trades", (ArchiveFile(stored, "trades", "history", entry.partition, None, None),), (), events.num_rows, {}
+        "trades",
+        (ArchiveFile(stored, "trades", "history", entry.partition, None, None, writer.low, writer.high),),
+        (),
+        events.num_rows,
+        {},
     )
     bench.world.produce(30)
     second = bench.publish(extra=extra, speed=False)

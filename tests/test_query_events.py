@@ -40,7 +40,7 @@ def read(house: House, request: EventsRequest) -> pa.Table:
     assert manifest is not None
     reader = ArchiveReader(house.store.home, manifest.archive_of(FILLS))
     try:
-        archived = reader.events(reader.files(range(PARTITIONS)), request, reader.cursor())
+        archived = reader.events(reader.files(range(PARTITIONS), request), request, reader.cursor())
     finally:
         reader.close()
     cut, bounds = manifest.cut(FILLS), house.log.bounds(NAMES.topic(FILLS))
@@ -73,6 +73,24 @@ def test_events_of_an_entity_are_in_the_order_of_their_stream_wherever_they_lie(
 def test_pages_hold_every_event_once(limit: int, house: House) -> None:
     found = [row for page in pages(house, "us", limit) for row in page.column("fill_id").to_pylist()]
     assert found == [ulid(i) for i in range(60)]
+
+
+def test_only_files_are_read_whose_times_meet_the_range(house: House) -> None:
+    manifest = house.store.current()
+    assert manifest is not None
+    entries = [entry for entry in manifest.archive_of(FILLS) if entry.file.rows]
+    reader = ArchiveReader(house.store.home, entries)
+    low, high = min(entry.low for entry in entries), max(entry.high for entry in entries)
+    for start, end, expected in [
+        (low, low + 1, [entry for entry in entries if entry.low == low]),
+        (high, high + 1, [entry for entry in entries if entry.high == high]),
+        (low - 10, low, []),
+        (high + 1, high + 10, []),
+        (low, high + 1, entries),
+    ]:
+        found = reader.files(range(PARTITIONS), EventsRequest(FILLS, ("us",), start, end, 100))
+        assert found == expected
+    reader.close()
 
 
 def test_a_range_is_half_open(house: House) -> None:

@@ -319,7 +319,7 @@ def epoch_of(story: Story, events: Sequence[Event], name: str = "import-1", part
     store = story.world.store
     ids = EpochIds(TRADES, store, name)
     ids.add(table)
-    entry = ArchiveFile(store.stored(file.path, file.rows), "trades", name, partition, None, None)
+    entry = ArchiveFile(store.stored(file.path, file.rows), "trades", name, partition, None, None, file.low, file.high)
     return Epoch("trades", (entry,), ids.finish(), len(events), {})
 
 

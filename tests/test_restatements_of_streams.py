@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slackwater.restatements.of_run import Change, restate
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.stream import Choice, Decimal, Identity, Sequence, Stream, Text, Time
 from slackwater.versions.manifest import ArchiveFile, Part, empty_manifest
 from slackwater.versions.store import VersionStore
@@ -59,7 +60,7 @@ def test_a_late_event_of_any_stream_is_told(tmp_path: Path) -> None:
     path = tmp_path / "archive" / "run" / "0.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns), path)
-    epoch = ArchiveFile(store.stored(path, 3), "fills", "run", 0, 0, 3)
+    epoch = ArchiveFile(store.stored(path, 3), "fills", "run", 0, 0, 3, 0, MAX_ID)
     change = Change(FILLS, empty_manifest({}), 1, (PAID,), (epoch,), (), written(store, path))
     (ledger,) = restate(store, [change], "run", 1, T0_US)
     assert ledger.counts == {"late_trade": 1}

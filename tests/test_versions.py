@@ -58,9 +58,9 @@ MANIFEST = Manifest(
     sources={"bars": "trades"},
     counts={"trades": {"events": 3, "refused": 1, "new_events": 3}},
     archive=(
-        ArchiveFile(FILE, "trades", "run", 0, 2, 10),
-        ArchiveFile(FILE, "trades", "history", 1, None, None),
-        ArchiveFile(FILE, "fills", "run", 0, 2, 10),
+        ArchiveFile(FILE, "trades", "run", 0, 2, 10, 5, 9),
+        ArchiveFile(FILE, "trades", "history", 1, None, None, 0, 3),
+        ArchiveFile(FILE, "fills", "run", 0, 2, 10, 5, 9),
     ),
     ids=(IdFile(FILE, "trades"),),
     parts=(Part(FILE, "bars", "1s", 0, 0, 9, (1, 2), 1), Part(FILE, "bars", "1m", 0, 0, 0, (1, 4), 1)),

@@ -110,7 +110,7 @@ class Events:
     def _archived(
         self, reader: "ArchiveReader", basis: Basis, request: EventsRequest, database: duckdb.DuckDBPyConnection
     ) -> pa.Table:
-        files = reader.files(basis.partitions)
+        files = reader.files(basis.partitions, request)
         stored = [entry.file for entry in files]  # a flipped bit mostly reads back without an error
         with reading(basis.snapshot.version):
             return whole(self._inspector, stored, partial(reader.events, files, request, database))
@@ -135,10 +135,11 @@ class ArchiveReader:
         names = (entry.file.checked(home) for entry in self._files)
         self._con = sandbox(names, threads, on_damage=on_damage)
 
-    def files(self, partitions: Iterable[int]) -> list[ArchiveFile]:
-        """The files of some partitions."""
+    def files(self, partitions: Iterable[int], request: EventsRequest) -> list[ArchiveFile]:
+        """The files of some partitions that may hold events of `request`: no others are opened, nor checked."""
         chosen = set(partitions)
-        return [entry for entry in self._files if entry.partition in chosen]
+        within = (entry for entry in self._files if entry.low < request.end and entry.high >= request.start)
+        return [entry for entry in within if entry.partition in chosen]
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for one `events`."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.stream import Stream
 
 _PLACE = [
@@ -39,7 +41,8 @@ def archive_schema(stream: Stream) -> pa.Schema:
 
 
 class ArchiveWriter:
-    """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far.
+    """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far,
+    `low` and `high` the first and the last of their times.
 
     Texts are handed to the file as dictionaries, which costs a tenth of their bytes; the file says nothing of that.
 
@@ -53,6 +56,8 @@ class ArchiveWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.rows = 0
+        self.low, self.high = MAX_ID, 0
+        self._time = stream.time
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._sink: Any = path.open("xb")
@@ -73,6 +78,9 @@ class ArchiveWriter:
     def write(self, table: pa.Table) -> None:
         """Add a table of `archive_schema`, or a compact one (`archive_table`)."""
         self.rows += table.num_rows
+        times = pc.min_max(table.column(self._time))
+        if table.num_rows:
+            self.low, self.high = min(self.low, times["min"].as_py()), max(self.high, times["max"].as_py())
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:

@@ -37,6 +37,9 @@ from slackwater.streams.stream import TIME_UNIT, Stream
 SMALL_BLOCK = 128
 """Lines from which a block is read at once, which has a fixed cost of 0.3 ms."""
 
+LARGE_TEXT = 256 * 1024
+"""Bytes from which a text is matched beside other threads, for which the pattern is compiled anew."""
+
 SAMPLE = 8
 """Lines of a block by which its shape is found."""
 
@@ -51,6 +54,18 @@ class Shape(NamedTuple):
     columns: tuple[tuple[Column, str, bool], ...]
     read: pyarrow.csv.ReadOptions
     convert: pyarrow.csv.ConvertOptions
+    all_of_them: str
+
+    def fit(self, data: bytes) -> Any:
+        """Whether all lines of a text are of this shape."""
+        if len(data) < LARGE_TEXT:
+            return self.fits_all(data)
+        ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+        try:  # as long as Python's, but other threads go on meanwhile
+            whole = pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(data)])
+            return pc.match_substring_regex(whole, self.all_of_them)[0].as_py()
+        except pa.ArrowInvalid:  # a form of pattern that Python has and RE2 does not, such as `a*+`
+            return self.fits_all(data)
 
     def quotes(self, name: str) -> bool:
         """Whether a column stands in quotes."""
@@ -162,7 +177,7 @@ def _reader(stream: Stream) -> Callable[[bytes, int], list[Any] | None]:
 def _read_shape(stream: Stream, shape: Shape, lines: Sequence[bytes]) -> tuple[dict[str, Any], Any]:
     """The columns of the lines that are of a shape, and which ones these are; True: all of them."""
     data = joined(lines)
-    if shape.fits_all(data):
+    if shape.fit(data):
         columns = _read(stream, shape, data)
         if len(columns[stream.time]) == len(lines):  # a line of a source may hold a line feed of its own
             return columns, True
@@ -228,4 +243,5 @@ def _shape(stream: Stream, forms: tuple[tuple[bool, str] | None, ...]) -> Shape:
             use_threads=False, column_names=[str(i) for i in range(len(pieces))], block_size=1 << 28
         ),
         pyarrow.csv.ConvertOptions(include_columns=list(kinds), column_types=kinds, null_values=[]),
+        rf"\A(?:{pattern.decode()}(?:\n|\z))*\z",
     )

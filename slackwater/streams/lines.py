@@ -20,7 +20,10 @@ class Lines(Sequence[bytes]):
         return self._count
 
     def __getitem__(self, i: Any) -> Any:
-        return self.data.split(b"\n", 1)[0] if i == 0 else self._all[i]
+        if i != 0:
+            return self._all[i]
+        end = self.data.find(b"\n")
+        return self.data if end < 0 else self.data[:end]
 
 
 def joined(lines: Sequence[bytes]) -> bytes:

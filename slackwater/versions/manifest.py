@@ -52,7 +52,7 @@ class StoredFile:
 @dataclass(frozen=True)
 class ArchiveFile:
     """Events of [start, upto) of a partition, written by the run `epoch`; imported history has no offsets. `version`
-    took it in; 0 while none has.
+    took it in; 0 while none has. `low` and `high` are the times of its first and its last event, in microseconds.
     """
 
     file: StoredFile
@@ -61,6 +61,8 @@ class ArchiveFile:
     partition: int
     start: int | None
     upto: int | None
+    low: int
+    high: int
     version: int = 0
 
 

@@ -1,0 +1,159 @@
+"""The archive of a run: read, decoded and written beside each other, the same bytes however that goes.
+
+log  p0 |r r r r|r r r r|r r m        trades-0-0.parquet  trades-0-1.parquet   whole records, in order, with their times
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from batch_layer import shelf
+from batch_layer.archive import Archiver, Epoch
+from batch_layer.spans import Spans
+from lesson.memory_log import MemoryLog
+from slackwater.context import Context
+from slackwater.log.log import Log
+from slackwater.log.names import TopicNames
+from slackwater.streams.trades import TRADES
+from slackwater.versions.manifest import first_cut
+from slackwater.versions.store import VersionStore
+from slackwater.views.limits import Limits
+from tests.ingest_kit import T0, HandClock, event, lines_of
+
+NAMES = TopicNames("test")
+TOPIC = NAMES.topic("trades")
+RECORDS = 300
+DAY_US = 86_400_000_000
+
+
+class Pieces:
+    """A log whose readers give at most `size` records at once."""
+
+    def __init__(self, log: MemoryLog, size: int) -> None:
+        self._log = log
+        self._size = size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def reader(self, *given: Any, **named: Any) -> Any:
+        return _Reader(self._log.reader(*given, **named), self._size)
+
+
+class _Reader:
+    def __init__(self, reader: Any, size: int) -> None:
+        self._reader = reader
+        self._size = size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def poll(self, timeout_s: float) -> Any:
+        for found in self._reader.poll(timeout_s):
+            starts = [found.start, *(record.offset for record in found.records[self._size :: self._size])]
+            for start, upto in zip(starts, [*starts[1:], found.upto], strict=True):
+                yield found._replace(
+                    start=start, upto=upto, records=[r for r in found.records if start <= r.offset < upto]
+                )
+
+
+@pytest.fixture(scope="module")
+def log() -> MemoryLog:
+    """Records of 1 to 7 trades in two partitions, some of them refused."""
+    log = MemoryLog(T0 // 1000)
+    log.create(TOPIC, 2)
+    log.create(NAMES.dead_letters, 1)
+    writer, number = log.writer(), 0
+    for record in range(RECORDS):
+        count = 1 + record % 7
+        lines = lines_of([event(number + i, symbol=f"S{record % 2}", time=T0 - number) for i in range(count)])
+        number += count
+        if record % 50 == 7:
+            lines.append(b"bad")
+        writer.append(TOPIC, record % 2, b"k", b"\n".join(lines)).offset()
+    return log
+
+
+def archived(log: Log, home: Path, threads: int, run_id: str = "run") -> tuple[Epoch, VersionStore]:
+    store = VersionStore(home)
+    bounds = log.bounds(TOPIC)
+    starts, cut = {p: b.start for p, b in bounds.items()}, {p: b.end for p, b in bounds.items()}
+    spans = Spans(TRADES, first_cut(log.topic_id(TOPIC), "", starts), TOPIC, log.topic_id(TOPIC), start=starts, cut=cut)
+    context = Context(log, NAMES, store, (), HandClock(), limits=Limits(threads=threads))
+    return Archiver(context, log.writer(), run_id, spans, ()).archive(), store
+
+
+def sums(epoch: Epoch, store: VersionStore) -> dict[str, str]:
+    files = [*(entry.file for entry in epoch.files), *epoch.ids]
+    return {file.path: hashlib.sha256((store.home / file.path).read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("rows", [64, 4 * 1024 * 1024])
+def test_threads_and_the_size_of_polls_change_no_byte(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(shelf, "FILE_ROWS", rows)
+    expected, store = archived(log, tmp_path / "one", 1)
+    assert expected.events > 1000
+    for number, (threads, size) in enumerate([(2, 1), (4, 7), (3, 1000)]):
+        found, other = archived(Pieces(log, size), tmp_path / str(number), threads)  # type: ignore[arg-type]
+        assert sums(found, other) == sums(expected, store)
+        assert found == expected
+
+
+def test_files_are_full_hold_whole_records_in_order_and_say_which_times(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "FILE_ROWS", 64)
+    epoch, store = archived(log, tmp_path, 2)
+    assert epoch.events == sum(entry.file.rows for entry in epoch.files) == sum(1 + r % 7 for r in range(RECORDS))
+    assert sum(epoch.refused.values()) == RECORDS // 50
+    for partition in (0, 1):
+        entries = [entry for entry in epoch.files if entry.partition == partition]
+        assert [entry.file.path for entry in entries] == [
+            f"archive/run/trades-{partition}-{number}.parquet" for number in range(len(entries))
+        ]
+        assert len(entries) > 3 and all(64 <= entry.file.rows < 64 + 7 for entry in entries[:-1])
+        assert [entry.start for entry in entries[1:]] == [entry.upto for entry in entries[:-1]]
+        assert (entries[0].start, entries[-1].upto) == (0, log.bounds(TOPIC)[partition].end)
+        places: list[tuple[int, int]] = []
+        for entry in entries:
+            table = pq.read_table(store.home / entry.file.path)
+            times, offsets = table["time"].to_pylist(), table["offset"].to_pylist()
+            assert (entry.low, entry.high) == (min(times), max(times))
+            assert entry.start is not None and entry.upto is not None
+            assert all(entry.start <= offset < entry.upto for offset in offsets)
+            places += zip(offsets, table["index"].to_pylist(), strict=True)
+        assert places == sorted(set(places))
+
+
+def test_a_disk_that_is_full_ends_the_run(log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "FILE_ROWS", 64)
+    write: Callable[..., Any] = shelf.ArchiveWriter.write
+
+    def full(writer: Any, table: Any) -> None:
+        if writer.path.name == "trades-1-2.parquet":
+            raise OSError(28, "No space left on device")
+        write(writer, table)
+
+    monkeypatch.setattr(shelf.ArchiveWriter, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        archived(log, tmp_path, 2)
+
+
+def test_a_thousand_late_trades_at_random_old_times_are_a_file_for_each_partition(tmp_path: Path) -> None:
+    log, random = MemoryLog(T0 // 1000), Random(7)
+    log.create(TOPIC, 2)
+    writer = log.writer()
+    times = [T0 - random.randrange(10 * 365 * DAY_US) for _ in range(1000)]
+    for number, time in enumerate(times):
+        (line,) = lines_of([event(number, symbol=f"S{number % 2}", time=time)])
+        writer.append(TOPIC, number % 2, b"k", line).offset()
+    epoch, _ = archived(log, tmp_path, 2)
+    assert [entry.partition for entry in epoch.files] == [0, 1]
+    assert [(entry.low, entry.high) for entry in epoch.files] == [(min(times[p::2]), max(times[p::2])) for p in (0, 1)]
