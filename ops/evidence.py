@@ -52,7 +52,7 @@ class LogEvidence:
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         with _as_evidence():
             files = self.store.manifest(version).archive_of(stream) if version else ()
-        return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start) for file in files]
+        return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start, file.late) for file in files]
 
     def corrected(self, version: int, stream: str) -> Corrected:
         with _as_evidence():

@@ -24,6 +24,8 @@ from slackwater.versions.manifest import first_cut
 from slackwater.versions.store import VersionStore
 from slackwater.views.limits import Limits
 from tests.ingest_kit import T0, HandClock, event, lines_of
+from verify.archive import ArchivedFile, in_log_order
+from verify.definition import read_stream
 
 NAMES = TopicNames("test")
 TOPIC = NAMES.topic("trades")
@@ -146,14 +148,42 @@ def test_a_disk_that_is_full_ends_the_run(log: MemoryLog, tmp_path: Path, monkey
         archived(log, tmp_path, 2)
 
 
-def test_a_thousand_late_trades_at_random_old_times_are_a_file_for_each_partition(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [20, 2000])
+def test_late_trades_at_random_old_times_are_one_file_of_a_partition_by_entity_and_time(
+    tmp_path: Path, count: int
+) -> None:
     log, random = MemoryLog(T0 // 1000), Random(7)
     log.create(TOPIC, 2)
     writer = log.writer()
-    times = [T0 - random.randrange(10 * 365 * DAY_US) for _ in range(1000)]
-    for number, time in enumerate(times):
-        (line,) = lines_of([event(number, symbol=f"S{number % 2}", time=time)])
-        writer.append(TOPIC, number % 2, b"k", line).offset()
-    epoch, _ = archived(log, tmp_path, 2)
-    assert [entry.partition for entry in epoch.files] == [0, 1]
-    assert [(entry.low, entry.high) for entry in epoch.files] == [(min(times[p::2]), max(times[p::2])) for p in (0, 1)]
+    for number in range(count):
+        time = T0 - (random.randrange(2 * DAY_US, 3650 * DAY_US) if number % 4 else random.randrange(DAY_US))
+        lines = lines_of([event(2 * number, symbol=f"S{number % 6}", time=time), event(2 * number + 1, symbol="S9")])
+        writer.append(TOPIC, number % 2, b"k", b"\n".join(lines)).offset()
+    epoch, store = archived(log, tmp_path, 2)
+    assert [(entry.partition, entry.late) for entry in epoch.files] == [(0, False), (0, True), (1, False), (1, True)]
+    assert epoch.events == 2 * count
+    for entry in epoch.files:
+        table = pq.read_table(store.home / entry.file.path)
+        rows = table.select(["venue", "symbol", "time", "offset", "index"]).to_pylist()
+        times = [row["time"] for row in rows]
+        assert (entry.low, entry.high, entry.file.rows) == (min(times), max(times), len(rows))
+        assert (entry.start, entry.upto) == (0, log.bounds(TOPIC)[entry.partition].end)
+        assert all((time < T0 - DAY_US) == entry.late for time in times)
+        order = ["symbol", "time", "offset", "index"] if entry.late else ["offset", "index"]
+        assert rows == sorted(rows, key=lambda row: [row[name] for name in order])
+    files = [ArchivedFile(store.home / e.file.path, e.partition, e.start, e.late) for e in epoch.files if e.partition]
+    places = [(offset, index) for _, offset, index, _ in in_log_order(read_stream(TRADES), files, count)]
+    assert places == [(offset, index) for offset in range(count // 2) for index in (0, 1)]
+
+
+def test_more_late_trades_than_fit_one_file_are_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "LATE_ROWS", 64)
+    log = MemoryLog(T0 // 1000)
+    log.create(TOPIC, 1)
+    writer = log.writer()
+    for number in range(200):
+        writer.append(TOPIC, 0, b"k", lines_of([event(number, time=T0 - 9 * DAY_US - number)])[0]).offset()
+    expected, store = archived(log, tmp_path / "one", 1)
+    assert [entry.file.rows for entry in expected.files] == [64, 64, 64, 8]
+    found, other = archived(Pieces(log, 7), tmp_path / "two", 3)  # type: ignore[arg-type]
+    assert (found, sums(found, other)) == (expected, sums(expected, store))

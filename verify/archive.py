@@ -1,5 +1,6 @@
 """The archive as evidence: the events of Parquet files, read by Arrow alone, which is no part of the product."""
 
+import heapq
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,15 @@ from verify.definition import StreamData
 
 
 class ArchivedFile(NamedTuple):
-    """A file of events of one partition of a stream. `start`: its first offset; None for imported history."""
+    """A file of events of one partition of a stream. `start`: its first offset; None for imported history.
+
+    A `late` one is not in the order of offsets.
+    """
 
     path: Path
     partition: int
     start: int | None
+    late: bool = False
 
 
 Archived = tuple[ArchivedFile, int | None, int | None, dict[str, Any]]
@@ -27,8 +32,7 @@ Archived = tuple[ArchivedFile, int | None, int | None, dict[str, Any]]
 def read_archive(stream: StreamData, files: Iterable[ArchivedFile], below: int | None = None) -> Iterator[Archived]:
     """The events of files, in order; `below`: those of smaller offsets alone."""
     for file in files:
-        parquet = pq.ParquetFile(file.path)
-        for batch in parquet.iter_batches(columns=[*stream.fields, "offset", "index"]):
+        for batch in _batches(file, [*stream.fields, "offset", "index"]):
             rows = batch if below is None else batch.filter(pc.less(batch.column("offset"), below))
             for row in rows.to_pylist():
                 offset, index = row.pop("offset"), row.pop("index")
@@ -54,6 +58,23 @@ def read_gone(corrected: Corrected) -> dict[tuple[int, int], set[int]]:
                 if row["offset"] is not None and row["offset"] < cut.get(row["partition"], 0):
                     found.setdefault((row["partition"], row["offset"]), set()).add(row["index"])
     return found
+
+
+def in_log_order(stream: StreamData, files: Iterable[ArchivedFile], below: int) -> Iterator[Archived]:
+    """The events of one partition's files at offsets below one, in the order of their places."""
+    files = list(files)
+    in_order = read_archive(stream, [file for file in files if not file.late], below)
+    late = [read_archive(stream, [file], below) for file in files if file.late]
+    return heapq.merge(in_order, *late, key=lambda one: (one[1] or 0, one[2] or 0))
+
+
+def _batches(file: ArchivedFile, columns: list[str]) -> Iterator[Any]:
+    parquet = pq.ParquetFile(file.path)
+    if not file.late:
+        yield from parquet.iter_batches(columns=columns)
+        return
+    table = parquet.read(columns).sort_by([("offset", "ascending"), ("index", "ascending")])
+    yield from table.to_batches(65_536)
 
 
 def _whole(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from verify.archive import ArchivedFile, Corrected, read_archive, read_gone
+from verify.archive import ArchivedFile, Corrected, in_log_order, read_archive, read_gone
 from verify.client import Answer, Entity
 from verify.decoder import units
 from verify.definition import StreamData
@@ -80,7 +80,7 @@ class _Walk:
         if start > 0 and self._version:
             files = self._evidence.archive(self._version, self.stream.name)
             logged = [file for file in files if file.start is not None and file.partition == partition]
-            for _, offset, index, event in read_archive(self.stream, logged, start):
+            for _, offset, index, event in in_log_order(self.stream, logged, start):
                 yield offset or 0
                 self.oracle.event(event)
                 self._note(partition, offset, index, event)

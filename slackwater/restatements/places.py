@@ -8,7 +8,7 @@ parent version knew of it. What the parent knows is read for the instruments of 
 many others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from slackwater.store.instruments import Instruments, Name
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.interval import SECOND, Interval
+from slackwater.views.session import files_sql
 from slackwater.views.sql import count_sql
 
 SLICE_ROWS = 1_000_000
@@ -55,9 +56,7 @@ class Places:
         self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
             self._found.append(_Newest(known))
-            for entry in epoch:
-                if entry.partition == partition:
-                    self._read(entry, self._found[-1])
+            self._read([entry for entry in epoch if entry.partition == partition], self._found[-1])
 
     def newest(self) -> list[pa.Table]:
         """Every instrument as it is at the cut, for `Finder.close_bars`."""
@@ -71,14 +70,32 @@ class Places:
         """The closed bars that some events lie in, a relation; how many there are. It needs `newest`."""
         return self._make(imported_places_sql(self._stream, events, "newest", interval))
 
-    def _read(self, entry: ArchiveFile, newest: Newest) -> None:
-        for events in _slices(self._stream, entry.file.checked(self._home)):
+    def _read(self, entries: Sequence[ArchiveFile], newest: Newest) -> None:
+        """Read a partition's files."""
+        for events in _whole_records(self._stream, self._batches(entries)):
             late = find_late(events, newest, SECOND)
             if late.num_rows:
-                self._con.register("late", late.append_column("partition", pa.repeat(entry.partition, len(late))))
+                self._con.register("late", late.append_column("partition", pa.repeat(entries[0].partition, len(late))))
                 for interval in self._intervals:
                     self._con.execute(f"INSERT INTO places_{interval.word} {late_places_sql('late', interval)}")
                 self._con.unregister("late")
+
+    def _batches(self, entries: Sequence[ArchiveFile]) -> Iterator[pa.Table]:
+        """Files of a partition in the order of their offsets."""
+        columns = [*self._stream.entity, "offset", self._stream.time]
+        names = [entry.file.checked(self._home) for entry in entries]
+        if not any(entry.late for entry in entries):
+            for name in names:
+                with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=self._stream.entity) as file:
+                    yield from (pa.Table.from_batches([b]) for b in file.iter_batches(SLICE_ROWS, columns=columns))
+            return
+        chosen = ", ".join(f'"{name}"' for name in columns)
+        with self._con.cursor() as con:  # sorted beside the session, which is asked between two batches
+            ordered = con.sql(f'SELECT {chosen} FROM {files_sql(names)} ORDER BY "offset", "index"')
+            for batch in ordered.to_arrow_reader(SLICE_ROWS):
+                table = pa.Table.from_batches([batch])
+                texts = {name: table.column(name).dictionary_encode() for name in self._stream.entity}
+                yield pa.table({name: texts.get(name, table.column(name)) for name in columns})
 
     def _make(self, select: str) -> int:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE places AS {select}")
@@ -107,21 +124,22 @@ class _Newest(dict[Name, tuple[int, int]]):
         return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names)
 
 
-def _slices(stream: Stream, name: str) -> Iterator[pa.Table]:
-    """A file in the order of its offsets, in slices of whole records, as `find_late` takes them."""
-    with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=stream.entity) as file:
-        rest = None
-        for batch in file.iter_batches(SLICE_ROWS, columns=[*stream.entity, "offset", stream.time]):
-            events = _listed(stream, pa.Table.from_batches([batch]))
-            if rest is not None:
-                events = pa.concat_tables([rest, events])
-            offset = events.column("offset").to_numpy()
-            whole = int(np.searchsorted(offset, offset[-1]))  # the last record may go on in the next batch
-            if whole:
-                yield events.slice(0, whole)
-            rest = events.slice(whole)
-        if rest is not None and rest.num_rows:
-            yield rest
+def _whole_records(stream: Stream, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Events in the order of their offsets, in slices of whole records, as `find_late` takes them."""
+    rest = None
+    for batch in batches:
+        events = _listed(stream, batch)
+        if rest is not None:
+            events = pa.concat_tables([rest, events])
+        if not events.num_rows:
+            continue
+        offset = events.column("offset").to_numpy()
+        whole = int(np.searchsorted(offset, offset[-1]))  # the last record may go on in the next batch
+        if whole:
+            yield events.slice(0, whole)
+        rest = events.slice(whole)
+    if rest is not None and rest.num_rows:
+        yield rest
 
 
 def _listed(stream: Stream, events: pa.Table) -> pa.Table:

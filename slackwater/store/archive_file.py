@@ -29,9 +29,9 @@ ROW_GROUP_ROWS = 256 * 1024
 """Rows of a full row group: what one thread of a scan takes at a time."""
 
 
-def archive_path(epoch: str, stream: Stream, partition: int, number: int) -> str:
+def archive_path(epoch: str, stream: Stream, partition: int, number: int, late: bool = False) -> str:
     """Where the `number`-th file of a stream's partition in an epoch stands, relative to the home folder."""
-    return f"archive/{epoch}/{stream.name}-{partition}-{number}.parquet"
+    return f"archive/{epoch}/{stream.name}-{partition}-{'late-' if late else ''}{number}.parquet"
 
 
 @cache

@@ -53,6 +53,7 @@ class StoredFile:
 class ArchiveFile:
     """Events of [start, upto) of a partition, written by the run `epoch`; imported history has no offsets. `version`
     took it in; 0 while none has. `low` and `high` are the times of its first and its last event, in microseconds.
+    A `late` file holds old events of all the run's offsets, by entity and time, the others are in the order of the log.
     """
 
     file: StoredFile
@@ -64,6 +65,7 @@ class ArchiveFile:
     low: int
     high: int
     version: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True)
