@@ -1,6 +1,7 @@
 """`slackwater bench` and `slackwater swaps`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from ops.output import emit, examples, json_option
 
 BENCH_PARTS = (
     *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
-    *("instruments", "history", "import", "full"),
+    *("instruments", "history", "import", "full", "versions"),
 )
 
 
@@ -18,6 +19,7 @@ BENCH_PARTS = (
         "slackwater bench",
         "slackwater bench batch --trades 3000000",
         "slackwater bench export --json",
+        "slackwater bench history --sizes 3000000,300000000",
         "slackwater bench speed latency --before ../older --rounds 5",
         "slackwater bench --before ../older --at-once --trades 2000000 --rounds 8",
     )
@@ -31,6 +33,11 @@ BENCH_PARTS = (
     help="Trades of `batch`, `serving`, `import` and `full`.",
 )
 @click.option(
+    "--sizes",
+    metavar="N,N,...",
+    help="Trades of history of `history`, one size after the other; default: 3000000,30000000.",
+)
+@click.option(
     "--before",
     type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     help="An older checkout with its .venv: measure both in turn, and print the ratio of each figure.",
@@ -40,7 +47,15 @@ BENCH_PARTS = (
 )
 @click.option("--at-once", is_flag=True, help="With --before: hot answers alone, of both services in short turns.")
 @json_option
-def bench(parts: tuple[str, ...], trades: int, before: Path | None, rounds: int, at_once: bool, as_json: bool) -> None:
+def bench(
+    parts: tuple[str, ...],
+    trades: int,
+    sizes: str | None,
+    before: Path | None,
+    rounds: int,
+    at_once: bool,
+    as_json: bool,
+) -> None:
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
     if at_once and (before is None or parts):
         raise click.UsageError("--at-once goes with --before and without parts.")
@@ -53,10 +68,22 @@ def bench(parts: tuple[str, ...], trades: int, before: Path | None, rounds: int,
         )
         emit(as_json, found, lambda: show_pairs(found))
         return
-    from bench.suite import run_bench
+    from bench.history import HISTORY_SHAPE
+    from bench.suite import PLAN, run_bench
 
-    results = run_bench(parts or BENCH_PARTS, trades, quiet=as_json)
+    plan = PLAN if sizes is None else replace(PLAN, history=HISTORY_SHAPE._replace(sizes=_sizes(sizes)))
+    results = run_bench(parts or BENCH_PARTS, trades, as_json, plan)
     emit(as_json, results, lambda: None)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(each) for each in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"--sizes {text!r} are no numbers with commas between.") from error
+    if min(found) < 1:
+        raise click.UsageError("--sizes are at least 1.")
+    return found
 
 
 @click.command(

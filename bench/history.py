@@ -1,4 +1,4 @@
-"""The benchmark of a batch run over much history: what 10,000 new trades cost over 3 million, and over 30 million.
+"""The benchmark of a batch run over much history: what 10,000 new trades cost over 3 million, over 30 million, or more.
 
 History is imported as a Parquet file, since through the log it would take a hundred times as long. Then come runs of as
 many new trades each, with the speed layer beside them, so that they are proven. Bytes are those that the run's process
@@ -27,7 +27,7 @@ class HistoryShape(NamedTuple):
 
     sizes: tuple[int, ...] = (3_000_000, 30_000_000)
     new: int = 10_000
-    runs: int = 9
+    runs: int = 24
 
 
 HISTORY_SHAPE = HistoryShape()
@@ -52,7 +52,7 @@ def measure_history(house: House, source: Trades, shape: HistoryShape) -> dict[s
             fill(room.context.log, topic, source, shape.new, MAX_LINES, CLOCK)
             runs.append(room.job("batch", {"proof_deadline_s": READY_S}, f"batch-{size}").finish(tell=False))
         room.stop()
-        found.append(_figures(size, imported_s, runs))
+        found.append({**_figures(size, imported_s, runs), **_storage(room)})
     return {"new": shape.new, "runs": shape.runs, "sizes": found}
 
 
@@ -94,6 +94,26 @@ def _figures(size: int, imported_s: float, runs: list[dict[str, Any]]) -> dict[s
     }
 
 
+def _storage(room: Room) -> dict[str, Any]:
+    """What the views of all kept versions take on the disk, for each byte of the newest one's; and after a merge of all
+    that the newest is made of.
+    """
+    store = room.context.store
+    found = {}
+    for name in ("storage", "storage_after_merge"):
+        manifests = store.readable()
+        listed = {part.file.path: part.file.size for manifest in manifests for part in manifest.parts}
+        own = sum(part.file.size for part in manifests[0].parts)
+        found[name] = round(sum(listed.values()) / own, 2)
+        found[f"{name}_versions"] = len(manifests)
+        if name == "storage":
+            command = [sys.executable, "-m", "ops", "batch", "compact", "--all"]
+            done = subprocess.run(command, env=room.environ, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise BenchError(f"The merge ended with code {done.returncode}.", done.stdout + done.stderr)
+    return found
+
+
 def history_lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The figures as lines of the benchmark's table."""
     lines, sizes = [], found["sizes"]
@@ -110,6 +130,11 @@ def history_lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
                 f"{each['read_mb']:,} MB read, {each['written_mb']:,} MB written, {each['resident_mb']:,} MB resident; "
                 f"{each['parts']:,} parts, manifest {each['manifest_kb']:,} kB",
                 "",
+            ),
+            (
+                f"views of {each['storage_versions']} versions : the newest's; after a merge of all",
+                f"{each['storage']}; {each['storage_after_merge']}",
+                "1.3; 2.1",
             ),
         ]
     if len(sizes) > 1:

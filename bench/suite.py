@@ -27,6 +27,7 @@ from bench.speed import measure_speed
 from bench.stream import STREAM_SPANS, StreamSpans, measure_stream
 from bench.table import show
 from bench.trades import Trades
+from bench.versions import VERSIONS_SHAPE, VersionsShape, measure_versions
 from ops.output import console, errors
 
 
@@ -49,6 +50,7 @@ class Plan:
     instruments: InstrumentsShape = INSTRUMENTS_SHAPE
     history: HistoryShape = HISTORY_SHAPE
     full: FullShape = FULL_SHAPE
+    versions: VersionsShape = VERSIONS_SHAPE
 
 
 PLAN = Plan()
@@ -76,6 +78,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "history": lambda house: measure_history(house, source, plan.history),
         "full": lambda house: measure_full(house, source, trades, plan.full),
         "import": lambda house: measure_import(house, source, trades),
+        "versions": lambda house: measure_versions(house, plan.versions),
     }
     results: dict[str, Any] = {"machine": _machine()}
     for part in dict.fromkeys(parts):

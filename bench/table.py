@@ -24,6 +24,7 @@ from bench.history import history_lines
 from bench.idle import idle_lines
 from bench.instruments import instruments_lines
 from bench.serving import serving_lines
+from bench.versions import versions_lines
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -41,6 +42,7 @@ def figures(results: Results) -> list[Line]:
         "serving": serving_lines,
         "full": full_lines,
         "history": history_lines,
+        "versions": versions_lines,
         "import": import_lines,
         "export": export_lines,
         "overload": _overload,

@@ -121,9 +121,13 @@ def rollback_command(context: Context, version: int, reason: str, make: bool, as
         done = Remake(context.parts).rollback(version, reason, user_name())
         _show_rollback(done, version, as_json)
         return
-    read_tail, limits = TailReader(context.log, context.names), context.parts.limits
-    restating = Restating(context.store, context.views, read_tail, limits.connect)
-    _show_rollback(rollback(context.store, version, reason, user_name(), CLOCK.now_us, restating), version, as_json)
+    from batch_layer.spill import spilling_alone
+
+    with spilling_alone(context.parts) as own:
+        read_tail = TailReader(context.log, context.names)
+        restating = Restating(context.store, context.views, read_tail, own.limits.connect)
+        done = rollback(context.store, version, reason, user_name(), CLOCK.now_us, restating)
+    _show_rollback(done, version, as_json)
 
 
 def _show_rollback(done: Move, asked: int, as_json: bool) -> None:

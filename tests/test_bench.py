@@ -32,6 +32,7 @@ from bench.serving import ServingSpans, serving_lines
 from bench.stream import StreamSpans
 from bench.suite import Plan, run_bench
 from bench.trades import Trades
+from bench.versions import VersionsShape, versions_lines
 from slackwater.log.events import decode
 from slackwater.log.kafka_log import KafkaLog
 from slackwater.log.log import Record
@@ -56,6 +57,7 @@ TINY = Plan(
     instruments=InstrumentsShape(number=700, late=10, lists=2),
     history=HistoryShape(sizes=(2_000, 90_000), new=500, runs=2),
     full=FullShape(part=3, pairs=1, memory_bytes=600_000_000),
+    versions=VersionsShape(60),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -331,7 +333,9 @@ def test_runs_over_much_history_are_measured_in_what_they_read_and_write() -> No
     for each in found["sizes"]:
         assert each["read_mb"] > 0 and each["written_mb"] > 0 and each["parts"] > 0
         assert {"check", "audit", "compact"} < set(each["steps_s"])
-    assert len(history_lines(found)) == 5
+    assert len(history_lines(found)) == 7
+    for each in found["sizes"]:
+        assert each["storage"] >= 1 and each["storage_after_merge"] >= 1
 
 
 @pytest.mark.broker
@@ -340,3 +344,12 @@ def test_an_import_is_measured_with_all_that_it_accepts() -> None:
     assert found["trades"] == 150_000
     assert found["trades_per_s"] > 0 and found["cpu_ns_per_trade"] > 0 and found["bytes_per_trade"] > 1
     assert len(import_lines(found)) == 1
+
+
+@pytest.mark.broker
+def test_publications_are_measured_after_simulated_runs() -> None:
+    found = run_bench(("versions",), 0, quiet=True, plan=TINY)["versions"]
+    assert (found["runs"], found["archive_files"]) == (60, 240)
+    assert found["parts"] > 60 and 1 <= found["read_at_once"] <= 8
+    assert found["manifest_kb"] > 1 and found["publish_ms"] > 0
+    assert len(versions_lines(found)) == 2
