@@ -83,7 +83,8 @@ class PartCorrector:
         hit = [part for part in own if part.low <= high and part.high >= low]
         self._make("before", states_sql(view, self._files(hit)) if hit else "SELECT * FROM gone_states WHERE false")
         self._make("before", f"SELECT * FROM before SEMI JOIN touched USING ({place_sql(view)})")
-        self._make("again", self._again(interval, shard, parts, events))
+        within = [entry for entry in events if entry.high >= low and entry.low < interval.end(high)]
+        self._make("again", self._again(interval, shard, parts, within))
         self._check(interval)
         changed = {part.file.path: self._rest(part, interval) for part in hit}
         touched = [part for part in hit if changed[part.file.path] != part]

@@ -48,7 +48,7 @@ from tests.beam_world import (
     settle,
 )
 
-NO_EVENTS = {"trades": {"events": 0, "refused": 0, "new_events": 0, "duplicates": 0}}
+NO_EVENTS = {"trades": {"events": 0, "refused": 0, "new_events": 0, "corrected": 0, "duplicates": 0}}
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_refused_records_are_dead_letters_keyed_by_position_and_do_not_stop_the_
         kafka.append(1, value).offset()
     manifest = kafka.batch()
     kafka.check(manifest)
-    assert manifest.counts == {"trades": {"events": 3, "refused": 5, "new_events": 3, "duplicates": 0}}
+    assert manifest.counts == {"trades": {"events": 3, "refused": 5, "new_events": 3, "corrected": 0, "duplicates": 0}}
     source = f"{kafka.names.topic('trades')}@{kafka.topic_id}/1"
     expected = {f"{source}:1": b"", f"{source}:2": b"", f"{source}:3:0": b"{}", f"{source}:3:2": b"\xff"}
     assert letters(kafka) == {**expected, f"{source}:4": values[4]}

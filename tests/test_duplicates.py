@@ -243,7 +243,9 @@ def test_a_foreign_writers_duplicates_count_as_they_stand_and_are_shown(house: H
     house.check()  # the speed layer alone
     manifest = house.batch()
     house.check()
-    assert manifest.counts == {"trades": {"events": 64, "refused": 0, "new_events": 64, "duplicates": 4}}
+    assert manifest.counts == {
+        "trades": {"events": 64, "refused": 0, "new_events": 64, "corrected": 0, "duplicates": 4}
+    }
 
     with house.writer() as writer:  # ingest knows all that is there
         assert take(house, writer, [*house.lines(0, 60), house.line(3, "250")]) == Summary(0, 61, 0)

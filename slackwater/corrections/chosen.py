@@ -50,7 +50,7 @@ class Chosen:
 
     def select(self, selection: Selection) -> None:
         """Add the events of the archive that a selection is of. Raises SelectionError: it has no such epoch."""
-        files = self._archive
+        files = [entry for entry in self._archive if selection.may_be_in(entry.low, entry.high)]
         if selection.epoch:
             files = [entry for entry in files if entry.epoch == selection.epoch]
             if not files:
@@ -88,13 +88,13 @@ class Chosen:
         entity, place = ", ".join(f'"{n}"' for n in stream.entity), ", ".join(map(_quoted, self._place))
         every = f"SELECT {place} FROM {self._files(self._archive)} SEMI JOIN doubled USING ({entity})"
         self._con.execute(f"CREATE TEMP TABLE repeated AS {repeated_ids_sql(stream, f'({every})')}")
-        self._con.execute("CREATE TEMP TABLE found AS SELECT *, 0 AS nth_file FROM nothing")
-        for at, entry in enumerate(self._archive):
+        self._con.execute("CREATE TEMP TABLE found AS SELECT *, 0 AS version FROM nothing")
+        for entry in self._archive:
             epoch = entry.epoch if entry.start is None else None
-            found = f"{self._of([entry], epoch, f', {at} AS nth_file')} SEMI JOIN repeated USING ({place})"
+            found = f"{self._of([entry], epoch, f', {entry.version} AS version')} SEMI JOIN repeated USING ({place})"
             self._con.execute(f"INSERT INTO found {found}")
-        # Of one version, what the log held came before what was imported.
-        later = later_events_sql(stream, "found", 'nth_file, "offset" NULLS LAST, "index"')
+        # Of one version, what the log held came before what was imported; a late file holds offsets of all its run.
+        later = later_events_sql(stream, "found", 'version, "offset" NULLS LAST, "index"')
         columns_sql = ", ".join(map(_quoted, gone_schema(stream).names))
         self._con.execute(f"INSERT INTO chosen SELECT {columns_sql} FROM ({later})")
 

@@ -31,6 +31,10 @@ class Selection:
     end: int | None = None
     ids: pa.Table | None = None
 
+    def may_be_in(self, low: int, high: int) -> bool:
+        """Whether events of times in [low, high] may be among them."""
+        return (self.start is None or self.start <= high) and (self.end is None or low < self.end)
+
     def condition(self, stream: Stream, ids: str) -> str:
         """As SQL over the columns of an event; `ids` is the relation of `self.ids`."""
         tests = []
