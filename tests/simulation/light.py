@@ -3,6 +3,7 @@
     BatchRun.compute          the same DoFn (SQL of the view) without a runner, merged by the views' Python merge
     serving's BatchReader     the same Parquet files, read by PyArrow, merged by the views' Python merge
     connect                   one open session instead of a new one a run
+    the archive's threads     what they do, at once
     restate, Restating.record_move   left out: the ledger is no part of an answer, and has random logs of its own
                               (tests/test_restatements.py, tests/test_restating.py)
 
@@ -11,6 +12,7 @@ tested in test_simulation.py. Nothing of cutting, cells, chains, publishing or e
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -268,6 +270,28 @@ class InlinePool:
         """Nothing is open."""
 
 
+class InlineThreads:
+    """Threads that do what they are given at once: whatever calls a protocol does so in its program's greenlet."""
+
+    def __init__(self, *_: object) -> None:
+        """It has none."""
+
+    def put(self, job: Callable[[], Any]) -> Future[Any]:
+        """As `slackwater.core.behind.Behind`."""
+        found: Future[Any] = Future()
+        found.set_result(job())
+        return found
+
+    def submit(self, job: Callable[..., Any], *given: object) -> Future[Any]:
+        """As an executor."""
+        return self.put(partial(job, *given))
+
+    def shutdown(self, **_: object) -> None:
+        """Nothing waits."""
+
+    end = shutdown
+
+
 class _Name:
     """A name that a replay gives again."""
 
@@ -299,5 +323,7 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.publish.restate", lambda *_: ())
         patch.setattr("slackwater.restatements.of_move.Restating.record_move", lambda *_: NOTHING_RECORDED)
         patch.setattr("slackwater.versions.rollback.uuid.uuid4", partial(next, map(_Name, count())))
+        patch.setattr("batch_layer.archive.ThreadPoolExecutor", InlineThreads)
+        patch.setattr("batch_layer.archive.Behind", InlineThreads)
         patch.setattr("ingest.archived.connect", lambda **_: session())
         yield
