@@ -107,9 +107,28 @@ def _run(store: VersionStore, parent: Manifest, number: int, bars: dict[str, Bar
     """What a run would publish."""
     version, run_id = store.reserve(), f"run-{number:06d}"
     at = BEGIN_US + number * RUN_US
-    parts = [part for each in _places() for part in _placed(parent, version, run_id, at, bars, *each)]
+    known: dict[tuple[str, str, int], list[Part]] = {}
+    for part in parent.parts:
+        known.setdefault((part.view, part.interval, part.shard), []).append(part)
+    parts = [
+        part
+        for view, interval, shard in _places()
+        for part in _placed(
+            known.get((view, interval.text, shard), []), version, run_id, at, bars, view, interval, shard
+        )
+    ]
     archive = [
-        ArchiveFile(_file(f"archive/{run_id}/trades-{p}-0.parquet", 2_500), "trades", run_id, p, at, at + 1, version)
+        ArchiveFile(
+            _file(f"archive/{run_id}/trades-{p}-0.parquet", 2_500),
+            "trades",
+            run_id,
+            p,
+            at,
+            at + 1,
+            at,
+            at + RUN_US,
+            version,
+        )
         for p in range(SHARDS)
     ]
     ids = tuple(IdFile(_file(f"archive/{run_id}/ids-{n}.parquet", 50), "trades") for n in range(12))
@@ -142,7 +161,7 @@ def _places() -> Iterator[tuple[str, Interval, int]]:
 
 
 def _placed(
-    parent: Manifest,
+    known: list[Part],
     version: int,
     run_id: str,
     at: int,
@@ -151,13 +170,12 @@ def _placed(
     interval: Interval,
     shard: int,
 ) -> list[Part]:
-    """The parts of one view, interval and shard after a run: its own, and its parent's, merged where that is due."""
+    """The parts of one view, interval and shard after a run: its own, and those that were known, merged where due."""
     slices = slice_of(interval)
     own = {0 if slices is None else slices.floor(at): BARS_OF_A_RUN[interval.text]}
     if slices is not None and version % 20 == 0:  # a few late trades, at some old time
         own[slices.floor(at - 90 * DAY_US)] = 2
     mine = _laid_out(interval, own, (view, shard), (version, version), f"states/{run_id}", bars)
-    known = [part for part in parent.parts_of(view, interval.text) if part.shard == shard]
     parts = [*known, *mine]
     sized = [Sized(n, part.file.rows, part.file.size, part.low, part.high) for n, part in enumerate(parts)]
     left: list[Part | None] = [*parts]

@@ -309,14 +309,19 @@ def encode_manifest(manifest: Manifest) -> bytes:
     body = {"format": FORMAT, **asdict(replace(manifest, instruments={}, archive=(), parts=(), restatements=()))}
     for kind in LISTED:
         of = listed(getattr(manifest, kind))
-        body[kind] = {"files": [asdict(file) for file in of.files], "entries": [asdict(entry) for entry in of.own]}
+        body[kind] = {"files": [vars(file) for file in of.files], "entries": [*map(_facts, of.own)]}
     body["instruments"] = {name: own.facts() for name, own in manifest.instruments.items()}
     return encode_record(body)
 
 
 def encode_list(entries: Iterable[Any]) -> bytes:
     """The file of a list."""
-    return encode_record({"entries": [asdict(entry) for entry in entries]})
+    return encode_record({"entries": [*map(_facts, entries)]})
+
+
+def _facts(entry: Any) -> dict[str, Any]:
+    """As `asdict`, which copies every value and takes twenty times as long."""
+    return {name: vars(value) if isinstance(value, StoredFile) else value for name, value in vars(entry).items()}
 
 
 def decode_list(kind: str, data: bytes, path: Path) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from slackwater.core.faults import reach
 from slackwater.store.files import Files, Hold
@@ -196,7 +196,8 @@ class VersionStore(VersionReader):
         files, new = listed(entries).split()
         if not new:
             return entries
-        return Listed((*files, self._list_file(manifest, kind, 0, new)), (), partial(self.load, kind))
+        file = self._list_file(manifest, kind, 0, encode_list(new), len(new))
+        return Listed((*files, file), (), partial(self.load, kind))
 
     def _parts_list(self, manifest: Manifest) -> Listed[Part]:
         """A file for the parts of each month, and one for the wide ones, which every run changes."""
@@ -210,18 +211,18 @@ class VersionStore(VersionReader):
         known = {file.sha256: file for file in (listed(parent.parts).files if parent is not None else ())}
         files = []
         for number, (_, parts) in enumerate(sorted(groups.items(), key=lambda group: group[0] or 0)):
-            sha256 = hashlib.sha256(encode_list(parts)).hexdigest()
-            files.append(known.get(sha256) or self._list_file(manifest, "parts", number, parts))
+            data = encode_list(parts)
+            found = known.get(hashlib.sha256(data).hexdigest())
+            files.append(found or self._list_file(manifest, "parts", number, data, len(parts)))
         return Listed(files, (), partial(self.load, "parts"))
 
-    def _list_file(self, manifest: Manifest, kind: str, number: int, entries: Sequence[Any]) -> ListFile:
-        data = encode_list(entries)
+    def _list_file(self, manifest: Manifest, kind: str, number: int, data: bytes, entries: int) -> ListFile:
         path = self.home / "lists" / manifest.run_id / f"{kind}-{number}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.files.create(path, data)
         self._settle(path)
         sha256 = hashlib.sha256(data).hexdigest()
-        return ListFile(path.relative_to(self.home).as_posix(), len(data), sha256, len(entries))
+        return ListFile(path.relative_to(self.home).as_posix(), len(data), sha256, entries)
 
     def _settle(self, path: Path) -> None:
         """Make the folders durable that a file lies in."""
