@@ -48,7 +48,8 @@ def rollback(
     """
     if version == 0:
         raise RollbackError("Version 0 was retired by the first publication.", "Name a version of `batch list`.")
-    if _pointed(store) == version:
+    at = _pointed(store)
+    if at == version:
         raise RollbackError(f"Version {version} is current already; nothing moved.")
     epoch, source = f"rollback-{uuid.uuid4().hex}", _source(store)
     held = [version, source.version] if source else [version]
@@ -75,7 +76,8 @@ def rollback(
         if restating is None or source is None:
             unread = "The version that the pointer was at cannot be read, so nothing is compared."
             incomplete_reason = "Nothing was compared." if restating is None else unread
-            return store.move(version, now_us, by, reason, recorded=Recorded(None, (), {}, incomplete_reason))
+            nothing = Recorded(None, (), {}, incomplete_reason)
+            return store.move(version, now_us, by, reason, at if source is None else source.version, nothing)
         recorded = restating.record_move(epoch, "repair", source, manifest, now_us())
         return store.move(version, now_us, by, reason, source.version, recorded)
     finally:
