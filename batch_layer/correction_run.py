@@ -116,8 +116,19 @@ class CorrectionRun:
             raise BatchError("Nothing is published, so nothing can be corrected.", "`slackwater batch run` is first.")
         with spilling_alone(self.context) as own, choosing(stream, store.home, current, own.limits) as chosen:
             if selection is None:
+                self._check_applied(current)
                 chosen.select_duplicates([each.entity for each in current.duplicates if each.stream == stream.name])
             else:
                 chosen.select(selection)
                 chosen.select_in_log(selection, log, self.context.names.topic(stream), current.cut(stream))
             yield chosen
+
+    def _check_applied(self, current: Manifest) -> None:
+        """Of two events of one identity the first stays: not if a correction that waits takes it out."""
+        waiting = self.context.store.corrections.after(current.corrected)
+        if numbers := [str(each.number) for each in waiting if each.stream == self.stream.name]:
+            raise SelectionError(
+                f"Corrections {', '.join(numbers)} of {self.stream.name} are not applied yet, and may be of the first "
+                "of some duplicates.",
+                "`slackwater batch run` applies them while no ingest of the stream runs; then try again.",
+            )

@@ -295,6 +295,24 @@ def test_duplicates_go_and_the_first_stays(house: House) -> None:
     assert set(house.knows().judge(current.select(TRADES.schema.names).cast(TRADES.schema)).tolist()) == {1}
 
 
+def test_duplicates_are_chosen_of_what_earlier_corrections_left(house: House) -> None:
+    house.batch(80)
+    p, value = next((p, r.value) for p, r in house.world.records(house.world.names.topic("trades")) if not mark_of(r))
+    trade = json.loads((value or b"").split(b"\n")[0])
+    house.batch_dies = True
+    only = pa.table({name: [str(trade[name])] for name in ("venue", "symbol", "trade_id")})
+    with pytest.raises(BatchError, match="went away"):
+        house.remove(Selection(ids=only))
+    house.batch_dies = False
+    house.world.append(p, value)
+    with hold(house.world.home, house.world.topic_id):
+        doubled = house.batch()
+    assert doubled.count("duplicates") > 0
+    with pytest.raises(SelectionError, match=r"Corrections 1 of trades are not applied yet"):
+        house.remove(None)
+    assert house.world.store.corrections.last() == 1
+
+
 def test_ids_of_a_file_go(house: House, tmp_path: Path) -> None:
     manifest = house.batch(100)
     table = pa.concat_tables([pq.read_table(house.world.home / e.file.path) for e in manifest.archive])
