@@ -94,6 +94,8 @@ def corrections_due(store: VersionStore, parent: Manifest, locks: Collection[Wri
                 fresh = fresh[:at]
                 break
             held.add(each.topic_id)
+        for each in fresh:
+            store.corrections.sync(each)  # no version may say that it applies a number that is given again
         yield Due(tuple(fresh), known)
 
 

@@ -97,12 +97,21 @@ class Corrections:
         return [self._read(each) for each in range(number + 1, self.last() + 1)]
 
     def record(self, correction: Correction) -> None:
-        """Write it durably under its number. Raises FileExistsError: another one took the number."""
+        """Write it durably under its number: whole or not at all, since every run reads the ledger. Under the lock.
+
+        Raises FileExistsError: another one took the number.
+        """
         with suppress(FileExistsError):
             self._files.make_folder(self._folder)
+        if correction.number <= self.last():
+            raise FileExistsError(self._path(correction.number))
         reach("correct.record")
-        self._files.create(self._path(correction.number), encode_record(asdict(correction)))
+        self._files.replace(self._path(correction.number), encode_record(asdict(correction)))
         reach("correct.recorded")
+
+    def sync(self, correction: Correction) -> None:
+        """Make one durable that somebody else wrote, who may have been killed before it was."""
+        self._files.sync(self._path(correction.number))
 
     def _numbers(self) -> list[int]:
         names = (name.removesuffix(".json") for name in self._files.names(self._folder))
