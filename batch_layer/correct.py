@@ -27,7 +27,7 @@ from slackwater.context import Context
 from slackwater.core.faults import reach
 from slackwater.store.lists import Listed
 from slackwater.streams.stream import Stream
-from slackwater.versions.corrections import Correction
+from slackwater.versions.corrections import Correction, is_ahead
 from slackwater.versions.errors import WriterRunningError
 from slackwater.versions.manifest import ArchiveFile, Manifest, Part
 from slackwater.versions.store import VersionStore
@@ -81,7 +81,9 @@ def corrections_due(store: VersionStore, parent: Manifest, locks: Collection[Wri
     """
     ledger = store.corrections.all()
     fresh = [each for each in ledger if each.number > parent.corrected]
-    known = tuple(each for each in ledger if each.number <= parent.corrected and _ahead(parent, each))
+    known = tuple(
+        each for each in ledger if each.number <= parent.corrected and is_ahead(each, parent.cut(each.stream))
+    )
     held = {lock.topic_id for lock in locks}
     with ExitStack() as stack:
         for at, each in enumerate(fresh):
@@ -97,11 +99,6 @@ def corrections_due(store: VersionStore, parent: Manifest, locks: Collection[Wri
         for each in fresh:
             store.corrections.sync(each)  # no version may say that it applies a number that is given again
         yield Due(tuple(fresh), known)
-
-
-def _ahead(parent: Manifest, correction: Correction) -> bool:
-    cut = parent.cut(correction.stream)
-    return any(end > cut.get(p, 0) for p, end in correction.ends.items())
 
 
 def apply_corrections(

@@ -7,6 +7,9 @@
 Where a partition cannot be read to its end, because a batch of it is damaged or an open transaction hides it, events of
 the entities that live there cannot be judged: they are refused with that error until it can, and all others go on.
 
+What a correction takes out of the log behind the cut is not learned: its identity is free, and the run that archives it
+takes it out.
+
 It follows the pointer. When a version's cut passes everything a generation holds, the version's id files know it, and
 the generation is dropped. When the pointer goes back (a rollback), the log is read again from the older cut. Not
 here: the verdicts (`ingest.known`).
@@ -83,6 +86,7 @@ class DuplicateFilter:
         self._keys: dict[StoredFile, KeyFile] = {}
         self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
+        self._gone: dict[int, set[tuple[int, int]]] = {}
         self._behind: dict[int, int] = {}
         self._failed: dict[int, Unread] = {}
         self._load(manifest)
@@ -166,6 +170,7 @@ class DuplicateFilter:
         if manifest is None or not own.topic_id:
             self._runs, self._read, self._keys, self._files = IdRuns(), set(), {}, []
             self._cut = {p: bounds.start for p, bounds in self._log.bounds(self._topic).items()}
+            self._gone = {}
             return
         if own.topic_id != self._topic_id:
             raise TopicRecreatedError(self._topic, own.topic_id, self._topic_id)
@@ -180,6 +185,9 @@ class DuplicateFilter:
         self._read |= set(fresh)
         self._keys = {file: self._keys.get(file) or self._open(file) for file in keys}
         self._cut = own.cut
+        self._gone = self._store.corrections.named_from(
+            self._store.home, self._stream.name, manifest.corrected, own.cut
+        )
         self._files = [(file.partition, file.file) for file in manifest.archive_of(self._stream)]
 
     def _open(self, file: StoredFile) -> KeyFile:
@@ -234,7 +242,15 @@ class DuplicateFilter:
                 del self._behind[p]
         return failed
 
+    def _without_gone(self, partition: int, events: pa.Table) -> pa.Table:
+        """Events of the log without what corrections took out: their identities are free."""
+        gone = self._gone.get(partition)
+        if not gone:
+            return events
+        places = zip(events.column("offset").to_pylist(), events.column("index").to_pylist(), strict=True)
+        return events.filter(pa.array([place not in gone for place in places], pa.bool_()))
+
     def _learn(self, piece: Slice) -> None:
-        self.known.learn(decode(self._stream, piece.records).table)
+        self.known.learn(self._without_gone(piece.partition, decode(self._stream, piece.records).table))
         self.known.generation.reach(piece.partition, piece.upto - 1)
         self._behind[piece.partition] = piece.upto

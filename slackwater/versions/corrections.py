@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from slackwater.core.checked_files import open_checked
 from slackwater.core.faults import reach
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.files import Files
@@ -113,6 +115,23 @@ class Corrections:
         """Make one durable that somebody else wrote, who may have been killed before it was."""
         self._files.sync(self._path(correction.number))
 
+    def named_from(self, home: Path, stream: str, upto: int, cut: Mapping[int, int]) -> dict[int, set[tuple[int, int]]]:
+        """Partition -> (offset, index) of the events of a stream that corrections up to a number take out of the log
+        from a cut on: the version that stands there does not hold them yet, and none that comes will.
+
+        Raises RecordError: the ledger cannot be read. OSError: nor can what one took out.
+        """
+        found: dict[int, set[tuple[int, int]]] = {}
+        for each in self.all() if upto else ():
+            if each.number > upto or each.stream != stream or not is_ahead(each, cut):
+                continue
+            with open_checked(each.file.checked(home)) as source:
+                table = pq.read_table(source, columns=["partition", "offset", "index"])
+            for p, offset, index in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                if offset is not None and offset >= cut.get(p, 0):
+                    found.setdefault(p, set()).add((offset, index))
+        return found
+
     def _numbers(self) -> list[int]:
         names = (name.removesuffix(".json") for name in self._files.names(self._folder))
         return [int(name) for name in names if name.isdigit()]
@@ -129,6 +148,11 @@ class Corrections:
         if found.number != number:
             raise RecordError(path, "it is another correction's")
         return found
+
+
+def is_ahead(correction: Correction, cut: Mapping[int, int]) -> bool:
+    """Whether a correction names events of the log behind a cut."""
+    return any(end > cut.get(p, 0) for p, end in correction.ends.items())
 
 
 def _from(body: dict[str, Any]) -> Correction:
