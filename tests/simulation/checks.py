@@ -10,13 +10,12 @@ from serving.http.problems import ProblemError
 from serving.service import Service
 from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
-from slackwater.streams.event import decode_event
-from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, Interval
+from tests.simulation import checks_writers
 from tests.simulation.light import TURNED, merged, parquet, rows_in
 from tests.simulation.log import Branch, Place
 
@@ -89,7 +88,8 @@ def check_answer(
         assert all(at <= ends[p] for p, at in applied.items()), f"beyond the log's end {ends}: {about}"
     definition = definition_of(manifest, view)
     assert about["definition"] == definition, f"of another definition than {definition}, its version's: {about}"
-    rows = world.truth.rows(view, entity, interval.us, branches, uptos)
+    standing = world.standing(manifest, stream)
+    rows = world.truth.rows(view, entity, interval.us, branches, uptos, standing)
     expected = [_shown(stream, definition, row) for row in rows]
     assert found[view.name] == expected, (
         f"{entity} {interval.text} of {view.name} at {about}:\n  found    {found[view.name]}\n  expected {expected}"
@@ -153,7 +153,8 @@ def check_as_of(world: "World", service: Service, entity: tuple[str, ...], inter
         cut = {int(p): at for p, at in found["meta"]["cut"].items()}
         branches = {p: branch_of(world, manifest, view.stream, p, True) for p in cut}
         definition = definition_of(manifest, view)
-        rows = world.truth.rows(view, entity, interval.us, branches, cut)
+        standing = world.standing(manifest, view.stream)
+        rows = world.truth.rows(view, entity, interval.us, branches, cut, standing)
         expected = [_shown(view.stream, definition, row) for row in rows]
         assert found[view.name] == expected, f"as of {version}: {found[view.name]} is not {expected}"
         world.trace.count("answers as of a version")
@@ -222,7 +223,9 @@ def check_version(world: "World", manifest: Manifest) -> None:
             if view.stream == stream:
                 _check_rows(world, manifest, view, branches)
         world.trace.count("streams held", bool(manifest.of(stream).held))
+    checks_writers.count_applied(world, manifest)
     world.trace.count("versions checked")
+    world.trace.count("versions with imports or corrections", bool(manifest.corrected or world.past.imported))
     world.trace.count("versions with merged parts", any(part.made[0] < part.made[1] for part in manifest.parts))
     world.trace.count("versions of three streams", len(streams) == 3)
 
@@ -232,7 +235,8 @@ def _bars_of(manifest: Manifest) -> Any:
 
 
 def _check_archive(world: "World", manifest: Manifest, stream: Stream, branches: Mapping[int, Branch]) -> None:
-    """The archive of a stream is its log below the cut, each event once."""
+    """The archive of a stream is its log below the cut, each event once, without what is gone; and its imports."""
+    gone = world.standing(manifest, stream).gone
     for mark in manifest.of(stream).marks:
         p, cut = mark.partition, mark.offset
         began = mark.run_id is None and cut == branches[p].start  # held since it is known
@@ -241,12 +245,15 @@ def _check_archive(world: "World", manifest: Manifest, stream: Stream, branches:
         )
         names = "offset", "index", stream.identity
         table = decode(stream, branches[p].below(cut)).table
-        expected = list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
-        archive = [e.file.path for e in manifest.archive if (e.stream, e.partition) == (stream.name, p)]
+        held = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+        expected = [place for place in held if place[1] not in gone.get((p, place[0]), ())]
+        of = stream.name, p
+        archive = [e.file.path for e in manifest.archive if (e.stream, e.partition) == of and e.start is not None]
         found = [place for path in archive for place in _places(world, path, stream)]
         assert found == expected, (
             f"the archive of version {manifest.version} in {stream.name}[{p}]: {found}, {expected}"
         )
+        checks_writers.check_imports(world, manifest, stream, p)
 
 
 def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping[int, Branch]) -> None:
@@ -257,7 +264,8 @@ def _check_rows(world: "World", manifest: Manifest, view: Any, branches: Mapping
         held = [row for part in parts for row in rows_in(world.home / part.file.path, view)]
         rows = merged(view, held, interval)
         world.trace.count("bars in several parts", len(held) > len(rows))
-        oracle = world.truth.oracle(view, interval.us, branches, manifest.cut(view.stream))
+        standing = world.standing(manifest, view.stream)
+        oracle = world.truth.oracle(view, interval.us, branches, manifest.cut(view.stream), standing)
         name = BARS.name if view.stream == TRADES else view.definition
         shown = {(key, row["start"]): row for key in oracle.entities for row in oracle.rows(name, key, interval.us)}
         assert {(row.key, row.start) for row in rows} == set(shown), f"{view.name} of version {manifest.version}"
@@ -273,30 +281,3 @@ def _places(world: "World", path: str, stream: Stream) -> list[tuple[int, int, s
         table = parquet(str(world.home / path), ["offset", "index", stream.identity])
         world.places[path] = list(zip(*(table.column(i).to_pylist() for i in range(3)), strict=True))
     return world.places[path]
-
-
-def check_ingest(world: "World") -> None:
-    """Every valid line that was given to ingest is in the log once: the first of each id."""
-    latest = world.clock.now_us() + 60_000_000
-    offered: dict[tuple[str, int], Any] = {}
-    for chunk in world.inbox:
-        for line in chunk:
-            event = _event(line, latest)
-            if event is not None:
-                offered.setdefault((event.symbol, event.trade_id), event)
-    found = []
-    for p in range(len(world.log.topics[world.names.topic("trades")])):
-        for record in world.log.book.now[Place(world.topic_ids["trades"], p)].records:
-            for line in (record.value or b"").split(b"\n"):
-                event = _event(line, latest)
-                if event is not None and event.symbol in world.by_ingest:
-                    found.append(event)
-    assert sorted(found) == sorted(offered.values()), "ingest lost, doubled or changed an event"
-    world.trace.count("events through ingest", len(found))
-
-
-def _event(line: bytes, latest_us: int) -> Any:
-    try:
-        return decode_event(TRADES, line, latest_us)
-    except RefusedError:
-        return None

@@ -122,6 +122,10 @@ class SimFiles(LocalFiles):
             self._durable.add(renamed)
             del self._before[renamed]
 
+    def durable(self, path: Path) -> bool:
+        """Whether a file stays as it is at a power cut."""
+        return path in self._durable and path not in self._before
+
     def power_cut(self) -> None:
         """Every program is dead already; what was not durable is gone, torn or, by luck, there, or as it was before."""
         self._locks.clear()

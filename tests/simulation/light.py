@@ -326,4 +326,5 @@ def light() -> Iterator[None]:
         patch.setattr("batch_layer.archive.ThreadPoolExecutor", InlineThreads)
         patch.setattr("batch_layer.archive.Behind", InlineThreads)
         patch.setattr("ingest.archived.connect", lambda **_: session())
+        patch.setattr("ingest.archive_import.Behind", InlineThreads)
         yield

@@ -22,7 +22,13 @@ from slackwater.context import Context
 from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
-from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, RollbackError
+from slackwater.versions.errors import (
+    LostRaceError,
+    ManifestError,
+    NoSuchVersionError,
+    RollbackError,
+    WriterRunningError,
+)
 from slackwater.versions.rollback import rollback as go_back
 from slackwater.versions.snapshots import Schedule
 from slackwater.views.view import View
@@ -203,8 +209,11 @@ def rollback(world: "World") -> None:
     version = world.random.choice([*sorted(world.manifests)[1:][-4:], 1])
     try:
         go_back(world.store, version, "the seed says so", "sim", world.clock.now_us)
-    except (NoSuchVersionError, RollbackError, ManifestError):  # one that a power cut tore was never published
+    except (NoSuchVersionError, RollbackError, ManifestError) as error:  # one that a power cut tore never was
         world.trace.count("rollbacks refused")
+        world.trace.count("rollbacks refused by a barrier", "cannot take the place of" in str(error))
+    except LostRaceError:
+        world.trace.count("rollbacks that came too late")
 
 
 def new_service(world: "World") -> Service:
@@ -237,6 +246,9 @@ def ingest(world: "World") -> None:
         except LogError as error:
             assert isinstance(error, AppendError) or world.stalls, f"ingest ended: {error}"
             world.trace.count("ingests that failed")
+            world.scheduler.pause("restart")
+        except WriterRunningError:
+            world.trace.count("ingests that met another writer")
             world.scheduler.pause("restart")
 
 

@@ -37,7 +37,7 @@ class Edit:
     def made(self) -> Iterator[None]:
         """The function is changed inside of the block."""
         found = inspect.getattr_static(self.owner, self.name)
-        function = found.func if isinstance(found, cached_property) else found
+        function = inspect.unwrap(found.func if isinstance(found, cached_property) else found)
         assert isinstance(function, FunctionType)
         source = textwrap.dedent(inspect.getsource(function))
         assert source.count(self.old) == 1, f"{self.name} holds {self.old!r} {source.count(self.old)} times"
@@ -345,7 +345,7 @@ SWITCHES = (
             Edit(
                 duplicates.DuplicateFilter,
                 "_learn",
-                "self.known.learn(decode(self._stream, piece.records).table)",
+                "self.known.learn(self._without_gone(piece.partition, decode(self._stream, piece.records).table))",
                 "pass",
             ),
         ),

@@ -4,7 +4,7 @@ A case raises where something is wrong. It must pass as the code is, and fail wi
 whose absence is not too rare, the random simulation must find it, too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,31 +22,22 @@ from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import NoSuchVersionError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.retention import smallest_cut
-from slackwater.versions.rollback import rollback
 from slackwater.views.bars import BARS
 from slackwater.views.measures import Sum
 from slackwater.views.sql import merge_sql
 from slackwater.views.view import View
 from speed_layer import tiling
-from tests.simulation import checks, mains
+from tests.simulation import cases_writers, checks, mains
+from tests.simulation.cases import CASES, Case, back_to, case, grown
 from tests.simulation.light import TAPE, VIEWS, light
 from tests.simulation.report import run_seed
 from tests.simulation.stage import Stage, close_stages
 from tests.simulation.streams import FILLS, PRINTED, PRINTS, TOYS
-from tests.simulation.switches import SWITCHES, Switch
+from tests.simulation.switches import SWITCHES as OTHERS
+from tests.simulation.switches import Switch
+from tests.simulation.switches_writers import WRITERS
 
-Case = Callable[[], None]
-CASES: dict[int, list[Case]] = {}
-
-
-def case(number: int) -> Callable[[Case], Case]:
-    """The case of that number."""
-
-    def add(body: Case) -> Case:
-        CASES.setdefault(number, []).append(body)
-        return body
-
-    return add
+SWITCHES = *OTHERS, *WRITERS
 
 
 @case(1)
@@ -379,19 +370,6 @@ def a_stale_open_cell_takes_nothing_from_a_server() -> None:
     stage.whole(server)
 
 
-def grown(versions: int) -> Stage:
-    """A stage with so many versions, cells between them, and all of it read."""
-    stage = Stage()
-    worker = stage.worker()
-    for _ in range(versions):
-        stage.trades(0, 5)
-        worker.step()
-        stage.batch()
-    stage.trades(0, 2)
-    worker.step()
-    return stage
-
-
 def published(stage: Stage, run: BatchRun | CompactionRun) -> Manifest | None:
     """What a run published, whose parts may be wrong."""
     made = run.run()
@@ -426,12 +404,6 @@ def what_a_wrong_merge_wrote_with_a_right_checksum_is_found_and_made_again() -> 
     checks.check_version(stage.world, made)
     stage.worker().step()
     stage.whole()
-
-
-def back_to(stage: Stage, version: int) -> None:
-    """Roll back."""
-    rollback(stage.world.store, version, "a case", "somebody", stage.world.clock.now_us)
-    stage.world.check()
 
 
 @case(11)
@@ -643,7 +615,8 @@ def _small() -> Iterator[None]:
 
 
 def test_every_counterexample_has_a_case_and_a_switch() -> None:
-    assert set(CASES) == set(range(24))
+    assert set(CASES) == set(range(33))
+    assert cases_writers.case is case
     assert {switch.case for switch in SWITCHES} == {*CASES}
 
 

@@ -13,6 +13,7 @@ from lesson.memory_log import Partition
 from serving.http.routes.bars import BarsRoute
 from serving.service import Service
 from slackwater.log.names import TopicNames
+from slackwater.streams.entities import Entity, entity_key
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest, decode_manifest, empty_manifest, first_cut
@@ -22,21 +23,23 @@ from slackwater.views.definitions import streams_of
 from slackwater.views.interval import parse_interval
 from slackwater.views.view import View
 from tests.bars_route import bars_route
-from tests.simulation import calamity, checks, mains
+from tests.simulation import calamity, checks, checks_writers, mains
 from tests.simulation.disk import SimFiles
 from tests.simulation.hands import NOON_US, SimClock
 from tests.simulation.light import TURNED, VIEWS
 from tests.simulation.log import Branch, SimLog
+from tests.simulation.past import Past, Standing
 from tests.simulation.programs import Program, Scheduler, Trace
 from tests.simulation.rests import RandomPace
 from tests.simulation.streams import STALLS, entity_of, line_of, views_drawn
 from tests.simulation.truth import Truth
+from tests.simulation.writers import KINDS, Writers
 
 SHARED_MEMORY = Path("/dev/shm")
 INGEST_SYMBOLS = ("A", "B", "C")
 INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
 SETTLE_ROUNDS = 60
-HASTY = {"batch", "expiry", "rollback", "compaction", "candidate", "promotion"}
+HASTY = {"batch", "expiry", "rollback", "compaction", "candidate", "promotion", *KINDS}
 SHOWN_LINES = 40
 BAD_LINES = (b"", b"{}", b'{"venue":"v"', b"\xff")
 
@@ -88,6 +91,9 @@ class World:
         self.files = SimFiles(self.scheduler, self.home, self.random)
         self.store = VersionStore(self.home, self.files)
         self.truth = Truth()
+        self.past = Past(self.store)
+        self.writers = Writers(self)
+        self.noon_us = NOON_US
         self.programs: list[Program] = []
         self.services: dict[Program, Service] = {}
         self.manifests: dict[int, Manifest] = {}
@@ -103,9 +109,10 @@ class World:
         self.taken = 0
         self.proof_deadline_s = 0.0
         self.always: bool | None = None  # whether runs publish even if nothing is new; None: now and then
+        self.ingests = True  # whether one is started again while all becomes whole
         self.haste = 1.0
         self.step_number = 0
-        self._ids: defaultdict[str, int] = defaultdict(int)
+        self.ids: defaultdict[str, int] = defaultdict(int)
         self._runs = self._started = 0
 
     def __enter__(self) -> "World":
@@ -183,6 +190,9 @@ class World:
             moves.update({self.make_candidate: 6, self.promote: 8})
         if len(self.streams) > 1:
             moves.update({self.stall_stream: 6, self.mend_stream: 6, self.run_cron: 4})
+        if self.writers.on:
+            moves.update(self.writers.moves())
+            self.haste = 8.0
         names, weights = list(moves), [moves[move] for move in moves]
         try:
             self.start_speed()
@@ -238,7 +248,8 @@ class World:
         for path, data in self.files.written:
             if path.name == "manifest.json":
                 manifest = decode_manifest(data, self.store.load)
-                assert manifest.parent == self.pointed, f"the parent is {manifest.parent}, current was {self.pointed}"
+                made = manifest.parent == self.pointed or manifest.run_id in self.past.remade
+                assert made, f"the parent is {manifest.parent}, current was {self.pointed}"
                 self.manifests[manifest.version] = manifest
                 checks.check_version(self, manifest)
             elif path.name == "current":
@@ -250,15 +261,30 @@ class World:
                     checks.check_version(self, self.manifests[pointed])
                 to = self.manifests[pointed]
                 first = to.candidate and pointed not in self.promoted
-                assert not first or to.parent == self.pointed, f"candidate {pointed} took the place of {self.pointed}"
+                fits = to.parent == self.pointed or to.run_id in self.past.remade
+                assert not first or fits, f"candidate {pointed} took the place of {self.pointed}"
+                checks_writers.check_kept(self, self.manifest_of(self.pointed), to)
                 self.promoted |= {pointed} if first else set()
                 self.pointed = pointed
         self.files.written.clear()
 
-    def entities(self, stream: Stream) -> list[tuple[str, ...]]:
+    def entities(self, stream: Stream) -> list[Entity]:
         """Every entity of a stream that may have events."""
+        return [entity for _, entity in self.named_entities(stream)]
+
+    def named_entities(self, stream: Stream) -> list[tuple[str, Entity]]:
+        """The same, each with its short name."""
         past = [f"F{p}" for p in range(len(self.parts(stream)))]
-        return [entity_of(stream, name) for name in ((*INGEST_SYMBOLS, *past) if stream == TRADES else past)]
+        names = (*INGEST_SYMBOLS, *past) if stream == TRADES else past
+        return [(name, entity_of(stream, name)) for name in names]
+
+    def partition_of(self, stream: Stream, entity: Entity) -> int:
+        """Where ingest and imports put an entity."""
+        return self.log.partition_of(entity_key(entity), len(self.parts(stream)))
+
+    def standing(self, manifest: Manifest, stream: Stream) -> Standing:
+        """Which events count for a version, beside those of the log below its cut."""
+        return self.past.standing(manifest, stream, self.streams)
 
     # moves
 
@@ -290,7 +316,7 @@ class World:
         r = self.random
         if r.random() < 0.04:
             return r.choice(BAD_LINES)
-        ids, name = self._ids, symbol if stream == TRADES else f"{stream.name} {symbol}"
+        ids, name = self.ids, symbol if stream == TRADES else f"{stream.name} {symbol}"
         if r.random() < 0.85:
             ids[name] += r.choice([1, 1, 1, 2])
             trade_id = ids[name]
@@ -473,6 +499,7 @@ class World:
             self._others_go_on()
         self.mend_stream()
         self._until(lambda: self._at_rest() and self.taken == len(self.inbox), "the programs did not come to rest")
+        self._correct_all()
         self.until_whole()
         before, self.proof_deadline_s, self.always = max(self.manifests), 10.0, True  # numbers only grow
         self._until(lambda: self.pointed > before, "no new version could be published", self._keep_running)
@@ -484,9 +511,23 @@ class World:
             for view in self.views:
                 for entity in self.entities(view.stream):
                     checks.check_answer(self, service, entity, self.random.choice(INTERVALS), view)
-        checks.check_ingest(self)
+        checks_writers.check_ingest(self)
         self._stays_idle()
         self.trace.count("seeds settled")
+
+    def _correct_all(self) -> None:
+        """Corrections that died are applied once no ingest runs; ids that are free are taken again."""
+        last = self.store.corrections.last()
+        if self.manifest_of(self.pointed).corrected < last:
+            self.trace.count("corrections that waited to the end")
+            self.always, self.ingests = True, False
+            self.writers.end_ingest()
+            applied = lambda: self.manifest_of(self.pointed).corrected == last  # noqa: E731
+            self._until(applied, "corrections are not applied", self._keep_running)
+            self.always, self.ingests = None, True
+        if last:
+            checks_writers.offer_again(self)
+            self._until(lambda: self.taken == len(self.inbox), "ingest does not take what it is given")
 
     def _others_go_on(self) -> None:
         """A stalled stream stops neither the batch nor the answers of the others."""
@@ -539,6 +580,8 @@ class World:
             if holds():  # type: ignore[operator]
                 return
             each()  # type: ignore[operator]
+            if self.ingests:
+                self.writers.start_ingest()
             self.programs = [program for program in self.programs if program.running]
             for program in self.programs:
                 program.advance(40)

@@ -1,0 +1,91 @@
+"""The rules of corrections, imports and versions made anew, switched off; see `switches.py`."""
+
+from batch_layer import candidate, compaction_run, correct, publish, run
+from ingest import duplicates
+from slackwater.versions import barrier, corrections, rollback, writer_lock
+from tests.simulation.switches import Edit, Switch
+
+_BEFORE = 'reach("prove.before"); correct_parts(draft, {}, self.compute, self.options)'
+_UNCORRECTED = "_whole(context, parent, version, own"
+
+WRITERS = (
+    Switch(
+        24,
+        "what was named above the cut goes when it is archived",
+        (Edit(correct, "corrections_due", "yield Due(tuple(fresh), known)", "yield Due(tuple(fresh), ())"),),
+        seeds=100,
+    ),
+    Switch(
+        25,
+        "no rollback across a correction",
+        (Edit(barrier, "barrier", "if at.corrected != target.corrected:", "if False:"),),
+        seeds=40,
+    ),
+    Switch(
+        26,
+        "no rollback across an import",
+        (Edit(barrier, "barrier", "sorted(imported_epochs(at).keys() ^ imported_epochs(target).keys())", "[]"),),
+        seeds=60,
+    ),
+    Switch(
+        26,
+        "a rollback moves the pointer from where it looked",
+        (Edit(rollback, "rollback", "at if source is None else source.version, nothing", "None, nothing"),),
+        seeds=200,
+    ),
+    Switch(
+        27,
+        "what is not proven is made again of the corrected archive",
+        (
+            Edit(
+                correct,
+                "apply_corrections",
+                "_whole(context, parent, corrected, own",
+                "_whole(context, parent, version, own",
+            ),
+        ),
+    ),
+    Switch(
+        28,
+        "corrections are applied after the proof",
+        (Edit(run.BatchRun, "_corrected_run", 'reach("prove.before")', _BEFORE),),
+        seeds=40,
+    ),
+    Switch(
+        29,
+        "a compaction says what it is without",
+        (Edit(compaction_run.CompactionRun, "_run", "dropped=None,", "dropped=None,\n        corrected=0,"),),
+    ),
+    Switch(
+        29,
+        "a candidate says what it is without",
+        (Edit(candidate.CandidateRun, "_run", "dropped=None,", "dropped=None,\n        corrected=0,"),),
+    ),
+    Switch(
+        30,
+        "one writer of a stream at a time",
+        (Edit(writer_lock, "hold", "hold_file(path)", "hold_file(path.with_name(os.urandom(8).hex() + '.lock'))"),),
+    ),
+    Switch(
+        31,
+        "identities of what is gone are free",
+        (Edit(publish, "assemble", "files, found = _free(draft, stream, files, found)", "pass"),),
+        seeds=60,
+    ),
+    Switch(
+        31,
+        "identities of what is gone behind the cut are free",
+        (Edit(duplicates.DuplicateFilter, "_load", "self._gone = self._store", "self._gone = {} and self._store"),),
+    ),
+    Switch(
+        32,
+        "the ledger is written whole",
+        (Edit(corrections.Corrections, "record", "self._files.replace(", "self._files.create("),),
+        seeds=100,
+    ),
+    Switch(
+        32,
+        "a number that is applied is durable",
+        (Edit(corrections.Corrections, "sync", "self._files.sync(self._path(correction.number))", "pass"),),
+    ),
+)
