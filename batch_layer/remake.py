@@ -99,8 +99,20 @@ class Remake:
             store.check([*files_of(base), *files_of(current)])
         except DamagedFileError as error:
             raise RollbackError(f"A file is not whole: {error}") from error
+        self._check_imports(base, current)
         check_known(self.context, base)
         return base
+
+    def _check_imports(self, base: Manifest, current: Manifest) -> None:
+        imports = imported_epochs(current).items()
+        lost = {epoch: of[0].stream for epoch, of in imports if of[0].stream not in base.streams}
+        if lost:
+            streams = ", ".join(sorted({*lost.values()}))
+            raise RollbackError(
+                f"Version {base.version} does not hold the stream {streams}, and what is made "
+                f"of it would lose the imports {', '.join(lost)}.",
+                "Roll back to one that holds the stream.",
+            )
 
     def _make(self, context: Context, run_id: str, base: Manifest, current: Manifest) -> Manifest:
         store = context.store

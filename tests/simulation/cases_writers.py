@@ -10,6 +10,7 @@ from slackwater.corrections.selection import Selection
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RollbackError
 from slackwater.versions.rollback import rollback
+from slackwater.views.bars import BARS
 from tests.simulation import checks_writers, mains, writers
 from tests.simulation.cases import back_to, case, grown
 from tests.simulation.hands import NOON_US
@@ -17,7 +18,7 @@ from tests.simulation.light import TURNED, VIEWS, compute_with
 from tests.simulation.past import identity_columns
 from tests.simulation.programs import Program
 from tests.simulation.stage import Stage
-from tests.simulation.streams import line_of
+from tests.simulation.streams import PRINTED, PRINTS, line_of
 
 
 def ids(stage: Stage, symbol: str, *numbers: int) -> Selection:
@@ -115,6 +116,22 @@ def a_rollback_that_looked_before_an_import_came_loses() -> None:
     stage.world.check()
     stage.worker().step()
     stage.whole()
+
+
+@case(26)
+def no_version_is_made_of_one_from_before_the_stream_of_an_import() -> None:
+    stage = Stage(views=(BARS, PRINTED))
+    topics = stage.world.names.topic(TRADES), stage.world.names.deltas(TRADES)
+    stage.log.away.take(dict.fromkeys(topics, "gone"))
+    stage.trades(0, 2, stream=PRINTS)
+    assert stage.batch().streams.keys() == {"prints"}
+    stage.log.away.give_back()
+    stage.trades(0, 2)
+    stage.batch()
+    bring(stage, 1, 2)
+    writers.make_again(stage.world, 1)
+    stage.world.check()
+    assert stage.world.trace.counts["remakes refused"] == 1
 
 
 @case(27)

@@ -1,6 +1,8 @@
 """Seeds that broke something once; they always run. Seed -> what it found."""
 
 KEPT: dict[int, str] = {
+    1284: "a correction was called applied that waits behind one of another stream",
+    1325: "a version was made of one from before the stream of an import, and lost that",
     1027: "an ingest process read the pointer, and the manifest only after that version was retired and removed",
     1402: "a rollback to a version whose writer was killed before it synced the manifest",
     310590: "a delta of a sealed cell was not taken, and no event came: nobody heard of it until the pipeline ended",

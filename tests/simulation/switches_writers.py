@@ -1,6 +1,6 @@
 """The rules of corrections, imports and versions made anew, switched off; see `switches.py`."""
 
-from batch_layer import candidate, compaction_run, correct, publish, run
+from batch_layer import candidate, compaction_run, correct, publish, remake, run
 from ingest import duplicates
 from slackwater.versions import barrier, corrections, rollback, writer_lock
 from tests.simulation.switches import Edit, Switch
@@ -32,6 +32,11 @@ WRITERS = (
         "a rollback moves the pointer from where it looked",
         (Edit(rollback, "rollback", "at if source is None else source.version, nothing", "None, nothing"),),
         seeds=200,
+    ),
+    Switch(
+        26,
+        "a version that is made holds every import",
+        (Edit(remake.Remake, "_check_imports", "if lost:", "if False:"),),
     ),
     Switch(
         27,
@@ -81,7 +86,6 @@ WRITERS = (
         32,
         "the ledger is written whole",
         (Edit(corrections.Corrections, "record", "self._files.replace(", "self._files.create("),),
-        seeds=100,
     ),
     Switch(
         32,
