@@ -71,7 +71,7 @@ class CorrectionRun:
         asked = "duplicates" if selection is None else str(selection)
         with hold(self.context.store.home, self.context.log.topic_id(self.context.names.topic(self.stream))) as lock:
             found, summary = self._record(kind, selection, asked, by, reason, lock)
-            return Done(found, summary, publish(lock))
+            return _done(found, summary, publish(lock))
 
     def replace(self, added: Added, asked: str, by: str, reason: str, lock: WriterLock, publish: Publish) -> Done:
         """Take out the events whose identities an imported epoch has, which is not published yet, and publish it.
@@ -80,7 +80,7 @@ class CorrectionRun:
         """
         selection = Selection(ids=self.ids_of(added))
         found, summary = self._record("replace", selection, asked, by, reason, lock, added)
-        return Done(found, summary, publish(lock))
+        return _done(found, summary, publish(lock))
 
     def ids_of(self, added: Added) -> pa.Table:
         """The entities and identities of an imported epoch."""
@@ -132,3 +132,13 @@ class CorrectionRun:
                 "of some duplicates.",
                 "`slackwater batch run` applies them while no ingest of the stream runs; then try again.",
             )
+
+
+def _done(correction: Correction, summary: Summary, version: Manifest) -> Done:
+    if version.corrected < correction.number:
+        raise BatchError(
+            f"Correction {correction.number} is written down, and version {version.version} is without it: one before "
+            "it waits for the ingest of its stream to end.",
+            "They are applied in order, by the first batch run after that; `slackwater correct list` shows which wait.",
+        )
+    return Done(correction, summary, version)

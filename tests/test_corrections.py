@@ -357,6 +357,13 @@ def test_a_correction_waits_for_the_writer_to_end(house: House) -> None:
     assert house.batch(10).corrected == 1
 
 
+def test_a_correction_behind_one_that_waits_is_not_called_applied(house: House) -> None:
+    house.batch(60)
+    with pytest.raises(BatchError, match="Correction 1 is written down, and version 2 is without it"):
+        house.corrections.remove(Selection(entity=BTC), "ann", "bad", lambda _: house.batch())  # it holds no stream
+    assert house.batch().corrected == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "fact"),
     [
