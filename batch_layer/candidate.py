@@ -78,6 +78,7 @@ class CandidateRun:
             definitions={view.name: view.definition for view in views},
             sources={view.name: view.stream.name for view in views},
             counts={name: {**counts, "new_events": 0} for name, counts in current.counts.items()},
+            corrections=(),
             candidate=True,
             dropped=None,
         )

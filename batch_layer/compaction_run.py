@@ -74,6 +74,7 @@ class CompactionRun:
             parent=current.version,
             run_id=run_id,
             counts={name: {**counts, "new_events": 0} for name, counts in current.counts.items()},
+            corrections=(),
             candidate=False,
             dropped=None,
         )

@@ -3,33 +3,40 @@
     archive, compute, prove     everything, uncorrected: equal to the cells
     correct                     the archive without what the ledger names, and the bars that held it made again
 
-A run applies what its parent does not, and of all others what lies in the slice of the log that it archived. Only a run
-that is the one writer of a stream frees identities of it: where an ingest runs, its corrections wait.
+A run applies what its parent does not, in the order of the ledger, up to the first that must wait: an ingest of its
+stream runs, and only the one writer of a stream frees identities of it; or the run did not come to where its events
+lie, since a partition is held. So a version that applies a correction has archived all that it names, and so has every
+one that stands on it.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batch_layer.archive import Epoch
 from batch_layer.compute import Compute
 from batch_layer.correct_archive import GONE, ArchiveCorrector
 from batch_layer.correct_parts import PartCorrector
-from batch_layer.errors import ComputeError
+from batch_layer.errors import ComputeError, CorrectionError
 from batch_layer.parts import compute_work
+from batch_layer.spans import Spans
 from batch_layer.work import work_of
 from slackwater.context import Context
+from slackwater.core.checked_files import open_checked
 from slackwater.core.faults import reach
 from slackwater.store.lists import Listed
 from slackwater.streams.stream import Stream
-from slackwater.versions.corrections import Correction, is_ahead
-from slackwater.versions.errors import WriterRunningError
-from slackwater.versions.manifest import ArchiveFile, Manifest, Part
+from slackwater.versions.corrections import Correction
+from slackwater.versions.epoch_ids import EpochIds
+from slackwater.versions.errors import DamagedFileError, WriterRunningError
+from slackwater.versions.manifest import ArchiveFile, Manifest, Part, StoredFile
 from slackwater.versions.store import VersionStore
 from slackwater.versions.writer_lock import WriterLock, hold
 from slackwater.views.view import View
@@ -37,25 +44,8 @@ from slackwater.views.view import View
 logger = logging.getLogger(__name__)
 
 
-class Due(NamedTuple):
-    """What a run corrects: `fresh`, which its parent does not, and `known`, which may name events that it archives."""
-
-    fresh: tuple[Correction, ...] = ()
-    known: tuple[Correction, ...] = ()
-
-    def of(self, stream: Stream) -> "Due":
-        """Those of one stream."""
-        fresh, known = (tuple(each for each in of if each.stream == stream.name) for of in self)
-        return Due(fresh, known)
-
-    @property
-    def added(self) -> list[Epoch]:
-        """The imported epochs that they bring."""
-        added = [(each.stream, each.added) for each in self.fresh if each.added is not None]
-        return [Epoch(stream, of.archive, of.ids, of.events, of.refused) for stream, of in added]
-
-
-NOTHING_DUE = Due()
+Due = tuple[Correction, ...]
+"""What a run corrects, which its parent does not, in order."""
 
 
 class Gone(NamedTuple):
@@ -66,10 +56,11 @@ class Gone(NamedTuple):
 
 
 class Corrected(NamedTuple):
-    """A version with what was corrected, and stream -> what went."""
+    """A version with what was corrected, stream -> what went, and the streams whose views were made whole for it."""
 
     version: Manifest
     gone: dict[str, Gone]
+    whole: frozenset[str]
 
 
 @contextmanager
@@ -79,26 +70,75 @@ def corrections_due(store: VersionStore, parent: Manifest, locks: Collection[Wri
     Raises:
         RecordError: the ledger cannot be read.
     """
-    ledger = store.corrections.all()
-    fresh = [each for each in ledger if each.number > parent.corrected]
-    known = tuple(
-        each for each in ledger if each.number <= parent.corrected and is_ahead(each, parent.cut(each.stream))
-    )
+    fresh = store.corrections.after(parent.corrected)
     held = {lock.topic_id for lock in locks}
     with ExitStack() as stack:
         for at, each in enumerate(fresh):
-            if each.topic_id in held:
-                continue
             try:
-                stack.enter_context(hold(store.home, each.topic_id))
-            except WriterRunningError as error:  # they are applied in order, so that a version says how far
-                logger.warning("correction %d of %s waits: %s", each.number, each.stream, error.fact)
+                store.check(each.files)
+                if each.topic_id not in held:
+                    stack.enter_context(hold(store.home, each.topic_id))
+            except (WriterRunningError, DamagedFileError) as error:
+                _wait(each, error.fact)
                 fresh = fresh[:at]
                 break
             held.add(each.topic_id)
         for each in fresh:
             store.corrections.sync(each)  # no version may say that it applies a number that is given again
-        yield Due(tuple(fresh), known)
+        yield tuple(fresh)
+
+
+def reachable(parent: Manifest, found: Iterable[Spans]) -> dict[str, dict[int, int]]:
+    """Stream -> partition -> where a run may come to: the log's end, or the parent's cut where it is held."""
+    cuts = {name: dict(cut) for name, cut in parent.cuts.items()}
+    for spans in found:
+        cuts.setdefault(spans.stream.name, {}).update({p: spans.bounds[p].end for p in spans.start})
+    return cuts
+
+
+def reached(due: Due, cuts: Mapping[str, Mapping[int, int]]) -> Due:
+    """Those that are due, up to the first that names events at or behind the cut: stream -> partition -> offset."""
+    for at, each in enumerate(due):
+        cut = cuts.get(each.stream, {})
+        if behind := sorted(p for p, end in each.ends.items() if end > cut.get(p, 0)):
+            _wait(each, f"partitions {behind} are held before events that it names")
+            return due[:at]
+    return due
+
+
+def _wait(correction: Correction, why: str) -> None:
+    logger.warning("correction %d of %s waits: %s", correction.number, correction.stream, why)
+
+
+def added_by(
+    due: Due, streams: Iterable[Stream], store: VersionStore, run_id: str, known: Mapping[str, Iterable[StoredFile]]
+) -> dict[int, Epoch]:
+    """Number of a correction -> the imported epoch that it brings, with ids of its own: since it was imported, others
+    may have become known. `known` are the id files that there are now, by stream.
+    """
+    ids_now = {stream.name: [*known.get(stream.name, ())] for stream in streams}
+    found = dict[int, Epoch]()
+    for stream in streams:
+        for each in due:
+            if each.added is not None and each.stream == stream.name:
+                of, files = f"{run_id}/added-{each.number}", each.added.archive
+                ids = ids_of_files(stream, store, of, ids_now[stream.name], files)
+                ids_now[stream.name] += ids
+                found[each.number] = Epoch(stream.name, files, ids, each.added.events, {})
+    return found
+
+
+def ids_of_files(
+    stream: Stream, store: VersionStore, epoch: str, known: Iterable[StoredFile], files: Iterable[ArchiveFile]
+) -> tuple[StoredFile, ...]:
+    """The id files of some archive files; `known` are those that there are."""
+    (store.home / "archive" / epoch).mkdir(parents=True, exist_ok=True)
+    found = EpochIds(stream, store, epoch, known)
+    for entry in files:
+        with open_checked(entry.file.checked(store.home)) as source, pq.ParquetFile(source) as parquet:
+            for batch in parquet.iter_batches(columns=stream.schema.names):
+                found.add(pa.Table.from_batches([batch]).cast(stream.schema))
+    return found.finish()
 
 
 def apply_corrections(
@@ -116,46 +156,45 @@ def apply_corrections(
     correction touches stay; the views of others are made of the whole archive again, which an audit can prove.
 
     Raises:
-        CorrectionError: what was written does not hold the events that it must.
         ComputeError: the disk is full, or a file cannot be read.
     """
     reach("correct.before")
     store = context.store
-    archive, parts, gone = [*version.archive], [*version.parts], dict[str, Gone]()
+    archive, parts, gone, whole = [*version.archive], [*version.parts], dict[str, Gone](), set[str]()
     for stream in streams:
-        of = due.of(stream)
-        if not of.fresh and not of.known:
+        of = tuple(each for each in due if each.stream == stream.name)
+        if not of:
             continue
         own = [view for view in views if view.stream == stream]
         try:
             with context.limits.connect() as con:
-                archive, found = _archive(con, store, parent, version, stream, archive, of)
+                archive, found = _archive(con, store, version, stream, archive, of)
                 if found is None:
                     continue
                 gone[stream.name] = found
                 corrected = replace(version, archive=Listed(own=archive))
-                if stream.name in proven:
-                    parts = _touched(con, store, corrected, own, parts, [e for e in archive if e.stream == stream.name])
-                else:
-                    parts = _whole(context, parent, corrected, own, parts, compute, options)
+                mine = [entry for entry in archive if entry.stream == stream.name]
+                again = _touched(con, store, corrected, own, parts, mine) if stream.name in proven else None
+                if again is None:
+                    whole.add(stream.name)
+                    again = _whole(context, parent, corrected, own, parts, compute, options)
+                parts = again
         except duckdb.IOException as error:
             raise ComputeError(f"Nothing is corrected: {error}.", "What is served is whole; run it again.") from error
-    applied = {each.number for each in due.fresh} | {each.number for each in due.known if each.stream in gone}
     reach("correct.after")
     made = replace(
         version,
         archive=Listed(own=archive) if gone else version.archive,
         parts=tuple(parts),
-        corrected=max([version.corrected, *(each.number for each in due.fresh)]),
-        corrections=tuple(sorted(applied)),
+        corrected=max([version.corrected, *(each.number for each in due)]),
+        corrections=tuple(each.number for each in due),
     )
-    return Corrected(made, gone)
+    return Corrected(made, gone, frozenset(whole))
 
 
 def _archive(
     con: duckdb.DuckDBPyConnection,
     store: VersionStore,
-    parent: Manifest,
     version: Manifest,
     stream: Stream,
     archive: Sequence[ArchiveFile],
@@ -163,12 +202,7 @@ def _archive(
 ) -> tuple[list[ArchiveFile], Gone | None]:
     corrector = ArchiveCorrector(con, store, stream, store.home / "archive" / version.run_id)
     mine = [entry for entry in archive if entry.stream == stream.name]
-    if due.fresh:
-        mine = corrector.correct(mine, due.fresh)
-    if due.known:
-        old = [entry for entry in mine if entry.version <= parent.version]
-        new = [entry for entry in mine if entry.version > parent.version]
-        mine = [*old, *corrector.correct(new, due.known)]
+    mine = corrector.correct(mine, due)
     if not corrector.events:
         return [*archive], None
     path = store.home / "states" / version.run_id / f"gone-{stream.name}.parquet"
@@ -186,12 +220,17 @@ def _touched(
     views: Sequence[View],
     parts: Sequence[Part],
     archive: Sequence[ArchiveFile],
-) -> list[Part]:
+) -> list[Part] | None:
+    """The parts with the touched bars made again; None if what the parts hold of them is not what it must be."""
     folder = store.home / "states" / version.run_id
     found = [part for part in parts if part.view not in {view.name for view in views}]
     for view in views:
         own = [part for part in parts if part.view == view.name]
-        found += PartCorrector(con, store, view, GONE, folder, version.version).correct(own, archive)
+        try:
+            found += PartCorrector(con, store, view, GONE, folder, version.version).correct(own, archive)
+        except CorrectionError as error:
+            logger.error("The views of %s are made again of the whole archive: %s", view.stream.name, error)
+            return None
     return found
 
 

@@ -10,6 +10,7 @@ identities that it knows for those of events that are gone. Who dies after the l
 next batch run applies it.
 """
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_layer.errors import BatchError
-from batch_layer.spill import spilling_alone
+from batch_layer.spill import spilling
 from slackwater.context import Context
+from slackwater.core.errors import SlackwaterError
 from slackwater.corrections.chosen import Chosen, Summary, choosing
 from slackwater.corrections.recording import recording
 from slackwater.corrections.selection import Selection, SelectionError
+from slackwater.store.files import holding
 from slackwater.streams.stream import Stream
 from slackwater.versions.corrections import Added, Correction, Kind
+from slackwater.versions.errors import CorrectionWaitsError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.writer_lock import WriterLock, hold
 
@@ -65,13 +69,15 @@ class CorrectionRun:
         Raises:
             WriterRunningError: an ingest of the stream runs.
             SelectionError: it cannot be chosen, or is of no event.
-            BatchError, LogError: nothing was written down; or it was, and what `publish` raises says what failed.
+            CorrectionWaitsError: another one of the stream is not applied yet; or this one was written down and waits,
+                and `publish` says why.
+            BatchError, LogError: nothing was written down.
         """
         kind: Kind = "duplicates" if selection is None else "remove"
         asked = "duplicates" if selection is None else str(selection)
         with hold(self.context.store.home, self.context.log.topic_id(self.context.names.topic(self.stream))) as lock:
             found, summary = self._record(kind, selection, asked, by, reason, lock)
-            return _done(found, summary, publish(lock))
+            return self._applied(found, summary, lock, publish)
 
     def replace(self, added: Added, asked: str, by: str, reason: str, lock: WriterLock, publish: Publish) -> Done:
         """Take out the events whose identities an imported epoch has, which is not published yet, and publish it.
@@ -80,7 +86,17 @@ class CorrectionRun:
         """
         selection = Selection(ids=self.ids_of(added))
         found, summary = self._record("replace", selection, asked, by, reason, lock, added)
-        return _done(found, summary, publish(lock))
+        return self._applied(found, summary, lock, publish)
+
+    def _applied(self, found: Correction, summary: Summary, lock: WriterLock, publish: Publish) -> Done:
+        try:
+            made = publish(lock)
+        except SlackwaterError as error:
+            raise CorrectionWaitsError(self.stream.name, [found.number], f": {error.fact.rstrip(chr(46))}") from error
+        if made.corrected < found.number:
+            why = f": version {made.version} was published, and came no further than correction {made.corrected}"
+            raise CorrectionWaitsError(self.stream.name, [found.number], why)
+        return Done(found, summary, made)
 
     def ids_of(self, added: Added) -> pa.Table:
         """The entities and identities of an imported epoch."""
@@ -99,6 +115,7 @@ class CorrectionRun:
         lock: WriterLock,
         added: Added | None = None,
     ) -> tuple[Correction, Summary]:
+        self.context.store.refuse_waiting(self.stream.name)
         with self._chosen(selection) as chosen, recording(self.context.store) as written:
             summary = chosen.summary()
             if not summary.events:
@@ -111,34 +128,17 @@ class CorrectionRun:
     @contextmanager
     def _chosen(self, selection: Selection | None) -> Iterator[Chosen]:
         store, log, stream = self.context.store, self.context.log, self.stream
-        current = store.current()
-        if current is None:
-            raise BatchError("Nothing is published, so nothing can be corrected.", "`slackwater batch run` is first.")
-        with spilling_alone(self.context) as own, choosing(stream, store.home, current, own.limits) as chosen:
-            if selection is None:
-                self._check_applied(current)
-                chosen.select_duplicates([each.entity for each in current.duplicates if each.stream == stream.name])
-            else:
-                chosen.select(selection)
-                chosen.select_in_log(selection, log, self.context.names.topic(stream), current.cut(stream))
-            yield chosen
-
-    def _check_applied(self, current: Manifest) -> None:
-        """Of two events of one identity the first stays: not if a correction that waits takes it out."""
-        waiting = self.context.store.corrections.after(current.corrected)
-        if numbers := [str(each.number) for each in waiting if each.stream == self.stream.name]:
-            raise SelectionError(
-                f"Corrections {', '.join(numbers)} of {self.stream.name} are not applied yet, and may be of the first "
-                "of some duplicates.",
-                "`slackwater batch run` applies them while no ingest of the stream runs; then try again.",
-            )
-
-
-def _done(correction: Correction, summary: Summary, version: Manifest) -> Done:
-    if version.corrected < correction.number:
-        raise BatchError(
-            f"Correction {correction.number} is written down, and version {version.version} is without it: one before "
-            "it waits for the ingest of its stream to end.",
-            "They are applied in order, by the first batch run after that; `slackwater correct list` shows which wait.",
-        )
-    return Done(correction, summary, version)
+        name = f"choose-{uuid.uuid4().hex}"
+        _, current, lease = store.lease_current(name, [name])
+        with holding(lease), spilling(self.context, name) as own:
+            if current is None:
+                raise BatchError(
+                    "Nothing is published, so nothing can be corrected.", "`slackwater batch run` is first."
+                )
+            with choosing(stream, store.home, current, own.limits) as chosen:
+                if selection is None:
+                    chosen.select_duplicates([each.entity for each in current.duplicates if each.stream == stream.name])
+                else:
+                    chosen.select(selection)
+                    chosen.select_in_log(selection, log, self.context.names.topic(stream), current.cut(stream))
+                yield chosen

@@ -94,11 +94,10 @@ class CandidateError(BatchError):
 
 
 class CorrectionError(BatchError):
-    """What a correction wrote does not hold the events that it must; nothing was published."""
+    """What a correction wrote does not hold the events that it must."""
 
     def __init__(self, view: str, interval: str, before: object, after: object, gone: object) -> None:
         super().__init__(
-            f"Nothing is published: the touched bars of {view} at {interval} held {before} events, and hold {after} "
+            f"The touched bars of {view} at {interval} held {before} events, and hold {after} "
             f"after {gone} were taken out.",
-            "`slackwater batch run --full` makes the view again of the whole archive.",
         )

@@ -1,6 +1,7 @@
 """The proof of one run: each stream's claim, what follows from its outcome, and what older versions still owe."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -66,11 +67,13 @@ def prove_run(
 
 def _spans(spans: Spans, epoch: Epoch) -> tuple[Span, ...]:
     """A partition that is held is one without offsets: its states are the parent's."""
-    events = {entry.partition: entry.file.rows for entry in epoch.files}
+    events = Counter[int]()
+    for entry in epoch.files:
+        events[entry.partition] += entry.file.rows
     held = {p: at for p, at in spans.parent.cut.items() if p not in spans.start}
     read: Sequence[tuple[int, int, int]] = [(p, at, spans.cut[p]) for p, at in spans.start.items()]
     name = spans.stream.name
     return tuple(
-        Span(name, p, start, upto, events.get(p, 0), epoch.refused_in.get(p, 0))
+        Span(name, p, start, upto, events[p], epoch.refused_in.get(p, 0))
         for p, start, upto in sorted([*read, *((p, at, at) for p, at in held.items())])
     )

@@ -11,7 +11,7 @@ from batch_layer.archive import Epoch, nothing
 from batch_layer.audit import NOTHING_AUDITED, Audited
 from batch_layer.compact import compact_run
 from batch_layer.compute import Compute, bounded, grown
-from batch_layer.correct import NOTHING_DUE, Due, Gone, apply_corrections
+from batch_layer.correct import Due, Gone, apply_corrections, reached
 from batch_layer.duplicates import Known, find_duplicates
 from batch_layer.errors import CompactionError, ComputeError
 from batch_layer.freed import freed_by
@@ -45,10 +45,11 @@ logger = logging.getLogger(__name__)
 class Draft:
     """One run between its marks and its publication: what it read of each stream, and what it made of it.
 
-    `epochs` are those of `spans`; `extras` are imported history; `due` is what is corrected; `drop` goes. The views
-    named in `whole` are made of the whole archive, those in `again` since the parent's parts are wrong or damaged;
-    `audited` is what an audit found of them. `version` is what it becomes, as far as that is made; it is there from
-    `compute_parts` on. `correct_parts` corrects it: `uncorrected` is what it was before, `gone` what went of a stream.
+    `epochs` are those of `spans`; `extras` are imported history; `due` is what is corrected, `brought` the imported
+    epochs of these corrections; `drop` goes. The views named in `whole` are made of the whole archive, those in `again`
+    since the parent's parts are wrong or damaged; `audited` is what an audit found of them. `version` is what it
+    becomes, as far as that is made; it is there from `compute_parts` on. `correct_parts` corrects it: `uncorrected` is
+    what it was before, `gone` what went of a stream.
     """
 
     context: Context
@@ -58,7 +59,8 @@ class Draft:
     epochs: Sequence[Epoch]
     extras: Sequence[Epoch]
     drop: Dropped | None
-    due: Due = NOTHING_DUE
+    due: Due = ()
+    brought: Mapping[int, Epoch] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
     audited: Audited = NOTHING_AUDITED
@@ -73,15 +75,17 @@ class Draft:
 
     def added(self, stream: Stream) -> list[Epoch]:
         """What the run adds to the archive of a stream: from the log, and imported."""
-        return [epoch for epoch in (*self.epochs, *self.extras) if epoch.stream == stream.name]
+        return [e for e in (*self.epochs, *self.extras, *self.brought.values()) if e.stream == stream.name]
 
     def imported(self, stream: Stream) -> tuple[ArchiveFile, ...]:
         """Imported history of a stream that the run adds."""
-        return tuple(file for extra in self.extras if extra.stream == stream.name for file in extra.files)
+        extras = [*self.extras, *self.brought.values()]
+        return tuple(file for extra in extras if extra.stream == stream.name for file in extra.files)
 
     def replacing(self, stream: Stream) -> tuple[ArchiveFile, ...]:
         """The imported history of a stream that takes the place of what is corrected."""
-        return tuple(file for extra in self.due.added if extra.stream == stream.name for file in extra.files)
+        brought = self.brought.values()
+        return tuple(file for extra in brought if extra.stream == stream.name for file in extra.files)
 
 
 def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
@@ -98,6 +102,10 @@ def compute_parts(draft: Draft, compute: Compute, options: Any) -> None:
         if len(draft.spans) == 1 or not _hold_those_that_fail(draft, compute, options):
             raise
         draft.version = _draft(draft)
+        due = reached(draft.due, draft.version.cuts)
+        if due != draft.due:
+            draft.due, draft.brought = due, {n: of for n, of in draft.brought.items() if n in {e.number for e in due}}
+            draft.version = _draft(draft)
         made = _compute(draft, draft.views, compute, options)
     draft.version = replace(draft.version, parts=made)
     reach("compute.after")
@@ -190,15 +198,20 @@ def compact_parts(draft: Draft) -> None:
     draft.version = replace(draft.version, parts=done.parts)
 
 
-def correct_parts(draft: Draft, proofs: Mapping[str, Proof], compute: Compute, options: Any) -> None:
-    """Apply the corrections that are due. Raises what `apply_corrections` raises."""
+def correct_parts(draft: Draft, proofs: Mapping[str, Proof], compute: Compute, options: Any) -> dict[str, Proof]:
+    """Apply the corrections that are due; the proofs, of which those of views that were made whole are open again: what
+    they compared is not what is served. Raises what `apply_corrections` raises.
+    """
     version = draft.uncorrected = draft.version
-    if draft.due == NOTHING_DUE:
-        return
+    if not draft.due:
+        return dict(proofs)
     sources = {version.sources[part.view] for part in version.parts if any(part.holds(n) for n in version.open)}
     proven = {name for name, proof in proofs.items() if proof.outcome == "equal"} - sources
     of = draft.context, draft.parent, version, [spans.stream for spans in draft.spans], draft.views, draft.due
-    draft.version, draft.gone = apply_corrections(*of, proven, compute, options)
+    draft.version, draft.gone, whole = apply_corrections(*of, proven, compute, options)
+    why = f"Its views were made again for the corrections {[each.number for each in draft.due]}; an audit proves them."
+    again = {name: replace(proofs[name], outcome="unproven", reason=why) for name in whole if name in proofs}
+    return {**proofs, **{name: proof for name, proof in again.items() if proofs[name].outcome == "equal"}}
 
 
 def _counts(before: Mapping[str, int], new: Sequence[Epoch]) -> dict[str, int]:

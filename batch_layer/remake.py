@@ -1,43 +1,37 @@
 """Makes a version anew of an older one, with what came since and cannot be taken back: imports and corrections.
 
     8, cut C    9 imports f    10 is wrong      back to 8: refused, across f
-    11          8 (+) f, less all that the ledger names: cut C, marks and delta_start of 8; the pointer goes 10 -> 11
+    11          8 (+) f and the log up to now, less all that the ledger names; the pointer goes 10 -> 11
 
-The log from C on stays where it is, so the cells answer for it at once, and the next run archives it again. Like a
-correction it is made by the one writer of its streams.
+The log from C on is archived again: if the cells from C on answered for it, what a correction took out would be there
+again. Like a correction it is made by the one writer of its streams.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from batch_layer.archive import Epoch, nothing
+from batch_layer.archive import Epoch, archive_all
 from batch_layer.compute import Compute, run_pipeline
-from batch_layer.correct import Due
+from batch_layer.correct import ids_of_files, reached
 from batch_layer.drop import check_known
 from batch_layer.errors import BatchError
 from batch_layer.prove_run import prove_run
 from batch_layer.publish import Draft, assemble, compact_parts, compute_parts, correct_parts
 from batch_layer.run import new_run_id
-from batch_layer.spans import Spans
+from batch_layer.spans import mark_all, open_spans
 from batch_layer.spill import spilling
 from slackwater.context import Context
-from slackwater.core.checked_files import open_checked
 from slackwater.deltas.read_tail import TailReader
 from slackwater.restatements.of_move import Restating
 from slackwater.store.files import holding
 from slackwater.streams.stream import Stream
 from slackwater.versions.barrier import imported_epochs
-from slackwater.versions.corrections import Correction
-from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.errors import DamagedFileError, RollbackError
 from slackwater.versions.handoff import refuted
-from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
+from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import files_of
 from slackwater.versions.writer_lock import hold
@@ -45,19 +39,22 @@ from slackwater.versions.writer_lock import hold
 
 @dataclass(frozen=True)
 class Remake:
-    """One rollback by a version that is made for it. `compute` and `new_run_id` are those of `BatchRun`."""
+    """One rollback by a version that is made for it. The other fields are those of `BatchRun`."""
 
     context: Context
     options: Any = None
     compute: Compute = run_pipeline
     new_run_id: Callable[[], str] = new_run_id
+    proof_deadline_s: float = 0.0
+    stable_wait_s: float = 10.0
 
     def rollback(self, target: int, reason: str, by: str) -> Move:
         """Make a version of `target` and move the pointer to it.
 
         Raises:
             RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: one cannot be read.
-            RollbackError: it is current, a candidate, wrong, or not whole.
+            RollbackError: it is current, a candidate, wrong, or not whole, or a partition is held.
+            LogError, TailLostError: the log cannot be read from its cut on.
             WriterRunningError: an ingest of a stream runs.
             LackingError: this program does not know a stream or a view of it.
             ProofFailedError, CorrectionError, ComputeError, RestatingError: it cannot be made; nothing moved.
@@ -115,16 +112,25 @@ class Remake:
             )
 
     def _make(self, context: Context, run_id: str, base: Manifest, current: Manifest) -> Manifest:
-        store = context.store
-        streams = [stream for stream in context.streams if stream.name in base.streams]
-        spans = [_standing(context, stream, base) for stream in streams]
-        extras = [self._imported(run_id, stream, base, current) for stream in streams]
-        ledger = [each for each in store.corrections.after(base.corrected) if each.number <= current.corrected]
-        due = Due(tuple(_without_added(ledger)))
-        draft = Draft(context, run_id, base, spans, [nothing(s.name) for s in streams], extras, None, due)
+        store, writer = context.store, context.log.writer()
+        try:
+            found = open_spans(context, base, self.stable_wait_s)
+            mark_all(found, writer, run_id)
+            epochs = archive_all(context, base, found, writer, run_id, {})
+        finally:
+            writer.close()
+        spans = [each for each in found if each.known]
+        epochs = [epoch for each, epoch in zip(found, epochs, strict=True) if each.known]
+        due = tuple(each for each in store.corrections.after(base.corrected) if each.number <= current.corrected)
+        if reached(due, {each.stream.name: each.stand(run_id).cut for each in spans}) != due:
+            raise RollbackError("A partition is held before events that a correction takes out; nothing moved.")
+        extras = [
+            self._imported(run_id, each.stream, base, current, of) for each, of in zip(spans, epochs, strict=True)
+        ]
+        draft = Draft(context, run_id, base, spans, epochs, extras, None, due)
         compute_parts(draft, self.compute, self.options)
-        proofs = prove_run(draft, 0.0, None, None, wrong=False)
-        correct_parts(draft, proofs, self.compute, self.options)
+        proofs = prove_run(draft, self.proof_deadline_s, None, None, wrong=False)
+        proofs = correct_parts(draft, proofs, self.compute, self.options)
         compact_parts(draft)
         draft.version = replace(draft.version, created_us=context.clock.now_us())
         # A candidate until the pointer is at it: nobody falls back on what was never served.
@@ -132,8 +138,8 @@ class Remake:
         store.add(made)
         return made
 
-    def _imported(self, run_id: str, stream: Stream, base: Manifest, current: Manifest) -> Epoch:
-        """The history of a stream that was imported since, with ids of its own."""
+    def _imported(self, run_id: str, stream: Stream, base: Manifest, current: Manifest, logged: Epoch) -> Epoch:
+        """The history of a stream that was imported since, with ids of its own, behind what the run archived."""
         held = imported_epochs(base)
         files = [
             replace(entry, version=0)
@@ -141,33 +147,6 @@ class Remake:
             for entry in of
             if epoch not in held and entry.stream == stream.name
         ]
-        ids = self._ids(run_id, stream, base, files)
+        known = [*base.ids_of(stream), *logged.ids]
+        ids = ids_of_files(stream, self.context.store, f"{run_id}/imported", known, files)
         return Epoch(stream.name, tuple(files), ids, sum(entry.file.rows for entry in files), {})
-
-    def _ids(self, run_id: str, stream: Stream, base: Manifest, files: Iterable[ArchiveFile]) -> tuple[StoredFile, ...]:
-        store = self.context.store
-        found = EpochIds(stream, store, run_id, base.ids_of(stream))
-        (store.home / "archive" / run_id).mkdir(parents=True, exist_ok=True)
-        for entry in files:
-            with _opened(entry.file.checked(store.home)) as parquet:
-                for batch in parquet.iter_batches(columns=stream.schema.names):
-                    found.add(pa.Table.from_batches([batch]).cast(stream.schema))
-        return found.finish()
-
-
-def _standing(context: Context, stream: Stream, base: Manifest) -> Spans:
-    """A stream of which nothing is read: it stands where the version does."""
-    own = base.of(stream)
-    return Spans(stream, own, context.names.topic(stream), own.topic_id, own.deltas_id)
-
-
-def _without_added(ledger: Iterable[Correction]) -> Iterator[Correction]:
-    """What they bring is among the imports of the version that the pointer leaves."""
-    for correction in ledger:
-        yield replace(correction, added=None)
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[pq.ParquetFile]:
-    with open_checked(name) as source, pq.ParquetFile(source) as file:
-        yield file

@@ -19,7 +19,7 @@ from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.audit import ANYTHING, Audited, audit_open
 from batch_layer.audit_parts import audit_parts, audit_waiting, budget_of, closed_by
 from batch_layer.compute import Compute, run_pipeline
-from batch_layer.correct import Due, corrections_due
+from batch_layer.correct import Due, added_by, corrections_due, reachable, reached
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
@@ -142,7 +142,7 @@ class BatchRun:
         retry_open(context)
         found = open_spans(context, parent, self.stable_wait_s)
         with corrections_due(context.store, parent, self.locks) as due:
-            correcting = bool(due.fresh)
+            correcting = bool(reached(due, reachable(parent, found)))
         if correcting:
             return self._run(run_id, parent)
         waiting = waits(context, parent, found, self._inspector(), self.stuck)
@@ -183,7 +183,7 @@ class BatchRun:
             proofs = prove_run(draft, self.proof_deadline_s, collected, self.forced, wrong)
             reach("prove.after")
         with self._step("correct"):
-            correct_parts(draft, proofs, self.compute, self.options)
+            proofs = correct_parts(draft, proofs, self.compute, self.options)
         with self._step("restate"):
             restated = restate_run(draft, self.differing, self.forced is not None, inspector)
         with self._step("compact"):
@@ -252,8 +252,11 @@ class BatchRun:
             writer.close()
         known = [(spans, epoch) for spans, epoch in zip(found, epochs, strict=True) if spans.known]
         spans, epochs = [each for each, _ in known], [epoch for _, epoch in known]
-        extras = [*([] if self.extra is None else [self.extra]), *due.added]
-        return Draft(context, run_id, parent, spans, epochs, extras, self.drop, due)
+        due = reached(due, {each.stream.name: each.stand(run_id).cut for each in spans})
+        ids = {of.stream: [*parent.ids_of(of.stream), *of.ids] for of in epochs}
+        brought = added_by(due, context.streams, context.store, run_id, ids)
+        extras = [] if self.extra is None else [self.extra]
+        return Draft(context, run_id, parent, spans, epochs, extras, self.drop, due, brought)
 
     def _expire(self, version: int) -> None:
         """What was published stays so, whatever becomes of this."""

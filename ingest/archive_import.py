@@ -82,10 +82,12 @@ def import_history(
 
     Raises:
         UnknownIdsError: a file that is to replace events holds others; nothing is left behind.
+        CorrectionWaitsError: the identities of some events are about to be free.
         SourceError, MappingError, LogError, VersionError: nothing is left behind.
     """
     if lock.topic_id != log.topic_id(names.topic(stream)):
         raise ValueError(f"the lock is that of topic {lock.topic_id}")
+    store.refuse_waiting(stream.name)
     epoch = epoch or new_epoch()
     folder = store.home / "archive" / epoch
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)

@@ -86,7 +86,6 @@ class DuplicateFilter:
         self._keys: dict[StoredFile, KeyFile] = {}
         self._files: list[tuple[int, StoredFile]] = []
         self._cut: dict[int, int] = {}
-        self._gone: dict[int, set[tuple[int, int]]] = {}
         self._behind: dict[int, int] = {}
         self._failed: dict[int, Unread] = {}
         self._load(manifest)
@@ -170,7 +169,6 @@ class DuplicateFilter:
         if manifest is None or not own.topic_id:
             self._runs, self._read, self._keys, self._files = IdRuns(), set(), {}, []
             self._cut = {p: bounds.start for p, bounds in self._log.bounds(self._topic).items()}
-            self._gone = {}
             return
         if own.topic_id != self._topic_id:
             raise TopicRecreatedError(self._topic, own.topic_id, self._topic_id)
@@ -185,9 +183,6 @@ class DuplicateFilter:
         self._read |= set(fresh)
         self._keys = {file: self._keys.get(file) or self._open(file) for file in keys}
         self._cut = own.cut
-        self._gone = self._store.corrections.named_from(
-            self._store.home, self._stream.name, manifest.corrected, own.cut
-        )
         self._files = [(file.partition, file.file) for file in manifest.archive_of(self._stream)]
 
     def _open(self, file: StoredFile) -> KeyFile:
@@ -242,15 +237,7 @@ class DuplicateFilter:
                 del self._behind[p]
         return failed
 
-    def _without_gone(self, partition: int, events: pa.Table) -> pa.Table:
-        """Events of the log without what corrections took out: their identities are free."""
-        gone = self._gone.get(partition)
-        if not gone:
-            return events
-        places = zip(events.column("offset").to_pylist(), events.column("index").to_pylist(), strict=True)
-        return events.filter(pa.array([place not in gone for place in places], pa.bool_()))
-
     def _learn(self, piece: Slice) -> None:
-        self.known.learn(self._without_gone(piece.partition, decode(self._stream, piece.records).table))
+        self.known.learn(decode(self._stream, piece.records).table)
         self.known.generation.reach(piece.partition, piece.upto - 1)
         self._behind[piece.partition] = piece.upto

@@ -221,8 +221,10 @@ def open_ingest(
 
     Raises:
         WriterRunningError: another ingest holds it.
+        CorrectionWaitsError: the identities of some events are about to be free.
     """
     with hold(store.home, log.topic_id(names.topic(stream))) as lock:
+        store.refuse_waiting(stream.name)
         writer = IngestWriter(stream, log, names, store, clock, lock, max_in_flight, most_entities)
         try:
             yield writer

@@ -159,6 +159,24 @@ def import_command(
         emit(as_json, facts, show)
 
 
+@command("list", "slackwater archive list", "slackwater archive list --json", of=archive)
+def list_archive(context: Context, as_json: bool) -> None:
+    """The archive files of the served version, one a line: without what corrections took out."""
+    current = context.store.current()
+    entries = () if current is None else current.archive
+    home = context.settings.home
+    facts = [
+        {"file": str(home / entry.file.path), "stream": entry.stream, "epoch": entry.epoch, "events": entry.file.rows}
+        for entry in entries
+    ]
+
+    def show() -> None:
+        for each in facts:
+            console.print(str(each["file"]), soft_wrap=True, highlight=False, markup=False)
+
+    emit(as_json, {"files": facts}, show)
+
+
 @click.group()
 def topics() -> None:
     """The topics of the event log."""

@@ -118,7 +118,9 @@ def rollback_command(context: Context, version: int, reason: str, make: bool, as
     if make:
         from batch_layer.remake import Remake
 
-        done = Remake(context.parts).rollback(version, reason, user_name())
+        done = Remake(context.parts, proof_deadline_s=context.settings.proof_seconds).rollback(
+            version, reason, user_name()
+        )
         _show_rollback(done, version, as_json)
         return
     from batch_layer.spill import spilling_alone

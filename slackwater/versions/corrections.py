@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from slackwater.core.checked_files import open_checked
 from slackwater.core.faults import reach
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.files import Files
@@ -98,6 +96,10 @@ class Corrections:
         """Those behind a number, in order. Raises RecordError."""
         return [self._read(each) for each in range(number + 1, self.last() + 1)]
 
+    def of(self, stream: str, after: int) -> list[int]:
+        """The numbers of those of a stream behind a number, in order. Raises RecordError."""
+        return [each.number for each in self.after(after) if each.stream == stream]
+
     def record(self, correction: Correction) -> None:
         """Write it durably under its number: whole or not at all, since every run reads the ledger. Under the lock.
 
@@ -115,23 +117,6 @@ class Corrections:
         """Make one durable that somebody else wrote, who may have been killed before it was."""
         self._files.sync(self._path(correction.number))
 
-    def named_from(self, home: Path, stream: str, upto: int, cut: Mapping[int, int]) -> dict[int, set[tuple[int, int]]]:
-        """Partition -> (offset, index) of the events of a stream that corrections up to a number take out of the log
-        from a cut on: the version that stands there does not hold them yet, and none that comes will.
-
-        Raises RecordError: the ledger cannot be read. OSError: nor can what one took out.
-        """
-        found: dict[int, set[tuple[int, int]]] = {}
-        for each in self.all() if upto else ():
-            if each.number > upto or each.stream != stream or not is_ahead(each, cut):
-                continue
-            with open_checked(each.file.checked(home)) as source:
-                table = pq.read_table(source, columns=["partition", "offset", "index"])
-            for p, offset, index in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                if offset is not None and offset >= cut.get(p, 0):
-                    found.setdefault(p, set()).add((offset, index))
-        return found
-
     def _numbers(self) -> list[int]:
         names = (name.removesuffix(".json") for name in self._files.names(self._folder))
         return [int(name) for name in names if name.isdigit()]
@@ -148,11 +133,6 @@ class Corrections:
         if found.number != number:
             raise RecordError(path, "it is another correction's")
         return found
-
-
-def is_ahead(correction: Correction, cut: Mapping[int, int]) -> bool:
-    """Whether a correction names events of the log behind a cut."""
-    return any(end > cut.get(p, 0) for p, end in correction.ends.items())
 
 
 def _from(body: dict[str, Any]) -> Correction:

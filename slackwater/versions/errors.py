@@ -1,5 +1,6 @@
 """The errors of versions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,6 +96,20 @@ class WriterRunningError(VersionError):
             "One writer keeps the duplicate filter exact: wait until it ends, or stop it.",
         )
         self.pid = pid
+
+
+class CorrectionWaitsError(VersionError):
+    """A correction of the stream was written down, and what is served does not have it yet."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, stream: str, numbers: Sequence[int], why: str = "") -> None:
+        of = ", ".join(map(str, numbers))
+        super().__init__(
+            f"The corrections {of} of {stream} are written down and not applied yet{why}.",
+            "The next `slackwater batch run` applies them, while no ingest of the stream runs; do not repeat them.",
+        )
+        self.numbers = tuple(numbers)
 
 
 class RestatingError(VersionError):

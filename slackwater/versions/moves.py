@@ -129,10 +129,17 @@ class Moves:
         return move
 
 
+def _below(move: Move, line: Callable[[int], Any]) -> int:
+    """What it goes back to: for a version that was made for it (`batch_layer.remake`), the one that it was made of."""
+    made = move.source is not None and move.target > move.source
+    ancestors = [*line(move.target)][1:2] if made else []
+    return ancestors[0] if ancestors and ancestors[0] < (move.source or 0) else move.target
+
+
 def withdrawn(moves: list[Move], line: Callable[[int], Any]) -> set[int]:
     """The versions that were rolled back from and not returned to. `line` gives a version and its ancestors."""
     found: set[int] = set()
     for move in moves:
-        found |= set(range(move.target + 1, move.highest + 1))
+        found |= set(range(_below(move, line) + 1, move.highest + 1))
         found -= set(line(move.target))
     return found

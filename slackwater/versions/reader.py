@@ -30,6 +30,7 @@ from slackwater.store.files import Files, LocalFiles
 from slackwater.store.lists import ListFile
 from slackwater.versions.corrections import Corrections
 from slackwater.versions.errors import (
+    CorrectionWaitsError,
     DamagedFileError,
     ManifestError,
     NoSuchVersionError,
@@ -261,6 +262,17 @@ class VersionReader:
             with suppress(NoSuchVersionError, ManifestError):
                 version = self.manifest(version).parent
         return found
+
+    def refuse_waiting(self, stream: str) -> None:
+        """For who judges identities of a stream: those of events that are about to go are not what will be known.
+
+        Raises:
+            CorrectionWaitsError: a correction is written down and not applied by what is served.
+            PointerError, ManifestError, RecordError: it is unknown.
+        """
+        current = self.current()
+        if current is not None and (waiting := self.corrections.of(stream, current.corrected)):
+            raise CorrectionWaitsError(stream, waiting)
 
     def check(self, files: Iterable[StoredFile]) -> None:
         """Compare files with what a manifest says of them.

@@ -71,6 +71,26 @@ def what_a_correction_names_above_the_cut_goes_when_it_is_archived() -> None:
 
 
 @case(24)
+def what_names_events_that_are_held_waits() -> None:
+    stage = Stage(views=(BARS, PRINTED))
+    stage.trades(0, 2)
+    stage.trades(0, 2, stream=PRINTS)
+    stage.batch()
+    stage.trades(0, 2)
+    dead = stage.world.start("correction", lambda world: writers.correct(world, TRADES, ids(stage, "F0", 5)))
+    stage.until("fsync the folder of corrections", dead)
+    dead.kill()
+    stage.log.away.take({stage.world.names.topic(TRADES): "gone"})
+    stage.trades(0, 1, stream=PRINTS)
+    stage.batch()
+    stage.log.away.give_back()
+    assert stage.batch().corrected == 1
+    stage.world.check()
+    stage.worker().step()
+    stage.whole()
+
+
+@case(24)
 def what_no_version_holds_yet_is_corrected() -> None:
     stage = grown(1)
     correct(stage, "F0", 3, 6, 7)

@@ -23,6 +23,7 @@ from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import (
+    CorrectionWaitsError,
     LostRaceError,
     ManifestError,
     NoSuchVersionError,
@@ -247,8 +248,10 @@ def ingest(world: "World") -> None:
             assert isinstance(error, AppendError) or world.stalls, f"ingest ended: {error}"
             world.trace.count("ingests that failed")
             world.scheduler.pause("restart")
-        except WriterRunningError:
-            world.trace.count("ingests that met another writer")
+        except (CorrectionWaitsError, WriterRunningError) as error:
+            waits = isinstance(error, CorrectionWaitsError)
+            world.trace.count("ingests that met another writer", not waits)
+            world.trace.count("ingests that met a correction that waits", waits)
             world.scheduler.pause("restart")
 
 

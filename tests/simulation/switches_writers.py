@@ -1,7 +1,6 @@
 """The rules of corrections, imports and versions made anew, switched off; see `switches.py`."""
 
 from batch_layer import candidate, compaction_run, correct, publish, remake, run
-from ingest import duplicates
 from slackwater.versions import barrier, corrections, rollback, writer_lock
 from tests.simulation.switches import Edit, Switch
 
@@ -11,9 +10,8 @@ _UNCORRECTED = "_whole(context, parent, version, own"
 WRITERS = (
     Switch(
         24,
-        "what was named above the cut goes when it is archived",
-        (Edit(correct, "corrections_due", "yield Due(tuple(fresh), known)", "yield Due(tuple(fresh), ())"),),
-        seeds=100,
+        "what names events of a partition that is held waits",
+        (Edit(correct, "reached", "return due[:at]", "continue"),),
     ),
     Switch(
         25,
@@ -76,11 +74,6 @@ WRITERS = (
         "identities of what is gone are free",
         (Edit(publish, "assemble", "files, found = _free(draft, stream, files, found)", "pass"),),
         seeds=60,
-    ),
-    Switch(
-        31,
-        "identities of what is gone behind the cut are free",
-        (Edit(duplicates.DuplicateFilter, "_load", "self._gone = self._store", "self._gone = {} and self._store"),),
     ),
     Switch(
         32,

@@ -498,7 +498,8 @@ class World:
         if len(self.streams) > 1 and self.random.random() < 0.6:
             self._others_go_on()
         self.mend_stream()
-        self._until(lambda: self._at_rest() and self.taken == len(self.inbox), "the programs did not come to rest")
+        rest = "the programs did not come to rest"
+        self._until(lambda: self._at_rest() and self.taken == len(self.inbox), rest, self._apply_waiting)
         self._correct_all()
         self.until_whole()
         before, self.proof_deadline_s, self.always = max(self.manifests), 10.0, True  # numbers only grow
@@ -597,6 +598,12 @@ class World:
     def _at_rest(self) -> bool:
         """Nothing that publishes or removes is under way: not even a run that does not know the other streams."""
         return all(program.kind in {"speed", "server", "ingest"} for program in self.programs if program.running)
+
+    def _apply_waiting(self) -> None:
+        """No ingest of a stream goes on while a correction of it waits."""
+        manifest = self.manifests[self.pointed]
+        if self.store.corrections.last() > manifest.corrected:
+            self._keep_running()
 
     def _keep_running(self) -> None:
         if not self._batches():
