@@ -10,7 +10,7 @@ from ops.output import emit, examples, json_option
 
 BENCH_PARTS = (
     *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
-    *("instruments", "history", "import", "full", "versions"),
+    *("instruments", "history", "import", "full", "versions", "cold"),
 )
 
 
@@ -30,7 +30,7 @@ BENCH_PARTS = (
     default=30_000_000,
     show_default=True,
     type=click.IntRange(100_000),
-    help="Trades of `batch`, `serving`, `import` and `full`.",
+    help="Trades of `batch`, `serving`, `import`, `full` and `cold`.",
 )
 @click.option(
     "--sizes",

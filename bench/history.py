@@ -41,7 +41,7 @@ def measure_history(house: House, source: Trades, shape: HistoryShape) -> dict[s
         house.say(f"history: importing {size:,} trades")
         path = write_history(source, size, house.folder / f"history-{size}.parquet")
         began = CLOCK.elapsed_s()
-        _import(room, path)
+        import_file(room, path)
         imported_s = CLOCK.elapsed_s() - began
         path.unlink()
         room.start(next(service for service in services(room.context.settings) if service.name == "speed"))
@@ -68,7 +68,8 @@ def write_history(source: Trades, size: int, path: Path) -> Path:
     return path
 
 
-def _import(room: Room, path: Path) -> None:
+def import_file(room: Room, path: Path) -> None:
+    """Import a file as a user does, and publish it. Raises BenchError."""
     command = [sys.executable, "-m", "ops", "archive", "import", str(path), "--time-unit", "us"]
     done = subprocess.run(command, env=room.environ, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -82,22 +82,24 @@ def prepare(house: House, source: Trades, trades: int, spans: ServingSpans) -> P
 def measure_serving(house: House, source: Trades, trades: int, spans: ServingSpans) -> dict[str, Any]:
     """The figures; times in milliseconds."""
     room, manifest, _, hot, headers = prepare(house, source, trades, spans)
-    load = _Loads(house, room, spans, headers)
+    load = Loads(house, room, spans, headers)
     found = {name: load(name, [path], spans.hot_connections) for name, path in hot.items()}
     producer = room.job("produce", {"rate": spans.rate}, "producer")
     time.sleep(spans.warm_s)
     found |= {f"{name}, live": load(name, [path], spans.hot_connections) for name, path in hot.items()}
     producer.finish()
     for text in ("1m", "1h", "1d"):
-        paths = _cold_paths(manifest, parse_interval(text), spans.cold_paths)
-        read = _reads(room.context)
+        paths = cold_paths(manifest, parse_interval(text), spans.cold_paths)
+        read = reads(room.context)
         found[f"cold {text}"] = load(f"cold {text}", paths, spans.cold_connections)
-        found[f"cold {text}"]["read_files"] = _reads(room.context) - read
+        found[f"cold {text}"]["read_files"] = reads(room.context) - read
     room.stop()
     return {"trades": trades, "rate": spans.rate, "load": found}
 
 
-class _Loads:
+class Loads:
+    """Spans of load on one room's service."""
+
     def __init__(self, house: House, room: Room, spans: ServingSpans, headers: list[tuple[str, str]]) -> None:
         self._house = house
         self._room = room
@@ -137,7 +139,7 @@ def _applied(context: Context, source: Trades) -> bool:
     return True
 
 
-def _reads(context: Context) -> int:
+def reads(context: Context) -> int:
     """How many answers needed rows that were not cached, so far."""
     with session(context) as client:
         text = client.get("/metrics").text
@@ -147,7 +149,7 @@ def _reads(context: Context) -> int:
     return int(found[1])
 
 
-def _cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]:
+def cold_paths(manifest: Manifest, interval: Interval, count: int) -> list[str]:
     """Different questions for 500 bars, of any instrument and place; their limits differ where places are few."""
     drawn, paths = random.Random(7), []  # noqa: S311 - the same questions every time
     for _ in range(count):

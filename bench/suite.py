@@ -13,6 +13,7 @@ import psutil
 
 from bench.batch import measure_batch
 from bench.bulk import measure_import
+from bench.cold import COLD_SHAPE, ColdShape, measure_cold
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
 from bench.full import FULL_SHAPE, FullShape, measure_full
@@ -51,6 +52,7 @@ class Plan:
     history: HistoryShape = HISTORY_SHAPE
     full: FullShape = FULL_SHAPE
     versions: VersionsShape = VERSIONS_SHAPE
+    cold: ColdShape = COLD_SHAPE
 
 
 PLAN = Plan()
@@ -78,6 +80,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "history": lambda house: measure_history(house, source, plan.history),
         "full": lambda house: measure_full(house, source, trades, plan.full),
         "import": lambda house: measure_import(house, source, trades),
+        "cold": lambda house: measure_cold(house, source, trades, plan.cold, plan.serving),
         "versions": lambda house: measure_versions(house, plan.versions),
     }
     results: dict[str, Any] = {"machine": _machine()}

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bench.budget import budget_lines
 from bench.bulk import import_lines
+from bench.cold import cold_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
 from bench.full import full_lines
@@ -40,6 +41,7 @@ def figures(results: Results) -> list[Line]:
         "floor": floor_lines,
         "latency": _latency,
         "serving": serving_lines,
+        "cold": cold_lines,
         "full": full_lines,
         "history": history_lines,
         "versions": versions_lines,

@@ -19,6 +19,7 @@ from rich.console import Console
 from bench import at_once
 from bench import table as bench_table
 from bench.bulk import import_lines
+from bench.cold import ColdShape, cold_lines
 from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
 from bench.full import FullShape, full_lines
@@ -58,6 +59,7 @@ TINY = Plan(
     history=HistoryShape(sizes=(2_000, 90_000), new=500, runs=2),
     full=FullShape(part=3, pairs=1, memory_bytes=600_000_000),
     versions=VersionsShape(60),
+    cold=ColdShape(runs=3, emptied=5),
     overload=OverloadSpans(clients=20, capacity_s=2.0, overload_s=3.0, rude_s=3.0, after_s=2.0, idle=50, body_mb=2),
 )
 NOW_US = 1_800_000_000_000_000
@@ -344,6 +346,16 @@ def test_an_import_is_measured_with_all_that_it_accepts() -> None:
     assert found["trades"] == 150_000
     assert found["trades_per_s"] > 0 and found["cpu_ns_per_trade"] > 0 and found["bytes_per_trade"] > 1
     assert len(import_lines(found)) == 1
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_cold_reads_of_several_parts_are_measured() -> None:
+    found = run_bench(("cold",), 100_000, quiet=True, plan=TINY)["cold"]
+    assert found["read_at_once"] == 3
+    assert found["cold"]["per_s"] > 0 and found["cold"]["read_files"] > 0
+    assert found["emptied"]["questions"] == 5 and found["emptied"]["p50"] > 0
+    assert len(cold_lines(found)) == 2
 
 
 @pytest.mark.broker
