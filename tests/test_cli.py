@@ -121,7 +121,7 @@ def test_unknown_options_and_commands_are_refused() -> None:
 
 def test_a_fresh_home_lists_no_version(tmp_path: Path) -> None:
     done = run("batch", "list", "--json", SLACKWATER_HOME=str(tmp_path))
-    assert json.loads(done.stdout) == {"served": 0, "versions": [], "rollbacks": []}
+    assert json.loads(done.stdout) == {"served": 0, "versions": [], "rollbacks": [], "audit": None}
     assert "No version yet" in run("batch", "list", SLACKWATER_HOME=str(tmp_path)).stdout
 
 
