@@ -304,14 +304,14 @@ def test_duplicates_are_chosen_of_what_earlier_corrections_left(house: House) ->
     trade = json.loads((value or b"").split(b"\n")[0])
     house.batch_dies = True
     only = pa.table({name: [str(trade[name])] for name in ("venue", "symbol", "trade_id")})
-    with pytest.raises(BatchError, match="went away"):
+    with pytest.raises(CorrectionWaitsError, match="went away"):
         house.remove(Selection(ids=only))
     house.batch_dies = False
     house.world.append(p, value)
     with hold(house.world.home, house.world.topic_id):
         doubled = house.batch()
     assert doubled.count("duplicates") > 0
-    with pytest.raises(SelectionError, match=r"Corrections 1 of trades are not applied yet"):
+    with pytest.raises(CorrectionWaitsError, match="corrections 1 of trades are written down"):
         house.remove(None)
     assert house.world.store.corrections.last() == 1
 
