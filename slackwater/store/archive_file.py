@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slackwater.streams.numbers import MAX_ID
@@ -78,9 +77,9 @@ class ArchiveWriter:
     def write(self, table: pa.Table) -> None:
         """Add a table of `archive_schema`, or a compact one (`archive_table`)."""
         self.rows += table.num_rows
-        times = pc.min_max(table.column(self._time))
         if table.num_rows:
-            self.low, self.high = min(self.low, times["min"].as_py()), max(self.high, times["max"].as_py())
+            times = table.column(self._time).to_numpy()
+            self.low, self.high = min(self.low, int(times.min())), max(self.high, int(times.max()))
         self._waiting.append(table)
         self._waiting_rows += table.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
