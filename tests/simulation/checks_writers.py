@@ -171,9 +171,8 @@ def count_applied(world: "World", manifest: Manifest) -> None:
     """Whose corrections a version applies."""
     parent = world.manifest_of(manifest.parent)
     for number in manifest.corrections:
-        if number <= parent.corrected:
-            world.trace.count("corrections of what was archived later")
-        elif manifest.run_id not in world.past.remade:
+        assert number > parent.corrected, f"correction {number} is applied a second time, by version {manifest.version}"
+        if manifest.run_id not in world.past.remade:
             world.trace.count("corrections applied")
             world.trace.count("corrections that another run applied", world.past.own.get(number) != manifest.run_id)
 

@@ -60,8 +60,6 @@ LEAST_PER_SEED = {
     "corrections applied": 0.1,
     "corrections that another run applied": 0.04,  # its program died, lost a race or met a writer
     "corrections of what is not archived yet": 0.05,
-    "corrections of what was archived later": 0.015,
-    "corrections that waited to the end": 0.015,
     "identities that were free again": 0.03,
     "imports": 0.07,
     "remakes": 0.04,
