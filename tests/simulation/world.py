@@ -38,7 +38,7 @@ from tests.simulation.writers import KINDS, Writers
 SHARED_MEMORY = Path("/dev/shm")
 INGEST_SYMBOLS = ("A", "B", "C")
 INTERVALS = tuple(map(parse_interval, ("1s", "1m", "5m", "1d")))
-SETTLE_ROUNDS = 60
+SETTLE_ROUNDS = 100
 HASTY = {"batch", "expiry", "rollback", "compaction", "candidate", "promotion", *KINDS}
 SHOWN_LINES = 40
 BAD_LINES = (b"", b"{}", b'{"venue":"v"', b"\xff")
