@@ -39,6 +39,7 @@ from slackwater.versions.errors import DamagedFileError, WriterRunningError
 from slackwater.versions.manifest import ArchiveFile, Manifest, Part, StoredFile
 from slackwater.versions.store import VersionStore
 from slackwater.versions.writer_lock import WriterLock, hold
+from slackwater.views.sql import literal_sql
 from slackwater.views.view import View
 
 logger = logging.getLogger(__name__)
@@ -207,8 +208,7 @@ def _archive(
         return [*archive], None
     path = store.home / "states" / version.run_id / f"gone-{stream.name}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    target = str(path).replace("'", "''")
-    con.execute(f"COPY {GONE} TO '{target}' (FORMAT parquet)")
+    con.execute(f"COPY {GONE} TO {literal_sql(str(path))} (FORMAT parquet)")
     theirs = iter(mine)
     return [next(theirs) if entry.stream == stream.name else entry for entry in archive], Gone(path, corrector.events)
 

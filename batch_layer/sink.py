@@ -25,7 +25,7 @@ from slackwater.views.interval import Interval
 from slackwater.views.levels import finer_published
 from slackwater.views.limits import Limits
 from slackwater.views.session import files_sql
-from slackwater.views.sql import end_sql, finish_sql, floor_sql, merge_sql, slices_sql, summarise_sql
+from slackwater.views.sql import end_sql, finish_sql, floor_sql, literal_sql, merge_sql, slices_sql, summarise_sql
 from slackwater.views.view import View
 
 ROW_GROUP_ROWS = 16_384
@@ -175,13 +175,12 @@ def copy_to(con: duckdb.DuckDBPyConnection, select: str, view: View, path: Path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     order = ", ".join([*view.key, "start"])
-    target = str(temporary).replace("'", "''")
     con.execute("SET preserve_insertion_order = true")
     try:
         with gone_if_it_fails(temporary):
             reach("compute.write")
             con.execute(
-                f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO '{target}' "
+                f"COPY (SELECT * FROM ({select}) ORDER BY {order}) TO {literal_sql(str(temporary))} "
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
             )
             reach("compute.rename")

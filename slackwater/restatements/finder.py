@@ -34,7 +34,7 @@ from slackwater.versions.store import VersionStore
 from slackwater.views.compare import states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.session import files_sql
-from slackwater.views.sql import summarise_sql
+from slackwater.views.sql import literal_sql, summarise_sql
 from slackwater.views.view import View
 
 Check = Callable[[list[StoredFile]], None]
@@ -130,9 +130,8 @@ class Finder:
         """Write what was found durably, under the number of the version or move that it came with."""
         path = self._store.home / "archive" / epoch / "restatements.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        target = str(path).replace("'", "''")
         self.con.execute("SET preserve_insertion_order = true")
-        self.con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO '{target}' (FORMAT parquet)")
+        self.con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO {literal_sql(str(path))} (FORMAT parquet)")
         return Ledger(self._store.stored(path, sum(counts.values())), number, at_us, counts)
 
     def _nothing(self, view: View) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from slackwater.core.checked_files import PROTOCOL, CheckedFiles, OnDamage
 from slackwater.streams.stream import Stream
 from slackwater.views.rows import Row, rows_from, table_of
-from slackwater.views.sql import rows_sql, summarise_sql
+from slackwater.views.sql import literal_sql, rows_sql, summarise_sql
 from slackwater.views.view import View
 
 _PATTERN = re.compile(r"[*?\[]")
@@ -55,7 +55,7 @@ def files_sql(paths: Iterable[str], numbered: bool = False) -> str:
     A name of `slackwater.core.checked_files` is read through its checksums. `numbered`: `file_row_number` is a column.
     """
     names = (path if path.startswith(f"{PROTOCOL}://") else _PATTERN.sub(r"[\g<0>]", path) for path in paths)
-    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+    quoted = ", ".join(map(literal_sql, names))
     numbers = ", file_row_number = true" if numbered else ""
     return f"read_parquet([{quoted}], hive_partitioning = false{numbers})"
 
