@@ -176,10 +176,10 @@ def apply_corrections(
                 corrected = replace(version, archive=Listed(own=archive))
                 mine = [entry for entry in archive if entry.stream == stream.name]
                 again = _touched(con, store, corrected, own, parts, mine) if stream.name in proven else None
-                if again is None:
-                    whole.add(stream.name)
-                    again = _whole(context, parent, corrected, own, parts, compute, options)
-                parts = again
+            if again is None:  # the session is closed: what it held is for the pipeline
+                whole.add(stream.name)
+                again = _whole(context, parent, corrected, own, parts, compute, options)
+            parts = again
         except duckdb.IOException as error:
             raise ComputeError(f"Nothing is corrected: {error}.", "What is served is whole; run it again.") from error
     reach("correct.after")

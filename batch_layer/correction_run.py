@@ -92,7 +92,8 @@ class CorrectionRun:
         try:
             made = publish(lock)
         except SlackwaterError as error:
-            raise CorrectionWaitsError(self.stream.name, [found.number], f": {error.fact.rstrip(chr(46))}") from error
+            why = error.fact.rstrip(".")
+            raise CorrectionWaitsError(self.stream.name, [found.number], f": {why}") from error
         if made.corrected < found.number:
             why = f": version {made.version} was published, and came no further than correction {made.corrected}"
             raise CorrectionWaitsError(self.stream.name, [found.number], why)

@@ -29,11 +29,10 @@ from slackwater.restatements.of_move import Restating
 from slackwater.store.files import holding
 from slackwater.streams.stream import Stream
 from slackwater.versions.barrier import imported_epochs
-from slackwater.versions.errors import DamagedFileError, RollbackError
-from slackwater.versions.handoff import refuted
+from slackwater.versions.errors import RollbackError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
-from slackwater.versions.rollback import files_of
+from slackwater.versions.rollback import check_whole
 from slackwater.versions.writer_lock import hold
 
 
@@ -57,7 +56,7 @@ class Remake:
             LogError, TailLostError: the log cannot be read from its cut on.
             WriterRunningError: an ingest of a stream runs.
             LackingError: this program does not know a stream or a view of it.
-            ProofFailedError, CorrectionError, ComputeError, RestatingError: it cannot be made; nothing moved.
+            ProofFailedError, ComputeError, RestatingError: it cannot be made; nothing moved.
             LostRaceError: the pointer moved meanwhile.
         """
         store, run_id = self.context.store, self.new_run_id()
@@ -89,13 +88,8 @@ class Remake:
                 "still holds.",
                 "Roll back to one that is not.",
             )
-        wrong = refuted(store, base)
-        if wrong is not None:
-            raise RollbackError(f"Version {base.version} stands on version {wrong[0]}, whose proof failed.")
-        try:
-            store.check([*files_of(base), *files_of(current)])
-        except DamagedFileError as error:
-            raise RollbackError(f"A file is not whole: {error}") from error
+        check_whole(store, base)
+        check_whole(store, current, refutable=True)  # its imports and corrections are taken over, not what it made
         self._check_imports(base, current)
         check_known(self.context, base)
         return base

@@ -12,7 +12,6 @@ contents are read from files when an id comes again. Not here: the files (`inges
 
 import shutil
 import uuid
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -95,13 +94,10 @@ def import_history(
     writer = log.writer()
     tally, decoder = Summary(), Decoder(stream, names=True)
     judge = Replacing(stream, filtered, Inspector(store)).judge if replacing else filtered.judge_standing
-    current = store.current() if replacing else None
     source.in_bulk()
     try:
         store.files.make_folder(folder)
-        # Without `replacing` the filter lets nothing through that is known.
-        known = () if current is None else current.ids_of(stream)
-        files = _Files(stream, store, epoch, filtered, roll_rows, known)
+        files = _Files(stream, store, epoch, filtered, roll_rows)
         try:
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
@@ -129,7 +125,6 @@ class _Files:
         epoch: str,
         filtered: DuplicateFilter,
         roll_rows: int,
-        known: Iterable[StoredFile],
     ) -> None:
         self._stream = stream
         self._filtered = filtered
@@ -137,7 +132,7 @@ class _Files:
         self._epoch = epoch
         self._sheaf = Sheaf(stream, store, epoch)
         self._behind = Behind(WAITING_CHUNKS)
-        self._ids = EpochIds(stream, store, epoch, known)
+        self._ids = EpochIds(stream, store, epoch)  # of what is known the filter lets only replacements through
         self._partitions: dict[Entity, int] = {}
         self._closing: tuple[Future[list[ArchiveFile]], Generation] | None = None
         self._closed: list[ArchiveFile] = []

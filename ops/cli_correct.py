@@ -227,7 +227,7 @@ def replace(
                 f"{file} replaces nothing: {done.summary.accepted:,} of its events are valid, refused are {reasons}.",
                 "The dead letters say why; correct the file.",
             )
-        added = Added(epoch, done.archive, done.ids, done.summary.accepted, dict(done.summary.refused))
+        added = Added(epoch, done.archive, done.summary.accepted)
         if dry_run:
             found = run.look(Selection(ids=run.ids_of(added)))
             context.store.files.remove(context.settings.home / "archive" / epoch)

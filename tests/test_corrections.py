@@ -470,7 +470,7 @@ def replaced(house: House, lines: list[bytes], path: Path) -> Done:
         of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
         done = import_history(*of, epoch=new_epoch(), replacing=True)
         house.epochs[done.epoch] = {json.loads(line)["trade_id"]: line for line in lines}
-        added = Added(done.epoch, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+        added = Added(done.epoch, done.archive, done.summary.accepted)
         return house.corrections.replace(added, path.name, "ann", "fixed", lock, lambda held: house.batch(locks=[held]))
 
 

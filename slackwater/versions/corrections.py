@@ -39,13 +39,13 @@ def gone_schema(stream: Stream) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Added:
-    """An imported epoch that a correction brings: its files, and what was accepted and refused of it."""
+    """An imported epoch that a correction brings, and how many events it holds. Its ids are those of the run that
+    applies it: others may have become known since.
+    """
 
     epoch: str
     archive: tuple[ArchiveFile, ...]
-    ids: tuple[StoredFile, ...]
     events: int
-    refused: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ class Correction:
         yield self.file
         if self.added is not None:
             yield from (entry.file for entry in self.added.archive)
-            yield from self.added.ids
 
 
 class Corrections:
@@ -139,6 +138,6 @@ def _from(body: dict[str, Any]) -> Correction:
     added = body["added"]
     if added is not None:
         archive = tuple(archive_file_from(entry) for entry in added["archive"])
-        added = Added(**{**added, "archive": archive, "ids": tuple(StoredFile(**file) for file in added["ids"])})
+        added = Added(**{**added, "archive": archive})
     ends = {int(p): at for p, at in body["ends"].items()}
     return Correction(**{**body, "file": StoredFile(**body["file"]), "ends": ends, "added": added})

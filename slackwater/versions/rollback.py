@@ -64,15 +64,7 @@ def rollback(
                 f"Version {version} cannot take the place of version {source.version}: {across}.",
                 f"`slackwater batch rollback {version} --make --reason TEXT` makes a version of it that keeps both.",
             )
-        wrong = refuted(store, manifest)
-        if wrong is not None:
-            raise RollbackError(
-                f"Version {version} stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}"
-            )
-        try:
-            store.check(files_of(manifest))
-        except DamagedFileError as error:
-            raise RollbackError(f"Version {version} is not whole: {error}") from error
+        check_whole(store, manifest)
         if restating is None or source is None:
             unread = "The version that the pointer was at cannot be read, so nothing is compared."
             incomplete_reason = "Nothing was compared." if restating is None else unread
@@ -82,6 +74,21 @@ def rollback(
         return store.move(version, now_us, by, reason, source.version, recorded)
     finally:
         hold.release()
+
+
+def check_whole(store: VersionStore, manifest: Manifest, refutable: bool = False) -> None:
+    """Check that a version can be gone back to: no proof of what it stands on failed (`refutable`: or did), and every
+    file is whole. Raises RollbackError.
+    """
+    wrong = None if refutable else refuted(store, manifest)
+    if wrong is not None:
+        raise RollbackError(
+            f"Version {manifest.version} stands on version {wrong[0]}, whose proof failed: {wrong[1].reason}"
+        )
+    try:
+        store.check(files_of(manifest))
+    except DamagedFileError as error:
+        raise RollbackError(f"Version {manifest.version} is not whole: {error}") from error
 
 
 def files_of(manifest: Manifest) -> list[StoredFile]:
