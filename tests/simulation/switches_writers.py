@@ -5,7 +5,6 @@ from slackwater.versions import barrier, corrections, rollback, writer_lock
 from tests.simulation.switches import Edit, Switch
 
 _BEFORE = 'reach("prove.before"); correct_parts(draft, {}, self.compute, self.options)'
-_UNCORRECTED = "_whole(context, parent, version, own"
 
 WRITERS = (
     Switch(
