@@ -57,7 +57,7 @@ class _Time(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is no time; write it as 2026-11-28T10:30:00Z or in microseconds.", param, ctx)
         if found.tzinfo is None:
-            self.fail(f"{value!r} has no offset; write {value}Z for UTC.", param, ctx)
+            self.fail(f"{value!r} has no offset; write {found.isoformat()}Z for UTC.", param, ctx)
         whole = int(found.replace(microsecond=0).timestamp())
         return whole * 1_000_000 + found.microsecond
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import batch_layer.spans as spans_module
 from batch_layer.archive import Epoch
@@ -24,6 +25,8 @@ from ingest.duplicates import DuplicateFilter
 from ingest.errors import UnknownIdsError
 from ingest.sources import open_source
 from ingest.writer import open_ingest
+from ops.cli import main
+from ops.cli_correct import _Time
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.status.metrics import served
@@ -642,3 +645,10 @@ def test_no_server_falls_back_on_what_was_left_for_a_version_that_was_made(house
     back_to(house, first.version)
     assert left.version in house.world.store.withdrawn()
     assert first.version not in house.world.store.withdrawn()
+
+
+def test_the_time_that_a_refusal_names_is_one_that_is_taken() -> None:
+    asked = ["correct", "remove", "--entity", "v:A", "--from", "2026-01-01", "--reason", "x"]
+    refused = CliRunner().invoke(main, asked)
+    assert "'2026-01-01' has no offset; write 2026-01-01T00:00:00Z for UTC." in refused.output
+    assert _Time().convert("2026-01-01T00:00:00Z", None, None) == 1_767_225_600_000_000
