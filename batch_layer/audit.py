@@ -16,7 +16,7 @@ from typing import NamedTuple
 import duckdb
 
 from batch_layer.audit_parts import budget_of
-from batch_layer.comparison import Comparison
+from batch_layer.comparison import Comparison, Side
 from slackwater.context import Context
 from slackwater.deltas.cell import delta_key_of
 from slackwater.store.lists import listed
@@ -86,13 +86,13 @@ def _differs(
     events = [e for e in files if e.stream == view.stream.name and since <= e.version <= number]
     store = context.store
     with Comparison(store.home, context.limits, partial(suspect, store)) as comparison:
+        sides = []
         for shard in sorted({part.shard for part in parts} | {entry.partition for entry in events}):
-            of = [part for part in parts if part.shard == shard]
-            base = [part for part in of if part.interval == view.base]
-            comparison.base(
-                view, delta_key_of(view, topic_id, shard), (), base, [e for e in events if e.partition == shard]
-            )
-            comparison.coarser(view, shard, of)
+            base = [part for part in parts if (part.shard, part.interval) == (shard, view.base)]
+            mine = [entry for entry in events if entry.partition == shard]
+            sides.append(Side(delta_key_of(view, topic_id, shard), (), base, mine))
+        comparison.base(view, sides)
+        comparison.coarser(view, parts)
         compared = comparison.compared
     if compared.differ:
         text = "; ".join(map(str, compared.first[:3]))

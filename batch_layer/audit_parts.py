@@ -129,7 +129,7 @@ class Auditor:
                 else:
                     finer = step.place._replace(interval=finer_published(view, interval).text)
                     below = _touching(self.places.get(finer, ()), of)
-                    comparison.merged(view, interval, step.place.shard, own, below, of)
+                    comparison.merged(view, interval, own, below, of)
         except duckdb.Error as error:
             logger.error("%s is not audited in [%d, %d): %s", step.place, *of, error)
             return Found(step, 0, 0, (), str(error))

@@ -18,16 +18,17 @@ import duckdb
 from batch_layer.compute import part_of
 from batch_layer.errors import CompactionError
 from batch_layer.sink import PartWriter, Written
+from batch_layer.together import NUMBER, numbered, numbered_sql, together
 from slackwater.core.faults import reach
 from slackwater.store.compaction import Merge, Sized, plan_merges, stacks
 from slackwater.versions.manifest import Manifest, Part
 from slackwater.versions.store import VersionStore
 from slackwater.versions.suspects import suspect
-from slackwater.views.compare import differing_sql, repeated_sql, states_sql
+from slackwater.views.compare import differing_sql, repeated_sql
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.limits import Limits
 from slackwater.views.session import files_sql
-from slackwater.views.sql import count_sql, events_of_sql, merge_sql
+from slackwater.views.sql import count_sql, events_by_sql, merge_sql
 from slackwater.views.view import View
 
 BUDGET_BYTES = 64 * 1024 * 1024
@@ -39,6 +40,14 @@ class Compacted(NamedTuple):
 
     parts: tuple[Part, ...]
     merged: int
+
+
+class _Due(NamedTuple):
+    """A merge that is planned: its parts, and what the names of its files begin with."""
+
+    merge: Merge
+    inputs: list[Part]
+    prefix: str
 
 
 Plan = Callable[[Interval, Sequence[Sized]], Sequence[Merge]]
@@ -81,9 +90,9 @@ def free(version: Manifest, part: Part) -> bool:
 
 def _is_laid_out(interval: Interval, parts: Sequence[Part]) -> bool:
     """Whether parts were written together, each slice once."""
-    together = len({part.file.path.split("/")[1] for part in parts}) == 1
+    at_once = len({part.file.path.split("/")[1] for part in parts}) == 1
     found = stacks(interval, [_sized(number, part) for number, part in enumerate(parts)])
-    return together and all(len(stack) == 1 for stack in found.values())
+    return at_once and all(len(stack) == 1 for stack in found.values())
 
 
 def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limits: Limits, plan: Plan) -> Compacted:
@@ -91,6 +100,7 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limi
     folder, by_name = store.home / "states" / version.run_id, {view.name: view for view in views}
     parts: list[Part | None] = [*version.parts]
     behind: dict[int, list[Part]] = {}
+    due: dict[tuple[str, str], list[_Due]] = {}
     merged = 0
 
     def place(number: int) -> tuple[str, str, int]:
@@ -104,13 +114,17 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limi
             if view is None or len(sized) < 2:
                 continue
             for count, merge in enumerate(plan(parse_interval(text), sized)):
-                con = con or limits.connect(partial(suspect, store))
                 inputs = [version.parts[number] for number in merge.parts]
-                outputs = _merge(con, store, view, folder, inputs, f"merged-{count}-")
-                for number in merge.parts:
-                    parts[number] = None
-                behind[merge.parts[-1]] = outputs
-                merged += len(inputs)
+                due.setdefault((name, text), []).append(_Due(merge, inputs, f"merged-{count}-"))
+        for (name, text), planned in due.items():
+            for some in together(planned, lambda each: sum(part.file.rows for part in each.inputs)):
+                con = con or limits.connect(partial(suspect, store))
+                made = _merge(con, store, by_name[name], parse_interval(text), folder, some)
+                for each, outputs in zip(some, made, strict=True):
+                    for number in each.merge.parts:
+                        parts[number] = None
+                    behind[each.merge.parts[-1]] = outputs
+                    merged += len(each.inputs)
     finally:
         if con is not None:
             con.close()
@@ -120,27 +134,43 @@ def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limi
 
 
 def _merge(
-    con: duckdb.DuckDBPyConnection, store: VersionStore, view: View, folder: Path, inputs: Sequence[Part], prefix: str
-) -> list[Part]:
-    interval, shard = parse_interval(inputs[0].interval), inputs[0].shard
-    source = states_sql(view, files_sql(part.file.checked(store.home) for part in inputs))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE merged AS {merge_sql(view, f'({source})', interval)}")
-    written = list(PartWriter(con, view, folder, shard, prefix=prefix).write("merged", interval))
-    reach("compact.written")
-    made = min(part.made[0] for part in inputs), max(part.made[1] for part in inputs)
-    since = min(part.since for part in inputs)
-    outputs = [part_of(store, folder, view, shard, each, made, since) for each in written]
-    _check(con, view, source, states_sql(view, files_sql(part.file.checked(store.home) for part in outputs)), written)
+    con: duckdb.DuckDBPyConnection,
+    store: VersionStore,
+    view: View,
+    interval: Interval,
+    folder: Path,
+    due: Sequence[_Due],
+) -> list[list[Part]]:
+    """The parts that become of each merge of a view and interval."""
+    source = _states(store, view, [each.inputs for each in due])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE merged AS {merge_sql(numbered(view), f'({source})', interval)}")
+    written = list[Written]()
+    outputs = list[list[Part]]()
+    for number, each in enumerate(due):
+        shard, rows = each.inputs[0].shard, f"(SELECT * EXCLUDE ({NUMBER}) FROM merged WHERE {NUMBER} = {number})"
+        own = list(PartWriter(con, view, folder, shard, prefix=each.prefix).write(rows, interval))
+        reach("compact.written")
+        made = min(part.made[0] for part in each.inputs), max(part.made[1] for part in each.inputs)
+        since = min(part.since for part in each.inputs)
+        outputs.append([part_of(store, folder, view, shard, one, made, since) for one in own])
+        written += own
+    _check(con, view, source, _states(store, view, outputs), written)
     return outputs
+
+
+def _states(store: VersionStore, view: View, merges: Iterable[Sequence[Part]]) -> str:
+    """One SELECT of the states in the parts of some merges, with their numbers."""
+    files = (files_sql(part.file.checked(store.home) for part in parts) for parts in merges)
+    return " UNION ALL ".join(numbered_sql(view, number, each) for number, each in enumerate(files))
 
 
 def _check(con: duckdb.DuckDBPyConnection, view: View, source: str, found: str, written: Sequence[Written]) -> None:
     """Raises CompactionError if what was written is not the table, or the table has not the events of the inputs."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE found AS {found}")
-    wrong = f"({differing_sql(view, 'merged', 'found')} UNION ALL {repeated_sql(view, 'found')})"
+    own = numbered(view)
+    wrong = f"({differing_sql(own, 'merged', 'found')} UNION ALL {repeated_sql(own, 'found')})"
     ((differ,),) = con.execute(count_sql(wrong)).fetchall()
-    events = events_of_sql(view)
-    counted = [con.execute(f"SELECT {events} FROM {each}").fetchall() for each in (f"({source})", "found")]
+    counted = [con.execute(events_by_sql(view, each, NUMBER)).fetchall() for each in (f"({source})", "found")]
     if differ or counted[0] != counted[1]:
         raise CompactionError(view.name, [each.path for each in written], differ, counted)
 

@@ -1,4 +1,6 @@
-"""Compares the states of a version with its parent's and the cells between them, shard by shard, in DuckDB.
+"""Compares the states of a version with its parent's and the cells between them, each shard by itself, in DuckDB.
+
+Small shards are compared by one statement, under their numbers (`batch_layer.together`).
 
 The rows of cells come in as they are read and stay in tables, merged whenever they are many, so that memory follows
 the number of bars and not the number of cells.
@@ -10,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
+from batch_layer.together import NUMBER, numbered, numbered_sql, together
 from slackwater.core.checked_files import OnDamage
 from slackwater.deltas.cell import DeltaKey
 from slackwater.restatements.of_run import Differing
@@ -50,6 +54,23 @@ class Times(NamedTuple):
     high: int
 
 
+class Side(NamedTuple):
+    """What a shard's bars at the base are compared by: the parent's parts and the cells of a delta key, with the
+    `imported` history that no cell holds, and the version's `own` parts.
+    """
+
+    delta_key: DeltaKey
+    parent: Sequence[Part]
+    own: Sequence[Part]
+    imported: Sequence[ArchiveFile]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all of its files."""
+        parts = sum(part.file.rows for part in (*self.parent, *self.own))
+        return parts + sum(entry.file.rows for entry in self.imported)
+
+
 @dataclass
 class Compared:
     """States compared, how many differ, and the first differences."""
@@ -84,59 +105,69 @@ class Comparison:
         if len(waiting) >= CHUNK_ROWS:
             self._flush(delta_key, view)
 
-    def base(
-        self,
-        view: View,
-        delta_key: DeltaKey,
-        parent: Sequence[Part],
-        own: Sequence[Part],
-        imported: Sequence[ArchiveFile],
-    ) -> None:
-        """Compare one shard at the base interval. Imported history is in no cell: it is summarised from its files."""
-        self._flush(delta_key, view)
-        more = states_sql(view, self._tables[delta_key][0])
-        if imported:
-            more += f" UNION ALL {summarise_sql(view, self._files(entry.file for entry in imported))}"
-        self._make("more", merge_sql(view, f"({more})"))  # read twice
-        before = self._states(view, parent)
-        self._make("before", merge_sql(view, f"({before})") if len(parent) > 1 else before)
-        self._make("expected", grown_sql(view, "before", "more"))
-        self._make("found", self._states(view, own))  # a bar lies in one of them: the slices of a run share none
-        self._compare(view, view.base, delta_key.partition)
-        if self.collected is not None:
-            self.collected += self._differing(view)
+    def base(self, view: View, sides: Sequence[Side]) -> None:
+        """Compare shards at the base interval. Imported history is in no cell: it is summarised from its files."""
+        for some in together(sides, lambda side: side.rows):
+            self._base(view, some)
 
-    def coarser(self, view: View, shard: int, files: Sequence[Part]) -> None:
-        """Compare a shard's coarser published intervals with the merge of the finer ones."""
-        for interval in view.intervals[1:]:
-            below = finer_published(view, interval).text
-            finer, own = ([file for file in files if file.interval == text] for text in (below, interval.text))
-            self._make("expected", merge_sql(view, f"({self._states(view, finer)})", interval))
-            self._make("found", self._states(view, own))
-            self._compare(view, interval.text, shard)
+    def coarser(self, view: View, parts: Iterable[Part]) -> None:
+        """Compare the coarser published intervals of each shard with the merge of the finer ones."""
+        for some in together(_by_shard(parts), lambda of: sum(part.file.rows for part in of)):
+            for interval in view.intervals[1:]:
+                below = finer_published(view, interval).text
+                finer, own = ([p for of in some for p in of if p.interval == text] for text in (below, interval.text))
+                apart = numbered(view)
+                self._make("expected", merge_sql(apart, f"({self._states(view, finer)})", interval))
+                self._make("found", self._states(view, own))
+                self._compare(view, interval.text)
 
     def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
         """Compare a shard's bars at the base in a range of time with the events of the archive there."""
         if events:
             times = f"{view.stream.time} >= {of.low} AND {view.stream.time} < {of.high}"
             files = self._files(entry.file for entry in events)
-            self._make("expected", summarise_sql(view, f"(SELECT * FROM {files} WHERE {times})"))
+            states = summarise_sql(view, f"(SELECT * FROM {files} WHERE {times})")
+            self._make("expected", numbered_sql(view, shard, f"({states})"))
         else:
             self._make("expected", self._states(view, ()))
-        self._within(view, view.intervals[0], shard, parts, of)
+        self._within(view, view.intervals[0], parts, of)
 
-    def merged(
-        self, view: View, interval: Interval, shard: int, parts: Sequence[Part], finer: Sequence[Part], of: Times
-    ) -> None:
+    def merged(self, view: View, interval: Interval, parts: Sequence[Part], finer: Sequence[Part], of: Times) -> None:
         """Compare a shard's bars at a coarser interval in a range of time with those of a finer one."""
         states = f"(SELECT * FROM ({self._states(view, finer)}) WHERE {_starts(of)})"
-        self._make("expected", merge_sql(view, states, interval))
-        self._within(view, interval, shard, parts, of)
+        self._make("expected", merge_sql(numbered(view), states, interval))
+        self._within(view, interval, parts, of)
 
-    def _within(self, view: View, interval: Interval, shard: int, parts: Sequence[Part], of: Times) -> None:
+    def _base(self, view: View, sides: Sequence[Side]) -> None:
+        apart = numbered(view)
+        more = [self._waiting_cells(view, sides)]
+        for side in sides:
+            shard = side.delta_key.partition
+            if side.delta_key in self._tables:
+                more.append(numbered_sql(view, shard, self._tables[side.delta_key][0]))
+            if side.imported:
+                files = self._files(entry.file for entry in side.imported)
+                more.append(numbered_sql(view, shard, f"({summarise_sql(view, files)})"))
+        merged = merge_sql(apart, f"({' UNION ALL '.join(more)})")
+        parent = [part for side in sides for part in side.parent]
+        if parent:
+            self._make("more", merged)  # read twice
+            many = len(parent) > len({part.shard for part in parent})
+            before = self._states(view, parent)
+            self._make("before", merge_sql(apart, f"({before})") if many else before)
+            self._make("expected", grown_sql(apart, "before", "more"))
+        else:
+            self._make("expected", merged)
+        # A bar lies in one of them: the slices of a run share none.
+        self._make("found", self._states(view, [part for side in sides for part in side.own]))
+        self._compare(view, view.base)
+        if self.collected is not None:
+            self.collected += self._differing(view)
+
+    def _within(self, view: View, interval: Interval, parts: Sequence[Part], of: Times) -> None:
         states = f"(SELECT * FROM ({self._states(view, parts)}) WHERE {_starts(of)})"
-        self._make("found", merge_sql(view, states, interval))
-        self._compare(view, interval.text, shard)
+        self._make("found", merge_sql(numbered(view), states, interval))
+        self._compare(view, interval.text)
 
     def _differing(self, view: View) -> Iterator[Differing]:
         for interval in view.intervals:
@@ -148,11 +179,12 @@ class Comparison:
             if expected.num_rows or found.num_rows:
                 yield Differing(view, interval, expected, found)
 
-    def _compare(self, view: View, interval: str, shard: int) -> None:
+    def _compare(self, view: View, interval: str) -> None:
+        apart = numbered(view)
         self._make(
             "places",
-            f"{differing_sql(view, 'expected', 'found')} UNION {repeated_sql(view, 'expected')} "
-            f"UNION {repeated_sql(view, 'found')}",
+            f"{differing_sql(apart, 'expected', 'found')} UNION {repeated_sql(apart, 'expected')} "
+            f"UNION {repeated_sql(apart, 'found')}",
         )
         compared = self.compared
         counts = ", ".join(f"({count_sql(name)})" for name in ("expected", "found", "places"))
@@ -161,35 +193,50 @@ class Comparison:
         compared.differ += differ
         if not differ or len(compared.first) >= FIRST:
             return
-        self._make("first_places", first_sql(view, "places", FIRST))
+        self._make("first_places", first_sql(apart, "places", FIRST))
         sides = [
-            rows_of(view, self._con.sql(at_sql(view, side, "first_places")).to_arrow_table())
+            rows_of(apart, self._con.sql(at_sql(apart, side, "first_places")).to_arrow_table())
             for side in ("expected", "found")
         ]
-        found = [Difference(view.name, interval, shard, *each) for each in explain(view, *sides)]
-        compared.first += found[: FIRST - len(compared.first)]
+        for each in explain(apart, *sides)[: FIRST - len(compared.first)]:
+            *key, shard = each.key
+            compared.first.append(Difference(view.name, interval, int(shard), *each._replace(key=tuple(key))))
 
     def _flush(self, delta_key: DeltaKey, view: View) -> None:
-        name, rows = self._tables.get(delta_key, ("", 0))
-        if not name:
-            name = f"cells_{len(self._tables)}"
-            self._con.register("chunk", view.state_schema.empty_table())
-            self._make(name, "SELECT * FROM chunk")
-        waiting = self._waiting.pop(delta_key, [])
-        if waiting:
-            self._con.register("chunk", table_of(view, waiting))
-            self._con.execute(f"INSERT INTO {name} {states_sql(view, 'chunk')}")
-            rows += len(waiting)
+        """Move cells that wait into a table: they are many."""
+        name, rows = self._tables.get(delta_key, (f"cells_{len(self._tables)}", 0))
+        waiting = self._waiting.pop(delta_key)
+        self._con.register("chunk", table_of(view, waiting))
+        chunk = states_sql(view, "chunk")
+        if delta_key in self._tables:
+            self._con.execute(f"INSERT INTO {name} {chunk}")
+        else:
+            self._make(name, chunk)
+        rows += len(waiting)
         if rows >= MERGE_ROWS:
             self._make("merged", merge_sql(view, name))
             self._make(name, "SELECT * FROM merged")
             rows = 0
         self._tables[delta_key] = name, rows
 
-    def _states(self, view: View, files: Sequence[Part]) -> str:
-        if files:
-            return states_sql(view, self._files(file.file for file in files))
-        self._con.register("nothing", view.state_schema.empty_table())
+    def _waiting_cells(self, view: View, sides: Iterable[Side]) -> str:
+        """One SELECT of the cells that wait, with the shards that they are of."""
+        apart = numbered(view)
+        tables = [apart.state_schema.empty_table()]
+        for delta_key in (side.delta_key for side in sides):
+            states = table_of(view, self._waiting.pop(delta_key, ()))
+            shards = pa.repeat(pa.scalar(delta_key.partition, pa.int64()), states.num_rows)
+            columns = dict(zip(states.column_names, states.columns, strict=True)) | {NUMBER: shards}
+            tables.append(pa.table(columns, schema=apart.state_schema))
+        self._con.register("waiting", pa.concat_tables(tables))
+        return states_sql(apart, "waiting")
+
+    def _states(self, view: View, parts: Iterable[Part]) -> str:
+        """One SELECT of the states of parts, with their shards."""
+        found = [numbered_sql(view, of[0].shard, self._files(part.file for part in of)) for of in _by_shard(parts)]
+        if found:
+            return " UNION ALL ".join(found)
+        self._con.register("nothing", numbered(view).state_schema.empty_table())
         return "SELECT * FROM nothing"
 
     def _files(self, files: Iterable[StoredFile]) -> str:
@@ -197,6 +244,13 @@ class Comparison:
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+
+
+def _by_shard(parts: Iterable[Part]) -> list[list[Part]]:
+    found: dict[int, list[Part]] = {}
+    for part in parts:
+        found.setdefault(part.shard, []).append(part)
+    return [of for _, of in sorted(found.items())]
 
 
 def _starts(of: Times) -> str:

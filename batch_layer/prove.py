@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from batch_layer.cells import Between, Joined
-from batch_layer.comparison import Comparison
+from batch_layer.comparison import Comparison, Side
 from batch_layer.errors import ProofFailedError
 from slackwater.context import Context
 from slackwater.deltas.cell import DeltaKey, delta_key_of
@@ -92,24 +92,27 @@ class Prover:
             }
             between = self._read(claim, delta_keys, comparison, deadline_s)
             conflicts = [joined.conflict for _, joined in delta_keys.values() if joined.conflict]
+            joins: defaultdict[View, list[Side]] = defaultdict(list)
             for delta_key, (view, joined) in delta_keys.items():
                 if joined.end == joined.upto:
                     shard = delta_key.partition
                     before = _of_shard(claim.parent.parts, view, shard) if claim.whole(view) else []
-                    comparison.base(view, delta_key, before, *_made_of(claim, view, shard, claim.imported))
+                    joins[view].append(Side(delta_key, before, *_made_of(claim, view, shard, claim.imported)))
                 else:
                     reasons.append(_short(delta_key, joined))
+            for view, sides in joins.items():
+                comparison.base(view, sides)
             if any(joined.end < joined.upto for _, joined in delta_keys.values()) and between.bad:
                 reasons.append(between.bad)
             for view in new:
                 archive = claim.version.archive_of(claim.stream)
-                for shard in sorted({entry.partition for entry in archive}):
-                    comparison.base(view, claim.delta_key(view, shard), (), *_made_of(claim, view, shard, archive))
+                shards = sorted({entry.partition for entry in archive})
+                made = [Side(claim.delta_key(view, s), (), *_made_of(claim, view, s, archive)) for s in shards]
+                comparison.base(view, made)
             for view in self._views(claim):
                 if claim.version.definitions[view.name] != view.definition:
                     continue
-                for shard, parts in _shards(claim.version.own, view).items():
-                    comparison.coarser(view, shard, parts)
+                comparison.coarser(view, [part for part in claim.version.own if part.view == view.name])
             compared = comparison.compared
         outcome, reason = _verdict(compared.differ, compared.states, conflicts, reasons)
         return Proof(
@@ -189,14 +192,6 @@ def _made_of(
 ) -> tuple[list[Part], list[ArchiveFile]]:
     """The version's own parts of a shard, and those of the files of `events` that are in it."""
     return _of_shard(claim.version.own, view, shard), [entry for entry in events if entry.partition == shard]
-
-
-def _shards(parts: Iterable[Part], view: View) -> dict[int, list[Part]]:
-    found: defaultdict[int, list[Part]] = defaultdict(list)
-    for part in parts:
-        if part.view == view.name:
-            found[part.shard].append(part)
-    return found
 
 
 def _short(delta_key: DeltaKey, joined: Joined) -> str:

@@ -45,6 +45,16 @@ class Derived(Protocol):
 
 
 @dataclass(frozen=True)
+class Given:
+    """An integer that tables of states already have, in a column of its name."""
+
+    def column(self, name: str, type_of: TypeOf) -> KeyColumn:
+        """See Derived."""
+        del type_of
+        return KeyColumn(name, COUNT, name)
+
+
+@dataclass(frozen=True)
 class Bucket:
     """The bucket of `expr`, an integer or a decimal, counted in units of its last fraction digit."""
 

@@ -102,6 +102,11 @@ def events_of_sql(view: View) -> str:
     return ", ".join(f"sum({name})::HUGEINT" for name in counts) or "sum(0)"
 
 
+def events_by_sql(view: View, relation: str, number: str) -> str:
+    """The same for each value of a column, in its order."""
+    return f"SELECT {number}, {events_of_sql(view)} FROM {relation} GROUP BY {number} ORDER BY {number}"
+
+
 def touched_sql(view: View, states: str, interval: Interval) -> str:
     """One SELECT of the places at an interval that states of the base, or finer ones, are merged into."""
     keys = ", ".join(view.key)

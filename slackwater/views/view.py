@@ -1,5 +1,6 @@
 """A view: name, stream, key columns, measures and answers. It is data; everything else is generated from it."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from slackwater.views.answers.quantiles import Quantiles
 from slackwater.views.checks import check_answers, check_intervals, check_key, check_names, check_parts
 from slackwater.views.expressions import kind_in
 from slackwater.views.interval import INTERVALS, PUBLISHED_INTERVALS, Interval, parse_interval
-from slackwater.views.keys import Derived, KeyColumn
+from slackwater.views.keys import Derived, Given, KeyColumn
 from slackwater.views.kinds import INTEGER, TEXT, Kind
 from slackwater.views.measures.measure import Measure, StateColumn, StatePart
 from slackwater.views.merge import Finish, Merge, finish_of, merge_of
@@ -155,6 +156,15 @@ class View:
             "state": [[column.name, column.sql] for column in self.columns],
         }
         return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()[:16]
+
+    def apart(self, name: str) -> "View":
+        """The same with one more key column, an integer, for tables of states of one session: rows that differ in it
+        are kept apart. No stream has such a column, so nothing is published of it.
+        """
+        other = copy.copy(self)
+        object.__setattr__(other, "key", (*self.key, name))
+        object.__setattr__(other, "derived", {**self.derived, name: Given()})
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         # What is made of the declaration is made again where it is needed: parts hold functions.

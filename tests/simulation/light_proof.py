@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batch_layer.comparison import FIRST, Compared, Comparison, Times
+from batch_layer.comparison import FIRST, Compared, Comparison, Side, Times
 from slackwater.deltas.cell import DeltaKey
 from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.proof import Difference
@@ -30,36 +30,33 @@ class LightComparison(Comparison):
     def add(self, delta_key: DeltaKey, view: View, rows: Iterable[Row]) -> None:
         self._rows.setdefault(delta_key, []).extend(rows)
 
-    def base(
-        self,
-        view: View,
-        delta_key: DeltaKey,
-        parent: Sequence[Part],
-        own: Sequence[Part],
-        imported: Sequence[ArchiveFile],
-    ) -> None:
+    def base(self, view: View, sides: Sequence[Side]) -> None:
         base = PUBLISHED_INTERVALS[0]
-        rows = [*self._of(view, parent), *self._rows.get(delta_key, ())]
-        for entry in imported:
-            rows += rows_of_events(self._home / entry.file.path, view, (view,))
-        grown = merged(view, rows, base)
-        self._differing(view, base, delta_key.partition, grown, self._of(view, own))
+        for side in sides:
+            rows = [*self._of(view, side.parent), *self._rows.get(side.delta_key, ())]
+            for entry in side.imported:
+                rows += rows_of_events(self._home / entry.file.path, view, (view,))
+            shard = side.delta_key.partition
+            self._differing(view, base, shard, merged(view, rows, base), self._of(view, side.own))
 
-    def coarser(self, view: View, shard: int, files: Sequence[Part]) -> None:
-        finer = [file for file in files if file.interval == PUBLISHED_INTERVALS[0].text]
-        for interval in PUBLISHED_INTERVALS[1:]:
-            own = [file for file in files if file.interval == interval.text]
-            self._differing(view, interval, shard, merged(view, self._of(view, finer), interval), self._of(view, own))
-            finer = own
+    def coarser(self, view: View, parts: Iterable[Part]) -> None:
+        parts = list(parts)
+        for shard in sorted({part.shard for part in parts}):
+            levels = [
+                [part for part in parts if (part.shard, part.interval) == (shard, interval.text)]
+                for interval in PUBLISHED_INTERVALS
+            ]
+            for interval, finer, own in zip(PUBLISHED_INTERVALS[1:], levels, levels[1:], strict=False):
+                expected = merged(view, self._of(view, finer), interval)
+                self._differing(view, interval, shard, expected, self._of(view, own))
 
     def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
         rows = [row for entry in events for row in rows_of_events(self._home / entry.file.path, view, (view,))]
         base = PUBLISHED_INTERVALS[0]
         self._differing(view, base, shard, _within(merged(view, rows, base), of), self._found(view, base, parts, of))
 
-    def merged(
-        self, view: View, interval: Interval, shard: int, parts: Sequence[Part], finer: Sequence[Part], of: Times
-    ) -> None:
+    def merged(self, view: View, interval: Interval, parts: Sequence[Part], finer: Sequence[Part], of: Times) -> None:
+        shard = next((part.shard for part in (*parts, *finer)), 0)
         expected = merged(view, _within(self._of(view, finer), of), interval)
         self._differing(view, interval, shard, expected, self._found(view, interval, parts, of))
 
