@@ -118,7 +118,7 @@ def _of_stream(context: Context, manifests: Sequence[Manifest], stream: Stream) 
         logged = [e for e in manifest.archive_of(stream) if e.start is not None and e.upto is not None]
         for p, (start, upto) in spans.items():
             held = [e for e in logged if e.partition == p and _start(e) < upto and _upto(e) > start]
-            for low, high in _uncovered(held, start, upto):
+            for low, high in _uncovered(_covering(held), start, upto):
                 if (p, low, high) not in empty:
                     _refuse_events(context, stream, manifest.version, p, low, high)
                     empty.add((p, low, high))
@@ -145,6 +145,14 @@ def _refuse_events(context: Context, stream: Stream, version: int, partition: in
         if events:
             where = f"[{found.start}, {found.upto}) of partition {partition}"
             raise TrimError(topic, f"no file of version {version}'s archive covers {where}, which hold {events} events")
+
+
+def _covering(entries: Sequence[ArchiveFile]) -> list[ArchiveFile]:
+    """The files of a partition whose offsets say what they hold. A late file has those of its whole run, so it says
+    nothing of the events in order, unless the run had none.
+    """
+    in_order = {entry.epoch for entry in entries if not entry.late}
+    return [entry for entry in entries if not entry.late or entry.epoch not in in_order]
 
 
 def _uncovered(entries: Iterable[ArchiveFile], start: int, upto: int) -> list[tuple[int, int]]:

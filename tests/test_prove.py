@@ -104,8 +104,9 @@ class Bench:
         forge(home, manifest, replace(entry, file=home.stored(path, entry.file.rows)))
 
 
-def forge(store: VersionStore, manifest: Manifest, entry: ArchiveFile) -> None:
-    data = encode_manifest(replace(manifest, archive=(entry, *manifest.archive[1:])))
+def forge(store: VersionStore, manifest: Manifest, *entries: ArchiveFile) -> None:
+    """Write a version's manifest again, with other files in place of its first."""
+    data = encode_manifest(replace(manifest, archive=(*entries, *manifest.archive[1:])))
     path = store.manifest_path(manifest.version)
     path.write_bytes(data)
     pointer = Pointer(manifest.version, store.files.fingerprint(path)[1])

@@ -115,7 +115,11 @@ def test_an_archive_with_a_hole_keeps_the_log(bench: Bench) -> None:
     with pytest.raises(TrimError, match=r"no file of version 4's archive covers \[0, \d+\) of partition 0, which hold"):
         trim_log(context(bench))
     assert starts(bench) == dict.fromkeys(starts(bench), 0)
-    forge(store, manifest, first)
+    hole = replace(first, start=first.upto - 2)
+    forge(store, manifest, hole, replace(first, late=True))  # whose offsets are those of the whole run
+    with pytest.raises(TrimError, match=r"covers \[0, \d+\) of partition 0"):
+        trim_log(context(bench))
+    forge(store, manifest, replace(first, late=True))  # all that the run took in was late
     assert trim_log(context(bench)) and others
 
 
