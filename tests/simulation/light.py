@@ -319,6 +319,7 @@ def light() -> Iterator[None]:
         patch.setattr("serving.store.batch.sandbox", lambda *_: session())
         patch.setattr("slackwater.views.limits.Limits.connect", own_session)
         patch.setattr("batch_layer.prove.Comparison", LightComparison)
+        patch.setattr("batch_layer.audit.Comparison", LightComparison)
         patch.setattr("batch_layer.audit_parts.Comparison", LightComparison)
         patch.setattr("batch_layer.publish.restate", lambda *_: ())
         patch.setattr("slackwater.restatements.of_move.Restating.record_move", lambda *_: NOTHING_RECORDED)

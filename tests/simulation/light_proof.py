@@ -1,4 +1,4 @@
-"""The stand-in for the proof's comparison, which opens a DuckDB session a run: the same files, compared in Python."""
+"""The stand-in for what proofs and audits compare with, a DuckDB session each: the same files, compared in Python."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
