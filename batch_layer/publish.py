@@ -73,6 +73,11 @@ class Draft:
         """The views that the version holds."""
         return held_views(self.context.views, self.version.definitions)
 
+    @property
+    def events(self) -> int:
+        """How many the run adds to the archive."""
+        return sum(epoch.events for epoch in (*self.epochs, *self.extras, *self.brought.values()))
+
     def added(self, stream: Stream) -> list[Epoch]:
         """What the run adds to the archive of a stream: from the log, and imported."""
         return [e for e in (*self.epochs, *self.extras, *self.brought.values()) if e.stream == stream.name]
@@ -187,12 +192,12 @@ def _proven(store: VersionStore, number: int) -> bool:
         return False
 
 
-def compact_parts(draft: Draft) -> None:
+def compact_parts(draft: Draft, limits: Limits) -> None:
     """Merge what the version takes over, where it is due. What cannot be merged stays: the version is right without."""
     try:
-        done = compact_run(draft.context.store, draft.version, draft.views, draft.context.limits)
+        done = compact_run(draft.context.store, draft.version, draft.views, limits)
     except (CompactionError, duckdb.Error, OSError) as error:
-        hint = draft.context.limits.too_small if isinstance(error, duckdb.OutOfMemoryException) else ""
+        hint = limits.too_small if isinstance(error, duckdb.OutOfMemoryException) else ""
         logger.error("version %d is published without its merges: %s %s", draft.version.version, error, hint)
         return
     draft.version = replace(draft.version, parts=done.parts)

@@ -125,7 +125,7 @@ class Remake:
         compute_parts(draft, self.compute, self.options)
         proofs = prove_run(draft, self.proof_deadline_s, None, None, wrong=False)
         proofs = correct_parts(draft, proofs, self.compute, self.options)
-        compact_parts(draft)
+        compact_parts(draft, context.limits)
         draft.version = replace(draft.version, created_us=context.clock.now_us())
         # A candidate until the pointer is at it: nobody falls back on what was never served.
         made = replace(assemble(draft, proofs, (), {}), candidate=True)

@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -173,6 +173,8 @@ class BatchRun:
         every = frozenset(view.name for view in self.context.views)
         draft.again, draft.audited = again if self.forced is None else frozenset(), audited
         draft.whole = every if self.full or self.forced is not None else again
+        if not draft.whole and not draft.due:
+            draft.context = replace(draft.context, limits=draft.context.limits.of(draft.events))
         with self._step("compute"):
             compute_parts(draft, self.compute, self.options)
         with self._step("prove"):
@@ -187,7 +189,7 @@ class BatchRun:
         with self._step("restate"):
             restated = restate_run(draft, self.differing, self.forced is not None, inspector)
         with self._step("compact"):
-            compact_parts(draft)
+            compact_parts(draft, self.context.limits)
         with self._step("publish"):
             reach("publish.before")
             manifest = assemble(draft, proofs, restated, self.timings_ms)

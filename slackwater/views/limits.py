@@ -24,6 +24,9 @@ RESERVED_BYTES = 384 * MB
 
 LEAST_SESSION_BYTES = 64 * MB
 
+FEW_ROWS = 120_000
+"""Rows that one thread handles: DuckDB hands them out in row groups of so many."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -40,6 +43,10 @@ class Limits:
     def session_bytes(self) -> int:
         """What one session may hold."""
         return max(LEAST_SESSION_BYTES, (self.memory_bytes - RESERVED_BYTES) // self.tasks)
+
+    def of(self, rows: int) -> "Limits":
+        """Those of work on so many rows: where they are few, a second thread costs more than it saves."""
+        return replace(self, threads=1) if rows <= FEW_ROWS else self
 
     def below(self, name: str) -> "Limits":
         """The same, with a folder of its own to spill to."""
