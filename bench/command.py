@@ -10,7 +10,7 @@ from ops.output import emit, examples, json_option
 
 BENCH_PARTS = (
     *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
-    *("instruments", "history", "import", "full", "versions", "cold"),
+    *("instruments", "history", "archive", "import", "full", "versions", "cold"),
 )
 
 
@@ -18,6 +18,7 @@ BENCH_PARTS = (
     epilog=examples(
         "slackwater bench",
         "slackwater bench batch --trades 3000000",
+        "slackwater bench archive --trades 10000000",
         "slackwater bench export --json",
         "slackwater bench history --sizes 3000000,300000000",
         "slackwater bench speed latency --before ../older --rounds 5",
@@ -30,7 +31,7 @@ BENCH_PARTS = (
     default=30_000_000,
     show_default=True,
     type=click.IntRange(100_000),
-    help="Trades of `batch`, `serving`, `import`, `full` and `cold`.",
+    help="Trades of `batch`, `serving`, `archive`, `import`, `full` and `cold`.",
 )
 @click.option(
     "--sizes",

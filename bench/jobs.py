@@ -236,6 +236,13 @@ def decoded(context: Context, given: Parameters) -> Parameters:
     return decode_alone(context.log, given["topic"])
 
 
+def archive(context: Context, _: Parameters) -> Parameters:
+    """Of `bench archive`: the archive step of a run."""
+    from bench.archive import archive_log
+
+    return archive_log(context)
+
+
 def import_file(context: Context, given: Parameters) -> Parameters:
     """Of `bench import`: one file."""
     from bench import bulk
@@ -391,7 +398,7 @@ def _until_closed() -> Iterator[threading.Event]:
     yield closed
 
 
-_READING = batch, compute, full, duckdb, same, rows, decoded, import_file
+_READING = batch, compute, full, duckdb, same, rows, decoded, archive, import_file
 _RUNNING = produce, send, echo, arrive, poll, ask, crowd, listen, load, export
 
 JOBS: dict[str, Callable[[Context, Parameters], Parameters]] = {job.__name__: job for job in (*_READING, *_RUNNING)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from bench.archive import measure_archive
 from bench.batch import measure_batch
 from bench.bulk import measure_import
 from bench.cold import COLD_SHAPE, ColdShape, measure_cold
@@ -79,6 +80,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "instruments": lambda house: measure_instruments(house, plan.instruments),
         "history": lambda house: measure_history(house, source, plan.history),
         "full": lambda house: measure_full(house, source, trades, plan.full),
+        "archive": lambda house: measure_archive(house, source, trades),
         "import": lambda house: measure_import(house, source, trades),
         "cold": lambda house: measure_cold(house, source, trades, plan.cold, plan.serving),
         "versions": lambda house: measure_versions(house, plan.versions),

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.archive import archive_lines
 from bench.budget import budget_lines
 from bench.bulk import import_lines
 from bench.cold import cold_lines
@@ -45,6 +46,7 @@ def figures(results: Results) -> list[Line]:
         "full": full_lines,
         "history": history_lines,
         "versions": versions_lines,
+        "archive": archive_lines,
         "import": import_lines,
         "export": export_lines,
         "overload": _overload,

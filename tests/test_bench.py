@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bench import at_once
 from bench import table as bench_table
+from bench.archive import archive_lines
 from bench.bulk import import_lines
 from bench.cold import ColdShape, cold_lines
 from bench.export import export_lines, thinned
@@ -346,6 +347,16 @@ def test_an_import_is_measured_with_all_that_it_accepts() -> None:
     assert found["trades"] == 150_000
     assert found["trades_per_s"] > 0 and found["cpu_ns_per_trade"] > 0 and found["bytes_per_trade"] > 1
     assert len(import_lines(found)) == 1
+
+
+@pytest.mark.broker
+@pytest.mark.crash
+def test_an_archive_step_over_a_filled_log_is_measured() -> None:
+    found = run_bench(("archive",), 100_000, quiet=True, plan=TINY)["archive"]
+    assert found["trades"] == 100_000
+    assert found["trades_per_s"] > 0 and found["cpu_ns_per_trade"] > 0 and found["bytes_per_trade"] > 1
+    assert found["peak_mb"]["archive"] > 0
+    assert len(archive_lines(found)) == 1
 
 
 @pytest.mark.broker
