@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ingest.chunk import Chunk
 from slackwater.log.dead_letter import NO_IDS, OUT_OF_ORDER
+from slackwater.streams.compact import plain
 from slackwater.streams.content import contents_of
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import Entity, by_entity
@@ -27,7 +28,6 @@ from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
 from slackwater.streams.texts import array_of
-from slackwater.streams.typed import plain
 
 SECOND_US = 1_000_000
 

@@ -103,6 +103,9 @@ def fast_from(lines: int) -> Iterator[None]:
     """Take the fast path from blocks of so many lines on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SMALL_BLOCK", lines)
+        if lines == 1:
+            patch.setattr(module, "MANY_LINES", 1)
+            patch.setattr(module, "LINES_EACH", 1)
         patch.setattr(module, "LARGE_TEXT", 0 if lines % 2 else LARGE_TEXT)  # by both engines
         yield
 

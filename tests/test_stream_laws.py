@@ -338,7 +338,11 @@ def test_a_check_over_columns_means_the_same_in_python_in_arrow_and_in_sql() -> 
         by_sql = [value for (value,) in con.execute(f"SELECT {check.sql} FROM events").fetchall()]
     assert [check.holds(event.paid, event.held) for event in some] == [False, True, False, True, True, False]
     arrays = {name: table.column(name) for name in ("paid", "held")}
-    assert check.within(arrays).tolist() == by_sql == [check.holds(event.paid, event.held) for event in some]
+    assert (
+        np.broadcast_to(check.within(arrays), len(some)).tolist()
+        == by_sql
+        == [check.holds(event.paid, event.held) for event in some]
+    )
     line = encode_event(FILLS, some[0])
     with pytest.raises(RefusedError, match="too-dear: paid x held is 10"):
         decode_event(FILLS, line, LATEST)

@@ -16,10 +16,10 @@ from ingest.chunk import Chunk
 from ingest.columns import Columns
 from ingest.decoder import Decoder
 from ingest.parquet_rows import RowLines
+from slackwater.streams.compact import plain
 from slackwater.streams.mapping import Constant, FromColumn, Layout
 from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Sequence, Stream, Text, Time, Venue
 from slackwater.streams.trades import TRADES
-from slackwater.streams.typed import plain
 from tests.ingest_kit import T0
 from tests.profiles import examples
 from tests.toy_stream import FILLS

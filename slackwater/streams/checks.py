@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from slackwater.streams.numbers import units_of
 from slackwater.streams.schema import PRICE_SCALE, SUM_SCALE
+from slackwater.streams.texts import array_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class ProductBelow:
         return -self._bound < left * right < self._bound
 
     def within(self, columns: Mapping[str, Any]) -> Any:
-        """For which events it holds; `columns` maps names to Arrow arrays."""
+        """For which events it holds, True if for all; `columns` maps names to Arrow arrays without nulls."""
+        left, right = (units_of(array_of(columns[name])) for name in (self.left, self.right))
+        if _farthest(left) * _farthest(right) < self._bound:
+            return True
         bound = pa.scalar(Decimal(10**self.digits), pa.decimal128(38, SUM_SCALE))
         product = pc.abs(pc.multiply(columns[self.left], columns[self.right]))
         return pc.less(product, bound).to_numpy(zero_copy_only=False)
@@ -42,3 +47,8 @@ class ProductBelow:
         """A condition over the columns."""
         # The plain product of two DECIMAL(18,8) is DECIMAL(18,16), which raises at 100.
         return f"abs({self.left}::DECIMAL(19,{PRICE_SCALE}) * {self.right}) < {10**self.digits}"
+
+
+def _farthest(units: Any) -> int:
+    """How far from zero the farthest is."""
+    return max(int(units.max(initial=0)), -int(units.min(initial=0)))

@@ -269,7 +269,4 @@ class Decimal(Column):
         return texts.take(pa.array(inverse))
 
     def within(self, column: Any) -> Any:
-        return True if self.signed else pc.greater(column, _ZERO).to_numpy(zero_copy_only=False)
-
-
-_ZERO = pa.array([0], pa.int32()).cast(pa.decimal128(18)).cast(Decimal.arrow)[0]
+        return True if self.signed else units_of(column) > 0

@@ -36,6 +36,13 @@ def units_of(column: Any) -> Any:
     return words[::2]
 
 
+def decimals_of(units: Any) -> pa.Array:
+    """Units of 1e-8 as a DECIMAL(18,8) array."""
+    words = np.empty((len(units), 2), np.int64)
+    words[:, 0], words[:, 1] = units, units >> 63
+    return pa.Array.from_buffers(pa.decimal128(18, PRICE_SCALE), len(units), [None, pa.py_buffer(words)])
+
+
 def decimal_texts(units: Any) -> Any:
     """The canonical text of each decimal, as `slackwater.core.decimals.decimal_text` has it, of units in an array."""
     one = 10**PRICE_SCALE

@@ -7,7 +7,7 @@ what is valid (`slackwater.streams.event`); a property test holds this file to i
     dictionary, text  ->  each of its texts is judged once, as the token of a line
     double 0.1        ->  0.10000000, where 15 digits say it whole: no other decimal of 15 digits is that double
 
-The tables are *compact*: texts are dictionaries, and the identity is an int64 where all of them are canonical integers.
+The tables are compact (`slackwater.streams.compact`).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,13 @@ import pyarrow.compute as pc
 
 from slackwater.streams.column import Column
 from slackwater.streams.columns import Choice, Decimal, Identity, Integer, Sequence, Text, Time
+from slackwater.streams.compact import compact_schema
 from slackwater.streams.mapping import Constant, FromColumn, TimeUnit
-from slackwater.streams.numbers import DECIMAL, MAX_ID, integers
+from slackwater.streams.numbers import DECIMAL, MAX_ID, decimals_of, integers
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.schema import PRICE_SCALE
-from slackwater.streams.stream import APPENDED, TIME_UNIT, Stream
+from slackwater.streams.stream import TIME_UNIT, Stream
 from slackwater.streams.tokens import SCALE, quoted, tokens
 
 _LIMIT = 10**18
@@ -82,22 +83,6 @@ def typed_rows(
     schema = compact_schema(stream, numbered=pa.types.is_int64(values[stream.identity].type))
     table = pa.Table.from_arrays(arrays, schema=schema)
     return (table, at) if certain.all() else (table.filter(pa.array(certain)), at[certain])
-
-
-def compact_schema(stream: Stream, numbered: bool = False) -> pa.Schema:
-    """The Arrow schema of a compact table; `numbered`: its identities are integers."""
-    fields = []
-    for one in stream.schema:
-        kind = one.type
-        if one.name != APPENDED and isinstance(stream.column(one.name), Text | Choice):
-            kind = pa.dictionary(pa.int32(), pa.string())
-        fields.append(one.with_type(pa.int64() if numbered and one.name == stream.identity else kind))
-    return pa.schema(fields)
-
-
-def plain(stream: Stream, events: pa.Table) -> pa.Table:
-    """A compact table in the stream's own schema."""
-    return events.cast(stream.schema)
 
 
 def _plain(stream: Stream, name: str, values: Any) -> Any:
@@ -244,10 +229,7 @@ def _decimals(kind: Decimal, values: Any) -> Found:
     certain = certain & (units < _LIMIT) & (units > (-_LIMIT if kind.signed else 0))
     if values.type == kind.arrow and certain.all():
         return Found(values, certain)
-    words = np.empty((len(units), 2), np.int64)
-    words[:, 0] = np.where(certain, units, 1)
-    words[:, 1] = words[:, 0] >> 63
-    return Found(pa.Array.from_buffers(kind.arrow, len(units), [None, pa.py_buffer(words)]), certain)
+    return Found(decimals_of(np.where(certain, units, 1)), certain)
 
 
 def _units(kind: Decimal, values: Any) -> tuple[Any, Any]:
