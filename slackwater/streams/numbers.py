@@ -69,10 +69,28 @@ def integers(identities: pa.Array) -> tuple[Any, Any]:
         numbers = identities.cast(pa.int64())
     except pa.ArrowInvalid:
         return _some_integers(identities)
-    # What is cast back to the same text is canonical: no sign, no leading zero.
     values = numbers.to_numpy(zero_copy_only=False)
-    whole = pc.equal(numbers.cast(pa.string()), identities).to_numpy(zero_copy_only=False) & (values >= 0)
+    whole = _canonical(identities, values)
     return (values if whole.all() else np.where(whole, values, 0)), whole
+
+
+def _canonical(texts: pa.Array, values: Any) -> Any:
+    """Which texts are the canonical ones of the integers that they were cast to: as long as these, and no zero first.
+
+    A cast takes a sign, leading zeros, and `0x1f`, too.
+    """
+    if not len(texts):
+        return np.zeros(0, bool)
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
+    sizes = np.diff(ends)
+    first = np.frombuffer(data, np.uint8)[ends[:-1]]
+    lowest = _LOWEST[np.minimum(sizes, len(_LOWEST) - 1)]
+    return (values >= lowest) & ((first != ord("0")) | (sizes == 1)) & (sizes < len(_LOWEST))
+
+
+_LOWEST = np.array([0, 0, *(10**digits for digits in range(1, 19))], np.int64)
+"""The lowest integer of so many digits."""
 
 
 def _some_integers(identities: pa.Array) -> tuple[Any, Any]:
