@@ -22,7 +22,7 @@ from slackwater.core.faults import reach
 from slackwater.log import dead_letter
 from slackwater.log.errors import HiddenRecordsError, LogError, UnreadableError
 from slackwater.log.events import WHOLE_RECORD, Decoded, Refused, decode
-from slackwater.log.log import Ack, Slice, Writer, read_range
+from slackwater.log.log import Ack, Record, Writer, read_range
 from slackwater.store.identities import Grouped, group_ids
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile
@@ -47,6 +47,9 @@ def nothing(stream: str) -> Epoch:
     """An epoch that adds nothing."""
     return Epoch(stream, (), (), 0, {})
 
+
+PIECE_BYTES = 4 * 1024 * 1024
+"""Bytes of records that are decoded together: larger pieces leave a core's caches, smaller ones cost more calls."""
 
 Stuck = dict[tuple[str, int], int]
 """(stream, partition) -> the offset of a batch that could not be read."""
@@ -148,15 +151,16 @@ class Archiver:
         spans, going = self.spans, deque[Future[_Judged]]()
         for found in read_range(self._context.log, spans.topic, spans.start, spans.cut):
             reach("archive.read")
-            while len(going) > self._threads or (going and going[0].done()):
-                yield going.popleft().result()
-            going.append(decoders.submit(self._judge, found))
+            for records in pieces(found.records):
+                while len(going) > self._threads or (going and going[0].done()):
+                    yield going.popleft().result()
+                going.append(decoders.submit(self._judge, found.partition, records))
         while going:
             yield going.popleft().result()
 
-    def _judge(self, found: Slice) -> _Judged:
-        decoded = decode(self.spans.stream, found.records)
-        return _Judged(found.partition, decoded, group_ids(self.spans.stream, decoded.table))
+    def _judge(self, partition: int, records: Sequence[Record]) -> _Judged:
+        decoded = decode(self.spans.stream, records, compact=True)
+        return _Judged(partition, decoded, group_ids(self.spans.stream, decoded.table))
 
     def _send(self, judged: _Judged, refused: Counter[str], refused_in: Counter[int]) -> None:
         """Store the dead letters of a slice."""
@@ -182,3 +186,15 @@ class Archiver:
             value=refusal.value,
         )
         return dead_letter.send(self._letters, self._context.names.dead_letters, letter)
+
+
+def pieces(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Records in their order, in pieces of PIECE_BYTES and the rest of the last one's record."""
+    start = size = 0
+    for at, record in enumerate(records, 1):
+        size += len(record.value or b"")
+        if size >= PIECE_BYTES:
+            yield records[start:at]
+            start, size = at, 0
+    if start < len(records):
+        yield records[start:]

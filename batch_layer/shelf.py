@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from slackwater.core.faults import reach
+from slackwater.log.events import positioned
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
 from slackwater.streams.stream import APPENDED, Stream
 from slackwater.versions.manifest import ArchiveFile
@@ -45,11 +46,11 @@ class Shelf:
         self._late_files: list[ArchiveFile] = []
 
     def write(self, events: pa.Table) -> None:
-        """Write the next events, a table of `slackwater.log.events.positioned`, of whole records."""
+        """Write the next events, a table of `slackwater.log.events.positioned` or a compact one, of whole records."""
         reach("archive.write")
         late = is_late(self._stream, events)
         if late.any():
-            self._keep(events.filter(pa.array(late)))
+            self._keep(events.filter(pa.array(late)).cast(positioned(self._stream)))
             events = events.filter(pa.array(~late))
         while events.num_rows:
             offsets = events.column("offset").to_numpy()
@@ -114,7 +115,7 @@ class Shelf:
 
     def _writer(self, number: int, late: bool) -> ArchiveWriter:
         path = archive_path(self._epoch, self._stream, self._partition, number, late)
-        return ArchiveWriter(self._stream, self._store.home / path)
+        return ArchiveWriter(self._stream, self._store.home / path, ordered=True)
 
     def _placed(self, events: pa.Table) -> pa.Table:
         return archive_table(self._stream, self._partition, events, events.column("offset"), events.column("index"))

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer import shelf
+from batch_layer import archive, shelf
 from batch_layer.archive import Archiver, Epoch
 from batch_layer.spans import Spans
 from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.streams import decode
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import first_cut
 from slackwater.versions.store import VersionStore
@@ -106,6 +107,31 @@ def test_threads_and_the_size_of_polls_change_no_byte(
         found, other = archived(Pieces(log, size), tmp_path / str(number), threads)  # type: ignore[arg-type]
         assert sums(found, other) == sums(expected, store)
         assert found == expected
+
+
+def test_the_way_in_which_lines_are_read_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    #   as words, in pieces, by a pattern and as CSV, or some so and some so: compact tables, plain ones, and both
+    many = MemoryLog(T0 // 1000)
+    many.create(TOPIC, 2)
+    many.create(NAMES.dead_letters, 1)
+    writer = many.writer()
+    for record in range(40):
+        some = [
+            event(64 * record + i, symbol=f"S{record % 4 * (i % 2)}", time=T0 - i * DAY_US // 30) for i in range(64)
+        ]
+        lines = lines_of(some)
+        if record % 10 == 3:
+            lines[3] = b"bad"
+        if record % 10 == 7:
+            lines[5] = lines[5].replace(b'"trade_id":', b'"trade_id": ')
+        writer.append(TOPIC, record % 2, b"k", b"\n".join(lines)).offset()
+    expected, store = archived(many, tmp_path / "csv", 2)  # too few lines for another way
+    assert expected.events == 40 * 64 - 4 and {entry.late for entry in expected.files} == {False, True}
+    monkeypatch.setattr(decode, "MANY_LINES", 1)
+    for size in (1, 9_000, 30_000, 10**9):
+        monkeypatch.setattr(archive, "PIECE_BYTES", size)
+        found, other = archived(many, tmp_path / str(size), 2)
+        assert sums(found, other) == sums(expected, store)
 
 
 def test_files_are_full_hold_whole_records_in_order_and_say_which_times(

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,6 +27,9 @@ _PLACE = [
 
 ROW_GROUP_ROWS = 256 * 1024
 """Rows of a full row group: what one thread of a scan takes at a time."""
+
+FIRST_ROWS = 4096
+"""Rows in which the texts of a dictionary are looked for before all are read."""
 
 
 def archive_path(epoch: str, stream: Stream, partition: int, number: int, late: bool = False) -> str:
@@ -43,7 +47,9 @@ class ArchiveWriter:
     """Writes one new file, in order; tables of any size become full row groups. `rows` is what it was given so far,
     `low` and `high` the first and the last of their times.
 
-    Texts are handed to the file as dictionaries, which costs a tenth of their bytes; the file says nothing of that.
+    Texts are handed to the file as dictionaries, which costs a tenth of their bytes; the file says nothing of that. A
+    dictionary of a compact table is taken as it is, or `ordered` as that of a plain one is: in the order in which its
+    texts come, so that the same events give the same bytes.
 
     Its folder is made where missing.
 
@@ -51,12 +57,13 @@ class ArchiveWriter:
         FileExistsError: nothing is ever replaced in place.
     """
 
-    def __init__(self, stream: Stream, path: Path) -> None:
+    def __init__(self, stream: Stream, path: Path, ordered: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.rows = 0
         self.low, self.high = MAX_ID, 0
         self._time = stream.time
+        self._ordered = ordered
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._sink: Any = path.open("xb")
@@ -110,7 +117,9 @@ class ArchiveWriter:
         table = table.unify_dictionaries()
         columns = []
         for field, column in zip(self._schema, table.columns, strict=True):
-            if pa.types.is_dictionary(field.type):
+            if self._ordered and pa.types.is_dictionary(column.type):
+                columns.append(_in_order(column))
+            elif pa.types.is_dictionary(field.type):
                 columns.append(column.dictionary_encode())
             else:
                 columns.append(column.cast(field.type))
@@ -121,6 +130,18 @@ class ArchiveWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _in_order(column: pa.ChunkedArray) -> pa.Array:
+    """A column of one dictionary with another one: of the texts that there are, in the order in which they come."""
+    texts, indices = column.chunk(0).dictionary, pa.concat_arrays([chunk.indices for chunk in column.chunks])
+    first = indices.slice(0, FIRST_ROWS).unique()  # mostly all that there are
+    if len(first) < len(texts):
+        known = indices.dictionary_encode()
+        return pa.DictionaryArray.from_arrays(known.indices, texts.take(known.dictionary))
+    if not first.equals(pa.array(range(len(texts)), indices.type)):
+        indices = pa.array(np.argsort(first).astype(np.int32)[indices])
+    return pa.DictionaryArray.from_arrays(indices, texts.take(first))
 
 
 @cache
