@@ -79,7 +79,7 @@ def decode(stream: Stream, records: Sequence[Record], compact: bool = False) -> 
     places = [pa.array(offset[accepted]), pa.array(index[accepted].astype(np.int16))]
     *fields, _ = events.columns
     appended = pa.array(latest[accepted] - AHEAD_US)
-    schema = pa.schema([*_PLACE, *events.schema])
+    schema = positioned(stream) if events.schema == stream.schema else pa.schema([*_PLACE, *events.schema])
     table = pa.Table.from_arrays([*places, *fields, appended], schema=schema)
     return Decoded(table, refused, np.array(numbers, np.int64)[of[accepted]])
 
