@@ -8,6 +8,7 @@ the number of bars and not the number of cells.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ class Comparison:
     def __init__(self, home: Path, limits: Limits, on_damage: OnDamage | None = None) -> None:
         self.compared = Compared()
         self._home = home
-        self._con: duckdb.DuckDBPyConnection = limits.connect(on_damage)
+        self._connect = partial(limits.connect, on_damage)
         self._waiting: dict[DeltaKey, list[Row]] = {}
         self._tables: dict[DeltaKey, tuple[str, int]] = {}
 
@@ -96,7 +97,13 @@ class Comparison:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._con.close()
+        if "_con" in self.__dict__:
+            self._con.close()
+
+    @cached_property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        """The session, opened by the first statement: a version that waits for cells compares nothing, each time."""
+        return self._connect()
 
     def add(self, delta_key: DeltaKey, view: View, rows: Iterable[Row]) -> None:
         """Rows of cells that joined."""

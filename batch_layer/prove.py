@@ -78,8 +78,12 @@ class Prover:
         self._collected = collected
         self._context = context
 
-    def prove(self, claim: Claim, deadline_s: float) -> Proof:
-        """Compare, after waiting up to `deadline_s` for cells that are missing."""
+    def prove(self, claim: Claim, deadline_s: float, retried: bool = False) -> Proof:
+        """Compare, after waiting up to `deadline_s` for cells that are missing.
+
+        `retried`: it was unproven before. What needs no cell was compared then, of files that never change, so while it
+        stays unproven that is not compared again.
+        """
         clock = self._context.clock
         began = clock.elapsed_s()
         common, new, reasons = self._common(claim)
@@ -104,12 +108,13 @@ class Prover:
                 comparison.base(view, sides)
             if any(joined.end < joined.upto for _, joined in delta_keys.values()) and between.bad:
                 reasons.append(between.bad)
-            for view in new:
+            compare_rest = not (retried and reasons)
+            for view in new if compare_rest else ():
                 archive = claim.version.archive_of(claim.stream)
                 shards = sorted({entry.partition for entry in archive})
                 made = [Side(claim.delta_key(view, s), (), *_made_of(claim, view, s, archive)) for s in shards]
                 comparison.base(view, made)
-            for view in self._views(claim):
+            for view in self._views(claim) if compare_rest else ():
                 if claim.version.definitions[view.name] != view.definition:
                     continue
                 comparison.coarser(view, [part for part in claim.version.own if part.view == view.name])

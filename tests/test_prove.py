@@ -34,6 +34,7 @@ from slackwater.versions.pointer import Pointer, encode_pointer
 from slackwater.versions.proof import Forced, Proof
 from slackwater.versions.store import VersionStore
 from slackwater.views.bars import BARS
+from slackwater.views.limits import Limits
 from slackwater.views.view import View
 from tests.beam_world import memory_world
 from tests.hand import HandClock
@@ -391,6 +392,29 @@ def test_an_unproven_version_is_proven_by_the_next_run(bench: Bench) -> None:
     assert proof.gap == 0 and proof.compared > 0
     assert list(open_versions(bench.world.store)) == []
     assert bench.world.store.manifest(2) == second, "a manifest never changes"
+
+
+def test_a_version_that_waits_for_its_cells_is_not_compared_again_until_they_are_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.world.produce(60)
+    bench.publish()
+    bench.world.produce(60)
+    second = bench.publish(speed=False)
+    sessions: list[object] = []
+
+    def counted(limits: Limits, *given: Any) -> Any:
+        sessions.append(limits)
+        return connect(limits, *given)
+
+    connect = Limits.connect
+    monkeypatch.setattr(Limits, "connect", counted)
+    assert bench.later()[2].outcome == "unproven"
+    assert not sessions, "an idle run tries that each time"
+    bench.speed.step()
+    proof = bench.later()[2]
+    assert (proof.outcome, proof.compared) == ("equal", sum(part.file.rows for part in second.own))
+    assert sessions
 
 
 def test_a_version_that_is_different_later_stays_served_until_the_next_run_makes_its_views_again(
