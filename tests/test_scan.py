@@ -6,6 +6,7 @@ That no line means anything else than to the strict decoder is the subject of te
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from slackwater.streams.event import decode_event, encode_event
 from slackwater.streams.lines import Lines
 from slackwater.streams.refusal import Reason, RefusedError
 from slackwater.streams.scan import HEAD_BYTES, Scan, scan_of
-from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Stream, Text, Time
+from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Stream, Text, Time, Venue
 from slackwater.streams.stream import Sequence as Order
 from slackwater.streams.trades import TRADES
 from tests.events import Event
@@ -160,6 +161,16 @@ AMOUNTS = Stream(
     time="time",
     order="nth",
 )
+
+
+def test_a_venue_that_stands_in_refused_lines_alone_stops_no_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = replace(AMOUNTS, venues={"own": Venue(sequence="venue")})
+    monkeypatch.setattr(module, "MANY_LINES", 1)
+    good = [encode_event(stream, stream.event("v", str(i), i, T0, 1, 2, "a", "us")) for i in range(SMALL_BLOCK)]
+    bad = [good[0].replace(b'"v"', b'"own"'), good[0].replace(b'"v"', b'"w"').replace(b":2,", b":02,")]
+    decoded = decode(stream, [record(0, *good[:50]), record(1, *bad, *good[50:90]), record(2, *good[90:])])
+    assert [each.reason for each in decoded.refused] == [Reason.MISSING_FIELD, Reason.NOT_JSON]
+    assert decoded.table.column("nth").to_pylist() == [*range(SMALL_BLOCK)]
 
 
 @examples(40)

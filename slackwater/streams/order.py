@@ -83,10 +83,10 @@ def sequence_of(stream: "Stream", venue: str, identity: str, time: int, given: i
 def sequences(stream: "Stream", venues: Any, identities: Any, times: Any) -> tuple[Any, Any]:
     """`derived` for a table's columns: int64, and for which events there is one; True if for all.
 
-    `identities` is a string array, or an int64 array where all are integers.
+    `venues` is a string array or one with a dictionary; `identities` is a string array, or an int64 array where all
+    are integers.
     """
-    rules = {venue: stream.venue(venue) for venue in venues.unique().to_pylist()}
-    kinds = {rule.sequence for rule in rules.values()}
+    kinds = {stream.venue(venue).sequence for venue in venues.unique().to_pylist()}
     there: Any
     if pa.types.is_int64(identities.type):
         values, there = identities.to_numpy(), True
@@ -100,7 +100,7 @@ def sequences(stream: "Stream", venues: Any, identities: Any, times: Any) -> tup
     values, there = values.copy(), np.ones(len(values), bool) & there
     for code, name in enumerate(known.dictionary.to_pylist()):
         rows = np.flatnonzero(of == code)
-        rule = rules[name]
+        rule = stream.venue(name)  # of a text that no event has, too: a dictionary may hold some
         if rule.sequence == "venue":
             there[rows] = False
         elif rule.sequence == "time":
