@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +21,10 @@ from lesson.memory_log import MemoryLog
 from slackwater.context import Context
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
+from slackwater.store.archive_file import ArchiveWriter, archive_table
 from slackwater.streams import decode
+from slackwater.streams.compact import compact_schema, plain
+from slackwater.streams.numbers import decimals_of
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import first_cut
 from slackwater.versions.store import VersionStore
@@ -132,6 +137,32 @@ def test_the_way_in_which_lines_are_read_changes_no_byte(tmp_path: Path, monkeyp
         monkeypatch.setattr(archive, "PIECE_BYTES", size)
         found, other = archived(many, tmp_path / str(size), 2)
         assert sums(found, other) == sums(expected, store)
+
+
+def test_no_byte_of_a_large_row_group_depends_on_how_many_events_come_at_once(tmp_path: Path) -> None:
+    chance, rows = np.random.default_rng(3), 200_000  # more prices than a dictionary of a page holds
+    columns = {
+        "venue": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), ["binance"]),
+        "symbol": pa.DictionaryArray.from_arrays(chance.integers(0, 2, rows, np.int32), ["A", "B"]),
+        "trade_id": pa.array(chance.integers(0, 10**17, rows)),
+        "sequence": pa.array(chance.integers(0, 10**17, rows)),
+        "time": pa.array(T0 - chance.integers(0, 10**9, rows)),
+        "price": decimals_of(chance.integers(1, 10**12, rows)),
+        "quantity": decimals_of(chance.integers(1, 10**12, rows)),
+        "side": pa.DictionaryArray.from_arrays(chance.integers(0, 2, rows, np.int32), ["buy", "sell"]),
+        "time_unit": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), ["us"]),
+        "appended": pa.array(np.full(rows, T0)),
+    }
+    compact = pa.Table.from_pydict(columns, schema=compact_schema(TRADES, numbered=True))
+    found = []
+    for size, events in ((rows, compact), (777, compact), (27_520, compact), (6_300, plain(TRADES, compact))):
+        with ArchiveWriter(TRADES, tmp_path / f"{size}.parquet", ordered=True) as writer:
+            for start in range(0, rows, size):
+                some = events.slice(start, size)
+                places = np.arange(start, start + len(some))
+                writer.write(archive_table(TRADES, 0, some, pa.array(places), pa.array(places % 64, pa.int16())))
+        found.append(hashlib.sha256(writer.path.read_bytes()).hexdigest())
+    assert len(set(found)) == 1
 
 
 def test_files_are_full_hold_whole_records_in_order_and_say_which_times(

@@ -114,7 +114,8 @@ class ArchiveWriter:
 
     def _group(self, table: pa.Table) -> None:
         """Write a row group; the dictionaries of plain texts are in the order in which these come."""
-        table = table.unify_dictionaries()
+        # Where a page ends and where a dictionary is given up depends on the chunks, and those on how the log was read.
+        table = table.unify_dictionaries().combine_chunks()
         columns = []
         for field, column in zip(self._schema, table.columns, strict=True):
             if self._ordered and pa.types.is_dictionary(column.type):
@@ -133,8 +134,8 @@ class ArchiveWriter:
 
 
 def _in_order(column: pa.ChunkedArray) -> pa.Array:
-    """A column of one dictionary with another one: of the texts that there are, in the order in which they come."""
-    texts, indices = column.chunk(0).dictionary, pa.concat_arrays([chunk.indices for chunk in column.chunks])
+    """A column of one chunk with another dictionary: of the texts that there are, in the order in which they come."""
+    texts, indices = column.chunk(0).dictionary, column.chunk(0).indices
     first = indices.slice(0, FIRST_ROWS).unique()  # mostly all that there are
     if len(first) < len(texts):
         known = indices.dictionary_encode()
@@ -158,7 +159,7 @@ def archive_table(
 ) -> pa.Table:
     """Events of one partition as a table of `archive_schema`; without offsets and indexes they are imported history.
 
-    A compact table of events (`slackwater.streams.typed`) stays compact.
+    A compact table of events (`slackwater.streams.compact`) stays compact.
     """
     rows = events.num_rows
     places = [
