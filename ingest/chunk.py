@@ -29,7 +29,7 @@ LINE_TOO_LONG = "line-too-long"
 
 
 class Certain(NamedTuple):
-    """Events as a compact table (`slackwater.streams.typed`) and the numbers of their lines, in order.
+    """Events as a compact table (`slackwater.streams.compact`) and the numbers of their lines, in order.
 
     Each is what the decoder makes of its line, unless its time is beyond the newest that is allowed.
     """

@@ -17,6 +17,8 @@ from slackwater.streams.schema import PRICE_SCALE
 FARTHEST = 64
 """Bytes behind its begin that a number may be looked at, and be found to end."""
 
+# The first byte of a text is the lowest of its word. Words wrap at 2^64, and a shift by 64 gives 0: NumPy has it so, C
+# has not. Constants are words, too, since NumPy makes doubles of words and signed integers.
 _N = [np.uint64(n) for n in range(65)]
 _TENS = np.array([10**n for n in range(19)], np.uint64)
 
@@ -26,7 +28,8 @@ def _all(byte: int) -> Any:
 
 
 _ZEROS, _LOW, _HIGH, _BEYOND, _BYTE = _all(ord("0")), _all(0x7F), _all(0x80), _all(0x80 - 10), np.uint64(0xFF)
-_ORDER = np.uint64(0x0001020304050607)
+_ORDER = np.uint64(0x0001020304050607)  # times 2^8k, it has k in the highest byte
+# Each product adds a digit, or a number of two or four, to ten, a hundred or ten thousand times the one before it.
 _PAIR, _PAIRS = np.uint64(10 * 2**8 + 1), np.uint64(0x00FF00FF00FF00FF)
 _QUAD, _QUADS = np.uint64(100 * 2**16 + 1), np.uint64(0x0000FFFF0000FFFF)
 _EIGHT = np.uint64(10_000 * 2**32 + 1)

@@ -5,7 +5,11 @@
                                         |-- a value, what stands before the next one, its value, ...
 
 A line fits where every byte of it is what the form says, so nothing is open of one that does; of the others nothing is
-said. Not here: forms with other text than that of a head (`slackwater.streams.decode` has those read as CSV), and how a
+said. This is written by hand since a library costs twice the time: Arrow's CSV reader, which reads the other forms,
+makes a text of each value, and needs a pattern to match all lines before it. What a line means the strict decoder says,
+and tests/test_scan.py and tests/test_decode.py hold this file to it.
+
+Not here: forms with other text than that of a head (`slackwater.streams.decode` has those read as CSV), and how a
 value is read (`slackwater.streams.cursor`).
 """
 
@@ -157,9 +161,9 @@ def scan_of(form: Sequence[tuple[Column, bool]]) -> Scan | None:
     for column, quoted in form[len(texts) :]:
         if type(column) not in (_QUOTED if quoted else _PLAIN) or getattr(column, "low", 0) < 0:
             return None
-        quote = '"' if quoted and not isinstance(column, Choice) else ""
-        fields.append(Field(column, f'{behind},"{column.name}":{chr(34) if quoted else ""}'.encode()))
-        behind = quote
+        quote = '"' if quoted else ""
+        fields.append(Field(column, f'{behind},"{column.name}":{quote}'.encode()))
+        behind = "" if isinstance(column, Choice) else quote  # the texts of a choice end with theirs
     # However wrong a line is, nothing further behind it is read.
     farthest = HEAD_BYTES + sum(len(field.before) + field.longest for field in fields)
     return Scan(texts, fields, f"{behind}}}".encode()) if texts and fields and farthest < ROOM else None
