@@ -7,7 +7,8 @@ a value that a column refuses: a refusal with that column's reason, whatever sta
 
 import json
 import pickle
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +30,12 @@ from slackwater.streams.decode import decode_lines, events_table
 from slackwater.streams.entities import by_entity
 from slackwater.streams.errors import StreamDeclarationError, StreamError, UnknownStreamError
 from slackwater.streams.event import decode_event, encode_event
+from slackwater.streams.lines import Lines
 from slackwater.streams.numbers import as_integer
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.registry import GROUP, STREAMS, registered, stream_named
 from slackwater.streams.rows import event_lines
+from slackwater.streams.scan import Scan
 from slackwater.streams.stream import (
     APPENDED,
     Choice,
@@ -88,6 +91,13 @@ NOTES = Stream(
     time="seen",
     order="seen",
 )
+OWN = replace(
+    TRADES,
+    columns=(*TRADES.columns[:-1], Decimal("change", signed=True)),
+    checks=(),
+    venues={"own": Venue(sequence="venue")},
+)
+TIMED = replace(OWN, venues={**OWN.venues, "slow": Venue(sequence="time", unit="ms")})
 ALL = [*STREAMS, FILLS, NOTES]
 each_stream = pytest.mark.parametrize("stream", ALL, ids=[stream.name for stream in ALL])
 
@@ -96,6 +106,7 @@ each_stream = pytest.mark.parametrize("stream", ALL, ids=[stream.name for stream
 def fast_from(lines: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_path, "SMALL_BLOCK", lines)
+        patch.setattr(fast_path, "MANY_LINES", lines)
         yield
 
 
@@ -183,6 +194,29 @@ TOKENS = (
 )
 
 
+LONG = re.compile(rb":[0-9]{19}")
+"""A number that the fast path leaves to the strict one."""
+
+
+def one_text(lines: list[bytes]) -> Lines:
+    """Lines as those of one record."""
+    return Lines([b"\n".join(lines)])
+
+
+@contextmanager
+def scans() -> Iterator[list[Lines]]:
+    """What was read as words."""
+    read, found = Scan.read, []
+
+    def seen(scan: Scan, lines: Lines) -> Any:
+        found.append(lines)
+        return read(scan, lines)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scan, "read", seen)
+        yield found
+
+
 def strict_lines(stream: Stream, lines: list[bytes]) -> tuple[Any, Any, dict[int, RefusedError]]:
     """`decode_lines` by the strict decoder alone, line by line."""
     found: dict[int, Any] = {}
@@ -195,9 +229,15 @@ def strict_lines(stream: Stream, lines: list[bytes]) -> tuple[Any, Any, dict[int
     return events_table(stream, list(found.values())), np.array([*found]), bad
 
 
-@each_stream
-@pytest.mark.parametrize("from_lines", [1, 10**9])
-def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream: Stream, from_lines: int) -> None:
+@pytest.mark.parametrize(
+    "stream", [*ALL, OWN, TIMED], ids=[*(stream.name for stream in ALL), "own order", "order of time"]
+)
+@pytest.mark.parametrize(
+    ("from_lines", "texts"), [(1, list), (1, one_text), (10**9, list)], ids=["pattern", "words", "one by one"]
+)
+def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(
+    stream: Stream, from_lines: int, texts: Callable[[list[bytes]], Any]
+) -> None:
     random = Random(stream.name)
     pool: list[Any] = []
 
@@ -207,7 +247,9 @@ def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream:
         pool.extend(found)
 
     draw()
-    lines = []
+    # The first line says of which form the others are taken to be: one that is read as words, if the stream has one.
+    numbered = (event for event in pool if as_integer(getattr(event, stream.identity)) is not None)
+    lines = [next(line for line in (encode_event(stream, event) for event in numbered) if not LONG.search(line))]
     for _ in range(3_000):
         fields = json.loads(encode_event(stream, random.choice(pool)))
         tokens = {name: json.dumps(value) for name, value in fields.items()}
@@ -223,8 +265,9 @@ def test_the_fast_path_takes_what_the_strict_one_takes_with_equal_values(stream:
         lines.append(("{" + comma.join(f'"{name}":{tokens[name]}' for name in order) + "}").encode())
     latest = np.full(len(lines), LATEST)
     strict, strict_kept, strict_bad = strict_lines(stream, lines)
-    with fast_from(from_lines):
-        fast, kept, bad = decode_lines(stream, lines, latest)
+    with fast_from(from_lines), scans() as read:
+        fast, kept, bad = decode_lines(stream, texts(lines), latest)
+    assert len(read) == (texts is one_text and stream is not FILLS), "integers below 0 are not read so"
     assert kept.tolist() == strict_kept.tolist()
     assert {i: error.args for i, error in bad.items()} == {i: error.args for i, error in strict_bad.items()}
     assert fast.equals(strict)
