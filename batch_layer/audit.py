@@ -85,7 +85,7 @@ def _differs(
     since, topic_id = min(part.since for part in parts), parent.of(view.stream).topic_id
     events = [e for e in files if e.stream == view.stream.name and since <= e.version <= number]
     store = context.store
-    with Comparison(store.home, context.limits, partial(suspect, store)) as comparison:
+    with Comparison(store.data.fetch, context.limits, partial(suspect, store)) as comparison:
         sides = []
         for shard in sorted({part.shard for part in parts} | {entry.partition for entry in events}):
             base = [part for part in parts if (part.shard, part.interval) == (shard, view.base)]

@@ -122,7 +122,7 @@ class Auditor:
         interval, of = parse_interval(step.place.interval), Times(step.low, step.high)
         own = _touching(self.places[step.place], of)
         try:
-            with Comparison(store.home, self._context.limits, partial(suspect, store)) as comparison:
+            with Comparison(store.data.fetch, self._context.limits, partial(suspect, store)) as comparison:
                 if interval == view.intervals[0]:
                     events = self._events(view.stream.name, step.place.shard)
                     comparison.archived(view, step.place.shard, own, events, of)

@@ -97,7 +97,7 @@ def _is_laid_out(interval: Interval, parts: Sequence[Part]) -> bool:
 
 def _compact(store: VersionStore, version: Manifest, views: Iterable[View], limits: Limits, plan: Plan) -> Compacted:
     reach("compact.before")
-    folder, by_name = store.home / "states" / version.run_id, {view.name: view for view in views}
+    folder, by_name = store.data.create(f"states/{version.run_id}"), {view.name: view for view in views}
     parts: list[Part | None] = [*version.parts]
     behind: dict[int, list[Part]] = {}
     due: dict[tuple[str, str], list[_Due]] = {}
@@ -160,7 +160,7 @@ def _merge(
 
 def _states(store: VersionStore, view: View, merges: Iterable[Sequence[Part]]) -> str:
     """One SELECT of the states in the parts of some merges, with their numbers."""
-    files = (files_sql(part.file.checked(store.home) for part in parts) for parts in merges)
+    files = (files_sql(part.file.checked(store.data.fetch) for part in parts) for parts in merges)
     return " UNION ALL ".join(numbered_sql(view, number, each) for number, each in enumerate(files))
 
 

@@ -9,7 +9,6 @@ the number of bars and not the number of cells.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -19,6 +18,7 @@ from batch_layer.together import NUMBER, numbered, numbered_sql, together
 from slackwater.core.checked_files import OnDamage
 from slackwater.deltas.cell import DeltaKey
 from slackwater.restatements.of_run import Differing
+from slackwater.store.files import Locate
 from slackwater.versions.manifest import ArchiveFile, Part, StoredFile
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import (
@@ -86,9 +86,9 @@ class Comparison:
 
     collected: list[Differing] | None = None
 
-    def __init__(self, home: Path, limits: Limits, on_damage: OnDamage | None = None) -> None:
+    def __init__(self, fetch: Locate, limits: Limits, on_damage: OnDamage | None = None) -> None:
         self.compared = Compared()
-        self._home = home
+        self._fetch = fetch
         self._connect = partial(limits.connect, on_damage)
         self._waiting: dict[DeltaKey, list[Row]] = {}
         self._tables: dict[DeltaKey, tuple[str, int]] = {}
@@ -247,7 +247,7 @@ class Comparison:
         return "SELECT * FROM nothing"
 
     def _files(self, files: Iterable[StoredFile]) -> str:
-        return files_sql(file.checked(self._home) for file in files)
+        return files_sql(file.checked(self._fetch) for file in files)
 
     def _make(self, name: str, select: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")

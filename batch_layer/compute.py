@@ -18,6 +18,7 @@ from batch_layer.sink import MakeParts, Written, read_result
 from slackwater.pipeline import coders
 from slackwater.pipeline.options import Options
 from slackwater.pipeline.segment import Segment, Slot
+from slackwater.store.files import Locate
 from slackwater.store.instruments import Instrument, Instruments
 from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.store import VersionStore
@@ -145,25 +146,27 @@ def part_of(
     return Part(file, view.name, each.interval, shard, each.low, each.high, made, since)
 
 
-def instruments_of(home: Path, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED) -> Iterator[Instrument]:
+def instruments_of(
+    fetch: Locate, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED
+) -> Iterator[Instrument]:
     """The instruments in the parts of a view, with their bounds; one that is in several parts comes as often."""
     with limits.connect() as con:
         for part in parts:
             if (part.view, part.interval) == (view.name, view.base):
-                select = bounds_sql(view.stream, files_sql([part.file.checked(home)]))
+                select = bounds_sql(view.stream, files_sql([part.file.checked(fetch)]))
                 for venue, symbol, first, last, _ in con.execute(select).fetchall():
                     yield Instrument(venue, symbol, part.shard, first, last)
 
 
 def grown(
-    home: Path, before: Instruments, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED
+    fetch: Locate, before: Instruments, view: View, parts: Iterable[Part], limits: Limits = UNLIMITED
 ) -> Instruments:
     """The instruments of a stream: those that were known, and those in the new parts of one of its views."""
-    return before.grown(instruments_of(home, view, parts, limits))
+    return before.grown(instruments_of(fetch, view, parts, limits))
 
 
 def bounded(
-    home: Path, before: Instruments, view: View, parts: Iterable[Part], gone: str, limits: Limits = UNLIMITED
+    fetch: Locate, before: Instruments, view: View, parts: Iterable[Part], gone: str, limits: Limits = UNLIMITED
 ) -> Instruments:
     """The instruments of a stream after the events of the relation `gone` were taken out: theirs are found anew in the
     parts of one of its views, all others are as they were.
@@ -174,14 +177,14 @@ def bounded(
         found = []
         for part in parts:
             if (part.view, part.interval) == (view.name, view.base):
-                states = f"({of_instruments_sql(view.stream, files_sql([part.file.checked(home)]), 'changed')})"
+                states = f"({of_instruments_sql(view.stream, files_sql([part.file.checked(fetch)]), 'changed')})"
                 for venue, symbol, first, last, _ in con.execute(bounds_sql(view.stream, states)).fetchall():
                     found.append(Instrument(venue, symbol, part.shard, first, last))
     return Instruments(each for each in before if (each.venue, each.symbol) not in changed).grown(found)
 
 
 def archive_segments(
-    home: Path, stream: str, topic_id: str, archive: Iterable[ArchiveFile], only: tuple[str, ...] = ()
+    fetch: Locate, stream: str, topic_id: str, archive: Iterable[ArchiveFile], only: tuple[str, ...] = ()
 ) -> list[Segment]:
     """The segments of some archive files of a stream, one a shard: its partition, where its instruments live."""
     segments = []
@@ -192,5 +195,5 @@ def archive_segments(
         start = min((entry.start for entry in entries if entry.start is not None), default=0)
         upto = max((entry.upto for entry in entries if entry.upto is not None), default=0)
         slot = Slot(stream, topic_id, partition, start, upto, sealed=True, shard=partition)
-        segments.append(Segment(slot, None, tuple(entry.file.checked(home) for entry in entries), only))
+        segments.append(Segment(slot, None, tuple(entry.file.checked(fetch) for entry in entries), only))
     return segments

@@ -133,10 +133,9 @@ def ids_of_files(
     stream: Stream, store: VersionStore, epoch: str, known: Iterable[StoredFile], files: Iterable[ArchiveFile]
 ) -> tuple[StoredFile, ...]:
     """The id files of some archive files; `known` are those that there are."""
-    (store.home / "archive" / epoch).mkdir(parents=True, exist_ok=True)
     found = EpochIds(stream, store, epoch, known)
     for entry in files:
-        with open_checked(entry.file.checked(store.home)) as source, pq.ParquetFile(source) as parquet:
+        with open_checked(entry.file.checked(store.data.fetch)) as source, pq.ParquetFile(source) as parquet:
             for batch in parquet.iter_batches(columns=stream.schema.names):
                 found.add(pa.Table.from_batches([batch]).cast(stream.schema))
     return found.finish()
@@ -201,13 +200,12 @@ def _archive(
     archive: Sequence[ArchiveFile],
     due: Due,
 ) -> tuple[list[ArchiveFile], Gone | None]:
-    corrector = ArchiveCorrector(con, store, stream, store.home / "archive" / version.run_id)
+    corrector = ArchiveCorrector(con, store, stream, store.data.create(f"archive/{version.run_id}"))
     mine = [entry for entry in archive if entry.stream == stream.name]
     mine = corrector.correct(mine, due)
     if not corrector.events:
         return [*archive], None
-    path = store.home / "states" / version.run_id / f"gone-{stream.name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = store.data.create(f"states/{version.run_id}/gone-{stream.name}.parquet")
     con.execute(f"COPY {GONE} TO {literal_sql(str(path))} (FORMAT parquet)")
     theirs = iter(mine)
     return [next(theirs) if entry.stream == stream.name else entry for entry in archive], Gone(path, corrector.events)
@@ -222,7 +220,7 @@ def _touched(
     archive: Sequence[ArchiveFile],
 ) -> list[Part] | None:
     """The parts with the touched bars made again; None if what the parts hold of them is not what it must be."""
-    folder = store.home / "states" / version.run_id
+    folder = store.data.create(f"states/{version.run_id}")
     found = [part for part in parts if part.view not in {view.name for view in views}]
     for view in views:
         own = [part for part in parts if part.view == view.name]
@@ -245,6 +243,5 @@ def _whole(
 ) -> list[Part]:
     names = frozenset(view.name for view in views)
     work = work_of(context.store, parent, version, views, names)
-    folder = context.store.home / "states" / version.run_id / "corrected"
-    made = compute_work(context, version, work, views, compute, options, folder)
+    made = compute_work(context, version, work, views, compute, options, "corrected")
     return [*(part for part in parts if part.view not in names), *made]

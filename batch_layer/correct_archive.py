@@ -51,7 +51,7 @@ class ArchiveCorrector:
 
     def correct(self, archive: Sequence[ArchiveFile], corrections: Iterable[Correction]) -> list[ArchiveFile]:
         """The archive without the events of some corrections; those that it does not hold are passed over."""
-        files = files_sql(correction.file.checked(self._store.home) for correction in corrections)
+        files = files_sql(correction.file.checked(self._store.data.fetch) for correction in corrections)
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE asked AS SELECT DISTINCT * FROM {files}")
         return [self._without(entry) for entry in archive]
 
@@ -61,7 +61,7 @@ class ArchiveCorrector:
         mine = self._mine(entry)
         if not self._con.execute(f"SELECT 1 FROM asked WHERE {mine} LIMIT 1").fetchall():
             return entry
-        file = files_sql([entry.file.checked(self._store.home)], numbered=True)
+        file = files_sql([entry.file.checked(self._store.data.fetch)], numbered=True)
         using = ", ".join(f'"{name}"' for name in same)
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE hits AS SELECT * FROM {file} "
@@ -85,7 +85,10 @@ class ArchiveCorrector:
         path = self._folder / f"corrected-{self._stream.name}-{self._written}.parquet"
         self._written += 1
         schema = archive_schema(self._stream)
-        with open_checked(entry.file.checked(self._store.home)) as source, ArchiveWriter(self._stream, path) as file:
+        with (
+            open_checked(entry.file.checked(self._store.data.fetch)) as source,
+            ArchiveWriter(self._stream, path) as file,
+        ):
             first = 0
             for batch in pq.ParquetFile(source).iter_batches(ROW_GROUP_ROWS):
                 keep = np.ones(batch.num_rows, bool)

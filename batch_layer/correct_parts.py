@@ -98,7 +98,7 @@ class PartCorrector:
             files = [entry.file for entry in events if entry.file.rows]
             if not files:
                 return "SELECT * FROM gone_states WHERE false"
-            relation = files_sql(file.checked(self._store.home) for file in files)
+            relation = files_sql(file.checked(self._store.data.fetch) for file in files)
             states = summarise_sql(view, f"({events_within_sql(view, relation, 'touched')})")
             return f"SELECT * FROM ({states}) SEMI JOIN touched USING ({place_sql(view)})"
         finer = finer_published(view, interval).text
@@ -125,7 +125,7 @@ class PartCorrector:
             return part
         if not rows:
             return None
-        tail = _TAIL.search(Path(part.file.path).name)
+        tail = _TAIL.search(part.file.path.rpartition("/")[2])
         name = f"corrected-{self._written}-{tail[0] if tail else f'{part.shard}.parquet'}"
         self._written += 1
         path = self._folder / self._view.name / interval.word / name
@@ -145,7 +145,7 @@ class PartCorrector:
         return [part_of(self._store, self._folder, self._view, shard, each, made, since) for each in written]
 
     def _files(self, parts: Sequence[Part]) -> str:
-        return files_sql(part.file.checked(self._store.home) for part in parts)
+        return files_sql(part.file.checked(self._store.data.fetch) for part in parts)
 
     def _count(self, table: str) -> int:
         ((count,),) = self._con.execute(count_sql(table)).fetchall()

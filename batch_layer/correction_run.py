@@ -102,8 +102,8 @@ class CorrectionRun:
     def ids_of(self, added: Added) -> pa.Table:
         """The entities and identities of an imported epoch."""
         names = [*self.stream.entity, self.stream.identity]
-        home = self.context.store.home
-        tables = [pq.read_table(home / entry.file.path, columns=names, read_dictionary=[]) for entry in added.archive]
+        paths = [self.context.store.data.fetch(entry.file) for entry in added.archive]
+        tables = [pq.read_table(path, columns=names, read_dictionary=[]) for path in paths]
         return pa.concat_tables(tables)
 
     def _record(
@@ -136,7 +136,7 @@ class CorrectionRun:
                 raise BatchError(
                     "Nothing is published, so nothing can be corrected.", "`slackwater batch run` is first."
                 )
-            with choosing(stream, store.home, current, own.limits) as chosen:
+            with choosing(stream, store.data.fetch, current, own.limits) as chosen:
                 if selection is None:
                     chosen.select_duplicates([each.entity for each in current.duplicates if each.stream == stream.name])
                 else:

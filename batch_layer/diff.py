@@ -117,7 +117,7 @@ def _view(name: str, manifest: Manifest, views: tuple[View, ...]) -> View:
 def _finish(
     con: duckdb.DuckDBPyConnection, store: VersionStore, side: str, view: View, manifest: Manifest, interval: Interval
 ) -> None:
-    names = [file.file.checked(store.home) for file in manifest.parts_of(view.name, interval.text)]
+    names = [file.file.checked(store.data.fetch) for file in manifest.parts_of(view.name, interval.text)]
     con.register("nothing", view.state_schema.empty_table())
     source = files_sql(names) if names else "nothing"
     con.execute(f"CREATE OR REPLACE TEMP TABLE {side} AS {finished_sql(view, source, interval)}")

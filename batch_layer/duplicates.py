@@ -6,11 +6,11 @@ the run's events are counted, and the ids before and after it.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
+from slackwater.store.files import Locate
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import is_keys
@@ -32,7 +32,7 @@ NOTHING_KNOWN = Known((), ())
 
 def find_duplicates(
     stream: Stream,
-    home: Path,
+    fetch: Locate,
     parent: Known,
     new: Sequence[ArchiveFile],
     ids: Sequence[StoredFile],
@@ -42,10 +42,10 @@ def find_duplicates(
     if not new:
         return tuple(parent.duplicates)
     with limits.connect() as con:
-        before, after = (_ids(con, stream, home, files) for files in (parent.ids, ids))
+        before, after = (_ids(con, stream, fetch, files) for files in (parent.ids, ids))
         if sum(entry.file.rows for entry in new) == sum(after.values()) - sum(before.values()):
             return tuple(parent.duplicates)
-        events = _numbers(con, events_sql(stream, _relation(home, [entry.file for entry in new])))
+        events = _numbers(con, events_sql(stream, _relation(fetch, [entry.file for entry in new])))
     found = {each.entity: each.events for each in parent.duplicates}
     for entity, count in events.items():
         again = count - (after.get(entity, 0) - before.get(entity, 0))
@@ -54,13 +54,15 @@ def find_duplicates(
     return tuple(Duplicates(stream.name, entity, count) for entity, count in sorted(found.items()))
 
 
-def _ids(con: duckdb.DuckDBPyConnection, stream: Stream, home: Path, files: Iterable[StoredFile]) -> dict[Entity, int]:
+def _ids(
+    con: duckdb.DuckDBPyConnection, stream: Stream, fetch: Locate, files: Iterable[StoredFile]
+) -> dict[Entity, int]:
     runs = [file for file in files if not is_keys(file)]
-    return _numbers(con, ids_sql(stream, _relation(home, runs))) if runs else {}
+    return _numbers(con, ids_sql(stream, _relation(fetch, runs))) if runs else {}
 
 
-def _relation(home: Path, files: Iterable[StoredFile]) -> str:
-    return files_sql(file.checked(home) for file in files)
+def _relation(fetch: Locate, files: Iterable[StoredFile]) -> str:
+    return files_sql(file.checked(fetch) for file in files)
 
 
 def _numbers(con: duckdb.DuckDBPyConnection, select: str) -> dict[Entity, int]:

@@ -10,7 +10,6 @@ anywhere and be run again, beside a publisher, a rollback or another expiry. The
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from batch_layer.errors import BatchError
 from slackwater.context import Context
@@ -33,8 +32,9 @@ class Expired:
     """What one expiry did, or would do. `deltas`: (stream, partition, its first delta from now on), where that moved;
     `delta_positions` is how many positions of the delta topics that is.
 
-    `retained` is the rollback set, `snapshots` are those that stay, `retired` went altogether.
-    `waiting` says why deltas or files stay although versions were retired; empty where they do not.
+    `retained` is the rollback set, `snapshots` are those that stay, `retired` went altogether; `names` are of the files
+    and folders that go, relative to the home. `waiting` says why deltas or files stay although versions were retired;
+    empty where they do not.
     """
 
     retained: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ class Expired:
     snapshots: tuple[int, ...] = ()
     deltas: tuple[tuple[str, int, int], ...] = ()
     delta_positions: int = 0
-    paths: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
     waiting: str = ""
 
 
@@ -67,9 +67,9 @@ def expire(context: Context, keep: int, dry_run: bool = False, schedule: Schedul
         reach("expire.deltas")
         for name, of in deltas.items():
             context.log.delete_before(context.names.deltas(name), of)
-        for path in done.paths:
+        for name in done.names:
             reach("expire.remove")
-            context.store.files.remove(path)
+            context.store.data.remove(name)
     reach("expire.after")
     return done
 
@@ -110,8 +110,8 @@ def _retire(
                 return replace(done, waiting=_unknown(unreadable)), (), True
             if snapshots.unreadable:  # of a snapshot no delta is needed, whatever it says
                 return replace(done, waiting=_unknown(snapshots.unreadable)), stay, 0 in leased
-            paths = tuple(garbage(store, stay, snapshots.keep, snapshots.retire, leases))
-            return replace(done, paths=paths), stay, 0 in leased
+            names = tuple(garbage(store, stay, snapshots.keep, snapshots.retire, leases))
+            return replace(done, names=names), stay, 0 in leased
     raise BatchError("The pointer moved each time that it was looked at.", "Run it again.")
 
 

@@ -5,12 +5,12 @@ identities counts them exactly (`batch_layer.duplicates`).
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 
+from slackwater.store.files import Locate
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Duplicates
@@ -30,7 +30,7 @@ class Freed(NamedTuple):
 def freed_by(
     con: duckdb.DuckDBPyConnection,
     stream: Stream,
-    home: Path,
+    fetch: Locate,
     gone: str,
     archive: Sequence[ArchiveFile],
     duplicates: Sequence[Duplicates],
@@ -48,7 +48,7 @@ def freed_by(
         doubled = {name: pa.array(values, pa.string()) for name, values in zip(stream.entity, names, strict=True)}
         con.register("doubled", pa.table(doubled))
         con.execute(f"CREATE OR REPLACE TEMP TABLE wanted AS SELECT * FROM freed SEMI JOIN doubled USING ({entity})")
-        relation = files_sql(file.checked(home) for file in files)
+        relation = files_sql(file.checked(fetch) for file in files)
         held = f"SELECT {columns} FROM {relation} SEMI JOIN wanted USING ({columns})"
         con.execute(f"CREATE OR REPLACE TEMP TABLE freed AS SELECT * FROM freed ANTI JOIN ({held}) USING ({columns})")
     events, free = (_numbers(con, events_sql(stream, table)) for table in (gone, "freed"))

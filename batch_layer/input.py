@@ -30,7 +30,7 @@ from batch_layer.compute import add_parts, at_once, run_to_end
 from batch_layer.errors import BatchError
 from slackwater.log.dead_letter import CONFLICT, TAKEN
 from slackwater.pipeline.segment import Segment, Slot
-from slackwater.store.files import gone_if_it_fails
+from slackwater.store.local_files import gone_if_it_fails
 from slackwater.streams.content import contents_of, same, words_of
 from slackwater.streams.mapping import Layout, resolve
 from slackwater.streams.numbers import integers

@@ -1,7 +1,6 @@
 """Runs the pipeline over what a run computes, and makes durable what comes of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from batch_layer.compute import Compute, made_parts
@@ -18,11 +17,11 @@ def compute_work(
     views: Sequence[View],
     compute: Compute,
     options: Any,
-    folder: Path | None = None,
+    folder: str = "",
 ) -> tuple[Part, ...]:
-    """The parts of some segments, their files durable, below a folder, by default the run's. Raises ComputeError."""
+    """The parts of some segments, their files durable, in the run's folder, or one in it. Raises ComputeError."""
     if not work.segments:
         return ()
-    folder = folder or context.store.home / "states" / version.run_id
-    compute(work.segments, tuple(views), folder, options, context.limits)
-    return made_parts(context.store, work.segments, tuple(views), folder, version.version, work.whole)
+    path = context.store.data.create("/".join(filter(None, ("states", version.run_id, folder))))
+    compute(work.segments, tuple(views), path, options, context.limits)
+    return made_parts(context.store, work.segments, tuple(views), path, version.version, work.whole)

@@ -87,7 +87,7 @@ class Prover:
         clock = self._context.clock
         began = clock.elapsed_s()
         common, new, reasons = self._common(claim)
-        with Comparison(self._context.store.home, self._context.limits) as comparison:
+        with Comparison(self._context.store.data.fetch, self._context.limits) as comparison:
             comparison.collected = self._collected
             delta_keys = {
                 claim.delta_key(view, span.partition): (view, Joined(span.start, span.upto))

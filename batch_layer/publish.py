@@ -276,7 +276,7 @@ def assemble(
         files = merged_ids(stream, store, draft.run_id, version.ids_of(stream))
         known = Known([each for each in draft.parent.duplicates if each.stream == name], draft.parent.ids_of(stream))
         new = draft.uncorrected.taken_in(stream, draft.parent.version)
-        found = find_duplicates(stream, store.home, known, new, files, limits)
+        found = find_duplicates(stream, store.data.fetch, known, new, files, limits)
         gone = 0
         if name in draft.gone:
             gone = draft.gone[name].events
@@ -309,7 +309,7 @@ def _free(
     archive = version.archive_of(stream)
     with draft.context.limits.connect() as con:
         gone = files_sql([str(draft.gone[stream.name].path)])
-        freed = freed_by(con, stream, store.home, gone, archive, duplicates)
+        freed = freed_by(con, stream, store.data.fetch, gone, archive, duplicates)
         return without_ids(stream, store, draft.run_id, files, freed.tables), freed.duplicates
 
 
@@ -322,7 +322,7 @@ def _instruments(draft: Draft) -> dict[str, Instruments]:
         if name in first:
             files = files_sql([str(gone.path)])
             found[name] = bounded(
-                draft.context.store.home, found[name], first[name], draft.version.parts, files, limits
+                draft.context.store.data.fetch, found[name], first[name], draft.version.parts, files, limits
             )
     return found
 
@@ -338,6 +338,6 @@ def instruments_of_run(
     for view in views:
         first.setdefault(view.stream.name, view)
     return {
-        name: grown(store.home, parent.instruments.get(name, NO_INSTRUMENTS), view, version.own, limits)
+        name: grown(store.data.fetch, parent.instruments.get(name, NO_INSTRUMENTS), view, version.own, limits)
         for name, view in first.items()
     }

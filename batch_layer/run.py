@@ -41,7 +41,7 @@ from slackwater.versions.manifest import Dropped, Manifest, empty_manifest
 from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
 from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
-from slackwater.versions.suspects import clear_suspect, suspects
+from slackwater.versions.suspects import suspects
 from slackwater.versions.writer_lock import WriterLock
 
 logger = logging.getLogger(__name__)
@@ -145,11 +145,11 @@ class BatchRun:
             correcting = bool(reached(due, reachable(parent, found)))
         if correcting:
             return self._run(run_id, parent)
-        waiting = waits(context, parent, found, self._inspector(), self.stuck)
+        waiting = waits(context, parent, found, self._inspector(parent), self.stuck)
         if waiting is not None:
             logger.debug("a run is due: %s", waiting.text)
             return self._run(run_id, parent, waiting.log)
-        self._clear_suspects(parent, self._inspector())
+        self._clear_suspects(parent, self._inspector(parent))
         audit_waiting(context, parent, context.views)
         note_idle(context.store, parent.version, context.clock.now_us())
         return Idle(parent.version)
@@ -162,7 +162,7 @@ class BatchRun:
     def _corrected_run(self, run_id: str, parent: Manifest, for_log: bool, due: Due) -> Manifest:
         with self._step("check"):
             # Of the archive a run reads what it added itself, and the ids of the rest; parts it takes over.
-            inspector = self._inspector()
+            inspector = self._inspector(parent)
             inspector.check(entry.file for entry in parent.ids)
             again = damaged_views(inspector, parent)
         with self._step("audit"):
@@ -202,12 +202,14 @@ class BatchRun:
             logger.warning("version %d stands; the next run reads all of its files: %s", manifest.version, error)
         return manifest
 
-    def _inspector(self) -> Inspector:
-        """The one that was given, or one that knows what runs before it noted."""
+    def _inspector(self, parent: Manifest) -> Inspector:
+        """The one that was given, or one that knows what runs before it noted; it doubts what is marked of the
+        parent's files.
+        """
         if self.inspector is None:
             self.inspector = inspector_of(self.context.store)
-        for path in suspects(self.context.store):
-            self.inspector.doubt(path)
+        if marked := suspects(self.context.store):
+            self.inspector.doubt(file for file in parent.held if file.path in marked)
         return self.inspector
 
     def _audit(self, parent: Manifest, damaged: frozenset[str]) -> tuple[frozenset[str], Audited]:
@@ -228,11 +230,12 @@ class BatchRun:
     def _clear_suspects(self, version: Manifest, inspector: Inspector) -> None:
         """Forget the marks of files that are whole, or that the version does not list any more."""
         store = self.context.store
-        held = {store.home / file.path: file for file in version.held}
-        for path in suspects(store):
-            file, (_, found) = held.get(path), inspector.known(path) or (None, None)
+        held = {file.path: file for file in version.held}
+        for name, mark in suspects(store).items():
+            file = held.get(name)
+            _, found = (file and inspector.known(file)) or (None, None)
             if file is None or found == (file.size, file.sha256):
-                clear_suspect(store, path)
+                store.files.remove(mark)
 
     def _take(self, run_id: str, parent: Manifest, for_log: bool, due: Due) -> Draft:
         """Mark and archive what is new."""

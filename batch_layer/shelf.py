@@ -80,11 +80,11 @@ class Shelf:
     def abandon(self) -> None:
         """Remove what was written."""
         if self._open is not None:
-            path = self._open.path
+            name = self._store.data.name_of(self._open.path)
             self.release()
-            path.unlink()
+            self._store.data.remove(name)
         for entry in (*self._in_order, *self._late_files):
-            (self._store.home / entry.file.path).unlink()
+            self._store.data.remove(entry.file.path)
 
     def _keep(self, late: pa.Table) -> None:
         self._late.append(late)
@@ -114,8 +114,8 @@ class Shelf:
         self._start = upto
 
     def _writer(self, number: int, late: bool) -> ArchiveWriter:
-        path = archive_path(self._epoch, self._stream, self._partition, number, late)
-        return ArchiveWriter(self._stream, self._store.home / path, ordered=True)
+        name = archive_path(self._epoch, self._stream, self._partition, number, late)
+        return ArchiveWriter(self._stream, self._store.data.create(name), ordered=True)
 
     def _placed(self, events: pa.Table) -> pa.Table:
         return archive_table(self._stream, self._partition, events, events.column("offset"), events.column("index"))

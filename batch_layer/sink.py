@@ -18,8 +18,8 @@ import duckdb
 
 from slackwater.core.faults import reach
 from slackwater.pipeline.segment import Segment
-from slackwater.store.files import gone_if_it_fails
 from slackwater.store.layout import Counted, Planned, lay_out, slice_of
+from slackwater.store.local_files import gone_if_it_fails
 from slackwater.views.errors import ViewError
 from slackwater.views.interval import Interval
 from slackwater.views.levels import finer_published

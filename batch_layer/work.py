@@ -54,7 +54,7 @@ def work_of(
             files = version.archive_of(stream) if whole_archive else version.taken_in(stream, parent.version)
             if files:
                 only = tuple(view.definition for view in of) if len(of) < len(own) else ()
-                segments += archive_segments(store.home, stream.name, topic_id, files, only)
+                segments += archive_segments(store.data.fetch, stream.name, topic_id, files, only)
     return Work(tuple(segments), tuple(part for part in parent.parts if part.view in grown), frozenset(made))
 
 

@@ -60,7 +60,7 @@ def measure_cold(house: House, source: Trades, trades: int, shape: ColdShape, sp
     cold["read_files"] = reads(room.context) - read
     found = {"trades": trades, "runs": shape.runs, "read_at_once": _at_once(manifest), "cold": cold}
     house.say("cold: with emptied caches")
-    files = [room.context.settings.home / part.file.path for part in manifest.parts]
+    files = [room.context.store.data.fetch(part.file) for part in manifest.parts]
     times = []
     with session(room.context) as client:
         for question in asked[-shape.emptied :]:

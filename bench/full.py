@@ -75,7 +75,7 @@ def _measure(house: House, source: Trades, size: int, shape: FullShape) -> dict[
 
 def write_archive(source: Trades, size: int, room: Room) -> dict[str, list[str]]:
     """Shard -> the files of the newest `size` trades; each holds some FILE_ROWS of them."""
-    home, shards = room.context.settings.home, room.context.settings.partitions
+    data, shards = room.context.store.data, room.context.settings.partitions
     of = np.array(source.partitions(room.context.log, shards))[source.instrument_of]
     passes = -(-size // source.loop.events.num_rows)
     last, left = pass_at(source.loop, CLOCK.now_us()) - 2, size
@@ -90,7 +90,7 @@ def write_archive(source: Trades, size: int, room: Room) -> dict[str, list[str]]
                 continue
             if shard not in writers:
                 there = files.setdefault(str(shard), [])
-                path = home / archive_path(EPOCH, TRADES, shard, len(there))
+                path = data.create(archive_path(EPOCH, TRADES, shard, len(there)))
                 there.append(str(path))
                 writers[shard] = ArchiveWriter(TRADES, path)
             writers[shard].write(archive_table(TRADES, shard, events.take(pa.array(rows))))

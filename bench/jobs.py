@@ -69,7 +69,7 @@ def batch(context: Context, given: Parameters) -> Parameters:
         "seconds": {step: ms / 1e3 for step, ms in run.timings_ms.items()},
         "events": manifest.count("events"),
         "version": manifest.version,
-        "archive": [str(context.settings.home / entry.file.path) for entry in manifest.archive],
+        "archive": [str(context.store.data.fetch(entry.file)) for entry in manifest.archive],
         "row_group_rows": ROW_GROUP_ROWS,
     }
 
@@ -81,7 +81,7 @@ def compute(context: Context, given: Parameters) -> Parameters:
     manifest = context.store.current()
     assert manifest is not None  # noqa: S101 - the job `batch` has run
     segments = archive_segments(
-        context.settings.home, TRADES.name, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES)
+        context.store.data.fetch, TRADES.name, manifest.of(TRADES).topic_id, manifest.archive_of(TRADES)
     )
     began, used = time.perf_counter(), time.process_time()
     run_pipeline(segments, context.views, Path(given["folder"]))

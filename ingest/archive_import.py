@@ -10,7 +10,6 @@ Memory is bounded: every ROLL_ROWS rows the open files are closed, their ids go 
 contents are read from files when an id comes again. Not here: the files (`ingest.sheaf`).
 """
 
-import shutil
 import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -88,7 +87,8 @@ def import_history(
         raise ValueError(f"the lock is that of topic {lock.topic_id}")
     store.refuse_waiting(stream.name)
     epoch = epoch or new_epoch()
-    folder = store.home / "archive" / epoch
+    if store.data.names(f"archive/{epoch}"):
+        raise FileExistsError(f"The epoch {epoch} has files already.")
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
@@ -96,7 +96,6 @@ def import_history(
     judge = Replacing(stream, filtered, Inspector(store)).judge if replacing else filtered.judge_standing
     source.in_bulk()
     try:
-        store.files.make_folder(folder)
         files = _Files(stream, store, epoch, filtered, roll_rows)
         try:
             while (chunk := source.read(1.0)) is not None:
@@ -108,7 +107,7 @@ def import_history(
             return files.finish(tally)
         except BaseException:
             files.abandon()
-            shutil.rmtree(folder)
+            store.data.remove(f"archive/{epoch}")
             raise
     finally:
         filtered.close()

@@ -34,7 +34,7 @@ from slackwater.store.id_runs import IdRuns, read_runs
 from slackwater.store.identities import Grouped
 from slackwater.streams.entities import Entity, by_entity, entity_key
 from slackwater.streams.stream import Stream
-from slackwater.versions.epoch_ids import EpochIds, is_keys
+from slackwater.versions.epoch_ids import EpochIds, is_keys, key_file
 from slackwater.versions.errors import DamagedFileError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import UNKNOWN, Manifest, StoredFile
@@ -141,7 +141,7 @@ class DuplicateFilter:
         """
         ids.flush()
         self._runs.update(ids.runs)
-        self._keys |= {file: self._open(file) for file in ids.keys if file not in self._keys}
+        self._keys |= {file: key_file(self._store, file) for file in ids.keys if file not in self._keys}
         self._files += files
         self.known.stand_on(self._archived())
         self.known.forget(generation)
@@ -179,14 +179,11 @@ class DuplicateFilter:
             self._runs, self._read = IdRuns(), set()
         self._store.check(file for file in ids if file not in self._read and file not in self._keys)
         fresh = [file for file in runs if file not in self._read]
-        read_runs(self._stream, [file.checked(self._store.home) for file in fresh], into=self._runs)
+        read_runs(self._stream, [file.checked(self._store.data.fetch) for file in fresh], into=self._runs)
         self._read |= set(fresh)
-        self._keys = {file: self._keys.get(file) or self._open(file) for file in keys}
+        self._keys = {file: self._keys.get(file) or key_file(self._store, file) for file in keys}
         self._cut = own.cut
         self._files = [(file.partition, file.file) for file in manifest.archive_of(self._stream)]
-
-    def _open(self, file: StoredFile) -> KeyFile:
-        return KeyFile(self._store.home / file.path, file.rows)
 
     def _archived(self) -> Archived:
         keys = KeyIndex(self._keys.values())

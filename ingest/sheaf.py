@@ -30,7 +30,8 @@ class Sheaf:
             of[rows] = partition
         for partition in sorted({partition for partition, _ in parts}):
             if partition not in self._open:
-                path = self._store.home / archive_path(self._epoch, self._stream, partition, self._number)
+                name = archive_path(self._epoch, self._stream, partition, self._number)
+                path = self._store.data.create(name)
                 self._open[partition] = ArchiveWriter(self._stream, path)
             mine = np.flatnonzero(of == partition)
             part = events if len(mine) == events.num_rows else events.take(pa.array(mine))

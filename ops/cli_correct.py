@@ -218,7 +218,7 @@ def replace(
         of = stream, source, context.store, context.log, context.names, CLOCK, lock
         done = import_history(*of, epoch=epoch, replacing=True)
         if done.summary.dead_letters or not done.archive:
-            context.store.files.remove(context.settings.home / "archive" / epoch)
+            context.store.data.remove(f"archive/{epoch}")
             reasons = {
                 **done.summary.refused,
                 **({"conflict": done.summary.conflicts} if done.summary.conflicts else {}),
@@ -230,7 +230,7 @@ def replace(
         added = Added(epoch, done.archive, done.summary.accepted)
         if dry_run:
             found = run.look(Selection(ids=run.ids_of(added)))
-            context.store.files.remove(context.settings.home / "archive" / epoch)
+            context.store.data.remove(f"archive/{epoch}")
             facts = {"stream": stream.name, "dry_run": True, "by": added.events, **summary_facts(found)}
             emit(as_json, facts, lambda: _show_summary(stream, found, f"would be replaced by {added.events:,}"))
             return

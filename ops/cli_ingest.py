@@ -164,10 +164,10 @@ def list_archive(context: Context, as_json: bool) -> None:
     """The archive files of the served version, one a line: without what corrections took out."""
     current = context.store.current()
     entries = () if current is None else current.archive
-    home = context.settings.home
+    fetch = context.store.data.fetch
     facts = [
-        {"file": str(home / entry.file.path), "stream": entry.stream, "epoch": entry.epoch, "events": entry.file.rows}
-        for entry in entries
+        {"file": str(fetch(each.file)), "stream": each.stream, "epoch": each.epoch, "events": each.file.rows}
+        for each in entries
     ]
 
     def show() -> None:

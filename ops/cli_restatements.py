@@ -67,7 +67,7 @@ def restatements_command(context: Context, since: Point, cause: str | None, as_j
 def _rows(store: VersionStore, entry: Entry) -> Iterator[dict[str, Any]]:
     ledger = entry.ledger
     store.check([ledger.file])
-    with open_checked(ledger.file.checked(store.home)) as file:
+    with open_checked(ledger.file.checked(store.data.fetch)) as file:
         for batch in pq.ParquetFile(file).iter_batches():
             for row in batch.to_pylist():
                 if row["cause"] not in entry.counts:

@@ -6,7 +6,6 @@ is refused.
 
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,7 +165,7 @@ def expire_command(context: Context, keep: int | None, of_log: bool, dry_run: bo
 
     keep = keep or context.settings.keep_versions
     done = expire(context.parts, keep, dry_run, context.snapshots)
-    size = f" of {sum(map(_size, done.paths)):,} bytes" if dry_run else ""
+    size = sum(map(context.store.data.size, done.names)) if dry_run else None
     trims = trim_log(context.parts, done.retained if dry_run else None) if of_log else []
     deltas: dict[str, dict[str, int]] = {}
     for stream, p, at in done.deltas:
@@ -176,8 +175,8 @@ def expire_command(context: Context, keep: int | None, of_log: bool, dry_run: bo
         "snapshots": done.snapshots,
         "retired": done.retired,
         "deltas": deltas,
-        "removed": [path.relative_to(context.settings.home).as_posix() for path in done.paths],
-        "bytes": sum(map(_size, done.paths)) if dry_run else None,
+        "removed": done.names,
+        "bytes": size,
         "delta_positions": done.delta_positions,
         "log": [asdict(trim) for trim in trims],
         "log_positions": positions(trims),
@@ -191,7 +190,8 @@ def expire_command(context: Context, keep: int | None, of_log: bool, dry_run: bo
         console.print(f"{len(done.retired)} versions {would}retired, {len(done.retained)} retained: {retained}")
         if done.snapshots:
             console.print(f"{len(done.snapshots)} snapshots {would}kept: {', '.join(map(str, done.snapshots))}")
-        console.print(f"{len(done.paths)} paths{size} {would}removed")
+        of = "" if size is None else f" of {size:,} bytes"
+        console.print(f"{len(done.names)} paths{of} {would}removed")
         console.print(f"{done.delta_positions:,} deltas {would}removed; first ones now: {deltas or 'as before'}")
         for stream, count in positions(trims).items():
             files = sum(trim.files for trim in trims if trim.stream == stream)
@@ -200,12 +200,6 @@ def expire_command(context: Context, keep: int | None, of_log: bool, dry_run: bo
             console.print(f"Nothing {would}removed: {done.waiting}", markup=False)
 
     emit(as_json, facts, show)
-
-
-def _size(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder; of one that is gone, none."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @command(

@@ -52,7 +52,8 @@ class LogEvidence:
     def archive(self, version: int, stream: str) -> Sequence[ArchivedFile]:
         with _as_evidence():
             files = self.store.manifest(version).archive_of(stream) if version else ()
-        return [ArchivedFile(self.store.home / file.file.path, file.partition, file.start, file.late) for file in files]
+        fetch = self.store.data.fetch
+        return [ArchivedFile(fetch(file.file), file.partition, file.start, file.late) for file in files]
 
     def corrected(self, version: int, stream: str) -> Corrected:
         with _as_evidence():
@@ -61,7 +62,7 @@ class LogEvidence:
                 return Corrected()
             manifest = self.store.manifest(version)
         files = [each.file for each in ledger if each.stream == stream and each.number <= manifest.corrected]
-        paths = tuple(self.store.home / file.path for file in files)
+        paths = tuple(map(self.store.data.fetch, files))
         return Corrected(paths, tuple(sorted(manifest.cut(stream).items())) if paths else ())
 
 

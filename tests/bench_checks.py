@@ -23,8 +23,9 @@ from batch_layer.compute import archive_segments, instruments_of, made_parts, ru
 from serving.store.batch import BatchReader
 from serving.store.request import Keys, Range, RowRequest
 from slackwater.store.archive_file import ArchiveWriter, archive_path, archive_table
-from slackwater.store.files import LocalFiles
+from slackwater.store.files import Locate
 from slackwater.store.instruments import Instruments
+from slackwater.store.local_files import LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import ArchiveFile, Manifest, StoredFile, empty_manifest
 from slackwater.versions.store import VersionStore
@@ -40,8 +41,8 @@ RANGES = 200
 class Plain(StoredFile):
     """A file that is read as it is."""
 
-    def checked(self, home: Path) -> str:
-        return str(home / self.path)
+    def checked(self, fetch: Locate) -> str:
+        return str(fetch(self))
 
 
 def plain(file: StoredFile) -> StoredFile:
@@ -69,14 +70,14 @@ def trades(count: int) -> pa.Table:
 def published(home: Path, count: int) -> tuple[VersionStore, Manifest]:
     """A store with an archive and its views."""
     store = VersionStore(home)
-    path = home / archive_path("run", TRADES, 0, 0)
+    path, fetch = store.data.create(archive_path("run", TRADES, 0, 0)), store.data.fetch
     with ArchiveWriter(TRADES, path) as writer:
         writer.write(archive_table(TRADES, 0, trades(count)))
     archive = (ArchiveFile(store.stored(path, count), "trades", "run", 0, 0, count, writer.low, writer.high),)
-    segments = archive_segments(home, "trades", "topic", archive)
+    segments = archive_segments(fetch, "trades", "topic", archive)
     run_pipeline(segments, (BARS,), home / "views")
     parts = made_parts(store, segments, (BARS,), home / "views", 0)
-    found = Instruments(instruments_of(home, BARS, parts))
+    found = Instruments(instruments_of(fetch, BARS, parts))
     return store, replace(empty_manifest({}), archive=archive, parts=parts, instruments={"trades": found})
 
 
@@ -122,7 +123,7 @@ def main() -> None:
 def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int) -> None:
     """Each line is a pair."""
     print("what                                     with checks   without      ratio (smallest to largest)")
-    readers = [BatchReader(store.home, each) for each in (manifest, bare)]
+    readers = [BatchReader(store.data.fetch, each) for each in (manifest, bare)]
     span_s = (manifest.instruments_of("trades")[0].last_start - NOON) // 1_000_000
     nothing = BARS.state_schema.empty_table()
 
@@ -153,12 +154,12 @@ def measure(store: VersionStore, manifest: Manifest, bare: Manifest, number: int
     print(f"export, the reads of all bars at 1s      {line}")
 
     def compute(of: Manifest, name: str) -> object:
-        segments = archive_segments(store.home, "trades", "topic", of.archive)
+        segments = archive_segments(store.data.fetch, "trades", "topic", of.archive)
         return run_pipeline(segments, (BARS,), store.home / name)
 
     line = pairs(number, lambda: timed(lambda: compute(manifest, "a")), lambda: timed(lambda: compute(bare, "b")))
     print(f"batch run: compute                       {line}")
-    files, paths = LocalFiles(), [store.home / entry.file.path for entry in (*manifest.archive, *manifest.parts)]
+    files, paths = LocalFiles(), [store.data.fetch(entry.file) for entry in (*manifest.archive, *manifest.parts)]
     line = pairs(
         number,
         lambda: timed(lambda: [files.seal(path) for path in paths]),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from serving.http.routes.sql import plain_rows
 from serving.options import ServingOptions, SqlOptions
 from serving.sql.program import Outcome, Question, answer, sandbox
-from serving.sql.tables import HERE, ReadPoint, tables_of
+from serving.sql.tables import ReadPoint, paths_here, tables_of
 from slackwater.keys.keys import KeyStore, Scope
 from tests.serving_world import World
 
@@ -45,9 +45,8 @@ class Here:
 
     def __init__(self, world: World) -> None:
         self.read_point: ReadPoint = take_read_point(world)
-        tables = tables_of(world.service.hot, self.read_point)
-        files = [file.checked(HERE) for file in tables.files]
-        self.question = Question("", 10_000, files, {}, tables.setup, tables.names, 10.0, 512 * 1024 * 1024)
+        tables = tables_of(world.service.hot, self.read_point, paths_here(world.store))
+        self.question = Question("", 10_000, [*tables.files], {}, tables.setup, tables.names, 10.0, 512 * 1024 * 1024)
         self.con: duckdb.DuckDBPyConnection = sandbox(self.question, tables.given)
 
     def ask(self, sql: str, limit: int = 10_000) -> tuple[Outcome, pa.Table | None]:

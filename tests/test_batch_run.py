@@ -29,7 +29,7 @@ from slackwater.log.dead_letter import MAX_VALUE_BYTES
 from slackwater.log.errors import TopicRecreatedError
 from slackwater.log.mark import marks_at
 from slackwater.store.archive_file import archive_schema
-from slackwater.store.files import SETTLED_NS, LocalFiles
+from slackwater.store.local_files import SETTLED_NS, LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, VersionError
 from slackwater.versions.manifest import Manifest
@@ -495,7 +495,7 @@ def test_an_archive_is_a_segment_of_whole_files_for_each_shard(memory: World) ->
         memory.batch()
     manifest = memory.store.current()
     assert manifest is not None
-    found = archive_segments(memory.home, "trades", memory.topic_id, manifest.archive)
+    found = archive_segments(memory.store.data.fetch, "trades", memory.topic_id, manifest.archive)
     assert [s.slot.partition for s in found] == [0, 1]
     assert [s.slot.upto for s in found] == [manifest.cut(TRADES)[0], manifest.cut(TRADES)[1]]
     assert [len(s.paths) for s in found] == [3, 3]

@@ -38,7 +38,7 @@ def part(store: VersionStore, shard: int, trades: int, interval: str = "1s") -> 
 
 
 def compared(store: VersionStore, cells: Shards, own: Shards) -> Compared:
-    with Comparison(store.home, UNLIMITED) as comparison:
+    with Comparison(store.data.fetch, UNLIMITED) as comparison:
         sides = []
         for shard in cells.keys() | own.keys():
             delta_key = DeltaKey(FLOW.name, FLOW.definition, "topic", shard)
@@ -73,7 +73,7 @@ def test_a_coarser_level_is_compared_shard_by_shard(store: VersionStore) -> None
     base, minutes = ([part(store, shard, n, text) for shard, n in {0: 3, 1: 5}.items()] for text in ("1s", "1m"))
     for hours, wrong in (({0: 3, 1: 5}, set[int]()), ({0: 5, 1: 3}, {0, 1})):
         coarser = [part(store, shard, trades, "1h") for shard, trades in hours.items()]
-        with Comparison(store.home, UNLIMITED) as comparison:
+        with Comparison(store.data.fetch, UNLIMITED) as comparison:
             comparison.coarser(FLOW, [*base, *minutes, *coarser])
             told = [each for each in comparison.compared.first if each.interval == "1h"]
         assert {each.partition for each in told} == wrong

@@ -93,7 +93,7 @@ class House(Bench):
         return done
 
     def note(self, done: Done) -> None:
-        table = pq.read_table(self.world.home / done.correction.file.path)
+        table = pq.read_table(self.world.store.data.fetch(done.correction.file))
         self.gone |= {
             (row["partition"], row["offset"], row["index"]) if row["offset"] is not None else int(row["trade_id"])
             for row in table.to_pylist()
@@ -149,7 +149,7 @@ class House(Bench):
             rows = [
                 row
                 for part in manifest.parts_of(BARS.name, interval.text)
-                for row in rows_of(BARS, pq.read_table(world.home / part.file.path))
+                for row in rows_of(BARS, pq.read_table(world.store.data.fetch(part.file)))
             ]
             assert bars_of(rows, interval) == oracle_bars(oracle, interval)
         known = {(i.venue, i.symbol): (i.first_start, i.last_start) for i in manifest.instruments_of(TRADES)}
@@ -162,7 +162,7 @@ class House(Bench):
 
     def restated(self, manifest: Manifest, cause: str) -> list[dict[str, Any]]:
         ledgers = [ledger for ledger in manifest.restatements if ledger.version == manifest.version]
-        rows = [row for led in ledgers for row in pq.read_table(self.world.home / led.file.path).to_pylist()]
+        rows = [row for led in ledgers for row in pq.read_table(self.world.store.data.fetch(led.file)).to_pylist()]
         return [row for row in rows if row["cause"] == cause]
 
 
@@ -264,7 +264,7 @@ def test_ids_of_what_is_gone_are_free_again_and_no_others(house: House) -> None:
     assert set(known.judge(gone.slice(0, 50)).tolist()) == {0}
     current = house.world.store.current()
     assert current is not None
-    rest = pa.concat_tables([pq.read_table(house.world.home / e.file.path) for e in current.archive])
+    rest = pa.concat_tables([pq.read_table(house.world.store.data.fetch(e.file)) for e in current.archive])
     assert set(house.knows().judge(rest.select(TRADES.schema.names).cast(TRADES.schema)).tolist()) == {1}
     assert house.knows().known.entities == {("v", symbol) for symbol in SYMBOLS} - {BTC}
 
@@ -297,7 +297,7 @@ def test_duplicates_go_and_the_first_stays(house: House) -> None:
     assert done.version.count("duplicates") == 0
     assert done.version.duplicates == ()
     house.check(done.version)
-    current = pa.concat_tables([pq.read_table(house.world.home / e.file.path) for e in done.version.archive])
+    current = pa.concat_tables([pq.read_table(house.world.store.data.fetch(e.file)) for e in done.version.archive])
     assert set(house.knows().judge(current.select(TRADES.schema.names).cast(TRADES.schema)).tolist()) == {1}
 
 
@@ -321,7 +321,7 @@ def test_duplicates_are_chosen_of_what_earlier_corrections_left(house: House) ->
 
 def test_ids_of_a_file_go(house: House, tmp_path: Path) -> None:
     manifest = house.batch(100)
-    table = pa.concat_tables([pq.read_table(house.world.home / e.file.path) for e in manifest.archive])
+    table = pa.concat_tables([pq.read_table(house.world.store.data.fetch(e.file)) for e in manifest.archive])
     some = random.Random(4).sample(range(table.num_rows), 20)
     rows = table.take(some).to_pylist()
     path = tmp_path / "ids.csv"
@@ -446,7 +446,7 @@ def test_a_version_is_made_of_an_older_one_with_both_applied_again(house: House,
     later = house.batch(30)
     assert later.parent == made.version
     house.check(later)
-    events = pa.concat_tables([pq.read_table(house.world.home / e.file.path) for e in later.archive])
+    events = pa.concat_tables([pq.read_table(house.world.store.data.fetch(e.file)) for e in later.archive])
     assert set(house.knows().judge(events.select(TRADES.schema.names).cast(TRADES.schema)).tolist()) == {1}
     assert later.count("duplicates") == 0
     merged = house.compact()
@@ -483,7 +483,9 @@ def test_events_take_the_place_of_others_in_one_version(house: House, tmp_path: 
     house.batch(150)
     before = house.batch(1)
     house.world.produce(20)  # above the cut: one of them is replaced, too
-    seen = [row for entry in before.archive for row in pq.read_table(house.world.home / entry.file.path).to_pylist()]
+    seen = [
+        row for entry in before.archive for row in pq.read_table(house.world.store.data.fetch(entry.file)).to_pylist()
+    ]
     btc = [row for row in seen if row["symbol"] == "BTCUSDT"][:12]
     above = [
         line
@@ -512,7 +514,7 @@ def test_events_take_the_place_of_others_in_one_version(house: House, tmp_path: 
 
 
 def _events(house: House, done: Done) -> pa.Table:
-    tables = [pq.read_table(house.world.home / e.file.path) for e in done.version.archive]
+    tables = [pq.read_table(house.world.store.data.fetch(e.file)) for e in done.version.archive]
     return pa.concat_tables(tables).select(TRADES.schema.names).cast(TRADES.schema)
 
 

@@ -22,7 +22,7 @@ from ops.evidence import LogEvidence, claims
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.service import Service
-from serving.sql.tables import ReadPoint, tables_of
+from serving.sql.tables import ReadPoint, paths_here, tables_of
 from slackwater.context import Context
 from slackwater.core.errors import SettingError
 from slackwater.log.names import TopicNames
@@ -208,7 +208,8 @@ def test_a_table_of_instruments_has_a_column_of_every_entity(house: House) -> No
         {**row, **{n: item[n] for n in ("first_start", "last_start")}} for row, item in zip(rows, items, strict=True)
     ] == items
     assert {item["stream"] for item in items if "quantity_unit" in item} == {"fills", "trades"}
-    given = tables_of(house.service.hot, ReadPoint(house.service.bases.every())).given["given_instruments"]
+    read_point = ReadPoint(house.service.bases.every())
+    given = tables_of(house.service.hot, read_point, paths_here(house.store)).given["given_instruments"]
     assert [{n: v for n, v in row.items() if v is not None} for row in given.to_pylist()] == items
 
 

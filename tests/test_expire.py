@@ -23,7 +23,8 @@ from slackwater.context import Context
 from slackwater.log.errors import DeletionRefusedError
 from slackwater.log.mark import append_marks
 from slackwater.log.names import TopicNames
-from slackwater.store.files import Hold, LocalFiles
+from slackwater.store.files import Hold
+from slackwater.store.local_files import LocalFiles
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RecordError, RetiredVersionError, RollbackError, VersionError
 from slackwater.versions.manifest import ArchiveFile, Manifest, Mark, Part, StoredFile, StreamCut

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from batch_layer.expire import expire
 from slackwater.context import Context
-from slackwater.store.files import LocalFiles
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.history import History, Span, Turn, spans
 from slackwater.versions.pinning import pin, unpin
 from slackwater.versions.pins import Pin

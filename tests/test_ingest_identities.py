@@ -148,7 +148,7 @@ def test_text_ids_of_imported_history_are_known_while_it_is_read_and_from_its_fi
     assert {account for (account,), _ in done.entities} == set(ACCOUNTS)
     keys = [file for file in done.ids if is_keys(file)]
     assert sum(file.rows for file in keys) == 399  # those of `ms` and `us` but the one that the log has
-    assert find_duplicates(FILLS, house.store.home, NOTHING_KNOWN, done.archive, done.ids) == ()
+    assert find_duplicates(FILLS, house.store.data.fetch, NOTHING_KNOWN, done.archive, done.ids) == ()
 
 
 def test_what_a_foreign_writer_doubles_is_counted_by_entity(house: House) -> None:
@@ -160,7 +160,7 @@ def test_what_a_foreign_writer_doubles_is_counted_by_entity(house: House) -> Non
         writer.append(NAMES.topic(FILLS), house.log.partition_of(account.encode(), PARTITIONS), b"k", line).offset()
     writer.close()
     manifest = house.publish()
-    found = find_duplicates(FILLS, house.store.home, NOTHING_KNOWN, manifest.archive, manifest.ids_of(FILLS))
+    found = find_duplicates(FILLS, house.store.data.fetch, NOTHING_KNOWN, manifest.archive, manifest.ids_of(FILLS))
     assert {each.entity: each.events for each in found} == {("us",): 3, ("desk-1",): 1}
     assert house.ingest([fill(1, "us"), fill(30, "us"), fill(2, "desk-1")]).duplicates == 3
 

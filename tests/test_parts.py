@@ -24,7 +24,7 @@ from serving.store.row_cache import RowCache
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
 from slackwater.store.compaction import MOST, MOST_WIDE
-from slackwater.store.files import LocalFiles
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import Manifest
@@ -182,7 +182,7 @@ def test_a_merge_that_writes_something_else_is_not_published(world: World, monke
 
 def test_blocks_of_rows_stay_known_in_a_version_that_shares_their_parts(world: World) -> None:
     first = grown(world, 2)
-    cache, before = RowCache(Inspector(world.store), 10_000_000), BatchReader(world.home, first)
+    cache, before = RowCache(Inspector(world.store), 10_000_000), BatchReader(world.store.data.fetch, first)
     known = next(iter(before.instruments(BARS)))
     request = RowRequest(BARS, Keys(((known.venue, known.symbol),)), Range(parse_interval("1s"), 0, None, 3, True))
     with before.cursor() as cursor:
@@ -190,9 +190,9 @@ def test_blocks_of_rows_stay_known_in_a_version_that_shares_their_parts(world: W
     assert cache.get(before, request) == rows != []
     again = batch(world)  # nothing new: the same parts
     assert again.parts == first.parts
-    assert cache.get(BatchReader(world.home, again), request) == rows
+    assert cache.get(BatchReader(world.store.data.fetch, again), request) == rows
     world.produce(60)
-    assert cache.get(BatchReader(world.home, batch(world)), request) is None, "a part of it is new"
+    assert cache.get(BatchReader(world.store.data.fetch, batch(world)), request) is None, "a part of it is new"
 
 
 def test_the_parts_of_the_served_version_are_listed(world: World) -> None:
@@ -227,16 +227,16 @@ def test_a_part_that_rots_in_silence_is_made_again_once_somebody_found_it(
     real = LocalFiles.state
     monkeypatch.setattr(LocalFiles, "state", lambda self, path: state if path == rotten else real(self, path))
     trusting = Inspector(world.store)
-    trusting.trust(rotten, state._replace(settled=True), (second.parts[0].file.size, second.parts[0].file.sha256))
+    trusting.trust(second.parts[0].file, state._replace(settled=True))
     assert damaged_views(trusting, second) == frozenset()
     found = Inspector(world.store, partial(mark_suspect, world.store))  # as the service's scrub has it
     with pytest.raises(DamagedFileError):
         found.reread(second.parts[0].file)
-    assert suspects(world.store) == [rotten]
+    assert [*suspects(world.store)] == [second.parts[0].file.path]
     third = batch(world, inspector=trusting)
     world.check(third)
     assert all(part.made_by(third.version) for part in third.parts)
-    assert (third.proof.new, suspects(world.store)) == (("bars",), [])
+    assert (third.proof.new, suspects(world.store)) == (("bars",), {})
 
 
 def test_a_merge_that_fails_is_left_out_and_the_version_stands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

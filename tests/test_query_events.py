@@ -38,7 +38,7 @@ def house(tmp_path: Path) -> House:
 def read(house: House, request: EventsRequest) -> pa.Table:
     manifest = house.store.current()
     assert manifest is not None
-    reader = ArchiveReader(house.store.home, manifest.archive_of(FILLS))
+    reader = ArchiveReader(house.store.data.fetch, manifest.archive_of(FILLS))
     try:
         archived = reader.events(reader.files(range(PARTITIONS), request), request, reader.cursor())
     finally:
@@ -79,7 +79,7 @@ def test_only_files_are_read_whose_times_meet_the_range(house: House) -> None:
     manifest = house.store.current()
     assert manifest is not None
     entries = [entry for entry in manifest.archive_of(FILLS) if entry.file.rows]
-    reader = ArchiveReader(house.store.home, entries)
+    reader = ArchiveReader(house.store.data.fetch, entries)
     low, high = min(entry.low for entry in entries), max(entry.high for entry in entries)
     for start, end, expected in [
         (low, low + 1, [entry for entry in entries if entry.low == low]),

@@ -35,7 +35,7 @@ from slackwater.deltas.read_tail import TailReader
 from slackwater.log.errors import LogUnreachableError
 from slackwater.restatements.ledger import LATE
 from slackwater.restatements.of_move import Restating
-from slackwater.store.files import LocalFiles
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.errors import RecordError, RestatingError
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.versions.moves import Move
@@ -392,7 +392,7 @@ def test_expiry_keeps_the_ledgers_of_moves_and_of_what_they_left(story: Moving) 
         story.step(*BOTH)
         story.publish()
     done = expire(Context(story.world.log, story.world.names, story.store, (), SystemClock()), keep=1)
-    assert 2 in done.retired and done.paths
+    assert 2 in done.retired and done.names
     after = served(story)
     assert [each for each in after if each in before] == before
     assert story.store.moves.ledgers()

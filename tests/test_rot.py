@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.store.files import SETTLED_NS, FileState, LocalFiles
+from slackwater.store.files import FileState
+from slackwater.store.local_files import SETTLED_NS, LocalFiles
 from slackwater.versions.manifest import Manifest, StoredFile
 from slackwater.versions.store import VersionStore
 from tests.serving_world import NOON, SECOND, World

@@ -192,7 +192,7 @@ def test_each_bit_of_a_view_is_checked_by_whoever_reads_it_all(world: World, int
     """DuckDB by names with checksums, as a batch run reads its parent, and Arrow."""
     file = view_file(world.store.manifest(1), str(getattr(interval, "text", "")))
     path, random = world.store.home / file.path, Random(3)
-    name = file.checked(world.store.home)
+    name = file.checked(world.store.data.fetch)
     for bit in random.sample(range(8 * file.size), 60):
         flip(path, [bit])
         try:
@@ -218,7 +218,7 @@ def test_a_file_of_many_blocks_is_read_where_it_is_asked_for_and_checked_there(t
         con.execute(f"COPY ({numbers}) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 20_480)")
     store = VersionStore(tmp_path)
     stored = store.stored(path, 300_000)
-    name = stored.checked(tmp_path)
+    name = stored.checked(store.data.fetch)
     assert stored.size > 20 << LEAST_SHIFT
     told: list[DamagedBytesError] = []
 
@@ -272,12 +272,12 @@ def test_a_batch_run_and_every_command_name_the_damaged_file(
     """The archive as the pipeline reads it, after the run's own check of whole files; and past the pipeline."""
     entry = world.store.manifest(2).archive[0]
     path = world.store.home / entry.file.path
-    segments = archive_segments(world.store.home, "trades", "topic", [entry])
+    segments = archive_segments(world.store.data.fetch, "trades", "topic", [entry])
     flip(path, [8 * (entry.file.size // 2)])
 
     def read() -> None:
         with connect(1) as con:
-            con.sql(f"SELECT * FROM {files_sql([entry.file.checked(world.store.home)])}").fetchall()
+            con.sql(f"SELECT * FROM {files_sql([entry.file.checked(world.store.data.fetch)])}").fetchall()
 
     try:
         with pytest.raises(ComputeError, match=f"{path}: bytes 0 to {entry.file.size} were changed"):

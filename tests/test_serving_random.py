@@ -191,7 +191,7 @@ def test_sparse_bars_are_found_however_wide_the_holes(world: World, newest_first
     for at_s in times:
         world.trade(at_s=-at_s if newest_first else at_s)
     world.publish(world.mark("run-1"), "run-1")
-    reader = BatchReader(world.store.home, world.store.manifest(1))
+    reader = BatchReader(world.store.data.fetch, world.store.manifest(1))
     for limit in range(1, 8):
         request = RowRequest(BARS, Keys((("x", "BTC"),)), Range(NAMED_INTERVALS[0], 0, None, limit, newest_first))
         starts = [(row.start - NOON) // SECOND for row in reader.rows(request, reader.cursor())]

@@ -191,7 +191,7 @@ def test_a_snapshot_that_cannot_be_read_holds_files_and_no_deltas(house: House) 
     before = house.paths()
     done = house.expire(keep=1, schedule=HOURLY)
     assert "cannot be read: (1,)" in done.waiting
-    assert done.deltas and not done.paths
+    assert done.deltas and not done.names
     assert before <= house.paths()
     path.write_bytes(data)
     assert house.expire(keep=1, schedule=HOURLY).waiting == ""

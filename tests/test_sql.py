@@ -31,7 +31,7 @@ from serving.sql.check import ALLOWED, OPERATORS
 from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
-from serving.sql.tables import ReadPoint, tables_of
+from serving.sql.tables import ReadPoint, paths_here, tables_of
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples
@@ -610,7 +610,7 @@ def test_what_a_query_takes_is_bounded_and_the_service_goes_on(fresh: World, sql
 
 def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_read_point(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh), paths_here(fresh.store))
     seen = threading.Event()
 
     def crash() -> None:
@@ -633,7 +633,7 @@ def test_a_process_that_dies_takes_nothing_with_it(fresh: World) -> None:
 
 def test_the_next_query_is_answered_by_a_process_that_waits(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_read_point(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh), paths_here(fresh.store))
 
     def waiting() -> psutil.Process:
         (found,) = (one for one in psutil.Process().children() if one not in others)
@@ -665,7 +665,7 @@ def test_a_process_that_waits_ends_with_the_service(fresh: World) -> None:
 
 def test_what_runs_is_ended_when_the_service_stops(fresh: World) -> None:
     processes = SqlProcesses(fresh.store.home, SqlOptions(deadline_s=60.0))
-    tables = tables_of(fresh.service.hot, take_read_point(fresh))
+    tables = tables_of(fresh.service.hot, take_read_point(fresh), paths_here(fresh.store))
     ended: list[int] = []
 
     def ask() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from slackwater.core.faults import VARIABLE, arm
-from slackwater.store.files import LocalFiles
 from slackwater.store.instruments import Instrument, Instruments
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.errors import (
     DamagedFileError,
     FormatError,

@@ -134,7 +134,7 @@ class AsOf:
             raise ProblemError(404, "unknown-version", f"There is no version {version}. See /v1/versions.") from error
         except (ManifestError, DamagedFileError) as error:
             raise ProblemError(503, "version-damaged", f"Version {version} is not whole.") from error
-        batch = BatchReader(self._store.home, manifest, on_damage=self._inspector.suspect)
+        batch = BatchReader(self._store.data.path, manifest, on_damage=self._inspector.suspect)
         views = {view.name: view for view in in_force(self._views, manifest.definitions)}
         streams = alone(manifest, [view.stream.name for view in views.values()])
         found = Snapshot(manifest, streams, batch, views)

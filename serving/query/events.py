@@ -8,7 +8,6 @@ then identity; their places in the log tell apart what a foreign writer appended
 from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from slackwater.log.errors import LogError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range
 from slackwater.log.names import TopicNames
+from slackwater.store.files import Locate
 from slackwater.streams.entities import Entity
 from slackwater.streams.schema import BASE_US
 from slackwater.streams.stream import Stream
@@ -76,9 +76,9 @@ class EventsRequest(NamedTuple):
 class Events:
     """Reads the events of streams. Thread safe."""
 
-    def __init__(self, pool: Pool, home: Path, inspector: Inspector, log: Log, names: TopicNames) -> None:
+    def __init__(self, pool: Pool, path: Locate, inspector: Inspector, log: Log, names: TopicNames) -> None:
         self._pool = pool
-        self._home = home
+        self._path = path
         self._inspector = inspector
         self._log = log
         self._names = names
@@ -120,19 +120,19 @@ class Events:
         with self._lock:
             if key not in self._readers:
                 files = snapshot.manifest.archive_of(stream)
-                self._readers[key] = ArchiveReader(self._home, files, on_damage=self._inspector.suspect)
+                self._readers[key] = ArchiveReader(self._path, files, on_damage=self._inspector.suspect)
             return self._readers[key]
 
 
 class ArchiveReader:
-    """The archive of one version. Thread safe."""
+    """The archive of one version. Thread safe. `path` is that of `serving.store.batch.BatchReader`."""
 
     def __init__(
-        self, home: Path, files: Iterable[ArchiveFile], threads: int = 1, on_damage: OnDamage | None = None
+        self, path: Locate, files: Iterable[ArchiveFile], threads: int = 1, on_damage: OnDamage | None = None
     ) -> None:
-        self._home = home
+        self._path = path
         self._files = list(files)
-        names = (entry.file.checked(home) for entry in self._files)
+        names = (entry.file.checked(path) for entry in self._files)
         self._con = sandbox(names, threads, on_damage=on_damage)
 
     def files(self, partitions: Iterable[int], request: EventsRequest) -> list[ArchiveFile]:
@@ -150,7 +150,7 @@ class ArchiveReader:
         schema = events_schema(request.stream)
         if not files:
             return schema.empty_table()
-        paths = files_sql(entry.file.checked(self._home) for entry in files)
+        paths = files_sql(entry.file.checked(self._path) for entry in files)
         nowhere = ", ".join(f'coalesce("{name}", {NO_PLACE}) AS "{name}"' for name in ("offset", "index"))
         order = ", ".join(f'"{name}"' for name in request.order)
         mine = " AND ".join(f'"{name}" = ?' for name in request.stream.entity)

@@ -19,7 +19,7 @@ from serving.http.problems import ProblemError
 from serving.options import SqlOptions
 from serving.query.pool import Pool
 from serving.sql.program import Outcome, Question
-from serving.sql.tables import HERE, Tables
+from serving.sql.tables import Tables
 
 _LOG = logging.getLogger("slackwater.sql")
 
@@ -98,7 +98,7 @@ class SqlProcesses:
         question = Question(
             sql=sql,
             limit=limit,
-            files=[file.checked(HERE) for file in tables.files],
+            files=[*tables.files],
             given={name: len(data) for name, data in given.items()},
             setup=tables.setup,
             tables=tables.names,

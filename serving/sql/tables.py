@@ -11,7 +11,6 @@ A view reads the files when it is asked, and only what is asked of them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,16 +21,15 @@ from serving.store.hot import HotStore
 from serving.store.listing import Wanted, instrument_items, instruments_schema, listed
 from serving.store.request import Keys, Range
 from serving.store.snapshot import Snapshot
+from slackwater.store.files import Locate
 from slackwater.versions.manifest import StoredFile
+from slackwater.versions.store import VersionStore
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
 from slackwater.views.quantiles import quantiles_sql
 from slackwater.views.rows import table_of
 from slackwater.views.session import files_sql
 from slackwater.views.sql import end_sql, gather_sql, merge_sql, values_sql
 from slackwater.views.view import View
-
-HERE = Path()
-"""The home folder, as the process of a query sees it: it runs there."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +59,18 @@ class ReadPoint:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a database needs to hold them: the files, the tables that are given, and the statements, in order."""
+    """What a database needs to hold them: the files, by the names that it knows them by, the tables that are given, and
+    the statements, in order.
+    """
 
-    files: tuple[StoredFile, ...]
+    files: Mapping[str, StoredFile]
     given: Mapping[str, pa.Table]
     setup: tuple[str, ...]
     names: tuple[str, ...]
 
 
-def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
-    """The tables of one basis; the chains' rows are copied, the files are not read."""
+def tables_of(hot: HotStore, read_point: ReadPoint, path: Locate) -> Tables:
+    """The tables of one basis; the chains' rows are copied, the files are not read. `path` is `paths_here`."""
     manifest = read_point.snapshot.manifest
     given = {"given_instruments": _instruments(hot, read_point.bases.values())}
     setup = [
@@ -86,7 +86,7 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
         given[f"given_{view.name}"] = _chain(hot, basis)
         for interval in view.intervals:
             name = f"{view.name}_{interval.word}"
-            here = [each.file.checked(HERE) for each in manifest.parts_of(view.name, interval.text)]
+            here = [each.file.checked(path) for each in manifest.parts_of(view.name, interval.text)]
             setup.append(f"CREATE TABLE tail.{name} AS {merge_sql(view, f'given_{view.name}', interval)}")
             states = _states_sql(view, name, here)
             setup.append(f"CREATE VIEW {name} AS {_closing_sql(view, interval, values_sql(view, states))}")
@@ -94,8 +94,14 @@ def tables_of(hot: HotStore, read_point: ReadPoint) -> Tables:
             if view.quantiles:
                 names.append(f"{view.name}_quantiles_{interval.word}")
                 setup.append(f"CREATE VIEW {names[-1]} AS {_closing_sql(view, interval, quantiles_sql(view, states))}")
-    files = tuple(each.file for each in manifest.parts if each.view in read_point.snapshot.views)
+    own = (each.file for each in manifest.parts if each.view in read_point.snapshot.views)
+    files = {file.checked(path): file for file in own}
     return Tables(files, given, tuple(setup), tuple(names))
+
+
+def paths_here(store: VersionStore) -> Locate:
+    """Where files are for the process of a query, which runs in the home."""
+    return lambda file: store.data.path(file).relative_to(store.home)
 
 
 def _states_sql(view: View, name: str, paths: list[str]) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from serving.store.request import Entity, Range, RowRequest
 from slackwater.core.checked_files import OnDamage, damage_in
+from slackwater.store.files import Locate
 from slackwater.store.instruments import NO_INSTRUMENTS, Instrument, Instruments, name_of
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
@@ -52,11 +53,15 @@ class _Read(NamedTuple):
 
 
 class BatchReader:
-    """The batch views of one version. Thread safe: each read has a cursor of its own."""
+    """The batch views of one version. Thread safe: each read has a cursor of its own.
+
+    `path` is `DataFiles.path`: all of a version's files are named, and those of one read are fetched by who checks them
+    before it (`whole`).
+    """
 
     def __init__(
         self,
-        home: Path,
+        path: Locate,
         manifest: Manifest,
         threads: int = 1,
         memory_limit: str = READ_MEMORY,
@@ -69,7 +74,7 @@ class BatchReader:
         self._parts: dict[tuple[str, str, int], list[_Read]] = {}
         names = []
         for each in manifest.parts:
-            name = each.file.checked(home)
+            name = each.file.checked(path)
             names.append(name)
             self._parts.setdefault((each.view, each.interval, each.shard), []).append(
                 _Read(each.file, each.low, each.high, files_sql([name]))

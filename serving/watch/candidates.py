@@ -125,18 +125,17 @@ class Candidates:
 
     def _view_damage(self, manifest: Manifest) -> str:
         files = self.view_files(manifest)
-        self.watched.update(self._store.home / file.path for file in files)
+        self.watched.update(self._inspector.path(file) for file in files)
         try:
             self._inspector.check(files)
         except DamagedFileError as error:
-            path = error.path.relative_to(self._store.home).as_posix()
-            return f"Version {manifest.version} is not served: {path} is damaged."
+            return f"Version {manifest.version} is not served: {self._store.data.name_of(error.path)} is damaged."
         return ""
 
     def _archive_damage(self, manifest: Manifest) -> str:
         """What is known of the archive: it is large, so it is read before it is used, and slowly by the scrub."""
         files = self._inspector.known_damage(manifest.dataset)
-        self.watched.update(self._store.home / file.path for file in files)
+        self.watched.update(self._inspector.path(file) for file in files)
         return f"Version {manifest.version} is not whole: {files[0].path} is damaged." if files else ""
 
     def _refused_views(self, manifest: Manifest) -> dict[str, str]:

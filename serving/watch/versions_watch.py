@@ -239,7 +239,7 @@ class VersionsWatch:
         known = self.snapshot
         if known is not None and known.version == manifest.version and manifest.version:
             return known.batch
-        return BatchReader(self._store.home, manifest, on_damage=self._inspector.suspect)
+        return BatchReader(self._store.data.path, manifest, on_damage=self._inspector.suspect)
 
     def _warm(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.version == snapshot.version:

@@ -16,6 +16,7 @@ from slackwater.corrections.selection import Selection, SelectionError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range
 from slackwater.store.archive_file import archive_table
+from slackwater.store.files import Locate
 from slackwater.streams.stream import Stream
 from slackwater.versions.corrections import EPOCH, gone_schema
 from slackwater.versions.manifest import ArchiveFile, Manifest
@@ -40,10 +41,10 @@ class Summary(NamedTuple):
 class Chosen:
     """Collects events of one stream. Open until the block of `choosing` ends; not thread safe."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, stream: Stream, home: Path, archive: Iterable[ArchiveFile]):
+    def __init__(self, con: duckdb.DuckDBPyConnection, stream: Stream, fetch: Locate, archive: Iterable[ArchiveFile]):
         self._con = con
         self._stream = stream
-        self._home = home
+        self._fetch = fetch
         self._archive = list(archive)
         con.register("nothing", gone_schema(stream).empty_table())
         con.execute("CREATE TEMP TABLE chosen AS SELECT * FROM nothing")
@@ -111,7 +112,6 @@ class Chosen:
 
     def write(self, path: Path) -> None:
         """Write them, in the order of their places."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         order = ", ".join(map(_quoted, ["partition", "offset", "index", EPOCH, *self._place]))
         self._con.execute("SET preserve_insertion_order = true")
         rows = f"SELECT * FROM chosen ORDER BY {order}"
@@ -131,11 +131,11 @@ class Chosen:
         return f"SELECT *, {name} AS {EPOCH}{more} FROM {self._files(files)}"
 
     def _files(self, files: Iterable[ArchiveFile]) -> str:
-        return files_sql(entry.file.checked(self._home) for entry in files)
+        return files_sql(entry.file.checked(self._fetch) for entry in files)
 
 
 @contextmanager
-def choosing(stream: Stream, home: Path, manifest: Manifest, limits: Limits) -> Iterator[Chosen]:
+def choosing(stream: Stream, fetch: Locate, manifest: Manifest, limits: Limits) -> Iterator[Chosen]:
     """Choose events of a version's archive.
 
     Raises:
@@ -143,7 +143,7 @@ def choosing(stream: Stream, home: Path, manifest: Manifest, limits: Limits) -> 
     """
     try:
         with limits.connect() as con:
-            yield Chosen(con, stream, home, manifest.archive_of(stream))
+            yield Chosen(con, stream, fetch, manifest.archive_of(stream))
     except duckdb.IOException as error:
         raise SelectionError(f"The archive cannot be read: {error}.") from error
 

@@ -12,11 +12,16 @@ from slackwater.versions.store import VersionStore
 
 
 class Recording:
-    """One correction that is being written down; `path` is where its events go."""
+    """One correction that is being written down."""
 
-    def __init__(self, store: VersionStore, path: Path) -> None:
+    def __init__(self, store: VersionStore, name: str) -> None:
         self._store = store
-        self.path = path
+        self._name = name
+
+    @property
+    def path(self) -> Path:
+        """Where its events are to be written."""
+        return self._store.data.create(self._name)
 
     def record(
         self,
@@ -45,4 +50,4 @@ def recording(store: VersionStore) -> Iterator[Recording]:
     """Write one correction: until the block ends, no expiry removes its file."""
     epoch = f"correct-{uuid.uuid4().hex[:12]}"
     with holding(store.lease(epoch, epochs=[epoch])):
-        yield Recording(store, store.home / "archive" / epoch / "gone.parquet")
+        yield Recording(store, f"archive/{epoch}/gone.parquet")

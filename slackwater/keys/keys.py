@@ -15,7 +15,8 @@ from typing import Literal, get_args
 
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.rate import Rate
-from slackwater.store.files import Files, LocalFiles
+from slackwater.store.files import Files
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.errors import RecordError
 from slackwater.versions.record import decode_record, encode_record
 

@@ -128,8 +128,7 @@ class Finder:
 
     def write(self, epoch: str, number: int, at_us: int, counts: Mapping[str, int]) -> Ledger:
         """Write what was found durably, under the number of the version or move that it came with."""
-        path = self._store.home / "archive" / epoch / "restatements.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._store.data.create(f"archive/{epoch}/restatements.parquet")
         self.con.execute("SET preserve_insertion_order = true")
         self.con.execute(f"COPY ({ledger_sql(number, 'restated')}) TO {literal_sql(str(path))} (FORMAT parquet)")
         return Ledger(self._store.stored(path, sum(counts.values())), number, at_us, counts)
@@ -141,7 +140,7 @@ class Finder:
 
     def files(self, files: Iterable[StoredFile]) -> str:
         """The rows of files."""
-        return files_sql(file.checked(self._store.home) for file in files)
+        return files_sql(file.checked(self._store.data.fetch) for file in files)
 
     def checked(self, files: list[StoredFile]) -> str:
         """The same, after each file was compared with its SHA-256."""

@@ -133,7 +133,7 @@ def restate(
 def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     intervals = published_by(change.known)
     known = change.parent.instruments_of(change.stream)
-    places = Places(finder.con, store.home, change.stream, known, change.epoch, intervals)
+    places = Places(finder.con, store.data.fetch, change.stream, known, change.epoch, intervals)
     if change.imported or change.differing or change.audited or change.gone:
         finder.close_bars(places.newest())
     for interval in intervals:

@@ -9,7 +9,6 @@ many others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.late import Newest, find_late
 from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, imported_places_sql, late_places_sql
+from slackwater.store.files import Locate
 from slackwater.store.instruments import Instruments, Name
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
@@ -40,14 +40,14 @@ class Places:
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
-        home: Path,
+        fetch: Locate,
         stream: Stream,
         known: Instruments,
         epoch: Sequence[ArchiveFile],
         intervals: Sequence[Interval],
     ) -> None:
         self._con = con
-        self._home = home
+        self._fetch = fetch
         self._stream = stream
         self._known = known
         self._intervals = intervals
@@ -83,7 +83,7 @@ class Places:
     def _batches(self, entries: Sequence[ArchiveFile]) -> Iterator[pa.Table]:
         """Files of a partition in the order of their offsets."""
         columns = [*self._stream.entity, "offset", self._stream.time]
-        names = [entry.file.checked(self._home) for entry in entries]
+        names = [entry.file.checked(self._fetch) for entry in entries]
         if not any(entry.late for entry in entries):
             for name in names:
                 with open_checked(name) as source, pq.ParquetFile(source, read_dictionary=self._stream.entity) as file:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from slackwater.store.files import gone_if_it_fails
+from slackwater.store.local_files import gone_if_it_fails
 
 _BLOCK = 1 << 20
 
@@ -38,32 +38,32 @@ def matches(path: Path, wanted: Wanted) -> bool:
         return False
 
 
-def copy_file(source: Path, target: Path, wanted: Wanted) -> bool:
-    """Copy a file durably, unless the right one is there; whether it was copied. The target is never half a file.
+def copy_file(source: Path, path: Path, wanted: Wanted, root: Path) -> bool:
+    """Copy a file durably, unless the right one is there; whether it was copied. `path` lies below `root`, and never
+    holds half a file.
 
     Raises:
         CopyDiffersError: the source is not what it must be, or what was written reads back as something else.
         OSError: one cannot be read or written.
     """
-    path = target / wanted.path
     if matches(path, wanted):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp")
     digest, size = hashlib.sha256(), 0
-    with (source / wanted.path).open("rb") as read, temporary.open("wb") as write, gone_if_it_fails(temporary):
+    with source.open("rb") as read, temporary.open("wb") as write, gone_if_it_fails(temporary):
         while block := read.read(_BLOCK):
             digest.update(block)
             size += len(block)
             write.write(block)
         if (size, digest.hexdigest()) != (wanted.size, wanted.sha256):
-            raise CopyDiffersError(source / wanted.path, _text(size, digest.hexdigest()))
+            raise CopyDiffersError(source, _text(size, digest.hexdigest()))
         write.flush()
         os.fsync(write.fileno())
         temporary.rename(path)
     for folder in (path.parent, *path.parent.parents):
         _sync_folder(folder)
-        if folder == target:
+        if folder == root:
             break
     found = _fingerprint(path)
     if found != (wanted.size, wanted.sha256):

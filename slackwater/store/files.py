@@ -1,25 +1,17 @@
-"""The file system as one small protocol, so that a simulation runs the real code on files of its own.
+"""What everything that is stored needs of a file system, as one protocol: `Files`, and `DataFiles` below a home.
 
-What is durable is said by name: `create` and `replace` return when the bytes and their folder's entry are on disk.
+    small files      pointer, manifests, records, leases: by path, replaced and locked       Files
+    data files       archive, parts, ids, lists: by name, written once, never changed        DataFiles
+
+A simulation runs the real code on files of its own; an object store is another `DataFiles`. What is durable is said by
+name: `create`, `replace`, `put` and `publish` return when it is. The files of this machine are in
+`slackwater.store.local_files`.
 """
 
-import fcntl
-import hashlib
-import os
-import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
-
-from crc32c import crc32c
-
-from slackwater.core.checked_files import shift_for, sums_text
-from slackwater.core.faults import reach
-
-SETTLED_NS = 100_000_000
-"""A file system counts a file's changes in steps of some milliseconds; two changes within one step look like one."""
 
 
 class FileState(NamedTuple):
@@ -56,8 +48,78 @@ def holding(hold: Hold) -> Iterator[None]:
         hold.release()
 
 
+class DataFile(Protocol):
+    """A data file as a version lists it: its name, its size, and its SHA-256."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+Locate = Callable[[DataFile], Path]
+"""Where a data file is opened: `DataFiles.fetch`, or `DataFiles.path` where whoever reads it has it fetched first."""
+
+
+class DataFiles(Protocol):
+    """The data files of one home. A name is relative to it, with slashes: `archive/<epoch>/trades-2-0.parquet`.
+
+        write    create(name) -> path, write there, publish(path)         or put(name, data)
+        read     fetch(file) -> path, open that
+
+    Readers and writers have local paths, all of them below the home. On a local disk a path is the home and the name.
+    An object store uploads in `publish`, and downloads in `fetch` to a cache whose files are named by SHA-256. So only
+    an implementation puts a path together.
+    """
+
+    def create(self, name: str) -> Path:
+        """Where a new file, or a folder of new files, is to be written; the folder that it lies in is there."""
+
+    def publish(self, path: Path, sha256: str) -> str:
+        """Take a file that was written at, or below, a path that `create` gave: durable from now on, under the name
+        that is returned. Whoever reads it asks `fetch` where it is. Bytes that are there already, under this name or
+        another, are written again: those may have been damaged.
+        """
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a new small file durably. Raises FileExistsError."""
+
+    def fetch(self, file: DataFile) -> Path:
+        """A local path with a file's bytes. Whoever opens it compares them with the checksums of the manifest.
+
+        Raises:
+            OSError: it cannot be had; where it costs nothing, the first look at the path says so.
+        """
+
+    def path(self, file: DataFile) -> Path:
+        """Where `fetch` has it, without a look: it may not be there."""
+
+    def name_of(self, path: Path) -> str:
+        """The name of a file by its local path, where it is written or was fetched to. Raises ValueError."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, sorted, each without the folder's; none if there is no such folder. What was written
+        and not published is among them.
+        """
+
+    def size(self, name: str) -> int:
+        """The bytes of a file, or of all files in a folder; of one that is gone, none."""
+
+    def remove(self, name: str) -> None:
+        """Remove what has a name, published or not, durably: a file, or a folder and all that is in it; nothing happens
+        where there is none.
+        """
+
+
 class Files(Protocol):
-    """What versions need of a file system."""
+    """The small files, by path, and the way to the data files."""
+
+    def data(self, home: Path) -> DataFiles:
+        """The data files of a home."""
 
     def read(self, path: Path) -> bytes:
         """A file's bytes. Raises OSError."""
@@ -105,148 +167,3 @@ class Files(Protocol):
     def lock(self, path: Path) -> Iterator[None]:
         """Hold an exclusive lock, waiting for it; it ends with the process."""
         yield
-
-
-class LocalFiles:
-    """Files of this machine; what each method does is said at `Files`."""
-
-    def read(self, path: Path) -> bytes:
-        return path.read_bytes()
-
-    def create(self, path: Path, data: bytes) -> None:
-        with path.open("xb") as file, gone_if_it_fails(path):
-            file.write(data)
-            reach("publish.write")
-            file.flush()
-            os.fsync(file.fileno())
-            _sync_folder(path.parent)
-
-    def replace(self, path: Path, data: bytes, private: bool = False) -> None:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file, gone_if_it_fails(temporary):
-            if private:
-                os.fchmod(file.fileno(), 0o600)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            reach("publish.rename")
-            temporary.replace(path)
-        _sync_folder(path.parent)
-
-    def make_folder(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-        _sync_folder(path.parent)
-
-    def remove(self, path: Path) -> None:
-        try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        except FileNotFoundError:
-            return
-        _sync_folder(path.parent)
-
-    def hold(self, path: Path, data: bytes) -> "LocalHold":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent.with_name(f"{path.name}.tmp")  # beside the folder: in it, every file is held or dead
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            with gone_if_it_fails(temporary):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-                temporary.rename(path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return LocalHold(path, descriptor)
-
-    def held(self, path: Path) -> bool:
-        try:
-            with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
-
-    def names(self, folder: Path) -> list[str]:
-        try:
-            return sorted(entry.name for entry in folder.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def sync(self, path: Path) -> None:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        _sync_folder(path.parent)
-
-    def sync_folder(self, folder: Path) -> None:
-        _sync_folder(folder)
-
-    def fingerprint(self, path: Path) -> tuple[int, str]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
-
-    def seal(self, path: Path) -> Seal:
-        digest, blocks = hashlib.sha256(), []
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            shift = shift_for(size)
-            while block := file.read(1 << shift):
-                digest.update(block)
-                blocks.append(crc32c(block))
-        return Seal(size, digest.hexdigest(), sums_text(shift, blocks))
-
-    def state(self, path: Path) -> FileState:
-        """By the time of change, not that of writing: nobody can set it back."""
-        found = path.stat()
-        settled = abs(time.time_ns() - found.st_ctime_ns) > SETTLED_NS
-        return FileState((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns), settled)
-
-    @contextmanager
-    def lock(self, path: Path) -> Iterator[None]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-class LocalHold:
-    """See `Hold`. The lock belongs to the open file, so it ends with the process, however that ends."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-
-
-@contextmanager
-def gone_if_it_fails(path: Path) -> Iterator[None]:
-    """A file that could not be written whole, on a full disk or a bad one, does not stay."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # what failed before is what is told
-            path.unlink(missing_ok=True)
-        raise
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:  # a disk that has room for a part takes that part
-        data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

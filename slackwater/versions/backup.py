@@ -85,7 +85,7 @@ def back_up(store: VersionStore, target: Path, now_us: int) -> Made:
         with holding(hold):
             _refuse_another(target, before, backup)
             reach("backup.before")
-            copied = [file for file in backup.files if _copy(store.home, target, file)]
+            copied = [file for file in backup.files if _copy(store, target, file)]
             reach("backup.list")
             store.files.replace(target / BACKUP, _encode(backup))
         _remove_others(store, target, backup)
@@ -156,9 +156,8 @@ def _records(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[str
 def _files(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[tuple[str, Wanted]]:
     """The files that never change, by path."""
     for manifest in manifests:
-        path = store.manifest_path(manifest.version)
-        name = path.relative_to(store.home).as_posix()
-        yield name, Wanted(name, *store.files.fingerprint(path))
+        name = f"versions/{manifest.version}/{MANIFEST}"
+        yield name, Wanted(name, *store.files.fingerprint(store.manifest_path(manifest.version)))
         for of_list in manifest.lists:
             yield of_list.path, Wanted(of_list.path, of_list.size, of_list.sha256)
         whole = store.retirement(manifest.version) is None
@@ -167,16 +166,19 @@ def _files(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[tuple
     of_moves = [ledger.file for ledger in store.moves.ledgers()]
     of_corrections = [file for correction in store.corrections.all() for file in correction.files]
     for stored in (*of_moves, *of_corrections):
-        if (store.home / stored.path).exists():  # of a correction that every version has, its epoch may be gone
+        folder, _, name = stored.path.rpartition("/")
+        if name in store.data.names(folder):  # of a correction that every version has, its epoch may be gone
             yield stored.path, Wanted(stored.path, stored.size, stored.sha256)
 
 
-def _copy(home: Path, target: Path, file: Wanted) -> bool:
+def _copy(store: VersionStore, target: Path, file: Wanted) -> bool:
     reach("backup.copy")
+    small = file.path.endswith(f"/{MANIFEST}")
+    path = store.manifest_path(int(file.path.split("/")[1])) if small else store.data.path(file)
     try:
-        return copy_file(home, target, file)
+        return copy_file(path if small else store.data.fetch(file), target / file.path, file, target)
     except FileNotFoundError as error:
-        raise DamagedFileError(home / file.path, f"{file.size} bytes", "nothing") from error
+        raise DamagedFileError(path, f"{file.size} bytes", "nothing") from error
     except CopyDiffersError as error:
         raise DamagedFileError(error.path, f"{file.size} bytes, {file.sha256[:12]}", error.found) from error
 

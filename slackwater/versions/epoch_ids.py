@@ -8,7 +8,6 @@ So the ids of an entity are counted by adding up what the files say, whichever o
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class EpochIds:
     def __init__(self, stream: Stream, store: VersionStore, epoch: str, known: Iterable[StoredFile] = ()) -> None:
         self._stream = stream
         self._store = store
-        self._folder = store.home / "archive" / epoch
+        self._folder = f"archive/{epoch}"
         self._before = open_keys(store, known)
         self._numbers: dict[Entity, int] = {}
         self._waiting: list[tuple[Any, Any, Any]] = []
@@ -67,10 +66,10 @@ class EpochIds:
         new = np.flatnonzero(~self._before.find(keys)[0])
         if not len(new):
             return
-        path = self._folder / f"{self._stream.name}-keys-{len(self.keys)}{SUFFIX}"
+        path = self._store.data.create(f"{self._folder}/{self._stream.name}-keys-{len(self.keys)}{SUFFIX}")
         file = self._store.stored(path, write_keys(path, keys[new], contents[first][new]))
         self.keys.append(file)
-        self._before = KeyIndex([*self._before.files, KeyFile(path, file.rows)])
+        self._before = KeyIndex([*self._before.files, key_file(self._store, file)])
         counts = np.bincount(of[first][new], minlength=len(self._numbers)).tolist()
         for entity, count in zip(self._numbers, counts, strict=True):
             if count:
@@ -81,18 +80,23 @@ class EpochIds:
         self.flush()
         if not self.runs.entities:
             return ()
-        path = self._folder / f"{self._stream.name}-ids.parquet"
+        path = self._store.data.create(f"{self._folder}/{self._stream.name}-ids.parquet")
         return (self._store.stored(path, write_runs(self._stream, self.runs, path)), *self.keys)
 
     def abandon(self) -> None:
         """Remove what was written: the epoch begins anew."""
         for file in self.keys:
-            (self._store.home / file.path).unlink()
+            self._store.data.remove(file.path)
+
+
+def key_file(store: VersionStore, file: StoredFile) -> KeyFile:
+    """An id file that holds keys, open."""
+    return KeyFile(store.data.fetch(file), file.rows)
 
 
 def open_keys(store: VersionStore, ids: Iterable[StoredFile]) -> KeyIndex:
     """The files of keys among a version's id files."""
-    return KeyIndex(KeyFile(store.home / file.path, file.rows) for file in ids if is_keys(file))
+    return KeyIndex(key_file(store, file) for file in ids if is_keys(file))
 
 
 def is_keys(file: StoredFile) -> bool:
@@ -102,17 +106,15 @@ def is_keys(file: StoredFile) -> bool:
 
 def merged_ids(stream: Stream, store: VersionStore, epoch: str, ids: Sequence[StoredFile]) -> tuple[StoredFile, ...]:
     """The id files of a version, the small ones of each kind merged into one of this epoch where they are many."""
-    folder: Path = store.home / "archive" / epoch
     keys = [file for file in ids if is_keys(file)]
     runs = [file for file in ids if not is_keys(file)]
     if count := mergeable([file.rows for file in keys]):
         store.check(keys[-count:])  # they are read without checksums: what flipped would be sealed anew
-        path = folder / f"{stream.name}-keys-merged{SUFFIX}"
-        rows = merge_keys([KeyFile(store.home / file.path, file.rows) for file in keys[-count:]], path)
+        path = store.data.create(f"archive/{epoch}/{stream.name}-keys-merged{SUFFIX}")
+        rows = merge_keys([key_file(store, file) for file in keys[-count:]], path)
         keys = [*keys[:-count], store.stored(path, rows)]
     if count := mergeable([file.rows for file in runs]):
-        path = folder / f"{stream.name}-ids-merged.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = write_runs(stream, read_runs(stream, [file.checked(store.home) for file in runs[-count:]]), path)
+        path = store.data.create(f"archive/{epoch}/{stream.name}-ids-merged.parquet")
+        rows = write_runs(stream, read_runs(stream, [file.checked(store.data.fetch) for file in runs[-count:]]), path)
         runs = [*runs[:-count], store.stored(path, rows)]
     return (*runs, *keys)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from slackwater.core.faults import reach
-from slackwater.store.id_keys import KEY, SUFFIX, KeyFile, without_keys
+from slackwater.store.id_keys import KEY, SUFFIX, without_keys
 from slackwater.store.id_runs import read_runs, write_runs
 from slackwater.store.identities import group_ids
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
-from slackwater.versions.epoch_ids import is_keys
+from slackwater.versions.epoch_ids import is_keys, key_file
 from slackwater.versions.manifest import StoredFile
 from slackwater.versions.store import VersionStore
 
@@ -33,7 +33,7 @@ def without_ids(
         DamagedFileError, OSError: an id file cannot be read.
     """
     runs_files = [file for file in ids if not is_keys(file)]
-    runs = read_runs(stream, [file.checked(store.home) for file in runs_files])
+    runs = read_runs(stream, [file.checked(store.data.fetch) for file in runs_files])
     others, keys = Counter[Entity](), list[Any]()
     for table in freed:
         entities, groups = group_ids(stream, table)
@@ -46,11 +46,9 @@ def without_ids(
             others.update({name: count for name, of in entities if (count := len(mine.intersection(of.tolist())))})
     runs.others.subtract(others)
     runs.others = +runs.others
-    folder = store.home / "archive" / epoch
-    folder.mkdir(parents=True, exist_ok=True)
     found = []
     if runs.entities:
-        path = folder / f"{stream.name}-ids-freed.parquet"
+        path = store.data.create(f"archive/{epoch}/{stream.name}-ids-freed.parquet")
         rows = write_runs(stream, runs, path)
         found.append(_stored(store, path, rows))
     gone = np.sort(np.concatenate(keys)) if keys else np.zeros(0, KEY)
@@ -59,9 +57,8 @@ def without_ids(
             found.append(file)
             continue
         store.check([file])  # it is read without checksums
-        path = folder / f"{stream.name}-keys-freed-{number}{SUFFIX}"
-        known = KeyFile(store.home / file.path, file.rows)
-        rows = without_keys(known, gone, path)
+        path = store.data.create(f"archive/{epoch}/{stream.name}-keys-freed-{number}{SUFFIX}")
+        rows = without_keys(key_file(store, file), gone, path)
         if rows is None:
             found.append(file)
         elif rows:

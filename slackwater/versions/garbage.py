@@ -1,4 +1,4 @@
-"""Garbage: the files and folders under home that no retained version, no snapshot and no running process needs.
+"""Garbage: the names under home of files and folders that no retained version, snapshot and running process needs.
 
     versions/<n>     retired, or without a manifest where no run is going; the highest number's folder stays, since
                      it is what keeps a number from being taken twice
@@ -10,7 +10,6 @@ decides what the archive *is*; manifests do.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from slackwater.store.lists import Listed, listed
@@ -29,16 +28,16 @@ def garbage(
     snapshots: Iterable[Manifest],
     retire: Iterable[int],
     leases: Iterable[Lease],
-) -> Iterator[Path]:
+) -> Iterator[str]:
     """What may be removed, in the order in which it is to be. `retire` goes altogether: it is retired by now, or about
     to be.
     """
     leases = list(leases)
     kept, held = list(keep), list(snapshots)
-    needed = {store.home / path for path in _listed(store, [*kept, *held])}
-    needed |= {store.home / entry.file.path for manifest in kept for entry in manifest.ids}  # a snapshot needs none
-    needed |= {store.home / ledger.file.path for ledger in store.moves.ledgers()}
-    needed |= {store.home / path for path in _of_corrections(store, kept)}
+    needed = {*_listed(store, [*kept, *held])}
+    needed |= {entry.file.path for manifest in kept for entry in manifest.ids}  # a snapshot needs none
+    needed |= {ledger.file.path for ledger in store.moves.ledgers()}
+    needed |= {*_of_corrections(store, kept)}
     numbers = store.numbers()
     oldest = min((manifest.version for manifest in kept), default=0)
     retired = {*retire, *(n for n in numbers if RETIRED in store.folder_names(n))}
@@ -52,7 +51,7 @@ def garbage(
             yield from _version(store, number, number == numbers[-1], evidence)
     leased = {epoch for lease in leases for epoch in lease.epochs}
     for root in ("archive", "states", "lists", "spill"):
-        yield from _unlisted(store, store.home / root, needed, leased)
+        yield from _unlisted(store, root, needed, leased)
 
 
 def _listed(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[str]:
@@ -78,35 +77,36 @@ def _of_corrections(store: VersionStore, kept: Iterable[Manifest]) -> Iterator[s
         yield from (file.path for file in (correction.files if correction.number > applied else [correction.file]))
 
 
-def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[Path]:
-    folder = store.folder / str(number)
+def _version(store: VersionStore, number: int, stays: bool, evidence: bool) -> Iterator[str]:
+    folder = f"versions/{number}"
     names = store.folder_names(number)
     if evidence and "handoff.json" in names:
-        yield from (folder / name for name in names if name != "handoff.json")
+        yield from (f"{folder}/{name}" for name in names if name != "handoff.json")
         return
-    yield from (folder / name for name in names if name not in _LAST)
+    yield from (f"{folder}/{name}" for name in names if name not in _LAST)
     if stays:
-        yield from (folder / name for name in names if name == _LAST[0])
+        yield from (f"{folder}/{name}" for name in names if name == _LAST[0])
         return
-    yield from (folder / name for name in _LAST)
+    yield from (f"{folder}/{name}" for name in _LAST)
     yield folder
 
 
-def _unlisted(store: VersionStore, root: Path, listed: set[Path], leased: set[str]) -> Iterator[Path]:
-    for epoch in store.files.names(root):
+def _unlisted(store: VersionStore, root: str, listed: set[str], leased: set[str]) -> Iterator[str]:
+    for epoch in store.data.names(root):
         if epoch in leased:
             continue
-        paths = [*_below(store, root / epoch)]
-        if listed.isdisjoint(paths):
-            yield root / epoch
+        names = [*_below(store, f"{root}/{epoch}")]
+        if listed.isdisjoint(names):
+            yield f"{root}/{epoch}"
         else:
-            yield from (path for path in paths if path not in listed)
+            yield from (name for name in names if name not in listed)
 
 
-def _below(store: VersionStore, folder: Path) -> Iterator[Path]:
+def _below(store: VersionStore, folder: str) -> Iterator[str]:
     """The files in a folder and in those below it."""
-    for name in store.files.names(folder):
-        if store.files.names(folder / name):
-            yield from _below(store, folder / name)
+    for each in store.data.names(folder):
+        name = f"{folder}/{each}"
+        if store.data.names(name):
+            yield from _below(store, name)
         else:
-            yield folder / name
+            yield name

@@ -8,6 +8,7 @@ A file whose state is the noted one was not written to since. What flips in sile
 
 from collections.abc import Iterable
 
+from slackwater.store.copies import Wanted
 from slackwater.store.files import FileState
 from slackwater.versions.errors import RecordError
 from slackwater.versions.inspector import Inspector
@@ -22,7 +23,7 @@ def inspector_of(store: VersionStore) -> Inspector:
     try:
         found = decode_record(store.files.read(path), path).get("files", {})
         for name, (identity, size, sha256) in found.items():
-            inspector.trust(store.home / name, FileState(tuple(identity), settled=True), (size, sha256))
+            inspector.trust(Wanted(name, size, sha256), FileState(tuple(identity), settled=True))
     except (FileNotFoundError, RecordError, ValueError, TypeError, AttributeError):
         return Inspector(store)  # nothing is known: the next run writes it again
     return inspector
@@ -32,7 +33,7 @@ def note_inspected(store: VersionStore, inspector: Inspector, files: Iterable[St
     """Note what is known of files, for the next process."""
     found = {}
     for file in files:
-        known = inspector.known(store.home / file.path)
+        known = inspector.known(file)
         if known is not None:
             state, (size, sha256) = known
             found[file.path] = [list(state.identity), size, sha256]

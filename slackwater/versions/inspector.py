@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from slackwater.core.checked_files import DamagedBytesError
-from slackwater.store.files import FileState
+from slackwater.store.files import DataFile, FileState
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import StoredFile
 from slackwater.versions.store import VersionStore
@@ -40,7 +40,7 @@ class Inspector:
         """
         for file in files:
             path = self.path(file)
-            self._judge(path, file, self._check(path, anyway=False))
+            self._judge(path, file, self._check(path, file))
 
     def suspect(self, error: DamagedBytesError) -> None:
         """Doubt a file: a read of it failed. The next look reads all of it, and its SHA-256 says what it is."""
@@ -54,48 +54,49 @@ class Inspector:
     def reread(self, file: StoredFile) -> None:
         """Read a file again, whatever is known of it. Raises DamagedFileError."""
         path = self.path(file)
-        self._judge(path, file, self._check(path, anyway=True))
+        self._judge(path, file, self._check(path, file, anyway=True))
 
     def read_again(self, path: Path) -> int:
         """Read a file again, whatever is known of it, and whether it changed: its size, 0 if it cannot be read."""
-        found = self._check(path, anyway=True)
+        found = self._check(path, None, anyway=True)
         return 0 if isinstance(found, OSError) else found[0]
 
     def refresh(self, paths: Iterable[Path]) -> None:
         """See whether files changed: those whose state did are read again."""
         for path in paths:
-            self._check(path, anyway=False)
+            self._check(path, None)
 
-    def doubt(self, path: Path) -> None:
-        """The next look reads a file, whatever is known of it."""
-        self._found.pop(path, None)
+    def doubt(self, files: Iterable[StoredFile]) -> None:
+        """The next look reads these files, whatever is known of them."""
+        for file in files:
+            self._found.pop(self.path(file), None)
 
-    def known(self, path: Path) -> tuple[FileState, Fingerprint] | None:
+    def known(self, file: StoredFile) -> tuple[FileState, Fingerprint] | None:
         """What a file was when it was read, and its state then; None where that is not known, or may have changed."""
-        state, found = self._found.get(path, (None, OSError()))
+        state, found = self._found.get(self.path(file), (None, OSError()))
         return None if state is None or isinstance(found, OSError) else (state, found)
 
-    def trust(self, path: Path, state: FileState, found: Fingerprint) -> None:
-        """Take it as read: with this state a file had this fingerprint."""
-        self._found[path] = state, found
+    def trust(self, file: DataFile, state: FileState) -> None:
+        """Take it as read: with this state a file was what it is to be."""
+        self._found[self._store.data.path(file)] = state, (file.size, file.sha256)
 
     def known_damage(self, files: Iterable[StoredFile]) -> list[StoredFile]:
         """The files that were found damaged and did not change since; nothing is read."""
         return [file for file in files if self.path(file) in self._damaged]
 
     def path(self, file: StoredFile) -> Path:
-        """Where a file is."""
-        return self._store.home / file.path
+        """Where a file is, once it was checked."""
+        return self._store.data.path(file)
 
     def name(self, file: StoredFile) -> str:
-        """The name by which a file is read."""
-        return file.checked(self._store.home)
+        """The name by which a file is read, once it was checked."""
+        return file.checked(self._store.data.path)
 
-    def _check(self, path: Path, anyway: bool) -> Fingerprint | OSError:
+    def _check(self, path: Path, file: StoredFile | None, anyway: bool = False) -> Fingerprint | OSError:
         known = self._found.get(path)
         found: Fingerprint | OSError
         try:
-            state = self._store.files.state(path)  # before the bytes: a write in between makes it an old one
+            state = self._state(path, file)  # before the bytes: a write in between makes it an old one
             if known is not None and known[0] == state and state.settled and not anyway:
                 return known[1]
             found = self._store.files.fingerprint(path)
@@ -107,6 +108,15 @@ class Inspector:
                 self.revision += 1
                 self._damaged.discard(path)
         return found
+
+    def _state(self, path: Path, file: StoredFile | None) -> FileState:
+        """The state of what is at a path; a data file that is not there is fetched."""
+        try:
+            return self._store.files.state(path)
+        except FileNotFoundError:
+            if file is None:
+                raise
+            return self._store.files.state(self._store.data.fetch(file))
 
     def _judge(self, path: Path, file: StoredFile, found: Fingerprint | OSError) -> None:
         if found == (file.size, file.sha256):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slackwater.core.checked_files import checked_name
+from slackwater.store.files import Locate
 from slackwater.store.instruments import NO_INSTRUMENTS, Instruments
 from slackwater.store.layout import SLICE_ROWS
 from slackwater.store.lists import Listed, ListFile, listed
@@ -33,7 +34,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a version. `path` is relative to the home folder, `rows` its number of rows.
+    """A file of a version. `path` is its name, relative to the home, `rows` its number of rows.
 
     `sums` are the checksums of its blocks (`slackwater.core.checked_files`); they are compared when a block is read.
     """
@@ -44,9 +45,9 @@ class StoredFile:
     rows: int
     sums: str
 
-    def checked(self, home: Path) -> str:
-        """The name by which it is read."""
-        return checked_name(home / self.path, self.size, self.sums)
+    def checked(self, locate: Locate) -> str:
+        """The name by which it is read where `locate` has it, with its checksums."""
+        return checked_name(locate(self), self.size, self.sums)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from typing import Any, Literal
 
 from cachetools import LRUCache
 
-from slackwater.store.files import Files, LocalFiles
+from slackwater.store.files import Files
 from slackwater.store.lists import ListFile
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.corrections import Corrections
 from slackwater.versions.errors import (
     CorrectionWaitsError,
@@ -58,6 +59,7 @@ class VersionReader:
     def __init__(self, home: Path, files: Files | None = None) -> None:
         self.home = home
         self.files: Files = files or LocalFiles()
+        self.data = self.files.data(home)
         self.folder = home / "versions"
         self.leases = Leases(self.folder / "leases", self.files)
         self.moves = Moves(self.folder / "moves", self.files)
@@ -73,9 +75,9 @@ class VersionReader:
             known = self._lists.get((kind, file.sha256))
         if known is not None:
             return known
-        path = self.home / file.path
+        path = self.data.path(file)
         try:
-            data = self.files.read(path)
+            data = self.files.read(self.data.fetch(file))
         except OSError as error:
             raise ManifestError(f"The list {path} cannot be read: {error}.") from error
         if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -281,9 +283,9 @@ class VersionReader:
             DamagedFileError: the first that differs.
         """
         for file in files:
-            path = self.home / file.path
+            path = self.data.path(file)
             try:
-                size, sha256 = self.files.fingerprint(path)
+                size, sha256 = self.files.fingerprint(self.data.fetch(file))
             except OSError as error:
                 raise DamagedFileError(path, f"{file.size} bytes", str(error)) from error
             if (size, sha256) != (file.size, file.sha256):

@@ -9,8 +9,9 @@ though versions were published. A restore that dies is run again and goes on.
 from pathlib import Path
 
 from slackwater.core.faults import reach
-from slackwater.store.copies import CopyDiffersError, copy_file, matches
-from slackwater.store.files import Files, LocalFiles
+from slackwater.store.copies import CopyDiffersError, Wanted, copy_file, matches
+from slackwater.store.files import DataFiles, Files
+from slackwater.store.local_files import LocalFiles
 from slackwater.versions.backup import BACKUP, FOLDERS, Backup, read_backup
 from slackwater.versions.errors import BackupError
 from slackwater.versions.reader import MANIFEST
@@ -44,10 +45,10 @@ def restore(folder: Path, home: Path, files: Files | None = None) -> Backup:
     files = files or LocalFiles()
     marker = encode_record({"of": files.fingerprint(folder / BACKUP)[1]}) if (folder / BACKUP).exists() else b""
     backup = check_backup(folder)
-    begun = (home / RESTORING).exists()
+    data, begun = files.data(home), (home / RESTORING).exists()
     if begun and (home / RESTORING).read_bytes() != marker:
         raise BackupError(f"{home} is being restored from another backup.", "Restore into an empty folder.")
-    held = [name for name in FOLDERS if (home / name).exists()]
+    held = [name for name in FOLDERS if data.names(name)]
     if held and not begun:
         raise BackupError(f"{home} is not empty: it holds {', '.join(held)}.", "Set SLACKWATER_HOME to a new folder.")
     reach("restore.before")
@@ -56,7 +57,7 @@ def restore(folder: Path, home: Path, files: Files | None = None) -> Backup:
     for file in sorted(backup.files, key=lambda file: not file.path.endswith(f"/{MANIFEST}")):
         reach("restore.copy")
         try:
-            copy_file(folder, home, file)
+            _restore(folder / file.path, home, data, file)
         except (CopyDiffersError, FileNotFoundError) as error:
             raise _damaged(folder, file.path) from error
     for path, text in sorted(backup.records.items(), key=lambda record: record[0] == _POINTER):
@@ -67,6 +68,15 @@ def restore(folder: Path, home: Path, files: Files | None = None) -> Backup:
     files.remove(home / RESTORING)
     reach("restore.after")
     return backup
+
+
+def _restore(source: Path, home: Path, data: DataFiles, file: Wanted) -> None:
+    if file.path.endswith(f"/{MANIFEST}"):
+        copy_file(source, home / file.path, file, home)
+        return
+    path = data.create(file.path)
+    copy_file(source, path, file, home)
+    data.publish(path, file.sha256)
 
 
 def _damaged(folder: Path, path: str) -> BackupError:

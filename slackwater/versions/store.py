@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from slackwater.core.faults import reach
-from slackwater.store.files import Files, Hold
+from slackwater.store.files import Hold
 from slackwater.store.lists import INLINE, Listed, ListFile, listed
 from slackwater.versions.errors import LostRaceError, ManifestError, NoSuchVersionError, PointerError
 from slackwater.versions.manifest import Manifest, Part, StoredFile, encode_list, encode_manifest, month_of
@@ -28,10 +28,6 @@ T = TypeVar("T")
 class VersionStore(VersionReader):
     """The versions under one home folder, and every change of them."""
 
-    def __init__(self, home: Path, files: Files | None = None) -> None:
-        super().__init__(home, files)
-        self._settled: set[Path] = set()  # folders whose entry is durable; a name is never used twice
-
     def reserve(self) -> int:
         """Take a number that was never used, and make its folder."""
         number = max(self.numbers(), default=0) + 1
@@ -44,11 +40,12 @@ class VersionStore(VersionReader):
                 return number
 
     def stored(self, path: Path, rows: int) -> StoredFile:
-        """Make a file durable, and the folders that it lies in, and take its checksums."""
-        self.files.sync(path)
-        self._settle(path)
+        """Take the checksums of a file that was written where `data.create` said, and publish it. From then on the path
+        is not to be used: `data.fetch` says where it is.
+        """
         seal = self.files.seal(path)
-        return StoredFile(path.relative_to(self.home).as_posix(), seal.size, seal.sha256, rows, seal.sums)
+        name = self.data.publish(path, seal.sha256)
+        return StoredFile(name, seal.size, seal.sha256, rows, seal.sums)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -217,20 +214,9 @@ class VersionStore(VersionReader):
         return Listed(files, (), partial(self.load, "parts"))
 
     def _list_file(self, manifest: Manifest, kind: str, number: int, data: bytes, entries: int) -> ListFile:
-        path = self.home / "lists" / manifest.run_id / f"{kind}-{number}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.files.create(path, data)
-        self._settle(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return ListFile(path.relative_to(self.home).as_posix(), len(data), sha256, entries)
-
-    def _settle(self, path: Path) -> None:
-        """Make the folders durable that a file lies in."""
-        for folder in path.parents:
-            if folder in self._settled or folder == self.home:
-                break
-            self.files.sync_folder(folder.parent)
-            self._settled.add(folder)
+        name = f"lists/{manifest.run_id}/{kind}-{number}.json"
+        self.data.put(name, data)
+        return ListFile(name, len(data), hashlib.sha256(data).hexdigest(), entries)
 
     def _pointer_at(self, parent: int, began: Pointer | None) -> Pointer:
         pointer = self.pointer()

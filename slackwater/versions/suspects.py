@@ -1,7 +1,7 @@
 """Files that somebody found damaged, as marks beside the versions: the next batch run reads them whole, and makes again
 what is not whole.
 
-    <home>/versions/suspects/<hash of the path>     {"path": "states/.../0.parquet"}
+    <home>/versions/suspects/<hash of the name>     {"path": "states/.../0.parquet"}
 
 A run takes a file that was not written to for what it was (`slackwater.versions.inspected`); bits that flip in silence
 are found by who reads them, and by the service's scrub.
@@ -26,37 +26,34 @@ def suspect(store: VersionStore, error: DamagedBytesError) -> None:
 
 
 def mark_suspect(store: VersionStore, path: Path) -> None:
-    """Have the next run read a file whole. Who found it goes on with its own error, even if no mark can be written."""
+    """Have the next run read the file of a local path whole. Who found it goes on with its own error, even if no mark
+    can be written.
+    """
     try:
-        _write(store, path)
+        _write(store, store.data.name_of(path))
     except OSError as error:
         logger.warning("no run is told of %s: %s", path, error)
 
 
-def _write(store: VersionStore, path: Path) -> None:
-    mark = _mark(store, path)
+def _write(store: VersionStore, name: str) -> None:
+    folder = store.folder / "suspects"
     with suppress(FileExistsError):
-        store.files.make_folder(mark.parent)
-    store.files.replace(mark, encode_record({"path": path.relative_to(store.home).as_posix()}))
+        store.files.make_folder(folder)
+    mark = folder / hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+    store.files.replace(mark, encode_record({"path": name}))
 
 
-def suspects(store: VersionStore) -> list[Path]:
-    """The files that are marked; a mark that cannot be read is removed."""
-    folder, found = store.folder / "suspects", []
+def suspects(store: VersionStore) -> dict[str, Path]:
+    """The names of the files that are marked, each with its mark, which is removed once the file is whole, or nobody
+    needs it any more. A mark that cannot be read is removed here.
+    """
+    folder, found = store.folder / "suspects", dict[str, Path]()
     for name in store.files.names(folder):
+        mark = folder / name
         try:
-            found.append(store.home / str(decode_record(store.files.read(folder / name), folder / name)["path"]))
+            found[str(decode_record(store.files.read(mark), mark)["path"])] = mark
         except FileNotFoundError:
             continue
         except (RecordError, KeyError):
-            store.files.remove(folder / name)
+            store.files.remove(mark)
     return found
-
-
-def clear_suspect(store: VersionStore, path: Path) -> None:
-    """It is whole, or nobody needs it any more."""
-    store.files.remove(_mark(store, path))
-
-
-def _mark(store: VersionStore, path: Path) -> Path:
-    return store.folder / "suspects" / hashlib.blake2b(str(path).encode(), digest_size=12).hexdigest()

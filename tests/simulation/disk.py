@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from slackwater.store.files import FileState, Hold, LocalFiles
+from slackwater.store.files import FileState, Hold
+from slackwater.store.local_files import LocalFiles
 from tests.simulation.programs import Program, Scheduler
 
 

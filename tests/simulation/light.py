@@ -32,6 +32,7 @@ from slackwater.core.checked_files import path_of
 from slackwater.pipeline.segment import Block, Segment, States
 from slackwater.pipeline.summarise import _SummariseSegment
 from slackwater.store import compaction, layout
+from slackwater.store.files import Locate
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import NOTHING_RECORDED
@@ -243,15 +244,15 @@ def _rows_in(path: Path | str, of: tuple[int, ...], view: View) -> list[Row]:
 class LightReader(BatchReader):
     """The batch views of one version, without a database."""
 
-    def __init__(self, home: Path, manifest: Manifest, *more: Any, **others: Any) -> None:
-        super().__init__(home, manifest, *more, **others)
-        self._home = home
+    def __init__(self, path: Locate, manifest: Manifest, *more: Any, **others: Any) -> None:
+        super().__init__(path, manifest, *more, **others)
+        self._path = path
 
     def rows(self, request: RowRequest, cursor: object, searched: int = 0) -> list[Row]:
         del searched
         of, wide, rows = request.range, len(request.view.entity), list[Row]()
         for file in self.files(request):
-            found = rows_in(self._home / file.path, request.view)
+            found = rows_in(self._path(file), request.view)
             rows += [r for r in found if r.key[:wide] in request.keys.entities and request.keys.hold(r.key)]
         bars = merged(request.view, rows, of.interval)
         bars = [b for b in bars if b.start >= of.low and (of.high is None or b.start < of.high)]

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from batch_layer.comparison import FIRST, Compared, Comparison, Side, Times
 from slackwater.deltas.cell import DeltaKey
+from slackwater.store.files import Locate
 from slackwater.versions.manifest import ArchiveFile, Part
 from slackwater.versions.proof import Difference
 from slackwater.views.compare import explain
@@ -18,10 +18,10 @@ from tests.simulation.light import merged, rows_in, rows_of_events
 class LightComparison(Comparison):
     """See the module."""
 
-    def __init__(self, home: Path, *more: object) -> None:
+    def __init__(self, fetch: Locate, *more: object) -> None:
         del more
         self.compared = Compared()
-        self._home = home
+        self._fetch = fetch
         self._rows: dict[DeltaKey, list[Row]] = {}
 
     def __exit__(self, *_: object) -> None:
@@ -35,7 +35,7 @@ class LightComparison(Comparison):
         for side in sides:
             rows = [*self._of(view, side.parent), *self._rows.get(side.delta_key, ())]
             for entry in side.imported:
-                rows += rows_of_events(self._home / entry.file.path, view, (view,))
+                rows += rows_of_events(self._fetch(entry.file), view, (view,))
             shard = side.delta_key.partition
             self._differing(view, base, shard, merged(view, rows, base), self._of(view, side.own))
 
@@ -51,7 +51,7 @@ class LightComparison(Comparison):
                 self._differing(view, interval, shard, expected, self._of(view, own))
 
     def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
-        rows = [row for entry in events for row in rows_of_events(self._home / entry.file.path, view, (view,))]
+        rows = [row for entry in events for row in rows_of_events(self._fetch(entry.file), view, (view,))]
         base = PUBLISHED_INTERVALS[0]
         self._differing(view, base, shard, _within(merged(view, rows, base), of), self._found(view, base, parts, of))
 
@@ -64,7 +64,7 @@ class LightComparison(Comparison):
         return merged(view, _within(self._of(view, parts), of), interval)
 
     def _of(self, view: View, files: Sequence[Part]) -> list[Row]:
-        return [row for file in files for row in rows_in(self._home / file.file.path, view)]
+        return [row for file in files for row in rows_in(self._fetch(file.file), view)]
 
     def _differing(self, view: View, interval: Interval, shard: int, expected: list[Row], found: list[Row]) -> None:
         compared = self.compared

@@ -195,7 +195,7 @@ def expiry(world: "World") -> None:
     world.trace.count("versions retired", len(done.retired))
     world.trace.count("snapshots kept", len(done.snapshots))
     world.trace.count("deltas removed", len(done.deltas))
-    world.trace.count("files removed", len(done.paths))
+    world.trace.count("files removed", len(done.names))
 
 
 def _beside_a_stall(world: "World", stalls: int) -> None:

@@ -102,8 +102,8 @@ SWITCHES = (
             Edit(
                 compute,
                 "archive_segments",
-                "tuple(entry.file.checked(home) for entry in entries)",
-                "tuple(sorted(map(str, home.glob(f'archive/*/*-{partition}-*.parquet'))))",
+                "tuple(entry.file.checked(fetch) for entry in entries)",
+                "tuple(sorted(map(str, fetch(entries[0].file).parents[1].glob(f'*/*-{partition}-*.parquet'))))",
             ),
         ),
         seeds=10,

@@ -61,7 +61,7 @@ def test_the_light_compute_writes_the_rows_of_the_real_pipeline(grown: World, tm
     manifest = grown.store.current()
     assert manifest is not None
     assert manifest.archive
-    segments = archive_segments(grown.home, "trades", grown.topic_ids["trades"], manifest.archive)
+    segments = archive_segments(grown.store.data.fetch, "trades", grown.topic_ids["trades"], manifest.archive)
     run_pipeline(segments, grown.views, tmp_path / "real")
     compute_with(lambda _: None)(segments, grown.views, tmp_path / "light", None)
     found = {path.relative_to(tmp_path / "light") for path in (tmp_path / "light").rglob("*.parquet")}
@@ -76,7 +76,7 @@ def test_the_light_compute_writes_the_rows_of_the_real_pipeline(grown: World, tm
 def test_the_light_reader_gives_the_rows_of_the_real_one(grown: World) -> None:
     manifest = grown.store.current()
     assert manifest is not None
-    real, stand_in = BatchReader(grown.home, manifest), LightReader(grown.home, manifest)
+    real, stand_in = BatchReader(grown.store.data.fetch, manifest), LightReader(grown.store.data.path, manifest)
     compared = 0
     for venue, symbol in {(known.venue, known.symbol): None for known in real.instruments(BARS)}:
         for interval in INTERVALS:

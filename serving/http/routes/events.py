@@ -200,7 +200,7 @@ def routes(
     log: Log,
     names: TopicNames,
 ) -> list[Route]:
-    events = Events(pool, store.home, inspector, log, names)
+    events = Events(pool, store.data.path, inspector, log, names)
     first = {view.stream.name: view for view in reversed(defaults(views))}
     found = [_route(view.stream, EventsRoute(view, bases, pool, events)) for view in first.values()]
     return [*found, *(_without_view(stream) for stream in streams if stream.name not in first)]

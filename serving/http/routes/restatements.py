@@ -8,7 +8,6 @@ rows are in the file of another, it is gone. Rows of later versions and moves co
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -34,6 +33,7 @@ from serving.query.read import reading
 from serving.store.batch import sandbox
 from serving.store.batch import whole as whole_files
 from slackwater.restatements.ledger import CAUSES, LATE, Entry
+from slackwater.store.files import Locate
 from slackwater.store.instruments import entity_of
 from slackwater.streams.stream import Stream
 from slackwater.versions.inspector import Inspector
@@ -216,7 +216,7 @@ class RestatementsRoute:
     schema: pa.Schema
     bases: Bases
     pool: Pool
-    home: Path
+    path: Locate
     inspector: Inspector
 
     async def answer(self, request: Request, query: RestatementsQuery) -> Response:
@@ -250,7 +250,7 @@ class RestatementsRoute:
     ) -> list[Row]:
         """One row more than asked for, if there is one. The files are whole before they are read and after."""
         files = [entry.ledger.file for entry in entries]
-        paths = [file.checked(self.home) for file in files]
+        paths = [file.checked(self.path) for file in files]
         early = [entry.ledger.version for entry in entries if not entry.late]
         select, values = select_of(paths, early, query, cursor, self.views.values())
 
@@ -293,6 +293,6 @@ def routes(views: tuple[View, ...], bases: Bases, pool: Pool, store: VersionStor
         check_names(stream.name, stream.entity, RestatementsQuery, Restatement)
     text = "Closed bars whose answers changed, with the answers before and after, and why."
     by_name, streams = {view.name: view for view in defaults(views)}, streams_of(views)
-    of = RestatementsRoute(by_name, rows_schema(streams), bases, pool, store.home, inspector)
+    of = RestatementsRoute(by_name, rows_schema(streams), bases, pool, store.data.path, inspector)
     answer, page = asked(query_of(defaults(views)), of.answer), page_model(streams)
     return [Route("/v1/restatements", answer, text, "data", page, problems=(410, 422, 504), table=True)]

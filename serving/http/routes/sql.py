@@ -14,7 +14,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -34,13 +33,14 @@ from serving.query.answer import exact_json
 from serving.query.bases import Bases
 from serving.sql.process import SqlProcesses, too_slow
 from serving.sql.program import Outcome
-from serving.sql.tables import ReadPoint, tables_of
+from serving.sql.tables import ReadPoint, paths_here, tables_of
 from serving.status.metrics import Metrics
 from serving.store.batch import whole
 from serving.store.hot import HotStore
-from slackwater.core.checked_files import DamagedBytesError
+from slackwater.core.checked_files import DamagedBytesError, path_of
 from slackwater.core.decimals import plain_text
 from slackwater.keys.keyring import KeyRing
+from slackwater.store.files import Locate
 from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.store import VersionStore
@@ -138,7 +138,7 @@ class SqlRoute:
     hot: HotStore
     inspector: Inspector
     keys: KeyRing
-    home: Path
+    here: Locate
     metrics: Metrics
     processes: SqlProcesses
 
@@ -187,17 +187,18 @@ class SqlRoute:
 
     def _blocking(self, query: SqlQuery) -> tuple[ReadPoint, Outcome, pa.Table | None]:
         read_point = ReadPoint(self.bases.every())
-        tables = tables_of(self.hot, read_point)
+        tables = tables_of(self.hot, read_point, self.here)
+        files = {path_of(name): file for name, file in tables.files.items()}
 
         def answer() -> tuple[Outcome, pa.Table | None]:
             outcome, table = self.processes.ask(query.sql, query.limit, tables)
-            if outcome.damaged in {file.path for file in tables.files}:
-                path = self.home / outcome.damaged
+            if outcome.damaged in files:
+                path = self.inspector.path(files[outcome.damaged])
                 self.inspector.suspect(DamagedBytesError(str(path), outcome.detail))
             return outcome, table
 
         try:
-            return read_point, *whole(self.inspector, tables.files, answer)
+            return read_point, *whole(self.inspector, tables.files.values(), answer)
         except DamagedFileError as error:
             raise unreadable(read_point.snapshot.version) from error
 
@@ -238,7 +239,7 @@ def routes(
     if options.sql is None:
         return []
     processes = SqlProcesses(store.home, options.sql)
-    of = SqlRoute(bases, hot, inspector, keys, store.home, metrics, processes)
+    of = SqlRoute(bases, hot, inspector, keys, paths_here(store), metrics, processes)
     text = "One SELECT over the merged views of one basis, read only. Needs a key of the scope admin."
     route = Route("/v1/sql", of.answer, text, "data", SqlResult, (413, 415, 422, 504), "POST", body=SqlQuery)
     return [replace(route, cached=False, headers=("Slackwater-Lag-Records",), close=processes.close)]
