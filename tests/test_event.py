@@ -373,8 +373,8 @@ def test_a_record_has_64_lines_at_most() -> None:
 def test_only_a_line_feed_ends_a_line() -> None:
     text = b"a\r\nb\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c\n"
     assert count_lines(text) == 3
-    assert list(Lines(text, 3)) == [b"a\r", b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c", b""]
-    assert joined(Lines(text, 3)) == joined(list(Lines(text, 3))) == text
+    assert list(Lines([text])) == list(Lines([text], [3])) == [b"a\r", b"b\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c", b""]
+    assert joined(Lines([text])) == joined(list(Lines([text]))) == text
 
 
 _values = (
@@ -447,7 +447,7 @@ def test_the_canonical_line_of_an_event_is_that_event(event: Event) -> None:
     canonical = encode_event(TRADES, event)
     assert decode_event(TRADES, canonical, LATEST) == event
     assert set(FIELDS) <= json.loads(canonical).keys() <= {*FIELDS, "sequence", "time_unit"}
-    assert list(Lines(canonical, 1)) == [canonical]
+    assert list(Lines([canonical], [1])) == [canonical]
 
 
 def test_the_canonical_line_is_these_bytes() -> None:
