@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from slackwater.store.local_files import gone_if_it_fails
+from slackwater.store.local_files import gone_if_it_fails, sync_folder
 
 _BLOCK = 1 << 20
 
@@ -62,7 +62,7 @@ def copy_file(source: Path, path: Path, wanted: Wanted, root: Path) -> bool:
         os.fsync(write.fileno())
         temporary.rename(path)
     for folder in (path.parent, *path.parent.parents):
-        _sync_folder(folder)
+        sync_folder(folder)
         if folder == root:
             break
     found = _fingerprint(path)
@@ -79,11 +79,3 @@ def _fingerprint(path: Path) -> tuple[int, str]:
 
 def _text(size: int, sha256: str) -> str:
     return f"{size} bytes, {sha256[:12]}"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,7 +34,7 @@ class LocalFiles:
             reach("publish.write")
             file.flush()
             os.fsync(file.fileno())
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, private: bool = False) -> None:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -46,12 +46,12 @@ class LocalFiles:
             os.fsync(file.fileno())
             reach("publish.rename")
             temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def remove(self, path: Path) -> None:
         try:
@@ -61,7 +61,7 @@ class LocalFiles:
                 path.unlink()
         except FileNotFoundError:
             return
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def hold(self, path: Path, data: bytes) -> "LocalHold":
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +97,10 @@ class LocalFiles:
     def sync(self, path: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def sync_folder(self, folder: Path) -> None:
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
         with path.open("rb") as file:
@@ -212,7 +212,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what a folder lists durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
