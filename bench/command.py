@@ -20,7 +20,7 @@ BENCH_PARTS = (
         "slackwater bench batch --trades 3000000",
         "slackwater bench archive --trades 10000000",
         "slackwater bench export --json",
-        "slackwater bench history --sizes 3000000,300000000",
+        "slackwater bench history --sizes 3000000,300000000 --runs 9",
         "slackwater bench speed latency --before ../older --rounds 5",
         "slackwater bench --before ../older --at-once --trades 2000000 --rounds 8",
     )
@@ -38,6 +38,7 @@ BENCH_PARTS = (
     metavar="N,N,...",
     help="Trades of history of `history`, one size after the other; default: 3000000,30000000.",
 )
+@click.option("--runs", type=click.IntRange(1), help="Batch runs of `history` for each size; default: 24.")
 @click.option(
     "--before",
     type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
@@ -52,6 +53,7 @@ def bench(
     parts: tuple[str, ...],
     trades: int,
     sizes: str | None,
+    runs: int | None,
     before: Path | None,
     rounds: int,
     at_once: bool,
@@ -60,6 +62,8 @@ def bench(
     """Measure throughput, latency and overload on this machine, with a broker and a home folder of its own."""
     if at_once and (before is None or parts):
         raise click.UsageError("--at-once goes with --before and without parts.")
+    if before is not None and (sizes or runs):
+        raise click.UsageError("--sizes and --runs go without --before: run it in each checkout.")
     if before is not None:
         from bench.at_once import run_at_once
         from bench.pairs import run_pairs, show_pairs
@@ -72,8 +76,10 @@ def bench(
     from bench.history import HISTORY_SHAPE
     from bench.suite import PLAN, run_bench
 
-    plan = PLAN if sizes is None else replace(PLAN, history=HISTORY_SHAPE._replace(sizes=_sizes(sizes)))
-    results = run_bench(parts or BENCH_PARTS, trades, as_json, plan)
+    shape = HISTORY_SHAPE._replace(
+        sizes=HISTORY_SHAPE.sizes if sizes is None else _sizes(sizes), runs=runs or HISTORY_SHAPE.runs
+    )
+    results = run_bench(parts or BENCH_PARTS, trades, as_json, replace(PLAN, history=shape))
     emit(as_json, results, lambda: None)
 
 

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bench.answers import compare
+from bench.command import bench
 from bench.house import BenchError
 from bench.pairs import run_pairs
 
@@ -64,3 +66,12 @@ def test_answers_are_equal_in_value_whatever_their_fields_are_called() -> None:
     now["after the run", "batch", "v", "s", "1m"] = []
     bars, faults = compare(before, now)
     assert (bars, len(faults)) == (2, 2)
+
+
+@pytest.mark.parametrize("more", [["--sizes", "3000"], ["--runs", "3"]])
+def test_what_pairs_do_not_hand_on_is_refused(tmp_path: Path, more: list[str]) -> None:
+    older = checkout(tmp_path / "a", BEFORE)
+    done = CliRunner().invoke(bench, ["history", "--before", str(older), *more])
+    assert done.exit_code == 2
+    assert "--sizes and --runs go without --before" in done.output
+    assert not (tmp_path / "calls").exists()
