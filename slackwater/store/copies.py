@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from slackwater.store.local_files import gone_if_it_fails, sync_folder
+from slackwater.store.local_files import fingerprint, gone_if_it_fails, sync_folder
 
 _BLOCK = 1 << 20
 
@@ -33,7 +33,7 @@ class CopyDiffersError(Exception):
 def matches(path: Path, wanted: Wanted) -> bool:
     """Whether a file is there and its bytes are the wanted ones; all of it is read."""
     try:
-        return _fingerprint(path) == (wanted.size, wanted.sha256)
+        return fingerprint(path) == (wanted.size, wanted.sha256)
     except FileNotFoundError:
         return False
 
@@ -65,16 +65,10 @@ def copy_file(source: Path, path: Path, wanted: Wanted, root: Path) -> bool:
         sync_folder(folder)
         if folder == root:
             break
-    found = _fingerprint(path)
+    found = fingerprint(path)
     if found != (wanted.size, wanted.sha256):
         raise CopyDiffersError(path, _text(*found))
     return True
-
-
-def _fingerprint(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
 
 
 def _text(size: int, sha256: str) -> str:

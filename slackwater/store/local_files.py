@@ -103,9 +103,7 @@ class LocalFiles:
         sync_folder(folder)
 
     def fingerprint(self, path: Path) -> tuple[int, str]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
+        return fingerprint(path)
 
     def seal(self, path: Path) -> Seal:
         digest, blocks = hashlib.sha256(), []
@@ -156,7 +154,7 @@ class LocalData:
         self._settle(path)
 
     def fetch(self, file: DataFile) -> Path:
-        return self._home / file.path
+        return self.path(file)
 
     def path(self, file: DataFile) -> Path:
         return self._home / file.path
@@ -210,6 +208,13 @@ def gone_if_it_fails(path: Path) -> Iterator[None]:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:  # a disk that has room for a part takes that part
         data = data[os.write(descriptor, data) :]
+
+
+def fingerprint(path: Path) -> tuple[int, str]:
+    """A file's size and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 def sync_folder(folder: Path) -> None:
