@@ -15,7 +15,7 @@ import duckdb
 
 from slackwater.core.checked_files import OnDamage
 from slackwater.core.settings import Settings
-from slackwater.views.session import connect
+from slackwater.views.databases import DATABASES
 
 MB = 1_000_000
 
@@ -57,11 +57,11 @@ class Limits:
         return replace(self, tasks=tasks)
 
     def connect(self, on_damage: OnDamage | None = None) -> duckdb.DuckDBPyConnection:
-        """A session within them; see `slackwater.views.session.connect`."""
+        """A session within them; see `slackwater.views.databases`."""
         if self.spill is not None:
             self.spill.parent.mkdir(parents=True, exist_ok=True)  # DuckDB makes the last folder of it alone
         memory = f"{self.session_bytes}B" if self.memory_bytes else None
-        return connect(self.threads, memory, on_damage, self.spill)
+        return DATABASES.session(self.threads, memory, on_damage, self.spill)
 
     @property
     def too_small(self) -> str:
