@@ -5,6 +5,7 @@ connection, no thread of Python, so that its child is the process that `slackwat
 clients and exit code, and SIGKILL ends it.
 
     Program(("speed", "run"), environ, log)                 a process, and everything that it writes
+    running("serve", environ=...)                           one until the end of a block
     call("batch", "list", "--json", environ=...)            one to its end, with its two outputs apart
 """
 
@@ -17,14 +18,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("ops.__main__", "verify.run", "batch_layer.run", "speed_layer.run", "speed_layer.source", "serving.run")
-PRELOADED = (*ROOMS, "tests.forked")
+PRELOADED = (*ROOMS, "slackwater.log.confluent_client", "tests.forked")
 
 FILE_BYTES = "CRASH_KIT_FILE_BYTES"
 """The variable that bounds the size of every file that a process writes."""
@@ -86,6 +88,17 @@ class Program:
         """SIGKILL from outside."""
         self._process.kill()
         return self.wait()
+
+
+@contextmanager
+def running(*arguments: str, environ: Mapping[str, str]) -> Iterator[Program]:
+    """`slackwater <arguments>` until the end of the block, which kills it."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(arguments, dict(environ), Path(folder, "log"))
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def call(*arguments: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

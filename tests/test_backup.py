@@ -23,7 +23,8 @@ from slackwater.versions.retention import answering, states
 from slackwater.versions.rollback import files_of, snapshot_files
 from slackwater.versions.snapshots import Schedule
 from slackwater.versions.store import VersionStore
-from tests.beam_world import World, kafka_world, program
+from tests import forked
+from tests.beam_world import World, kafka_world
 from tests.test_drill import ready, run, wait
 from tests.test_expire import House
 
@@ -189,20 +190,20 @@ def world(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_a_backup_beside_running_batch_runs_is_a_home_that_goes_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, stopped = tmp_path / "backup", threading.Event()
+    target, stopped, few = tmp_path / "backup", threading.Event(), ("--interval", "1s", "--interval", "1h")
 
     def produce() -> None:
         while not stopped.wait(0.05):
-            world.produce(10)
+            world.produce(2)
 
     producer = threading.Thread(target=produce)
     with ExitStack() as programs:
-        programs.enter_context(program(world, "ops", "speed", "run"))
+        programs.enter_context(forked.running("speed", "run", environ=world.environ()))
         world.produce(60)
         run(world, "batch", "run")
         producer.start()
         try:
-            with program(world, "ops", "batch", "run", "--every", "1"):
+            with forked.running("batch", "run", "--every", "1", environ=world.environ()):
                 versions = []
                 for _ in range(3):
                     wait("more versions", lambda: world.store.pointer().version > (versions or [1])[-1])
@@ -222,12 +223,12 @@ def test_a_backup_beside_running_batch_runs_is_a_home_that_goes_on(
         for manifest in world.store.retained():
             world.check(manifest)
         shutil.rmtree(home)
-    with program(world, "ops", "speed", "run"), program(world, "ops", "serve"):
+    with forked.running("speed", "run", environ=world.environ()), forked.running("serve", environ=world.environ()):
         url = f"http://127.0.0.1:{world.environ()['SLACKWATER_PORT']}"
         wait("it is served", lambda: ready(url)[0] == 200)
-        assert run(world, "verify")["answers"]
+        assert run(world, "verify", *few)["answers"]
         world.check(world.store.manifest(run(world, "batch", "run")["version"]))
-        assert run(world, "verify")["answers"]
+        assert run(world, "verify", *few)["answers"]
 
 
 @pytest.mark.broker

@@ -1,22 +1,24 @@
 """The benchmark runs end to end at a tiny size and gives every figure; no time is asserted.
 
-`make crash` runs it; `make test` the trades that it is fed with.
+`make crash` runs all of it; `make test` three of its parts, and the trades that it is fed with.
 
 What is compared is also checked by the benchmark itself: the chain holds every trade, plain DuckDB and the pipeline
 write the same states, and the pipeline of rows finds the view's bars. Here the trades themselves are held to the rules.
 """
 
 import json
+import os
+import uuid
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import at_once
+from bench import at_once, house
 from bench import table as bench_table
 from bench.archive import archive_lines
 from bench.bulk import import_lines
@@ -25,6 +27,7 @@ from bench.export import export_lines, thinned
 from bench.floor import FloorSpan, floor_lines
 from bench.full import FullShape, full_lines
 from bench.history import HistoryShape, history_lines
+from bench.house import House, Room
 from bench.idle import IdleSpan, idle_lines
 from bench.instruments import InstrumentsShape, instruments_lines
 from bench.latency import Spans
@@ -57,7 +60,7 @@ TINY = Plan(
     idle=IdleSpan(trades_s=0.5, warm_s=0.5, span_s=1.0),
     streams=StreamSpans(warm_s=1.0, span_s=2.0, clients=20, stalled=2),
     instruments=InstrumentsShape(number=700, late=10, lists=2),
-    history=HistoryShape(sizes=(2_000, 90_000), new=500, runs=2),
+    history=HistoryShape(sizes=(2_000,), new=500, runs=1),
     full=FullShape(part=3, pairs=1, memory_bytes=600_000_000),
     versions=VersionsShape(60),
     cold=ColdShape(runs=3, emptied=5),
@@ -70,6 +73,30 @@ PERCENTILES = {"p50", "p90", "p99", "max", "count"}
 @pytest.fixture(scope="module")
 def trades() -> Trades:
     return Trades()
+
+
+@pytest.fixture
+def shared_broker(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part takes the broker of all tests, with topics of its own: to start one costs more than to measure."""
+
+    class Shared:
+        bootstrap, pid = broker, os.getpid()
+
+        def __init__(self, *_: object) -> None:
+            """It runs."""
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """It runs on."""
+
+    def room(self: House, name: str) -> Room:
+        return own(self, f"{name}-{uuid.uuid4().hex[:12]}")
+
+    own = House.room
+    monkeypatch.setattr(house, "Broker", Shared)
+    monkeypatch.setattr(House, "room", room)
 
 
 @pytest.fixture(scope="module")
@@ -329,19 +356,26 @@ def test_a_full_compute_is_measured_beside_duckdb_within_a_memory() -> None:
     assert len(full_lines(found)) == 5
 
 
-def test_runs_over_much_history_are_measured_in_what_they_read_and_write() -> None:
-    found = run_bench(("history",), 0, quiet=True, plan=TINY)["history"]
-    assert [each["trades"] for each in found["sizes"]] == [2_000, 90_000]
-    assert [each["events"] for each in found["sizes"]] == [3_000, 91_000]
-    for each in found["sizes"]:
+@pytest.mark.broker
+@pytest.mark.usefixtures("shared_broker")
+@pytest.mark.parametrize(
+    "shape", [TINY.history, pytest.param(HistoryShape((2_000, 90_000), 500, 2), marks=pytest.mark.crash)]
+)
+def test_runs_over_much_history_are_measured_in_what_they_read_and_write(shape: HistoryShape) -> None:
+    found = run_bench(("history",), 0, quiet=True, plan=replace(TINY, history=shape))["history"]
+    assert [each["trades"] for each in found["sizes"]] == list(shape.sizes)
+    for size, each in zip(shape.sizes, found["sizes"], strict=True):
+        assert each["events"] == size + shape.new * shape.runs
         assert each["read_mb"] > 0 and each["written_mb"] > 0 and each["parts"] > 0
         assert {"check", "audit", "compact"} < set(each["steps_s"])
-    assert len(history_lines(found)) == 7
+    first, last = found["sizes"][0], found["sizes"][-1]
+    assert len(history_lines({**found, "sizes": [first, last]})) == 7
     for each in found["sizes"]:
         assert each["storage"] >= 1 and each["storage_after_merge"] >= 1
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("shared_broker")
 def test_an_import_is_measured_with_all_that_it_accepts() -> None:
     found = run_bench(("import",), 150_000, quiet=True, plan=TINY)["import"]
     assert found["trades"] == 150_000
@@ -370,6 +404,7 @@ def test_cold_reads_of_several_parts_are_measured() -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("shared_broker")
 def test_publications_are_measured_after_simulated_runs() -> None:
     found = run_bench(("versions",), 0, quiet=True, plan=TINY)["versions"]
     assert (found["runs"], found["archive_files"]) == (60, 240)
