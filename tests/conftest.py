@@ -144,6 +144,12 @@ def house(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
         yield found
 
 
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Another one in each run. pytest-randomly says it at the beginning; `-p randomly_seed=<it>` is that run again."""
+    return int(request.config.getoption("randomly_seed", default=0))
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. In continuous integration it must be there; elsewhere its absence is a skip, said loudly."""

@@ -6,9 +6,11 @@ house.verify()                                               every merged answer
 """
 
 import contextlib
+import itertools
+import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ from verify.errors import ServiceError
 
 AGAIN = 75
 """The exit code of what may succeed when it is run again."""
+
+
+def drawn(points: Sequence[str], count: int, seed: int) -> list[str]:
+    """So many of the points, in their order and spread over it; with another seed others, and in time all of them."""
+    ends = [len(points) * number // count for number in range(count + 1)]
+    draw = random.Random(seed)
+    return [draw.choice(points[low:high]) for low, high in itertools.pairwise(ends)]
 
 
 def until(
@@ -82,13 +91,17 @@ class House:
             return False
 
     def applied(self, client: Client) -> dict[int, int]:
-        """Partition -> what is applied, asked of one instrument of each partition that holds any."""
+        """Partition -> what is applied, asked of one instrument of each partition that holds any; none of a version
+        that is not the newest.
+        """
         found: dict[int, int] = {}
+        newest = self.world.store.pointer().version
         for instrument in client.get("/v1/instruments")["instruments"]:
             query = {"venue": instrument["venue"], "symbol": instrument["symbol"], "limit": 1}
             if self.partition_of(**instrument) not in found:
                 answer = client.get("/v1/bars", **query)["meta"]
-                found |= {int(p): at for p, at in answer["applied"].items()}
+                if answer["version"] == newest:
+                    found |= {int(p): at for p, at in answer["applied"].items()}
         return found
 
     def partition_of(self, venue: str, symbol: str, **_: object) -> int:

@@ -3,8 +3,8 @@
     version n served -> a run killed at P -> at Q -> at R -> a whole run -> version n + 1 equals the oracle
                         `- n is still served, and its answers hold -'
 
-`make test` kills runs one after another, each at another point, over what the dead ones left; `make crash` takes each
-point alone, too.
+Runs are killed one after another, each at another point, over what the dead ones left: in `make test` at a few points,
+other ones each time; in `make crash` at all of them, and each point alone, too.
 """
 
 import re
@@ -21,7 +21,7 @@ from slackwater.streams.schema import GRID
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
 from tests.beam_world import kafka_world
-from tests.crash_kit import AGAIN, House, until
+from tests.crash_kit import AGAIN, House, drawn, until
 from tests.forked import Program
 from tests.test_batch_run import letters
 
@@ -33,8 +33,6 @@ ELSEWHERE = {"archive.import", "prove.handoff"}
 
 POINTS_OF_BATCH = [p for p in POINTS if p.partition(".")[0] in STEPS and p not in ELSEWHERE]
 
-CHAINS = 3
-
 MOVED = {"publish.after"}
 """Where the pointer has moved already: what comes after is told as an error, and the version is whole."""
 
@@ -45,11 +43,16 @@ AFTER = {"mark.append": 1, "compute.rename": 2}
 @pytest.fixture(scope="module", autouse=True)
 def speed(house: House) -> Iterator[None]:
     with house.running("speed", "run"):
-        for _ in range(MOST_WIDE + 1):  # from then on every run has something to compact
-            feed(house)
-            made = house.world.batch(proof_deadline_s=60.0)
-            assert made.proof.outcome == "equal", made.proof.reason
+        grow(house, current(house).version + 1)
         yield
+
+
+def grow(house: House, version: int) -> None:
+    """Runs that are proven, up to that version."""
+    while current(house).version < version:
+        feed(house)
+        made = house.world.batch(proof_deadline_s=60.0)
+        assert made.proof.outcome == "equal", made.proof.reason
 
 
 def current(house: House) -> Manifest:
@@ -83,6 +86,8 @@ def check(house: House, manifest: Manifest) -> None:
 
 def killed(house: House, point: str) -> None:
     """A run dies at `point`: what was served is served, unless the pointer has moved already."""
+    if point.startswith("compact."):
+        grow(house, MOST_WIDE + 2)  # from then on every run has something to compact
     served = current(house)
     feed(house)
     ended = house.run("batch", "run", fault=f"{point}:kill{after(point)}")
@@ -101,11 +106,11 @@ def succeeds(house: House) -> None:
     check(house, manifest)
 
 
-@pytest.mark.parametrize("first", range(CHAINS))
+@pytest.mark.parametrize("count", [5, pytest.param(len(POINTS_OF_BATCH), marks=pytest.mark.crash)])
 def test_runs_killed_one_after_another_leave_the_old_version_served_and_the_next_one_succeeds(
-    first: int, house: House
+    count: int, seed: int, house: House
 ) -> None:
-    for point in POINTS_OF_BATCH[first::CHAINS]:
+    for point in drawn(POINTS_OF_BATCH, count, seed):
         killed(house, point)
     succeeds(house)
 
@@ -122,6 +127,8 @@ def test_a_run_that_is_killed_there_leaves_the_old_version_served_and_the_next_o
 @pytest.mark.crash
 @pytest.mark.parametrize("point", POINTS_OF_BATCH)
 def test_runs_that_repeat_survive_a_bad_and_a_full_disk_there(point: str, house: House) -> None:
+    if point.startswith("compact."):
+        grow(house, MOST_WIDE + 2)
     served = current(house)
     feed(house)
     faults = f"{point}:eio{after(point)},{point}:enospc{after(point)}"

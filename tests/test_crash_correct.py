@@ -2,6 +2,8 @@
 
 version n served -> a correction dies at P -> at Q -> a run that applies it dies at R ... -> a whole run
                     `- n is still served, and its answers hold -'   `- the ledger knows it from Q on -'
+
+`make test` kills the runs at a few points, other ones each time; `make crash` at all.
 """
 
 import signal
@@ -11,7 +13,7 @@ import pytest
 
 from slackwater.core.faults import POINTS
 from tests.beam_world import T0_US
-from tests.crash_kit import House
+from tests.crash_kit import House, drawn
 
 pytestmark = pytest.mark.broker
 
@@ -58,14 +60,15 @@ def applied(house: House, number: int) -> None:
     house.verify()
 
 
-def test_corrections_killed_one_after_another_are_applied_once(house: House) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(len(POINTS_OF_RUN), marks=pytest.mark.crash)])
+def test_corrections_killed_one_after_another_are_applied_once(count: int, seed: int, house: House) -> None:
     grown(house)
     number = house.world.store.corrections.last()
     dies(house, correction(1), "correct.record")
     assert house.world.store.corrections.last() == number
     dies(house, correction(1), "correct.recorded")
     assert house.world.store.corrections.last() == number + 1
-    for point in POINTS_OF_RUN:
+    for point in drawn(POINTS_OF_RUN, count, seed):
         dies(house, ["batch", "run"], point)
     ended = house.run("batch", "run")
     assert ended.code == 0, ended.text

@@ -3,7 +3,8 @@
     version 2 served -> a rollback to 1 dies at P -> at Q -> ... -> one that ends -> 1 is served, exactly; and back
 
 The pointer is where it was, unless the process died after it moved. A promotion needs a second definition, and so a
-program of its own: `tests.both_definitions`.
+program of its own: `tests.both_definitions`. `make test` kills at one point before the pointer moves, another one each
+time, and at the one behind; `make crash` at all.
 """
 
 import json
@@ -21,7 +22,7 @@ from ops.broker import free_port
 from slackwater.core.faults import POINTS, VARIABLE
 from slackwater.views.bars import BARS
 from tests.beam_world import SYMBOLS, World, call, kafka_world, program
-from tests.crash_kit import AGAIN, House, until
+from tests.crash_kit import AGAIN, House, drawn, until
 from tests.test_definitions import SWAPPED
 
 pytestmark = pytest.mark.broker
@@ -72,9 +73,12 @@ def goes(house: House, to: int) -> None:
     house.verify()
 
 
-def test_rollbacks_killed_one_after_another_leave_the_pointer_and_the_next_one_succeeds(house: House) -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(len(POINTS_OF_ROLLBACK) - 1, marks=pytest.mark.crash)])
+def test_rollbacks_killed_one_after_another_leave_the_pointer_and_the_next_one_succeeds(
+    count: int, seed: int, house: House
+) -> None:
     older, newer = versions(house)
-    for point in POINTS_OF_ROLLBACK:
+    for point in [*drawn([p for p in POINTS_OF_ROLLBACK if p != MOVED], count, seed), MOVED]:
         dies(house, older, point, "kill", -signal.SIGKILL)
     assert house.world.store.pointer().version == older, "the last one died behind its move"
     goes(house, newer)
