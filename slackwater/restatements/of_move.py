@@ -14,7 +14,7 @@ import duckdb
 
 from slackwater.core.faults import reach
 from slackwater.deltas.tail import Cut, ReadTail, Tail
-from slackwater.restatements.finder import Finder, Side
+from slackwater.restatements.finder import Finder, one_level
 from slackwater.restatements.ledger import Cause
 from slackwater.restatements.sql import from_offsets_sql
 from slackwater.versions.errors import DamagedFileError, RestatingError
@@ -114,8 +114,8 @@ def _find(
     finder.close_bars([*known, *spans])  # times to the second: enough to close a bar
     for old, new in pairs:
         for interval in [each for each in old.intervals if each in new.intervals]:
-            was = Side(old, _states(finder, old, interval, before, after))
-            finder.find(cause, interval, was, Side(new, _states(finder, new, interval, after, before)))
+            was, now = (_states(finder, old, interval, before, after), _states(finder, new, interval, after, before))
+            finder.find(cause, [interval], one_level(old, was), one_level(new, now))
 
 
 def _states(finder: Finder, view: View, interval: Interval, own: Manifest, other: Manifest) -> str:

@@ -8,7 +8,7 @@ closed bars that it changes are a repair, from the bar of the log alone to the v
 be what comes out here, exactly; so the ledger is a second proof for the bars that changed.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,18 @@ import pyarrow as pa
 
 from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
-from slackwater.restatements.finder import Check, Finder, Side
+from slackwater.restatements.finder import Check, Finder, Side, one_level
 from slackwater.restatements.ledger import Cause
 from slackwater.restatements.places import Places
-from slackwater.restatements.sql import added_sql, events_at_sql, imported_at_sql
+from slackwater.restatements.sql import (
+    added_sql,
+    at_level_sql,
+    events_at_sql,
+    imported_at_sql,
+    leveled,
+    summed_sql,
+    with_level_sql,
+)
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, Part
 from slackwater.versions.store import VersionStore
@@ -31,7 +39,7 @@ from slackwater.views.interval import Interval
 from slackwater.views.levels import published_by
 from slackwater.views.limits import UNLIMITED, Limits
 from slackwater.views.session import files_sql
-from slackwater.views.sql import merge_sql, summarise_sql
+from slackwater.views.sql import gather_sql, merge_sql, summarise_sql
 from slackwater.views.view import View
 
 
@@ -136,48 +144,108 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     places = Places(finder.con, store.data.fetch, change.stream, known, change.epoch, intervals)
     if change.imported or change.differing or change.audited or change.gone:
         finder.close_bars(places.newest())
-    for interval in intervals:
-        if places.late(interval):
-            _find(finder, change, change.known, interval, "late_trade")
-        if change.repairing and places.imported(finder.files(e.file for e in change.repairing), interval):
-            _find(finder, change, change.known, interval, "repair")
-        if change.gone is not None and places.imported(_corrected_at(finder, change, change.gone), interval):
-            _find_corrected(finder, change, change.gone, interval)
+    bars = _Bars(finder, change, intervals)
+    if places.late():
+        bars.find("late_trade")
+    if change.repairing and places.imported(finder.files(e.file for e in change.repairing)):
+        bars.find("repair")
+    if change.gone is not None and places.imported(_corrected_at(finder, change, change.gone)):
+        bars.find_corrected(change.gone)
     for view in [view for view in change.known if view.name in change.audited]:
         _find_audited(finder, change, view)
     for view, interval, expected, found in change.differing:
         # What a forced version holds otherwise than its parent and the speed layer's cells, which were served.
         finder.con.register("expected", expected)
         finder.con.register("found", found)
-        finder.find("repair", interval, Side(view, "expected"), Side(view, "found"))
+        finder.find("repair", [interval], one_level(view, "expected"), one_level(view, "found"))
 
 
-def _find(finder: Finder, change: Change, views: Sequence[View], interval: Interval, cause: Cause) -> None:
-    """Find what changed at `places`, in the order of the log: late trades first, then what was imported."""
-    logged = finder.files(entry.file for entry in change.epoch)
-    late = cause == "late_trade"
-    more = _imported_at(finder, change, () if late else change.repairing, interval)
-    rest = _imported_at(finder, change, change.imported if late else change.replacing, interval)
-    events = [events_at_sql(change.stream, logged, "places", interval)] if change.epoch else []
-    finder.make("touched", " UNION ALL BY NAME ".join(events if late else [*events, more]))
-    if not late and events:
-        # All that the log holds came before the import, which came with the publication.
-        finder.con.execute('UPDATE touched SET added = false WHERE "offset" IS NOT NULL')
-    for view in [view for view in views if interval in view.intervals]:
-        old, new = (summarise_sql(view, f"(SELECT * FROM touched WHERE {w})") for w in ("NOT added", "added"))
-        held = finder.states(view, interval, change.parent, places=True)
-        finder.make("before", merge_sql(view, f"({held} UNION ALL {old})", interval))
-        finder.make("after", merge_sql(view, f"({states_sql(view, 'before')} UNION ALL {new})", interval))
-        added = f"({added_sql(view, 'touched', interval)})"
-        finder.find(cause, interval, Side(view, "before"), Side(view, "after"), added, all_closed=True)
-        if not change.forced and view.name not in change.audited:
-            _check(finder, change, view, interval, rest)
+class _Bars:
+    """What changed at the bars in the table `places`, of all intervals at once."""
 
+    def __init__(self, finder: Finder, change: Change, intervals: Sequence[Interval]) -> None:
+        self._finder = finder
+        self._change = change
+        self._intervals = intervals
 
-def _imported_at(finder: Finder, change: Change, entries: Sequence[ArchiveFile], interval: Interval) -> str:
-    if not entries:
-        return ""
-    return imported_at_sql(change.stream, finder.files(entry.file for entry in entries), "places", interval)
+    def find(self, cause: Cause) -> None:
+        """Find what changed in the order of the log: late trades first, then what was imported."""
+        finder, change, intervals = self._finder, self._change, self._intervals
+        levels = finder.hold_places()
+        late = cause == "late_trade"
+        logged = finder.files(entry.file for entry in change.epoch)
+        events = [self._at(level, partial(events_at_sql, change.stream, logged)) for level in levels if change.epoch]
+        more = self._imported(levels, () if late else change.repairing)
+        finder.make("touched", " UNION ALL BY NAME ".join([*events, *more]))
+        if not late and events:
+            # All that the log holds came before the import, which came with the publication.
+            finder.con.execute('UPDATE touched SET added = false WHERE "offset" IS NOT NULL')
+        rest = self._imported(levels, change.imported if late else change.replacing)
+        if rest:
+            finder.make("beside", " UNION ALL BY NAME ".join(rest))
+        for view in change.known:
+            old, new = (
+                summed_sql(view, f"(SELECT * FROM touched WHERE {w})", intervals) for w in ("NOT added", "added")
+            )
+            before, after = self._sides(view, self._held(view), old, new)
+            added = f"({added_sql(view, '(SELECT * FROM touched WHERE added)', intervals)})"
+            finder.find(cause, intervals, before, after, added, all_closed=True)
+            if not change.forced and view.name not in change.audited:
+                self._check(view, "beside" if rest else "")
+
+    def find_corrected(self, gone: GoneBars) -> None:
+        """Find what a correction changed, against what the version was without it and without what replaces it."""
+        finder, change, intervals = self._finder, self._change, self._intervals
+        levels = finder.hold_places()
+        logged = self._imported(levels, change.epoch if change.replacing else ())
+        if logged:
+            finder.make("touched", " UNION ALL BY NAME ".join(logged))
+        for view in change.known:
+            if change.replacing:
+                before = self._held(view)
+                before += f" UNION ALL {summed_sql(view, 'touched', intervals)}" if logged else ""
+            else:
+                before = finder.states_at_places(view, change.files, intervals)
+            after = finder.states_at_places(view, gone.files, intervals)
+            own = leveled(view)
+            finder.make("before", gather_sql(own, f"({before})"))
+            finder.make("after", gather_sql(own, f"({after})"))
+            finder.find("correction", intervals, Side(view, "before"), Side(view, "after"), all_closed=True)
+
+    def _held(self, view: View) -> str:
+        parent = self._change.parent
+        return self._finder.states_at_places(view, parent.parts, self._intervals, parent)
+
+    def _sides(self, view: View, held: str, old: str, new: str) -> tuple[Side, Side]:
+        own = leveled(view)
+        self._finder.make("before", gather_sql(own, f"({held} UNION ALL {old})"))
+        self._finder.make("after", gather_sql(own, f"({states_sql(own, 'before')} UNION ALL {new})"))
+        return Side(view, "before"), Side(view, "after")
+
+    def _at(self, level: int, events: Callable[[str, Interval], str]) -> str:
+        """One SELECT of events at the places of a level."""
+        at = events(f"({at_level_sql('places', level)})", self._intervals[level])
+        return with_level_sql(f"({at})", level)
+
+    def _imported(self, levels: Iterable[int], entries: Sequence[ArchiveFile]) -> list[str]:
+        if not entries:
+            return []
+        files = self._finder.files(entry.file for entry in entries)
+        return [self._at(level, partial(imported_at_sql, self._change.stream, files)) for level in levels]
+
+    def _check(self, view: View, imported: str) -> None:
+        """The version holds what comes out here. Raises RestatementError."""
+        finder, change, own = self._finder, self._change, leveled(view)
+        expected = "after"
+        if imported:
+            more = summed_sql(view, imported, self._intervals)
+            expected = f"({gather_sql(own, f'({states_sql(own, expected)} UNION ALL {more})')})"
+        found = gather_sql(own, f"({finder.states_at_places(view, change.files, self._intervals)})")
+        wrong = finder.con.execute(f"{differing_sql(own, expected, f'({found})')} ORDER BY ALL").fetchall()
+        if wrong:
+            level = min(row[-2] for row in wrong)
+            bars = [(*key, start) for *key, at, start in wrong if at == level]
+            raise RestatementError(change.version, view.name, self._intervals[level].text, len(bars), bars[0])
 
 
 def _corrected_at(finder: Finder, change: Change, gone: GoneBars) -> str:
@@ -187,24 +255,6 @@ def _corrected_at(finder: Finder, change: Change, gone: GoneBars) -> str:
     if change.replacing:
         relations.append(finder.files(entry.file for entry in change.replacing))
     return "(" + " UNION ALL ".join(f"SELECT {columns} FROM {relation}" for relation in relations) + ")"
-
-
-def _find_corrected(finder: Finder, change: Change, gone: GoneBars, interval: Interval) -> None:
-    """Find what a correction changed, against what the version was without it and without what replaces it."""
-    for view in [view for view in change.known if interval in view.intervals]:
-        before = finder.states_at_places(view, _of(change.files, view, interval))
-        if change.replacing:
-            before = finder.states(view, interval, change.parent, places=True)
-            logged = _imported_at(finder, change, change.epoch, interval)
-            before += f" UNION ALL {summarise_sql(view, f'({logged})')}" if logged else ""
-        after = finder.states_at_places(view, _of(gone.files, view, interval))
-        finder.make("before", merge_sql(view, f"({before})", interval))
-        finder.make("after", merge_sql(view, f"({after})", interval))
-        finder.find("correction", interval, Side(view, "before"), Side(view, "after"), all_closed=True)
-
-
-def _of(parts: Sequence[Part], view: View, interval: Interval) -> list[Part]:
-    return [part for part in parts if (part.view, part.interval) == (view.name, interval.text)]
 
 
 def _find_audited(finder: Finder, change: Change, view: View) -> None:
@@ -217,16 +267,4 @@ def _find_audited(finder: Finder, change: Change, view: View) -> None:
         finder.make("before", merge_sql(view, f"({before})", interval))
         own = finder.files(p.file for p in change.files if (p.view, p.interval) == (view.name, interval.text))
         finder.make("after", merge_sql(view, f"({states_sql(view, own)})", interval))
-        finder.find("audit", interval, Side(view, "before"), Side(view, "after"))
-
-
-def _check(finder: Finder, change: Change, view: View, interval: Interval, imported: str) -> None:
-    expected = "after"
-    if imported:
-        more = summarise_sql(view, f"({imported})")
-        expected = f"({merge_sql(view, f'({states_sql(view, expected)} UNION ALL {more})', interval)})"
-    own = _of(change.files, view, interval)
-    found = merge_sql(view, f"({finder.states_at_places(view, own)})", interval)
-    wrong = finder.con.execute(f"{differing_sql(view, expected, f'({found})')} ORDER BY ALL").fetchall()
-    if wrong:
-        raise RestatementError(change.version, view.name, interval.text, len(wrong), wrong[0])
+        finder.find("audit", [interval], one_level(view, "before"), one_level(view, "after"))

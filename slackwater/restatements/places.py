@@ -34,7 +34,7 @@ SLICE_ROWS = 1_000_000
 
 class Places:
     """The bars in question of one epoch of a stream: `late` and `imported` put them into the table `places` of the
-    session. `known` is what the parent version knows of the stream's instruments.
+    session, with the number of their interval. `known` is what the parent version knows of the stream's instruments.
     """
 
     def __init__(
@@ -51,8 +51,7 @@ class Places:
         self._stream = stream
         self._known = known
         self._intervals = intervals
-        for interval in intervals:
-            con.execute(f"CREATE OR REPLACE TEMP TABLE places_{interval.word} ({PLACE_COLUMNS})")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE late_places ({PLACE_COLUMNS})")
         self._found: list[_Newest] = []
         for partition in sorted({entry.partition for entry in epoch}):
             self._found.append(_Newest(known))
@@ -62,13 +61,13 @@ class Places:
         """Every instrument as it is at the cut, for `Finder.close_bars`."""
         return [self._known.table(), *(found.table() for found in self._found)]
 
-    def late(self, interval: Interval) -> int:
-        """The bars of an interval that late trades changed; how many there are."""
-        return self._make(first_places_sql(f"places_{interval.word}"))
+    def late(self) -> int:
+        """The bars that late trades changed; how many there are."""
+        return self._make(first_places_sql("late_places"))
 
-    def imported(self, events: str, interval: Interval) -> int:
+    def imported(self, events: str) -> int:
         """The closed bars that some events lie in, a relation; how many there are. It needs `newest`."""
-        return self._make(imported_places_sql(self._stream, events, "newest", interval))
+        return self._make(imported_places_sql(self._stream, events, "newest", self._intervals))
 
     def _read(self, entries: Sequence[ArchiveFile], newest: Newest) -> None:
         """Read a partition's files."""
@@ -76,8 +75,7 @@ class Places:
             late = find_late(events, newest, SECOND)
             if late.num_rows:
                 self._con.register("late", late.append_column("partition", pa.repeat(entries[0].partition, len(late))))
-                for interval in self._intervals:
-                    self._con.execute(f"INSERT INTO places_{interval.word} {late_places_sql('late', interval)}")
+                self._con.execute(f"INSERT INTO late_places {late_places_sql('late', self._intervals)}")
                 self._con.unregister("late")
 
     def _batches(self, entries: Sequence[ArchiveFile]) -> Iterator[pa.Table]:

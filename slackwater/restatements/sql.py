@@ -4,19 +4,29 @@ An interval's bar [start, end) is closed at the first offset where an event of i
 record is applied whole, so an event is late if an event of an offset *before* its own closed its bar.
 
     newest    (venue, symbol, first, time): the times of the first and of the newest event of an instrument so far
-    places    (venue, symbol, partition, start, first_offset): bars that late events changed, and the first one's offset
+    places    (_level, venue, symbol, partition, start, first_offset): bars that late events changed, and the first
+              one's offset
+
+Bars of several intervals are handled by one statement: `_level` is the place of a row's interval in a list of them, and
+one more column of the view's key. To plan a statement for each costs more than to read the bars.
 
 Every relation here is a table or a sub-query in parentheses.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from slackwater.streams.stream import Stream
+from slackwater.views.compare import states_sql
 from slackwater.views.interval import CLOSED_AFTER_US, Interval
-from slackwater.views.sql import end_sql, finish_sql, floor_sql, instrument_sql
+from slackwater.views.sql import end_sql, finish_sql, floor_sql, instrument_sql, literal_sql, summarise_sql
 from slackwater.views.view import View
 
-PLACE_COLUMNS = 'venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
+LEVEL = "_level"
+"""The column with the place of a row's interval; no view has one of this name."""
+
+_SIDE = "_side"
+
+PLACE_COLUMNS = f'{LEVEL} BIGINT, venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
 
 RESTATED_COLUMNS = (
     "view VARCHAR, venue VARCHAR, symbol VARCHAR, key VARCHAR[], start BIGINT, interval VARCHAR, interval_us BIGINT, "
@@ -24,8 +34,8 @@ RESTATED_COLUMNS = (
 )
 
 NO_PLACES = (
-    "(SELECT NULL::VARCHAR AS venue, NULL::VARCHAR AS symbol, NULL::VARCHAR[] AS key, NULL::BIGINT AS start, "
-    "NULL::STRUCT(p INTEGER, o BIGINT) AS place, NULL::BIGINT AS trades WHERE false)"
+    f"(SELECT NULL::BIGINT AS {LEVEL}, NULL::VARCHAR AS venue, NULL::VARCHAR AS symbol, NULL::VARCHAR[] AS key, "
+    "NULL::BIGINT AS start, NULL::STRUCT(p INTEGER, o BIGINT) AS place, NULL::BIGINT AS trades WHERE false)"
 )
 """What `added_sql` gives where no trades changed anything."""
 
@@ -37,26 +47,50 @@ def newest_sql(known: Iterable[str]) -> str:
     return f"SELECT venue, symbol, {times} FROM ({rows}) GROUP BY venue, symbol"
 
 
-def late_places_sql(late: str, interval: Interval) -> str:
-    """One SELECT of the places of an interval that `late` changed."""
-    return (
-        f'SELECT venue, symbol, partition, {floor_sql("time", interval)} AS start, min("offset") AS first_offset '
-        f"FROM {late} WHERE {_closed('time', interval, 'closer')} GROUP BY ALL"
+def leveled(view: View) -> View:
+    """The view of states with a level."""
+    return view.apart(LEVEL)
+
+
+def at_level_sql(relation: str, level: int) -> str:
+    """One SELECT of the rows of a level."""
+    return f"SELECT * FROM {relation} WHERE {LEVEL} = {level}"
+
+
+def with_level_sql(relation: str, level: int) -> str:
+    """One SELECT of rows, all of which are of one level."""
+    return f"SELECT *, {level}::BIGINT AS {LEVEL} FROM {relation}"
+
+
+def late_places_sql(late: str, intervals: Sequence[Interval]) -> str:
+    """One SELECT of the places of these intervals that `late` changed."""
+    return " UNION ALL ".join(
+        f"SELECT {level}::BIGINT AS {LEVEL}, venue, symbol, partition, {floor_sql('time', interval)} AS start, "
+        f'min("offset") AS first_offset FROM {late} WHERE {_closed("time", interval, "closer")} GROUP BY ALL'
+        for level, interval in enumerate(intervals)
     )
 
 
 def first_places_sql(places: str) -> str:
     """One SELECT: places of several slices as one row each."""
-    return f"SELECT venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
+    return (
+        f"SELECT {LEVEL}, venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
+    )
 
 
 def starts_sql(places: str) -> str:
-    """One SELECT of the starts of places, each once and in order."""
-    return f"SELECT DISTINCT start FROM {places} ORDER BY start"
+    """One SELECT of the levels and starts of places, each once and in order."""
+    return f"SELECT DISTINCT {LEVEL}, start FROM {places} ORDER BY ALL"
 
 
-def imported_places_sql(stream: Stream, events: str, newest: str, interval: Interval) -> str:
-    """One SELECT of the closed places that imported events lie in.
+def imported_places_sql(stream: Stream, events: str, newest: str, intervals: Sequence[Interval]) -> str:
+    """One SELECT of the closed places that imported events lie in."""
+    of_each = (_imported_places_sql(stream, events, newest, interval) for interval in intervals)
+    return " UNION ALL ".join(with_level_sql(f"({places})", level) for level, places in enumerate(of_each))
+
+
+def _imported_places_sql(stream: Stream, events: str, newest: str, interval: Interval) -> str:
+    """Of one interval.
 
     Bars before the first one of an instrument were closed by nobody: there, history grows at its beginning.
     """
@@ -91,43 +125,67 @@ def states_at_sql(view: View, states: str, places: str) -> str:
     return f"SELECT {columns} FROM {states} s SEMI JOIN {places} p ON {at}"
 
 
-def added_sql(view: View, events: str, interval: Interval) -> str:
+def summed_sql(view: View, events: str, intervals: Sequence[Interval]) -> str:
+    """One SELECT of the states of events with a level, at its interval; of those that the view publishes."""
+    own = leveled(view)
+    levels = ", ".join(str(level) for level, interval in enumerate(intervals) if interval in view.intervals)
+    states = summarise_sql(own, f"(SELECT * FROM {events} WHERE {LEVEL} IN ({levels}))")
+    start = _by_level_sql(intervals, lambda interval: floor_sql("start", interval))
+    return states_sql(own, f"(SELECT * REPLACE ({start} AS start) FROM ({states}))")
+
+
+def added_sql(view: View, events: str, intervals: Sequence[Interval]) -> str:
     """One SELECT: per bar, the position of the first event that was added, and how many were."""
-    start = floor_sql(view.stream.time, interval)
+    start = _by_level_sql(intervals, lambda interval: floor_sql(view.stream.time, interval))
     columns = [column for column in view.key_columns if column.name in view.rest]
     key = f"[{', '.join(f'({column.sql})::VARCHAR' for column in columns)}]::VARCHAR[]"
     return (
-        f"SELECT {_instrument(view.stream)}, {key} AS key, {start} AS start, "
+        f"SELECT {LEVEL}, {_instrument(view.stream)}, {key} AS key, {start} AS start, "
         f"min({{'p': partition, 'o': \"offset\"}}) AS place, count(*)::BIGINT AS trades "
         f"FROM {events} WHERE added GROUP BY ALL"
     )
 
 
-def answers_sql(view: View, states: str) -> str:
-    """One SELECT from states to finished answers: (venue, symbol, key, start, answer), `answer` a JSON object."""
+def answers_sql(before: tuple[View, str], after: tuple[View, str]) -> str:
+    """One SELECT of the finished answers of the states of both sides, a relation each with levels: (_level, venue,
+    symbol, key, start, answer, _side), `answer` a JSON object. Sides of one view are finished by one expression: it is
+    long, and planned each time.
+    """
+    each = [(view, f"SELECT *, {side} AS {_SIDE} FROM {states}") for side, (view, states) in enumerate((before, after))]
+    if before[0] == after[0]:
+        view = leveled(before[0]).apart(_SIDE)
+        each = [(after[0], " UNION ALL ".join(states_sql(view, f"({states})") for _, states in each))]
+    return " UNION ALL ".join(_answers_sql(view, f"({states})") for view, states in each)
+
+
+def _answers_sql(view: View, states: str) -> str:
     fields = ", ".join(f"'{name}': {name}" for name in view.answers)
     answer = f"to_json({{{fields}}})::VARCHAR"
     key = f"[{', '.join(f'{name}::VARCHAR' for name in view.rest)}]::VARCHAR[]"
-    return (
-        f"SELECT {_instrument(view.stream)}, {key} AS key, start, {answer} AS answer FROM ({finish_sql(view, states)})"
-    )
+    finished = finish_sql(leveled(view).apart(_SIDE), states)
+    columns = f"{LEVEL}, {_instrument(view.stream)}, {key} AS key, start, {answer} AS answer, {_SIDE}"
+    return f"SELECT {columns} FROM ({finished})"
 
 
-def restated_sql(view: View, interval: Interval, cause: str, before: str, after: str, added: str) -> str:
-    """One SELECT of the bars whose answers differ, with what `added` says of them."""
-    bar = "venue, symbol, key, start"
+def restated_sql(view: View, intervals: Sequence[Interval], cause: str, answers: str, added: str) -> str:
+    """One SELECT of the bars whose answers differ, with what `added` says of them. `answers` is of `answers_sql`."""
+    bar = f"{LEVEL}, venue, symbol, key, start"
+    before, after = (f"(SELECT {bar}, answer FROM answered WHERE {_SIDE} = {side})" for side in (0, 1))
+    text = _by_level_sql(intervals, lambda interval: literal_sql(interval.text))
+    us = _by_level_sql(intervals, lambda interval: f"{interval.us}::BIGINT")
     return (
-        f"SELECT '{view.name}' AS view, {bar}, '{interval.text}' AS interval, {interval.us}::BIGINT AS interval_us, "
+        f"WITH answered AS ({answers}) "
+        f"SELECT '{view.name}' AS view, venue, symbol, key, start, {text} AS interval, {us} AS interval_us, "
         f"'{cause}' AS cause, place, trades, b.answer AS before, a.answer AS after "
         f"FROM {before} b FULL JOIN {after} a USING ({bar}) LEFT JOIN {added} USING ({bar}) "
         f"WHERE b.answer IS DISTINCT FROM a.answer"
     )
 
 
-def closed_sql(answers: str, newest: str, interval: Interval) -> str:
+def closed_sql(answers: str, newest: str, intervals: Sequence[Interval]) -> str:
     """One SELECT of the answers of bars that are closed."""
-    closed = _closed("start", interval, "n.time")
-    return f"SELECT w.* FROM {answers} w JOIN {newest} n USING (venue, symbol) WHERE {closed}"
+    closed = _by_level_sql(intervals, lambda interval: _closed("start", interval, "n.time"))
+    return f"SELECT w.* FROM ({answers}) w JOIN {newest} n USING (venue, symbol) WHERE {closed}"
 
 
 def from_offsets_sql(events: str, cut: Mapping[int, int]) -> str:
@@ -152,6 +210,15 @@ def ledger_sql(version: int, restated: str) -> str:
 def causes_sql(restated: str) -> str:
     """One SELECT of each cause and its number of rows."""
     return f"SELECT cause, count(*)::BIGINT FROM {restated} GROUP BY cause"
+
+
+def _by_level_sql(intervals: Sequence[Interval], of: Callable[[Interval], str]) -> str:
+    """An expression that depends on a row's interval."""
+    each = dict.fromkeys(map(of, intervals))
+    if len(each) == 1:
+        return next(iter(each))
+    cases = " ".join(f"WHEN {level} THEN {of(interval)}" for level, interval in enumerate(intervals))
+    return f"CASE {LEVEL} {cases} END"
 
 
 def _closed(time: str, interval: Interval, newest: str) -> str:
