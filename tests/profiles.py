@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 settings.register_profile(
-    "repeatable", derandomize=True, deadline=None, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+    "repeatable", derandomize=True, deadline=None, print_blob=True, max_examples=50, suppress_health_check=_SLOW_IS_FINE
 )
 settings.register_profile(
     "search", deadline=None, print_blob=True, max_examples=1000, suppress_health_check=_SLOW_IS_FINE
@@ -22,9 +22,10 @@ settings.load_profile(PROFILE)
 
 
 def examples(count: int) -> settings:
-    """Settings of a property that needs `count` examples when repeatable.
+    """Settings of a property that deserves `count` examples.
 
-    A search takes ten times as many; a mutant a fifth, so that what is found to be killed is killed in any case.
+    A search takes ten times as many, new ones each time. The same ones each time find nothing more by being many: half
+    of them when repeatable, and a fifth for a mutant, so that what is found to be killed is killed in any case.
     """
-    many = {"search": 10 * count, "mutants": max(5, count // 5)}.get(PROFILE, count)
+    many = {"search": 10 * count, "mutants": max(5, count // 5)}.get(PROFILE, max(min(count, 10), count // 2))
     return settings(settings.get_profile(PROFILE), max_examples=many)

@@ -337,10 +337,10 @@ def test_one_bad_line_at_every_place_of_a_record_and_at_every_split() -> None:
             assert Found(left.events + right.events, left.refused + right.refused) == whole
 
 
-def test_twenty_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_three_decoders() -> None:
+def test_ten_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_three_decoders() -> None:
     reasons: Counter[str] = Counter()
     accepted = by_the_strict_path = 0
-    for seed, size in enumerate((4_000, 1_000, 63, SMALL_BLOCK, SMALL_BLOCK - 1, 1, 6_000, 9_000)):
+    for seed, size in enumerate((4_000, 1_000, 63, SMALL_BLOCK, SMALL_BLOCK - 1, 1, 2_000, 3_000)):
         records = [Record(i, NOW_MS, None, line, ()) for i, line in enumerate(seeded_lines(seed, size))]
         expected = reference(records)
         with strict_calls() as seen:
@@ -356,9 +356,9 @@ def test_twenty_thousand_lines_next_to_the_canonical_form_mean_the_same_to_all_t
     # The lines were worth it: every reason was met, and both paths accepted many.
     bad = {f"bad-{name.replace('_', '-')}" for name in TRADES.fields}
     assert set(reasons) == {*Reason, *bad, "notional-too-large"} - {Reason.TOO_MANY_LINES}
-    assert accepted > 4_000
-    assert by_the_strict_path > 1_000
-    assert accepted - by_the_strict_path > 2_000
+    assert accepted > 2_000
+    assert by_the_strict_path > 500
+    assert accepted - by_the_strict_path > 1_000
 
 
 # ---------------------------------------------------------------------------------------------------------- the oracle

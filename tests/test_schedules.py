@@ -9,7 +9,7 @@ import pytest
 
 from tests.schedules import play
 
-FEW = 3
+FEW = 2
 
 
 @pytest.mark.parametrize("seed", range(FEW))

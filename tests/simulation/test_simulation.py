@@ -17,7 +17,7 @@ from tests.simulation.light import LightReader, compute_with, light
 from tests.simulation.report import Report, run_seed
 from tests.simulation.world import INTERVALS, World
 
-SEEDS = 200
+SEEDS = 80
 BLOCK = 20
 
 
