@@ -151,7 +151,7 @@ class Check(beam.DoFn):
         """Check one file, a batch of rows at a time."""
         number, path = element
         row = 1
-        with _Output(self._stream, self._work) as out, pq.ParquetFile(path) as file:
+        with _Output(self._stream, self._work) as out, pq.ParquetFile(path, pre_buffer=False) as file:
             there = [name for name in self._stream.fields if name in file.schema_arrow.names]
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=there):
                 events, rows, bad = check_rows(self._stream, pa.Table.from_batches([batch]), self._latest_us)

@@ -41,7 +41,7 @@ class ParquetRows(Source):
         schema = self._file.schema_arrow
         texts = [name for name in self._made.texts if pa.types.is_string(schema.field(name).type)]
         self._file.close()
-        self._file = pq.ParquetFile(self._path, read_dictionary=texts)
+        self._file = open_parquet_file(self._path, texts)
         self._batches = self._file.iter_batches(batch_size=BULK_ROWS)
         self._thread = ThreadPoolExecutor(1, "parquet")
 
@@ -125,7 +125,7 @@ def open_parquet(stream: Stream, name: str, path: Path, layout: Layout) -> Parqu
     if not path.stat().st_size:
         raise EmptySourceError(name)
     try:
-        file = pq.ParquetFile(path)
+        file = open_parquet_file(path)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(name, "as Parquet", error) from error
     try:
@@ -135,6 +135,13 @@ def open_parquet(stream: Stream, name: str, path: Path, layout: Layout) -> Parqu
     except BaseException:
         file.close()
         raise
+
+
+def open_parquet_file(path: Path, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    """A file that is read in order, `texts` as dictionaries. Arrow would read ahead by default, and keep what it read
+    until the file is closed: as many bytes as the file has.
+    """
+    return pq.ParquetFile(path, read_dictionary=list(texts), pre_buffer=False)
 
 
 def _row_text(batch: Any, row: int) -> bytes:
