@@ -37,7 +37,7 @@ def measure_import(house: House, source: Trades, trades: int) -> dict[str, Any]:
 def import_file(context: Context, path: Path) -> dict[str, Any]:
     """Import one file as the command does, without publishing it."""
     from ingest.archive_import import import_history
-    from ingest.sources import open_source
+    from ingest.files.sources import open_source
     from slackwater.streams.mapping import Layout
     from slackwater.versions.writer_lock import hold
 

@@ -1,7 +1,7 @@
 """A source of events, and what it gives: chunks of lines for the decoder to judge, and where each is in the source.
 
 Where the source's rows have types, a chunk may hold those that are events for certain as a table, so that nobody makes
-lines of them. Not here: how files become lines (`ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`).
+lines of them. Not here: how files become lines (`ingest.files`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ BAD_ROW = "bad-row"
 """The reason of a row of CSV that does not have one value for each column."""
 
 LINE_TOO_LONG = "line-too-long"
-"""The reason of a line beyond the limit of `ingest.line_reader`."""
+"""The reason of a line beyond the limit of `ingest.files.line_reader`."""
 
 
 class Certain(NamedTuple):

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from ingest.errors import UnreadableFileError
-from ingest.parquet_rows import ParquetRows, open_parquet
+from ingest.files.parquet_rows import ParquetRows, open_parquet
 from slackwater.streams.mapping import SAMPLE_LAYOUT
 from slackwater.streams.trades import TRADES
 

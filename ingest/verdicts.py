@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from ingest.chunk import Chunk, Fault
 from ingest.decoder import Decoder
+from ingest.files.line_reader import LongLine
 from ingest.known import CONFLICT, DUPLICATE, NEW, TOO_MANY
-from ingest.line_reader import LongLine
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.dead_letter import CONFLICT as CONFLICT_REASON

@@ -4,7 +4,7 @@
                 \\-> dead letters <-/         (acknowledged before it moves on)
 
 Records that are not acknowledged yet are bounded, so a slow log slows the writer and does not fill the memory. Not
-here: where chunks come from (`ingest.sources`).
+here: where chunks come from (`ingest.files.sources`).
 """
 
 from collections import deque

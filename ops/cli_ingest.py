@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
 from ingest.figures import ingest_metrics
+from ingest.files.sources import FORMATS, open_source
 from ingest.live import Live, make_loop
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
-from ingest.sources import FORMATS, open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, stop_on_signals

@@ -23,7 +23,7 @@ from batch_layer.run import BatchRun
 from ingest.archive_import import import_history, new_epoch
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import UnknownIdsError
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from ingest.writer import open_ingest
 from ops.cli import main
 from ops.cli_correct import _Time

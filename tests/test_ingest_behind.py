@@ -10,7 +10,7 @@ import pytest
 
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from ingest.writer import open_ingest
 from lesson.memory_log import MemoryLog
 from slackwater.log.errors import HiddenRecordsError, UnreadableError

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ingest.chunk import of_lines
+from ingest.files.sources import open_source
 from ingest.packer import LINGER_S
 from ingest.replay import Replay
 from ingest.sample_data import open_sample
-from ingest.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.core.clock import SystemClock
 from slackwater.log.dead_letter import MAX_VALUE_BYTES

@@ -21,7 +21,7 @@ from pyarrow import csv
 from batch_layer.duplicates import NOTHING_KNOWN, find_duplicates
 from ingest.archive_import import import_history
 from ingest.chunk import Source, of_lines
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.streams.errors import MappingError, StreamDeclarationError
 from slackwater.streams.mapping import Constant, FromColumn, Layout

@@ -16,9 +16,9 @@ import pytest
 from ingest.archive_import import ImportedEpoch, import_history
 from ingest.chunk import Source
 from ingest.errors import UnreadableFileError
+from ingest.files.sources import open_source
 from ingest.known import Known
 from ingest.sample_data import open_sample
-from ingest.sources import open_source
 from ingest.verdicts import Summary
 from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
@@ -132,7 +132,7 @@ def test_memory_is_bounded_and_ids_of_closed_files_are_still_known(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks of 100 lines, files closed every 300: the digests held stay few, a repeat of everything is found."""
-    monkeypatch.setattr("ingest.line_reader.CHUNK_LINES", 100)
+    monkeypatch.setattr("ingest.files.line_reader.CHUNK_LINES", 100)
     house.ingest(trades(30))
     held: list[int] = []
     judge = Known.judge

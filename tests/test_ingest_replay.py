@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from ingest import replay as module
 from ingest.chunk import Chunk, Source
 from ingest.errors import SpeedError
+from ingest.files.sources import open_source
 from ingest.live import Live, Loop, make_loop, pass_at, pass_events
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
-from ingest.sources import open_source
 from slackwater.streams.trades import TRADES
 from tests.ingest_kit import T0, HandClock, all_lines, ids, line, memory_house, reasons, rows
 from tests.profiles import examples

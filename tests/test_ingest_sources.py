@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from ingest.chunk import BAD_ROW, LINE_TOO_LONG
 from ingest.errors import EmptySourceError, FileMissingError, FormatError, UnreadableFileError
-from ingest.line_reader import MAX_LINE_BYTES, LineReader, LongLine
+from ingest.files.line_reader import MAX_LINE_BYTES, LineReader, LongLine
+from ingest.files.sources import open_source
 from ingest.sample_data import FOLDER, open_sample
-from ingest.sources import open_source
 from slackwater.streams.decode import events_table
 from slackwater.streams.errors import (
     ColumnTypeError,
@@ -264,8 +264,8 @@ def test_lines_of_any_length_read_in_blocks_of_any_length_are_whole_or_say_what_
     *expected, last = text.split(b"\n")
     expected += [last] if last else []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.line_reader.MAX_LINE_BYTES", 8)
-        patch.setattr("ingest.line_reader.BLOCK_BYTES", block)
+        patch.setattr("ingest.files.line_reader.MAX_LINE_BYTES", 8)
+        patch.setattr("ingest.files.line_reader.BLOCK_BYTES", block)
         source, into = os.pipe()
         os.write(into, text)
         os.close(into)

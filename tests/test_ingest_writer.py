@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingest.chunk import of_lines
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from slackwater.log.errors import AppendError, TopicMissingError

@@ -20,7 +20,7 @@ import pytest
 import batch_layer.input as batch_input
 from batch_layer.__main__ import main
 from ingest.archive_import import import_history
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.mapping import FromColumn, Layout
 from slackwater.streams.rows import check_rows, row_lines

@@ -9,7 +9,7 @@ import pytest
 from ingest.archive_import import import_history
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from ingest.verdicts import Summary
 from ingest.writer import IngestWriter, open_ingest
 from slackwater.log.dead_letter import TOO_MANY_INSTRUMENTS

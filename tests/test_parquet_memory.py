@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.sources import open_source
+from ingest.files.sources import open_source
 from slackwater.streams.mapping import Layout
 from slackwater.streams.trades import TRADES
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunk import Chunk
-from ingest.columns import Columns
 from ingest.decoder import Decoder
-from ingest.parquet_rows import RowLines
+from ingest.files.columns import Columns
+from ingest.files.parquet_rows import RowLines
 from slackwater.streams.compact import plain
 from slackwater.streams.mapping import Constant, FromColumn, Layout
 from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Sequence, Stream, Text, Time, Venue

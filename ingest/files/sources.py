@@ -1,17 +1,17 @@
 """Where events come from: the one function that opens the source that the user named.
 
-One file per format: `ingest.line_reader`, `ingest.csv_rows`, `ingest.parquet_rows`; `ingest.sample_data` is the data
-that comes with the program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
+One format a file: `line_reader`, `csv_rows`, `parquet_rows`. `ingest.sample_data` is the data that comes with the
+program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
 """
 
 import os
 from pathlib import Path
 
 from ingest.chunk import Source
-from ingest.csv_rows import open_csv
 from ingest.errors import EmptySourceError, FileMissingError, FormatError
-from ingest.line_reader import LineSource
-from ingest.parquet_rows import open_parquet
+from ingest.files.csv_rows import open_csv
+from ingest.files.line_reader import LineSource
+from ingest.files.parquet_rows import open_parquet
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingest.chunk import BAD_ROW, Chunk, Fault
-from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
-from ingest.line_reader import LineSource, LongLine, too_long
+from ingest.files.columns import Columns
+from ingest.files.line_reader import LineSource, LongLine, too_long
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.chunk import CHUNK_LINES, Chunk, Source
-from ingest.columns import Columns
 from ingest.errors import EmptySourceError, UnreadableFileError
+from ingest.files.columns import Columns
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
