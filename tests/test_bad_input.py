@@ -68,6 +68,7 @@ def test_bad_lines_are_dead_letters_and_their_neighbours_count(broker: str, tmp_
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "SLACKWATER_PREFIX": names.prefix,
         "SLACKWATER_HOME": str(store.home),
+        "SLACKWATER_PROOF_SECONDS": "0",  # no speed layer runs, whose cells a run would wait for
     }
     create_topics(log, names, STREAMS, 2)
     lines = [good(0)]

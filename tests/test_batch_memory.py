@@ -34,7 +34,7 @@ from slackwater.views.session import connect
 from slackwater.views.sizes import SIZES
 from tests.beam_world import T0_US, World, memory_world
 
-TRADES_MADE = 600_000
+TRADES_MADE = 300_000
 SMALL = Limits(RESERVED_BYTES + LEAST_SESSION_BYTES)
 
 

@@ -323,6 +323,7 @@ def test_the_layer_says_that_a_run_found_nothing_new(tmp_path: Path) -> None:
 def test_the_commands_say_that_nothing_was_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands.Context, "log", property(lambda _: world.log))
     monkeypatch.setattr(commands.Context, "names", property(lambda _: world.names))
+    monkeypatch.setenv("SLACKWATER_PROOF_SECONDS", "0")  # no speed layer runs, whose cells a run would wait for
     call = ["--home", str(world.home), "batch", "run"]
 
     def said(*words: str) -> str:
