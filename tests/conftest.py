@@ -153,7 +153,7 @@ def house(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Another one in each run. pytest-randomly says it at the beginning; `-p randomly_seed=<it>` is that run again."""
+    """Another one in each run. pytest-randomly says it at the beginning; `--randomly-seed=<it>` is that run again."""
     return int(request.config.getoption("randomly_seed", default=0))
 
 

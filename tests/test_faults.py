@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from ops.cli import main
 from slackwater.core.errors import SettingError, StorageError
 from slackwater.core.faults import POINTS, VARIABLE, arm, reach
+from tests.crash_kit import drawn
 from tests.test_imports import ROOMS
 
 ROOT = Path(__file__).parents[1]
@@ -149,3 +150,11 @@ def test_a_disk_that_refuses_is_told_to_a_person_with_what_to_do() -> None:
     error = StorageError(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
     assert str(error).startswith("A file could not be read or written: [Errno 28] No space left on device: '/data/x'.")
     assert error.retriable and "run it again" in error.hint
+
+
+def test_points_that_are_drawn_stand_in_their_order_and_in_time_all_are() -> None:
+    found = [drawn(POINTS, 5, seed) for seed in range(200)]
+    assert all(len(set(points)) == 5 and points == sorted(points, key=POINTS.index) for points in found)
+    assert {point for points in found for point in points} == set(POINTS)
+    assert drawn(POINTS, 5, 7) == found[7]
+    assert drawn(POINTS, len(POINTS), 0) == list(POINTS)
