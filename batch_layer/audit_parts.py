@@ -17,7 +17,8 @@ from typing import NamedTuple
 import duckdb
 
 from batch_layer.audit_plan import LAST_US, Step, next_place, next_step
-from batch_layer.comparison import Comparison, Times
+from batch_layer.comparison import Comparison, touching
+from batch_layer.ranges import Times
 from slackwater.context import Context
 from slackwater.versions.audited import AuditState, Place, Wrong, change_audit, places_of, read_audit
 from slackwater.versions.manifest import ArchiveFile, Manifest, Part
@@ -120,7 +121,7 @@ class Auditor:
         """
         view, store = self._views[step.place.view], self._context.store
         interval, of = parse_interval(step.place.interval), Times(step.low, step.high)
-        own = _touching(self.places[step.place], of)
+        own = touching(self.places[step.place], of)
         try:
             with Comparison(store.data.fetch, self._context.limits, partial(suspect, store)) as comparison:
                 if interval == view.intervals[0]:
@@ -128,7 +129,7 @@ class Auditor:
                     comparison.archived(view, step.place.shard, own, events, of)
                 else:
                     finer = step.place._replace(interval=finer_published(view, interval).text)
-                    below = _touching(self.places.get(finer, ()), of)
+                    below = touching(self.places.get(finer, ()), of)
                     comparison.merged(view, interval, own, below, of)
         except duckdb.Error as error:
             logger.error("%s is not audited in [%d, %d): %s", step.place, *of, error)
@@ -178,7 +179,3 @@ def closed_by(state: AuditState, version: Manifest, open_now: Iterable[int]) -> 
     for number in open_now:
         if all(state.is_right(part) for part in version.parts if part.holds(number)):
             yield number
-
-
-def _touching(parts: Iterable[Part], of: Times) -> list[Part]:
-    return [part for part in parts if part.low < of.high and part.high >= of.low]

@@ -1,6 +1,7 @@
 """Compares the states of a version with its parent's and the cells between them, each shard by itself, in DuckDB.
 
-Small shards are compared by one statement, under their numbers (`batch_layer.together`).
+Small shards are compared by one statement, under their numbers (`batch_layer.together`), large ones in ranges of time
+(`batch_layer.ranges`).
 
 The rows of cells come in as they are read and stay in tables, merged whenever they are many, so that memory follows
 the number of bars and not the number of cells.
@@ -9,11 +10,12 @@ the number of bars and not the number of cells.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
 
+from batch_layer.ranges import EVERYTHING, Spread, Times, ranges
 from batch_layer.together import NUMBER, numbered, numbered_sql, together
 from slackwater.core.checked_files import OnDamage
 from slackwater.deltas.cell import DeltaKey
@@ -48,11 +50,7 @@ MERGE_ROWS = 1_000_000
 """Rows of cells of one delta key from which they are merged."""
 
 
-class Times(NamedTuple):
-    """Times in [low, high), microseconds."""
-
-    low: int
-    high: int
+_E = TypeVar("_E", Part, ArchiveFile)
 
 
 class Side(NamedTuple):
@@ -68,8 +66,19 @@ class Side(NamedTuple):
     @property
     def rows(self) -> int:
         """Rows of all of its files."""
-        parts = sum(part.file.rows for part in (*self.parent, *self.own))
-        return parts + sum(entry.file.rows for entry in self.imported)
+        return sum(rows for _, _, rows in self.spread)
+
+    @property
+    def spread(self) -> list[Spread]:
+        """When they are."""
+        entries: list[Part | ArchiveFile] = [*self.parent, *self.own, *self.imported]
+        return [Spread(entry.low, entry.high, entry.file.rows) for entry in entries]
+
+    def touching(self, of: Times) -> "Side":
+        """What of it may have bars in a range."""
+        return self._replace(
+            parent=touching(self.parent, of), own=touching(self.own, of), imported=touching(self.imported, of)
+        )
 
 
 @dataclass
@@ -115,7 +124,8 @@ class Comparison:
     def base(self, view: View, sides: Sequence[Side]) -> None:
         """Compare shards at the base interval. Imported history is in no cell: it is summarised from its files."""
         for some in together(sides, lambda side: side.rows):
-            self._base(view, some)
+            for of in self._ranges(view.intervals[0], [each for side in some for each in side.spread]):
+                self._base(view, [side.touching(of) for side in some], of)
 
     def coarser(self, view: View, parts: Iterable[Part]) -> None:
         """Compare the coarser published intervals of each shard with the merge of the finer ones."""
@@ -124,16 +134,17 @@ class Comparison:
                 below = finer_published(view, interval).text
                 finer, own = ([p for of in some for p in of if p.interval == text] for text in (below, interval.text))
                 apart = numbered(view)
-                self._make("expected", merge_sql(apart, f"({self._states(view, finer)})", interval))
-                self._make("found", self._states(view, own))
-                self._compare(view, interval.text)
+                for of in self._ranges(interval, [Spread(p.low, p.high, p.file.rows) for p in finer]):
+                    states = self._states(view, touching(finer, of), of)
+                    self._make("expected", merge_sql(apart, f"({states})", interval))
+                    self._make("found", self._states(view, touching(own, of), of))
+                    self._compare(view, interval.text)
 
     def archived(self, view: View, shard: int, parts: Sequence[Part], events: Sequence[ArchiveFile], of: Times) -> None:
         """Compare a shard's bars at the base in a range of time with the events of the archive there."""
         if events:
-            times = f"{view.stream.time} >= {of.low} AND {view.stream.time} < {of.high}"
             files = self._files(entry.file for entry in events)
-            states = summarise_sql(view, f"(SELECT * FROM {files} WHERE {times})")
+            states = summarise_sql(view, f"({_events_within(view, files, of)})")
             self._make("expected", numbered_sql(view, shard, f"({states})"))
         else:
             self._make("expected", self._states(view, ()))
@@ -141,39 +152,45 @@ class Comparison:
 
     def merged(self, view: View, interval: Interval, parts: Sequence[Part], finer: Sequence[Part], of: Times) -> None:
         """Compare a shard's bars at a coarser interval in a range of time with those of a finer one."""
-        states = f"(SELECT * FROM ({self._states(view, finer)}) WHERE {_starts(of)})"
-        self._make("expected", merge_sql(numbered(view), states, interval))
+        states = self._states(view, finer, of)
+        self._make("expected", merge_sql(numbered(view), f"({states})", interval))
         self._within(view, interval, parts, of)
 
-    def _base(self, view: View, sides: Sequence[Side]) -> None:
+    def _ranges(self, interval: Interval, spread: Iterable[Spread]) -> list[Times]:
+        # What differs is merged to coarser bars, which may lie in two ranges.
+        return ranges(spread, interval) if self.collected is None else [EVERYTHING]
+
+    def _base(self, view: View, sides: Sequence[Side], of: Times) -> None:
         apart = numbered(view)
-        more = [self._waiting_cells(view, sides)]
+        more = [self._waiting_cells(view, sides, of)]
         for side in sides:
             shard = side.delta_key.partition
             if side.delta_key in self._tables:
-                more.append(numbered_sql(view, shard, self._tables[side.delta_key][0]))
+                cells = self._tables[side.delta_key][0]
+                more.append(numbered_sql(view, shard, cells if of == EVERYTHING else f"({_within(cells, of)})"))
             if side.imported:
                 files = self._files(entry.file for entry in side.imported)
+                if of != EVERYTHING:
+                    files = f"({_events_within(view, files, of)})"
                 more.append(numbered_sql(view, shard, f"({summarise_sql(view, files)})"))
         merged = merge_sql(apart, f"({' UNION ALL '.join(more)})")
         parent = [part for side in sides for part in side.parent]
         if parent:
             self._make("more", merged)  # read twice
             many = len(parent) > len({part.shard for part in parent})
-            before = self._states(view, parent)
+            before = self._states(view, parent, of)
             self._make("before", merge_sql(apart, f"({before})") if many else before)
             self._make("expected", grown_sql(apart, "before", "more"))
         else:
             self._make("expected", merged)
         # A bar lies in one of them: the slices of a run share none.
-        self._make("found", self._states(view, [part for side in sides for part in side.own]))
+        self._make("found", self._states(view, [part for side in sides for part in side.own], of))
         self._compare(view, view.base)
         if self.collected is not None:
             self.collected += self._differing(view)
 
     def _within(self, view: View, interval: Interval, parts: Sequence[Part], of: Times) -> None:
-        states = f"(SELECT * FROM ({self._states(view, parts)}) WHERE {_starts(of)})"
-        self._make("found", merge_sql(numbered(view), states, interval))
+        self._make("found", merge_sql(numbered(view), f"({self._states(view, parts, of)})", interval))
         self._compare(view, interval.text)
 
     def _differing(self, view: View) -> Iterator[Differing]:
@@ -226,9 +243,14 @@ class Comparison:
             rows = 0
         self._tables[delta_key] = name, rows
 
-    def _waiting_cells(self, view: View, sides: Iterable[Side]) -> str:
-        """One SELECT of the cells that wait, with the shards that they are of."""
+    def _waiting_cells(self, view: View, sides: Iterable[Side], of: Times) -> str:
+        """One SELECT of the cells that wait, with the shards that they are of; of one range among several, none: they
+        are needed again.
+        """
         apart = numbered(view)
+        if of != EVERYTHING:
+            for delta_key in {side.delta_key for side in sides} & self._waiting.keys():
+                self._flush(delta_key, view)
         tables = [apart.state_schema.empty_table()]
         for delta_key in (side.delta_key for side in sides):
             states = table_of(view, self._waiting.pop(delta_key, ()))
@@ -238,11 +260,12 @@ class Comparison:
         self._con.register("waiting", pa.concat_tables(tables))
         return states_sql(apart, "waiting")
 
-    def _states(self, view: View, parts: Iterable[Part]) -> str:
-        """One SELECT of the states of parts, with their shards."""
+    def _states(self, view: View, parts: Iterable[Part], within: Times = EVERYTHING) -> str:
+        """One SELECT of the states of parts in a range, with their shards."""
         found = [numbered_sql(view, of[0].shard, self._files(part.file for part in of)) for of in _by_shard(parts)]
         if found:
-            return " UNION ALL ".join(found)
+            together = " UNION ALL ".join(found)
+            return together if within == EVERYTHING else _within(f"({together})", within)
         self._con.register("nothing", numbered(view).state_schema.empty_table())
         return "SELECT * FROM nothing"
 
@@ -253,6 +276,11 @@ class Comparison:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
 
 
+def touching(entries: Iterable[_E], of: Times) -> list[_E]:
+    """Those that may have bars or events in a range of time."""
+    return [entry for entry in entries if entry.low < of.high and entry.high >= of.low]
+
+
 def _by_shard(parts: Iterable[Part]) -> list[list[Part]]:
     found: dict[int, list[Part]] = {}
     for part in parts:
@@ -260,5 +288,9 @@ def _by_shard(parts: Iterable[Part]) -> list[list[Part]]:
     return [of for _, of in sorted(found.items())]
 
 
-def _starts(of: Times) -> str:
-    return f"start >= {of.low} AND start < {of.high}"
+def _within(states: str, of: Times) -> str:
+    return f"SELECT * FROM {states} WHERE start >= {of.low} AND start < {of.high}"
+
+
+def _events_within(view: View, events: str, of: Times) -> str:
+    return f"SELECT * FROM {events} WHERE {view.stream.time} >= {of.low} AND {view.stream.time} < {of.high}"

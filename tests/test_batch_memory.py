@@ -201,8 +201,8 @@ def test_a_size_of_memory_is_read(given: str, found: int, tmp_path: Path) -> Non
     assert settings.batch_memory == found
     assert from_environ(settings.environ()).batch_memory == found
     limits = limits_of(settings)
-    assert (limits.session_bytes, limits.spill) == (found - RESERVED_BYTES, tmp_path / "spill")
-    assert limits.shared(2).session_bytes == max(LEAST_SESSION_BYTES, (found - RESERVED_BYTES) // 2)
+    assert (limits.session_bytes, limits.spill) == ((found - RESERVED_BYTES) * 9 // 10, tmp_path / "spill")
+    assert limits.shared(2).session_bytes == max(LEAST_SESSION_BYTES, (found - RESERVED_BYTES) * 9 // 10 // 2)
 
 
 def test_a_share_is_of_the_machine_or_of_the_container_and_never_too_small(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The proof's comparison by itself: shards that one statement compares are not mixed up, and large ones go alone."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,6 +78,40 @@ def test_a_coarser_level_is_compared_shard_by_shard(store: VersionStore) -> None
             comparison.coarser(FLOW, [*base, *minutes, *coarser])
             told = [each for each in comparison.compared.first if each.interval == "1h"]
         assert {each.partition for each in told} == wrong
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("missing", [None, 0, 3, 9])
+def test_a_large_shard_is_compared_in_ranges_of_time_with_the_same_result(
+    store: VersionStore, missing: int | None, flushed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = 1_000_000
+    starts = [second * at * 40 for at in range(10)]  # several of them in a minute
+
+    def whole() -> Compared:
+        parts = []
+        for text, step in (("1s", second), ("1m", 60 * second), ("1h", 3_600 * second)):
+            counted = Counter(start - start % step for start in starts)
+            if missing is not None and text == "1s":
+                counted[starts[missing]] += 1
+            path = store.home / "states" / "run" / f"{text}-{len(list(store.home.rglob('*.parquet')))}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table_of(FLOW, [bar(n, start) for start, n in counted.items()]), path)
+            ends = min(counted), max(counted)
+            parts.append(Part(store.stored(path, len(counted)), FLOW.name, text, 0, *ends, (1, 1), 1))
+        with Comparison(store.data.fetch, UNLIMITED) as comparison:
+            delta_key = DeltaKey(FLOW.name, FLOW.definition, "topic", 0)
+            comparison.add(delta_key, FLOW, [bar(1, start) for start in starts])
+            comparison.base(FLOW, [Side(delta_key, (), parts[:1], ())])
+            comparison.coarser(FLOW, parts)
+            return comparison.compared
+
+    if flushed:
+        monkeypatch.setattr("batch_layer.comparison.CHUNK_ROWS", 1)
+    at_once = whole()
+    monkeypatch.setattr("batch_layer.ranges.RANGE_ROWS", 3)
+    assert whole() == at_once
+    assert at_once.differ == (0 if missing is None else 2)  # the second, and its minute
 
 
 def test_those_with_many_rows_are_handled_alone_and_all_of_them_once() -> None:

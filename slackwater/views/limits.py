@@ -1,6 +1,7 @@
 """How much memory and how many threads a batch run takes, and the folder to which its DuckDB sessions spill the rest.
 
-    SLACKWATER_BATCH_MEMORY   4 GB  =  RESERVED_BYTES, the process without DuckDB  +  what its sessions hold together
+    SLACKWATER_BATCH_MEMORY   4 GB  =  RESERVED_BYTES, the process without DuckDB  +  what its sessions hold together,
+                                       a tenth of which is left for what DuckDB does not count
     <home>/spill/<run id>/    tables, sorts and aggregates that do not fit
 
 Whoever opens a session of the batch layer is handed these and asks them for it. The rows and bytes of a result do not
@@ -42,7 +43,7 @@ class Limits:
     @property
     def session_bytes(self) -> int:
         """What one session may hold."""
-        return max(LEAST_SESSION_BYTES, (self.memory_bytes - RESERVED_BYTES) // self.tasks)
+        return max(LEAST_SESSION_BYTES, (self.memory_bytes - RESERVED_BYTES) * 9 // 10 // self.tasks)
 
     def of(self, rows: int) -> "Limits":
         """Those of work on so many rows: where they are few, a second thread costs more than it saves."""

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from batch_layer.comparison import FIRST, Compared, Comparison, Side, Times
+from batch_layer.comparison import FIRST, Compared, Comparison, Side
+from batch_layer.ranges import Times
 from slackwater.deltas.cell import DeltaKey
 from slackwater.store.files import Locate
 from slackwater.versions.manifest import ArchiveFile, Part
