@@ -131,7 +131,7 @@ def test_every_session_of_a_run_is_within_the_limits_and_nothing_is_left_of_its_
     full = BatchRun(context, full=True).run()
     world.check(full)
     assert len(sessions) == len(opened) >= 3 * 4, "a session was opened past the limits"
-    with connect(memory_limit=f"{1_000 * MB - RESERVED_BYTES}B") as con:
+    with connect(memory_limit=f"{(1_000 * MB - RESERVED_BYTES) * 9 // 10}B") as con:
         ((expected,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
     # A run of few events takes one thread, the merge and the run of everything all that they may.
     assert {(memory, threads) for memory, threads, _ in opened} == {(expected, 1), (expected, 2)}
