@@ -91,12 +91,14 @@ class Source:
         unit: what `done` and `total` count: rows or bytes.
         done: how much was read.
         total: how much there is; None if nobody knows.
+        left_out: what of the source was not read, and why, for whoever gave it to know.
     """
 
     name: str
     unit = "rows"
     done = 0
     total: int | None = None
+    left_out: Sequence[str] = ()
 
     def in_bulk(self) -> None:
         """Before the first read: give large chunks, with what is certain of them, if the rows have types."""

@@ -6,6 +6,7 @@ SlackwaterError
       FileMissingError        there is no such file
       FormatError             a file is not of the type it is said to be, or of none that is known
       UnreadableFileError     a file is damaged
+        ChecksumError         a file is not the one whose checksum lies beside it
       EmptySourceError        a file holds no events
       UnknownIdsError         a file that is to replace events holds some that are nowhere
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
@@ -35,13 +36,21 @@ class FileMissingError(SourceError):
 
 
 class FormatError(SourceError):
-    def __init__(self, name: str, fact: str, formats: Iterable[str]) -> None:
-        super().__init__(f"{name!r} {fact}.", f"Formats are {', '.join(formats)}; name one with --format.")
+    def __init__(self, name: str, fact: str, formats: Iterable[str] = ()) -> None:
+        known = ", ".join(formats)
+        super().__init__(f"{name!r} {fact}.", f"Formats are {known}; name one with --format." if known else "")
 
 
 class UnreadableFileError(SourceError):
-    def __init__(self, name: str, place: str, cause: object) -> None:
-        super().__init__(f"{name!r} cannot be read {place}: {cause}.")
+    def __init__(self, name: str, place: str, cause: object, hint: str = "") -> None:
+        super().__init__(f"{name!r} cannot be read {place}: {cause}.", hint)
+
+
+class ChecksumError(UnreadableFileError):
+    """A file is not the one whose checksum lies beside it, or that checksum cannot be read."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(name, "at all", cause, "Get the file and its .CHECKSUM again; nothing was taken.")
 
 
 class UnknownIdsError(SourceError):

@@ -227,6 +227,9 @@ def replace(
                 f"{file} replaces nothing: {done.summary.accepted:,} of its events are valid, refused are {reasons}.",
                 "The dead letters say why; correct the file.",
             )
+        if source.left_out:
+            context.store.data.remove(f"archive/{epoch}")
+            raise SelectionError(f"{file} replaces nothing: {' '.join(source.left_out)}", "Give one file alone.")
         added = Added(epoch, done.archive, done.summary.accepted)
         if dry_run:
             found = run.look(Selection(ids=run.ids_of(added)))

@@ -57,7 +57,8 @@ def source_options(command: Any) -> Any:
 @command(
     "ingest",
     "slackwater ingest trades.jsonl",
-    "zcat trades.jsonl.gz | slackwater ingest -",
+    "slackwater ingest trades.jsonl.zst",
+    "curl -s https://example.org/trades.csv.gz | slackwater ingest - --format csv --time-unit ms",
     "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
     "slackwater ingest --preset sample --speed 10x",
     "slackwater ingest --preset sample --live",
@@ -99,14 +100,14 @@ def ingest(
     factor = parse_speed(speed)
     most = context.settings.max_instruments
     with open_ingest(stream, context.log, context.names, context.store, CLOCK, most_entities=most) as writer:
-        source = open_sample() if file is None else open_input(stream, file, **options)
+        given = source = open_sample() if file is None else open_input(stream, file, **options)
         if live:
             source = Live(make_loop(source), CLOCK)
         elif factor is not None or preset is not None:
             source = Replay(stream, source, factor, CLOCK)
         with progress_bar(as_json) as progress, ingest_metrics(writer, context.settings):
             summary = writer.ingest(source, progress, stop.is_set)
-    facts = {"stream": stream.name, "file": file or preset, **summary_facts(summary)}
+    facts = {"stream": stream.name, "file": file or preset, **summary_facts(summary), "left_out": [*given.left_out]}
     emit(as_json, facts, lambda: show_summary(str(file or preset), facts))
 
 
@@ -147,6 +148,7 @@ def import_command(
             with progress_bar(as_json) as progress:
                 done = import_history(*of, progress, epoch, most_entities=context.settings.max_instruments)
             facts = {"stream": stream.name, "file": file, "epoch": done.epoch, **summary_facts(done.summary)}
+            facts["left_out"] = [*source.left_out]
             if done.archive:
                 extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
                 facts["version"] = context.batch_run(extra=extra).run().version
@@ -270,3 +272,5 @@ def show_summary(name: str, facts: dict[str, Any]) -> None:
             console.print(f"  [yellow]refused[/]    {count:,}  {reason}")
     else:
         console.print("  refused    0")
+    for fact in facts.get("left_out", ()):
+        console.print(f"  [yellow]left out[/]   {fact}", highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 csv, parquet, jsonl --source--> chunks of lines --decode_event--> events, or a reason of the decoder's own
 """
 
+import bz2
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from ingest.chunk import BAD_ROW, LINE_TOO_LONG
 from ingest.errors import EmptySourceError, FileMissingError, FormatError, UnreadableFileError
+from ingest.files.inlet import Descriptor
 from ingest.files.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 from ingest.files.sources import open_source
 from ingest.sample_data import FOLDER, open_sample
@@ -170,12 +172,12 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "really.parquet")
     (tmp_path / "fake.csv").write_bytes((tmp_path / "really.parquet").read_bytes())
     (tmp_path / "fake.parquet").write_text(HEADER + ROW)
-    (tmp_path / "packed.csv").write_bytes(b"\x1f\x8b\x08\x00")
+    (tmp_path / "packed.csv").write_bytes(bz2.compress(b"rest"))
     (tmp_path / "notes.txt").write_text("x")
     for name, said in {
         "fake.csv": "is Parquet, not csv",
         "fake.parquet": "is not Parquet",
-        "packed.csv": "compressed with gzip",
+        "packed.csv": "compressed with bzip2",
         "notes.txt": r"ends in '\.txt'",
         ".": "is a folder",
     }.items():
@@ -265,11 +267,11 @@ def test_lines_of_any_length_read_in_blocks_of_any_length_are_whole_or_say_what_
     expected += [last] if last else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ingest.files.line_reader.MAX_LINE_BYTES", 8)
-        patch.setattr("ingest.files.line_reader.BLOCK_BYTES", block)
+        patch.setattr("ingest.files.inlet.BLOCK_BYTES", block)
         source, into = os.pipe()
         os.write(into, text)
         os.close(into)
-        reader, found = LineReader(source), []
+        reader, found = LineReader(Descriptor(source)), []
         while (lines := reader.read(1.0)) is not None:
             found += lines
         reader.close()

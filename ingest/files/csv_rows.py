@@ -5,14 +5,13 @@ rest of the file. Bytes pass through as Latin-1, which keeps every one of them; 
 """
 
 import csv
-import os
-from pathlib import Path
 
 import pyarrow as pa
 
-from ingest.chunk import BAD_ROW, Chunk, Fault
+from ingest.chunk import BAD_ROW, Chunk, Fault, nothing
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.files.columns import Columns
+from ingest.files.inlet import Inlet
 from ingest.files.line_reader import LineSource, LongLine, too_long
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
@@ -22,24 +21,28 @@ _LATIN = "latin-1"
 
 
 class CsvRows(LineSource):
-    """A row's original is its line; line 1 is the header."""
+    """A row's original is its line; line 1 is the header. A file's is read at once, that of a pipe when it comes."""
 
-    def __init__(self, stream: Stream, name: str, descriptor: int, total: int | None, layout: Layout) -> None:
-        super().__init__(name, descriptor, total)
-        try:
-            self._columns = self._header()
-            self._made = Columns(stream, name, self._columns, layout)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, stream: Stream, name: str, inlet: Inlet, layout: Layout) -> None:
+        """Open the rows. Raises as `read` does."""
+        super().__init__(name, inlet)
+        self._stream = stream
+        self._layout = layout
+        self._made: Columns | None = None
+        if self.total is not None:
+            self._begin(0.0)
 
     def read(self, timeout_s: float) -> Chunk | None:
         """What is there now.
 
         Raises:
-            EmptySourceError: there is a header and no row.
+            EmptySourceError: there is no row.
+            MappingError: the columns do not fit the layout.
             TimeUnitError: times are numbers, and nobody said of what.
+            UnreadableFileError: it is damaged from here on, or its header is no CSV.
         """
+        if self._made is None and not self._begin(timeout_s):
+            return nothing(self.name)
         found = super().read(timeout_s)
         if found is None and self._reader.given == 1:
             raise EmptySourceError(self.name)
@@ -50,18 +53,20 @@ class CsvRows(LineSource):
         made = iter(self._lines(rows))
         return faults, [b"" if i in faults else next(made) for i in range(len(lines))]
 
-    def _header(self) -> list[str]:
-        lines: list[bytes] | None = []
-        while not lines:
-            lines = self.lines(1.0, 1)
-            if lines is None:
-                raise EmptySourceError(self.name)
+    def _begin(self, timeout_s: float) -> bool:
+        """Whether the columns are known by now."""
+        lines = self.lines(timeout_s, 1)
+        if lines is None:
+            raise EmptySourceError(self.name)
+        if not lines:
+            return False
         line = lines[0].removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")
         try:
-            (columns,) = csv.reader([line.decode("utf-8")], strict=True)
+            (self._columns,) = csv.reader([line.decode("utf-8")], strict=True)
         except (ValueError, csv.Error) as error:
             raise UnreadableFileError(self.name, "at its header", error) from error
-        return columns
+        self._made = Columns(self._stream, self.name, self._columns, self._layout)
+        return True
 
     def _rows(self, lines: list[bytes]) -> tuple[dict[int, Fault], list[list[str]]]:
         """What is wrong with some lines, and the values of the others."""
@@ -96,15 +101,8 @@ class CsvRows(LineSource):
         def values(name: str) -> pa.Array:
             return pa.array([value.encode(_LATIN) for value in columns[name]], pa.binary())
 
-        self._made.check(values, len(rows))
-        return self._made.lines(values, len(rows))
-
-
-def open_csv(stream: Stream, name: str, path: Path, layout: Layout) -> CsvRows:
-    """Rows of a CSV file.
-
-    Raises:
-        EmptySourceError, MappingError, UnreadableFileError
-    """
-    size = path.stat().st_size if path.is_file() else None
-    return CsvRows(stream, name, os.open(path, os.O_RDONLY), size, layout)
+        made = self._made
+        if made is None:
+            raise ValueError("rows before their columns")
+        made.check(values, len(rows))
+        return made.lines(values, len(rows))

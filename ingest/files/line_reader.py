@@ -4,12 +4,11 @@ One reader for both: a file always has something to give at once, a pipe is wait
 """
 
 import hashlib
-import os
-import select
 
 from ingest.chunk import CHUNK_LINES, LINE_TOO_LONG, Chunk, Fault, Source, nothing
+from ingest.errors import EmptySourceError, UnreadableFileError
+from ingest.files.inlet import Inlet, TornError
 
-BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is refused; its first bytes are kept for the dead letter."""
 
@@ -28,29 +27,28 @@ def too_long(line: LongLine) -> Fault:
 
 
 class LineReader:
-    """Reads lines from a file descriptor, which it closes.
+    """Reads lines from an inlet, which it closes. `given` counts them."""
 
-    `done_bytes` is what it has read, `total` what there is to read, if that is known; `given` counts lines.
-    """
-
-    def __init__(self, descriptor: int, total: int | None = None) -> None:
-        self._descriptor = descriptor
-        self._total = total
+    def __init__(self, inlet: Inlet) -> None:
+        self._inlet = inlet
         self._waiting: list[bytes] = []
         self.given = 0
         self._rest = b""
         self._dropped = 0
         self._hash = hashlib.sha256()
         self._ended = False
-        self.done_bytes = 0
 
     @property
     def more(self) -> bool:
         """Whether there are lines at once."""
-        return bool(self._waiting) or self.done_bytes < (self._total or 0)
+        return bool(self._waiting) or self._inlet.more
 
     def read(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
-        """The lines that are there, at most `most`, without line feeds; [] if none came in time, None at the end."""
+        """The lines that are there, at most `most`, without line feeds; [] if none came in time, None at the end.
+
+        Raises:
+            TornError: the rest cannot be read. What stands before it was given, but for a line that it cuts.
+        """
         if not self._waiting:
             found = self._block(timeout_s)
             if found is None:
@@ -64,12 +62,10 @@ class LineReader:
     def _block(self, timeout_s: float) -> list[bytes] | None:
         if self._ended:
             return None
-        ready, _, _ = select.select([self._descriptor], [], [], max(0.0, timeout_s))
-        if not ready:
+        block = self._inlet.read(timeout_s)
+        if block == b"":
             return []
-        block = os.read(self._descriptor, BLOCK_BYTES)
-        self.done_bytes += len(block)
-        if not block:
+        if block is None:
             self._ended = True
             return [self._last()] if self._rest else None
         lines = (self._rest + block).split(b"\n")
@@ -82,8 +78,8 @@ class LineReader:
         return lines
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the inlet."""
+        self._inlet.close()
 
     def _last(self) -> bytes:
         last, self._rest = self._rest, b""
@@ -104,17 +100,30 @@ class LineReader:
         return found
 
 
+def torn(name: str, place: str, error: TornError) -> UnreadableFileError:
+    """The error of a file whose rest cannot be read."""
+    hint = "Get the file again and give the whole of it: what was taken of it counts once."
+    return UnreadableFileError(name, place, error, hint)
+
+
 class LineSource(Source):
-    """A source that is read line by line: JSON lines, which are judged as they stand. It closes the descriptor."""
+    """A source that is read line by line: JSON lines, which are judged as they stand. It closes the inlet."""
 
     unit = "bytes"
 
-    def __init__(self, name: str, descriptor: int, total: int | None) -> None:
+    def __init__(self, name: str, inlet: Inlet) -> None:
         self.name = name
-        self.total = total
-        self._reader = LineReader(descriptor, total)
+        self.total = inlet.total
+        self._inlet = inlet
+        self._reader = LineReader(inlet)
 
     def read(self, timeout_s: float) -> Chunk | None:
+        """What is there now.
+
+        Raises:
+            EmptySourceError: a file has no line.
+            UnreadableFileError: it is damaged from here on.
+        """
         first = self._reader.given + 1
         lines = self.lines(timeout_s)
         if not lines:
@@ -128,9 +137,14 @@ class LineSource(Source):
         return faults, [b"" if i in faults else line for i, line in enumerate(lines)] if faults else lines
 
     def lines(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
-        """See `LineReader.read`."""
-        found = self._reader.read(timeout_s, most)
-        self.done = self._reader.done_bytes
+        """See `LineReader.read` and `read`."""
+        try:
+            found = self._reader.read(timeout_s, most)
+        except TornError as error:
+            raise torn(self.name, f"after line {self._reader.given}", error) from error
+        self.done = self._inlet.done
+        if found is None and not self._reader.given and self.total is not None:
+            raise EmptySourceError(self.name)
         return found
 
     def close(self) -> None:

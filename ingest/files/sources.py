@@ -1,17 +1,27 @@
-"""Where events come from: the one function that opens the source that the user named.
+"""Where events come from: the function that opens the file that the user named, whatever it is packed in.
+
+    a file, a pipe --Sniffed--> text --LineSource, CsvRows--> lines        compressed or not, by its first bytes
+    a zip archive  --Member---> text, of each file in it
+    Parquet        --ParquetRows-> lines
 
 One format a file: `line_reader`, `csv_rows`, `parquet_rows`. `ingest.sample_data` is the data that comes with the
 program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
 """
 
 import os
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from ingest.chunk import Source
 from ingest.errors import EmptySourceError, FileMissingError, FormatError
-from ingest.files.csv_rows import open_csv
-from ingest.files.line_reader import LineSource
+from ingest.files.chain import Chain
+from ingest.files.checksum import check_sum
+from ingest.files.csv_rows import CsvRows
+from ingest.files.inlet import Descriptor, Inlet, TornError
+from ingest.files.line_reader import LineSource, torn
 from ingest.files.parquet_rows import open_parquet
+from ingest.files.sniffed import HEAD_BYTES, Sniffed, kind_of
+from ingest.files.zipped import members, open_member
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
@@ -24,70 +34,111 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 """Format -> the endings of its files."""
 
-_PARQUET_MAGIC = b"PAR1"
-_OTHERS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+"""Ending -> what a file is compressed with; the format's ending stands before it."""
+
+ZIP = ".zip"
 
 
 def open_source(
     stream: Stream, file: str, layout: Layout | None = None, file_format: str | None = None, stdin: int = 0
 ) -> Source:
-    """The source of a stream that `file` names: a path, or `-` for JSON lines on the descriptor `stdin`.
+    """The source of a stream that `file` names: a path, or `-` for the descriptor `stdin`.
 
     `layout` maps the columns of CSV and Parquet; canonical JSON lines take none. The format is the file name's ending
-    unless `file_format` names one.
+    unless `file_format` names one; standard input is JSON lines then.
 
     Raises:
-        SourceError: there is no such file, it is empty, damaged, or of another format.
+        SourceError: there is no such file, it is empty, damaged, of another format, or not what its checksum says.
         MappingError: its columns do not fit the layout.
     """
+    layout = layout or Layout()
+    if file_format is not None and file_format not in FORMATS:
+        raise FormatError(file, f"cannot be read as {file_format!r}", FORMATS)
+    if file == STDIN:
+        return _open_text(stream, "stdin", Descriptor(stdin), layout, file_format or "jsonl")
     path = Path(file)
-    if file == STDIN:
-        found = file_format or "jsonl"
-    elif path.is_dir():
+    if path.is_dir():
         raise FormatError(file, "is a folder", FORMATS)
-    elif not path.exists():
+    if not path.exists():
         raise FileMissingError(file)
-    else:
-        found = file_format or _format_of(file, path)
-        _check_magic(file, path, found)
-    if found not in FORMATS:
-        raise FormatError(file, f"cannot be read as {found!r}", FORMATS)
-    if found == "jsonl" and layout is not None and layout != Layout():
-        raise MappingError("Canonical events have no columns to map.", "Leave --map, --preset and --time-unit out.")
-    if file == STDIN:
-        if found != "jsonl":
-            raise FormatError(file, f"is standard input, which is not read as {found}", ("jsonl",))
-        return LineSource("stdin", stdin, None)
-    if found == "jsonl":
-        return _open_lines(file, path)
-    if found == "csv":
-        return open_csv(stream, file, path, layout or Layout())
-    return open_parquet(stream, file, path, layout or Layout())
-
-
-def _open_lines(name: str, path: Path) -> LineSource:
+    kind = _kind(file, path)
+    check_sum(file, path)
+    if path.suffix.lower() == ZIP or kind == "zip":
+        return _open_zip(stream, file, path, layout, file_format)
+    found = file_format or format_of(file)
+    if found == "parquet":
+        if kind not in (None, "Parquet"):
+            raise FormatError(file, f"is compressed with {kind}; Parquet is read from its end, so unpack it first")
+        if path.is_file() and path.stat().st_size and kind is None:
+            raise FormatError(file, "is not Parquet", FORMATS)
+        return open_parquet(stream, file, path, layout)
     size = path.stat().st_size if path.is_file() else None
     if size == 0:
-        raise EmptySourceError(name)
-    return LineSource(name, os.open(path, os.O_RDONLY), size)
+        raise EmptySourceError(file)
+    return _open_text(stream, file, Descriptor(os.open(path, os.O_RDONLY), size), layout, found)
 
 
-def _format_of(name: str, path: Path) -> str:
+def format_of(name: str) -> str:
+    """The format that a file's name says. Raises FormatError."""
+    path = PurePosixPath(name)
+    if path.suffix.lower() in PACKED:
+        path = path.with_suffix("")
     for found, endings in FORMATS.items():
         if path.suffix.lower() in endings:
             return found
     raise FormatError(name, f"ends in {path.suffix!r}, which is no known format", FORMATS)
 
 
-def _check_magic(name: str, path: Path, wanted: str) -> None:
+def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: str) -> Source:
+    """Lines of some bytes, which are closed if they are none."""
+    try:
+        if found == "parquet":
+            raise FormatError(name, "is no file of its own, and Parquet is read from its end: give it as a file")
+        if found == "csv":
+            return CsvRows(stream, name, Sniffed(name, inlet, found), layout)
+        if layout != Layout():
+            raise MappingError("Canonical events have no columns to map.", "Leave --map, --preset and --time-unit out.")
+        return LineSource(name, Sniffed(name, inlet, found))
+    except TornError as error:
+        inlet.close()
+        raise torn(name, "from its beginning", error) from error
+    except BaseException:
+        inlet.close()
+        raise
+
+
+def _open_zip(stream: Stream, name: str, path: Path, layout: Layout, file_format: str | None) -> Source:
+    """The files in an archive whose endings say a format; all of them, where `file_format` names one."""
+    formats: dict[str, str] = {}
+    others: list[str] = []
+    for member in members(name, path):
+        try:
+            formats[member] = file_format or format_of(member)
+        except FormatError:
+            others.append(member)
+    if not formats:
+        known = ", ".join(ending for endings in FORMATS.values() for ending in endings)
+        held = f"holds {', '.join(others[:3])}" if others else "holds no file"
+        raise FormatError(name, f"{held}, and no file that ends in {known}", FORMATS)
+
+    def opened(member: str) -> Source:
+        inside = f"{name}:{member}"
+        return _open_text(stream, inside, open_member(name, path, member), layout, formats[member])
+
+    if len(formats) == 1 and not others:
+        return opened(*formats)
+    left_out = [f"{name}:{member} is of no known format." for member in others]
+    return Chain(name, [partial(opened, member) for member in formats], left_out)
+
+
+def _kind(name: str, path: Path) -> str | None:
+    """What a file is by its first bytes. Raises FormatError where its name says something else."""
     if not path.is_file():
-        return
+        return None
     with path.open("rb") as file:
-        head = file.read(4)
-    if wanted != "parquet" and head == _PARQUET_MAGIC:
-        raise FormatError(name, f"is Parquet, not {wanted}", FORMATS)
-    if wanted == "parquet" and head and head != _PARQUET_MAGIC:
-        raise FormatError(name, "is not Parquet", FORMATS)
-    for magic, kind in _OTHERS.items():
-        if head.startswith(magic):
-            raise FormatError(name, f"is compressed with {kind}; unpack it first", FORMATS)
+        head = file.read(HEAD_BYTES)
+    kind, said = kind_of(head), PACKED.get(path.suffix.lower())
+    if head and said is not None and kind != said:
+        raise FormatError(name, f"is not compressed with {said}, as its name says; name it as what it is")
+    return kind
