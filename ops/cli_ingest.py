@@ -24,7 +24,7 @@ from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.store.files import holding
-from slackwater.streams.mapping import Layout, parse_map, parse_time_unit
+from slackwater.streams.mapping import Layout, parse_map, parse_names, parse_time_unit
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
@@ -48,6 +48,11 @@ def source_options(command: Any) -> Any:
         click.option(
             "--map", "maps", multiple=True, metavar="FIELD=COLUMN,...", help="Event field = column of the file."
         ),
+        click.option(
+            "--columns",
+            metavar="NAME,NAME,...",
+            help="All columns of CSV, in order, where its first line is a row and no header.",
+        ),
         click.option("--time-unit", metavar="s|ms|us|ns", help="Required where the time column is a number."),
     ):
         command = option(command)
@@ -60,6 +65,8 @@ def source_options(command: Any) -> Any:
     "slackwater ingest trades.jsonl.zst",
     "curl -s https://example.org/trades.csv.gz | slackwater ingest - --format csv --time-unit ms",
     "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    "slackwater ingest dump.zip --columns trade_id,price,quantity,quote,time,maker,best --time-unit ms"
+    " --map venue==binance_spot,symbol==BTCUSDT,side=!maker",
     "slackwater ingest --preset sample --speed 10x",
     "slackwater ingest --preset sample --live",
     "slackwater ingest --stream fills fills.csv",
@@ -233,12 +240,19 @@ def list_acls(context: Context, as_json: bool) -> None:
 
 
 def open_input(
-    stream: Stream, file: str, maps: tuple[str, ...], time_unit: str | None, file_format: str | None
+    stream: Stream,
+    file: str,
+    maps: tuple[str, ...],
+    columns: str | None,
+    time_unit: str | None,
+    file_format: str | None,
 ) -> Source:
     """The source that a command's argument and options name."""
-    layout = None
-    if maps or time_unit is not None:
-        layout = Layout(parse_map(stream, maps), None if time_unit is None else parse_time_unit(time_unit))
+    layout = Layout(
+        parse_map(stream, maps),
+        None if time_unit is None else parse_time_unit(time_unit),
+        () if columns is None else parse_names(columns),
+    )
     return open_source(stream, file, layout, file_format)
 
 

@@ -34,7 +34,7 @@ from slackwater.streams.errors import (
     UnknownFieldError,
 )
 from slackwater.streams.event import decode_event, encode_event
-from slackwater.streams.mapping import Constant, FromColumn, Layout, parse_map, parse_time_unit
+from slackwater.streams.mapping import Constant, FromColumn, Layout, parse_map, parse_names, parse_time_unit
 from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.rows import event_lines
@@ -294,6 +294,50 @@ def test_csv_is_mapped_and_nothing_is_guessed(tmp_path: Path) -> None:
     ]
     assert b'"price":"00100.50"' in chunk.lines[0]
     assert (chunk.position(0), chunk.original(0)) == ("line 2", b"BTC-USD,7,1759708800000,00100.50,2,True\r")
+
+
+DUMP = b"3,100.50,2.000,201.00,1759708800000,True,True\n4,101,1,101,1759708800001,False,True\n"
+"""As Binance publishes trades of its spot market: no header."""
+
+DUMPED = Layout(
+    parse_map(TRADES, ["venue==binance_spot,symbol==BTCUSDT,side=!maker"]),
+    "ms",
+    parse_names("trade_id,price,quantity,quote,time, maker ,best"),
+)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_columns_are_named_where_there_is_no_header(mark: bytes, tmp_path: Path) -> None:
+    (chunk,) = csv(tmp_path, mark + DUMP, DUMPED)
+    base = {"venue": "binance_spot", "symbol": "BTCUSDT", "time_unit": "ms"}
+    assert [judged(one) for one in chunk.lines] == [
+        event(3, price=100_50000000, quantity=2 * 10**8, side="sell", **base),
+        event(4, price=101 * 10**8, quantity=10**8, side="buy", time=T0 + 1000, **base),
+    ]
+    assert (chunk.position(0), chunk.original(1)) == ("line 1", DUMP.splitlines()[1])
+
+
+def test_a_header_in_spite_of_named_columns_is_a_bad_row_alone(tmp_path: Path) -> None:
+    (chunk,) = csv(tmp_path, b"id,price,qty,quote,time,maker,best\n" + DUMP, DUMPED)
+    assert [isinstance(judged(one), tuple) for one in chunk.lines] == [False, True, True]
+    (chunk,) = csv(tmp_path, b"1,2\n" + DUMP, DUMPED)
+    assert "the row has 2 values, --columns names 7 columns" in chunk.faults[0].error
+
+
+def test_columns_are_named_for_csv_alone_and_each_of_them(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_bytes(line())
+    for name in ("a.parquet", "a.jsonl"):
+        with pytest.raises(MappingError, match="--columns"):
+            open_source(TRADES, str(tmp_path / name), Layout(names=("a",)))
+    with pytest.raises(MappingError, match="column 2 of 'a,,b' has no name"):
+        parse_names("a,,b")
+    with pytest.raises(MappingError, match="more than one column 'price'"):
+        csv(tmp_path, DUMP, Layout(names=("price", "price")))
+    with pytest.raises(MissingColumnError, match="venue"):
+        csv(tmp_path, DUMP, Layout(names=("price", "time")))
+    with pytest.raises(EmptySourceError):
+        csv(tmp_path, "", DUMPED)
 
 
 @pytest.mark.parametrize(

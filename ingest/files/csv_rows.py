@@ -1,10 +1,12 @@
-"""Rows of CSV: a header, then one row a line; every value is text, nothing is guessed.
+"""Rows of CSV: a header, then one row a line; every value is text, nothing is guessed. Whether there is a header is not
+guessed either: there is one, unless the layout names the columns.
 
 A value may stand in double quotes and hold commas, but no line feed, so that a torn quote costs one row and not the
 rest of the file. Bytes pass through as Latin-1, which keeps every one of them; the decoder says what is UTF-8.
 """
 
 import csv
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -21,7 +23,7 @@ _LATIN = "latin-1"
 
 
 class CsvRows(LineSource):
-    """A row's original is its line; line 1 is the header. A file's is read at once, that of a pipe when it comes."""
+    """A row's original is its line. The header of a file is read at once, that of a pipe when it comes."""
 
     def __init__(self, stream: Stream, name: str, inlet: Inlet, layout: Layout) -> None:
         """Open the rows. Raises as `read` does."""
@@ -29,8 +31,11 @@ class CsvRows(LineSource):
         self._stream = stream
         self._layout = layout
         self._made: Columns | None = None
-        if self.total is not None:
-            self._begin(0.0)
+        self._before = 0 if layout.names else 1
+        if layout.names:
+            self._begin(layout.names)
+        elif self.total is not None:
+            self._read_header(0.0)
 
     def read(self, timeout_s: float) -> Chunk | None:
         """What is there now.
@@ -41,10 +46,10 @@ class CsvRows(LineSource):
             TimeUnitError: times are numbers, and nobody said of what.
             UnreadableFileError: it is damaged from here on, or its header is no CSV.
         """
-        if self._made is None and not self._begin(timeout_s):
+        if self._made is None and not self._read_header(timeout_s):
             return nothing(self.name)
         found = super().read(timeout_s)
-        if found is None and self._reader.given == 1:
+        if found is None and self._reader.given == self._before:
             raise EmptySourceError(self.name)
         return found
 
@@ -53,19 +58,29 @@ class CsvRows(LineSource):
         made = iter(self._lines(rows))
         return faults, [b"" if i in faults else next(made) for i in range(len(lines))]
 
-    def _begin(self, timeout_s: float) -> bool:
+    def lines(self, timeout_s: float, most: int = 0) -> list[bytes] | None:
+        first = not self._reader.given
+        found = super().lines(timeout_s, most)
+        if first and found and found[0].startswith(_BYTE_ORDER_MARK) and not isinstance(found[0], LongLine):
+            found[0] = found[0].removeprefix(_BYTE_ORDER_MARK)
+        return found
+
+    def _begin(self, names: Sequence[str]) -> None:
+        self._columns = list(names)
+        self._made = Columns(self._stream, self.name, self._columns, self._layout)
+
+    def _read_header(self, timeout_s: float) -> bool:
         """Whether the columns are known by now."""
         lines = self.lines(timeout_s, 1)
         if lines is None:
             raise EmptySourceError(self.name)
         if not lines:
             return False
-        line = lines[0].removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\r")
         try:
-            (self._columns,) = csv.reader([line.decode("utf-8")], strict=True)
+            (names,) = csv.reader([lines[0].removesuffix(b"\r").decode("utf-8")], strict=True)
         except (ValueError, csv.Error) as error:
             raise UnreadableFileError(self.name, "at its header", error) from error
-        self._made = Columns(self._stream, self.name, self._columns, self._layout)
+        self._begin(names)
         return True
 
     def _rows(self, lines: list[bytes]) -> tuple[dict[int, Fault], list[list[str]]]:
@@ -92,7 +107,8 @@ class CsvRows(LineSource):
             if len(found) == width:
                 rows.append(found)
             else:
-                faults[i] = Fault(BAD_ROW, f"the row has {len(found)} values, the header {width} columns")
+                named = "--columns names" if self._layout.names else "the header"
+                faults[i] = Fault(BAD_ROW, f"the row has {len(found)} values, {named} {width} columns")
         return faults, rows
 
     def _lines(self, rows: list[list[str]]) -> list[bytes]:

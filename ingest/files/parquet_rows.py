@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ingest.chunk import CHUNK_LINES, Chunk, Source
 from ingest.errors import EmptySourceError, UnreadableFileError
 from ingest.files.columns import Columns
+from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
@@ -124,6 +125,8 @@ def open_parquet(stream: Stream, name: str, path: Path, layout: Layout) -> Parqu
     """
     if not path.stat().st_size:
         raise EmptySourceError(name)
+    if layout.names:
+        raise MappingError("Parquet names its columns itself.", "Leave --columns out.")
     try:
         file = open_parquet_file(path)
     except (pa.ArrowException, OSError) as error:

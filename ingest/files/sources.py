@@ -98,7 +98,8 @@ def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: s
         if found == "csv":
             return CsvRows(stream, name, Sniffed(name, inlet, found), layout)
         if layout != Layout():
-            raise MappingError("Canonical events have no columns to map.", "Leave --map, --preset and --time-unit out.")
+            hint = "Leave --map, --columns, --preset and --time-unit out."
+            raise MappingError("Canonical events have no columns to map.", hint)
         return LineSource(name, Sniffed(name, inlet, found))
     except TornError as error:
         inlet.close()

@@ -40,10 +40,14 @@ ColumnMap = Mapping[str, FromColumn | Constant]
 
 @dataclass(frozen=True)
 class Layout:
-    """How the columns of a file are read. `time_unit` is the unit of a time that is a number."""
+    """How the columns of a file are read. `time_unit` is the unit of a time that is a number.
+
+    `names` are those of all columns of CSV, in order, where its first line is a row and no header.
+    """
 
     columns: ColumnMap = field(default_factory=dict)
     time_unit: TimeUnit | None = None
+    names: tuple[str, ...] = ()
 
 
 SAMPLE_LAYOUT = Layout(
@@ -84,6 +88,19 @@ def parse_map(stream: Stream, texts: Iterable[str]) -> dict[str, FromColumn | Co
             hint = f"Only {', '.join(flags) or 'a choice of two'} takes a `!`."
             raise MappingError(f"The mapping {entry!r} negates what is not true or false.", hint)
     return found
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """The names of `--columns`, in order.
+
+    Raises:
+        MappingError: one is empty.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        fact = f"The column {names.index('') + 1} of {text!r} has no name."
+        raise MappingError(fact, "Name every column of the file, also those that no field is in: id,price,qty,unused.")
+    return names
 
 
 def parse_time_unit(text: str) -> TimeUnit:
