@@ -21,7 +21,7 @@ from ingest.known import Generation
 from ingest.replacing import Replacing
 from ingest.sheaf import Sheaf
 from ingest.verdicts import Summary, Taken, judge_chunk
-from ingest.writer import Progress
+from ingest.writer import Look, Progress
 from slackwater.core.behind import Behind
 from slackwater.core.clock import Clock
 from slackwater.log.log import Log
@@ -70,13 +70,15 @@ def import_history(
     roll_rows: int = ROLL_ROWS,
     most_entities: int = 0,
     replacing: bool = False,
+    look: Look = lambda tally, ended: None,
 ) -> ImportedEpoch:
     """Validate a source and write what is new into the master dataset of a stream.
 
     `lock` is held from before this until the epoch is published. An id that the archive, the log or this source has
     already is a duplicate or, with another content, a dead letter; so is an event of a new entity where
     `most_entities` are known (0: never). `replacing`: only events whose ids are known are taken, each id once, for a
-    correction that takes the others out (`ingest.replacing`).
+    correction that takes the others out (`ingest.replacing`). `look` is shown the counts after each chunk;
+    if it raises, nothing is left behind but dead letters.
 
     Raises:
         UnknownIdsError: a file that is to replace events holds others; nothing is left behind.
@@ -104,6 +106,8 @@ def import_history(
                     tally.accepted += taken.events.num_rows
                     files.write(taken)
                 on_progress(source.done, source.total)
+                look(tally, False)
+            look(tally, True)
             return files.finish(tally)
         except BaseException:
             files.abandon()
@@ -139,7 +143,7 @@ class _Files:
 
     def write(self, taken: Taken) -> None:
         """Write new events, each to its entity's partition, in order."""
-        events, grouped = taken
+        events, grouped, _ = taken
         if not events.num_rows:
             return
         parts = []

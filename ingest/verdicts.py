@@ -27,19 +27,35 @@ from slackwater.streams.stream import Stream
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
 
 
+class Example(NamedTuple):
+    """A line that was refused: where it stood, what is wrong with it, and its first bytes."""
+
+    position: str
+    error: str
+    line: bytes
+
+
+EXAMPLE_BYTES = 200
+"""Of a line are shown at most."""
+
+
 @dataclass
 class Summary:
-    """Events by fate, counted up. `refused` maps reason -> lines; `records`: how many hold what was accepted."""
+    """Events by fate, counted up. `refused` maps reason -> lines; `records`: how many hold what was accepted.
+
+    `examples` maps each reason, conflicts among them, to the first line that was refused for it.
+    """
 
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     records: int = 0
+    examples: dict[str, Example] = field(default_factory=dict, compare=False)
 
     def copy(self) -> "Summary":
         """The counts so far."""
-        return replace(self, refused=Counter(dict(sorted(self.refused.items()))))
+        return replace(self, refused=Counter(dict(sorted(self.refused.items()))), examples=dict(self.examples))
 
     @property
     def dead_letters(self) -> int:
@@ -53,10 +69,11 @@ class Summary:
 
 
 class Taken(NamedTuple):
-    """The new events of a chunk, in order, and their ids in groups."""
+    """The new events of a chunk, in order, and their ids in groups; the numbers of the lines that were refused."""
 
     events: pa.Table
     grouped: Grouped
+    refused: list[int]
 
 
 def judge_chunk(
@@ -85,19 +102,24 @@ def judge_chunk(
     reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
     faults |= {i: Fault(TOO_MANY_INSTRUMENTS, _NO_ROOM) for i in accepted[verdicts == TOO_MANY].tolist()}
-    acks = [send(writer, topic, _letter(decoder.stream, chunk, i, faults[i], now_us)) for i in sorted(faults)]
+    refused = sorted(faults)
+    acks = [send(writer, topic, _letter(decoder.stream, chunk, i, faults[i], now_us)) for i in refused]
     if acks:
         reach("ingest.letter")
     for ack in acks:
         ack.offset()
+    for i in refused:
+        if faults[i].reason not in tally.examples:
+            line = bytes(chunk.original(i)[:EXAMPLE_BYTES])
+            tally.examples[faults[i].reason] = Example(chunk.position(i), faults[i].error, line)
     tally.refused.update(fault.reason for fault in faults.values() if fault.reason != CONFLICT_REASON)
     tally.conflicts += len(conflicts)
     tally.duplicates += int((verdicts == DUPLICATE).sum())
     new = verdicts == NEW
     if new.all():
-        return Taken(events, grouped)
+        return Taken(events, grouped, refused)
     events = events.filter(pa.array(new)).combine_chunks()
-    return Taken(events, group_ids(decoder.stream, events))
+    return Taken(events, group_ids(decoder.stream, events), refused)
 
 
 def _letter(stream: Stream, chunk: Chunk, i: int, fault: Fault, now_us: int) -> DeadLetter:

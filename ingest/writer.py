@@ -45,6 +45,10 @@ Progress = Callable[[int, int | None], None]
 """Called after each chunk with how much of the source was read, and how much there is (None: nobody knows)."""
 
 
+Look = Callable[[Summary, bool], None]
+"""Shown the counts after each chunk, and whether the source has ended; what it raises ends it."""
+
+
 class _Flight(NamedTuple):
     ack: Ack
     partition: int
@@ -88,32 +92,35 @@ class IngestWriter:
         self.filter = DuplicateFilter(stream, log, names, store, clock, self._drain, most_entities)
         self._writer = log.writer(LINGER_S)
 
-    def accept(self, chunk: Chunk) -> None:
-        """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns.
+    def accept(self, chunk: Chunk) -> list[int]:
+        """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns: the numbers of
+        those lines.
 
         Raises:
             AppendError: the log did not take a record. The writer is of no use any more; nothing is lost by ingesting
                 the same input again, since what was taken is a duplicate then.
         """
-        if chunk.lines:
-            self._take(chunk)
-        else:
+        refused = self._take(chunk) if chunk.lines else []
+        if not chunk.lines:
             self.filter.follow()
         if chunk.more:
             self._drain()
         else:
             self._append(self._packer.due(self._clock.elapsed_s()))
         self._settle()
+        return refused
 
     def ingest(
         self,
         source: Source,
         on_progress: Progress = lambda done, total: None,
         stop: Callable[[], bool] = lambda: False,
+        look: Look = lambda tally, ended: None,
     ) -> Summary:
         """Take all that a source has, then wait for its acknowledgement; the counts so far.
 
-        `stop` is asked between chunks, at least four times a second.
+        `stop` is asked between chunks, at least four times a second. `look` is shown the counts after each, and may
+        raise.
 
         Raises:
             SourceError, MappingError: the source cannot be read on; what was read before it is in the log.
@@ -123,9 +130,11 @@ class IngestWriter:
             while not stop():
                 chunk = source.read(self.wait_s())
                 if chunk is None:
+                    look(self._tally, True)
                     break
                 self.accept(chunk)
                 on_progress(source.done, source.total)
+                look(self._tally, False)
         finally:
             self.flush()
         return self.summary()
@@ -165,13 +174,13 @@ class IngestWriter:
             self._writer.close()
         return self.summary()
 
-    def _take(self, chunk: Chunk) -> None:
+    def _take(self, chunk: Chunk) -> list[int]:
         reach("ingest.before")
-        events, (entities, _) = judge_chunk(
+        events, (entities, _), refused = judge_chunk(
             self._decoder, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
         )
         if not events.num_rows:
-            return
+            return refused
         self._tally.accepted += events.num_rows
         lines = event_lines(self.stream, events)
         times = events.column(self.stream.time).to_numpy()
@@ -179,6 +188,7 @@ class IngestWriter:
         for entity, rows in entities:
             self.late.take(entity, times[rows])
             self._append(self._packer.add(entity, [lines[row] for row in rows], now))
+        return refused
 
     def _drain(self) -> None:
         self._append(self._packer.drain(self._clock.elapsed_s()))

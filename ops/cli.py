@@ -17,6 +17,7 @@ import click
 from ops.cli_backup import backup_command, restore_command
 from ops.cli_batch import batch
 from ops.cli_correct import correct
+from ops.cli_dead_letters import dead_letters
 from ops.cli_ingest import archive, ingest, topics
 from ops.cli_keys import key
 from ops.cli_serve import serve, speed
@@ -99,7 +100,10 @@ for _setting in reversed(SETTINGS):
     if not _setting.secret:  # a command line is read by every user of the machine
         main = _option(_setting)(main)
 
-_INGEST, _VERSIONS = (ingest, archive, topics), (batch, correct, stream, view, backup_command, restore_command)
+_INGEST, _VERSIONS = (
+    (ingest, archive, dead_letters, topics),
+    (batch, correct, stream, view, backup_command, restore_command),
+)
 for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, key, *_VERSIONS, verify):
     main.add_command(_command)
 

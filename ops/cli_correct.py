@@ -3,7 +3,6 @@
 A correction is written to a ledger and applied by a batch run; nothing else changes the past. The log keeps the events.
 """
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ingest.archive_import import import_history, new_epoch
 from ops.cli_ingest import open_input, source_options
 from ops.context import CLOCK, Context, user_name
 from ops.output import command, console, emit, table, time_text
+from ops.time_option import Time
 from slackwater.corrections.chosen import Summary
 from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids
 from slackwater.store.files import holding
@@ -40,28 +40,6 @@ def correct() -> None:
     """Take wrong events out of the views, the archive and the index of identities; the log keeps them."""
 
 
-class _Time(click.ParamType):  # type: ignore[type-arg]
-    """A time in microseconds, UTC: ISO 8601 with an offset, or an integer of microseconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        if value.isdigit():
-            if len(value) < 16:
-                self.fail(f"{value!r} is no time in microseconds since 2009.", param, ctx)
-            return int(value)
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time; write it as 2026-11-28T10:30:00Z or in microseconds.", param, ctx)
-        if found.tzinfo is None:
-            self.fail(f"{value!r} has no offset; write {found.isoformat()}Z for UTC.", param, ctx)
-        whole = int(found.replace(microsecond=0).timestamp())
-        return whole * 1_000_000 + found.microsecond
-
-
 @command(
     "remove",
     'slackwater correct remove --entity okx:BTC-USDT --from 2026-11-28T10:30Z --to 2026-11-28T10:31Z --reason "tick"',
@@ -72,8 +50,8 @@ class _Time(click.ParamType):  # type: ignore[type-arg]
 @stream_option
 @click.option("--epoch", default="", metavar="NAME", help="All that one import or batch run took in.")
 @click.option("--entity", metavar="VENUE:SYMBOL", help="Events of one entity.")
-@click.option("--from", "start", type=_Time(), metavar="TIME", help="Of this time or later.")
-@click.option("--to", "end", type=_Time(), metavar="TIME", help="Before this time.")
+@click.option("--from", "start", type=Time(), metavar="TIME", help="Of this time or later.")
+@click.option("--to", "end", type=Time(), metavar="TIME", help="Before this time.")
 @click.option(
     "--ids",
     type=click.Path(path_type=Path),

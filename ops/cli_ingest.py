@@ -14,12 +14,13 @@ from ingest.chunk import Source
 from ingest.figures import ingest_metrics
 from ingest.files.sources import FORMATS, open_source
 from ingest.live import Live, make_loop
+from ingest.refusals import MostRefused
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
 from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, stop_on_signals
-from ops.output import command, console, emit, errors, table
+from ops.output import command, console, emit, errors, plain, table
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
@@ -30,7 +31,32 @@ from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.writer_lock import hold
 
+
+class Share(click.ParamType):  # type: ignore[type-arg]
+    """A share, such as 1% or 0.01."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        try:
+            found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= 1:
+            self.fail(f"{text!r} is no share; write it as 1% or 0.01.", param, ctx)
+        return found
+
+
 OnProgress = Callable[[int, int | None], None]
+
+
+max_refused_option = click.option(
+    "--max-refused",
+    type=Share(),
+    metavar="SHARE",
+    help="Stop where more than this share of a source is refused, such as 1%; default: where all of it is.",
+)
 
 
 def source_options(command: Any) -> Any:
@@ -73,6 +99,7 @@ def source_options(command: Any) -> Any:
 )
 @click.argument("file", required=False, metavar="FILE|-")
 @source_options
+@max_refused_option
 @click.option("--preset", type=click.Choice(["sample"]), help="The real trades that come with Slackwater.")
 @click.option("--speed", default="max", show_default=True, metavar="1x|10x|max", help="Replay by event time.")
 @click.option("--live", is_flag=True, help="Loop the sample for ever, shifted so that it happens now.")
@@ -85,12 +112,13 @@ def ingest(
     live: bool,
     as_json: bool,
     stream_name: str,
+    max_refused: float | None,
     **options: Any,
 ) -> None:
     """Validate events and append them to the event log, once each.
 
-    What is refused goes to the dead letters with its reason; duplicates are dropped. Ends with a summary; the exit
-    code is 0 also when lines were refused, since they are stored and counted.
+    What is refused goes to the dead letters with its reason; duplicates are dropped. Ends with a summary. Where all of
+    the first 10,000 lines are refused, or more than --max-refused, it stops and the exit code is 1.
     """
     if (file is None) == (preset is None):
         raise click.UsageError("Name one file, or - for standard input, or --preset sample.")
@@ -113,7 +141,8 @@ def ingest(
         elif factor is not None or preset is not None:
             source = Replay(stream, source, factor, CLOCK)
         with progress_bar(as_json) as progress, ingest_metrics(writer, context.settings):
-            summary = writer.ingest(source, progress, stop.is_set)
+            refusals = MostRefused(source.name, max_refused)
+            summary = writer.ingest(source, progress, stop.is_set, refusals.look)
     facts = {"stream": stream.name, "file": file or preset, **summary_facts(summary), "left_out": [*given.left_out]}
     emit(as_json, facts, lambda: show_summary(str(file or preset), facts))
 
@@ -131,8 +160,15 @@ def archive() -> None:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @source_options
+@max_refused_option
 def import_command(
-    context: Context, /, files: tuple[str, ...], as_json: bool, stream_name: str, **options: Any
+    context: Context,
+    /,
+    files: tuple[str, ...],
+    as_json: bool,
+    stream_name: str,
+    max_refused: float | None,
+    **options: Any,
 ) -> None:
     """Validate history and write it straight into the master dataset, past the broker; then publish a version.
 
@@ -153,7 +189,9 @@ def import_command(
         ):
             of = stream, source, context.store, context.log, context.names, CLOCK, lock
             with progress_bar(as_json) as progress:
-                done = import_history(*of, progress, epoch, most_entities=context.settings.max_instruments)
+                refusals = MostRefused(source.name, max_refused)
+                most = context.settings.max_instruments
+                done = import_history(*of, progress, epoch, most_entities=most, look=refusals.look)
             facts = {"stream": stream.name, "file": file, "epoch": done.epoch, **summary_facts(done.summary)}
             facts["left_out"] = [*source.left_out]
             if done.archive:
@@ -271,7 +309,19 @@ def progress_bar(as_json: bool) -> Iterator[OnProgress]:
 def summary_facts(summary: Summary) -> dict[str, Any]:
     """A summary, for a program."""
     counts = ("accepted", "duplicates", "conflicts", "records")
-    return {**{name: getattr(summary, name) for name in counts}, "refused": dict(summary.refused)}
+    examples = {
+        reason: {
+            "position": first.position,
+            "error": first.error,
+            "line": first.line.decode("utf-8", "backslashreplace"),
+        }
+        for reason, first in sorted(summary.examples.items())
+    }
+    return {
+        **{name: getattr(summary, name) for name in counts},
+        "refused": dict(summary.refused),
+        "examples": examples,
+    }
 
 
 def show_summary(name: str, facts: dict[str, Any]) -> None:
@@ -288,3 +338,8 @@ def show_summary(name: str, facts: dict[str, Any]) -> None:
         console.print("  refused    0")
     for fact in facts.get("left_out", ()):
         console.print(f"  [yellow]left out[/]   {fact}", highlight=False, soft_wrap=True)
+    for reason, first in facts["examples"].items():
+        console.print(f"  first {reason}, {plain(first['position'])}: {plain(first['error'])}")
+        console.print(f"    {plain(first['line'])}", soft_wrap=True)
+    if facts["examples"]:
+        console.print("  `slackwater dead-letters show` prints them all; correct the source and ingest it again.")

@@ -68,3 +68,9 @@ def table(*columns: str) -> Table:
 def time_text(at_us: int) -> str:
     """A time in microseconds, UTC, to the second; 0: none."""
     return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if at_us else ""
+
+
+def plain(text: str) -> str:
+    """A text as it is: rich would take brackets in it for its own, and a terminal control characters for orders."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("[", "\\[")

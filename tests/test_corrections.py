@@ -26,7 +26,7 @@ from ingest.errors import UnknownIdsError
 from ingest.files.sources import open_source
 from ingest.writer import open_ingest
 from ops.cli import main
-from ops.cli_correct import _Time
+from ops.time_option import Time
 from serving.http.app import create_app
 from serving.options import ServingOptions
 from serving.status.metrics import served
@@ -653,4 +653,4 @@ def test_the_time_that_a_refusal_names_is_one_that_is_taken() -> None:
     asked = ["correct", "remove", "--entity", "v:A", "--from", "2026-01-01", "--reason", "x"]
     refused = CliRunner().invoke(main, asked)
     assert "'2026-01-01' has no offset; write 2026-01-01T00:00:00Z for UTC." in refused.output
-    assert _Time().convert("2026-01-01T00:00:00Z", None, None) == 1_767_225_600_000_000
+    assert Time().convert("2026-01-01T00:00:00Z", None, None) == 1_767_225_600_000_000
