@@ -4,7 +4,7 @@ The same for the log's writer and for imported history. Not here: what happens t
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from slackwater.log.dead_letter import TAKEN, TOO_MANY_INSTRUMENTS, DeadLetter, 
 from slackwater.log.log import Writer
 from slackwater.store.identities import Grouped, group_ids
 from slackwater.streams.event import AHEAD_US
+from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
 
 _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTRUMENTS allows"
@@ -97,7 +98,7 @@ def judge_chunk(
     events, accepted, bad = decoder.decode_chunk(chunk, latest)
     grouped = group_ids(decoder.stream, events)
     verdicts = judge(events, grouped)
-    faults = {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
+    faults = faults_of(chunk, bad)
     conflicts = accepted[verdicts == CONFLICT].tolist()
     reach("ingest.judge")
     faults |= {i: Fault(CONFLICT_REASON, TAKEN) for i in conflicts}
@@ -108,11 +109,7 @@ def judge_chunk(
         reach("ingest.letter")
     for ack in acks:
         ack.offset()
-    for i in refused:
-        if faults[i].reason not in tally.examples:
-            line = bytes(chunk.original(i)[:EXAMPLE_BYTES])
-            tally.examples[faults[i].reason] = Example(chunk.position(i), faults[i].error, line)
-    tally.refused.update(fault.reason for fault in faults.values() if fault.reason != CONFLICT_REASON)
+    count_refused(tally, chunk, faults)
     tally.conflicts += len(conflicts)
     tally.duplicates += int((verdicts == DUPLICATE).sum())
     new = verdicts == NEW
@@ -120,6 +117,21 @@ def judge_chunk(
         return Taken(events, grouped, refused)
     events = events.filter(pa.array(new)).combine_chunks()
     return Taken(events, group_ids(decoder.stream, events), refused)
+
+
+def faults_of(chunk: Chunk, bad: Mapping[int, RefusedError]) -> dict[int, Fault]:
+    """What is wrong with lines of a chunk: what its source found, and what the decoder did."""
+    return {i: Fault(str(error.reason), error.error) for i, error in bad.items()} | dict(chunk.faults)
+
+
+def count_refused(tally: Summary, chunk: Chunk, faults: Mapping[int, Fault]) -> None:
+    """Count what is refused of a chunk by reason, and keep the first of each; conflicts are counted elsewhere."""
+    for i in sorted(faults):
+        reason, error = faults[i]
+        if reason not in tally.examples:
+            tally.examples[reason] = Example(chunk.position(i), error, bytes(chunk.original(i)[:EXAMPLE_BYTES]))
+        if reason != CONFLICT_REASON:
+            tally.refused[reason] += 1
 
 
 def _letter(stream: Stream, chunk: Chunk, i: int, fault: Fault, now_us: int) -> DeadLetter:

@@ -1,5 +1,6 @@
 """`slackwater ingest`, `slackwater archive import` and `slackwater topics`."""
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from ingest.figures import ingest_metrics
 from ingest.files.sources import FORMATS, open_source
 from ingest.live import Live, make_loop
 from ingest.refusals import MostRefused
+from ingest.rehearsal import rehearse
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
@@ -59,6 +61,16 @@ max_refused_option = click.option(
 )
 
 
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=False,
+    flag_value=10,
+    type=click.IntRange(1),
+    metavar="[N]",
+    help="Show the first N events as they would enter (10), and what would be refused; take nothing.",
+)
+
+
 def source_options(command: Any) -> Any:
     """The options that say of which stream a file is, and how it is read."""
     for option in (
@@ -100,6 +112,7 @@ def source_options(command: Any) -> Any:
 @click.argument("file", required=False, metavar="FILE|-")
 @source_options
 @max_refused_option
+@dry_run_option
 @click.option("--preset", type=click.Choice(["sample"]), help="The real trades that come with Slackwater.")
 @click.option("--speed", default="max", show_default=True, metavar="1x|10x|max", help="Replay by event time.")
 @click.option("--live", is_flag=True, help="Loop the sample for ever, shifted so that it happens now.")
@@ -113,6 +126,7 @@ def ingest(
     as_json: bool,
     stream_name: str,
     max_refused: float | None,
+    dry_run: int | None,
     **options: Any,
 ) -> None:
     """Validate events and append them to the event log, once each.
@@ -129,6 +143,15 @@ def ingest(
         raise click.UsageError("--live goes with --preset sample.")
     if live and speed != "max":
         raise click.UsageError("--live keeps real time; leave --speed out.")
+    if dry_run is not None:
+        show_rehearsal(
+            stream,
+            file or str(preset),
+            open_sample() if file is None else open_input(stream, file, **options),
+            dry_run,
+            as_json,
+        )
+        return
     check_codecs()
     stop = threading.Event()
     stop_on_signals(stop)
@@ -161,6 +184,7 @@ def archive() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @source_options
 @max_refused_option
+@dry_run_option
 def import_command(
     context: Context,
     /,
@@ -168,6 +192,7 @@ def import_command(
     as_json: bool,
     stream_name: str,
     max_refused: float | None,
+    dry_run: int | None,
     **options: Any,
 ) -> None:
     """Validate history and write it straight into the master dataset, past the broker; then publish a version.
@@ -178,6 +203,10 @@ def import_command(
     from batch_layer.archive import Epoch
 
     stream = stream_named(stream_name, context.streams)
+    if dry_run is not None:
+        for file in files:
+            show_rehearsal(stream, file, open_input(stream, file, **options), dry_run, as_json, names=True)
+        return
     for file in files:
         source = open_input(stream, file, **options)
         epoch = new_epoch()
@@ -338,8 +367,41 @@ def show_summary(name: str, facts: dict[str, Any]) -> None:
         console.print("  refused    0")
     for fact in facts.get("left_out", ()):
         console.print(f"  [yellow]left out[/]   {fact}", highlight=False, soft_wrap=True)
+    show_examples(facts)
+    if facts["examples"]:
+        console.print("  `slackwater dead-letters show` prints them all; correct the source and ingest it again.")
+
+
+def show_rehearsal(stream: Stream, name: str, source: Source, most: int, as_json: bool, names: bool = False) -> None:
+    """What the first lines of a source would become; the program ends with 1 where that is nothing."""
+    with closing(source):
+        found = rehearse(stream, source, most, CLOCK, names)
+    facts = {
+        "stream": stream.name,
+        "file": name,
+        "lines": found.lines,
+        "whole": found.ended,
+        "events": [{"position": at, "event": json.loads(line)} for at, line in found.events],
+        **summary_facts(found.tally),
+    }
+
+    def show() -> None:
+        console.print(f"[bold]{plain(name)}[/]  nothing is taken")
+        for at, line in found.events:
+            console.print(f"  {plain(at)}  {plain(line.decode())}", soft_wrap=True)
+        of = "all of it" if found.ended else "read so far"
+        console.print(f"  {len(found.events):,} events of {found.lines:,} lines, {of}; duplicates are not looked for")
+        for reason, count in sorted(found.tally.refused.items()):
+            console.print(f"  [yellow]refused[/]    {count:,}  {reason}")
+        show_examples(facts)
+
+    emit(as_json, facts, show)
+    if found.lines and not found.events:
+        sys.exit(1)
+
+
+def show_examples(facts: dict[str, Any]) -> None:
+    """The first line of each reason, for a person."""
     for reason, first in facts["examples"].items():
         console.print(f"  first {reason}, {plain(first['position'])}: {plain(first['error'])}")
         console.print(f"    {plain(first['line'])}", soft_wrap=True)
-    if facts["examples"]:
-        console.print("  `slackwater dead-letters show` prints them all; correct the source and ingest it again.")
