@@ -94,7 +94,7 @@ def import_history(
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
-    tally, decoder = Summary(), Decoder(stream, names=True)
+    tally, decoder, reading = Summary(), Decoder(stream, names=True), source.name
     judge = Replacing(stream, filtered, Inspector(store)).judge if replacing else filtered.judge_standing
     source.in_bulk()
     try:
@@ -102,6 +102,8 @@ def import_history(
         try:
             while (chunk := source.read(1.0)) is not None:
                 if chunk.lines:
+                    if chunk.source != reading:  # what has no ids is numbered within its file
+                        reading, decoder = chunk.source, Decoder(stream, names=True)
                     taken = judge_chunk(decoder, chunk, judge, writer, names.dead_letters, clock, tally)
                     tally.accepted += taken.events.num_rows
                     files.write(taken)

@@ -100,6 +100,11 @@ class Source:
     total: int | None = None
     left_out: Sequence[str] = ()
 
+    @property
+    def part(self) -> str:
+        """The file that is read now, where there are several; "" between two."""
+        return self.name
+
     def in_bulk(self) -> None:
         """Before the first read: give large chunks, with what is certain of them, if the rows have types."""
 

@@ -31,14 +31,14 @@ class SourceError(IngestError):
 
 
 class FileMissingError(SourceError):
-    def __init__(self, name: str) -> None:
-        super().__init__(f"There is no file {name!r}.", "Name a file, or - for standard input.")
+    def __init__(self, name: str, hint: str = "Name a file, or - for standard input.") -> None:
+        super().__init__(f"There is no file {name!r}.", hint)
 
 
 class FormatError(SourceError):
-    def __init__(self, name: str, fact: str, formats: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, fact: str, formats: Iterable[str] = (), hint: str = "") -> None:
         known = ", ".join(formats)
-        super().__init__(f"{name!r} {fact}.", f"Formats are {known}; name one with --format." if known else "")
+        super().__init__(f"{name!r} {fact}.", f"Formats are {known}; name one with --format." if known else hint)
 
 
 class UnreadableFileError(SourceError):

@@ -4,6 +4,7 @@ nothing said      all of its first 10,000 lines are refused, or all of it, if it
 a share           more than that share of its lines is, from 10,000 lines on and at its end
 """
 
+from ingest.chunk import Source
 from ingest.errors import SourceError
 from ingest.verdicts import Summary
 
@@ -16,7 +17,8 @@ class TooManyRefusedError(SourceError):
 
     def __init__(self, name: str, refused: int, lines: int, share: float | None, tally: Summary) -> None:
         firsts = "; ".join(
-            f"{reason}, first {first.position}: {first.error}" for reason, first in sorted(tally.examples.items())
+            f"{reason}, first {first.source}, {first.position}: {first.error}"
+            for reason, first in sorted(tally.examples.items())
         )
         allowed = "all of them" if share is None else f"more than {share:.4g}"
         super().__init__(
@@ -44,3 +46,21 @@ class MostRefused:
             return
         if refused == lines if self._share is None else refused > self._share * lines:
             raise TooManyRefusedError(self._name, refused, lines, self._share, tally)
+
+
+class MostRefusedOfEach:
+    """The same for each part of a source (`Source.part`): a good file is no excuse for the next one."""
+
+    def __init__(self, source: Source, share: float | None) -> None:
+        self._source = source
+        self._share = share
+        self._part = ""
+        self._before = Summary()
+
+    def look(self, tally: Summary, ended: bool) -> None:
+        """See `ingest.writer.Look`. Raises TooManyRefusedError."""
+        part = "" if ended else self._source.part
+        self._part = part or self._part
+        MostRefused(self._part, self._share, self._before).look(tally, not part)
+        if not part:
+            self._before = tally.copy()

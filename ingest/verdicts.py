@@ -31,6 +31,7 @@ _NO_ROOM = "its instrument is new, and as many are known as SLACKWATER_MAX_INSTR
 class Example(NamedTuple):
     """A line that was refused: where it stood, what is wrong with it, and its first bytes."""
 
+    source: str
     position: str
     error: str
     line: bytes
@@ -129,7 +130,8 @@ def count_refused(tally: Summary, chunk: Chunk, faults: Mapping[int, Fault]) -> 
     for i in sorted(faults):
         reason, error = faults[i]
         if reason not in tally.examples:
-            tally.examples[reason] = Example(chunk.position(i), error, bytes(chunk.original(i)[:EXAMPLE_BYTES]))
+            line = bytes(chunk.original(i)[:EXAMPLE_BYTES])
+            tally.examples[reason] = Example(chunk.source, chunk.position(i), error, line)
         if reason != CONFLICT_REASON:
             tally.refused[reason] += 1
 

@@ -188,7 +188,7 @@ def replace(
     if not dry_run and not reason.strip():
         raise click.UsageError("--reason is required, and is recorded with who and when.")
     stream = stream_named(stream_name, context.streams)
-    source, epoch, run = open_input(stream, file, **options), new_epoch(), CorrectionRun(context.parts, stream)
+    source, epoch, run = open_input(stream, [file], **options), new_epoch(), CorrectionRun(context.parts, stream)
     with (
         hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
         holding(context.store.lease(epoch, epochs=[epoch])),

@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -13,9 +13,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
 from ingest.figures import ingest_metrics
-from ingest.files.sources import FORMATS, open_source
+from ingest.files.formats import FORMATS
+from ingest.files.named import named_files
+from ingest.files.sources import open_sources
 from ingest.live import Live, make_loop
-from ingest.refusals import MostRefused
+from ingest.refusals import MostRefusedOfEach
 from ingest.rehearsal import rehearse
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
@@ -101,6 +103,7 @@ def source_options(command: Any) -> Any:
     "ingest",
     "slackwater ingest trades.jsonl",
     "slackwater ingest trades.jsonl.zst",
+    "slackwater ingest monday.csv tuesday.csv.gz more/ 'old/2024-*.zip' --time-unit ms",
     "curl -s https://example.org/trades.csv.gz | slackwater ingest - --format csv --time-unit ms",
     "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
     "slackwater ingest dump.zip --columns trade_id,price,quantity,quote,time,maker,best --time-unit ms"
@@ -109,7 +112,7 @@ def source_options(command: Any) -> Any:
     "slackwater ingest --preset sample --live",
     "slackwater ingest --stream fills fills.csv",
 )
-@click.argument("file", required=False, metavar="FILE|-")
+@click.argument("files", nargs=-1, metavar="FILE|FOLDER|PATTERN|-...")
 @source_options
 @max_refused_option
 @dry_run_option
@@ -119,7 +122,7 @@ def source_options(command: Any) -> Any:
 def ingest(
     context: Context,
     /,
-    file: str | None,
+    files: tuple[str, ...],
     preset: str | None,
     speed: str,
     live: bool,
@@ -131,11 +134,14 @@ def ingest(
 ) -> None:
     """Validate events and append them to the event log, once each.
 
+    Files are read one after the other, those of a folder or a quoted pattern in the order of their names; they may be
+    compressed (gzip, zstd, zip).
+
     What is refused goes to the dead letters with its reason; duplicates are dropped. Ends with a summary. Where all of
     the first 10,000 lines are refused, or more than --max-refused, it stops and the exit code is 1.
     """
-    if (file is None) == (preset is None):
-        raise click.UsageError("Name one file, or - for standard input, or --preset sample.")
+    if bool(files) == (preset is not None):
+        raise click.UsageError("Name files, or - for standard input, or --preset sample.")
     stream = stream_named(stream_name, context.streams)
     if preset is not None and stream is not TRADES:
         raise click.UsageError(f"The sample holds trades; leave --stream {stream.name} out.")
@@ -144,13 +150,7 @@ def ingest(
     if live and speed != "max":
         raise click.UsageError("--live keeps real time; leave --speed out.")
     if dry_run is not None:
-        show_rehearsal(
-            stream,
-            file or str(preset),
-            open_sample() if file is None else open_input(stream, file, **options),
-            dry_run,
-            as_json,
-        )
+        show_rehearsals(stream, files, dry_run, as_json, **options)
         return
     check_codecs()
     stop = threading.Event()
@@ -158,16 +158,17 @@ def ingest(
     factor = parse_speed(speed)
     most = context.settings.max_instruments
     with open_ingest(stream, context.log, context.names, context.store, CLOCK, most_entities=most) as writer:
-        given = source = open_sample() if file is None else open_input(stream, file, **options)
+        given = source = open_input(stream, files, **options) if files else open_sample()
         if live:
             source = Live(make_loop(source), CLOCK)
         elif factor is not None or preset is not None:
             source = Replay(stream, source, factor, CLOCK)
         with progress_bar(as_json) as progress, ingest_metrics(writer, context.settings):
-            refusals = MostRefused(source.name, max_refused)
+            refusals = MostRefusedOfEach(source, max_refused)
             summary = writer.ingest(source, progress, stop.is_set, refusals.look)
-    facts = {"stream": stream.name, "file": file or preset, **summary_facts(summary), "left_out": [*given.left_out]}
-    emit(as_json, facts, lambda: show_summary(str(file or preset), facts))
+    name = name_of(files, given) if files else str(preset)
+    facts = {"stream": stream.name, "file": name, **summary_facts(summary), "left_out": [*given.left_out]}
+    emit(as_json, facts, lambda: show_summary(name, facts))
 
 
 @click.group()
@@ -178,10 +179,11 @@ def archive() -> None:
 @command(
     "import",
     "slackwater archive import history/*.parquet",
+    "slackwater archive import dumps/ --time-unit ms",
     "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
     of=archive,
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER|PATTERN|-...")
 @source_options
 @max_refused_option
 @dry_run_option
@@ -197,42 +199,42 @@ def import_command(
 ) -> None:
     """Validate history and write it straight into the master dataset, past the broker; then publish a version.
 
-    Each file becomes an epoch of its own. Ids that the archive or the log already has are refused: with the same
-    content as duplicates, with another one as dead letters.
+    All files together become one epoch and one version, or nothing. Those of a folder or a quoted pattern are read in
+    the order of their names; they may be compressed (gzip, zstd, zip). Ids that the archive or the log already has are
+    refused: with the same content as duplicates, with another one as dead letters.
     """
     from batch_layer.archive import Epoch
 
     stream = stream_named(stream_name, context.streams)
     if dry_run is not None:
-        for file in files:
-            show_rehearsal(stream, file, open_input(stream, file, **options), dry_run, as_json, names=True)
+        show_rehearsals(stream, files, dry_run, as_json, names=True, **options)
         return
-    for file in files:
-        source = open_input(stream, file, **options)
-        epoch = new_epoch()
-        # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
-        with (
-            closing(source),
-            hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
-            holding(context.store.lease(epoch, epochs=[epoch])),
-        ):
-            of = stream, source, context.store, context.log, context.names, CLOCK, lock
-            with progress_bar(as_json) as progress:
-                refusals = MostRefused(source.name, max_refused)
-                most = context.settings.max_instruments
-                done = import_history(*of, progress, epoch, most_entities=most, look=refusals.look)
-            facts = {"stream": stream.name, "file": file, "epoch": done.epoch, **summary_facts(done.summary)}
-            facts["left_out"] = [*source.left_out]
-            if done.archive:
-                extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
-                facts["version"] = context.batch_run(extra=extra).run().version
+    source = open_input(stream, files, **options)
+    epoch = new_epoch()
+    # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
+    with (
+        closing(source),
+        hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+        holding(context.store.lease(epoch, epochs=[epoch])),
+    ):
+        of = stream, source, context.store, context.log, context.names, CLOCK, lock
+        with progress_bar(as_json) as progress:
+            refusals = MostRefusedOfEach(source, max_refused)
+            most = context.settings.max_instruments
+            done = import_history(*of, progress, epoch, most_entities=most, look=refusals.look)
+        name = name_of(files, source)
+        facts = {"stream": stream.name, "file": name, "epoch": done.epoch, **summary_facts(done.summary)}
+        facts["left_out"] = [*source.left_out]
+        if done.archive:
+            extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+            facts["version"] = context.batch_run(extra=extra).run().version
 
-        def show(file: str = file, facts: dict[str, Any] = facts) -> None:
-            show_summary(file, facts)
-            made = f"version {facts['version']}" if "version" in facts else "no version: nothing was new"
-            console.print(f"  published  {made}")
+    def show() -> None:
+        show_summary(name, facts)
+        made = f"version {facts['version']}" if "version" in facts else "no version: nothing was new"
+        console.print(f"  published  {made}")
 
-        emit(as_json, facts, show)
+    emit(as_json, facts, show)
 
 
 @command("list", "slackwater archive list", "slackwater archive list --json", of=archive)
@@ -308,19 +310,24 @@ def list_acls(context: Context, as_json: bool) -> None:
 
 def open_input(
     stream: Stream,
-    file: str,
+    files: Sequence[str],
     maps: tuple[str, ...],
     columns: str | None,
     time_unit: str | None,
     file_format: str | None,
 ) -> Source:
-    """The source that a command's argument and options name."""
+    """The source that a command's arguments and options name."""
     layout = Layout(
         parse_map(stream, maps),
         None if time_unit is None else parse_time_unit(time_unit),
         () if columns is None else parse_names(columns),
     )
-    return open_source(stream, file, layout, file_format)
+    return open_sources(stream, files, layout, file_format)
+
+
+def name_of(files: Sequence[str], source: Source) -> str:
+    """What a summary calls the arguments."""
+    return files[0] if len(files) == 1 else source.name
 
 
 @contextmanager
@@ -340,6 +347,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
     counts = ("accepted", "duplicates", "conflicts", "records")
     examples = {
         reason: {
+            "source": first.source,
             "position": first.position,
             "error": first.error,
             "line": first.line.decode("utf-8", "backslashreplace"),
@@ -355,7 +363,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
 
 def show_summary(name: str, facts: dict[str, Any]) -> None:
     """A summary, for a person."""
-    console.print(f"[bold]{name}[/]")
+    console.print(f"[bold]{plain(name)}[/]", soft_wrap=True)
     console.print(f"  accepted   {facts['accepted']:,} events in {facts['records']:,} records")
     console.print(f"  duplicate  {facts['duplicates']:,}")
     if facts["conflicts"]:
@@ -366,14 +374,29 @@ def show_summary(name: str, facts: dict[str, Any]) -> None:
     else:
         console.print("  refused    0")
     for fact in facts.get("left_out", ()):
-        console.print(f"  [yellow]left out[/]   {fact}", highlight=False, soft_wrap=True)
-    show_examples(facts)
+        console.print(f"  [yellow]left out[/]   {plain(fact)}", soft_wrap=True)
+    show_examples(name, facts)
     if facts["examples"]:
         console.print("  `slackwater dead-letters show` prints them all; correct the source and ingest it again.")
 
 
-def show_rehearsal(stream: Stream, name: str, source: Source, most: int, as_json: bool, names: bool = False) -> None:
-    """What the first lines of a source would become; the program ends with 1 where that is nothing."""
+def show_rehearsals(
+    stream: Stream, files: Sequence[str], most: int, as_json: bool, names: bool = False, **options: Any
+) -> None:
+    """What the first lines of each file would become, or of the sample; ends with 1 where one of them is nothing."""
+    if not files:
+        show_rehearsal(stream, "sample", open_sample(), most, as_json, names)
+        return
+    good = [
+        show_rehearsal(stream, name, open_input(stream, [name], **options), most, as_json, names)
+        for name in named_files(files, options["file_format"])
+    ]
+    if not all(good):
+        sys.exit(1)
+
+
+def show_rehearsal(stream: Stream, name: str, source: Source, most: int, as_json: bool, names: bool) -> bool:
+    """What the first lines of a source would become; whether any is an event."""
     with closing(source):
         found = rehearse(stream, source, most, CLOCK, names)
     facts = {
@@ -393,15 +416,15 @@ def show_rehearsal(stream: Stream, name: str, source: Source, most: int, as_json
         console.print(f"  {len(found.events):,} events of {found.lines:,} lines, {of}; duplicates are not looked for")
         for reason, count in sorted(found.tally.refused.items()):
             console.print(f"  [yellow]refused[/]    {count:,}  {reason}")
-        show_examples(facts)
+        show_examples(name, facts)
 
     emit(as_json, facts, show)
-    if found.lines and not found.events:
-        sys.exit(1)
+    return not found.lines or bool(found.events)
 
 
-def show_examples(facts: dict[str, Any]) -> None:
-    """The first line of each reason, for a person."""
+def show_examples(name: str, facts: dict[str, Any]) -> None:
+    """The first line of each reason, for a person; `name` is the heading that it stands below."""
     for reason, first in facts["examples"].items():
-        console.print(f"  first {reason}, {plain(first['position'])}: {plain(first['error'])}")
+        place = first["position"] if first["source"] == name else f"{first['source']}, {first['position']}"
+        console.print(f"  first {reason}, {plain(place)}: {plain(first['error'])}", soft_wrap=True)
         console.print(f"    {plain(first['line'])}", soft_wrap=True)

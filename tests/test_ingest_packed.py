@@ -42,7 +42,7 @@ def expected(name: str) -> list[tuple[str, str, bytes]]:
 
 
 def gz(data: bytes) -> bytes:
-    return gzip.compress(data)
+    return gzip.compress(data, mtime=0)  # what is drawn for a test must be the same in every worker
 
 
 def zst(data: bytes) -> bytes:
@@ -211,7 +211,7 @@ def test_a_named_format_is_that_of_every_file_in_a_zip(tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({}, "holds no file"),
-        ({"a.txt": b"x"}, r"holds a\.txt, and no file that ends in"),
+        ({"a.txt": b"x"}, r"holds a\.txt, and no file of a known format"),
         ({"a.parquet": b"PAR1"}, "Parquet is read from its end"),
         ({"a.csv": b"PK\x03\x04"}, "is a zip archive"),
     ],

@@ -47,7 +47,7 @@ def test_a_source_that_is_wrong_from_its_first_lines_is_not_read_on(house: House
         writer.ingest(source, look=MostRefused("a file", None).look)
     assert len(source.left) == 2
     text = str(raised.value)
-    assert text.startswith("Of 6 lines of a file 6 are refused, all of them. not-json, first line 1: ")
+    assert text.startswith("Of 6 lines of a file 6 are refused, all of them. not-json, first a file, line 1: ")
     assert len(letters(house.log)) == 6, "every one of them is a dead letter all the same"
 
 

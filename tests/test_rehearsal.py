@@ -1,5 +1,6 @@
 """A look at a source: what it shows is what ingest takes and refuses, and nothing is written for it."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def house(tmp_path: Path) -> House:
 def test_it_shows_what_ingest_does(house: House) -> None:
     lines = [line(1), b"no event", b" " + line(2, price="007.50"), line(3, price="0"), b"none either", line(4)]
     found = rehearse(TRADES, Lines(lines[:3], lines[3:]), 100, HandClock())
-    summary = house.ingest(lines)
+    summary = house.ingest(lines, "a file")
     assert [at for at, _ in found.events] == ["line 1", "line 3", "line 6"]
     taken = [record.value or b"" for _, record in records(house.log, NAMES.topic("trades"))]
     assert [event for _, event in found.events] == [one for value in taken for one in value.splitlines()]
@@ -71,6 +72,11 @@ def test_the_command_needs_no_broker_and_leaves_nothing(command: list[str], tmp_
     facts = json.loads(call(*command, str(path), "--dry-run", "1", "--json", environ=environ).stdout)
     assert (facts["lines"], facts["whole"], facts["accepted"]) == (1, False, 1)
     assert facts["events"][0]["event"]["trade_id"] == 1
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(line(2)))
+    (tmp_path / "c.jsonl").write_bytes(b"nothing\n")
+    several = call(*command, str(tmp_path / "*.jsonl*"), "--dry-run", "1", "--json", environ=environ)
+    names = [Path(json.loads(text)["file"]).name for text in several.stdout.splitlines()]
+    assert (several.returncode, names) == (1, ["a.jsonl", "b.jsonl.gz", "c.jsonl"]), "each file is looked at"
     path.write_bytes(b"nothing\n")
     assert call(*command, str(path), "--dry-run", environ=environ).returncode == 1
     assert not (tmp_path / "home").exists()

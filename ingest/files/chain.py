@@ -9,7 +9,7 @@ Opener = Callable[[], Source]
 
 
 class Chain(Source):
-    """What its parts give, in order. A part without events is left out, unless none has any."""
+    """What its parts give, in order, an empty chunk between two. One without events is left out, unless all are."""
 
     def __init__(
         self, name: str, parts: Sequence[Opener], left_out: Sequence[str] = (), total: int | None = None
@@ -21,7 +21,12 @@ class Chain(Source):
         self._now: Source | None = None
         self._bulk = False
         self._given = False
+        self._ended = False
         self._before = 0
+
+    @property
+    def part(self) -> str:
+        return self._now.part if self._now is not None else ""
 
     def in_bulk(self) -> None:
         self._bulk = True
@@ -34,30 +39,37 @@ class Chain(Source):
             SourceError, MappingError: a part cannot be read; those before it were.
         """
         try:
-            if self._now is None:
-                if not self._parts:
-                    self._check_given()
-                    return None
-                self._now = self._parts.pop(0)()
-                if self._bulk:
-                    self._now.in_bulk()
-            chunk = self._now.read(timeout_s)
+            now = self._now or self._next()
+            if now is None:
+                return None
+            chunk = now.read(timeout_s)
         except EmptySourceError as error:
+            if self._ended:
+                raise
             self.left_out.append(error.fact)
-            chunk = None
+            self.close()
+            return nothing(self.name)
         if chunk is None:
             self.close()
             return nothing(self.name)
         self._given = self._given or bool(chunk.lines)
-        self.done = self._before + self._now.done if self._now is not None else self._before
+        self.done = self._before + now.done
         return chunk
 
     def close(self) -> None:
         if self._now is not None:
             self._before += self._now.done
+            self.left_out += self._now.left_out
             self._now.close()
             self._now = None
 
-    def _check_given(self) -> None:
-        if not self._given and self.left_out:
-            raise EmptySourceError(self.name)
+    def _next(self) -> Source | None:
+        if not self._parts:
+            self._ended = True
+            if not self._given and self.left_out:
+                raise EmptySourceError(self.name)
+            return None
+        self._now = self._parts.pop(0)()
+        if self._bulk:
+            self._now.in_bulk()
+        return self._now

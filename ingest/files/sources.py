@@ -9,16 +9,20 @@ program, `ingest.replay` and `ingest.live` turn a source into one that keeps tim
 """
 
 import os
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ingest.chunk import Source
 from ingest.errors import EmptySourceError, FileMissingError, FormatError
 from ingest.files.chain import Chain
 from ingest.files.checksum import check_sum
 from ingest.files.csv_rows import CsvRows
+from ingest.files.formats import FORMATS, PACKED, STDIN, ZIP, format_of
 from ingest.files.inlet import Descriptor, Inlet, TornError
 from ingest.files.line_reader import LineSource, torn
+from ingest.files.named import named_files
 from ingest.files.parquet_rows import open_parquet
 from ingest.files.sniffed import HEAD_BYTES, Sniffed, kind_of
 from ingest.files.zipped import members, open_member
@@ -26,27 +30,51 @@ from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.stream import Stream
 
-STDIN = "-"
-FORMATS: dict[str, tuple[str, ...]] = {
-    "jsonl": (".jsonl", ".ndjson", ".json"),
-    "csv": (".csv",),
-    "parquet": (".parquet", ".pq"),
-}
-"""Format -> the endings of its files."""
 
-PACKED = {".gz": "gzip", ".zst": "zstd"}
-"""Ending -> what a file is compressed with; the format's ending stands before it."""
+def open_sources(
+    stream: Stream, files: Sequence[str], layout: Layout | None = None, file_format: str | None = None, stdin: int = 0
+) -> Source:
+    """The files that some arguments name (`ingest.files.named`), one after the other as one source.
 
-ZIP = ".zip"
+    Each is opened and closed once before the first is read, so that what is wrong with a name, a checksum or a column
+    is said before anything is taken.
+
+    Raises:
+        SourceError, MappingError: see `open_source` and `named_files`.
+    """
+    names = named_files(files, file_format)
+    if len(names) == 1:
+        return open_source(stream, names[0], layout, file_format, stdin)
+    again = partial(open_source, stream, layout=layout, file_format=file_format, stdin=stdin)
+    sizes: list[tuple[str, int | None]] = []
+    for name in names:
+        if name != STDIN and not Path(name).is_file() and Path(name).exists():
+            sizes.append(("", None))  # a pipe is opened once
+            continue
+        try:
+            if name != STDIN:
+                with closing(again(name)) as source:
+                    sizes.append((source.unit, source.total))
+        except EmptySourceError:
+            continue  # the chain says so
+    units, totals = {unit for unit, _ in sizes}, [total for _, total in sizes if total is not None]
+    known = STDIN not in names and len(units) == 1 and len(totals) == len(sizes)
+    parts = [partial(again, name, checked=True) for name in names]
+    return Chain(f"{len(names)} files", parts, total=sum(totals) if known else None)
 
 
 def open_source(
-    stream: Stream, file: str, layout: Layout | None = None, file_format: str | None = None, stdin: int = 0
+    stream: Stream,
+    file: str,
+    layout: Layout | None = None,
+    file_format: str | None = None,
+    stdin: int = 0,
+    checked: bool = False,
 ) -> Source:
     """The source of a stream that `file` names: a path, or `-` for the descriptor `stdin`.
 
     `layout` maps the columns of CSV and Parquet; canonical JSON lines take none. The format is the file name's ending
-    unless `file_format` names one; standard input is JSON lines then.
+    unless `file_format` names one; standard input is JSON lines then. `checked`: its checksum was compared already.
 
     Raises:
         SourceError: there is no such file, it is empty, damaged, of another format, or not what its checksum says.
@@ -63,7 +91,8 @@ def open_source(
     if not path.exists():
         raise FileMissingError(file)
     kind = _kind(file, path)
-    check_sum(file, path)
+    if not checked:
+        check_sum(file, path)
     if path.suffix.lower() == ZIP or kind == "zip":
         return _open_zip(stream, file, path, layout, file_format)
     found = file_format or format_of(file)
@@ -77,17 +106,6 @@ def open_source(
     if size == 0:
         raise EmptySourceError(file)
     return _open_text(stream, file, Descriptor(os.open(path, os.O_RDONLY), size), layout, found)
-
-
-def format_of(name: str) -> str:
-    """The format that a file's name says. Raises FormatError."""
-    path = PurePosixPath(name)
-    if path.suffix.lower() in PACKED:
-        path = path.with_suffix("")
-    for found, endings in FORMATS.items():
-        if path.suffix.lower() in endings:
-            return found
-    raise FormatError(name, f"ends in {path.suffix!r}, which is no known format", FORMATS)
 
 
 def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: str) -> Source:
@@ -119,9 +137,8 @@ def _open_zip(stream: Stream, name: str, path: Path, layout: Layout, file_format
         except FormatError:
             others.append(member)
     if not formats:
-        known = ", ".join(ending for endings in FORMATS.values() for ending in endings)
         held = f"holds {', '.join(others[:3])}" if others else "holds no file"
-        raise FormatError(name, f"{held}, and no file that ends in {known}", FORMATS)
+        raise FormatError(name, f"{held}, and no file of a known format", FORMATS)
 
     def opened(member: str) -> Source:
         inside = f"{name}:{member}"
