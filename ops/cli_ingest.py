@@ -104,6 +104,7 @@ def source_options(command: Any) -> Any:
     "slackwater ingest trades.jsonl",
     "slackwater ingest trades.jsonl.zst",
     "slackwater ingest monday.csv tuesday.csv.gz more/ 'old/2024-*.zip' --time-unit ms",
+    "slackwater ingest --format json - < answer.json",
     "curl -s https://example.org/trades.csv.gz | slackwater ingest - --format csv --time-unit ms",
     "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
     "slackwater ingest dump.zip --columns trade_id,price,quantity,quote,time,maker,best --time-unit ms"

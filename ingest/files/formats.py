@@ -7,7 +7,8 @@ from ingest.errors import FormatError
 STDIN = "-"
 
 FORMATS: dict[str, tuple[str, ...]] = {
-    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
     "csv": (".csv",),
     "parquet": (".parquet", ".pq"),
 }

@@ -55,3 +55,21 @@ class Descriptor(Inlet):
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+class Again(Inlet):
+    """The bytes of an inlet of which some were read already."""
+
+    def __init__(self, head: bytes, inner: Inlet) -> None:
+        self._head = head
+        self._inner = inner
+        self.total = inner.total
+
+    def read(self, timeout_s: float) -> bytes | None:
+        head, self._head = self._head, b""
+        found = head or self._inner.read(timeout_s)
+        self.done = self._inner.done
+        return found
+
+    def close(self) -> None:
+        self._inner.close()

@@ -1,7 +1,7 @@
 """What a file or a pipe is by its first bytes: compressed ones are unpacked, those of another format are refused."""
 
 from ingest.errors import FormatError
-from ingest.files.inlet import Inlet
+from ingest.files.inlet import Again, Inlet
 from ingest.files.unpacked import UNPACKERS, Unpacked
 
 KINDS = {
@@ -82,7 +82,7 @@ class Sniffed(Inlet):
         if self.kind not in UNPACKERS or self._inside:
             raise FormatError(self._name, self._refusal())
         packed, self._head = self._head, b""
-        unpacked = Unpacked(_Again(packed, self._inner), UNPACKERS[self.kind])
+        unpacked = Unpacked(Again(packed, self._inner), UNPACKERS[self.kind])
         self._inner = Sniffed(self._name, unpacked, self._wanted, inside=True)
 
     def _refusal(self) -> str:
@@ -96,21 +96,3 @@ class Sniffed(Inlet):
         if self._inside:
             return f"was compressed twice, the second time with {self.kind}; unpack it first"
         return f"is compressed with {self.kind}, which is not read; unpack it first, or compress it with zstd"
-
-
-class _Again(Inlet):
-    """The bytes of an inlet of which some were read already."""
-
-    def __init__(self, head: bytes, inner: Inlet) -> None:
-        self._head = head
-        self._inner = inner
-        self.total = inner.total
-
-    def read(self, timeout_s: float) -> bytes | None:
-        head, self._head = self._head, b""
-        found = head or self._inner.read(timeout_s)
-        self.done = self._inner.done
-        return found
-
-    def close(self) -> None:
-        self._inner.close()

@@ -1,11 +1,11 @@
 """Where events come from: the function that opens the file that the user named, whatever it is packed in.
 
-    a file, a pipe --Sniffed--> text --LineSource, CsvRows--> lines        compressed or not, by its first bytes
+    a file, a pipe --Sniffed--> text --LineSource, JsonText, CsvRows--> lines      compressed or not, by its first bytes
     a zip archive  --Member---> text, of each file in it
     Parquet        --ParquetRows-> lines
 
-One format a file: `line_reader`, `csv_rows`, `parquet_rows`. `ingest.sample_data` is the data that comes with the
-program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
+One format a file: `line_reader`, `json_array`, `csv_rows`, `parquet_rows`. `ingest.sample_data` is the data that comes
+with the program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
 """
 
 import os
@@ -21,6 +21,7 @@ from ingest.files.checksum import check_sum
 from ingest.files.csv_rows import CsvRows
 from ingest.files.formats import FORMATS, PACKED, STDIN, ZIP, format_of
 from ingest.files.inlet import Descriptor, Inlet, TornError
+from ingest.files.json_array import JsonText
 from ingest.files.line_reader import LineSource, torn
 from ingest.files.named import named_files
 from ingest.files.parquet_rows import open_parquet
@@ -118,7 +119,8 @@ def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: s
         if layout != Layout():
             hint = "Leave --map, --columns, --preset and --time-unit out."
             raise MappingError("Canonical events have no columns to map.", hint)
-        return LineSource(name, Sniffed(name, inlet, found))
+        text = Sniffed(name, inlet, found)
+        return JsonText(name, text) if found == "json" else LineSource(name, text)
     except TornError as error:
         inlet.close()
         raise torn(name, "from its beginning", error) from error
