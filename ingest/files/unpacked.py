@@ -7,8 +7,6 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-import zstandard
-
 from ingest.files import inlet
 from ingest.files.inlet import Inlet, TornError
 
@@ -41,7 +39,10 @@ class Gzip:
 
 class Zstd:
     def __init__(self) -> None:
+        import zstandard  # not above: `slackwater doctor` names the package where it is missing
+
         self._stream = zstandard.ZstdDecompressor().decompressobj()
+        self._damage = zstandard.ZstdError
         self.ended = False
 
     def unpack(self, packed: bytes) -> tuple[bytes, bytes]:
@@ -50,7 +51,7 @@ class Zstd:
         while at < len(packed) and size < inlet.BLOCK_BYTES and not self.ended:
             try:
                 made.append(self._stream.decompress(packed[at : at + ZSTD_STEP]))
-            except zstandard.ZstdError as error:
+            except self._damage as error:
                 raise TornError(f"it is damaged ({error})") from error
             size += len(made[-1])
             at += ZSTD_STEP
