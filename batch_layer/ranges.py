@@ -17,8 +17,6 @@ RANGE_ROWS = 8_000_000
 _PIECES = 8
 """Into so many points a range's rows are cut, spread evenly over the times of their file."""
 
-LAST_US = 2**63 - 1
-
 
 class Times(NamedTuple):
     """Times in [low, high), microseconds."""
@@ -35,7 +33,7 @@ class Spread(NamedTuple):
     rows: int
 
 
-EVERYTHING = Times(0, LAST_US)
+EVERYTHING = Times(0, 2**63 - 1)
 
 
 def ranges(spread: Iterable[Spread], interval: Interval, most: int | None = None) -> list[Times]:

@@ -6,7 +6,7 @@
 So each is taken once, whoever dies in between: what was taken and is not settled yet is a duplicate the next time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,9 +20,6 @@ from slackwater.log.log import Writer
 TAKEN = "taken"
 """What became of a letter's original: its event is in the log."""
 
-Lines = Callable[[Sequence[bytes]], list[bytes]]
-"""Makes canonical lines of originals."""
-
 
 @dataclass
 class Replayed:
@@ -33,9 +30,7 @@ class Replayed:
     cut: int = 0
 
 
-def replay(
-    letters: Iterable[Stored], writer: IngestWriter, log: Writer, topic: str, clock: Clock, lines: Lines = list
-) -> Replayed:
+def replay(letters: Iterable[Stored], writer: IngestWriter, log: Writer, topic: str, clock: Clock) -> Replayed:
     """Hand the originals of letters in again, in their order; all are of the writer's stream.
 
     `log` settles them in `topic` when what was taken is acknowledged.
@@ -47,7 +42,7 @@ def replay(
     for some in _of_one_source(letters):
         whole = [letter for letter in some if letter.whole is None]
         found.cut += len(some) - len(whole)
-        refused = set(writer.accept(_chunk(whole, lines))) if whole else set[int]()
+        refused = set(writer.accept(_chunk(whole))) if whole else set[int]()
         writer.flush()
         acks = [settle(log, topic, letter, TAKEN, clock.now_us()) for i, letter in enumerate(whole) if i not in refused]
         for ack in acks:
@@ -69,11 +64,11 @@ def _of_one_source(letters: Iterable[Stored]) -> Iterator[list[DeadLetter]]:
             yield some
 
 
-def _chunk(letters: Sequence[DeadLetter], lines: Lines) -> Chunk:
+def _chunk(letters: Sequence[DeadLetter]) -> Chunk:
     originals = [letter.value for letter in letters]
     return Chunk(
         letters[0].source,
-        lines(originals),
+        originals,
         lambda i: letters[i].position,
         lambda i: originals[i],
         more=True,

@@ -1,7 +1,7 @@
 """Bytes as they come, from a file or a pipe: what is there now, waiting only for the first.
 
 One protocol for all of them, so that lines are read alike wherever their bytes are from. Not here: bytes that are
-compressed (`ingest.files.unpacked`, `ingest.files.archived_zip`).
+compressed (`ingest.files.unpacked`, `ingest.files.zipped`).
 """
 
 import os

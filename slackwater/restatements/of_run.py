@@ -188,7 +188,7 @@ class _Bars:
                 summed_sql(view, f"(SELECT * FROM touched WHERE {w})", intervals) for w in ("NOT added", "added")
             )
             before, after = self._sides(view, self._held(view), old, new)
-            added = f"({added_sql(view, '(SELECT * FROM touched WHERE added)', intervals)})"
+            added = f"({added_sql(view, 'touched', intervals)})"
             finder.find(cause, intervals, before, after, added, all_closed=True)
             if not change.forced and view.name not in change.audited:
                 self._check(view, "beside" if rest else "")
