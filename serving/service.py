@@ -11,9 +11,7 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
-from serving.http.guard.admission import Admission
 from serving.http.reply import CachedReplies
-from serving.http.server import Draining
 from serving.options import ServingOptions
 from serving.query.answer import ENCODED
 from serving.query.as_of import AsOf
@@ -34,6 +32,8 @@ from serving.watch.proof_watch import ProofWatch
 from serving.watch.scrub import Scrub
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock, SystemClock
+from slackwater.http.guard.admission import Admission
+from slackwater.http.server import Draining
 from slackwater.keys.keyring import KeyRing
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
@@ -114,7 +114,7 @@ class Service:
         self.streams = streams
         self.metrics = figures.Metrics(clock)
         self.keys = KeyRing(store.home, clock)
-        self.admission = Admission(options.limits.requests, self.metrics.registry)
+        self.admission = Admission(options.limits.requests, self.metrics.registry, lasting=(b"/v1/stream/",))
         self.draining = Draining()
         self._watches()
         self.pool = pool or Pool(options.workers, options.waiting, options.deadline_s)

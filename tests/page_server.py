@@ -22,11 +22,11 @@ import orjson
 from batch_layer.run import BatchRun
 from lesson.memory_log import MemoryLog
 from serving.http.app import create_app
-from serving.http.server import Server
 from serving.options import ServingOptions
 from serving.run import server_of
 from slackwater.context import Context
 from slackwater.core.clock import SystemClock
+from slackwater.http.server import Server
 from slackwater.log.names import TopicNames
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.store import VersionStore

@@ -7,8 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-from serving.options import Limits, ServingOptions
+from serving.options import ServingOptions
 from serving.run import server_of
+from slackwater.http.options import Limits
 from tests.serving_world import World, cut_in_a_minute
 
 PATIENT = Limits(head_s=3600, body_s=3600, idle_s=3600)

@@ -7,19 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from serving.http.server import Server
 from serving.run import server_of
+from slackwater.http.server import Server
 
 DEADLINE_S = 60.0
 
 
 @contextmanager
 def served(app: Any, ready: bool = True, **more: Any) -> Iterator[tuple[Server, int]]:
+    """The server of an application of `create_app`, as `running`."""
+    with running(server_of(app, **more), ready) as found:
+        yield found
+
+
+@contextmanager
+def running(server: Server, ready: bool = True) -> Iterator[tuple[Server, int]]:
     """The server and its port, answering if `ready`; it is told to end and waited for afterwards."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()  # whoever connects before the server accepts waits
-    server = server_of(app, **more)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:

@@ -14,8 +14,9 @@ import pytest
 from starlette.responses import Response
 
 from serving.http.app import create_app
-from serving.options import GuardOptions, Limits, ServingOptions
+from serving.options import ServingOptions
 from slackwater.core.rate import Rate
+from slackwater.http.options import GuardOptions, Limits
 from tests.serving_world import NAMES, World, cut_in_a_minute
 from tests.socket_server import DEADLINE_S, answer, ask, connect, ended, served
 

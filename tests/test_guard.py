@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.http.guard.rate_limit import RateLimiter
-from serving.options import GuardOptions, ObservedOptions, ServingOptions
-from serving.run import guard_options
+from serving.options import ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.rate import Rate, parse_rate
 from slackwater.core.settings import from_environ
+from slackwater.http.guard.rate_limit import RateLimiter
+from slackwater.http.options import GuardOptions, ObservedOptions
+from slackwater.http.run import guard_options
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import KeyStore
 from tests.serving_world import FakeClock, World, cut_in_a_minute

@@ -69,6 +69,11 @@ FORBIDDEN = [
     Plant("ops", "import uvicorn", {"http"}),
     Plant("ingest", "from fastapi import FastAPI", {"http"}),
     Plant("slackwater/log", "import starlette.responses", {"http"}),
+    Plant("slackwater/keys", "import uvicorn", {"http"}),
+    Plant("slackwater/keys", "import slackwater.http.problems", {"shared"}),
+    Plant("slackwater/pipeline", "import slackwater.http.problems", {"shared"}),
+    Plant("slackwater/http", "import slackwater.pipeline.summarise", {"no-beam"}),
+    Plant("slackwater/http", "import serving.options", {"direction"}),
     Plant("slackwater/views", "import kafka", {"kafka", "pure-views"}),
     Plant("client/slackwater_client", "import slackwater.core.errors", {"client"}),
 ]
@@ -77,7 +82,8 @@ ALLOWED = [
     Plant("batch_layer", "import slackwater.pipeline, slackwater.log, slackwater.versions, apache_beam", set()),
     Plant("speed_layer", "import slackwater.pipeline, slackwater.log, slackwater.versions, apache_beam", set()),
     Plant("serving", "import slackwater.log, slackwater.versions, slackwater.views, fastapi, uvicorn", set()),
-    Plant("ingest", "import slackwater.log, slackwater.versions, slackwater.views", set()),
+    Plant("ingest", "import slackwater.log, slackwater.versions, slackwater.views, slackwater.http.server", set()),
+    Plant("slackwater/http", "import slackwater.keys, slackwater.versions, fastapi, starlette, uvicorn", set()),
     Plant("slackwater/log", "import kafka, slackwater.views.answers", set()),
 ]
 

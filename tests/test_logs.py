@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from serving.http.observed import Observed
-from serving.options import ObservedOptions, ServingOptions
+from serving.options import ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.logs import JsonLines, TextLines, in_json, set_up_logging
 from slackwater.core.request import REQUEST, Request, request_id
 from slackwater.core.settings import from_environ
+from slackwater.http.observed import Observed
+from slackwater.http.options import ObservedOptions
 from tests.serving_world import World, cut_in_a_minute
 
 KEY = "slackwater_3f9a0c41d2e7_" + "Ab1_-" * 8 + "xyz"
@@ -179,7 +180,7 @@ def test_a_client_that_goes_before_its_answer_is_counted(world: World) -> None:
     async def gone(_scope: Any, _receive: Any, _send: Any) -> None:
         """Answers nothing."""
 
-    seen = Observed(gone, world.service.metrics, ObservedOptions(), (), world.service.budget.answered)
+    seen = Observed(gone, world.service.metrics, ObservedOptions(), logging.getLogger())
     asyncio.run(seen({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None))  # type: ignore[arg-type]
     assert 'slackwater_requests_total{route="none",status="499"} 1.0' in world.get("/metrics").text
     assert world.service.metrics.in_flight == 0

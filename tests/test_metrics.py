@@ -15,9 +15,10 @@ from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
 from lesson.memory_log import MemoryLog
-from serving.status.metrics import BUCKETS, Metrics
+from serving.status.metrics import Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
+from slackwater.http.figures import BUCKETS
 from slackwater.versions.manifest import Duplicates
 from slackwater.versions.store import VersionStore
 from speed_layer.figures import FIGURES

@@ -15,16 +15,17 @@ from slackwater_client.sse import Message, Parser
 
 from docs.http_reference import resolved
 from serving.http import routes
-from serving.http.edge import ANSWER_HEADERS
 from serving.http.openapi import responses
-from serving.options import GuardOptions, ServingOptions
+from serving.options import ServingOptions
 from serving.query.parameters import MOST_SYMBOLS, ValueRefusedError, interval, point, time_us
 from slackwater.core.rate import Rate
+from slackwater.http.edge import ANSWER_HEADERS
+from slackwater.http.options import GuardOptions
 from slackwater.streams.trades import SYMBOL, VENUE
 from tests.live_service import LiveService
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 
-SERVING = Path(__file__).parent.parent / "serving"
+ROOMS = [Path(__file__).parent.parent / room for room in ("serving", "slackwater/http")]
 BTC = "venue=x&symbol=BTC"
 RANGE = f"start={NOON}&end={NOON + 600 * SECOND}"
 
@@ -225,7 +226,8 @@ def test_every_kind_of_problem_in_the_code_is_in_the_document() -> None:
     }
     raised = {
         kind
-        for path in SERVING.rglob("*.py")
+        for room in ROOMS
+        for path in room.rglob("*.py")
         for kind in re.findall(r'ProblemError\(\s*[45][0-9]{2},\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
     }
     assert len(raised) > 10

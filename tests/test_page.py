@@ -18,7 +18,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-from serving.options import GuardOptions, ServingOptions
+from serving.options import ServingOptions
+from slackwater.http.options import GuardOptions
 from slackwater.keys.keys import KeyStore
 from tests.page_server import SECOND_US, VENUE, Market, PageServer
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.http.problems import ProblemError
 from serving.options import ServingOptions
 from serving.query.pool import Pool
 from serving.service import Steps
 from serving.store.batch import BatchReader, sandbox
+from slackwater.http.problems import ProblemError
 from tests.serving_world import World
 
 

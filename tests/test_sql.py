@@ -23,8 +23,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from serving.http.body import parsed_body
-from serving.http.problems import ProblemError
 from serving.http.routes.sql import MOST_ROWS, MOST_SQL, SqlQuery, SqlResult
 from serving.options import SqlOptions
 from serving.sql.check import ALLOWED, OPERATORS
@@ -32,6 +30,8 @@ from serving.sql.landlock import landlock_version
 from serving.sql.process import Spare, SqlProcesses
 from serving.sql.program import Outcome
 from serving.sql.tables import ReadPoint, paths_here, tables_of
+from slackwater.http.body import parsed_body
+from slackwater.http.problems import ProblemError
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS
 from tests.profiles import examples

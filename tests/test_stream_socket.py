@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.http.connection import Connection
 from serving.stream import channel
 from serving.stream.series import Changed
+from slackwater.http.connection import Connection
 from slackwater.views.view import View
 from tests.serving_world import NOON, SECOND, World, cut_in_a_minute
 from tests.socket_server import DEADLINE_S, connect, ended, served

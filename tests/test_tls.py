@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ops.context import Context
 from ops.health import serving
 from ops.rest import session, trusted
-from serving.options import Limits, ServingOptions
+from serving.options import ServingOptions
 from slackwater.core.errors import SettingError
 from slackwater.core.settings import from_environ
+from slackwater.http.options import Limits
 from slackwater.keys.keys import KeyStore
 from tests.serving_world import World
 from tests.socket_server import DEADLINE_S, answer, connect, ended, served

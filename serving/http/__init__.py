@@ -1,1 +1,1 @@
-"""The web application: routes, formats, the guard, the server."""
+"""The web application: its routes, formats and replies."""

@@ -1,4 +1,4 @@
-"""The web application: a list of routes and a list of middleware, and every error as problem JSON.
+"""The web application: a list of routes and a list of middleware.
 
     connection -> Observed -> Cors -> Edge -> Direct -> framework -> a route of `serving.http.routes`
 
@@ -6,34 +6,28 @@ The hot routes are answered directly, past the framework, whose routing and depe
 these routes too: its document describes them, and it refuses other methods.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.http.edge import Edge
-from serving.http.guard.guard import Guard
-from serving.http.observed import Observed
 from serving.http.openapi import install
-from serving.http.problems import ProblemError
-from serving.http.route import Route, add, models_of
+from serving.http.route import Route, add
 from serving.http.routes import found
 from serving.options import ServingOptions
+from serving.page.headers import headers_of
 from serving.page.pages import STATIC, Assets, PageRoutes
-from serving.query.fields import refused
 from serving.service import Service
-from slackwater import __version__
 from slackwater.core.clock import Clock
 from slackwater.core.errors import SettingError
+from slackwater.http.app import application, passed
+from slackwater.http.guard.guard import Guard
+from slackwater.http.problems import ProblemError
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Stream
@@ -42,6 +36,7 @@ from slackwater.views.definitions import names_of
 from slackwater.views.registry import registered
 from slackwater.views.view import View
 
+_LOG = logging.getLogger("slackwater.serving")
 _METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -106,18 +101,8 @@ def create_app(
     routes = list(found(vars(service)))
     _refuse_twice(routes)
     direct: dict[str, DirectRoute] = {}
-    app = FastAPI(
-        title="Slackwater",
-        version=__version__,
-        description="Bars of crypto trades, merged from a batch view and the speed layer's deltas, exact to the digit.",
-        lifespan=_lifespan(service, routes),
-        middleware=_middleware(service, direct),
-        exception_handlers=dict.fromkeys((ProblemError, HTTPException, RequestValidationError), _problem),
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # `serving.http.observed` has the service's own
-    )
+    text = "Bars of crypto trades, merged from a batch view and the speed layer's deltas, exact to the digit."
+    app = application(text, _lifespan(service, routes), _middleware(service, direct))
     app.state.service = service
     for route in routes:
         added = add(app, route)
@@ -142,18 +127,19 @@ def _lifespan(service: Service, routes: list[Route]) -> Callable[[FastAPI], Abst
 
 
 def _middleware(service: Service, direct: dict[str, DirectRoute]) -> list[Middleware]:
-    """What every request passes, the outermost first. CORS lies outside the edge, since a preflight carries no key."""
-    guard = service.options.guard
+    options = service.options
+    origins = options.guard.cors_origins
     return [
-        Middleware(
-            Observed,
-            metrics=service.metrics,
-            options=service.options.observed,
-            views={f"/v1/{name}" for name in names_of(service.views)},
+        *passed(
+            _LOG,
+            service.metrics,
+            options.observed,
+            Guard(service.keys, options.guard, service.clock),
+            cors={"allow_origins": origins, **_CORS} if origins else None,
+            headers_of=headers_of,
+            watched={f"/v1/{name}" for name in names_of(service.views)},
             answered=service.budget.answered,
         ),
-        *([Middleware(Cors, allow_origins=guard.cors_origins, **_CORS)] if guard.cors_origins else []),
-        Middleware(Edge, guard=Guard(service.keys, guard, service.clock)),
         Middleware(Direct, routes=direct),
     ]
 
@@ -170,28 +156,3 @@ def _add_pages(app: FastAPI) -> None:
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
     if STATIC.is_dir():
         app.mount("/static", Assets(directory=STATIC), "static")
-
-
-class Cors(CORSMiddleware):
-    """Pages of other origins: a refused preflight is problem JSON, too."""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """What a browser is told before it asks."""
-        found = super().preflight_response(request_headers)
-        if found.status_code < 400:
-            return found
-        refused = ProblemError(found.status_code, "preflight", f"{bytes(found.body).decode()}.").response()
-        refused.headers.update({n: v for n, v in found.headers.items() if not n.startswith("content-")})
-        return refused
-
-
-async def _problem(request: Request, error: Exception) -> Response:
-    if isinstance(error, ProblemError):
-        return error.response()
-    if isinstance(error, RequestValidationError):
-        (model,) = models_of(request.scope["route"])
-        return refused(error.errors(), model).response()
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    response = ProblemError(status, f"http-{status}", str(getattr(error, "detail", ""))).response()
-    response.headers.update(getattr(error, "headers", None) or {})
-    return response

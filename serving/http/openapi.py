@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from serving.http.problems import MEDIA_TYPE, URN
+from slackwater.http.problems import MEDIA_TYPE, URN
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}

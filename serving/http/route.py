@@ -23,7 +23,7 @@ from starlette.types import Scope
 
 from serving.http import openapi
 from serving.http.formats.negotiation import FORMATS
-from serving.query.fields import refuse_repeated
+from slackwater.http.validation import refuse_repeated
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -114,12 +114,6 @@ def asked(model: Any, answer: Callable[[Request, Any], Awaitable[Response]]) -> 
         return await answer(request, query)
 
     return handler
-
-
-def models_of(route: APIRoute) -> list[type[BaseModel]]:
-    """The models of a route's query."""
-    kinds = [each.field_info.annotation for each in route.dependant.query_params]
-    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def given_parts(make: Callable[..., list[Route]], parts: Mapping[str, Any]) -> list[Route]:

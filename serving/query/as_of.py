@@ -6,7 +6,7 @@ A version of the rollback set and a snapshot answer alike: from their parts alon
 from collections import OrderedDict
 from threading import Lock
 
-from serving.http.problems import ProblemError, retired
+from serving.http.problems import retired
 from serving.query.parameters import Point
 from serving.query.pool import Pool
 from serving.store.batch import BatchReader
@@ -14,6 +14,7 @@ from serving.store.snapshot import Snapshot
 from serving.watch.standings import alone
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock, iso_text
+from slackwater.http.problems import ProblemError
 from slackwater.versions.errors import (
     DamagedFileError,
     ManifestError,

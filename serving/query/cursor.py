@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from serving.http.problems import ProblemError, refusal
+from slackwater.http.problems import ProblemError, refusal
 
 _MOST = 2**63
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from cachetools import LRUCache
 
-from serving.http.problems import ProblemError
 from serving.query.basis import Basis
 from serving.query.pool import Pool
 from serving.query.read import reading
@@ -24,6 +23,7 @@ from serving.store.batch import sandbox, whole
 from serving.store.fold import Ends
 from serving.store.snapshot import Snapshot
 from slackwater.core.checked_files import OnDamage
+from slackwater.http.problems import ProblemError
 from slackwater.log.errors import LogError
 from slackwater.log.events import decode
 from slackwater.log.log import Log, read_range

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from serving.http.problems import ProblemError
 from serving.query.answer import Bar, ids_json
 from serving.query.basis import Basis
 from serving.query.read import BatchRows, read
 from serving.store.request import Entity, Keys, Range
+from slackwater.http.problems import ProblemError
 from slackwater.views.interval import Interval
 from slackwater.views.kinds import Value
 from slackwater.views.merge import Finish, State

@@ -8,8 +8,7 @@ refuse what is unknown, repeated, missing or wrong with the same problem. Not he
 (`serving.query.parameters`).
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -19,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from serving.http.formats.negotiation import BY_NAME, FORMATS
 from serving.http.formats.table import OutputForm
-from serving.http.problems import ProblemError, refusal, unknown_version
+from serving.http.problems import unknown_version
 from serving.query.parameters import (
     FIRST_US,
     LATEST_US,
@@ -35,6 +34,7 @@ from serving.query.parameters import (
     time_us,
     whole,
 )
+from slackwater.http.validation import refuse_repeated, refused
 from slackwater.versions.pins import NAME_PATTERN
 from slackwater.views.interval import INTERVALS, Interval
 
@@ -176,29 +176,3 @@ def parsed(model: type[_P], query_string: bytes) -> _P:
         return model.model_validate(dict(items))
     except ValidationError as error:
         raise refused(error.errors(include_url=False), model) from error
-
-
-def refuse_repeated(items: Iterable[tuple[str, str]]) -> None:
-    """Raises ProblemError, 422, if a parameter is given more than once, even with one value."""
-    seen: set[str] = set()
-    twice = {name[:80] for name, _ in items if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
-    if twice:
-        raise refusal(dict.fromkeys(sorted(twice), "is given more than once"))
-
-
-def refused(errors: Sequence[Any], model: type[BaseModel]) -> ProblemError:
-    """The problem that pydantic's errors are."""
-    known = ", ".join(field.alias or name for name, field in model.model_fields.items()) or "none"
-    return refusal({str(error["loc"][-1])[:80]: _detail(error, known) for error in errors})
-
-
-def _detail(error: Mapping[str, Any], known: str) -> str:
-    if error["type"] == "missing":
-        return "is missing"
-    if error["type"] == "extra_forbidden":
-        return f"unknown; there are {known}"
-    why = str(error.get("ctx", {}).get("error") or _EXPECTED.sub("give ", error["msg"]))
-    return f"{str(error['input'])[:80]!r} cannot be used: {why}"
-
-
-_EXPECTED = re.compile("^Input should be ")

@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from serving.http.problems import ProblemError
 from slackwater.core.request import REQUEST
+from slackwater.http.problems import ProblemError
 
 _T = TypeVar("_T")
 

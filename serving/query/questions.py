@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from serving.http.formats.negotiation import BY_NAME, JSON, choose_format
-from serving.http.problems import ProblemError, refusal
 from serving.query.fields import (
     AsOfField,
     AtField,
@@ -29,6 +28,7 @@ from serving.query.keys import PREFIX, key_fields
 from serving.query.parameters import whole
 from serving.store.request import Keys
 from slackwater.core.errors import SettingError
+from slackwater.http.problems import ProblemError, refusal
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.view import View
 

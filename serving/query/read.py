@@ -26,7 +26,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from serving.http.problems import ProblemError, out_of_memory, unreadable
+from serving.http.problems import out_of_memory, unreadable
 from serving.query.answer import Bar, Gap
 from serving.query.basis import Basis
 from serving.query.pool import Pool
@@ -34,6 +34,7 @@ from serving.store.batch import OUT_OF_MEMORY, UNREADABLE, BatchReader
 from serving.store.fold import Ends
 from serving.store.request import Key, Keys, Range, RowRequest
 from serving.store.row_cache import RowCache, first
+from slackwater.http.problems import ProblemError
 from slackwater.versions.errors import DamagedFileError
 from slackwater.views.interval import Interval, parse_interval
 from slackwater.views.kinds import Kind, Value

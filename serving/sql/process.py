@@ -15,11 +15,11 @@ from threading import Lock
 import orjson
 import pyarrow as pa
 
-from serving.http.problems import ProblemError
 from serving.options import SqlOptions
 from serving.query.pool import Pool
 from serving.sql.program import Outcome, Question
 from serving.sql.tables import Tables
+from slackwater.http.problems import ProblemError
 
 _LOG = logging.getLogger("slackwater.sql")
 

@@ -1,20 +1,15 @@
 """The figures at `/metrics`, in a registry of the service's own: what counts requests, and what is read when somebody
 asks (what is served, how far it is, what is held), a function for each group of parts that have some.
 
-A part of the service that counts something makes its counter with `registry=metrics.registry`. Requests are counted by
-hand here: prometheus_client's histogram, with its locks and a check of each bucket, took half of all that is done about
-a request. docs/metrics.md lists every figure, and a test holds it to that.
+A part of the service that counts something makes its counter with `registry=metrics.registry`. docs/metrics.md lists
+every figure, and a test holds it to that. Not here: how requests are counted (`slackwater.http.figures`).
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
-from prometheus_client import Counter, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+from prometheus_client import Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from serving.query.pool import Pool
 from serving.status.layers import Readiness
@@ -27,7 +22,8 @@ from serving.watch.log_watch import LogFacts
 from serving.watch.proof_watch import ProofWatch
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
-from slackwater.core.exposition import CONTENT_TYPE, process_registry
+from slackwater.core.exposition import CONTENT_TYPE
+from slackwater.http.figures import RequestFigures
 from slackwater.restatements.ledger import CAUSES
 from slackwater.versions.audited import AuditState, read_audit
 from slackwater.versions.idle import last_idle_us
@@ -40,65 +36,14 @@ from slackwater.views.view import View
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, float("inf"))
-"""Upper bounds, inclusive, in seconds."""
-
-
-class _Timing:
-    """One route and status. `counts` is by bucket, not cumulative."""
-
-    __slots__ = ("counts", "seconds")
-
-    def __init__(self) -> None:
-        self.counts = [0] * len(BUCKETS)
-        self.seconds = 0.0
-
-
-class Metrics(Collector):
-    """Counts requests. `looked_up` are the groups below, with their parts; `in_flight` belongs to the event loop."""
+class Metrics(RequestFigures):
+    """`looked_up` are the groups below, with their parts."""
 
     def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.registry = process_registry()
-        self.in_flight = 0
-        self.looked_up: Sequence[Callable[[], Iterator[Metric]]] = ()
-        self._found: dict[tuple[str, int], _Timing] = {}
-        self.registry.register(self)
+        super().__init__(clock)
         text = "SQL queries by outcome: answered, or the kind of the problem."
         self.sql_queries = Counter("slackwater_sql_queries", text, ["outcome"], registry=self.registry)
         self.sql_queries.labels("answered")  # shown from the start, as 0
-
-    def observe(self, route: str, status: int, seconds: float) -> None:
-        """Count one request. `route` is one of a few, never what a client asked for."""
-        timing = self._found.get((route, status))
-        if timing is None:
-            timing = self._found[route, status] = _Timing()
-        timing.counts[bisect_left(BUCKETS, seconds)] += 1
-        timing.seconds += seconds
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: the names are looked up when asked for."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        labels = ["route", "status"]
-        requests = CounterMetricFamily("slackwater_requests", "Requests by route and status.", labels=labels)
-        text = "Time to the first byte of the answer."
-        took = HistogramMetricFamily("slackwater_request_seconds", text, labels=labels)
-        for (route, status), timing in list(self._found.items()):
-            values = [route, str(status)]
-            cumulative = list(accumulate(timing.counts))
-            bounds = [floatToGoString(bound) for bound in BUCKETS]  # type: ignore[no-untyped-call]
-            requests.add_metric(values, cumulative[-1])
-            took.add_metric(values, list(zip(bounds, cumulative, strict=True)), timing.seconds)
-        yield requests
-        yield took
-        for group in self.looked_up:
-            yield from group()
-
-    def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
 
 
 Values = Iterable[tuple[Sequence[str], float]]
@@ -133,7 +78,7 @@ def _counters(name: str, text: str, label: str, values: Iterable[tuple[str, floa
 def requests_now(readiness: Readiness, metrics: Metrics, hub: Hub) -> Iterator[Metric]:
     """Readiness, requests and streams."""
     yield _gauge("ready", "1 if ready.", int(readiness.check().ready))
-    yield _gauge("requests_in_flight", "Requests not done.", metrics.in_flight)
+    yield metrics.not_done()
     yield _gauge("streams", "Streams that are open.", hub.streams)
     yield _counters("streams_ended", "Streams that ended.", "reason", sorted(hub.ended.items()))
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from serving.http.problems import ProblemError
 from serving.query.basis import Basis
 from serving.stream.channel import Event
 from serving.stream.query import StreamQuery
 from serving.stream.read_point import NOWHERE, decode_place
+from slackwater.http.problems import ProblemError
 
 Push = Callable[[Callable[[], bytes]], bool]
 """Writes what the function gives if the connection can take it now; else the function is not called, and it is False.

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextvars import Context
 
-from serving.http.problems import ProblemError
 from serving.options import StreamOptions
 from serving.query.bases import Bases
 from serving.query.read import BatchRows
@@ -21,6 +20,7 @@ from serving.stream.client import Client, Push
 from serving.stream.query import StreamQuery
 from serving.stream.view import ViewStream
 from slackwater.core.clock import Clock
+from slackwater.http.problems import ProblemError
 
 _LOG = logging.getLogger("slackwater.serving")
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from serving.http.problems import refusal
 from serving.query.fields import IDS_TEXT, TIMES_TEXT, IdsField, Parameters, TimesField, whole_field
 from serving.query.keys import key_fields
 from serving.query.parameters import ValueRefusedError, interval, matching
 from serving.query.questions import check_names, fingerprint, keys_of
 from serving.store.request import Keys
 from serving.stream.read_point import TOKEN
+from slackwater.http.problems import refusal
 from slackwater.views.interval import INTERVALS, Interval, parse_interval
 from slackwater.views.view import View
 

@@ -9,7 +9,6 @@ is read by a task between two updates, and the next update goes on with it.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
-from serving.http.problems import ProblemError
 from serving.query.bases import Bases
 from serving.query.basis import Basis
 from serving.query.read import BatchRows
@@ -31,6 +30,7 @@ from serving.stream.read_point import (
 )
 from serving.stream.series import Series
 from serving.watch.live import UNREAD
+from slackwater.http.problems import ProblemError
 from slackwater.views.interval import Interval
 from slackwater.views.rows import Row
 from slackwater.views.view import View

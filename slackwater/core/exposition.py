@@ -2,7 +2,7 @@
 
 The service answers `/metrics` itself (`serving.http.routes.health`); the speed layer and ingest have no web server of
 their own, so the client library's small one does it, on a port of theirs. Not here: the figures
-(`serving.status.metrics`, `serving.status.metrics`, `speed_layer.figures`, `ingest.figures`). docs/metrics.md lists
+(`slackwater.http.figures`, `serving.status.metrics`, `speed_layer.figures`, `ingest.figures`). docs/metrics.md lists
 every one of them.
 """
 

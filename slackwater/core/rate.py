@@ -1,6 +1,6 @@
 """A rate: so many requests in so many seconds, as settings and keys write it: `100/second`, `6000/minute`.
 
-Not here: who is counted, and how (`serving.http.guard.rate_limit`).
+Not here: who is counted, and how (`slackwater.http.guard.rate_limit`).
 """
 
 import re

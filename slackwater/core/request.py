@@ -1,6 +1,6 @@
 """The request that is being answered, for what happens far below its route: logs, traces and problems name it.
 
-One context variable; outside of a request it is None. Not here: who makes it (`serving.http.observed`).
+One context variable; outside of a request it is None. Not here: who makes it (`slackwater.http.observed`).
 """
 
 import itertools

@@ -6,7 +6,7 @@ Asked for by OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or 
 none); refused by OTEL_SDK_DISABLED=true. All other OTEL_ variables are read by the SDK itself. Until `start` found
 them, nothing of OpenTelemetry is imported, and a span costs one comparison.
 
-Not here: the span of a request (`serving.http.observed`), those of a batch run (`batch_layer.run`).
+Not here: the span of a request (`slackwater.http.observed`), those of a batch run (`batch_layer.run`).
 """
 
 import logging

@@ -5,7 +5,7 @@
 
 There is no cache of texts: the SHA-256 that is kept at rest is what is compared, and one of 75 bytes costs a
 microsecond. Not here: the file and its changes (`slackwater.keys.keys`), how a request carries a key
-(`serving.http.guard.guard`).
+(`slackwater.http.guard.guard`).
 """
 
 import hashlib

@@ -4,7 +4,7 @@
     <home>/keys.json, 0600                {id, name, scope, sha256, created_us, revoked_us, rate}
 
 A plain hash is right for 256 random bits: nobody can try them. Not here: what a request's
-key is compared with (`slackwater.keys.keyring`), how a request carries one (`serving.http.guard.guard`).
+key is compared with (`slackwater.keys.keyring`), how a request carries one (`slackwater.http.guard.guard`).
 """
 
 import hashlib

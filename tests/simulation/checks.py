@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
-from serving.http.problems import ProblemError
 from serving.service import Service
+from slackwater.http.problems import ProblemError
 from slackwater.log.events import decode
 from slackwater.log.mark import mark_of
 from slackwater.streams.stream import Stream

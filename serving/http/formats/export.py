@@ -25,7 +25,6 @@ from starlette.types import Receive, Scope, Send
 from serving.http.formats.encoders import encoder
 from serving.http.formats.negotiation import IDENTITY, choose_coding, compressor
 from serving.http.formats.table import table_of_typed
-from serving.http.problems import ProblemError
 from serving.http.reply import IMMUTABLE, VARY, Header, RequestHeaders, Sent, lag_header, matches, raw
 from serving.query.answer import bars_schema, described, fact_headers
 from serving.query.bases import Bases
@@ -38,6 +37,7 @@ from serving.store.batch import whole
 from serving.store.request import Range, RowRequest
 from slackwater import __version__
 from slackwater.core.errors import SlackwaterError
+from slackwater.http.problems import ProblemError
 from slackwater.versions.inspector import Inspector
 from slackwater.views.finished import finish_table
 

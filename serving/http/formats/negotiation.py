@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import zstandard
 
-from serving.http.problems import ProblemError
+from slackwater.http.problems import ProblemError
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ELEMENT = re.compile(

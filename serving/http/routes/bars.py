@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from serving.http.formats.export import Exporter
 from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of, row_fields, types_of
-from serving.http.problems import ProblemError, refuse_gone
+from serving.http.problems import refuse_gone
 from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
 from serving.http.route import Route, asked
 from serving.options import ServingOptions
@@ -34,6 +34,7 @@ from serving.query.pool import Pool
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
 from serving.query.read import BatchRows, filled, fills, place_of, read, read_prefix, read_quantiles
 from serving.store.request import Range
+from slackwater.http.problems import ProblemError
 from slackwater.versions.inspector import Inspector
 from slackwater.views.definitions import names_of
 from slackwater.views.interval import CLOSED_AFTER_US

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from serving.http.formats.negotiation import JSON
 from serving.http.formats.table import ID_FIELD, TIME_TYPE, OutputForm
 from serving.http.models import DECIMAL, ID, META_EXAMPLE, TIME, Closed, Meta, page_of
-from serving.http.problems import ProblemError, refuse_gone
+from serving.http.problems import refuse_gone
 from serving.http.reply import lag_header, read_headers
 from serving.http.route import Route, asked
 from serving.query.answer import Page, exact_json, page_reply, time_json
@@ -29,6 +29,7 @@ from serving.query.keys import entity_fields, entity_of
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, START, Limit, check_names, fingerprint, range_errors, refuse
 from slackwater.core.decimals import plain_text
+from slackwater.http.problems import ProblemError
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
 from slackwater.streams.column import Column

@@ -10,16 +10,17 @@ from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.body import body_of, parsed_body, refuse_query
-from serving.http.guard.guard import authorized
 from serving.http.models import Closed, Served
-from serving.http.problems import ProblemError, unknown_version
+from serving.http.problems import unknown_version
 from serving.http.route import Route
 from serving.http.routes.versions import Move, move_json
 from serving.query.fields import VersionPath
 from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock
 from slackwater.deltas.read_tail import TailReader
+from slackwater.http.body import body_of, parsed_body, refuse_query
+from slackwater.http.guard.guard import authorized
+from slackwater.http.problems import ProblemError
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import Key
 from slackwater.log.log import Log

@@ -22,10 +22,8 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.body import body_of, parsed_body, refuse_other_types, refuse_query
-from serving.http.guard.guard import authorized
 from serving.http.models import Closed, Offsets, absent
-from serving.http.problems import ProblemError, unreadable
+from serving.http.problems import unreadable
 from serving.http.reply import LAG_HEADER
 from serving.http.route import Route
 from serving.options import ServingOptions
@@ -39,6 +37,9 @@ from serving.store.batch import whole
 from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError, path_of
 from slackwater.core.decimals import plain_text
+from slackwater.http.body import body_of, parsed_body, refuse_other_types, refuse_query
+from slackwater.http.guard.guard import authorized
+from slackwater.http.problems import ProblemError
 from slackwater.keys.keyring import KeyRing
 from slackwater.store.files import Locate
 from slackwater.versions.errors import DamagedFileError

@@ -7,7 +7,7 @@ The response is a plain ASGI one: what FastAPI and Starlette give for such strea
 and lets a client that does not read block for ever. Here the bytes are made once for all (`serving.stream.channel`),
 and a client that takes nothing is disconnected (`serving.stream.hub`): what waits to be sent would hold its connection
 open for ever. ASGI has no means for that, so the server gives the transport as an extension of the scope
-(`serving.http.connection`). Under another server the task that waits is cancelled, and the connection is that server's.
+(`slackwater.http.connection`). Under another server the task that waits is cancelled, and the connection is its own.
 
 Not here: the parameters (`serving.stream.query`).
 """
@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.http.connection import PUSH, TRANSPORT
 from serving.http.models import Closed, Count, Offsets, absent, row_fields
 from serving.http.route import EVENT_STREAM, Route, asked
 from serving.query.bases import Bases
@@ -29,6 +28,7 @@ from serving.stream.client import Client, Push, end_event
 from serving.stream.hub import Hub
 from serving.stream.query import StreamQuery, stream_query_of
 from serving.stream.series import revision_of
+from slackwater.http.connection import PUSH, TRANSPORT
 from slackwater.views.definitions import defaults
 from slackwater.views.view import View
 

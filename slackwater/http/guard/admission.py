@@ -6,7 +6,7 @@
 
 A request that waits costs memory and makes all behind it late; one that is refused is tried elsewhere or later. So the
 bound is small: `Limits.requests` is about what a worker answers within its promised latency. Not here: where this is
-asked (`serving.http.connection`), the bound of cold reads (`serving.query.pool`), of streams (their own).
+asked (`slackwater.http.connection`), the bound of cold reads (`serving.query.pool`), of streams (their own).
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
 
-from serving.http.edge import ANSWER_HEADERS
-from serving.http.problems import MEDIA_TYPE, ProblemError
-from serving.options import Limits
+from slackwater.http.edge import ANSWER_HEADERS
+from slackwater.http.options import Limits
+from slackwater.http.problems import MEDIA_TYPE, ProblemError
 
-FREE = (b"/health/", b"/metrics", b"/v1/stream/")
-"""What is not counted: it must answer under load, or lasts as long as its client likes and has a bound of its own."""
+FREE = (b"/health/", b"/metrics")
+"""What is never counted: it must answer under load."""
 
 REASONS = (
     *("overload", "connections", "bad-request", "url-too-long", "headers-too-large", "body-too-large"),
@@ -28,22 +28,29 @@ REASONS = (
 
 
 class Admission:
-    """Counts. Belongs to the event loop's thread."""
+    """Counts; refusals in `registry`, under a name that begins with `prefix`. Belongs to the event loop's thread.
 
-    def __init__(self, most: int, registry: CollectorRegistry) -> None:
+    `lasting` are beginnings of paths that are not counted either: they last as long as their client likes and have a
+    bound of their own.
+    """
+
+    def __init__(
+        self, most: int, registry: CollectorRegistry, prefix: str = "slackwater", lasting: tuple[bytes, ...] = ()
+    ) -> None:
         self.most = most
         self.in_work = 0
+        self._free = (*FREE, *lasting)
         text = "Requests and connections that were refused before they were read."
-        refused = Counter("slackwater_refused", text, ["reason"], registry=registry)
+        refused = Counter(f"{prefix}_refused", text, ["reason"], registry=registry)
         self._refused = {reason: refused.labels(reason) for reason in REASONS}
 
     def full(self, url: bytes) -> bool:
         """Whether a request for `url` is one too many."""
-        return self.in_work >= self.most and not url.startswith(FREE)
+        return self.in_work >= self.most and not url.startswith(self._free)
 
     def enter(self, url: bytes) -> "Place | None":
         """Count a request in; None if such are not counted."""
-        return None if url.startswith(FREE) else Place(self)
+        return None if url.startswith(self._free) else Place(self)
 
     def refuse(self, reason: str) -> None:
         """Count a refusal."""

@@ -4,8 +4,8 @@
     time            from the request's arrival to the first byte of the answer, so a client that reads slowly, a long
                     export and a stream do not look like a slow service
 
-Not here: the figures themselves (`serving.status.metrics`), who may come in and what must not leak
-(`serving.http.edge`).
+Not here: the figures themselves (`slackwater.http.figures`), who may come in and what must not leak
+(`slackwater.http.edge`).
 """
 
 import logging
@@ -17,15 +17,14 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.options import ObservedOptions
-from serving.status.metrics import Metrics
 from slackwater.core.key_text import without_keys
 from slackwater.core.logs import ACCESS
 from slackwater.core.request import REQUEST, Request, request_id
 from slackwater.core.tracing import TRACES
+from slackwater.http.figures import RequestFigures
+from slackwater.http.options import ObservedOptions
 
 _ACCESS = logging.getLogger(ACCESS)
-_LOG = logging.getLogger("slackwater.serving")
 
 MOST_PATH = 200
 """Characters of a path that a log line shows."""
@@ -35,28 +34,30 @@ UNANSWERED = 499
 
 
 class Observed:
-    """Wraps the application. `answered` is called after an answer of a route of `views`."""
+    """Wraps the application; `log` is told what is slow. `answered` is called after a 200 of a route of `watched`."""
 
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
+        figures: RequestFigures,
         options: ObservedOptions,
-        views: Container[str],
-        answered: Callable[[], None],
+        log: logging.Logger,
+        watched: Container[str] = (),
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
-        self._metrics = metrics
+        self._figures = figures
         self._options = options
-        self._views = views
+        self._logger = log
+        self._watched = watched
         self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        metrics = self._metrics
-        began_s = metrics.clock.elapsed_s()
+        figures = self._figures
+        began_s = figures.clock.elapsed_s()
         request = Request(request_id(_given(scope)))
         header = (b"x-request-id", request.id.encode())
         status, took_s = UNANSWERED, 0.0
@@ -64,24 +65,24 @@ class Observed:
         async def passing(message: Message) -> None:
             nonlocal status, took_s
             if message["type"] == "http.response.start":
-                status, took_s = message["status"], metrics.clock.elapsed_s() - began_s
+                status, took_s = message["status"], figures.clock.elapsed_s() - began_s
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         token = REQUEST.set(request)
-        metrics.in_flight += 1
+        figures.in_flight += 1
         try:
             if TRACES.on:
                 await self._traced(scope, receive, passing, request, lambda: status)
             else:
                 await self._app(scope, receive, passing)
         finally:
-            metrics.in_flight -= 1
+            figures.in_flight -= 1
             if status == UNANSWERED:
-                took_s = metrics.clock.elapsed_s() - began_s
+                took_s = figures.clock.elapsed_s() - began_s
             route = _route(scope)
-            metrics.observe(route, status, took_s)
-            if status == HTTPStatus.OK and route in self._views:
+            figures.observe(route, status, took_s)
+            if status == HTTPStatus.OK and route in self._watched:
                 self._answered()
             self._log(scope, route, status, took_s)
             REQUEST.reset(token)
@@ -118,7 +119,7 @@ class Observed:
         if self._options.access_log:
             _ACCESS.info(text, extra=facts)
         if slow:
-            _LOG.warning("Slow: %s", text, extra=facts)
+            self._logger.warning("Slow: %s", text, extra=facts)
 
 
 def _given(scope: Scope) -> bytes | None:

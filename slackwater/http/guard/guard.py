@@ -9,8 +9,8 @@ A key is sent as `Authorization: Bearer <key>`, once, in the header and nowhere 
 answer is the same, so that it tells nothing; a key that may not do this is told so. What a client sent is in no answer,
 log or figure.
 
-Not here: how many requests are in progress (`serving.http.guard.admission`), the scope admin (the routes that need it),
-CORS (`serving.http.app`).
+Not here: how many requests are in progress (`slackwater.http.guard.admission`), the scope admin (the routes that need
+it), CORS (`slackwater.http.cors`).
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from serving.http.guard.rate_limit import RateLimiter
-from serving.http.problems import ProblemError
-from serving.options import GuardOptions
 from slackwater.core.clock import Clock
 from slackwater.core.key_text import holds_key
 from slackwater.core.rate import parse_rate
+from slackwater.http.guard.rate_limit import RateLimiter
+from slackwater.http.options import GuardOptions
+from slackwater.http.problems import ProblemError
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import Key
 from slackwater.keys.keys import Scope as KeyScope

@@ -4,7 +4,7 @@
     then      no new connections; streams are told to end; what is in flight is finished, FINISH_S at most
     then      the application's threads stop; exit
 
-A second signal skips the first step. Not here: what a connection may do (`serving.http.connection`).
+A second signal skips the first step. Not here: what a connection may do (`slackwater.http.connection`).
 """
 
 import asyncio

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from serving.http.problems import ProblemError, refusal
-from serving.query.fields import refused
+from slackwater.http.problems import ProblemError, refusal
+from slackwater.http.validation import refused
 
 _M = TypeVar("_M", bound=BaseModel)
 

@@ -19,9 +19,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.http.guard.admission import Admission, Place, Refusal, Refusals
-from serving.http.server import Draining
-from serving.options import Limits
+from slackwater.http.guard.admission import Admission, Place, Refusal, Refusals
+from slackwater.http.options import Limits
+from slackwater.http.server import Draining
 
 TRANSPORT = "slackwater.transport"
 """The extension of a scope that gives a route the connection's transport."""

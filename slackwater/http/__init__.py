@@ -1,0 +1,1 @@
+"""HTTP as every service has it: the server and its connections, who may come in, problems, figures of requests."""
