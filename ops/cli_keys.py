@@ -19,9 +19,15 @@ def key() -> None:
     "create",
     "slackwater key create --scope admin --name alice",
     "slackwater key create --scope read --name desk --rate-limit 100/second",
+    "slackwater key create --scope write --name feed",
     of=key,
 )
-@click.option("--scope", required=True, type=click.Choice(SCOPES), help="admin may do what read may.")
+@click.option(
+    "--scope",
+    required=True,
+    type=click.Choice(SCOPES),
+    help="read: ask; write: post events; admin: both, and change what is served.",
+)
 @click.option("--name", required=True, metavar="TEXT", help="Whose it is; rollbacks are recorded under it.")
 @click.option("--rate-limit", metavar="RATE", help="Its own limit, such as 100/second; else the service's.")
 def create_command(context: Context, scope: str, name: str, rate_limit: str | None, as_json: bool) -> None:

@@ -113,6 +113,14 @@ def test_whatever_is_wrong_with_a_key_is_the_same_401_and_nothing_tells_of_it(
         assert text not in everything
 
 
+def test_who_may_post_events_may_not_read(world: World) -> None:
+    serve(world, CLOSED)
+    _, text = KeyStore(world.store.home).create("feed", "write", 1)
+    refused = world.get(BARS, bearer(text))
+    assert (refused.status_code, refused.json()["detail"]) == (403, "This needs a key of the scope read.")
+    assert world.get("/metrics", bearer(text)).status_code == 403
+
+
 def test_a_key_that_is_sent_is_checked_where_none_is_required(world: World) -> None:
     serve(world, GuardOptions())
     assert world.get(BARS).status_code == 200

@@ -1,4 +1,4 @@
-"""A second service, built of `slackwater.http` alone: figures under a name of its own, bounds of its own.
+"""A second service, built of `slackwater.http` alone: figures under a name of its own, bounds and a scope of its own.
 
 It answers `POST /v1/size` with how many bytes came.
 """
@@ -27,6 +27,7 @@ from slackwater.http.options import GuardOptions, Limits, ObservedOptions
 from slackwater.http.run import server_of
 from slackwater.http.server import Draining
 from slackwater.keys.keyring import KeyRing
+from slackwater.keys.keys import SCOPES, KeyStore
 from tests.live_service import until
 from tests.socket_server import DEADLINE_S, answer, connect, running
 
@@ -44,7 +45,7 @@ class Second:
         self.figures.looked_up = [lambda: iter([self.figures.not_done()])]
         lasting = (b"/v1/wait",)
         self.admission = Admission(self.limits.requests, self.figures.registry, "slackwater_second", lasting)
-        who = Guard(KeyRing(home, clock), guard or GuardOptions(), clock)
+        who = Guard(KeyRing(home, clock), guard or GuardOptions(), clock, "write")
         self.app = application("A second service.", _nothing, passed(LOG, self.figures, ObservedOptions(), who))
         self.app.add_api_route("/v1/size", self.size, methods=["POST"])
         self.app.add_api_route("/v1/wait/{end}", self.wait, methods=["GET"])
@@ -146,3 +147,23 @@ def test_an_error_is_told_by_its_own_logger(tmp_path: Path, caplog: pytest.LogCa
         status, _, body = ask(port, "GET", "/v1/fails")
     assert (status, json.loads(body)["type"]) == (500, "urn:slackwater:problem:internal")
     assert ("slackwater.second", "A request to /v1/fails failed") in [(r.name, r.message) for r in caplog.records]
+
+
+def test_its_routes_need_its_scope_and_its_figures_need_read(tmp_path: Path) -> None:
+    keys = {scope: KeyStore(tmp_path).create(scope, scope, 1)[1] for scope in SCOPES}
+    with Second(tmp_path, GuardOptions(require_key=True)).served() as port:
+        found = {scope: ask(port, "POST", "/v1/size", b"1", key) for scope, key in keys.items()}
+        figures = {scope: ask(port, "GET", "/metrics", key=key)[0] for scope, key in keys.items()}
+        none = ask(port, "POST", "/v1/size", b"1")[0]
+    assert {scope: status for scope, (status, _, _) in found.items()} == {"read": 403, "write": 200, "admin": 200}
+    assert json.loads(found["read"][2])["detail"] == "This needs a key of the scope write."
+    assert 'scope="write"' in found["read"][1]["www-authenticate"]
+    assert (figures, none) == ({"read": 200, "write": 403, "admin": 200}, 401)
+
+
+def test_a_key_that_writes_is_refused_as_soon_as_it_is_revoked(tmp_path: Path) -> None:
+    _, key = KeyStore(tmp_path).create("feed", "write", 1)
+    with Second(tmp_path).served() as port:
+        assert ask(port, "POST", "/v1/size", b"1", key)[0] == 200
+        KeyStore(tmp_path).revoke("feed", 2)
+        assert ask(port, "POST", "/v1/size", b"1", key)[0] == 401

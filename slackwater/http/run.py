@@ -13,7 +13,7 @@ from slackwater.http.connection import Gate
 from slackwater.http.guard.admission import Admission
 from slackwater.http.options import GuardOptions, Limits
 from slackwater.http.server import Draining, Server
-from slackwater.keys.keys import KeyStore
+from slackwater.keys.keys import KeyStore, Scope
 
 
 def guard_options(settings: Settings) -> GuardOptions:
@@ -36,11 +36,13 @@ def limits_of(settings: Settings, log: logging.Logger, limits: Limits | None = N
     return replace(limits or Limits(), requests=settings.max_requests, connections=most)
 
 
-def warn_of_keys(settings: Settings, log: logging.Logger, port: int, does: str) -> None:
-    """Say where no key is asked for, and what who reaches `port` then `does`; and where keys are, and there is none."""
+def warn_of_keys(settings: Settings, log: logging.Logger, port: int, does: str, scope: Scope = "read") -> None:
+    """Say where no key is asked for, and what who reaches `port` `does` then; or that no key may `scope`."""
     if settings.require_key == "insecure-never":
         log.warning("No key is asked for: whoever reaches %s:%s %s.", settings.host, port, does)
-    elif settings.keys_required and not any(not key.revoked_us for key in KeyStore(settings.home).all()):
+    elif settings.keys_required and not any(
+        key.may(scope) and not key.revoked_us for key in KeyStore(settings.home).all()
+    ):
         log.warning("Keys are required and there is none yet. Make one with `slackwater key create`.")
 
 

@@ -1,6 +1,7 @@
 """API keys: who may do what. A key is shown once, when it is made; what is kept is the SHA-256 of it.
 
     slackwater_3f9a0c41d2e7_5yUu...       "slackwater", the key's id, 256 random bits
+    read, write, admin                    may ask, may post events, may do both and change what is served
     <home>/keys.json, 0600                {id, name, scope, sha256, created_us, revoked_us, rate}
 
 A plain hash is right for 256 random bits: nobody can try them. Not here: what a request's
@@ -20,7 +21,7 @@ from slackwater.store.local_files import LocalFiles
 from slackwater.versions.errors import RecordError
 from slackwater.versions.record import decode_record, encode_record
 
-Scope = Literal["read", "admin"]
+Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
@@ -44,7 +45,7 @@ class Key:
     rate: str = ""
 
     def may(self, scope: Scope) -> bool:
-        """Whether it may do what `scope` asks for; an admin may read."""
+        """Whether it may do what `scope` asks for: an admin everything; `write` is not `read`, nor the other way."""
         return self.scope in {scope, "admin"}
 
 

@@ -9,8 +9,8 @@ A key is sent as `Authorization: Bearer <key>`, once, in the header and nowhere 
 answer is the same, so that it tells nothing; a key that may not do this is told so. What a client sent is in no answer,
 log or figure.
 
-Not here: how many requests are in progress (`slackwater.http.guard.admission`), the scope admin (the routes that need
-it), CORS (`slackwater.http.cors`).
+Not here: how many requests are in progress (`slackwater.http.guard.admission`), routes that need another scope than
+their service (they ask for it), CORS (`slackwater.http.cors`).
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,8 @@ LOCAL_HOSTS = frozenset({"localhost"})
 
 _PUBLIC = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico"})
 _PUBLIC_UNDER = ("/static/", "/health/")
-_FREE_UNDER = ("/static/", "/health/", "/metrics")
+_FIGURES = "/metrics"
+_FREE_UNDER = ("/static/", "/health/", _FIGURES)
 
 
 class Admitted(NamedTuple):
@@ -86,19 +87,20 @@ _ANYONE = Admitted(None, [])
 
 
 class Guard:
-    """See the module."""
+    """See the module. A key needs `scope`; for the figures `read`, so that who scrapes them can do nothing else."""
 
-    def __init__(self, keys: KeyRing, options: GuardOptions, clock: Clock) -> None:
+    def __init__(self, keys: KeyRing, options: GuardOptions, clock: Clock, scope: KeyScope = "read") -> None:
         self._keys = keys
         self._options = options
         self._clock = clock
+        self._scope: KeyScope = scope
         self._limiter = RateLimiter()
 
     def admit(self, scope: Scope) -> Admitted:
         """Let a request in.
 
         Raises:
-            ProblemError: 401 or 503 for its key, 400 or 421 for its Host, 429 for its rate.
+            ProblemError: 401, 403 or 503 for its key, 400 or 421 for its Host, 429 for its rate.
         """
         path: str = scope["path"]
         if key_in_url(path, scope["query_string"]):
@@ -108,7 +110,8 @@ class Guard:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         key = None
         if self._options.require_key or any(value[:6].lower() == b"bearer" for value in given):
-            key = authorized(given, self._keys, "read")
+            needed: KeyScope = "read" if path.startswith(_FIGURES) else self._scope
+            key = authorized(given, self._keys, needed, fresh=needed != "read")  # who writes no longer may, at once
         elif self._options.hosts is not None:
             _check_host(scope, self._options.hosts)
         if path.startswith(_FREE_UNDER):
