@@ -3,10 +3,10 @@
     archive, compute, prove     everything, uncorrected: equal to the cells
     correct                     the archive without what the ledger names, and the bars that held it made again
 
-A run applies what its parent does not, in the order of the ledger, up to the first that must wait: an ingest of its
-stream runs, and only the one writer of a stream frees identities of it; or the run did not come to where its events
-lie, since a partition is held. So a version that applies a correction has archived all that it names, and so has every
-one that stands on it.
+A run applies what its parent does not, in the order of the ledger, up to the first that must wait: its files are
+damaged, or the run did not come to where its events lie, since a partition is held. So a version that applies a
+correction has archived all that it names, and so has every one that stands on it. The pointer moves while no writer
+judges identities of the stream (`slackwater.versions.writer_lock`), since some are free then.
 """
 
 import logging
@@ -30,15 +30,16 @@ from batch_layer.spans import Spans
 from batch_layer.work import work_of
 from slackwater.context import Context
 from slackwater.core.checked_files import open_checked
+from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.store.lists import Listed
 from slackwater.streams.stream import Stream
 from slackwater.versions.corrections import Correction
 from slackwater.versions.epoch_ids import EpochIds
-from slackwater.versions.errors import DamagedFileError, WriterRunningError
+from slackwater.versions.errors import DamagedFileError
 from slackwater.versions.manifest import ArchiveFile, Manifest, Part, StoredFile
 from slackwater.versions.store import VersionStore
-from slackwater.versions.writer_lock import WriterLock, hold
+from slackwater.versions.writer_lock import hold
 from slackwater.views.sql import literal_sql
 from slackwater.views.view import View
 
@@ -64,29 +65,32 @@ class Corrected(NamedTuple):
     whole: frozenset[str]
 
 
-@contextmanager
-def corrections_due(store: VersionStore, parent: Manifest, locks: Collection[WriterLock] = ()) -> Iterator[Due]:
-    """What a run behind `parent` corrects; their streams are held until the block ends. `locks` are held already.
+def corrections_due(store: VersionStore, parent: Manifest) -> Due:
+    """What a run behind `parent` corrects.
 
     Raises:
         RecordError: the ledger cannot be read.
     """
     fresh = store.corrections.after(parent.corrected)
-    held = {lock.topic_id for lock in locks}
+    for at, each in enumerate(fresh):
+        try:
+            store.check(each.files)
+        except DamagedFileError as error:
+            _wait(each, error.fact)
+            fresh = fresh[:at]
+            break
+    for each in fresh:
+        store.corrections.sync(each)  # no version may say that it applies a number that is given again
+    return tuple(fresh)
+
+
+@contextmanager
+def no_writers(home: Path, topic_ids: Iterable[str], clock: Clock, patience_s: float) -> Iterator[None]:
+    """No writer judges identities of these topics in the block. Raises WriterRunningError: one did not let go."""
     with ExitStack() as stack:
-        for at, each in enumerate(fresh):
-            try:
-                store.check(each.files)
-                if each.topic_id not in held:
-                    stack.enter_context(hold(store.home, each.topic_id))
-            except (WriterRunningError, DamagedFileError) as error:
-                _wait(each, error.fact)
-                fresh = fresh[:at]
-                break
-            held.add(each.topic_id)
-        for each in fresh:
-            store.corrections.sync(each)  # no version may say that it applies a number that is given again
-        yield tuple(fresh)
+        for topic_id in sorted({*topic_ids}):
+            stack.enter_context(hold(home, topic_id, clock, patience_s))
+        yield
 
 
 def reachable(parent: Manifest, found: Iterable[Spans]) -> dict[str, dict[int, int]]:

@@ -5,9 +5,9 @@
     duplicates  the same for events whose identity an event before them has
     replace     the same for events whose identities an imported epoch has, which comes in the same version
 
-The one who corrects is the one writer of the stream until the version is published: a writer that goes on would take
-identities that it knows for those of events that are gone. Who dies after the ledger was written loses nothing: the
-next batch run applies it.
+Writers go on, and let go for the moment in which the pointer moves (`batch_layer.run`): one that stood on what was
+known before would take an identity that is free for that of an event that is gone. Who dies after the ledger was
+written loses nothing: the next batch run applies it.
 """
 
 import uuid
@@ -31,10 +31,9 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.corrections import Added, Correction, Kind
 from slackwater.versions.errors import CorrectionWaitsError
 from slackwater.versions.manifest import Manifest
-from slackwater.versions.writer_lock import WriterLock, hold
 
-Publish = Callable[[WriterLock], Manifest]
-"""Runs the batch layer for one who holds a stream."""
+Publish = Callable[[], Manifest]
+"""Runs the batch layer."""
 
 
 class Done(NamedTuple):
@@ -67,7 +66,6 @@ class CorrectionRun:
         """Take events out; None: duplicates.
 
         Raises:
-            WriterRunningError: an ingest of the stream runs.
             SelectionError: it cannot be chosen, or is of no event.
             CorrectionWaitsError: another one of the stream is not applied yet; or this one was written down and waits,
                 and `publish` says why.
@@ -75,22 +73,22 @@ class CorrectionRun:
         """
         kind: Kind = "duplicates" if selection is None else "remove"
         asked = "duplicates" if selection is None else str(selection)
-        with hold(self.context.store.home, self.context.log.topic_id(self.context.names.topic(self.stream))) as lock:
-            found, summary = self._record(kind, selection, asked, by, reason, lock)
-            return self._applied(found, summary, lock, publish)
+        found, summary = self._record(kind, selection, asked, by, reason)
+        return self._applied(found, summary, publish)
 
-    def replace(self, added: Added, asked: str, by: str, reason: str, lock: WriterLock, publish: Publish) -> Done:
+    def replace(self, added: Added, asked: str, by: str, reason: str, publish: Publish) -> Done:
         """Take out the events whose identities an imported epoch has, which is not published yet, and publish it.
 
-        `lock` is that of the stream, held since before the import; `asked` names its file. Raises what `remove` raises.
+        The caller is the one import of the stream, since before that epoch was read; `asked` names its file. Raises
+        what `remove` raises.
         """
         selection = Selection(ids=self.ids_of(added))
-        found, summary = self._record("replace", selection, asked, by, reason, lock, added)
-        return self._applied(found, summary, lock, publish)
+        found, summary = self._record("replace", selection, asked, by, reason, added)
+        return self._applied(found, summary, publish)
 
-    def _applied(self, found: Correction, summary: Summary, lock: WriterLock, publish: Publish) -> Done:
+    def _applied(self, found: Correction, summary: Summary, publish: Publish) -> Done:
         try:
-            made = publish(lock)
+            made = publish()
         except SlackwaterError as error:
             why = error.fact.rstrip(".")
             raise CorrectionWaitsError(self.stream.name, [found.number], f": {why}") from error
@@ -113,7 +111,6 @@ class CorrectionRun:
         asked: str,
         by: str,
         reason: str,
-        lock: WriterLock,
         added: Added | None = None,
     ) -> tuple[Correction, Summary]:
         self.context.store.refuse_waiting(self.stream.name)
@@ -123,7 +120,8 @@ class CorrectionRun:
                 raise SelectionError(f"No event of {self.stream.name} is that: {asked}.", "Nothing was changed.")
             chosen.write(written.path)
             now_us, ends = self.context.clock.now_us(), chosen.ends()
-            facts = lock.topic_id, asked, summary.events, ends, now_us, by, reason, added
+            topic_id = self.context.log.topic_id(self.context.names.topic(self.stream))
+            facts = topic_id, asked, summary.events, ends, now_us, by, reason, added
             return written.record(kind, self.stream, *facts), summary
 
     @contextmanager

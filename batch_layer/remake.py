@@ -4,7 +4,7 @@
     11          8 (+) f and the log up to now, less all that the ledger names; the pointer goes 10 -> 11
 
 The log from C on is archived again: if the cells from C on answered for it, what a correction took out would be there
-again. Like a correction it is made by the one writer of its streams.
+again. As for a correction, no writer judges identities while the pointer moves.
 """
 
 import uuid
@@ -15,7 +15,7 @@ from typing import Any
 
 from batch_layer.archive import Epoch, archive_all
 from batch_layer.compute import Compute, run_pipeline
-from batch_layer.correct import ids_of_files, reached
+from batch_layer.correct import ids_of_files, no_writers, reached
 from batch_layer.drop import check_known
 from batch_layer.errors import BatchError
 from batch_layer.prove_run import prove_run
@@ -33,7 +33,7 @@ from slackwater.versions.errors import RollbackError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.moves import Move
 from slackwater.versions.rollback import check_whole
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Remake:
     new_run_id: Callable[[], str] = new_run_id
     proof_deadline_s: float = 0.0
     stable_wait_s: float = 10.0
+    patience_s: float = PATIENCE_S
 
     def rollback(self, target: int, reason: str, by: str) -> Move:
         """Make a version of `target` and move the pointer to it.
@@ -54,7 +55,7 @@ class Remake:
             RetiredVersionError, NoSuchVersionError, ManifestError, PointerError, RecordError: one cannot be read.
             RollbackError: it is current, a candidate, wrong, or not whole, or a partition is held.
             LogError, TailLostError: the log cannot be read from its cut on.
-            WriterRunningError: an ingest of a stream runs.
+            WriterRunningError: a writer did not let go; nothing moved.
             LackingError: this program does not know a stream or a view of it.
             ProofFailedError, ComputeError, RestatingError: it cannot be made; nothing moved.
             LostRaceError: the pointer moved meanwhile.
@@ -64,8 +65,6 @@ class Remake:
         with holding(lease), ExitStack() as held:
             if current is None:
                 raise BatchError("Nothing is published, so there is nothing to go back to.")
-            for topic_id in {own.topic_id for own in current.streams.values()}:
-                held.enter_context(hold(store.home, topic_id))
             held.enter_context(holding(store.lease(f"remake-{uuid.uuid4().hex}", [target])))
             base = self._checked(store.manifest(target), current)
             with spilling(self.context, run_id) as context:
@@ -74,7 +73,9 @@ class Remake:
                     store, context.views, TailReader(context.log, context.names), context.limits.connect
                 )
                 recorded = restating.record_move(run_id, "repair", current, made, made.created_us)
-                return store.move(made.version, context.clock.now_us, by, reason, current.version, recorded)
+                topic_ids = (own.topic_id for own in current.streams.values())
+                with no_writers(store.home, topic_ids, context.clock, self.patience_s):
+                    return store.move(made.version, context.clock.now_us, by, reason, current.version, recorded)
 
     def _checked(self, base: Manifest, current: Manifest) -> Manifest:
         store = self.context.store

@@ -9,7 +9,7 @@ with new marks.
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from batch_layer.archive import Epoch, Stuck, archive_all
 from batch_layer.audit import ANYTHING, Audited, audit_open
 from batch_layer.audit_parts import audit_parts, audit_waiting, budget_of, closed_by
 from batch_layer.compute import Compute, run_pipeline
-from batch_layer.correct import Due, added_by, corrections_due, reachable, reached
+from batch_layer.correct import Due, added_by, corrections_due, no_writers, reachable, reached
 from batch_layer.drop import check_known
 from batch_layer.expire import expire
 from batch_layer.prove_run import check_lineage, prove_run, retry_open
@@ -33,6 +33,7 @@ from slackwater.core.errors import SlackwaterError
 from slackwater.core.faults import reach
 from slackwater.core.tracing import TRACES
 from slackwater.restatements.of_run import Differing
+from slackwater.versions.errors import WriterRunningError
 from slackwater.versions.handoff import refuted_views
 from slackwater.versions.idle import note_idle
 from slackwater.versions.inspected import inspector_of, note_inspected
@@ -42,7 +43,7 @@ from slackwater.versions.pointer import NOTHING, Pointer
 from slackwater.versions.proof import Forced
 from slackwater.versions.snapshots import NO_SNAPSHOTS, Schedule
 from slackwater.versions.suspects import suspects
-from slackwater.versions.writer_lock import WriterLock
+from slackwater.versions.writer_lock import PATIENCE_S
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,9 @@ class BatchRun:
     `full` makes every view of the whole archive again, and so does a run that is forced, and the one after it.
     `drop` takes a stream or a view out. `keep` versions stay at the end, and `snapshots` by their schedule; of None
     nothing expires. An `inspector` that is kept from run to run spares those with nothing to do from reading files
-    again, and `stuck` spares marks for what a run before could not read. `locks` are the streams that the caller holds
-    as their one writer. `began` is the pointer when the run did: it must not have moved when it publishes.
+    again, and `stuck` spares marks for what a run before could not read. Writers have `patience_s` to let go where
+    identities become free; a run that waited in vain is made again without the corrections that free them. `began` is
+    the pointer when the run did: it must not have moved when it publishes.
     """
 
     context: Context
@@ -86,7 +88,8 @@ class BatchRun:
     snapshots: Schedule = NO_SNAPSHOTS
     inspector: Inspector | None = None
     stuck: Stuck = field(default_factory=dict)
-    locks: Sequence[WriterLock] = ()
+    patience_s: float = PATIENCE_S
+    correcting: bool = field(default=True, init=False)
     began: Pointer = field(default=NOTHING, init=False)
     timings_ms: dict[str, int] = field(default_factory=dict)
     differing: list[Differing] = field(default_factory=list)
@@ -107,7 +110,7 @@ class BatchRun:
             BatchMemoryError: a step needs more memory than the batch layer has; nothing was published.
             LostRaceError: another run published first.
         """
-        return self._leased(self._run)
+        return self._uncorrected_else(lambda: self._leased(self._run))
 
     def run_if_new(self) -> Manifest | Idle:
         """Make and publish the next version, unless nothing waits for one (`batch_layer.waiting`).
@@ -116,7 +119,19 @@ class BatchRun:
         """
         if self.full or self.forced is not None or self.drop is not None or self.extra is not None:
             return self.run()
-        return self._leased(self._run_if_new)
+        return self._uncorrected_else(lambda: self._leased(self._run_if_new))
+
+    def _uncorrected_else(self, run: Callable[[], Made]) -> Made:
+        """Run, and once more without corrections if a writer did not let go: what is new does not wait for it."""
+        try:
+            return run()
+        except WriterRunningError as error:
+            logger.warning("corrections wait: %s %s", error.fact, error.hint)
+            self.correcting = False
+            try:
+                return run()
+            finally:
+                self.correcting = True
 
     def _leased(self, body: Callable[[str, Manifest], Made]) -> Made:
         run_id, store = self.new_run_id(), self.context.store
@@ -141,9 +156,7 @@ class BatchRun:
         context = self.context
         retry_open(context)
         found = open_spans(context, parent, self.stable_wait_s)
-        with corrections_due(context.store, parent, self.locks) as due:
-            correcting = bool(reached(due, reachable(parent, found)))
-        if correcting:
+        if reached(self._due(parent), reachable(parent, found)):
             return self._run(run_id, parent)
         waiting = waits(context, parent, found, self._inspector(parent), self.stuck)
         if waiting is not None:
@@ -156,10 +169,7 @@ class BatchRun:
 
     def _run(self, run_id: str, parent: Manifest, for_log: bool = False) -> Manifest:
         """`for_log`: nothing but what a log holds is a reason, so where that cannot be read nothing is published."""
-        with corrections_due(self.context.store, parent, self.locks) as due:
-            return self._corrected_run(run_id, parent, for_log, due)
-
-    def _corrected_run(self, run_id: str, parent: Manifest, for_log: bool, due: Due) -> Manifest:
+        due = self._due(parent)
         with self._step("check"):
             # Of the archive a run reads what it added itself, and the ids of the rest; parts it takes over.
             inspector = self._inspector(parent)
@@ -193,7 +203,10 @@ class BatchRun:
         with self._step("publish"):
             reach("publish.before")
             manifest = assemble(draft, proofs, restated, self.timings_ms)
-            manifest = self.context.store.publish(manifest, self.began, self.context.clock.now_us)
+            freeing = {each.topic_id for each in draft.due}
+            with no_writers(self.context.store.home, freeing, self.context.clock, self.patience_s):
+                reach("publish.alone")
+                manifest = self.context.store.publish(manifest, self.began, self.context.clock.now_us)
             reach("publish.after")
         try:
             note_inspected(self.context.store, inspector, manifest.held)
@@ -201,6 +214,9 @@ class BatchRun:
         except OSError as error:
             logger.warning("version %d stands; the next run reads all of its files: %s", manifest.version, error)
         return manifest
+
+    def _due(self, parent: Manifest) -> Due:
+        return corrections_due(self.context.store, parent) if self.correcting else ()
 
     def _inspector(self, parent: Manifest) -> Inspector:
         """The one that was given, or one that knows what runs before it noted; it doubts what is marked of the

@@ -39,12 +39,12 @@ def import_file(context: Context, path: Path) -> dict[str, Any]:
     from ingest.archive_import import import_history
     from ingest.files.sources import open_source
     from slackwater.streams.mapping import Layout
-    from slackwater.versions.writer_lock import hold
+    from slackwater.versions.writer_lock import hold_import
 
     topic_id = context.log.topic_id(context.names.topic(TRADES))
     source = open_source(TRADES, str(path), Layout({}, "us"))
     try:
-        with hold(context.settings.home, topic_id) as lock:
+        with hold_import(context.settings.home, topic_id) as lock:
             began, used = time.perf_counter(), time.process_time()
             done = import_history(TRADES, source, context.store, context.log, context.names, CLOCK, lock)
             seconds, cpu_s = time.perf_counter() - began, time.process_time() - used

@@ -1,10 +1,14 @@
 """Imports history straight into the master dataset: validated and filtered like everything else, past the broker.
 
 It becomes an epoch of its own: Parquet files by partition, without offsets, and files with the epoch's ids. Nothing
-is published here; a batch run takes the epoch and publishes it, under the same lock, since until then a writer would
-not know its ids. What the caller does not publish is garbage that no manifest lists.
+is published here; a batch run takes the epoch and publishes it. What the caller does not publish is garbage that no
+manifest lists.
 
     source, columns checked | decode, judge, ids | files           each on a thread of its own, a chunk at a time
+    claim                                                          while no writer judges, for a moment
+
+Writers go on meanwhile. What they took by the time of the claim is taken out of the epoch again (`ingest.claiming`);
+from then on they take none of its ids, until the import lets go of its lock, published or not.
 
 Memory is bounded: every ROLL_ROWS rows the open files are closed, their ids go to runs and files of keys, and their
 contents are read from files when an id comes again. Not here: the files (`ingest.sheaf`).
@@ -12,9 +16,9 @@ contents are read from files when an id comes again. Not here: the files (`inges
 
 import uuid
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from ingest.chunk import Source
+from ingest.claiming import Claiming, ImportedEpoch, corrected_now
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
 from ingest.known import Generation
@@ -30,26 +34,15 @@ from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import EpochIds
 from slackwater.versions.inspector import Inspector
-from slackwater.versions.manifest import ArchiveFile, StoredFile
+from slackwater.versions.manifest import ArchiveFile
 from slackwater.versions.store import VersionStore
-from slackwater.versions.writer_lock import WriterLock
+from slackwater.versions.writer_lock import PATIENCE_S, ImportLock
 
 ROLL_ROWS = 4 * 1024 * 1024
 """Rows after which the open files are closed."""
 
 WAITING_CHUNKS = 2
 """Chunks that wait for the thread that writes them."""
-
-
-@dataclass(frozen=True)
-class ImportedEpoch:
-    """History in the master dataset, durable and not yet published; `entities` maps each to its partition."""
-
-    epoch: str
-    archive: tuple[ArchiveFile, ...]
-    ids: tuple[StoredFile, ...]
-    entities: tuple[tuple[Entity, int], ...]
-    summary: Summary
 
 
 def new_epoch() -> str:
@@ -64,25 +57,27 @@ def import_history(
     log: Log,
     names: TopicNames,
     clock: Clock,
-    lock: WriterLock,
+    lock: ImportLock,
     on_progress: Progress = lambda done, total: None,
     epoch: str | None = None,
     roll_rows: int = ROLL_ROWS,
     most_entities: int = 0,
     replacing: bool = False,
     look: Look = lambda tally, ended: None,
+    patience_s: float = PATIENCE_S,
 ) -> ImportedEpoch:
     """Validate a source and write what is new into the master dataset of a stream.
 
-    `lock` is held from before this until the epoch is published. An id that the archive, the log or this source has
-    already is a duplicate or, with another content, a dead letter; so is an event of a new entity where
-    `most_entities` are known (0: never). `replacing`: only events whose ids are known are taken, each id once, for a
-    correction that takes the others out (`ingest.replacing`). `look` is shown the counts after each chunk;
-    if it raises, nothing is left behind but dead letters.
+    `lock` is held from before this until the epoch is published; the claim of its ids ends with it. An id that the
+    archive, the log or this source has already is a duplicate or, with another content, a dead letter; so is an event
+    of a new entity where `most_entities` are known (0: never). `replacing`: only events whose ids are known are taken,
+    each id once, for a correction that takes the others out (`ingest.replacing`). Writers have `patience_s` to let go.
+    `look` is shown the counts after each chunk; if it raises, nothing is left behind but dead letters.
 
     Raises:
         UnknownIdsError: a file that is to replace events holds others; nothing is left behind.
         CorrectionWaitsError: the identities of some events are about to be free.
+        WriterRunningError: a writer did not let go, so the ids cannot be claimed; nothing is left behind.
         SourceError, MappingError, LogError, VersionError: nothing is left behind.
     """
     if lock.topic_id != log.topic_id(names.topic(stream)):
@@ -91,6 +86,7 @@ def import_history(
     epoch = epoch or new_epoch()
     if store.data.names(f"archive/{epoch}"):
         raise FileExistsError(f"The epoch {epoch} has files already.")
+    corrected = corrected_now(store)
     filtered = DuplicateFilter(stream, log, names, store, clock, most_entities=most_entities)
     filtered.known.turn()  # what the log holds stays in memory; what is imported gets a generation of its own
     writer = log.writer()
@@ -110,7 +106,12 @@ def import_history(
                 on_progress(source.done, source.total)
                 look(tally, False)
             look(tally, True)
-            return files.finish(tally)
+            done = files.finish(tally)
+            if done.archive and not replacing:  # who replaces brings ids that are known, and stay so
+                done = Claiming(stream, store, clock, filtered, corrected, names.dead_letters, patience_s).claim(
+                    done, lock, writer
+                )
+            return done
         except BaseException:
             files.abandon()
             store.data.remove(f"archive/{epoch}")

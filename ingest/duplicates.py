@@ -10,6 +10,9 @@ the entities that live there cannot be judged: they are refused with that error 
 What a correction takes out of the log behind the cut is not learned: its identity is free, and the run that archives it
 takes it out.
 
+A writer has the venues of its events for itself. What was appended of one before it had it is read then; what an import
+has claimed is refused as such.
+
 It follows the pointer. When a version's cut passes everything a generation holds, the version's id files know it, and
 the generation is dropped. When the pointer goes back (a rollback), the log is read again from the older cut. Not
 here: the verdicts (`ingest.known`).
@@ -31,15 +34,17 @@ from slackwater.log.log import Log, Slice, read_range
 from slackwater.log.names import TopicNames
 from slackwater.store.id_keys import KeyFile, KeyIndex
 from slackwater.store.id_runs import IdRuns, read_runs
-from slackwater.store.identities import Grouped
+from slackwater.store.identities import Grouped, group_ids
 from slackwater.streams.entities import Entity, by_entity, entity_key
 from slackwater.streams.stream import Stream
+from slackwater.versions.claims import claims
 from slackwater.versions.epoch_ids import EpochIds, is_keys, key_file
 from slackwater.versions.errors import DamagedFileError, VersionError
 from slackwater.versions.inspector import Inspector
 from slackwater.versions.manifest import UNKNOWN, Manifest, StoredFile
 from slackwater.versions.pointer import Pointer
 from slackwater.versions.store import VersionStore
+from slackwater.versions.venue_locks import VenueLocks
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +57,7 @@ LOOKUP_TRIES = 3
 
 
 class DuplicateFilter:
-    """Exact, as long as this is the only writer of the topic. Not thread safe."""
+    """Exact, as long as this is the only writer of its venues. Not thread safe."""
 
     def __init__(
         self,
@@ -63,11 +68,14 @@ class DuplicateFilter:
         clock: Clock,
         before_move: Callable[[], None] = lambda: None,
         most_entities: int = 0,
+        venues: VenueLocks | None = None,
     ) -> None:
         """Read what is known. `before_move` is called before a generation ends: what it took must be on its way.
 
+        `venues` are those of its writer, who has what is claimed read, too; an import judges for none.
+
         Raises:
-            VersionError: the current version cannot be trusted.
+            VersionError, OSError: the current version, or a claim, cannot be trusted.
             TopicRecreatedError, LogGapError: what the log holds is not what the version stood on.
         """
         self._stream = stream
@@ -77,6 +85,7 @@ class DuplicateFilter:
         self._store = store
         self._clock = clock
         self._before_move = before_move
+        self._venues = venues
         self._partitions = len(log.bounds(self._topic))
         self._inspector = Inspector(store)
         self._pointer, manifest = store.pointer_and_manifest()
@@ -90,6 +99,8 @@ class DuplicateFilter:
         self._failed: dict[int, Unread] = {}
         self._load(manifest)
         self.known = Known(stream, self._archived(), most_entities)
+        self.known.claims = [] if venues is None else claims(store, stream)
+        self._upto: dict[int, int] = {}
         self._read_log(self._cut)
 
     def partition_of(self, entity: Entity) -> int:
@@ -101,8 +112,15 @@ class DuplicateFilter:
 
         Raises:
             HiddenRecordsError, UnreadableError: what the log holds of an entity cannot be known now.
+            VenueTakenError: another writer has one of the venues.
+            ClaimedError: an import has one of the identities.
         """
         self.follow()
+        self._end_claims()
+        if self._venues is not None:
+            entities, _ = grouped = grouped or group_ids(self._stream, events)
+            if self._venues.take({entity[0] for entity, _ in entities}):
+                self._behind = {**self._upto, **self._behind}  # of what the one before appended
         if self._behind:
             self._need(events)
         for _ in range(LOOKUP_TRIES - 1):
@@ -134,6 +152,16 @@ class DuplicateFilter:
         except VersionError:
             return
 
+    def read_on(self, partitions: set[int], learned: Callable[[pa.Table], None]) -> None:
+        """Know what writers appended since the log was read; `learned` is shown it.
+
+        Raises:
+            HiddenRecordsError, UnreadableError: one of `partitions` cannot be read.
+        """
+        self._behind = {**self._upto, **self._behind}
+        self._failed = self._read_on(learned)
+        self._refuse(partitions, self._failed)
+
     def absorb(self, ids: EpochIds, files: Iterable[tuple[int, StoredFile]], generation: Generation) -> None:
         """For an import: know the ids of an epoch from its (partition, file) pairs, no longer from the generation.
 
@@ -149,6 +177,19 @@ class DuplicateFilter:
     def close(self) -> None:
         """Release."""
         self.known.close()
+
+    def _end_claims(self) -> None:
+        """Forget the claims that ended, on the version that the pointer names after that."""
+        if not any(claim.ended for claim in self.known.claims):
+            return
+        left = [claim for claim in self.known.claims if not claim.ended]
+        try:
+            pointer = self._store.pointer()
+            if pointer != self._pointer:
+                self._move(pointer, self._store.pointed(pointer))
+        except VersionError:
+            return
+        self.known.claims = left
 
     def _move(self, pointer: Pointer, manifest: Manifest | None) -> None:
         before = dict(self._cut)
@@ -215,7 +256,7 @@ class DuplicateFilter:
         for p in sorted(wanted & failed.keys()):
             raise failed[p]
 
-    def _read_on(self) -> dict[int, Unread]:
+    def _read_on(self, learned: Callable[[pa.Table], None] = lambda _: None) -> dict[int, Unread]:
         """Learn what the log holds in the partitions that are behind; why some stay so.
 
         To the high watermark: what an open transaction hides may be this writer's own.
@@ -225,16 +266,19 @@ class DuplicateFilter:
         while todo := {p: max(at, self._cut.get(p, 0)) for p, at in self._behind.items() if p not in failed}:
             try:
                 for piece in read_range(self._log, self._topic, todo, uptos):
-                    self._learn(piece)
+                    learned(self._learn(piece))
             except (HiddenRecordsError, UnreadableError) as error:
                 failed[error.partition] = error
                 continue
             for p in todo:
                 self.known.generation.reach(p, uptos[p] - 1)
+                self._upto[p] = uptos[p]
                 del self._behind[p]
         return failed
 
-    def _learn(self, piece: Slice) -> None:
-        self.known.learn(decode(self._stream, piece.records).table)
+    def _learn(self, piece: Slice) -> pa.Table:
+        events = decode(self._stream, piece.records).table
+        self.known.learn(events)
         self.known.generation.reach(piece.partition, piece.upto - 1)
         self._behind[piece.partition] = piece.upto
+        return events

@@ -10,13 +10,16 @@ SlackwaterError
       EmptySourceError        a file holds no events
       UnknownIdsError         a file that is to replace events holds some that are nowhere
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
+    ClaimedError              an import has some identities, and has not published them yet
+    OvertakenError            a correction came while an import was read
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
 
 Columns that cannot be mapped to the fields of an event are a MappingError of `slackwater.log.errors`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from slackwater.core.errors import SlackwaterError
 from slackwater.streams.entities import Entity
@@ -33,6 +36,33 @@ class SourceError(IngestError):
 class FileMissingError(SourceError):
     def __init__(self, name: str, hint: str = "Name a file, or - for standard input.") -> None:
         super().__init__(f"There is no file {name!r}.", hint)
+
+
+class ClaimedError(IngestError):
+    """An import has identities of a chunk, none of which was taken: it can come again as it is."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, stream: str, events: int) -> None:
+        super().__init__(
+            f"An import of {stream} has the identities of {events:,} of these events, and has not published them yet.",
+            "Send them again in a moment: then they are duplicates, or new if the import failed.",
+        )
+        self.events = events
+
+
+class OvertakenError(IngestError):
+    """Events of the stream were corrected while an import of it was judged; it left nothing behind."""
+
+    retriable: ClassVar[bool] = True
+
+    def __init__(self, stream: str, numbers: Sequence[int]) -> None:
+        of = ", ".join(map(str, numbers))
+        super().__init__(
+            f"The corrections {of} of {stream} were written down while this import was read, which may bring what they "
+            "took out.",
+            "Import again.",
+        )
 
 
 class FormatError(SourceError):

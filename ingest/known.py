@@ -12,18 +12,20 @@ A generation that a version holds whole is dropped, so memory is bounded by what
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ingest.archived import Archived
+from ingest.errors import ClaimedError
 from slackwater.store.contents import Contents, rising
 from slackwater.store.identities import Group, Grouped, group_ids
 from slackwater.streams.content import CONTENT, contents_of, same
 from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
+from slackwater.versions.claims import Claim
 
 NEW, DUPLICATE, CONFLICT, TOO_MANY = 0, 1, 2, 3
 
@@ -71,6 +73,7 @@ class Known:
         self._archived = archived
         self._most_entities = most_entities
         self._since: set[Entity] = set()
+        self.claims: Sequence[Claim] = ()
         self.generations = [Generation()]
         self.entities: set[Entity] = set(archived.entities)
 
@@ -109,6 +112,7 @@ class Known:
         Raises:
             ArchiveGapError: the archive lacks an id that it names.
             DamagedFileError, OSError: a file of the archive is damaged or gone. Nothing is known that was not before.
+            ClaimedError: an import has one that would be new, and has not published it. Nothing is known, as above.
         """
         verdicts = np.full(events.num_rows, NEW, np.int8)
         contents = contents_of(self._stream, events)
@@ -119,6 +123,8 @@ class Known:
         for entity, rows, ids in groups:
             judged = self._judge(entity, ids, contents[rows])
             verdicts[rows] = np.where(verdicts[rows] == TOO_MANY, TOO_MANY, judged) if full else judged
+        if self.claims:
+            self._refuse_claimed(groups, verdicts)
         for entity, rows, ids in groups:
             new = verdicts[rows] == NEW
             self._add(Group(entity, rows, ids) if new.all() else Group(entity, rows[new], ids[new]), contents)
@@ -179,6 +185,13 @@ class Known:
                 equal = same(contents[fresh], contents[fresh][first][of])
                 verdicts[fresh[again]] = _same_or_not(equal)[again]
         return verdicts
+
+    def _refuse_claimed(self, groups: Iterable[Group], verdicts: Any) -> None:
+        for entity, rows, ids in groups:
+            new = ids[verdicts[rows] == NEW]
+            claimed = sum(int(each.holds(entity, new).sum()) for each in self.claims)
+            if claimed:
+                raise ClaimedError(self._stream.name, claimed)
 
     def _find(self, entity: Entity | None, ids: Any) -> tuple[Any, Any]:
         found, known = np.zeros(len(ids), bool), np.zeros(len(ids), CONTENT)

@@ -42,7 +42,7 @@ def replay(letters: Iterable[Stored], writer: IngestWriter, log: Writer, topic: 
     for some in _of_one_source(letters):
         whole = [letter for letter in some if letter.whole is None]
         found.cut += len(some) - len(whole)
-        refused = set(writer.accept(_chunk(whole))) if whole else set[int]()
+        refused = set(writer.take(_chunk(whole)) or ()) if whole else set[int]()
         writer.flush()
         acks = [settle(log, topic, letter, TAKEN, clock.now_us()) for i, letter in enumerate(whole) if i not in refused]
         for ack in acks:

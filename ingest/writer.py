@@ -1,4 +1,6 @@
-"""The ingest writer: the only writer of events. It validates, drops duplicates, packs and appends; refusals are stored.
+"""The ingest writer: the only writer of the events of its venues.
+
+It validates, drops duplicates, packs and appends; refusals are stored.
 
     chunk -> decode -> duplicate filter -> packer -> idempotent producer -> event log
                 \\-> dead letters <-/         (acknowledged before it moves on)
@@ -7,14 +9,17 @@ Records that are not acknowledged yet are bounded, so a slow log slows the write
 here: where chunks come from (`ingest.files.sources`).
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from ingest.chunk import Chunk, Source
 from ingest.decoder import Decoder
 from ingest.duplicates import DuplicateFilter
+from ingest.errors import ClaimedError
 from ingest.known import Generation
 from ingest.late import LateCount
 from ingest.packer import Packed, Packer
@@ -28,7 +33,10 @@ from slackwater.streams.entities import entity_key
 from slackwater.streams.rows import event_lines
 from slackwater.streams.stream import Stream
 from slackwater.versions.store import VersionStore
-from slackwater.versions.writer_lock import WriterLock, hold
+from slackwater.versions.venue_locks import VenueLocks
+from slackwater.versions.writer_lock import SharedLock
+
+logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 2000
 """Records on their way; a record has at most 64 lines of some 150 bytes, so about 20 MB."""
@@ -39,6 +47,10 @@ writer, the broker and the readers more than the trades in them."""
 
 IDLE_S = 0.25
 """The longest wait between two looks at a quiet source."""
+
+
+ASIDE_S = 0.02
+"""How long a writer that let go waits before it asks whether it may go on."""
 
 
 Progress = Callable[[int, int | None], None]
@@ -56,7 +68,12 @@ class _Flight(NamedTuple):
 
 
 class IngestWriter:
-    """The writer of one stream, open until `close`. Not thread safe."""
+    """A writer of one stream, open until `close`. Not thread safe.
+
+    It may be given chunks while it stands: while it has read what is known, and nobody changes that. Who frees or
+    claims identities asks for that; then `stand` lets go of the lock, once all that was taken is acknowledged, and
+    later reads what is known anew.
+    """
 
     def __init__(
         self,
@@ -65,20 +82,17 @@ class IngestWriter:
         names: TopicNames,
         store: VersionStore,
         clock: Clock,
-        lock: WriterLock,
         max_in_flight: int = MAX_IN_FLIGHT,
         most_entities: int = 0,
     ) -> None:
-        """Read what is known and open a producer. `lock` is the topic's, held by the caller until after `close`.
-
-        Events of new entities are refused where `most_entities` are known; 0: never.
-
-        Raises:
-            LogError, VersionError, LogGapError: what is known cannot be read.
-        """
-        if lock.topic_id != log.topic_id(names.topic(stream)):
-            raise ValueError(f"the lock is that of topic {lock.topic_id}")
+        """Open a producer. Events of new entities are refused where `most_entities` are known; 0: never."""
         self.stream = stream
+        topic_id = log.topic_id(names.topic(stream))
+        self._lock = SharedLock(store.home, topic_id)
+        self._venues = VenueLocks(store.home, topic_id, stream.name)
+        known = stream, log, names, store, clock
+        self._open_filter = partial(DuplicateFilter, *known, self._drain, most_entities, self._venues)
+        self._filter: DuplicateFilter | None = None
         self._topic = names.topic(stream)
         self._decoder = Decoder(stream)
         self._letters = names.dead_letters
@@ -89,14 +103,42 @@ class IngestWriter:
         self._packer = Packer()
         self._sampler = Sampler(clock)
         self._flying: deque[_Flight] = deque()
-        self.filter = DuplicateFilter(stream, log, names, store, clock, self._drain, most_entities)
+        self._entities = 0
         self._writer = log.writer(LINGER_S)
+
+    @property
+    def filter(self) -> DuplicateFilter:
+        """What is known, while it stands."""
+        if self._filter is None:
+            raise ValueError("a writer that does not stand knows nothing")
+        return self._filter
+
+    def stand(self) -> bool:
+        """Whether a chunk may be given now. Call it before each; False: again in a moment.
+
+        Raises:
+            AppendError: what was taken before cannot be acknowledged.
+            LogError, VersionError, LogGapError, OSError: what is known cannot be read.
+        """
+        if self._filter is not None and self._lock.asked():
+            self.flush()
+            self._step_aside()
+        if self._filter is None and self._lock.take():
+            reach("ingest.stand")
+            try:
+                self._filter = self._open_filter()
+            finally:
+                if self._filter is None:
+                    self._lock.release()
+        return self._filter is not None
 
     def accept(self, chunk: Chunk) -> list[int]:
         """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns: the numbers of
         those lines.
 
         Raises:
+            ClaimedError: an import has some of its identities; nothing of it was taken, and it may come again.
+            VenueTakenError: another writer has a venue of it; nothing of it was taken.
             AppendError: the log did not take a record. The writer is of no use any more; nothing is lost by ingesting
                 the same input again, since what was taken is a duplicate then.
         """
@@ -128,16 +170,38 @@ class IngestWriter:
         """
         try:
             while not stop():
+                if not self.stand():
+                    self._clock.sleep(ASIDE_S)
+                    continue
                 chunk = source.read(self.wait_s())
                 if chunk is None:
                     look(self._tally, True)
                     break
-                self.accept(chunk)
+                if self.take(chunk, stop) is None:
+                    break
                 on_progress(source.done, source.total)
                 look(self._tally, False)
         finally:
             self.flush()
         return self.summary()
+
+    def take(self, chunk: Chunk, stop: Callable[[], bool] = lambda: False) -> list[int] | None:
+        """`accept` a chunk as soon as it may be given and no import has its identities; None if `stop` says so before.
+
+        Raises what `stand` and `accept` raise, but ClaimedError.
+        """
+        waits = False
+        while True:
+            try:
+                if self.stand():
+                    return self.accept(chunk)
+            except ClaimedError as error:
+                if not waits:
+                    logger.warning("waiting for an import: %s", error.fact)
+                waits = True
+            if stop():
+                return None
+            self._clock.sleep(ASIDE_S)
 
     def wait_s(self) -> float:
         """How long a source may be waited for before the writer must be called again."""
@@ -155,8 +219,10 @@ class IngestWriter:
 
     @property
     def entities(self) -> int:
-        """Entities that are known."""
-        return len(self.filter.known.entities)
+        """Entities that are known; those that were, while it does not stand."""
+        if self._filter is not None:
+            self._entities = len(self._filter.known.entities)
+        return self._entities
 
     def flush(self) -> None:
         """Wait until everything that was accepted is acknowledged. Raises AppendError."""
@@ -166,13 +232,20 @@ class IngestWriter:
 
     def close(self) -> Summary:
         """Flush and release; the counts, all of them acknowledged. Raises AppendError."""
-        try:
+        with ExitStack() as last:  # from the end: nothing is on its way when another may go on
+            last.callback(self._venues.close)
+            last.callback(self._step_aside)
+            last.callback(self._writer.close)
             self.flush()
             reach("ingest.after")
-        finally:
-            self.filter.close()
-            self._writer.close()
         return self.summary()
+
+    def _step_aside(self) -> None:
+        """Let go: what is known may change from now on."""
+        if self._filter is not None:
+            self._filter.close()
+            self._filter = None
+        self._lock.release()
 
     def _take(self, chunk: Chunk) -> list[int]:
         reach("ingest.before")
@@ -227,16 +300,11 @@ def open_ingest(
     max_in_flight: int = MAX_IN_FLIGHT,
     most_entities: int = 0,
 ) -> Iterator[IngestWriter]:
-    """Hold the lock of a stream under the store's home and open its writer; closed at the end of the block.
-
-    Raises:
-        WriterRunningError: another ingest holds it.
-        CorrectionWaitsError: the identities of some events are about to be free.
-    """
-    with hold(store.home, log.topic_id(names.topic(stream))) as lock:
-        store.refuse_waiting(stream.name)
-        writer = IngestWriter(stream, log, names, store, clock, lock, max_in_flight, most_entities)
-        try:
-            yield writer
-        finally:
-            writer.close()
+    """A writer that stands, closed at the end of the block."""
+    writer = IngestWriter(stream, log, names, store, clock, max_in_flight, most_entities)
+    try:
+        while not writer.stand():
+            clock.sleep(ASIDE_S)
+        yield writer
+    finally:
+        writer.close()

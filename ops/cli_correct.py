@@ -21,7 +21,7 @@ from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
 from slackwater.versions.barrier import imported_epochs
 from slackwater.versions.corrections import Added
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 
 if TYPE_CHECKING:  # a command that only looks imports no Beam
     from batch_layer.correction_run import Done
@@ -117,7 +117,7 @@ def _correct(
         return
     if not reason.strip():
         raise click.UsageError("--reason is required, and is recorded with who and when.")
-    done = run.remove(selection, user_name(), reason.strip(), lambda lock: context.batch_run(locks=[lock]).run())
+    done = run.remove(selection, user_name(), reason.strip(), lambda: context.batch_run().run())
     emit(as_json, done_facts(stream, done), lambda: show_done(stream, done))
 
 
@@ -190,7 +190,7 @@ def replace(
     stream = stream_named(stream_name, context.streams)
     source, epoch, run = open_input(stream, [file], **options), new_epoch(), CorrectionRun(context.parts, stream)
     with (
-        hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+        hold_import(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
         holding(context.store.lease(epoch, epochs=[epoch])),
     ):
         of = stream, source, context.store, context.log, context.names, CLOCK, lock
@@ -215,8 +215,8 @@ def replace(
             facts = {"stream": stream.name, "dry_run": True, "by": added.events, **summary_facts(found)}
             emit(as_json, facts, lambda: _show_summary(stream, found, f"would be replaced by {added.events:,}"))
             return
-        publish = lambda held: context.batch_run(locks=[held]).run()  # noqa: E731
-        made = run.replace(added, Path(file).name, user_name(), reason.strip(), lock, publish)
+        publish = lambda: context.batch_run().run()  # noqa: E731
+        made = run.replace(added, Path(file).name, user_name(), reason.strip(), publish)
     facts = {**done_facts(stream, made), "epoch": epoch, "by": added.events}
     emit(as_json, facts, lambda: show_done(stream, made))
 

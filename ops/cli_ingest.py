@@ -33,7 +33,7 @@ from slackwater.streams.mapping import Layout, parse_map, parse_names, parse_tim
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]
@@ -212,10 +212,10 @@ def import_command(
         return
     source = open_input(stream, files, **options)
     epoch = new_epoch()
-    # Both are held until the epoch is published: no ingest may accept an id in between, no expiry remove a file.
+    # Both are held until the epoch is published: no writer takes an id of it in between, no expiry removes a file.
     with (
         closing(source),
-        hold(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+        hold_import(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
         holding(context.store.lease(epoch, epochs=[epoch])),
     ):
         of = stream, source, context.store, context.log, context.names, CLOCK, lock

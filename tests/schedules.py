@@ -183,7 +183,7 @@ class Schedule:
             end=T0_US + (second + self.random.choice([1, 2])) * 1_000_000,
         )
         try:
-            self.house.corrections.remove(asked, "ann", "seed", lambda lock: self.house.batch(locks=[lock]))
+            self.house.corrections.remove(asked, "ann", "seed", self.house.batch)
         except SelectionError:
             self.counts["corrections of nothing"] += 1
 
@@ -204,7 +204,7 @@ class Schedule:
             world.append(p, record.value).offset()
         self.house.batch()
         try:
-            self.house.corrections.remove(None, "ann", "twice", lambda lock: self.house.batch(locks=[lock]))
+            self.house.corrections.remove(None, "ann", "twice", self.house.batch)
         except SelectionError:
             self.counts["corrections of nothing"] += 1
 

@@ -24,7 +24,6 @@ from ingest.archive_import import import_history, new_epoch
 from ingest.duplicates import DuplicateFilter
 from ingest.errors import UnknownIdsError
 from ingest.files.sources import open_source
-from ingest.writer import open_ingest
 from ops.cli import main
 from ops.time_option import Time
 from serving.http.app import create_app
@@ -41,7 +40,7 @@ from slackwater.versions.corrections import Added
 from slackwater.versions.errors import CorrectionWaitsError, RollbackError, WriterRunningError
 from slackwater.versions.manifest import Manifest
 from slackwater.versions.rollback import rollback
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold, hold_import
 from slackwater.views.bars import BARS
 from slackwater.views.flow import FLOW
 from slackwater.views.interval import PUBLISHED_INTERVALS
@@ -88,7 +87,7 @@ class House(Bench):
         return self.publish(speed=self.proven, **{"compute": self.compute, **more})
 
     def remove(self, selection: Selection | None, **more: Any) -> Done:
-        done = self.corrections.remove(selection, "ann", "bad tick", lambda lock: self.batch(locks=[lock], **more))
+        done = self.corrections.remove(selection, "ann", "bad tick", lambda: self.batch(**more))
         self.note(done)
         return done
 
@@ -111,7 +110,7 @@ class House(Bench):
         }
         path.write_bytes(b"\n".join(lines.values()))
         world = self.world
-        with hold(world.home, world.topic_id) as lock:
+        with hold_import(world.home, world.topic_id) as lock:
             of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
             done = import_history(*of, epoch=new_epoch())
             self.epochs[done.epoch] = lines
@@ -311,8 +310,8 @@ def test_duplicates_are_chosen_of_what_earlier_corrections_left(house: House) ->
         house.remove(Selection(ids=only))
     house.batch_dies = False
     house.world.append(p, value)
-    with hold(house.world.home, house.world.topic_id):
-        doubled = house.batch()
+    with hold(house.world.home, house.world.topic_id, SystemClock()):
+        doubled = house.batch(patience_s=0.0)
     assert doubled.count("duplicates") > 0
     with pytest.raises(CorrectionWaitsError, match="corrections 1 of trades are written down"):
         house.remove(None)
@@ -335,7 +334,7 @@ def test_ids_of_a_file_go(house: House, tmp_path: Path) -> None:
 def test_who_dies_after_the_ledger_was_written_loses_nothing(house: House) -> None:
     house.batch(100)
 
-    def dies(_: Any) -> Manifest:
+    def dies() -> Manifest:
         raise BatchError("the machine went away")
 
     with pytest.raises(CorrectionWaitsError, match="written down and not applied yet: the machine went away"):
@@ -348,26 +347,17 @@ def test_who_dies_after_the_ledger_was_written_loses_nothing(house: House) -> No
     assert BatchRun(house.context, compute=LIGHT).run_if_new().version == made.version
 
 
-def test_a_correction_waits_for_the_writer_to_end(house: House) -> None:
+def test_a_correction_waits_for_a_writer_that_does_not_let_go(house: House) -> None:
     house.batch(100)
-    with hold(house.world.home, house.world.topic_id), pytest.raises(WriterRunningError):
-        house.remove(Selection(entity=BTC))
-
-    def dies(_: Any) -> Manifest:
-        raise BatchError("the machine went away")
-
-    with pytest.raises(CorrectionWaitsError, match="written down and not applied yet: the machine went away"):
-        house.corrections.remove(Selection(entity=BTC), "ann", "bad", dies)
-    with hold(house.world.home, house.world.topic_id):
-        assert house.batch(10).corrected == 0
-    assert house.batch(10).corrected == 1
-
-
-def test_a_correction_behind_one_that_waits_is_not_called_applied(house: House) -> None:
-    house.batch(60)
-    with pytest.raises(CorrectionWaitsError, match="version 2 was published, and came no further than correction 0"):
-        house.corrections.remove(Selection(entity=BTC), "ann", "bad", lambda _: house.batch())  # it holds no stream
-    assert house.batch().corrected == 1
+    with hold(house.world.home, house.world.topic_id, SystemClock()):
+        with pytest.raises(
+            CorrectionWaitsError, match="version 3 was published, and came no further than correction 0"
+        ):
+            house.remove(Selection(entity=BTC), patience_s=0.0)
+        assert house.batch(10, patience_s=0.0).corrected == 0
+    made = house.batch()
+    (correction,) = house.world.store.corrections.all()
+    assert (made.corrected, made.count("corrected")) == (1, correction.file.rows)
 
 
 @pytest.mark.parametrize(
@@ -411,9 +401,9 @@ def test_what_cannot_be_corrected_bar_by_bar_is_made_again(
     house.check(done.version)
 
 
-def back_to(house: House, version: int) -> Manifest:
+def back_to(house: House, version: int, **more: Any) -> Manifest:
     """The version that is served after a rollback that makes one."""
-    move = Remake(house.context, compute=LIGHT, stable_wait_s=0.0).rollback(version, "wrong notional", "ann")
+    move = Remake(house.context, compute=LIGHT, stable_wait_s=0.0, **more).rollback(version, "wrong notional", "ann")
     current = house.world.store.current()
     assert current is not None
     assert current.version == move.target
@@ -460,8 +450,8 @@ def test_a_version_that_cannot_be_made_moves_nothing(house: House) -> None:
     current = house.batch(50)
     with pytest.raises(RollbackError, match="is current already"):
         back_to(house, current.version)
-    with hold(house.world.home, house.world.topic_id), pytest.raises(WriterRunningError):
-        back_to(house, first.version)
+    with hold(house.world.home, house.world.topic_id, SystemClock()), pytest.raises(WriterRunningError):
+        back_to(house, first.version, patience_s=0.0)
     assert house.world.store.pointer().version == current.version
 
 
@@ -469,12 +459,12 @@ def replaced(house: House, lines: list[bytes], path: Path) -> Done:
     """Put events in the place of those with the same ids."""
     path.write_bytes(b"\n".join(lines))
     world = house.world
-    with hold(world.home, world.topic_id) as lock:
+    with hold_import(world.home, world.topic_id) as lock:
         of = TRADES, open_source(TRADES, str(path)), world.store, world.log, world.names, SystemClock(), lock
         done = import_history(*of, epoch=new_epoch(), replacing=True)
         house.epochs[done.epoch] = {json.loads(line)["trade_id"]: line for line in lines}
         added = Added(done.epoch, done.archive, done.summary.accepted)
-        return house.corrections.replace(added, path.name, "ann", "fixed", lock, lambda held: house.batch(locks=[held]))
+        return house.corrections.replace(added, path.name, "ann", "fixed", house.batch)
 
 
 @pytest.mark.parametrize("proven", [True, False])
@@ -584,17 +574,14 @@ def test_nobody_judges_by_identities_that_are_about_to_be_free(house: House, tmp
     with pytest.raises(CorrectionWaitsError):
         house.remove(Selection(entity=BTC))
     house.batch_dies = False
-    world = house.world
     with pytest.raises(CorrectionWaitsError, match="corrections 1 of trades"):
         house.remove(Selection(entity=("v", "ETHUSDT")))
     with pytest.raises(CorrectionWaitsError):
         house.take(10**6, 3, tmp_path / "a.jsonl")
-    with pytest.raises(CorrectionWaitsError), open_ingest(TRADES, world.log, world.names, world.store, SystemClock()):
-        raise AssertionError("it is open")
     house.batch()
     house.remove(Selection(entity=("v", "ETHUSDT")))
-    with open_ingest(TRADES, world.log, world.names, world.store, SystemClock()):
-        assert house.world.store.corrections.last() == 2
+    house.take(10**6, 3, tmp_path / "a.jsonl")
+    assert house.world.store.corrections.last() == 2
 
 
 def test_a_correction_of_what_is_held_waits_until_it_is_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.test_batch_run import letters
 pytestmark = pytest.mark.broker
 
 POINTS_OF_INGEST = [p for p in POINTS if p.partition(".")[0] == "ingest"]
+POINTS_OF_IMPORT = [p for p in POINTS if p.partition(".")[0] == "claim"]
 COUNT = 40
 
 AFTER = {"ingest.append": 1, "ingest.landed": 1}
@@ -65,6 +66,19 @@ def taken(house: House, symbol: str) -> Counter[int]:
 def facts(text: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
     return found
+
+
+@pytest.mark.parametrize("point", POINTS_OF_IMPORT)
+def test_an_import_that_dies_leaves_its_ids_to_others(house: House, tmp_path: Path, point: str) -> None:
+    symbol, path = f"IMPORT-{point}", tmp_path / "a.jsonl"
+    write(path, symbol)
+    ended = house.run("archive", "import", str(path), fault=f"{point}:kill")
+    assert ended.code == -signal.SIGKILL, ended.text
+    assert facts(house.run("ingest", str(path), "--json").text)["accepted"] == COUNT
+    assert taken(house, symbol) == dict.fromkeys(range(COUNT), 1)
+    again = facts(house.run("archive", "import", str(path), "--json").text)
+    assert (again["accepted"], again["duplicates"], again["conflicts"]) == (0, COUNT + 2, 1)
+    house.verify()
 
 
 def killed(house: House, point: str, path: Path) -> Counter[int]:

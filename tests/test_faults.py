@@ -41,6 +41,7 @@ STEPS = {
     "read",
     "emit",
     "commit",
+    "claim",
 }
 
 
@@ -77,6 +78,7 @@ def test_every_point_is_visited_by_the_crash_matrix() -> None:
         *backup.POINTS_OF_RESTORE,
         *speed.POINTS_OF_SPEED,
         *ingest.POINTS_OF_INGEST,
+        *ingest.POINTS_OF_IMPORT,
     ]
     assert sorted(visited) == sorted(POINTS)
 

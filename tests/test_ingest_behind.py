@@ -15,7 +15,7 @@ from ingest.writer import open_ingest
 from lesson.memory_log import MemoryLog
 from slackwater.log.errors import HiddenRecordsError, UnreadableError
 from slackwater.streams.trades import TRADES
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.ingest_kit import NAMES, House, ids, line, memory_house
 
 BTC = [line(n) for n in (1, 2, 3)]
@@ -77,7 +77,7 @@ def test_an_import_takes_no_history_of_an_instrument_that_it_cannot_judge(house:
     house.ingest(BTC)
     log.damage(NAMES.topic("trades"), place(house), 0, "damaged")
     file = tmp_path / "history.jsonl"
-    with hold(house.store.home, log.topic_id(NAMES.topic("trades"))) as lock:
+    with hold_import(house.store.home, log.topic_id(NAMES.topic("trades"))) as lock:
         file.write_bytes(line(1) + b"\n")
         with pytest.raises(UnreadableError):
             import_history(TRADES, open_source(TRADES, str(file)), house.store, log, NAMES, house.clock, lock)

@@ -22,7 +22,6 @@ from slackwater.log.topics import create_topics
 from slackwater.streams.registry import STREAMS
 from slackwater.streams.schema import MAX_LINES
 from slackwater.streams.trades import TRADES
-from slackwater.versions.errors import WriterRunningError
 from slackwater.versions.store import VersionStore
 from tests.events import Event
 from tests.ingest_kit import House, ids, letters, line, lines_of, records, rows
@@ -118,11 +117,6 @@ def test_two_instruments_in_one_burst_are_apart_and_each_in_order(house: House) 
         assert [row["trade_id"] for row in found if row["symbol"] == symbol] == [
             e.trade_id for e in events if e.symbol == symbol
         ]
-
-
-def test_a_second_ingest_on_the_topic_is_refused(house: House) -> None:
-    with house.writer(), pytest.raises(WriterRunningError, match="One writer"), house.writer():
-        pass
 
 
 def test_a_conflict_and_duplicates_survive_a_restart_on_the_broker(house: House) -> None:

@@ -29,7 +29,7 @@ from slackwater.streams.order import UNIT_US
 from slackwater.streams.stream import Venue
 from slackwater.versions.epoch_ids import is_keys, merged_ids, open_keys
 from slackwater.versions.manifest import IdFile
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, letters, memory_house, reasons, rows
 from tests.profiles import examples
 from tests.toy_stream import FILLS
@@ -140,7 +140,7 @@ def test_text_ids_of_imported_history_are_known_while_it_is_read_and_from_its_fi
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\n".join([fill(i % 200, account) for account in ACCOUNTS for i in range(250)]))
     house.ingest([fill(1, "us"), fill(1, "desk-1", price="9")])
-    with hold(house.store.home, house.log.topic_id(NAMES.topic(FILLS))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic(FILLS))) as lock:
         done = import_history(
             *(FILLS, open_source(FILLS, str(path)), house.store, house.log, NAMES, house.clock, lock), roll_rows=100
         )
@@ -167,7 +167,7 @@ def test_what_a_foreign_writer_doubles_is_counted_by_entity(house: House) -> Non
 
 def history(house: House, path: Path, layout: Layout | None = None) -> Summary:
     """Import a file, and publish it as a batch run would."""
-    with hold(house.store.home, house.log.topic_id(NAMES.topic(FILLS))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic(FILLS))) as lock:
         source = open_source(FILLS, str(path), layout)
         done = import_history(FILLS, source, house.store, house.log, NAMES, house.clock, lock)
         parent = house.store.current() or house.publish()

@@ -24,7 +24,7 @@ from slackwater.store.archive_file import archive_schema
 from slackwater.store.id_runs import read_runs
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import IdFile
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.ingest_kit import NAMES, PARTITIONS, T0, House, event, letters, line, lines_of, memory_house, reasons
 
 
@@ -41,7 +41,7 @@ def source(house: House, lines: list[bytes]) -> Source:
 
 def imported(house: House, lines: list[bytes] | Source, **options: Any) -> ImportedEpoch:
     found = source(house, lines) if isinstance(lines, list) else lines
-    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         return import_history(TRADES, found, house.store, house.log, NAMES, house.clock, lock, **options)
 
 
@@ -178,7 +178,7 @@ def test_an_epoch_is_never_written_twice(house: House) -> None:
 
 
 def test_the_lock_of_another_topic_opens_nothing(house: House) -> None:
-    with hold(house.store.home, "another") as lock, pytest.raises(ValueError, match="another"):
+    with hold_import(house.store.home, "another") as lock, pytest.raises(ValueError, match="another"):
         import_history(TRADES, source(house, trades(1)), house.store, house.log, NAMES, house.clock, lock)
 
 

@@ -16,9 +16,9 @@ from ingest.writer import open_ingest
 from slackwater.log.errors import AppendError, TopicMissingError
 from slackwater.streams.json_object import MAX_DEPTH
 from slackwater.streams.trades import TRADES
-from slackwater.versions.errors import WriterRunningError
+from slackwater.versions.errors import VenueTakenError, WriterRunningError
 from slackwater.versions.writer_lock import hold
-from tests.ingest_kit import NAMES, T0, House, ids, letters, line, memory_house, reasons, records, rows
+from tests.ingest_kit import NAMES, T0, HandClock, House, ids, letters, line, memory_house, reasons, records, rows
 
 IN_2100 = 4_102_444_800_000_000
 
@@ -126,15 +126,47 @@ def test_faults_of_a_source_are_dead_letters_too(house: House, tmp_path: Path) -
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
-def test_a_second_ingest_is_refused_and_told_who_holds_the_lock(house: House) -> None:
-    with house.writer(), pytest.raises(WriterRunningError, match=f"process {os.getpid()} holds") as refused:
-        house.ingest([line()])
-    assert refused.value.pid == os.getpid() and refused.value.retriable
-    assert house.ingest([line()]).accepted == 1
+def test_writers_share_venues_and_a_taken_one_is_refused_with_its_holder(house: House) -> None:
+    with house.writer() as writer:
+        writer.accept(of_lines("test", [line()]))
+        with pytest.raises(VenueTakenError, match=f"Process {os.getpid()} writes the trades of x") as refused:
+            house.ingest([line(2), line(3, venue="w")])
+        assert (refused.value.venue, refused.value.pid) == ("x", os.getpid())
+        assert house.ingest([line(3, venue="w")]).accepted == 1
+    assert house.ingest([line(), line(2)]) == Summary(1, 1, 0, {}, 1)
+
+
+def test_who_takes_a_venue_over_knows_what_the_one_before_appended(house: House) -> None:
+    with house.writer() as late:
+        house.ingest([line(1), line(2)])
+        late.accept(of_lines("test", [line(2), line(3)]))
+    assert late.summary() == Summary(1, 1, 0, {}, 1)
+
+
+def test_a_writer_lets_go_when_it_is_asked_and_reads_what_is_known_anew(house: House) -> None:
+    topic_id = house.log.topic_id(NAMES.topic("trades"))
+    with house.writer() as writer:
+        writer.accept(of_lines("test", [line()]))
+        held = hold(house.store.home, topic_id, house.clock, 1.0)
+        with pytest.raises(WriterRunningError, match=f"process {os.getpid()} holds") as refused, held:
+            raise AssertionError("a writer judges")
+        assert refused.value.pid == os.getpid() and refused.value.retriable
+
+        class Other(HandClock):
+            def sleep(self, seconds: float) -> None:
+                super().sleep(seconds)
+                assert not writer.stand()
+
+        with hold(house.store.home, topic_id, Other()) as lock:
+            assert lock.topic_id == topic_id and writer.unacknowledged == 0
+            assert not writer.stand()
+        assert writer.stand()
+        writer.accept(of_lines("test", [line(), line(2)]))
+    assert writer.summary() == Summary(2, 1, 0, {}, 2)
 
 
 def test_another_topic_has_a_lock_of_its_own(house: House) -> None:
-    with house.writer(), hold(house.store.home, "id-of-another") as lock:
+    with house.writer(), hold(house.store.home, "id-of-another", house.clock) as lock:
         assert lock.topic_id == "id-of-another"
 
 

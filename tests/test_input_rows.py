@@ -26,7 +26,7 @@ from slackwater.streams.mapping import FromColumn, Layout
 from slackwater.streams.rows import check_rows, row_lines
 from slackwater.streams.tokens import tokens
 from slackwater.streams.trades import TRADES
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from slackwater.views.bars import BARS
 from slackwater.views.interval import PUBLISHED_INTERVALS, parse_interval
 from slackwater.views.registry import VIEWS
@@ -161,7 +161,7 @@ def test_the_same_rows_get_the_same_verdicts_as_from_archive_import(
     parts = [rows[:60], rows[60:61], rows[61:]]
     house, whole = memory_house(tmp_path / "home"), tmp_path / "whole.parquet"
     pq.write_table(table(rows), whole)
-    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         source = open_source(TRADES, str(whole), Layout({}, "us"))
         summary = import_history(TRADES, source, house.store, house.log, NAMES, house.clock, lock).summary
     assert called(write(tmp_path, *parts), tmp_path / "out") == 1

@@ -14,7 +14,7 @@ from ingest.verdicts import Summary
 from ingest.writer import IngestWriter, open_ingest
 from slackwater.log.dead_letter import TOO_MANY_INSTRUMENTS
 from slackwater.streams.trades import TRADES
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.ingest_kit import NAMES, House, event, letters, lines_of, memory_house, reasons, rows
 
 
@@ -97,7 +97,7 @@ def test_an_import_obeys_the_cap_together_with_the_log(house: House, tmp_path: P
     ingested(house, trades(1, "A"), 2)
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\n".join(trades(10, "B", "C", "A", "B", "D")))
-    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         done = import_history(
             TRADES,
             open_source(TRADES, str(path)),

@@ -23,7 +23,7 @@ from ingest.refusals import MostRefusedOfEach, TooManyRefusedError
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout
 from slackwater.streams.trades import TRADES
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.beam_world import kafka_world
 from tests.forked import call
 from tests.ingest_kit import NAMES, T0, ids, letters, memory_house, read_all
@@ -160,7 +160,7 @@ def test_several_files_are_imported_as_one_epoch(there: Path) -> None:
     other.write_text(other.read_text().replace(f"2,{T0 + 2},100.5", f"2,{T0 + 2},100"))
     house = memory_house(there / "home")
     source = open_sources(TRADES, ["a.csv", "b.csv"], US)
-    with hold(house.store.home, house.log.topic_id(NAMES.topic(TRADES))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic(TRADES))) as lock:
         done = import_history(TRADES, source, house.store, house.log, NAMES, house.clock, lock)
     assert (done.summary.accepted, done.summary.duplicates, done.summary.conflicts) == (3, 1, 1)
     assert {file.epoch for file in done.archive} == {done.epoch}

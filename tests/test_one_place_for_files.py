@@ -44,6 +44,8 @@ ALLOWED = {
     ("slackwater/versions/inspector.py", "Path(error.path)"): _DAMAGE,
     ("slackwater/versions/suspects.py", "Path(error.path)"): _DAMAGE,
     ("slackwater/versions/writer_lock.py", "home / f'ingest-{topic_id}.lock'"): "a lock is of this machine",
+    ("slackwater/versions/writer_lock.py", "home / f'ingest-{topic_id}.asked'"): "a lock is of this machine",
+    ("slackwater/versions/writer_lock.py", "home / f'import-{topic_id}.lock'"): "a lock is of this machine",
     ("batch_layer/compute.py", "folder / each.path"): _OUTPUT,
     ("batch_layer/sink.py", "self._folder / each.path"): _OUTPUT,
     ("batch_layer/input.py", "shutil.rmtree(work, ignore_errors=True)"): _OWN,

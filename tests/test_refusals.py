@@ -9,7 +9,7 @@ from ingest.archive_import import import_history
 from ingest.chunk import Source, of_lines
 from ingest.refusals import MostRefused, TooManyRefusedError
 from ingest.verdicts import Summary
-from slackwater.versions.writer_lock import hold
+from slackwater.versions.writer_lock import hold_import
 from tests.ingest_kit import NAMES, House, ids, letters, line, memory_house
 
 
@@ -87,7 +87,7 @@ def test_duplicates_are_not_refused(house: House) -> None:
 
 
 def test_history_that_is_given_up_leaves_nothing(house: House) -> None:
-    with hold(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
+    with hold_import(house.store.home, house.log.topic_id(NAMES.topic("trades"))) as lock:
         of = house.stream, Lines([line(1)], BAD), house.store, house.log, NAMES, house.clock, lock
         with pytest.raises(TooManyRefusedError, match=r"more than 0\.1"):
             import_history(*of, look=MostRefused("a file", 0.1).look)

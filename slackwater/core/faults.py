@@ -54,6 +54,7 @@ Point = Literal[
     "restate.write",  # what was restated is known, its file is not written
     "restate.after",
     "publish.before",
+    "publish.alone",  # no writer judges identities that become free
     "publish.manifest",  # under the lock; the pointer is still at the parent
     "publish.write",  # a file was opened, its bytes are in memory
     "publish.pointer",  # the manifest is durable
@@ -79,6 +80,9 @@ Point = Literal[
     "restore.copy",  # each file
     "restore.pointer",  # all is there but the pointer
     "restore.after",
+    "claim.before",  # an import is durable, and its ids are not claimed
+    "claim.after",  # they are
+    "ingest.stand",  # nobody changes what is known, and it is not read
     "ingest.before",  # a chunk was read, nothing was judged
     "ingest.judge",  # each chunk was judged, nothing was sent
     "ingest.letter",  # dead letters are sent, not acknowledged

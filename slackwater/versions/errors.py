@@ -85,16 +85,31 @@ class FormatError(ManifestError, PointerError):
 
 
 class WriterRunningError(VersionError):
-    """Another process writes the stream. `pid` is its process, 0 if it is not known."""
+    """A writer of the stream did not let go in time, or another import runs. `pid` is its process, 0 if unknown."""
 
     retriable: ClassVar[bool] = True
 
-    def __init__(self, pid: int, path: object) -> None:
+    def __init__(self, pid: int, path: object, what: str = "ingest") -> None:
         holder = f"process {pid}" if pid else "another process"
+        if what == "import":
+            fact, hint = "Another import of this stream is running", "One import at a time: wait until it ends."
+        else:
+            fact = "An ingest of this stream did not let go"
+            hint = "Is it paused, or does the log not answer? It lets go between two chunks; wait for it, or end it."
+        super().__init__(f"{fact}: {holder} holds {path}.", hint)
+        self.pid = pid
+
+
+class VenueTakenError(VersionError):
+    """Another process writes the events of a venue. `pid` is its process, 0 if it is not known."""
+
+    def __init__(self, stream: str, venue: str, pid: int) -> None:
+        holder = f"Process {pid}" if pid else "Another process"
         super().__init__(
-            f"An ingest on this topic is running already: {holder} holds {path}.",
-            "One writer keeps the duplicate filter exact: wait until it ends, or stop it.",
+            f"{holder} writes the {stream} of {venue}.",
+            "One writer of a venue keeps the duplicate filter exact: hand the events to it, or end it.",
         )
+        self.venue = venue
         self.pid = pid
 
 
@@ -107,7 +122,7 @@ class CorrectionWaitsError(VersionError):
         of = ", ".join(map(str, numbers))
         super().__init__(
             f"The corrections {of} of {stream} are written down and not applied yet{why}.",
-            "The next `slackwater batch run` applies them, while no ingest of the stream runs; do not repeat them.",
+            "The next `slackwater batch run` applies them; do not repeat them.",
         )
         self.numbers = tuple(numbers)
 

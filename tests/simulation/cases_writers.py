@@ -1,5 +1,6 @@
 """Cases 24 to 32: corrections, imports and versions made anew, beside everything else."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from batch_layer.candidate import CandidateRun
@@ -10,6 +11,7 @@ from slackwater.corrections.selection import Selection
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import LostRaceError, RollbackError
 from slackwater.versions.rollback import rollback
+from slackwater.versions.writer_lock import POLL_S
 from slackwater.views.bars import BARS
 from tests.simulation import checks_writers, mains, writers
 from tests.simulation.cases import back_to, case, grown
@@ -17,7 +19,7 @@ from tests.simulation.hands import NOON_US
 from tests.simulation.light import TURNED, VIEWS, compute_with
 from tests.simulation.past import identity_columns
 from tests.simulation.programs import Program
-from tests.simulation.stage import Stage
+from tests.simulation.stage import PATIENCE, Stage
 from tests.simulation.streams import PRINTED, PRINTS, line_of
 
 
@@ -52,6 +54,26 @@ def offer(stage: Stage, ingest: Program) -> None:
         ingest.advance(1)
         stage.log.network()
     raise AssertionError("it does not take what it is given")
+
+
+def beside(stage: Stage, ingest: Program, main: object) -> None:
+    """Another program, while the ingest goes on."""
+    program = stage.world.start("other", main)
+    until_beside(stage, program, ingest, lambda: not program.running)
+    stage.world.check()
+
+
+def until_beside(stage: Stage, program: Program, ingest: Program, holds: Callable[[], bool]) -> None:
+    """Both go on until it holds; time passes only where the program waits for it."""
+    for _ in range(20 * PATIENCE):
+        if holds():
+            return
+        if program.waits_in == "sleep":
+            stage.world.clock.turn(POLL_S)
+        for each in (program, ingest):
+            each.advance(1)
+            stage.log.network()
+    raise AssertionError("it never comes to that")
 
 
 @case(24)
@@ -232,11 +254,8 @@ def no_ingest_goes_on_with_identities_that_are_free() -> None:
     world.inbox.append(lines("A", 1, 2))
     offer(stage, ingest)
     stage.batch()
-    correct(stage, "A", 1)
-    if not world.store.corrections.last():  # it was refused: the ingest runs
-        ingest.kill()
-        correct(stage, "A", 1)
-        ingest = world.start("ingest", mains.ingest)
+    beside(stage, ingest, lambda world: writers.correct(world, TRADES, ids(stage, "A", 1)))
+    assert world.store.current().corrected == 1
     checks_writers.offer_again(world)
     offer(stage, ingest)
     checks_writers.check_ingest(world)
@@ -309,6 +328,101 @@ def a_correction_that_was_written_down_is_applied_by_the_next_run() -> None:
     dead.kill()
     assert stage.batch().corrected == 1
     assert stage.world.files.durable(stage.world.home / "corrections/1.json"), "a power cut takes what is applied"
+    stage.worker().step()
+    stage.whole()
+
+
+def two_ingests(stage: Stage) -> tuple[Program, Program]:
+    """Two that have read the log, before an event came; then the first one takes some."""
+    stage.trades(0, 1)
+    first, second = (stage.world.start("ingest", mains.ingest) for _ in range(2))
+    second.advance(100)
+    stage.world.inbox.append(lines("A", 1, 2))
+    offer(stage, first)
+    return first, second
+
+
+@case(33)
+def two_ingests_never_have_one_venue() -> None:
+    stage = Stage()
+    _, second = two_ingests(stage)
+    stage.world.taken = 0
+    second.advance(100)
+    stage.log.network()
+    assert not stage.world.taken, "two took events of one venue"
+    checks_writers.check_ingest(stage.world)
+
+
+@case(33)
+def who_takes_a_venue_over_knows_what_the_one_before_took() -> None:
+    stage = Stage()
+    first, second = two_ingests(stage)
+    first.kill()
+    stage.world.taken = 0  # all of it comes to the second one, too
+    offer(stage, second)
+    checks_writers.check_ingest(stage.world)
+    stage.batch()
+    stage.worker().step()
+    stage.whole()
+
+
+@case(34)
+def an_import_leaves_out_what_an_ingest_took_before_its_claim() -> None:
+    import_beside("sync archive/import")
+
+
+@case(34)
+def an_import_waits_for_what_an_ingest_has_on_its_way() -> None:
+    import_beside("sync archive/import", silent=True)
+
+
+@case(34)
+def an_ingest_leaves_alone_what_an_import_has_claimed() -> None:
+    import_beside("let go claims")
+
+
+def import_beside(call: str, silent: bool = False) -> None:
+    """Events come to an ingest when an import of them is about to do such a call. `silent`: for some time the log does
+    not answer.
+    """
+    stage = Stage()
+    stage.trades(0, 1)
+    world = stage.world
+    ingest = world.start("ingest", mains.ingest)
+    offer(stage, ingest)
+    stage.batch()
+    importing = world.start("other", lambda world: writers.bring(world, lines("A", 1, 2, 3)))
+    until_beside(stage, importing, ingest, lambda: call in importing.waits_in)
+    world.inbox.append(lines("A", 2, 4))
+    for _ in range(40):
+        ingest.advance(1)
+        if silent:
+            importing.advance(1)
+            world.clock.turn(POLL_S)
+        else:
+            stage.log.network()
+    until_beside(stage, importing, ingest, lambda: not importing.running)
+    stage.world.check()
+    offer(stage, ingest)
+    checks_writers.check_ingest(world)
+    stage.batch()
+    stage.worker().step()
+    stage.whole()
+
+
+@case(35)
+def a_claim_that_ends_unseen_leaves_no_identity_twice() -> None:
+    stage = Stage()
+    stage.trades(0, 1)
+    world = stage.world
+    ingest = world.start("ingest", mains.ingest)
+    offer(stage, ingest)
+    stage.batch()
+    beside(stage, ingest, lambda world: writers.bring(world, lines("A", 1, 2)))
+    world.inbox.append(lines("A", 2, 3))  # within a second an ingest does not look at the pointer
+    offer(stage, ingest)
+    checks_writers.check_ingest(world)
+    stage.batch()
     stage.worker().step()
     stage.whole()
 

@@ -15,7 +15,8 @@ from batch_layer.promote import Promotion
 from batch_layer.run import BatchRun
 from batch_layer.waiting import Idle
 from ingest.chunk import nothing, of_lines
-from ingest.writer import open_ingest
+from ingest.errors import ClaimedError
+from ingest.writer import IngestWriter, open_ingest
 from serving.options import ServingOptions
 from serving.service import Service
 from slackwater.context import Context
@@ -23,12 +24,11 @@ from slackwater.core.errors import SlackwaterError
 from slackwater.log.errors import AppendError, LogError
 from slackwater.streams.trades import TRADES
 from slackwater.versions.errors import (
-    CorrectionWaitsError,
     LostRaceError,
     ManifestError,
     NoSuchVersionError,
     RollbackError,
-    WriterRunningError,
+    VenueTakenError,
 )
 from slackwater.versions.rollback import rollback as go_back
 from slackwater.versions.snapshots import Schedule
@@ -248,11 +248,16 @@ def ingest(world: "World") -> None:
             assert isinstance(error, AppendError) or world.stalls, f"ingest ended: {error}"
             world.trace.count("ingests that failed")
             world.scheduler.pause("restart")
-        except (CorrectionWaitsError, WriterRunningError) as error:
-            waits = isinstance(error, CorrectionWaitsError)
-            world.trace.count("ingests that met another writer", not waits)
-            world.trace.count("ingests that met a correction that waits", waits)
+        except VenueTakenError:
+            world.trace.count("ingests that met another writer")
             world.scheduler.pause("restart")
+
+
+def stands(world: "World", entrance: IngestWriter) -> bool:
+    """Whether a chunk may be given."""
+    found = entrance.stand()
+    world.trace.count("ingests that let go", not found)
+    return found
 
 
 def _ingest(world: "World") -> None:
@@ -260,10 +265,14 @@ def _ingest(world: "World") -> None:
         at = world.taken
         while True:
             if at < len(world.inbox):
-                entrance.accept(of_lines(f"chunk {at}", world.inbox[at]))
-                at += 1
-            else:
+                try:
+                    if stands(world, entrance):
+                        entrance.accept(of_lines(f"chunk {at}", world.inbox[at]))
+                        at += 1
+                except ClaimedError:
+                    world.trace.count("chunks that waited for an import")
+            elif stands(world, entrance):
                 entrance.accept(nothing("inbox"))
                 entrance.flush()
-                world.taken = at
+                world.taken = max(world.taken, at)
             world.scheduler.pause("next chunk")

@@ -345,7 +345,7 @@ SWITCHES = (
             Edit(
                 duplicates.DuplicateFilter,
                 "_learn",
-                "self.known.learn(decode(self._stream, piece.records).table)",
+                "self.known.learn(events)",
                 "pass",
             ),
         ),

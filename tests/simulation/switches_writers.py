@@ -1,7 +1,8 @@
 """The rules of corrections, imports and versions made anew, switched off; see `switches.py`."""
 
 from batch_layer import candidate, compaction_run, correct, publish, remake, run
-from slackwater.versions import barrier, corrections, rollback, writer_lock
+from ingest import claiming, duplicates, known, writer
+from slackwater.versions import barrier, corrections, rollback, venue_locks, writer_lock
 from tests.simulation.switches import Edit, Switch
 
 _BEFORE = 'reach("prove.before"); correct_parts(draft, {}, self.compute, self.options)'
@@ -50,7 +51,7 @@ WRITERS = (
     Switch(
         28,
         "corrections are applied after the proof",
-        (Edit(run.BatchRun, "_corrected_run", 'reach("prove.before")', _BEFORE),),
+        (Edit(run.BatchRun, "_run", 'reach("prove.before")', _BEFORE),),
         seeds=40,
     ),
     Switch(
@@ -65,8 +66,53 @@ WRITERS = (
     ),
     Switch(
         30,
-        "one writer of a stream at a time",
-        (Edit(writer_lock, "hold", "hold_file(path)", "hold_file(path.with_name(os.urandom(8).hex() + '.lock'))"),),
+        "no writer judges while identities become free",
+        (Edit(writer_lock, "hold", "while not _locked(descriptor, fcntl.LOCK_EX):", "while False:"),),
+        seeds=60,
+    ),
+    Switch(
+        30,
+        "who goes on reads what is known anew",
+        (Edit(writer.IngestWriter, "_step_aside", "self._filter.close()\n        self._filter = None", "pass"),),
+    ),
+    Switch(
+        33,
+        "one writer of a venue at a time",
+        (
+            Edit(
+                venue_locks.VenueLocks,
+                "take",
+                "hold_file(self._folder / _name(venue))",
+                "hold_file(self._folder / os.urandom(8).hex())",
+            ),
+        ),
+        seeds=60,
+    ),
+    Switch(
+        33,
+        "who takes a venue over reads what was appended of it",
+        (Edit(duplicates.DuplicateFilter, "judge", "self._behind = {**self._upto, **self._behind}", "pass"),),
+    ),
+    Switch(
+        34,
+        "what is claimed is left alone",
+        (Edit(known.Known, "judge", "if self.claims:", "if False:"),),
+        seeds=200,
+    ),
+    Switch(
+        34,
+        "an import leaves out what the log has by its claim",
+        (Edit(claiming.Claiming, "claim", "if taken else done", "if False else done"),),
+    ),
+    Switch(
+        34,
+        "an import reads the log to its end while no writer judges",
+        (Edit(writer.IngestWriter, "stand", "self.flush()", "pass"),),
+    ),
+    Switch(
+        35,
+        "a claim ends with what is published by then",
+        (Edit(duplicates.DuplicateFilter, "_end_claims", "if pointer != self._pointer:", "if False:"),),
     ),
     Switch(
         31,

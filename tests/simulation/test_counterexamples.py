@@ -615,7 +615,7 @@ def _small() -> Iterator[None]:
 
 
 def test_every_counterexample_has_a_case_and_a_switch() -> None:
-    assert set(CASES) == set(range(33))
+    assert set(CASES) == set(range(36))
     assert cases_writers.case is case
     assert {switch.case for switch in SWITCHES} == {*CASES}
 

@@ -109,7 +109,6 @@ class World:
         self.taken = 0
         self.proof_deadline_s = 0.0
         self.always: bool | None = None  # whether runs publish even if nothing is new; None: now and then
-        self.ingests = True  # whether one is started again while all becomes whole
         self.haste = 1.0
         self.step_number = 0
         self.ids: defaultdict[str, int] = defaultdict(int)
@@ -517,15 +516,14 @@ class World:
         self.trace.count("seeds settled")
 
     def _correct_all(self) -> None:
-        """Corrections that died are applied once no ingest runs; ids that are free are taken again."""
+        """Corrections that died are applied; ids that are free are taken again."""
         last = self.store.corrections.last()
         if self.manifest_of(self.pointed).corrected < last:
             self.trace.count("corrections that waited to the end")
-            self.always, self.ingests = True, False
-            self.writers.end_ingest()
+            self.always = True
             applied = lambda: self.manifest_of(self.pointed).corrected == last  # noqa: E731
             self._until(applied, "corrections are not applied", self._keep_running)
-            self.always, self.ingests = None, True
+            self.always = None
         if last:
             checks_writers.offer_again(self)
             self._until(lambda: self.taken == len(self.inbox), "ingest does not take what it is given")
@@ -581,8 +579,7 @@ class World:
             if holds():  # type: ignore[operator]
                 return
             each()  # type: ignore[operator]
-            if self.ingests:
-                self.writers.start_ingest()
+            self.writers.start_ingest(1)
             self.programs = [program for program in self.programs if program.running]
             for program in self.programs:
                 program.advance(40)

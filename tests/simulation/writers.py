@@ -1,11 +1,12 @@
-"""The programs that take the place of ingest as the one writer of a stream: corrections, imports, versions made anew.
+"""The programs that change which identities are known, beside ingest: corrections, imports, versions made anew.
 
-Like an operator, `Writers` mostly ends the ingest first, and starts it again some time after they ended or died; a
-correction that died in between is applied by whichever run gets the lock first.
+Ingest lets go of its lock for them, mostly; sometimes it was ended, or is so slow that they wait in vain. A second
+ingest waits for the first one's venues. A correction that died in between is applied by whichever run comes next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from slackwater.versions.errors import (
     WriterRunningError,
 )
 from slackwater.versions.manifest import Manifest
-from slackwater.versions.writer_lock import WriterLock, hold
+from slackwater.versions.writer_lock import hold_import
 from tests.simulation import checks_writers, mains
 from tests.simulation.light import compute_with
 from tests.simulation.past import identity_columns
@@ -51,7 +52,7 @@ class Writers:
 
     def moves(self) -> dict[object, int]:
         """Each with its weight; batch runs and rollbacks are many in such a world, or nothing could be corrected."""
-        own = {self.correct: 9, self.bring: 5, self.make_again: 7, self.start_ingest: 9}
+        own = {self.correct: 9, self.bring: 8, self.make_again: 7, self.start_ingest: 9}
         world = self._world
         return {**own, world.run_batch: 26, world.roll_back: 8, world.expire: 3}
 
@@ -67,10 +68,10 @@ class Writers:
         """Somebody rolls back by a version that is made for it."""
         self._start("remake", remake)
 
-    def start_ingest(self) -> None:
-        """The ingest goes on, unless somebody takes its place."""
+    def start_ingest(self, most: int = 2) -> None:
+        """One more ingest, which takes over when the one before ends."""
         world = self._world
-        if not any(program.running and program.kind in {"ingest", *KINDS} for program in world.programs):
+        if sum(program.running and program.kind == "ingest" for program in world.programs) < most:
             world.start("ingest", mains.ingest)
 
     def end_ingest(self) -> None:
@@ -84,7 +85,7 @@ class Writers:
             return
         if not world.pointed and world.random.random() < 0.9:
             return
-        if world.random.random() < 0.85:
+        if world.random.random() < 0.25:
             self.end_ingest()
         world.start(kind, main, pace=4.0 * world.haste)
 
@@ -120,10 +121,11 @@ def correct(world: "World", stream: Stream, selection: Selection | None) -> None
     corrections = CorrectionRun(_context(world), stream)
     run, seen = mains.new_run(world), checks_writers.seen(world, stream)
 
-    def publish(lock: WriterLock) -> Manifest:
+    def publish() -> Manifest:
         number = world.store.corrections.last()
         run_id = world.new_run_id()
-        run.locks, run.new_run_id = [lock], lambda: run_id
+        ids = chain([run_id], iter(world.new_run_id, None))  # it is made again where a writer does not let go
+        run.new_run_id = lambda: next(ids)
         world.past.own[number] = run_id
         checks_writers.check_recorded(world, stream, selection, seen)
         return run.run()
@@ -171,13 +173,15 @@ class _Lines(Source):
 
     name = "history"
 
-    def __init__(self, lines: list[bytes]) -> None:
+    def __init__(self, lines: list[bytes], on_read: Callable[[], None]) -> None:
+        self._on_read = on_read
         self._chunks = [of_lines(self.name, lines)]
         self.total = len(lines)
 
     def read(self, timeout_s: float) -> Chunk | None:
         del timeout_s
         self.done = self.total or 0
+        self._on_read()
         return self._chunks.pop() if self._chunks else None
 
 
@@ -185,25 +189,32 @@ def importing(world: "World") -> None:
     """archive import, of a few lines."""
     symbols = [name for name, _ in world.named_entities(TRADES) if name in world.by_ingest]
     count = world.random.choice([1, 4, 12])
-    bring(world, [world.line(TRADES, world.random.choice(symbols)) for _ in range(count)])
+    lines = [world.line(TRADES, world.random.choice(symbols)) for _ in range(count)]
+    some = world.random.sample(lines, world.random.randint(1, count)) if world.random.random() < 0.5 else []
+    bring(world, lines, some)
 
 
-def bring(world: "World", lines: list[bytes]) -> None:
-    """Import some lines, and publish them."""
+def bring(world: "World", lines: list[bytes], live: Sequence[bytes] = ()) -> None:
+    """Import some lines, and publish them. `live` come to the ingest when the import reads its file."""
     store, log = world.store, world.log
+    waiting = [list(live)] if live else []
+
+    def offered() -> None:
+        while waiting:
+            world.inbox.append(waiting.pop())
+
     with _refusable(world, "import"):
         topic_id, epoch = log.topic_id(world.names.topic(TRADES)), new_epoch()
-        with hold(store.home, topic_id) as lock, holding(store.lease(epoch, epochs=[epoch])):
-            of = TRADES, _Lines(lines), store, log, world.names, world.clock, lock
+        with hold_import(store.home, topic_id) as lock, holding(store.lease(epoch, epochs=[epoch])):
+            of = TRADES, _Lines(lines, offered), store, log, world.names, world.clock, lock
             done = import_history(*of, epoch=epoch)
+            summary = done.summary
             world.past.imported[epoch] = checks_writers.taken(world, lines, done)
             if not done.archive:
                 world.trace.count("imports of nothing new")
                 return
             run = mains.new_run(world)
-            summary = done.summary
             run.extra = Epoch(TRADES.name, done.archive, done.ids, summary.accepted, summary.refused)
-            run.locks = [lock]
             run.run()
             world.trace.count("imports")
 
