@@ -11,6 +11,7 @@ SlackwaterError
       UnknownIdsError         a file that is to replace events holds some that are nowhere
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ClaimedError              an import has some identities, and has not published them yet
+    HandOverError             the ingest service did not take what it was handed
     OvertakenError            a correction came while an import was read
     ArchiveGapError           an id file names an id that no archive file holds
     LogGapError               the log lost what the filter must know
@@ -49,6 +50,19 @@ class ClaimedError(IngestError):
             "Send them again in a moment: then they are duplicates, or new if the import failed.",
         )
         self.events = events
+
+
+class HandOverError(IngestError):
+    """The ingest service did not take a chunk. `again`: it may, later."""
+
+    def __init__(self, fact: str, hint: str, again: bool = False) -> None:
+        super().__init__(fact, hint)
+        self.again = again
+
+    @property
+    def retriable(self) -> bool:  # type: ignore[override]
+        """Whether the same may go well later."""
+        return self.again
 
 
 class OvertakenError(IngestError):

@@ -14,36 +14,60 @@ from slackwater.log.dead_letter import CONFLICT
 
 
 class IngestFigures(Collector):
-    """Reads a writer. The counts are whole numbers that its thread changes one at a time, so no lock is needed."""
+    """Reads writers. The counts are whole numbers that their threads change one at a time, so no lock is needed."""
 
-    def __init__(self, writer: IngestWriter) -> None:
-        self._writer = writer
+    def __init__(self, *writers: IngestWriter) -> None:
+        self._writers = writers
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are looked up when asked for."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        done, stream = self._writer.summary(), self._writer.stream.name
-        for name, text, count in (
-            ("events", "Events accepted: valid, new, and on their way into the log.", done.accepted),
-            ("duplicates", "Events dropped, since their id was there with the same content.", done.duplicates),
-            ("late_events", "Events accepted whose bar of one second was closed.", self._writer.late.events),
-            ("records", "Records that hold what was accepted.", done.records),
+        done = {writer: writer.summary() for writer in self._writers}
+        for name, text, counts in (
+            (
+                "events",
+                "Events accepted: valid, new, and on their way into the log.",
+                {writer: of.accepted for writer, of in done.items()},
+            ),
+            (
+                "duplicates",
+                "Events dropped, since their id was there with the same content.",
+                {writer: of.duplicates for writer, of in done.items()},
+            ),
+            (
+                "late_events",
+                "Events accepted whose bar of one second was closed.",
+                {writer: writer.late.events for writer in done},
+            ),
+            ("records", "Records that hold what was accepted.", {writer: of.records for writer, of in done.items()}),
         ):
-            yield _with(CounterMetricFamily(f"slackwater_ingest_{name}", text, labels=["stream"]), {(stream,): count})
+            family = CounterMetricFamily(f"slackwater_ingest_{name}", text, labels=["stream"])
+            yield _with(family, {(writer.stream.name,): count for writer, count in counts.items()})
         letters = CounterMetricFamily("slackwater_ingest_dead_letters", "Lines refused.", labels=["stream", "reason"])
-        refused = {**done.refused, CONFLICT: done.conflicts}
-        yield _with(letters, {(stream, reason): count for reason, count in refused.items()})
-        for name, text, count in (
-            ("entities", "Entities known: of the archive, the log since the cut, and new.", self._writer.entities),
+        yield _with(
+            letters,
+            {
+                (writer.stream.name, reason): count
+                for writer, of in done.items()
+                for reason, count in {**of.refused, CONFLICT: of.conflicts}.items()
+            },
+        )
+        for name, text, counts in (
+            (
+                "entities",
+                "Entities known: of the archive, the log since the cut, and new.",
+                {writer: writer.entities for writer in done},
+            ),
             (
                 "unacknowledged_records",
                 "Records sent to the log and not acknowledged yet.",
-                self._writer.unacknowledged,
+                {writer: writer.unacknowledged for writer in done},
             ),
         ):
-            yield _with(GaugeMetricFamily(f"slackwater_ingest_{name}", text, labels=["stream"]), {(stream,): count})
+            gauge = GaugeMetricFamily(f"slackwater_ingest_{name}", text, labels=["stream"])
+            yield _with(gauge, {(writer.stream.name,): count for writer, count in counts.items()})
 
 
 def _with(family: Any, values: Mapping[tuple[str, ...], int]) -> Metric:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ingest.chunk import CHUNK_LINES, Chunk
+from ingest.remote import RemoteWriter
 from ingest.writer import IngestWriter
 from slackwater.core.clock import Clock
 from slackwater.log.dead_letter import DeadLetter, settle
@@ -30,7 +31,9 @@ class Replayed:
     cut: int = 0
 
 
-def replay(letters: Iterable[Stored], writer: IngestWriter, log: Writer, topic: str, clock: Clock) -> Replayed:
+def replay(
+    letters: Iterable[Stored], writer: IngestWriter | RemoteWriter, log: Writer, topic: str, clock: Clock
+) -> Replayed:
     """Hand the originals of letters in again, in their order; all are of the writer's stream.
 
     `log` settles them in `topic` when what was taken is acknowledged.

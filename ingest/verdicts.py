@@ -59,6 +59,34 @@ class Summary:
         """The counts so far."""
         return replace(self, refused=Counter(dict(sorted(self.refused.items()))), examples=dict(self.examples))
 
+    def add(self, other: "Summary") -> None:
+        """Add the counts of another, but its records."""
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.conflicts += other.conflicts
+        self.refused.update(other.refused)
+        for reason, example in other.examples.items():
+            self.examples.setdefault(reason, example)
+
+    def facts(self) -> dict[str, Any]:
+        """What a program is told, but the records."""
+        examples = {
+            reason: {
+                "source": first.source,
+                "position": first.position,
+                "error": first.error,
+                "line": first.line.decode("utf-8", "backslashreplace"),
+            }
+            for reason, first in sorted(self.examples.items())
+        }
+        return {
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "conflicts": self.conflicts,
+            "refused": dict(sorted(self.refused.items())),
+            "examples": examples,
+        }
+
     @property
     def dead_letters(self) -> int:
         """Lines that went to the dead letters."""

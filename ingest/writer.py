@@ -26,9 +26,11 @@ from ingest.packer import Packed, Packer
 from ingest.verdicts import Summary, judge_chunk
 from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
+from slackwater.log.errors import AppendError
 from slackwater.log.log import Ack, Log
 from slackwater.log.names import TopicNames
 from slackwater.log.stages import Sampler
+from slackwater.streams.compact import plain
 from slackwater.streams.entities import entity_key
 from slackwater.streams.rows import event_lines
 from slackwater.streams.stream import Stream
@@ -91,7 +93,7 @@ class IngestWriter:
         self._lock = SharedLock(store.home, topic_id)
         self._venues = VenueLocks(store.home, topic_id, stream.name)
         known = stream, log, names, store, clock
-        self._open_filter = partial(DuplicateFilter, *known, self._drain, most_entities, self._venues)
+        self._open_filter = partial(DuplicateFilter, *known, self.drain, most_entities, self._venues)
         self._filter: DuplicateFilter | None = None
         self._topic = names.topic(stream)
         self._decoder = Decoder(stream)
@@ -104,6 +106,7 @@ class IngestWriter:
         self._sampler = Sampler(clock)
         self._flying: deque[_Flight] = deque()
         self._entities = 0
+        self._broken = False
         self._writer = log.writer(LINGER_S)
 
     @property
@@ -132,9 +135,9 @@ class IngestWriter:
                     self._lock.release()
         return self._filter is not None
 
-    def accept(self, chunk: Chunk) -> list[int]:
+    def accept(self, chunk: Chunk, counts: Summary | None = None) -> list[int]:
         """Take a chunk; an empty one lets time pass. Whatever is refused is stored when this returns: the numbers of
-        those lines.
+        those lines. What became of it is added to `counts`, too.
 
         Raises:
             ClaimedError: an import has some of its identities; nothing of it was taken, and it may come again.
@@ -142,14 +145,14 @@ class IngestWriter:
             AppendError: the log did not take a record. The writer is of no use any more; nothing is lost by ingesting
                 the same input again, since what was taken is a duplicate then.
         """
-        refused = self._take(chunk) if chunk.lines else []
+        refused = self._take(chunk, counts) if chunk.lines else []
         if not chunk.lines:
             self.filter.follow()
         if chunk.more:
-            self._drain()
+            self.drain()
         else:
             self._append(self._packer.due(self._clock.elapsed_s()))
-        self._settle()
+        self.settle()
         return refused
 
     def ingest(
@@ -224,9 +227,33 @@ class IngestWriter:
             self._entities = len(self._filter.known.entities)
         return self._entities
 
+    @property
+    def sent(self) -> int:
+        """Records that were sent."""
+        return self._tally.records
+
+    @property
+    def usable(self) -> bool:
+        """False once the log did not take a record."""
+        return not self._broken
+
+    def drain(self) -> None:
+        """Send what waits for company. Raises AppendError."""
+        self._append(self._packer.drain(self._clock.elapsed_s()))
+
+    def settle(self) -> None:
+        """Note what is acknowledged by now. Raises AppendError."""
+        while self._flying and self._flying[0].ack.done():
+            self._land()
+
+    def wait(self) -> None:
+        """Wait for the acknowledgement of the first record that has none. Raises AppendError."""
+        if self._flying:
+            self._land()
+
     def flush(self) -> None:
         """Wait until everything that was accepted is acknowledged. Raises AppendError."""
-        self._drain()
+        self.drain()
         while self._flying:
             self._land()
 
@@ -247,24 +274,26 @@ class IngestWriter:
             self._filter = None
         self._lock.release()
 
-    def _take(self, chunk: Chunk) -> list[int]:
+    def _take(self, chunk: Chunk, counts: Summary | None) -> list[int]:
         reach("ingest.before")
-        events, (entities, _), refused = judge_chunk(
-            self._decoder, chunk, self.filter.judge, self._writer, self._letters, self._clock, self._tally
-        )
+        tally = Summary()
+        with self._breaking():
+            events, (entities, _), refused = judge_chunk(
+                self._decoder, chunk, self.filter.judge, self._writer, self._letters, self._clock, tally
+            )
+        tally.accepted += events.num_rows
+        self._tally.add(tally)
+        if counts is not None:
+            counts.add(tally)
         if not events.num_rows:
             return refused
-        self._tally.accepted += events.num_rows
-        lines = event_lines(self.stream, events)
+        lines = event_lines(self.stream, plain(self.stream, events))
         times = events.column(self.stream.time).to_numpy()
         now = self._clock.elapsed_s()
         for entity, rows in entities:
             self.late.take(entity, times[rows])
             self._append(self._packer.add(entity, [lines[row] for row in rows], now))
         return refused
-
-    def _drain(self) -> None:
-        self._append(self._packer.drain(self._clock.elapsed_s()))
 
     def _append(self, records: Iterable[Packed]) -> None:
         for entity, lines in records:
@@ -273,19 +302,26 @@ class IngestWriter:
             reach("ingest.append")
             partition = self.filter.partition_of(entity)
             value, headers = b"\n".join(lines), self._sampler.headers(len(lines))
-            ack = self._writer.append(self._topic, partition, entity_key(entity), value, headers)
+            with self._breaking():
+                ack = self._writer.append(self._topic, partition, entity_key(entity), value, headers)
             generation = self.filter.known.generation
             generation.appended()
             self._flying.append(_Flight(ack, partition, generation))
             self._tally.records += 1
 
-    def _settle(self) -> None:
-        while self._flying and self._flying[0].ack.done():
-            self._land()
+    @contextmanager
+    def _breaking(self) -> Iterator[None]:
+        try:
+            yield
+        except AppendError:
+            self._broken = True
+            raise
 
     def _land(self) -> None:
         flight = self._flying[0]
-        flight.generation.acknowledged(flight.partition, flight.ack.offset())
+        with self._breaking():
+            offset = flight.ack.offset()
+        flight.generation.acknowledged(flight.partition, offset)
         self._flying.popleft()
         reach("ingest.landed")
 

@@ -20,7 +20,7 @@ from ops.cli_correct import correct
 from ops.cli_dead_letters import dead_letters
 from ops.cli_ingest import archive, ingest, topics
 from ops.cli_keys import key
-from ops.cli_serve import serve, speed
+from ops.cli_serve import serve, serve_ingest, speed
 from ops.cli_stack import demo, doctor, settings_command, up
 from ops.cli_verify import verify
 from ops.cli_versions import stream, view
@@ -104,7 +104,7 @@ _INGEST, _VERSIONS = (
     (ingest, archive, dead_letters, topics),
     (batch, correct, stream, view, backup_command, restore_command),
 )
-for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, key, *_VERSIONS, verify):
+for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, serve_ingest, key, *_VERSIONS, verify):
     main.add_command(_command)
 
 

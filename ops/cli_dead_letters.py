@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from ingest.letters import replay
-from ingest.writer import open_ingest
 from ops.cli_ingest import summary_facts
 from ops.context import CLOCK, Context
+from ops.entrance import entrance
 from ops.output import command, console, emit, plain, table, time_text
 from ops.time_option import Time
 from slackwater.log.dead_letter import whole_of
@@ -154,8 +154,8 @@ def replay_command(context: Context, stream_name: str, as_json: bool, **chosen: 
     """
     stream = stream_named(stream_name, context.streams)
     letters = _stored(context, stream=stream.name, settled=False, **chosen)
-    most, names = context.settings.max_instruments, context.names
-    with open_ingest(stream, context.log, names, context.store, CLOCK, most_entities=most) as writer:
+    names = context.names
+    with entrance(context, stream) as writer:
         log = context.log.writer()
         try:
             done = replay(letters, writer, log, names.dead_letters, CLOCK)

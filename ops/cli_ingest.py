@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
-from ingest.figures import ingest_metrics
 from ingest.files.formats import FORMATS
 from ingest.files.named import named_files
 from ingest.files.sources import open_sources
@@ -22,8 +21,8 @@ from ingest.rehearsal import rehearse
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
-from ingest.writer import open_ingest
 from ops.context import CLOCK, Context, stop_on_signals
+from ops.entrance import entrance
 from ops.output import command, console, emit, errors, plain, table
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
@@ -157,14 +156,13 @@ def ingest(
     stop = threading.Event()
     stop_on_signals(stop)
     factor = parse_speed(speed)
-    most = context.settings.max_instruments
-    with open_ingest(stream, context.log, context.names, context.store, CLOCK, most_entities=most) as writer:
+    with entrance(context, stream) as writer:
         given = source = open_input(stream, files, **options) if files else open_sample()
         if live:
             source = Live(make_loop(source), CLOCK)
         elif factor is not None or preset is not None:
             source = Replay(stream, source, factor, CLOCK)
-        with progress_bar(as_json) as progress, ingest_metrics(writer, context.settings):
+        with progress_bar(as_json) as progress:
             refusals = MostRefusedOfEach(source, max_refused)
             summary = writer.ingest(source, progress, stop.is_set, refusals.look)
     name = name_of(files, given) if files else str(preset)
@@ -345,21 +343,7 @@ def progress_bar(as_json: bool) -> Iterator[OnProgress]:
 
 def summary_facts(summary: Summary) -> dict[str, Any]:
     """A summary, for a program."""
-    counts = ("accepted", "duplicates", "conflicts", "records")
-    examples = {
-        reason: {
-            "source": first.source,
-            "position": first.position,
-            "error": first.error,
-            "line": first.line.decode("utf-8", "backslashreplace"),
-        }
-        for reason, first in sorted(summary.examples.items())
-    }
-    return {
-        **{name: getattr(summary, name) for name in counts},
-        "refused": dict(summary.refused),
-        "examples": examples,
-    }
+    return {**summary.facts(), "records": summary.records}
 
 
 def show_summary(name: str, facts: dict[str, Any]) -> None:

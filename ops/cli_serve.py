@@ -93,6 +93,16 @@ def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: flo
     emit(as_json, found, show)
 
 
+@command("serve-ingest", "slackwater serve-ingest", "slackwater --ingest-port 9001 serve-ingest")
+def serve_ingest(context: Context, as_json: bool) -> None:
+    """Take in events over HTTP, from any number of producers, until told to end."""
+    from ingest.service.run import receive, url_of
+
+    url = url_of(context.settings)
+    emit(as_json, {"url": url}, lambda: console.print(f"taking events at {url}"))
+    receive(context.settings)
+
+
 @command("serve", "slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql")
 @click.option("--sql", is_flag=True, help="Answer POST /v1/sql, to keys of the scope admin; as SLACKWATER_SQL=1.")
 def serve(context: Context, sql: bool, as_json: bool) -> None:

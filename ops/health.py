@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import httpx
 
+from ingest.service.run import url_of
 from ops.context import Context
 from ops.rest import trusted
 from slackwater.core.clock import Clock, SystemClock
@@ -74,7 +75,7 @@ def _behind(log: Log, names: TopicNames, stream: Stream, views: Iterable[View], 
 
 
 def serving(url: str, tls: ssl.SSLContext | None = None, timeout_s: float = HTTP_S) -> str:
-    """What is wrong with the REST service at `url`; empty if nothing is. `tls` says which certificate it must show."""
+    """What is wrong with the service at `url`; empty if nothing is. `tls` says which certificate it must show."""
     try:
         found = httpx.get(f"{url}/health/ready", timeout=timeout_s, verify=tls or True)
     except httpx.HTTPError as error:
@@ -117,6 +118,7 @@ def ingest(log: Log, names: TopicNames, streams: Sequence[Stream], clock: Clock)
 CHECKS: Mapping[str, Callable[[Context], str]] = {
     "speed": lambda context: speed(context.log, context.names, context.views, SystemClock()),
     "serving": lambda context: serving(context.url, trusted(context.settings)),
+    "intake": lambda context: serving(url_of(context.settings), trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
     "ingest": lambda context: ingest(context.log, context.names, context.streams, SystemClock()),
 }

@@ -26,7 +26,7 @@ def session(context: Context, url: str | None = None, timeout_s: float = 2.0) ->
             "Write one of `slackwater key create --scope read --name NAME` into a file; SLACKWATER_KEY_FILE names it.",
         )
     verify = (trusted(settings) if url is None else None) or True
-    return httpx.Client(base_url=url or context.url, timeout=timeout_s, headers=_headers(settings), verify=verify)
+    return httpx.Client(base_url=url or context.url, timeout=timeout_s, headers=key_headers(settings), verify=verify)
 
 
 def trusted(settings: Settings) -> ssl.SSLContext | None:
@@ -39,7 +39,8 @@ def trusted(settings: Settings) -> ssl.SSLContext | None:
     return found
 
 
-def _headers(settings: Settings) -> dict[str, str]:
+def key_headers(settings: Settings) -> dict[str, str]:
+    """The key that SLACKWATER_KEY_FILE holds, as a header. Raises SettingError: it cannot be read."""
     if not settings.key_file:
         return {}
     try:

@@ -20,6 +20,7 @@ def services(settings: Settings) -> tuple[Service, ...]:
     """What runs beside the broker, in the order in which it is started; it is stopped the other way round."""
     return (
         Service("speed", ("speed", "run"), "event log -> deltas"),
+        Service("intake", ("serve-ingest",), "events over HTTP -> event log"),
         Service("serving", ("serve",), "batch views and deltas -> REST and the page"),
         Service("batch", ("batch", "run", "--every", str(settings.batch_seconds)), "event log -> archive -> versions"),
         Service("ingest", ("ingest", "--preset", "sample", "--live"), "sample trades -> event log", demo=True),

@@ -19,7 +19,14 @@ from ops.services import services, to_environ
 from ops.supervisor import OnLine, RestartingBroker, Supervisor
 from slackwater.log.topics import create_topics
 
-COLOURS = {"broker": "magenta", "speed": "cyan", "serving": "green", "batch": "yellow", "ingest": "blue"}
+COLOURS = {
+    "broker": "magenta",
+    "speed": "cyan",
+    "serving": "green",
+    "batch": "yellow",
+    "intake": "blue",
+    "ingest": "blue",
+}
 READY_S, READY_ANSWER_S = 90.0, 2.0
 TICK_S = 0.1
 

@@ -40,7 +40,8 @@ OTHERWISE = {
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka:9092", "the broker is a service of the file; nothing starts one"),
     "PYTHONPATH": ("/run/kafka", "no setting: the module of KAFKA_SASL_TOKEN_PROVIDER is a file of deploy/kafka"),
     "SLACKWATER_HOST": ("0.0.0.0", "a container's loopback reaches nobody; `ports` publishes on the host's"),
-    "SLACKWATER_ALLOWED_HOSTS": ("serving", "the name by which the other containers know the service"),
+    "SLACKWATER_ALLOWED_HOSTS": ("serving,intake", "the names by which the other containers know the services"),
+    "SLACKWATER_INGEST_URL": ("http://intake:8001", "the service of another container"),
     "SLACKWATER_SPEED_METRICS_PORT": ("9101", "Prometheus is another container, and the port is not published"),
     "SLACKWATER_INGEST_METRICS_PORT": ("9102", "Prometheus is another container, and the port is not published"),
     "SLACKWATER_LOG_FORMAT": ("json", "a container's log is read by programs"),
@@ -213,7 +214,11 @@ def test_the_services_follow_the_settings() -> None:
 
 
 def test_every_service_has_what_the_environment_says_of_a_setting() -> None:
-    own_tests = {"SLACKWATER_PORT", "KAFKA_BOOTSTRAP_SERVERS"}  # below: the one is published, the other has a default
+    own_tests = {
+        "SLACKWATER_PORT",
+        "SLACKWATER_INGEST_PORT",
+        "KAFKA_BOOTSTRAP_SERVERS",
+    }  # below: those are published, the other has a default
     for setting in SETTINGS:
         if setting.name not in {*NOT_GIVEN, *OTHERWISE, *own_tests}:
             for service in own(load({setting.name: "as .env says"})).values():

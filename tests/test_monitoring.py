@@ -166,7 +166,7 @@ def files_problems(compose: Any) -> list[str]:
     ports = {
         "serving": environment["SLACKWATER_PORT"],
         "speed": environment["SLACKWATER_SPEED_METRICS_PORT"],
-        "ingest": environment["SLACKWATER_INGEST_METRICS_PORT"],
+        "intake": environment["SLACKWATER_INGEST_PORT"],
     }
     if targets != {f"{name}:{port}" for name, port in ports.items()}:
         problems.append(f"scraped are {sorted(targets)}")

@@ -82,7 +82,7 @@ class ParquetRows(Source):
             self.name,
             RowLines(self._made, batch),
             lambda i: f"row {first + i}",
-            lambda i: _row_text(batch, i),
+            lambda i: row_text(batch, i),
             more=self._read < (self.total or 0),
             certain=certain,
         )
@@ -147,6 +147,6 @@ def open_parquet_file(path: Path, texts: Sequence[str] = ()) -> pq.ParquetFile:
     return pq.ParquetFile(path, read_dictionary=list(texts), pre_buffer=False)
 
 
-def _row_text(batch: Any, row: int) -> bytes:
+def row_text(batch: Any, row: int) -> bytes:
     values = batch.slice(row, 1).to_pylist()[0]
     return json.dumps(values, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")

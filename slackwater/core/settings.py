@@ -73,6 +73,8 @@ class Settings(KafkaSettings):
     )
     host: str = setting("127.0.0.1", "address", "Address that the REST service listens on.", text)
     port: int = setting("8000", "port", "Port that the REST service listens on.", whole(0, 65_535))
+    ingest_port: int = setting("8001", "port", "Port that the ingest service listens on.", whole(0, 65_535))
+    ingest_url: str = setting("", "URL", "Where the ingest service is; empty: the one that runs on this home.", text)
     batch_seconds: int = setting("30", "seconds", "Time between two batch runs of `slackwater up`.", whole(1, 86_400))
     proof_seconds: int = setting(
         "10", "seconds", "How long a batch run's proof waits for the speed layer.", whole(0, 86_400)

@@ -1,0 +1,110 @@
+"""Hands the chunks of a source to the ingest service, and adds up what it says.
+
+A chunk that the service cannot take at this moment is sent again, as it is: what of it went in before is a duplicate
+then. Where the service cannot be reached, or says that the log cannot be, it is tried for PATIENCE_S.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from ingest import handed
+from ingest.chunk import Chunk, Source
+from ingest.errors import HandOverError
+from ingest.verdicts import Example, Summary
+from ingest.writer import IDLE_S, Look, Progress
+from slackwater.core.clock import Clock
+
+PATIENCE_S = 60.0
+MOST_BYTES = 8 * 1024 * 1024
+"""Of a request; a chunk with more is sent in halves."""
+
+
+class RemoteWriter:
+    """Of one stream. `client` has the service as its base, and its key. Not thread safe."""
+
+    def __init__(self, stream: str, client: httpx.Client, clock: Clock) -> None:
+        self.stream = stream
+        self._client = client
+        self._clock = clock
+        self._tally = Summary()
+
+    def ingest(
+        self,
+        source: Source,
+        on_progress: Progress = lambda done, total: None,
+        stop: Callable[[], bool] = lambda: False,
+        look: Look = lambda tally, ended: None,
+    ) -> Summary:
+        """As `IngestWriter.ingest`: what is counted is durable.
+
+        Raises:
+            SourceError, MappingError: the source cannot be read on; what was read before it is in the log.
+            HandOverError: the service refuses it, or cannot be reached.
+        """
+        while not stop():
+            chunk = source.read(IDLE_S)
+            if chunk is None:
+                look(self._tally, True)
+                break
+            if chunk.lines and self.take(chunk, stop) is None:
+                break
+            on_progress(source.done, source.total)
+            look(self._tally, False)
+        return self.summary()
+
+    def summary(self) -> Summary:
+        """The counts so far."""
+        return self._tally.copy()
+
+    def flush(self) -> None:
+        """Nothing: what was taken is durable."""
+
+    def take(self, chunk: Chunk, stop: Callable[[], bool] = lambda: False) -> list[int] | None:
+        """Hand a chunk over: the numbers of the lines that were refused; None if it is told to stop before that.
+
+        Raises HandOverError.
+        """
+        data = handed.encode(chunk)
+        if len(data) > MOST_BYTES and len(chunk.lines) > 1:
+            half = len(chunk.lines) // 2
+            rows = list(range(len(chunk.lines)))
+            first = self.take(chunk.take(rows[:half], True), stop)
+            second = None if first is None else self.take(chunk.take(rows[half:], True), stop)
+            return None if first is None or second is None else [*first, *(half + i for i in second)]
+        until_s = self._clock.elapsed_s() + PATIENCE_S
+        while True:
+            wait_s, why = 1.0, ""
+            try:
+                response = self._client.post(
+                    f"/v1/ingest/{self.stream}", content=data, headers={"Content-Type": handed.MEDIA_TYPE}
+                )
+            except httpx.TransportError as error:
+                why = (
+                    f"The ingest service at {self._client.base_url} cannot be reached: {error or type(error).__name__}."
+                )
+            else:
+                facts: dict[str, Any] = response.json()
+                if response.status_code == 200:
+                    self._tally.add(_summary(facts))
+                    return list(facts["lines"])
+                why = str(facts.get("detail", response.status_code))
+                if response.status_code not in {429, 503}:
+                    raise HandOverError(why, "Nothing of this chunk was taken.")
+                wait_s = float(response.headers.get("Retry-After", 1))
+            if stop():
+                return None
+            if self._clock.elapsed_s() >= until_s:
+                raise HandOverError(why, "Run it again: what was taken before is a duplicate then.", again=True)
+            self._clock.sleep(wait_s)
+
+
+def _summary(facts: dict[str, Any]) -> Summary:
+    examples = {
+        reason: Example(of["source"], of["position"], of["error"], of["line"].encode("utf-8", "surrogatepass"))
+        for reason, of in facts["examples"].items()
+    }
+    found = Summary(facts["accepted"], facts["duplicates"], facts["conflicts"], examples=examples)
+    found.refused.update(facts["refused"])
+    return found
