@@ -166,6 +166,7 @@ class Room:
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "SLACKWATER_PREFIX": f"bench-{name}",
             "SLACKWATER_PORT": str(free_port()),
+            "SLACKWATER_INGEST_PORT": str(free_port()),
         }
         self.house = house
         self.context = Context(from_environ(environ))

@@ -22,6 +22,7 @@ from bench.history import HISTORY_SHAPE, HistoryShape, measure_history
 from bench.house import House
 from bench.idle import IDLE_SPAN, IdleSpan, measure_idle
 from bench.instruments import INSTRUMENTS_SHAPE, InstrumentsShape, measure_instruments
+from bench.intake import INTAKE_SHAPE, IntakeShape, measure_intake
 from bench.latency import SPANS, Spans, measure_latency
 from bench.overload import OVERLOAD_SPANS, OverloadSpans, measure_overload
 from bench.serving import SERVING_SPANS, ServingSpans, measure_serving
@@ -54,6 +55,7 @@ class Plan:
     full: FullShape = FULL_SHAPE
     versions: VersionsShape = VERSIONS_SHAPE
     cold: ColdShape = COLD_SHAPE
+    intake: IntakeShape = INTAKE_SHAPE
 
 
 PLAN = Plan()
@@ -82,6 +84,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "full": lambda house: measure_full(house, source, trades, plan.full),
         "archive": lambda house: measure_archive(house, source, trades),
         "import": lambda house: measure_import(house, source, trades),
+        "intake": lambda house: measure_intake(house, source, plan.intake),
         "cold": lambda house: measure_cold(house, source, trades, plan.cold, plan.serving),
         "versions": lambda house: measure_versions(house, plan.versions),
     }

@@ -25,6 +25,7 @@ from bench.full import full_lines
 from bench.history import history_lines
 from bench.idle import idle_lines
 from bench.instruments import instruments_lines
+from bench.intake import intake_lines
 from bench.serving import serving_lines
 from bench.versions import versions_lines
 
@@ -48,6 +49,7 @@ def figures(results: Results) -> list[Line]:
         "versions": versions_lines,
         "archive": archive_lines,
         "import": import_lines,
+        "intake": intake_lines,
         "export": export_lines,
         "overload": _overload,
         "stream": _stream,

@@ -12,6 +12,7 @@ The name of the source is the schema's metadata. Not here: the requests (`ingest
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ingest.chunk import Chunk, Fault
@@ -35,14 +36,20 @@ _SCHEMA = pa.schema(
 
 def encode(chunk: Chunk) -> bytes:
     """The bytes of a chunk."""
-    rows: list[tuple[Any, ...]] = []
-    for i in range(len(chunk.lines)):
-        line, original, fault = chunk.lines[i], chunk.original(i), chunk.faults.get(i)
-        whole = (original.length, original.sha256) if isinstance(original, LongLine) else (None, None)
-        kept = None if fault is None and original == line else bytes(original)
-        why = (None, None) if fault is None else fault
-        rows.append((None if fault is not None else bytes(line), chunk.position(i), kept, *whole, *why))
-    columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+    count = len(chunk.lines)
+    lines = [None if i in chunk.faults else line for i, line in enumerate(chunk.lines)]
+    originals = [chunk.original(i) for i in range(count)]
+    whole = {i: one for i, one in enumerate(originals) if isinstance(one, LongLine)}
+    faults = [chunk.faults.get(i, (None, None)) for i in range(count)] if chunk.faults else [(None, None)] * count
+    columns: list[list[Any]] = [
+        lines,
+        [chunk.position(i) for i in range(count)],
+        [None if one == line else one for one, line in zip(originals, lines, strict=True)],
+        [whole[i].length if i in whole else None for i in range(count)],
+        [whole[i].sha256 if i in whole else None for i in range(count)],
+        [reason for reason, _ in faults],
+        [error for _, error in faults],
+    ]
     schema = _SCHEMA.with_metadata({"source": chunk.source})
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     sink = pa.BufferOutputStream()
@@ -63,20 +70,22 @@ def decode(data: bytes, more: bool = True) -> Chunk:
         source = (table.schema.metadata or {})[b"source"].decode()
         if not table.schema.equals(_SCHEMA):
             raise ValueError(f"the columns are {table.schema.names}")
-        lines, positions, originals, lengths, sums, reasons, errors = (c.to_pylist() for c in table.columns)
-    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        raise UnreadableFileError("the body", "as a chunk", error) from error
-    both = zip(lines, reasons, strict=True)
-    if None in positions or any((line is None) != (reason is not None) for line, reason in both):
+        line, position, kept, length, sha256, reason, error = (c.combine_chunks() for c in table.columns)
+    except (pa.ArrowException, ValueError, KeyError, OSError) as wrong:
+        raise UnreadableFileError("the body", "as a chunk", wrong) from wrong
+    lines, faulty = line.to_pylist(), np.flatnonzero(reason.is_valid().to_numpy(zero_copy_only=False)).tolist()
+    if position.null_count or line.null_count != len(faulty) or any(lines[i] is not None for i in faulty):
         raise UnreadableFileError("the body", "as a chunk", ValueError("a row is neither a line nor a fault"))
-    faults = {i: Fault(reason, errors[i] or "") for i, reason in enumerate(reasons) if reason is not None}
+    faults = {i: Fault(reason[i].as_py(), error[i].as_py() or "") for i in faulty}
 
     def original(i: int) -> bytes:
-        kept = lines[i] if originals[i] is None else originals[i]
-        if lengths[i] is None:
-            return bytes(kept or b"")
-        long = LongLine(kept)
-        long.length, long.sha256 = lengths[i], sums[i] or ""
+        bytes_of = (kept[i].as_py() if kept[i].is_valid else lines[i]) or b""
+        if not length[i].is_valid:
+            return bytes(bytes_of)
+        long = LongLine(bytes_of)
+        long.length, long.sha256 = length[i].as_py(), sha256[i].as_py() or ""
         return long
 
-    return Chunk(source, [line or b"" for line in lines], positions.__getitem__, original, faults, more)
+    if faults:
+        lines = [line or b"" for line in lines]
+    return Chunk(source, lines, lambda i: str(position[i].as_py()), original, faults, more)

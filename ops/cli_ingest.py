@@ -349,7 +349,8 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
 def show_summary(name: str, facts: dict[str, Any]) -> None:
     """A summary, for a person."""
     console.print(f"[bold]{plain(name)}[/]", soft_wrap=True)
-    console.print(f"  accepted   {facts['accepted']:,} events in {facts['records']:,} records")
+    packed = f" in {facts['records']:,} records" if facts["records"] else ""  # the ingest service does not say
+    console.print(f"  accepted   {facts['accepted']:,} events{packed}")
     console.print(f"  duplicate  {facts['duplicates']:,}")
     if facts["conflicts"]:
         console.print(f"  [yellow]conflict[/]   {facts['conflicts']:,}  (id taken with other content; dead letter)")

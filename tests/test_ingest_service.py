@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
+from slackwater_client import ArgumentError, NotFoundError, RateLimitedError, Retry
 
 from ingest.chunk import BAD_ROW, Chunk, Fault, of_lines
 from ingest.errors import HandOverError, UnreadableFileError
@@ -32,7 +35,8 @@ from slackwater.streams.mapping import Layout
 from slackwater.streams.trades import TRADES
 from slackwater.versions.services import announce, announced
 from slackwater.versions.writer_lock import hold
-from tests.ingest_kit import NAMES, House, ids, letters, line, memory_house
+from tests.client_kit import KINDS
+from tests.ingest_kit import NAMES, House, ids, letters, line, memory_house, rows
 from tests.live_service import until
 from tests.socket_server import DEADLINE_S, running
 
@@ -290,6 +294,45 @@ def test_a_chunk_is_the_same_on_the_other_side() -> None:
 def test_what_is_no_chunk_is_refused(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(UnreadableFileError, match="as a chunk"):
         decode(spoil(encode(of_lines("a", [line(1)]))))
+
+
+# the Python client
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_client_hands_over_any_number_of_events_and_says_what_became_of_them(
+    house: House, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slackwater_client.intake.MOST_EVENTS", 4)
+    given = [line(n) for n in range(1, 10)]
+    fields = {**json.loads(line(10)), "price": Decimal("7.10"), "quantity": Decimal("1E-8")}
+    with served(house) as (port, _):
+        client = KINDS[kind](f"http://127.0.0.1:{port}")
+        found = client("ingest", "trades", [*given, line(1).decode() + "\n", fields, "{", "["], source="a notebook")
+        assert (found.accepted, found.duplicates, found.conflicts) == (10, 1, 0)
+        assert found.refused == {"not-json": 2}
+        assert (found.examples["not-json"]["source"], found.examples["not-json"]["line"]) == ("a notebook", "{")
+        with pytest.raises(NotFoundError, match="There is no stream 'nothing' here"):
+            client("ingest", "nothing", [line(1)])
+        with pytest.raises(ArgumentError, match="holds a line feed"):
+            client("ingest", "trades", [line(1) + b"\n" + line(2)])
+        with pytest.raises(ArgumentError, match="cannot be written as JSON: Fraction is no value"):
+            client("ingest", "trades", [{"price": Fraction(1, 3)}])
+        client.close()
+    assert sorted(ids(house.log)) == list(range(1, 11))
+    (row,) = [row for row in rows(house.log) if row["sequence"] == 10]
+    assert (str(row["price"]), str(row["quantity"])) == ("7.10000000", "1E-8")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_client_sends_again_what_it_cannot_hand_over_now(house: House, kind: str) -> None:
+    topic_id = house.log.topic_id(NAMES.topic("trades"))
+    with served(house) as (port, _):
+        client = KINDS[kind](f"http://127.0.0.1:{port}", retry=Retry(attempts=3, base_s=0.01, draw=lambda: 0.0))
+        with hold(house.store.home, topic_id, SystemClock()), pytest.raises(RateLimitedError, match="changes at this"):
+            client("ingest", "trades", [line(1)])
+        until(lambda: client("ingest", "trades", [line(1)]).accepted == 1, "it is not taken")
+        client.close()
 
 
 def test_a_service_is_found_while_it_runs(house: House) -> None:

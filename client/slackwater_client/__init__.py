@@ -31,6 +31,7 @@ from slackwater_client.errors import (
     UnavailableError,
 )
 from slackwater_client.events import Changes, Disconnected, Ending, Event, Heartbeat, Snapshot, VersionChange
+from slackwater_client.intake import Ingested
 from slackwater_client.meta import Meta
 from slackwater_client.restatements import Restatement
 from slackwater_client.retry import Retry
@@ -53,6 +54,7 @@ __all__ = [
     "GoneError",
     "Handoff",
     "Heartbeat",
+    "Ingested",
     "Instrument",
     "Meta",
     "MissingPackageError",

@@ -81,6 +81,7 @@ class AsyncClient:
     restatements = _Asks(Calls.restatements)
     ready = _Asks(Calls.ready)
     rollback = _Asks(Calls.rollback)
+    ingest = _Asks(Calls.ingest)
     stream = _Follows(Calls.stream)
 
     async def carry_out(self, call: Call[T]) -> T:

@@ -22,7 +22,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Send:
-    """A request. `silence_s` without a byte break it off; None: as the client was told."""
+    """A request. `silence_s` without a byte break it off; None: as the client was told. `repeatable`: what comes twice
+    counts once, though it is no question.
+    """
 
     path: str
     params: tuple[tuple[str, str], ...] = ()
@@ -30,11 +32,12 @@ class Send:
     method: str = "GET"
     body: bytes | None = None
     silence_s: float | None = None
+    repeatable: bool = False
 
     @property
     def is_safe(self) -> bool:
         """Whether it may be sent again without knowing what came of it (RFC 9110, 9.2.1)."""
-        return self.method in {"GET", "HEAD", "OPTIONS"}
+        return self.repeatable or self.method in {"GET", "HEAD", "OPTIONS"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from slackwater_client.errors import ArgumentError, ProtocolError
 from slackwater_client.exchange import document, exchange
 from slackwater_client.follow import MEDIA_TYPE, Follow, follow
 from slackwater_client.http import Call, Send
+from slackwater_client.intake import NOTHING, Given, Ingested, bodies
 from slackwater_client.pages import ARROW, MOST_ROWS, has_arrow, listed, pages, takes_arrow
 from slackwater_client.restatements import RESTATEMENT, Restatement
 from slackwater_client.retry import Retry
@@ -221,6 +222,25 @@ class Calls:
         path, body = f"/v1/versions/{_version(version)}/rollback", json.dumps({"reason": reason}).encode()
         request = Send(path, headers=(("Content-Type", "application/json"),), method="POST", body=body)
         return document((yield from exchange(request, self.retry)))
+
+    def ingest(self, stream: str, events: Iterable[Given], *, source: str = "") -> Call[Ingested]:
+        """Hand events to the ingest service, which is what the client's `url` names then: `http://127.0.0.1:8001`, say.
+
+        Returns when all that was accepted is in the event log, and all that was refused in the dead letters. They go in
+        requests of some thousands, which are sent again as often as `retry` allows: what went in before is a duplicate
+        then, so calling it again after an error loses and doubles nothing. Needs a key of the scope write.
+
+        Args:
+            stream: Its name, such as `trades`.
+            events: Each as a mapping of its fields or as a line of JSON. Prices and quantities are text or Decimal.
+            source: What the dead letters call it; by default `http`.
+        """
+        found, path = NOTHING, f"/v1/ingest/{_name(stream)}"
+        headers = (("Content-Type", "application/x-ndjson"), *((("Slackwater-Source", source),) if source else ()))
+        for body in bodies(events):
+            request = Send(path, headers=headers, method="POST", body=body, repeatable=True)
+            found = _read(document((yield from exchange(request, self.retry))), found.plus, path)
+        return found
 
     def stream(
         self,
