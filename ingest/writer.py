@@ -54,6 +54,9 @@ IDLE_S = 0.25
 ASIDE_S = 0.02
 """How long a writer that let go waits before it asks whether it may go on."""
 
+TOLD_S = 3.0
+"""How long it does so before it says whom it waits for."""
+
 
 Progress = Callable[[int, int | None], None]
 """Called after each chunk with how much of the source was read, and how much there is (None: nobody knows)."""
@@ -228,6 +231,11 @@ class IngestWriter:
         return self._entities
 
     @property
+    def holder(self) -> int:
+        """The process that has the lock while this one may not judge."""
+        return self._lock.holder
+
+    @property
     def sent(self) -> int:
         """Records that were sent."""
         return self._tally.records
@@ -336,11 +344,15 @@ def open_ingest(
     max_in_flight: int = MAX_IN_FLIGHT,
     most_entities: int = 0,
 ) -> Iterator[IngestWriter]:
-    """A writer that stands, closed at the end of the block."""
+    """A writer that stands, closed at the end of the block. It waits as long as somebody changes what is known."""
     writer = IngestWriter(stream, log, names, store, clock, max_in_flight, most_entities)
     try:
+        told_s = clock.elapsed_s() + TOLD_S
         while not writer.stand():
             clock.sleep(ASIDE_S)
+            if clock.elapsed_s() >= told_s:
+                logger.warning("waiting: process %d changes what is known of %s", writer.holder, stream.name)
+                told_s += TOLD_S * 10
         yield writer
     finally:
         writer.close()

@@ -57,7 +57,7 @@ def examine(context: Context) -> list[Finding]:
         _memory(),
         *_home(context),
         *_broker(context),
-        _service(context),
+        *_ports(context),
     ]
 
 
@@ -228,12 +228,18 @@ def _log(context: Context) -> Finding:
     return Finding("The log", "ok", "every partition can be read to its end")
 
 
-def _service(context: Context) -> Finding:
-    settings = context.settings
-    if _taken("127.0.0.1", settings.port):
-        advice = "If it is not Slackwater's service, set SLACKWATER_PORT."
-        return Finding("REST port", "note", f"something listens on port {settings.port}", advice)
-    return Finding("REST port", "ok", f"port {settings.port} is free")
+def _ports(context: Context) -> list[Finding]:
+    settings, found = context.settings, []
+    for name, port, setting in (
+        ("REST port", settings.port, "SLACKWATER_PORT"),
+        ("Ingest port", settings.ingest_port, "SLACKWATER_INGEST_PORT"),
+    ):
+        if _taken("127.0.0.1", port):
+            advice = f"If it is not Slackwater's service, set {setting}."
+            found.append(Finding(name, "note", f"something listens on port {port}", advice))
+        else:
+            found.append(Finding(name, "ok", f"port {port} is free"))
+    return found
 
 
 def _taken(host: str, port: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+from ingest.service.run import url_of
 from ops.broker import Broker, BrokerSettings
 from ops.context import Context
 from ops.evidence import ServiceError
@@ -40,8 +41,10 @@ class Stack:
         self._on_line = on_line
         self._exits = contextlib.ExitStack()
         settings = context.settings
-        # Children get the broker's address and absolute folders, whatever this process was given.
-        self._settings = replace(settings, bootstrap=settings.servers)
+        # Children get the broker's address and absolute folders, whatever this process was given; and where the ingest
+        # service will be, so that one that is there before it waits, and does not become the writer of its venues.
+        url = settings.ingest_url or url_of(settings)
+        self._settings = replace(settings, bootstrap=settings.servers, ingest_url=url)
         self.supervisor = Supervisor(to_environ(self._settings), settings.home / "logs", on_line)
         self.broker: RestartingBroker | None = None
 

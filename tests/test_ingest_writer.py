@@ -165,6 +165,21 @@ def test_a_writer_lets_go_when_it_is_asked_and_reads_what_is_known_anew(house: H
     assert writer.summary() == Summary(2, 1, 0, {}, 2)
 
 
+def test_a_writer_that_waits_long_says_for_whom(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    held = hold(house.store.home, house.log.topic_id(NAMES.topic("trades")), house.clock)
+    held.__enter__()
+
+    class Ending(HandClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.passed_s > 105.0:
+                held.__exit__(None, None, None)
+
+    house.clock = Ending()
+    assert house.ingest([line()]).accepted == 1
+    assert caplog.text.count(f"waiting: process {os.getpid()} changes what is known of trades") == 1
+
+
 def test_another_topic_has_a_lock_of_its_own(house: House) -> None:
     with house.writer(), hold(house.store.home, "id-of-another", house.clock) as lock:
         assert lock.topic_id == "id-of-another"

@@ -65,6 +65,15 @@ class SharedLock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def holder(self) -> int:
+        """The process that took it last, 0 if it is not known."""
+        descriptor = _opened(self._path)
+        try:
+            return _named(descriptor)
+        finally:
+            os.close(descriptor)
+
     def asked(self) -> bool:
         """Whether somebody waits for the writers to let go."""
         descriptor = _opened(self._asked_path)
