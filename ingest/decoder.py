@@ -24,6 +24,7 @@ from slackwater.streams.compact import plain
 from slackwater.streams.content import contents_of
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import Entity, by_entity
+from slackwater.streams.lines import joined
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
@@ -43,9 +44,12 @@ class Decoder:
 
     def decode_chunk(self, chunk: Chunk, latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
         """The same for a chunk: what is certain of it is taken as it is, as a compact table if that is all."""
-        if chunk.certain is None or self.stream.unnamed:
+        if chunk.certain is None:
             return self.decode(chunk.lines, latest_us)
         events, numbers = chunk.certain
+        venues = events.column(self.stream.entity[0]).unique().to_pylist() if self.stream.unnamed else ()
+        if not self.stream.unnamed.isdisjoint(venues):
+            return self.decode(chunk.lines, latest_us)
         early = events.column(self.stream.time).to_numpy() <= latest_us[numbers]
         if not early.all():
             events, numbers = events.filter(pa.array(early)), numbers[early]
@@ -63,7 +67,7 @@ class Decoder:
 
     def decode(self, lines: Sequence[bytes], latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
         """See `slackwater.streams.decode.decode_lines`."""
-        if not self.stream.unnamed:
+        if not self._may_be_unnamed(lines):
             return decode_lines(self.stream, lines, latest_us)
         events, accepted, bad = decode_lines(self.stream, [self._with_id(line) for line in lines], latest_us)
         made: dict[int, str] = {}
@@ -80,6 +84,14 @@ class Decoder:
         stays = np.ones(len(accepted), bool)
         stays[list(refused)] = False
         return self._named(events, made).filter(pa.array(stays)), accepted[stays], bad
+
+    def _may_be_unnamed(self, lines: Sequence[bytes]) -> bool:
+        """Whether a line may be of a venue without ids: it holds the name of one, or something escaped."""
+        unnamed = self.stream.unnamed
+        if not unnamed:
+            return False
+        data = joined(lines)
+        return b"\\" in data or any(venue.encode() in data for venue in unnamed)
 
     def _with_id(self, line: bytes) -> bytes:
         """A line of such a venue with an id for the decoder to take."""

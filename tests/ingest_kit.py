@@ -72,7 +72,7 @@ def line(trade_id: int = 1, **fields: Any) -> bytes:
     return json.dumps({**GOOD, "trade_id": trade_id, **fields}, separators=(",", ":")).encode()
 
 
-def event(trade_id: int = 1, **fields: Any) -> Event:
+def event(trade_id: int | str = 1, **fields: Any) -> Event:
     """An event, with some fields set."""
     values = {"venue": "x", "symbol": "BTC-USD", "time": T0, "price": 10**10, "quantity": 10**8, "side": "buy"}
     return Event(trade_id=trade_id, **{**values, **fields})

@@ -72,7 +72,7 @@ ODD: list[tuple[Row, str]] = [
     (row(103, price=None), "missing-field"),
     (row(104, quantity=None), "missing-field"),
     (row(105, quantity="-0.00000001"), "bad-quantity"),
-    (row(106, side="BUY"), "bad-side"),
+    (row(106, side="BUYER"), "bad-side"),
     (row(107, side=None), "missing-field"),
     (row(108, symbol="../../x"), "bad-symbol"),
     (row(109, symbol="a//b"), "bad-symbol"),
@@ -168,6 +168,11 @@ def test_the_same_rows_get_the_same_verdicts_as_from_archive_import(
     found = Counter(each["reason"] for each in refused(tmp_path / "out"))
     assert found == Counter({**summary.refused, "conflict": summary.conflicts})
     assert f"{summary.accepted} accepted, {summary.duplicates} duplicates, " in capsys.readouterr().err
+
+
+def test_values_of_this_input_are_those_of_events_and_no_words_of_files() -> None:
+    events, _, bad = check_rows(TRADES, table([row(1), row(2, side="BUY"), row(3, side="b")]), LATEST)
+    assert events.num_rows == 1 and {i: str(error.reason) for i, error in bad.items()} == {1: "bad-side", 2: "bad-side"}
 
 
 def test_buckets_and_runners_change_no_byte_of_the_views_and_no_count(

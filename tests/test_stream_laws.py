@@ -292,7 +292,7 @@ def test_a_venue_of_trades_takes_its_rule_from_one_line_of_data() -> None:
         with pytest.raises(RefusedError, match="missing-field: sequence is missing"):
             sequence(venue, trade_id)
     assert trades.definition != TRADES.definition
-    assert replace(TRADES, venues={"dense": Venue(ids="dense")}).definition == TRADES.definition
+    assert replace(TRADES, venues={**TRADES.venues, "dense": Venue(ids="dense")}).definition == TRADES.definition
 
 
 @each_stream

@@ -17,7 +17,7 @@ from ingest.decoder import Decoder
 from ingest.files.columns import Columns
 from ingest.files.parquet_rows import RowLines
 from slackwater.streams.compact import plain
-from slackwater.streams.mapping import Constant, FromColumn, Layout
+from slackwater.streams.mapping import Constant, FromColumn, Layout, Reading, TimeUnit
 from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Sequence, Stream, Text, Time, Venue
 from slackwater.streams.trades import TRADES
 from tests.ingest_kit import T0
@@ -58,14 +58,41 @@ ORDERED = Stream(
 STREAMS = (TRADES, FILLS, ORDERS, ORDERED)
 
 _TEXTS = ["x", "ms", "own", "us", "desk-1", "BTC", "S/1", "a..b", "A//B", "", " x", "é", 'q"', "b\\", "X" * 70, "x\n"]
+_WORDS = {"x": "ms", "0": "buy", "b": "sell", "true": "sell", "Buy": "stop"}
 _CLIENTS = ["abcd-", "abcd-0123-", "abcd-0123-ff", "abcd-0123-ff ", "ABCD-"]
 _IDS = ["0", "7", "007", "-1", "+1", "1e3", "0x10", "A", "ABCD", "A-b:1", "9" * 18, "9" * 19, str(2**63 - 1), "x" * 65]
 _WHOLE = [0, 1, 2, 7, -1, -6, 9, 10, 127, 10**9, 10**10, 10**18 - 1, 10**18, 2**63 - 1, -(2**63)]
-_TIMES = [T0, T0 + 1, LATEST, LATEST + 1, 0, -1, 1_230_940_800_000_000, 1_230_940_799_999_999, 2**63 - 1]
+_TIMES = [
+    T0,
+    T0 + 1,
+    T0 // 1000,
+    T0 // 10**6,
+    LATEST,
+    LATEST + 1,
+    0,
+    -1,
+    1_230_940_800_000_000,
+    1_230_940_799_999_999,
+    2**63 - 1,
+]
 _NUMBERS = ["1", "0.1", "1.50", "100.25", "0", "-2", "-0.5", "0.00000001", "0.000000001", "9999999999.99999999"]
-_TEXT_NUMBERS = [*_NUMBERS, "1e3", ".5", "5.", " 1", "10000000000", "01.5", "NaN", "-0"]
+_TEXT_NUMBERS = [
+    *_NUMBERS,
+    "1e3",
+    "6E-05",
+    "1.5e-08",
+    "2.50000000000",
+    "0.30000000000000004",
+    ".5",
+    "5.",
+    " 1",
+    "10000000000",
+    "01.5",
+    "NaN",
+    "-0",
+]
 _DOUBLES = [0.1, 1.5, 0.0, -0.0, -2.25, 1e-8, 1e-9, 61837.63, 1e10, 9999999.12345678, 1e300, float("nan"), float("inf")]
-_SIDES = ["buy", "sell", "Buy", "limit", "stop", "", "true", "false", "TRUE", "1", "0"]
+_SIDES = ["buy", "sell", "Buy", "b", "S", "ask", "limit", "STOP", "", "true", "false", "TRUE", "1", "0"]
 _TEXT_TYPES = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.dictionary(pa.int8(), pa.string())]
 
 
@@ -114,7 +141,7 @@ def _values(stream: Stream, name: str) -> st.SearchStrategy[tuple[pa.DataType, l
         doubles = (pa.float64(), _DOUBLES), (pa.float32(), [0.5, 0.1, 3.0])
         return st.one_of(_DECIMALS, _integers(_WHOLE), _texts(_TEXT_NUMBERS), st.sampled_from(doubles))
     if isinstance(column, Choice):
-        flags = st.just((pa.bool_(), [True, False]))
+        flags = st.just((pa.bool_(), [True, False]))  # whole numbers are for words alone
         return st.one_of(_texts(_SIDES), flags) if len(column.values) == 2 else _texts(_SIDES)
     return _texts([*_TEXTS, *_CLIENTS])
 
@@ -131,7 +158,7 @@ def _array(kind: pa.DataType, values: list[Any]) -> pa.Array:
 def tables(draw: st.DrawFn) -> tuple[Stream, pa.Table, Layout]:
     stream = draw(st.sampled_from(STREAMS))
     rows = draw(st.integers(1, 12))
-    columns, mapped = {}, {}
+    columns, mapped, read = {}, {}, {}
     for name in stream.fields:
         column = stream.column(name)
         if column.optional and draw(st.booleans()):
@@ -145,11 +172,16 @@ def tables(draw: st.DrawFn) -> tuple[Stream, pa.Table, Layout]:
         columns[name] = _array(kind, draw(st.lists(drawn, min_size=rows, max_size=rows)))
         if isinstance(column, Choice) and len(column.values) == 2 and draw(st.booleans()):
             mapped[name] = FromColumn(name, negated=True)
+        elif isinstance(column, Text | Choice) and draw(st.integers(0, 3)) == 0:
+            read[name] = Reading(words=_WORDS, lower=draw(st.booleans()))
+        elif isinstance(column, Decimal) and draw(st.booleans()):
+            read[name] = Reading(digits=draw(st.integers(0, 8)))
     if not columns:
         columns["other"] = pa.nulls(rows, pa.int64())
     time = columns[stream.time].type if stream.time in columns else pa.string()
-    unit = "us" if pa.types.is_integer(time) or pa.types.is_floating(time) else None
-    return stream, pa.table(columns), Layout(mapped, unit)
+    number = pa.types.is_integer(time) or pa.types.is_floating(time)
+    unit: TimeUnit | None = draw(st.sampled_from(["us", "ms", "digits"])) if number else None
+    return stream, pa.table(columns), Layout(mapped, unit, readings=read)
 
 
 def both(stream: Stream, table: pa.Table, layout: Layout) -> tuple[Any, Any, Chunk]:

@@ -6,17 +6,19 @@ that the same event of a finer source is a duplicate. A column may tell of which
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from ingest.chunk import Certain
 from slackwater.streams.errors import MappingError
-from slackwater.streams.mapping import Constant, FromColumn, Layout, resolve, unit_missing
+from slackwater.streams.mapping import Constant, FromColumn, Layout, Reading, TimeUnit, resolve, unit_missing
 from slackwater.streams.rows import row_lines
-from slackwater.streams.stream import TIME_UNIT, Choice, Stream, Text
-from slackwater.streams.tokens import check_types, is_number, quoted, tokens
+from slackwater.streams.stream import TIME_UNIT, Choice, Decimal, Stream, Text
+from slackwater.streams.tokens import check_types, one_unit, quoted, time_units, tokens
 from slackwater.streams.typed import typed_rows
+from slackwater.streams.written import is_number
 
 
 class Columns:
@@ -30,11 +32,12 @@ class Columns:
         self._name = name
         self._unit = layout.time_unit
         self._checked = False
-        self._sources = resolve(stream, name, names, layout)
+        found = resolve(stream, name, names, layout)
+        self._sources = {field: _read(stream, field, source, layout) for field, source in found.items()}
         if schema is not None:
             check_types(stream, schema, self._sources, layout.time_unit)
-        said = self._sources.setdefault(TIME_UNIT.name, Constant(self._source_unit(schema)))
-        if said in (Constant("us"), Constant("ns")):  # what a line says that says nothing
+        self._unit_said = TIME_UNIT.name in self._sources
+        if self._sources.get(TIME_UNIT.name) == Constant("us"):  # what a line says that says nothing
             del self._sources[TIME_UNIT.name]
         telling = {column for venue in stream.venues.values() for column in venue.columns} & set(names)
         self._telling = sorted(telling)
@@ -66,7 +69,16 @@ class Columns:
 
     def certain(self, column: Callable[[str], Any], rows: int) -> Certain:
         """The rows that are events for certain, whatever their times' newest may be."""
-        return Certain(*typed_rows(self._stream, self._sources, column, rows, self._unit))
+        sources, unit = self._sources, self._unit
+        time = sources[self._stream.time]
+        if isinstance(time, FromColumn):
+            values = column(time.column)
+            if pa.types.is_integer(values.type):
+                unit = one_unit(values, unit) or unit
+            said: TimeUnit | None = values.type.unit if pa.types.is_timestamp(values.type) else unit
+            if not self._unit_said and said in TIME_UNIT.values:
+                sources = {**sources, TIME_UNIT.name: Constant(said)}
+        return Certain(*typed_rows(self._stream, sources, column, rows, unit))
 
     def lines(self, column: Callable[[str], Any], rows: int) -> list[bytes]:
         """The lines of some rows, which `check` let pass."""
@@ -76,12 +88,11 @@ class Columns:
                 made[field] = quoted(pa.array([source.text.encode()], pa.binary()))[0].as_py()
                 continue
             made[field] = tokens(self._stream, field, column(source.column), source, self._unit)
+        time = self._sources[self._stream.time]
+        if rows and isinstance(time, FromColumn) and not self._unit_said:
+            unit = time_units(column(time.column), self._unit)
+            made |= {} if unit is None else {TIME_UNIT.name: unit}
         return row_lines(self._stream, made, rows) if rows else []
-
-    def _source_unit(self, schema: pa.Schema | None) -> str:
-        source = self._sources[self._stream.time]
-        kind = schema.field(source.column).type if schema is not None and isinstance(source, FromColumn) else None
-        return kind.unit if kind is not None and pa.types.is_timestamp(kind) else self._unit or "us"
 
     def _check_time(self, source: FromColumn, values: Any) -> None:
         # Before anything of the file is taken; a number that comes later is a bad row.
@@ -98,3 +109,17 @@ class Columns:
                     f"{self._name!r} has the column {self._telling[0]!r}, so it is no file of {venue!r}.",
                     f"Its venue is one of {', '.join(sorted(self._venues))}: ids of two kinds are never mixed in one.",
                 )
+
+
+def _read(stream: Stream, field: str, source: FromColumn | Constant, layout: Layout) -> FromColumn | Constant:
+    """A field's source with how its values are read."""
+    reading = layout.readings.get(field, Reading())
+    if isinstance(source, Constant):
+        return Constant(source.text.lower()) if reading.lower else source
+    if source.negated and reading.words:
+        raise MappingError(
+            f"The field {field!r} has a `!` and --values besides.", "--values says all of it: leave `!` out."
+        )
+    kind = TIME_UNIT if field == TIME_UNIT.name else stream.column(field)
+    read = isinstance(kind, Choice | Decimal) or reading != Reading()
+    return replace(source, reading=reading) if read else source

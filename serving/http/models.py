@@ -95,7 +95,7 @@ class Meta(Closed):
 
 META_EXAMPLE: dict[str, Any] = {
     "version": 1,
-    "definition": "e87b8e43e1adb4a3",
+    "definition": "516cd7a36bd0bc2c",
     "stream": "trades",
     "cut": {"2": 437},
     "applied": {"2": 637},

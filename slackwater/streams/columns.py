@@ -5,8 +5,8 @@ Text is matched before anything is cast, since casts are lax (`1e3`, a leading s
 
 import re
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -33,6 +33,14 @@ EARLIEST_US = 1_230_940_800_000_000  # 2009-01-03, the day of Bitcoin's first bl
 
 FEW_DECIMALS = 64
 """Decimals up to which their texts are made one by one, which has no fixed cost."""
+
+UNCLEAR = "it means one to some and another to others"
+"""In the error of a text that is no value, though it stands for one or another of them in files."""
+
+MANY_DIGITS = "digits behind the point"
+"""In the error of a decimal that has too many."""
+
+_MANY_DIGITS = re.compile(rf"-?[0-9]{{1,10}}\.([0-9]{{{PRICE_SCALE + 1},}})")
 
 ABSENT = object()
 """Stands for a sequence that a line lacks."""
@@ -99,9 +107,14 @@ class Text(_Patterned):
 
 @dataclass(frozen=True)
 class Choice(Column):
-    """One of a few texts."""
+    """One of a few texts.
+
+    `words` are what files say for them besides capitals, in small letters; None is what means one value to some and
+    another to others. They are no part of the meaning of an event, whose line holds a value as it stands.
+    """
 
     values: tuple[str, ...]
+    words: Mapping[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def forms(self) -> tuple[tuple[bool, str], ...]:
@@ -114,7 +127,22 @@ class Choice(Column):
     def parse(self, value: Any) -> str:
         if type(value) is str and value in self.values:
             return value
-        raise RefusedError(self.reason, f"{self.name} is {self.string(value)[:80]!r}, not {' or '.join(self.values)}")
+        error = f"{self.name} is {self.string(value)[:80]!r}, not {' or '.join(self.values)}"
+        raise RefusedError(self.reason, f"{error}: {UNCLEAR}" if value.lower() in self._unclear else error)
+
+    @cached_property
+    def _unclear(self) -> frozenset[str]:
+        return frozenset(word for word, value in self.words.items() if value is None)
+
+    @cached_property
+    def _said(self) -> dict[str, str]:
+        small = [value.lower() for value in self.values]
+        values = {value.lower(): value for value in self.values if small.count(value.lower()) == 1}
+        return values | {word: value for word, value in self.words.items() if value is not None}
+
+    def said(self, text: str) -> str | None:
+        """The value that a text of a file stands for; None if it stands for none."""
+        return text if text in self.values else self._said.get(text.lower())
 
 
 @dataclass(frozen=True)
@@ -244,7 +272,10 @@ class Decimal(Column):
             return units
         if units == 0:
             raise RefusedError(Reason.NOT_POSITIVE, f"{self.name} is {value}, not above 0")
-        raise RefusedError(self.reason, f"{self.name} is {self.string(value)[:80]!r}, not {self.pattern}")
+        text = self.string(value)
+        many = _MANY_DIGITS.fullmatch(text)
+        but = f": it has {len(many[1])} {MANY_DIGITS}, of which at most {PRICE_SCALE} are taken" if many else ""
+        raise RefusedError(self.reason, f"{self.name} is {text[:80]!r}, not {self.pattern}{but}")
 
     def take(self, token: str) -> int:
         units = units_in(token)

@@ -220,13 +220,14 @@ def _completed(stream: Stream, read: dict[str, Any], rows: int, numbered: bool) 
     if TIME_UNIT.name not in read:
         read[TIME_UNIT.name] = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array(["us"]))
     venues = read[stream.entity[0]]
-    if pa.types.is_dictionary(venues.type) and stream.timed:
+    timed = stream.may_be_timed(venues)
+    if pa.types.is_dictionary(venues.type) and timed:
         venues = venues.dictionary_decode()
     if stream.sequenced and stream.order not in read:
         identities = read[stream.identity].cast(pa.int64()) if numbered else read[stream.identity]
         values, there = sequences(stream, venues, identities, read[stream.time].to_numpy())
         read[stream.order] = pa.array(values if there is True else np.where(there, values, -1))
-    elif stream.timed:  # a venue ordered by time gives none of its own, so the strict decoder has to look
+    elif timed:  # a venue ordered by time gives none of its own, so the strict decoder has to look
         read[stream.order] = pa.array(np.where(stream.is_timed(venues), -1, read[stream.order].to_numpy()))
     return read
 

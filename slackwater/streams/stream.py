@@ -153,6 +153,13 @@ class Stream:
         """The venues whose sequence is made of the time."""
         return frozenset(name for name, venue in self.venues.items() if venue.sequence == "time" and self.sequenced)
 
+    def may_be_timed(self, venues: pa.Array) -> bool:
+        """Whether an event may be of `timed` venues, for the price of a look at each venue that there is."""
+        if not self.timed:
+            return False
+        known = venues.dictionary if pa.types.is_dictionary(venues.type) else venues.unique()
+        return not self.timed.isdisjoint(known.to_pylist())
+
     def is_timed(self, venues: pa.Array) -> Any:
         """Which events are of `timed` venues, as booleans."""
         return pc.is_in(venues, pa.array(sorted(self.timed), pa.string())).to_numpy(zero_copy_only=False)

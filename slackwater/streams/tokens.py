@@ -5,13 +5,12 @@ field becomes a token that the decoder refuses, with the decoder's own reason: N
 a trade id is the string "x". So there is one meaning of valid, in `slackwater.streams.event`.
 
 Numbers become the shortest decimal text that stands for them, without an exponent; times become microseconds,
-rounded down. Timestamps without a zone are taken as UTC.
+rounded down. Timestamps without a zone are taken as UTC. What texts of people may be besides, a column's
+`slackwater.streams.mapping.Reading` says, and `slackwater.streams.written` does.
 """
 
 import json
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal as PythonDecimal
 from typing import Any
 
@@ -21,17 +20,16 @@ import pyarrow.compute as pc
 
 from slackwater.core.decimals import plain_text
 from slackwater.streams.errors import ColumnTypeError
-from slackwater.streams.mapping import FromColumn, TimeUnit, unit_missing, unit_useless
+from slackwater.streams.mapping import FromColumn, Reading, TimeUnit, unit_missing, unit_useless
+from slackwater.streams.numbers import DECIMAL
+from slackwater.streams.schema import PRICE_SCALE
 from slackwater.streams.stream import TIME_UNIT, Choice, Column, Decimal, Identity, Integer, Stream, Time
+from slackwater.streams.written import DIGITS, SCALE, decimal_written, finest, time_written
 
 _PLAIN = r"\A[ !#-\[\]-~]*\z"  # what a JSON string holds as it stands
 _INTEGER = r"\A-?(?:0|[1-9][0-9]*)\z"
 _IDENTITY = r"\A(?:0|[1-9][0-9]{0,17})\z"  # other text of an identity is text
-SCALE = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
-_NUMBER = re.compile(rb"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_BOOLEANS = {b"true": True, b"false": False, b"1": True, b"0": False}
+_EVENT = rf"\A-?{DECIMAL}\z"
 
 
 def check_types(stream: Stream, schema: pa.Schema, sources: dict[str, Any], unit: TimeUnit | None) -> None:
@@ -45,11 +43,13 @@ def check_types(stream: Stream, schema: pa.Schema, sources: dict[str, Any], unit
             continue
         kind = _value_type(schema.field(source.column).type)
         allowed, holds = _allowed(_column(stream, field))
+        if source.reading is not None and source.reading.words:  # which may be those of whole numbers
+            allowed = (*allowed, pa.types.is_integer)
         if not any(is_kind(kind) for is_kind in allowed) or (source.negated and not _is_flag(kind)):
             raise ColumnTypeError(field, source.column, kind, holds)
         if field == stream.time and _is_number(kind) and unit is None:
             raise unit_missing(source.column)
-        if field == stream.time and pa.types.is_timestamp(kind) and unit is not None:
+        if field == stream.time and pa.types.is_timestamp(kind) and unit not in (None, "digits"):
             raise unit_useless(source.column, kind)
 
 
@@ -59,18 +59,21 @@ def tokens(stream: Stream, field: str, column: Any, source: FromColumn, unit: Ti
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    of = _column(stream, field)
+    of, reading = _column(stream, field), source.reading
     if isinstance(of, Time):
         return _times(column, unit)
     if isinstance(of, Choice):
-        return _choices(of, column, source.negated)
+        return _choices(of, column, source)
     whole = isinstance(of, Identity | Integer)
+    if isinstance(of, Decimal):
+        return quoted(_decimals(column, reading))
     if _is_text(column.type):
         text = column.cast(pa.binary())
-        return _integers(text, _IDENTITY if isinstance(of, Identity) else _INTEGER) if whole else quoted(text)
-    if whole:
-        return column.cast(pa.string()).cast(pa.binary())
-    return quoted(_decimals(column))
+        if whole:
+            return _integers(text, _IDENTITY if isinstance(of, Identity) else _INTEGER)
+        return quoted(text) if reading is None else _of_each(text, lambda value: _quote(_worded(value, reading)))
+    text = column.cast(pa.string()).cast(pa.binary())
+    return text if whole else _of_each(text, lambda value: _quote(_worded(value, reading or Reading())))
 
 
 def _column(stream: Stream, field: str) -> Column:
@@ -85,9 +88,47 @@ def quoted(text: Any) -> Any:
     return pa.array([None if value is None else _quote(value) for value in text.to_pylist()], pa.binary())
 
 
-def is_number(text: bytes) -> bool:
-    """Whether text is a plain number, so that as a time it needs a unit."""
-    return _NUMBER.fullmatch(text) is not None
+def one_unit(column: Any, unit: TimeUnit | None) -> TimeUnit | None:
+    """The unit of a column of whole numbers; None where their digits say several."""
+    if unit != "digits":
+        return unit
+    ends = pc.min_max(column).as_py()
+    units = {DIGITS.get(len(str(value))) for value in ends.values()}
+    return units.pop() if len(units) == 1 else None
+
+
+def time_units(column: Any, unit: TimeUnit | None) -> Any:
+    """The token of the unit that events say of their times, or of each; None where it goes without saying."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_timestamp(column.type):
+        return _said(column.type.unit)
+    if unit in (None, "us", "ns"):
+        return None
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_integer(column.type) and (known := one_unit(column, unit)) is not None:
+        return _said(known)
+    text = column.cast(pa.binary()) if _is_text(column.type) else _decimals(column, None)
+    if (known := _whole_unit(text, unit)) is not None:
+        return _said(known)
+    units = _each(text, lambda value: _quote(finest(value, unit).encode()))
+    few = units.unique().to_pylist()
+    return units if len(few) > 1 else None if few in ([], [b'"us"']) else few[0]
+
+
+def _said(unit: str) -> bytes | None:
+    return f'"{unit}"'.encode() if unit in ("s", "ms") else None
+
+
+def _whole_unit(text: Any, unit: TimeUnit | None) -> TimeUnit | None:
+    """The unit of texts that are whole numbers, if it is one."""
+    if pc.all(pc.match_substring_regex(text, r"\A[0-9]{1,19}\z")).as_py() is False:
+        return None
+    if unit != "digits":
+        return unit
+    sizes = pc.min_max(pc.binary_length(text)).as_py()
+    return DIGITS.get(sizes["min"]) if sizes["min"] == sizes["max"] else None
 
 
 def _quote(value: bytes) -> bytes:
@@ -102,10 +143,18 @@ def _integers(text: Any, pattern: str) -> Any:
     return pc.if_else(good, text, quoted(text))
 
 
-def _decimals(column: Any) -> Any:
+def _decimals(column: Any, reading: Reading | None) -> Any:
+    digits = None if reading is None else reading.digits
+    if _is_text(column.type):
+        text = column.cast(pa.binary())
+        rounded = digits is not None and digits < PRICE_SCALE
+        if reading is None or (not rounded and pc.all(pc.match_substring_regex(text, _EVENT)).as_py() is not False):
+            return text
+        return _of_each(text, lambda value: decimal_written(value, digits))
     # A price stands in many rows: each is formatted once.
     known = column.dictionary_encode()
-    texts = pa.array([_decimal_text(value) for value in known.dictionary], pa.binary())
+    made = [_decimal_text(value) for value in known.dictionary]
+    texts = pa.array(made if digits is None else [decimal_written(text, digits) for text in made], pa.binary())
     return texts.take(known.indices)
 
 
@@ -124,16 +173,16 @@ def _times(column: Any, unit: TimeUnit | None) -> Any:
     kind = column.type
     if pa.types.is_timestamp(kind):
         return _scaled(column.cast(pa.int64()), kind.unit)
-    if pa.types.is_integer(kind):
-        return _scaled(column, unit or "us")
+    if pa.types.is_integer(kind) and (found := one_unit(column, unit or "us")) is not None:
+        return _scaled(column, found)
     if _is_text(kind):
         text = column.cast(pa.binary())
-        if unit is None:
-            return _each(text, _iso_time)
-        if pc.all(pc.match_substring_regex(text, r"\A[0-9]{1,18}\z")).as_py() is not False:
-            return _scaled(text.cast(pa.string()).cast(pa.int64()), unit)
-        return _each(text, lambda value: _number_time(value, unit))
-    return _each(_decimals(column), lambda value: _number_time(value, unit or "us"))
+        if unit is not None and pc.all(pc.match_substring_regex(text, r"\A[0-9]{1,18}\z")).as_py() is not False:
+            known = _whole_unit(text, unit)
+            if known is not None:
+                return _scaled(text.cast(pa.string()).cast(pa.int64()), known)
+        return _each(text, lambda value: _time_token(value, unit))
+    return _each(_decimals(column, None), lambda value: _time_token(value, unit or "us"))
 
 
 def _scaled(column: Any, unit: str) -> Any:
@@ -152,39 +201,53 @@ def _scaled(column: Any, unit: str) -> Any:
     return pa.array([None if v is None else str(v * times // per).encode() for v in values], pa.binary())
 
 
-def _number_time(text: bytes, unit: TimeUnit) -> bytes:
-    if not is_number(text):
-        return _quote(text)
-    times, per = SCALE[unit]
-    whole, _, fraction = text.decode().partition(".")
-    return str(int(whole + fraction) * times // (per * 10 ** len(fraction))).encode()
+def _time_token(text: bytes, unit: TimeUnit | None) -> bytes:
+    found = time_written(text, unit)
+    return _quote(text) if found is None else str(found).encode()
 
 
-def _iso_time(text: bytes) -> bytes:
-    try:
-        found = datetime.fromisoformat(text.decode("ascii"))
-    except ValueError:
-        return _quote(text)
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    return str((found - _EPOCH) // _MICROSECOND).encode()
-
-
-def _choices(of: Choice, column: Any, negated: bool) -> Any:
-    """Texts as they stand; of a choice of two, true is the first and false the second, or the other way round."""
-    first, second = (_quote(value.encode()) for value in (*of.values, "")[:2])
-    true, false = (second, first) if negated else (first, second)
+def _choices(of: Choice, column: Any, source: FromColumn) -> Any:
+    """Values; of a choice of two, true is the first and false the second, and with `!` all is the other way round."""
+    first, second = (*of.values, "")[:2]
+    true, false = (second, first) if source.negated else (first, second)
     if pa.types.is_boolean(column.type):
-        return pc.if_else(column, pa.scalar(true, pa.binary()), pa.scalar(false, pa.binary()))
-    text = column.cast(pa.binary())
-    if not negated:
+        tokens = (pa.scalar(_quote(value.encode()), pa.binary()) for value in (true, false))
+        return pc.if_else(column, *tokens)
+    text = column.cast(pa.string() if pa.types.is_integer(column.type) else pa.binary()).cast(pa.binary())
+    reading = source.reading
+    if reading is None and not source.negated:
         return quoted(text)
+    flags = {b"true": true, b"false": false} if len(of.values) == 2 else {}
+    if source.negated:
+        flags |= {b"1": true, b"0": false}
 
     def choice(value: bytes) -> bytes:
-        flag = _BOOLEANS.get(value.lower())
-        return _quote(value) if flag is None else true if flag else false
+        worded = _worded(value, reading or Reading())
+        if worded is not value:
+            return _quote(worded)
+        if (flag := flags.get(value.lower())) is not None:
+            return _quote(flag.encode())
+        said = of.said(value.decode("utf-8", "replace"))
+        if said is None:
+            return _quote(value)
+        return _quote(({first: second, second: first}[said] if source.negated else said).encode())
 
-    return _each(text, choice)
+    return _of_each(text, choice)
+
+
+def _worded(value: bytes, reading: Reading) -> bytes:
+    """What a text stands for by what somebody said of its file; the same object where nobody did."""
+    found = reading.words.get(value.decode("utf-8", "surrogateescape"))
+    if found is not None:
+        return found.encode()
+    small = value.lower()
+    return small if reading.lower and small != value else value
+
+
+def _of_each(text: Any, token: Callable[[bytes], bytes]) -> Any:
+    """The token of each text; what stands in many rows is made once."""
+    known = text.dictionary_encode()
+    return _each(known.dictionary, token).take(known.indices)
 
 
 def _each(text: Any, token: Callable[[bytes], bytes]) -> Any:

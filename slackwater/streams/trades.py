@@ -19,6 +19,9 @@ from slackwater.streams.stream import Choice, Decimal, Identity, ProductBelow, S
 VENUE = "[a-z0-9][a-z0-9_-]{0,31}"
 SYMBOL = "[A-Za-z0-9][A-Za-z0-9_./:-]{0,63}"
 
+_WORDS = {"b": "buy", "s": "sell", **dict.fromkeys(("0", "1", "2", "-1", "a", "ask", "bid"))}
+"""How files say sides. 1 is a buy to most and a sell at Bitstamp; a trade at the ask was bought, an ask is for sale."""
+
 TRADES = Stream(
     name="trades",
     columns=(
@@ -29,15 +32,22 @@ TRADES = Stream(
         Time("time"),
         Decimal("price"),
         Decimal("quantity"),
-        Choice("side", ("buy", "sell")),  # the taker's
+        Choice("side", ("buy", "sell"), _WORDS),  # the taker's
     ),
     entity=("venue", "symbol"),
     identity="trade_id",
     time="time",
     order="sequence",
     venues={
-        f"{venue}_agg": Venue(ids="dense", columns=("agg_trade_id",))
-        for venue in ("binance_spot", "binance_usdm", "binance_coinm")
+        **{
+            f"{venue}_agg": Venue(ids="dense", columns=("agg_trade_id",))
+            for venue in ("binance_spot", "binance_usdm", "binance_coinm")
+        },
+        # Ids of Bybit's derivatives are no numbers. Its files of spot trades have none, nor have Kraken's of history.
+        "bybit_linear": Venue(sequence="time", unit="ms"),
+        "bybit_inverse": Venue(sequence="time", unit="ms"),
+        "bybit_spot_history": Venue(sequence="time", ids="none", unit="ms"),
+        "kraken_history": Venue(sequence="time", ids="none", unit="s"),
     },
     checks=(ProductBelow("price", "quantity", 13, "notional-too-large", "price x quantity is 10^13 or more"),),
 )

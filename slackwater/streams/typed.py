@@ -27,7 +27,8 @@ from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.schema import PRICE_SCALE
 from slackwater.streams.stream import TIME_UNIT, Stream
-from slackwater.streams.tokens import SCALE, quoted, tokens
+from slackwater.streams.tokens import quoted, tokens
+from slackwater.streams.written import SCALE
 
 _LIMIT = 10**18
 """Units of 1e-8 from which a decimal is too large; integers from which a text is no token of JSON (`tokens`)."""
@@ -148,7 +149,7 @@ def _column(stream: Stream, kind: Column, values: Any, source: FromColumn, unit:
     if isinstance(kind, Integer):
         return _integers(kind, values)
     if isinstance(kind, Decimal):
-        return _decimals(kind, values)
+        return _decimals(kind, values, source)
     return _few(stream, kind, values, source)
 
 
@@ -215,7 +216,7 @@ def _integers(kind: Integer, values: Any) -> Found:
 def _times(kind: Time, values: Any, unit: TimeUnit | None) -> Found:
     if pa.types.is_timestamp(values.type):
         unit = values.type.unit
-    elif not pa.types.is_integer(values.type):
+    elif not pa.types.is_integer(values.type) or unit == "digits":
         raise _UncertainError
     numbers, fits = _whole(values)
     times, per = SCALE[unit or "us"]
@@ -224,8 +225,11 @@ def _times(kind: Time, values: Any, unit: TimeUnit | None) -> Found:
     return Found(pa.array(scaled), fits & (scaled >= kind.low) & (scaled <= kind.high))
 
 
-def _decimals(kind: Decimal, values: Any) -> Found:
+def _decimals(kind: Decimal, values: Any, source: FromColumn) -> Found:
     units, certain = _units(kind, values)
+    digits = None if source.reading is None else source.reading.digits
+    if digits is not None and digits < PRICE_SCALE:  # what is rounded is not certain
+        certain = certain & (units % 10 ** (PRICE_SCALE - digits) == 0)
     certain = certain & (units < _LIMIT) & (units > (-_LIMIT if kind.signed else 0))
     if values.type == kind.arrow and certain.all():
         return Found(values, certain)
@@ -278,20 +282,20 @@ def _low(values: Any) -> tuple[Any, Any]:
 def _sequence(stream: Stream, found: Mapping[str, Found], given: Any) -> Found:
     """The order of each event: as given, or as it follows from the rest."""
     venues, identities = found[stream.entity[0]].values, found[stream.identity].values
-    rows, ordered = len(venues), None
+    rows, ordered, some_timed = len(venues), None, stream.may_be_timed(venues)
     kind: Any = stream.column(stream.order)
     if given is not None:
         there = _bools(given.is_valid())
         ordered = _integers(kind, _filled(given, "0"))
-        if there.all() and not stream.timed:
+        if there.all() and not some_timed:
             return ordered
-    names = venues.dictionary.take(venues.indices) if stream.timed else venues
+    names = venues.dictionary.take(venues.indices) if some_timed else venues
     derived, known = sequences(stream, names, identities, found[stream.time].values.to_numpy())
     known = known & np.ones(rows, bool)
     if ordered is None:
         return Found(pa.array(derived), known)
     numbers = ordered.values.to_numpy()
-    timed = stream.is_timed(names) if stream.timed else np.zeros(rows, bool)
+    timed = stream.is_timed(names) if some_timed else np.zeros(rows, bool)
     taken = np.where(timed, known & (numbers == derived), True) & ordered.certain
     return Found(pa.array(np.where(there, numbers, derived)), np.where(there, taken, known))
 
