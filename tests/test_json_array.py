@@ -16,8 +16,6 @@ from ingest.errors import EmptySourceError, FormatError, UnreadableFileError
 from ingest.files.inlet import BLOCK_BYTES, Inlet
 from ingest.files.json_array import JsonText
 from ingest.files.sources import open_source
-from slackwater.streams.errors import MappingError
-from slackwater.streams.mapping import Layout
 from slackwater.streams.trades import TRADES
 from tests.ingest_kit import ids, letters, line, memory_house, read_all
 from tests.profiles import examples
@@ -147,10 +145,6 @@ def test_an_array_of_no_objects_is_refused_before_anything_is_taken(tmp_path: Pa
     for text in ("[]", " [ ] \n"):
         with pytest.raises(EmptySourceError):
             read_all(opened(tmp_path / "a.json", text))
-    path = tmp_path / "a.json"
-    path.write_text(f"[{ONE}]")
-    with pytest.raises(MappingError):
-        open_source(TRADES, str(path), Layout(time_unit="ms"))
 
 
 def test_a_long_array_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:

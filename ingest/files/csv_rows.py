@@ -1,5 +1,5 @@
 """Rows of CSV: a header, then one row a line; every value is text, nothing is guessed. Whether there is a header is not
-guessed either: there is one, unless the layout names the columns.
+guessed either: there is one, unless the layout names the columns; then a first line is one only if the layout has it.
 
 A value may stand in double quotes and hold commas, but no line feed, so that a torn quote costs one row and not the
 rest of the file. Bytes pass through as Latin-1, which keeps every one of them; the decoder says what is UTF-8.
@@ -32,6 +32,7 @@ class CsvRows(LineSource):
         self._layout = layout
         self._made: Columns | None = None
         self._before = 0 if layout.names else 1
+        self._headers = tuple(header.encode() for header in layout.headers)
         if layout.names:
             self._begin(layout.names)
         elif self.total is not None:
@@ -47,6 +48,8 @@ class CsvRows(LineSource):
             UnreadableFileError: it is damaged from here on, or its header is no CSV.
         """
         if self._made is None and not self._read_header(timeout_s):
+            return nothing(self.name)
+        if self._headers and not self._pass_header(timeout_s):
             return nothing(self.name)
         found = super().read(timeout_s)
         if found is None and self._reader.given == self._before:
@@ -68,6 +71,20 @@ class CsvRows(LineSource):
     def _begin(self, names: Sequence[str]) -> None:
         self._columns = list(names)
         self._made = Columns(self._stream, self.name, self._columns, self._layout)
+
+    def _pass_header(self, timeout_s: float) -> bool:
+        """Whether the first line came, which is passed over if it is a header of those that there may be."""
+        lines = self.lines(timeout_s, 1)
+        if lines is None:
+            raise EmptySourceError(self.name)
+        if not lines:
+            return False
+        if lines[0].removesuffix(b"\r") in self._headers:
+            self._before = 1
+        else:
+            self._reader.put_back(lines[0])
+        self._headers = ()
+        return True
 
     def _read_header(self, timeout_s: float) -> bool:
         """Whether the columns are known by now."""

@@ -14,15 +14,15 @@ from ingest.errors import EmptySourceError, FormatError
 from ingest.files.inlet import Again, Inlet, TornError
 from ingest.files.line_reader import MAX_LINE_BYTES, LineSource, torn
 
-_MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors write
-_SPACE = b" \t\r\n"
-_TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
-_FLAT = re.compile(rb"[ \t\r\n]*+(\{[^{}\[\]\"]*+(?:" + _TEXT + rb'"[^{}\[\]"]*+)*+\})[ \t\r\n]*+([,\]])')
+MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors write
+SPACE = b" \t\r\n"
+TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
+FLAT = re.compile(rb"[ \t\r\n]*+(\{[^{}\[\]\"]*+(?:" + TEXT + rb'"[^{}\[\]"]*+)*+\})[ \t\r\n]*+([,\]])')
 """An object without others in it, and what comes after it: almost every element there is."""
 
-_BLANK = re.compile(rb"[ \t\r\n]*+")
-_TOKEN = re.compile(_TEXT + rb'(")?|[\[\]{},]')
-_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # between texts alone: a text with a line feed in it is no JSON
+BLANK = re.compile(rb"[ \t\r\n]*+")
+TOKEN = re.compile(TEXT + rb'(")?|[\[\]{},]')
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # between texts alone: a text with a line feed in it is no JSON
 
 
 class JsonText(Source):
@@ -30,10 +30,12 @@ class JsonText(Source):
 
     unit = "bytes"
 
-    def __init__(self, name: str, inlet: Inlet) -> None:
+    def __init__(self, name: str, inlet: Inlet, mapped: bool = False) -> None:
+        """`mapped`: elements need not be objects, since somebody else makes events of them."""
         self.name = name
         self.total = inlet.total
         self._inlet = inlet
+        self._mapped = mapped
         self._head = b""
         self._source: Source | None = None
 
@@ -51,12 +53,13 @@ class JsonText(Source):
             except TornError as error:
                 raise torn(self.name, "from its beginning", error) from error
             self._head += block or b""
-            begun = self._head.removeprefix(_MARK).lstrip(_SPACE)
-            undecided = not begun or _MARK.startswith(self._head)
+            begun = self._head.removeprefix(MARK).lstrip(SPACE)
+            undecided = not begun or MARK.startswith(self._head)
             if undecided and block is not None and len(self._head) <= MAX_LINE_BYTES:
                 return nothing(self.name)
-            made = JsonElements if begun.startswith(b"[") else LineSource
-            self._source = made(self.name, Again(self._head, self._inlet))
+            again = Again(self._head, self._inlet)
+            elements = begun.startswith(b"[")
+            self._source = JsonElements(self.name, again, self._mapped) if elements else LineSource(self.name, again)
         found = self._source.read(timeout_s)
         self.done = self._source.done
         return found
@@ -70,10 +73,11 @@ class JsonElements(Source):
 
     unit = "bytes"
 
-    def __init__(self, name: str, inlet: Inlet) -> None:
+    def __init__(self, name: str, inlet: Inlet, mapped: bool = False) -> None:
         self.name = name
         self.total = inlet.total
         self._inlet = inlet
+        self._mapped = mapped
         self._cutter = _Cutter()
         self._waiting: list[bytes] = []
         self._given = 0
@@ -96,12 +100,13 @@ class JsonElements(Source):
                 return None
             self._waiting = cut
         elements, self._waiting = self._waiting[:CHUNK_LINES], self._waiting[CHUNK_LINES:]
-        if elements and not self._given and not elements[0].startswith(b"{"):
+        if elements and not self._given and not self._mapped and not elements[0].startswith(b"{"):
             fact = f"is a JSON array whose first element is no object: {elements[0][:40].decode('utf-8', 'replace')}"
-            raise FormatError(self.name, fact, hint="Elements must be events such as those of JSON lines.")
+            hint = "Elements must be events such as those of JSON lines; of other values, --map says what they mean."
+            raise FormatError(self.name, fact, hint=hint)
         first = self._given + 1
         self._given += len(elements)
-        lines = [one.translate(_ONE_LINE) if b"\n" in one or b"\r" in one else one for one in elements]
+        lines = [one.translate(ONE_LINE) if b"\n" in one or b"\r" in one else one for one in elements]
         more = bool(self._waiting) or self._inlet.more
         return Chunk(self.name, lines, lambda i: f"element {first + i}", lambda i: elements[i], more=more)
 
@@ -132,7 +137,7 @@ class _Cutter:
         """The elements that are whole by now."""
         data, at = self._rest + block, 0
         if not self._begun:
-            data, self._begun = data.removeprefix(_MARK), True
+            data, self._begun = data.removeprefix(MARK), True
         found: list[bytes] = []
         try:
             while (after := self._step(data, at, found)) is not None:
@@ -148,14 +153,14 @@ class _Cutter:
 
     def end(self) -> None:
         """Nothing follows. Raises TornError if it should."""
-        if self._inside or self._rest.strip(_SPACE):
+        if self._inside or self._rest.strip(SPACE):
             raise TornError("it ends too early, in the middle of the array")
 
     def _step(self, data: bytes, at: int, found: list[bytes]) -> int | None:
         """Go on by an element or a bracket: where the next one begins, None if this one has not come yet."""
-        if self._inside and (flat := _FLAT.match(data, at)) is not None:
+        if self._inside and (flat := FLAT.match(data, at)) is not None:
             return self._take(flat[1], flat[2], flat.end(), found)
-        at = _BLANK.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        at = BLANK.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing, too
         if at == len(data):
             return None
         sign = data[at : at + 1]
@@ -167,10 +172,10 @@ class _Cutter:
         if self._first and sign == b"]":
             self._inside = False
             return at + 1
-        end = _end_of_element(data, at)
+        end = end_of_element(data, at)
         if end is None:
             return None
-        element = data[at:end].rstrip(_SPACE)
+        element = data[at:end].rstrip(SPACE)
         if not element:
             raise TornError("there is a comma and no element")
         return self._take(element, data[end : end + 1], end + 1, found)
@@ -181,10 +186,10 @@ class _Cutter:
         return after
 
 
-def _end_of_element(data: bytes, at: int) -> int | None:
+def end_of_element(data: bytes, at: int) -> int | None:
     """Where the comma or bracket is that ends the element at `at`; None if it has not come yet."""
     depth = 0
-    for token in _TOKEN.finditer(data, at):
+    for token in TOKEN.finditer(data, at):
         sign = token[0][:1]
         if sign == b'"':
             if token[1] is None and data[token.end() :] in (b"", b"\\"):

@@ -59,6 +59,11 @@ class LineReader:
         self.given += len(lines)
         return lines
 
+    def put_back(self, line: bytes) -> None:
+        """Give the line that was given last again."""
+        self._waiting.insert(0, line)
+        self.given -= 1
+
     def _block(self, timeout_s: float) -> list[bytes] | None:
         if self._ended:
             return None

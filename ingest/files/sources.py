@@ -1,11 +1,13 @@
 """Where events come from: the function that opens the file that the user named, whatever it is packed in.
 
     a file, a pipe --Sniffed--> text --LineSource, JsonText, CsvRows--> lines      compressed or not, by its first bytes
+                                text --JsonRecords--> values --JsonRows-> lines     JSON of others, by a map
     a zip archive  --Member---> text, of each file in it
     Parquet        --ParquetRows-> lines
 
-One format a file: `line_reader`, `json_array`, `csv_rows`, `parquet_rows`. `ingest.sample_data` is the data that comes
-with the program, `ingest.replay` and `ingest.live` turn a source into one that keeps time.
+One format a file: `line_reader`, `json_array`, `json_records`, `json_rows`, `csv_rows`, `parquet_rows`.
+`ingest.sample_data` is the data that comes with the program, `ingest.replay` and `ingest.live` turn a source into one
+that keeps time.
 """
 
 import os
@@ -22,6 +24,8 @@ from ingest.files.csv_rows import CsvRows
 from ingest.files.formats import FORMATS, PACKED, STDIN, ZIP, format_of
 from ingest.files.inlet import Descriptor, Inlet, TornError
 from ingest.files.json_array import JsonText
+from ingest.files.json_records import JsonRecords
+from ingest.files.json_rows import JsonRows
 from ingest.files.line_reader import LineSource, torn
 from ingest.files.named import named_files
 from ingest.files.parquet_rows import open_parquet
@@ -74,8 +78,9 @@ def open_source(
 ) -> Source:
     """The source of a stream that `file` names: a path, or `-` for the descriptor `stdin`.
 
-    `layout` maps the columns of CSV and Parquet; canonical JSON lines take none. The format is the file name's ending
-    unless `file_format` names one; standard input is JSON lines then. `checked`: its checksum was compared already.
+    `layout` maps the columns of CSV and Parquet, and the values of JSON; canonical JSON takes none. The format is the
+    file name's ending unless `file_format` names one; standard input is JSON lines then. `checked`: its checksum was
+    compared already.
 
     Raises:
         SourceError: there is no such file, it is empty, damaged, of another format, or not what its checksum says.
@@ -85,7 +90,7 @@ def open_source(
     if file_format is not None and file_format not in FORMATS:
         raise FormatError(file, f"cannot be read as {file_format!r}", FORMATS)
     if file == STDIN:
-        return _open_text(stream, "stdin", Descriptor(stdin), layout, file_format or "jsonl")
+        return _open_text(stream, "stdin", Descriptor(stdin), layout.of_file("stdin"), file_format or "jsonl")
     path = Path(file)
     if path.is_dir():
         raise FormatError(file, "is a folder", FORMATS)
@@ -96,17 +101,25 @@ def open_source(
         check_sum(file, path)
     if path.suffix.lower() == ZIP or kind == "zip":
         return _open_zip(stream, file, path, layout, file_format)
+    layout = layout.of_file(file)
     found = file_format or format_of(file)
     if found == "parquet":
         if kind not in (None, "Parquet"):
             raise FormatError(file, f"is compressed with {kind}; Parquet is read from its end, so unpack it first")
         if path.is_file() and path.stat().st_size and kind is None:
             raise FormatError(file, "is not Parquet", FORMATS)
+        _check_no_records(layout)
         return open_parquet(stream, file, path, layout)
     size = path.stat().st_size if path.is_file() else None
     if size == 0:
         raise EmptySourceError(file)
     return _open_text(stream, file, Descriptor(os.open(path, os.O_RDONLY), size), layout, found)
+
+
+def _check_no_records(layout: Layout) -> None:
+    """Raises MappingError where the layout says that a file with columns has records somewhere in it."""
+    if layout.records:
+        raise MappingError("A file with columns has one event a row.", "Leave --records out; it is of JSON.")
 
 
 def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: str) -> Source:
@@ -115,12 +128,16 @@ def _open_text(stream: Stream, name: str, inlet: Inlet, layout: Layout, found: s
         if found == "parquet":
             raise FormatError(name, "is no file of its own, and Parquet is read from its end: give it as a file")
         if found == "csv":
+            _check_no_records(layout)
             return CsvRows(stream, name, Sniffed(name, inlet, found), layout)
-        if layout != Layout():
-            hint = "Leave --map, --columns, --preset and --time-unit out."
-            raise MappingError("Canonical events have no columns to map.", hint)
+        if layout.names:
+            raise MappingError("JSON names its values itself.", "Leave --columns out.")
         text = Sniffed(name, inlet, found)
-        return JsonText(name, text) if found == "json" else LineSource(name, text)
+        if layout.records:
+            return JsonRows(stream, name, JsonRecords(name, text, layout.records, found == "jsonl"), layout)
+        mapped = layout != Layout()
+        values = JsonText(name, text, mapped) if found == "json" else LineSource(name, text)
+        return JsonRows(stream, name, values, layout) if mapped else values
     except TornError as error:
         inlet.close()
         raise torn(name, "from its beginning", error) from error
@@ -144,7 +161,8 @@ def _open_zip(stream: Stream, name: str, path: Path, layout: Layout, file_format
 
     def opened(member: str) -> Source:
         inside = f"{name}:{member}"
-        return _open_text(stream, inside, open_member(name, path, member), layout, formats[member])
+        of = layout.of_file(member, name)
+        return _open_text(stream, inside, open_member(name, path, member), of, formats[member])
 
     if len(formats) == 1 and not others:
         return opened(*formats)

@@ -28,7 +28,7 @@ class NoInteger(str):
     __slots__ = ()
 
 
-def _refuse_constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -36,7 +36,7 @@ _DECODER = json.JSONDecoder(
     object_pairs_hook=_Object,
     parse_float=NoInteger,
     parse_int=lambda text: int(text) if len(text) <= 20 else NoInteger(text),
-    parse_constant=_refuse_constant,
+    parse_constant=refuse_constant,
 )
 
 
@@ -63,6 +63,24 @@ def fields_of(line: bytes) -> dict[str, Any]:
     Raises:
         RefusedError: it is none.
     """
+    found = decoded(line, _DECODER)
+    if not isinstance(found, _Object):
+        raise RefusedError(Reason.NOT_AN_OBJECT, f"the line is {shown(found)}, no JSON object")
+    fields = dict(found)
+    if len(fields) != len(found):
+        raise duplicate_key(found)
+    return fields
+
+
+def duplicate_key(pairs: list[tuple[str, Any]]) -> RefusedError:
+    """The error of an object with the same key more than once."""
+    counts = Counter(name for name, _ in pairs)
+    twice = sorted(name[:80] for name, count in counts.items() if count > 1)
+    return RefusedError(Reason.DUPLICATE_KEY, f"duplicate key {', '.join(map(repr, twice[:3]))}")
+
+
+def decoded(line: bytes, decoder: json.JSONDecoder) -> Any:
+    """The value that the line is. Raises RefusedError if it is not one value of JSON."""
     if not line.strip(b" \t\r"):
         raise RefusedError(Reason.EMPTY_LINE, "the line is empty")
     if line.startswith(b"\xef\xbb\xbf"):
@@ -74,27 +92,20 @@ def fields_of(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise RefusedError(Reason.NOT_UTF8, str(error)) from error
     try:
-        found, end = _DECODER.raw_decode(text)
+        found, end = decoder.raw_decode(text)
     except ValueError as error:
         raise RefusedError(Reason.NOT_JSON, str(error)) from error
     if end != len(text):
         after = Reason.TWO_OBJECTS if text[end:].lstrip(" \t\r").startswith("{") else Reason.NOT_JSON
         raise RefusedError(after, f"there is more after the value, at character {end}")
-    if not isinstance(found, _Object):
-        raise RefusedError(Reason.NOT_AN_OBJECT, f"the line is {shown(found)}, no JSON object")
-    fields = dict(found)
-    if len(fields) != len(found):
-        counts = Counter(name for name, _ in found)
-        twice = sorted(name[:80] for name, count in counts.items() if count > 1)
-        raise RefusedError(Reason.DUPLICATE_KEY, f"duplicate key {', '.join(map(repr, twice[:3]))}")
-    return fields
+    return found
 
 
 def shown(value: Any) -> str:
     """A value of JSON, for an error's text."""
     if isinstance(value, NoInteger):
         return f"the number {value[:80]}"
-    if isinstance(value, _Object):
+    if isinstance(value, _Object | dict):
         return "an object"
     return json.dumps(value)[:80]
 
