@@ -9,6 +9,7 @@ SlackwaterError
         ChecksumError         a file is not the one whose checksum lies beside it
       EmptySourceError        a file holds no events
       UnknownIdsError         a file that is to replace events holds some that are nowhere
+    UnknownPresetError        there is no preset of that name
     SpeedError                a replay's speed cannot be read, or its input is too long to put in order
     ClaimedError              an import has some identities, and has not published them yet
     HandOverError             the ingest service did not take what it was handed
@@ -105,6 +106,11 @@ class UnknownIdsError(SourceError):
             f"{count} events of a part of the file replace nothing: neither the archive nor the log holds {first}.",
             "Take them out of the file; `slackwater archive import` and `slackwater ingest` take new events.",
         )
+
+
+class UnknownPresetError(IngestError):
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        super().__init__(f"There is no preset {name!r}.", f"There are {', '.join(names)}; --list-presets shows them.")
 
 
 class EmptySourceError(SourceError):

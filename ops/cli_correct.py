@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingest.archive_import import import_history, new_epoch
-from ops.cli_ingest import open_input, source_options
 from ops.context import CLOCK, Context, user_name
 from ops.output import command, console, emit, table, time_text
+from ops.source_options import open_input, source_options
 from ops.time_option import Time
 from slackwater.corrections.chosen import Summary
 from slackwater.corrections.selection import Selection, SelectionError, parse_entity, read_ids

@@ -12,23 +12,24 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
-from ingest.files.formats import FORMATS
 from ingest.files.named import named_files
-from ingest.files.sources import open_sources
+from ingest.hints import hint_of
 from ingest.live import Live, make_loop
 from ingest.refusals import MostRefusedOfEach
 from ingest.rehearsal import rehearse
 from ingest.replay import Replay, parse_speed
+from ingest.sample_data import NAME as SAMPLE
 from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
 from ops.context import CLOCK, Context, stop_on_signals
 from ops.entrance import entrance
 from ops.output import command, console, emit, errors, plain, table
+from ops.source_options import list_presets as show_presets
+from ops.source_options import list_presets_option, open_input, source_options
 from slackwater.log.acls import allowed, commands
 from slackwater.log.compression import check_codecs
 from slackwater.log.topics import create_topics, missing_topics
 from slackwater.store.files import holding
-from slackwater.streams.mapping import Layout, parse_map, parse_names, parse_time_unit
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import TRADES
@@ -72,32 +73,6 @@ dry_run_option = click.option(
 )
 
 
-def source_options(command: Any) -> Any:
-    """The options that say of which stream a file is, and how it is read."""
-    for option in (
-        click.option(
-            "--stream",
-            "stream_name",
-            default=TRADES.name,
-            show_default=True,
-            metavar="NAME",
-            help="What its events are.",
-        ),
-        click.option("--format", "file_format", type=click.Choice(sorted(FORMATS)), help="Default: the file's ending."),
-        click.option(
-            "--map", "maps", multiple=True, metavar="FIELD=COLUMN,...", help="Event field = column of the file."
-        ),
-        click.option(
-            "--columns",
-            metavar="NAME,NAME,...",
-            help="All columns of CSV, in order, where its first line is a row and no header.",
-        ),
-        click.option("--time-unit", metavar="s|ms|us|ns", help="Required where the time column is a number."),
-    ):
-        command = option(command)
-    return command
-
-
 @command(
     "ingest",
     "slackwater ingest trades.jsonl",
@@ -106,6 +81,11 @@ def source_options(command: Any) -> Any:
     "slackwater ingest --format json - < answer.json",
     "curl -s https://example.org/trades.csv.gz | slackwater ingest - --format csv --time-unit ms",
     "slackwater ingest trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    "slackwater ingest trades.csv --map time=ts,side=!buyer_is_maker --time-unit digits --lower-venue",
+    "slackwater ingest trades.parquet --round-quantity 8 --values side:0=buy,side:1=sell",
+    "slackwater ingest --list-presets",
+    "slackwater ingest --preset binance_spot_trades BTCUSDT-trades-2024-01-31.zip",
+    "slackwater ingest --preset coinbase_rest --symbol BTC-USD trades.json",
     "slackwater ingest dump.zip --columns trade_id,price,quantity,quote,time,maker,best --time-unit ms"
     " --map venue==binance_spot,symbol==BTCUSDT,side=!maker",
     "slackwater ingest --preset sample --speed 10x",
@@ -116,20 +96,20 @@ def source_options(command: Any) -> Any:
 @source_options
 @max_refused_option
 @dry_run_option
-@click.option("--preset", type=click.Choice(["sample"]), help="The real trades that come with Slackwater.")
+@list_presets_option
 @click.option("--speed", default="max", show_default=True, metavar="1x|10x|max", help="Replay by event time.")
 @click.option("--live", is_flag=True, help="Loop the sample for ever, shifted so that it happens now.")
 def ingest(
     context: Context,
     /,
     files: tuple[str, ...],
-    preset: str | None,
     speed: str,
     live: bool,
     as_json: bool,
     stream_name: str,
     max_refused: float | None,
     dry_run: int | None,
+    list_presets: bool,
     **options: Any,
 ) -> None:
     """Validate events and append them to the event log, once each.
@@ -140,12 +120,16 @@ def ingest(
     What is refused goes to the dead letters with its reason; duplicates are dropped. Ends with a summary. Where all of
     the first 10,000 lines are refused, or more than --max-refused, it stops and the exit code is 1.
     """
-    if bool(files) == (preset is not None):
+    if list_presets:
+        show_presets(as_json)
+        return
+    sample = options["preset"] == SAMPLE
+    if bool(files) == sample:
         raise click.UsageError("Name files, or - for standard input, or --preset sample.")
     stream = stream_named(stream_name, context.streams)
-    if preset is not None and stream is not TRADES:
+    if sample and stream is not TRADES:
         raise click.UsageError(f"The sample holds trades; leave --stream {stream.name} out.")
-    if live and preset is None:
+    if live and not sample:
         raise click.UsageError("--live goes with --preset sample.")
     if live and speed != "max":
         raise click.UsageError("--live keeps real time; leave --speed out.")
@@ -160,13 +144,13 @@ def ingest(
         given = source = open_input(stream, files, **options) if files else open_sample()
         if live:
             source = Live(make_loop(source), CLOCK)
-        elif factor is not None or preset is not None:
+        elif factor is not None or sample:
             source = Replay(stream, source, factor, CLOCK)
         with progress_bar(as_json) as progress:
             refusals = MostRefusedOfEach(source, max_refused)
             summary = writer.ingest(source, progress, stop.is_set, refusals.look)
-    name = name_of(files, given) if files else str(preset)
-    facts = {"stream": stream.name, "file": name, **summary_facts(summary), "left_out": [*given.left_out]}
+    name = name_of(files, given) if files else SAMPLE
+    facts = {"stream": stream.name, "file": name, **summary_facts(summary, stream), "left_out": [*given.left_out]}
     emit(as_json, facts, lambda: show_summary(name, facts))
 
 
@@ -180,12 +164,14 @@ def archive() -> None:
     "slackwater archive import history/*.parquet",
     "slackwater archive import dumps/ --time-unit ms",
     "slackwater archive import trades.csv --map price=p,quantity=q,time=ts --time-unit ms",
+    "slackwater archive import --preset binance_usdm_agg_trades 'dumps/*-aggTrades-*.zip'",
     of=archive,
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER|PATTERN|-...")
+@click.argument("files", nargs=-1, metavar="FILE|FOLDER|PATTERN|-...")
 @source_options
 @max_refused_option
 @dry_run_option
+@list_presets_option
 def import_command(
     context: Context,
     /,
@@ -194,6 +180,7 @@ def import_command(
     stream_name: str,
     max_refused: float | None,
     dry_run: int | None,
+    list_presets: bool,
     **options: Any,
 ) -> None:
     """Validate history and write it straight into the master dataset, past the broker; then publish a version.
@@ -204,6 +191,11 @@ def import_command(
     """
     from batch_layer.archive import Epoch
 
+    if list_presets:
+        show_presets(as_json)
+        return
+    if not files:
+        raise click.UsageError("Name files, or - for standard input.")
     stream = stream_named(stream_name, context.streams)
     if dry_run is not None:
         show_rehearsals(stream, files, dry_run, as_json, names=True, **options)
@@ -222,7 +214,7 @@ def import_command(
             most = context.settings.max_instruments
             done = import_history(*of, progress, epoch, most_entities=most, look=refusals.look)
         name = name_of(files, source)
-        facts = {"stream": stream.name, "file": name, "epoch": done.epoch, **summary_facts(done.summary)}
+        facts = {"stream": stream.name, "file": name, "epoch": done.epoch, **summary_facts(done.summary, stream)}
         facts["left_out"] = [*source.left_out]
         if done.archive:
             extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
@@ -307,23 +299,6 @@ def list_acls(context: Context, as_json: bool) -> None:
     emit(as_json, {"allowed": found}, show)
 
 
-def open_input(
-    stream: Stream,
-    files: Sequence[str],
-    maps: tuple[str, ...],
-    columns: str | None,
-    time_unit: str | None,
-    file_format: str | None,
-) -> Source:
-    """The source that a command's arguments and options name."""
-    layout = Layout(
-        parse_map(stream, maps),
-        None if time_unit is None else parse_time_unit(time_unit),
-        () if columns is None else parse_names(columns),
-    )
-    return open_sources(stream, files, layout, file_format)
-
-
 def name_of(files: Sequence[str], source: Source) -> str:
     """What a summary calls the arguments."""
     return files[0] if len(files) == 1 else source.name
@@ -341,9 +316,14 @@ def progress_bar(as_json: bool) -> Iterator[OnProgress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def summary_facts(summary: Summary) -> dict[str, Any]:
-    """A summary, for a program."""
-    return {**summary.facts(), "records": summary.records}
+def summary_facts(summary: Summary, stream: Stream | None = None) -> dict[str, Any]:
+    """A summary, for a program; `stream` is given where it is of a file, which options may read otherwise."""
+    facts = {**summary.facts(), "records": summary.records}
+    if stream is not None:
+        for reason, first in facts["examples"].items():
+            if hint := hint_of(stream, reason, first["error"]):
+                first["hint"] = hint
+    return facts
 
 
 def show_summary(name: str, facts: dict[str, Any]) -> None:
@@ -391,7 +371,7 @@ def show_rehearsal(stream: Stream, name: str, source: Source, most: int, as_json
         "lines": found.lines,
         "whole": found.ended,
         "events": [{"position": at, "event": json.loads(line)} for at, line in found.events],
-        **summary_facts(found.tally),
+        **summary_facts(found.tally, stream),
     }
 
     def show() -> None:
@@ -414,3 +394,5 @@ def show_examples(name: str, facts: dict[str, Any]) -> None:
         place = first["position"] if first["source"] == name else f"{first['source']}, {first['position']}"
         console.print(f"  first {reason}, {plain(place)}: {plain(first['error'])}", soft_wrap=True)
         console.print(f"    {plain(first['line'])}", soft_wrap=True)
+        if "hint" in first:
+            console.print(f"    [cyan]hint[/]  {plain(first['hint'])}", soft_wrap=True)
