@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from slackwater.keys.keys import KeyStore, Scope
 from slackwater.log.dead_letter import TAKEN, DeadLetter, send, settle
@@ -40,6 +41,9 @@ def test_letters_are_shown_once_each_with_their_place_reason_and_bytes(world: Wo
         send(writer, NAMES.dead_letters, each).offset()
     settle(writer, NAMES.dead_letters, letter(4), TAKEN, 9).offset()
     found = ask(world).json()
+    document = world.get("/openapi.json").json()
+    schema = document["paths"]["/v1/dead-letters"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    Draft202012Validator({**schema, "components": document["components"]}).validate(found)
     assert not found["more"]
     assert [(each["position"], each["times"], each["settled"]) for each in found["letters"]] == [
         ("line 2", 1, ""),
