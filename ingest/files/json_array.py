@@ -17,8 +17,8 @@ from ingest.files.line_reader import MAX_LINE_BYTES, LineSource, torn
 MARK = b"\xef\xbb\xbf"  # of the order of bytes, which some editors write
 SPACE = b" \t\r\n"
 TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
-FLAT = re.compile(rb"[ \t\r\n]*+(\{[^{}\[\]\"]*+(?:" + TEXT + rb'"[^{}\[\]"]*+)*+\})[ \t\r\n]*+([,\]])')
-"""An object without others in it, and what comes after it: almost every element there is."""
+FLAT = re.compile(rb"[ \t\r\n]*+([{\[][^{}\[\]\"]*+(?:" + TEXT + rb'"[^{}\[\]"]*+)*+[}\]])[ \t\r\n]*+([,\]])')
+"""An object or array without others in it, and what comes after it: almost every element there is."""
 
 BLANK = re.compile(rb"[ \t\r\n]*+")
 TOKEN = re.compile(TEXT + rb'(")?|[\[\]{},]')

@@ -21,18 +21,21 @@ from slackwater.streams.json_object import shown
 from slackwater.streams.json_value import Number, at, paths_of, value_of
 from slackwater.streams.mapping import FromColumn, Layout, lackable
 from slackwater.streams.refusal import Reason, RefusedError
-from slackwater.streams.stream import Choice, Column, Decimal, Identity, Integer, Stream, Time
+from slackwater.streams.stream import Choice, Decimal, Identity, Integer, Stream, Time
 
 _SHOWN = 40
 """Paths of a value that an error names."""
 
 
 class _Field(NamedTuple):
+    """Where a field is, and what it may be there besides a text: a number, or one that is whole; true or false."""
+
     name: str
     column: str
     path: tuple[str, ...]
-    kind: Column
-    worded: bool
+    number: bool
+    whole: bool
+    flag: bool
     may_lack: bool
 
 
@@ -128,25 +131,22 @@ def _field(stream: Stream, name: str, layout: Layout) -> _Field | None:
         return None
     absent = name in lackable(stream, layout)
     worded = name in layout.readings and bool(layout.readings[name].words)
-    path = tuple(source.column.split("."))
-    return _Field(name, source.column, path, stream.column(name), worded, absent and name not in layout.columns)
+    kind, path = stream.column(name), tuple(source.column.split("."))
+    whole = isinstance(kind, Identity) or (isinstance(kind, Integer) and not isinstance(kind, Time))
+    number = worded or whole or isinstance(kind, Time | Decimal | Choice)
+    may_lack = absent and name not in layout.columns
+    return _Field(name, source.column, path, number, whole, isinstance(kind, Choice), may_lack)
 
 
 def _text(field: _Field, value: Any) -> bytes | None:
     """The text of a field's value, if a value of its type may be one. Raises RefusedError."""
     kind = type(value)
-    if value is None:
-        return None
     if kind is str:
         return bytes(value, "utf-8", "surrogatepass")
-    if kind is Number and _may_be_number(field, value):
+    if kind is Number and field.number and (not field.whole or value.removeprefix("-").isdecimal()):
         return str.encode(value)
-    if kind is bool and isinstance(field.kind, Choice):
+    if value is None:
+        return None
+    if kind is bool and field.flag:
         return b"true" if value else b"false"
     raise RefusedError(Reason.WRONG_TYPE, f"{field.name} is {shown(value)}, which holds no {field.name}")
-
-
-def _may_be_number(field: _Field, text: str) -> bool:
-    if isinstance(field.kind, Identity) or (isinstance(field.kind, Integer) and not isinstance(field.kind, Time)):
-        return text.removeprefix("-").isdecimal()
-    return isinstance(field.kind, Time | Decimal | Choice) or field.worded
