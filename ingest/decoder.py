@@ -24,7 +24,6 @@ from slackwater.streams.compact import plain
 from slackwater.streams.content import contents_of
 from slackwater.streams.decode import decode_lines
 from slackwater.streams.entities import Entity, by_entity
-from slackwater.streams.lines import joined
 from slackwater.streams.order import sequences
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.stream import Stream
@@ -67,8 +66,9 @@ class Decoder:
 
     def decode(self, lines: Sequence[bytes], latest_us: Any) -> tuple[pa.Table, Any, dict[int, RefusedError]]:
         """See `slackwater.streams.decode.decode_lines`."""
-        if not self._may_be_unnamed(lines):
-            return decode_lines(self.stream, lines, latest_us)
+        events, accepted, bad = decode_lines(self.stream, lines, latest_us)
+        if not self._may_be_unnamed(events, [lines[i] for i in bad]):
+            return events, accepted, bad
         events, accepted, bad = decode_lines(self.stream, [self._with_id(line) for line in lines], latest_us)
         made: dict[int, str] = {}
         refused: dict[int, RefusedError] = {}
@@ -85,12 +85,16 @@ class Decoder:
         stays[list(refused)] = False
         return self._named(events, made).filter(pa.array(stays)), accepted[stays], bad
 
-    def _may_be_unnamed(self, lines: Sequence[bytes]) -> bool:
-        """Whether a line may be of a venue without ids: it holds the name of one, or something escaped."""
+    def _may_be_unnamed(self, events: pa.Table, refused: Sequence[bytes]) -> bool:
+        """Whether a line may be of a venue without ids: an event is, or one that was refused, as it has none, holds the
+        name of one or something escaped.
+        """
         unnamed = self.stream.unnamed
         if not unnamed:
             return False
-        data = joined(lines)
+        if not unnamed.isdisjoint(events.column(self.stream.entity[0]).unique().to_pylist()):
+            return True
+        data = b"\n".join(refused)
         return b"\\" in data or any(venue.encode() in data for venue in unnamed)
 
     def _with_id(self, line: bytes) -> bytes:
