@@ -29,6 +29,7 @@ from slackwater.store.archive_file import ArchiveWriter, archive_table
 from slackwater.streams.trades import TRADES
 from slackwater.versions.manifest import Manifest
 from slackwater.views.bars import BARS
+from slackwater.views.databases import Databases
 from slackwater.views.limits import LEAST_SESSION_BYTES, MB, RESERVED_BYTES, Limits, limits_of
 from slackwater.views.session import connect
 from slackwater.views.sizes import SIZES
@@ -119,6 +120,7 @@ def test_every_session_of_a_run_is_within_the_limits_and_nothing_is_left_of_its_
         (limits.spill / "left").write_text("of a session that was not closed")
         return con
 
+    monkeypatch.setattr("slackwater.views.limits.DATABASES", Databases())  # none waits that another test opened
     monkeypatch.setattr("slackwater.views.session.duckdb.connect", noted)
     monkeypatch.setattr(Limits, "connect", asked)
     context = context_of(world, Limits(1_000 * MB, 2, world.home / "spill"))
