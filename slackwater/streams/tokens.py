@@ -92,8 +92,9 @@ def one_unit(column: Any, unit: TimeUnit | None) -> TimeUnit | None:
     """The unit of a column of whole numbers; None where their digits say several."""
     if unit != "digits":
         return unit
-    ends = pc.min_max(column).as_py()
-    units = {DIGITS.get(len(str(value))) for value in ends.values()}
+    values = column.drop_null().to_numpy()
+    ends = (values.min(), values.max()) if len(values) else ()
+    units = {DIGITS.get(len(str(int(value)))) for value in ends}
     return units.pop() if len(units) == 1 else None
 
 
@@ -127,8 +128,8 @@ def _whole_unit(text: Any, unit: TimeUnit | None) -> TimeUnit | None:
         return None
     if unit != "digits":
         return unit
-    sizes = pc.min_max(pc.binary_length(text)).as_py()
-    return DIGITS.get(sizes["min"]) if sizes["min"] == sizes["max"] else None
+    sizes = pc.binary_length(text).drop_null().unique().to_pylist()
+    return DIGITS.get(sizes[0]) if len(sizes) == 1 else None
 
 
 def _quote(value: bytes) -> bytes:
