@@ -1,5 +1,6 @@
 """The memory of the batch layer: every session is within it, what does not fit spills to a folder that goes again."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -104,15 +105,16 @@ def test_every_session_of_a_run_is_within_the_limits_and_nothing_is_left_of_its_
     real = duckdb.connect
 
     def noted(*given: Any) -> duckdb.DuckDBPyConnection:
-        con = real(*given)
-        sessions.append(con)
-        return con
+        past.append(threading.get_ident() not in asking)
+        return real(*given)
 
-    sessions = list[duckdb.DuckDBPyConnection]()
+    past, asking = list[bool](), set[int]()
     closing = Limits.connect
 
     def asked(limits: Limits, *more: Any) -> duckdb.DuckDBPyConnection:
+        asking.add(threading.get_ident())
         con = closing(limits, *more)
+        asking.discard(threading.get_ident())
         names = ", ".join(f"current_setting('{name}')" for name in ("memory_limit", "threads", "temp_directory"))
         opened.append(con.execute(f"SELECT {names}").fetchall()[0])
         assert limits.spill is not None
@@ -132,7 +134,9 @@ def test_every_session_of_a_run_is_within_the_limits_and_nothing_is_left_of_its_
     assert compacted is not None
     full = BatchRun(context, full=True).run()
     world.check(full)
-    assert len(sessions) == len(opened) >= 3 * 4, "a session was opened past the limits"
+    # A database whose session was let go of after its folder went waits for the next one, so there may be fewer.
+    assert len(opened) >= 3 * 4 and 0 < len(past) <= len(opened)
+    assert not any(past), "a session was opened past the limits"
     with connect(memory_limit=f"{(1_000 * MB - RESERVED_BYTES) * 9 // 10}B") as con:
         ((expected,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
     # A run of few events takes one thread, the merge and the run of everything all that they may.
