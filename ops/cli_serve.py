@@ -96,11 +96,11 @@ def memory(context: Context, checkpoints: int, restarts: int, slice_seconds: flo
 @command("serve-ingest", "slackwater serve-ingest", "slackwater --ingest-port 9001 serve-ingest")
 def serve_ingest(context: Context, as_json: bool) -> None:
     """Take in events over HTTP, from any number of producers, until told to end."""
-    from ingest.service.run import receive, url_of
+    from ingest.service.run import receive
 
-    url = url_of(context.settings)
+    url = context.intake_url
     emit(as_json, {"url": url}, lambda: console.print(f"taking events at {url}"))
-    receive(context.settings)
+    receive(context.settings, url)
 
 
 @command("serve", "slackwater serve", "slackwater --port 9000 serve", "slackwater serve --sql")

@@ -86,9 +86,17 @@ class Context:
     @property
     def url(self) -> str:
         """Where the REST service of these settings is reached from this machine."""
+        return self._reached(self.settings.port)
+
+    @property
+    def intake_url(self) -> str:
+        """Where the ingest service of these settings is reached from this machine."""
+        return self._reached(self.settings.ingest_port)
+
+    def _reached(self, port: int) -> str:
         host = "127.0.0.1" if self.settings.host in {"0.0.0.0", "::"} else self.settings.host  # noqa: S104
         scheme = "https" if self.settings.tls_cert else "http"
-        return f"{scheme}://{host}:{self.settings.port}"
+        return f"{scheme}://{host}:{port}"
 
 
 pass_context = click.make_pass_decorator(Context)

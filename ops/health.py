@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import httpx
 
-from ingest.service.run import url_of
 from ops.context import Context
 from ops.rest import trusted
 from slackwater.core.clock import Clock, SystemClock
@@ -118,7 +117,7 @@ def ingest(log: Log, names: TopicNames, streams: Sequence[Stream], clock: Clock)
 CHECKS: Mapping[str, Callable[[Context], str]] = {
     "speed": lambda context: speed(context.log, context.names, context.views, SystemClock()),
     "serving": lambda context: serving(context.url, trusted(context.settings)),
-    "intake": lambda context: serving(url_of(context.settings), trusted(context.settings)),
+    "intake": lambda context: serving(context.intake_url, trusted(context.settings)),
     "batch": lambda context: batch(context.store, context.settings.batch_seconds, SystemClock()),
     "ingest": lambda context: ingest(context.log, context.names, context.streams, SystemClock()),
 }

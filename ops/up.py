@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from ingest.service.run import url_of
 from ops.broker import Broker, BrokerSettings
 from ops.context import Context
 from ops.evidence import ServiceError
@@ -43,7 +42,7 @@ class Stack:
         settings = context.settings
         # Children get the broker's address and absolute folders, whatever this process was given; and where the ingest
         # service will be, so that one that is there before it waits, and does not become the writer of its venues.
-        url = settings.ingest_url or url_of(settings)
+        url = settings.ingest_url or context.intake_url
         self._settings = replace(settings, bootstrap=settings.servers, ingest_url=url)
         self.supervisor = Supervisor(to_environ(self._settings), settings.home / "logs", on_line)
         self.broker: RestartingBroker | None = None

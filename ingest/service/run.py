@@ -21,8 +21,8 @@ from slackwater.versions.services import announce
 from slackwater.versions.store import VersionStore
 
 
-def receive(settings: Settings) -> None:
-    """Take in events until the process is told to stop (SIGINT, SIGTERM).
+def receive(settings: Settings, url: str) -> None:
+    """Take in events until the process is told to stop (SIGINT, SIGTERM). It is reached at `url` from this machine.
 
     Raises:
         CodecMissingError: batches in some codec could not be read.
@@ -50,11 +50,5 @@ def receive(settings: Settings) -> None:
     server = server_of(
         service.app, service.limits, service.admission, service.draining, settings.drain_seconds, **where
     )
-    with holding(announce(store, url_of(settings))):
+    with holding(announce(store, url)):
         server.run()
-
-
-def url_of(settings: Settings) -> str:
-    """Where it is reached from this machine."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
-    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.ingest_port}"
