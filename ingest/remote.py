@@ -1,10 +1,12 @@
 """Hands the chunks of a source to the ingest service, and adds up what it says.
 
 A chunk that the service cannot take at this moment is sent again, as it is: what of it went in before is a duplicate
-then. Where the service cannot be reached, or says that the log cannot be, it is tried for PATIENCE_S.
+then. It waits as long as the service says so (429); where that cannot be reached, or says that the log cannot be, it is
+tried for PATIENCE_S.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -19,6 +21,19 @@ from slackwater.core.clock import Clock
 PATIENCE_S = 60.0
 MOST_BYTES = 8 * 1024 * 1024
 """Of a request; a chunk with more is sent in halves."""
+
+
+AGAIN = frozenset({429, 502, 503, 504})
+"""What is worth another try; proxies give the others, too."""
+
+
+@dataclass(frozen=True)
+class _Later:
+    """Why a chunk is to be sent again. `busy`: the service says so itself, so there is one."""
+
+    why: str
+    wait_s: float = 1.0
+    busy: bool = False
 
 
 class RemoteWriter:
@@ -75,29 +90,41 @@ class RemoteWriter:
             return None if first is None or second is None else [*first, *(half + i for i in second)]
         until_s = self._clock.elapsed_s() + PATIENCE_S
         while True:
-            wait_s, why = 1.0, ""
-            try:
-                response = self._client.post(
-                    f"/v1/ingest/{self.stream}", content=data, headers={"Content-Type": handed.MEDIA_TYPE}
-                )
-            except httpx.TransportError as error:
-                why = (
-                    f"The ingest service at {self._client.base_url} cannot be reached: {error or type(error).__name__}."
-                )
-            else:
-                facts: dict[str, Any] = response.json()
-                if response.status_code == 200:
-                    self._tally.add(_summary(facts))
-                    return list(facts["lines"])
-                why = str(facts.get("detail", response.status_code))
-                if response.status_code not in {429, 503}:
-                    raise HandOverError(why, "Nothing of this chunk was taken.")
-                wait_s = float(response.headers.get("Retry-After", 1))
+            found = self._sent(data)
+            if not isinstance(found, _Later):
+                self._tally.add(_summary(found))
+                return list(found["lines"])
             if stop():
                 return None
-            if self._clock.elapsed_s() >= until_s:
-                raise HandOverError(why, "Run it again: what was taken before is a duplicate then.", again=True)
-            self._clock.sleep(wait_s)
+            now_s = self._clock.elapsed_s()
+            if found.busy:
+                until_s = now_s + PATIENCE_S
+            elif now_s >= until_s:
+                raise HandOverError(found.why, "Run it again: what was taken before is a duplicate then.", again=True)
+            self._clock.sleep(found.wait_s)
+
+    def _sent(self, data: bytes) -> dict[str, Any] | _Later:
+        url, kind = f"/v1/ingest/{self.stream}", {"Content-Type": handed.MEDIA_TYPE}
+        try:
+            response = self._client.post(url, content=data, headers=kind)
+        except httpx.TransportError as error:
+            text = str(error) or type(error).__name__
+            return _Later(f"The ingest service at {self._client.base_url} cannot be reached: {text}.")
+        try:
+            facts: dict[str, Any] = response.json()
+        except ValueError:
+            facts = {
+                "detail": f"{self._client.base_url} answers {response.status_code}, and not as the ingest service."
+            }
+        status = response.status_code
+        if status == httpx.codes.OK and "lines" in facts:
+            return facts
+        why = str(facts.get("detail", f"{self._client.base_url} answers {status}."))
+        if status not in AGAIN:
+            raise HandOverError(why, "Nothing of this chunk was taken.")
+        asked = response.headers.get("Retry-After", "")
+        wait_s = float(asked) if asked.isdecimal() else _Later.wait_s
+        return _Later(why, wait_s, status == httpx.codes.TOO_MANY_REQUESTS)
 
 
 def _summary(facts: dict[str, Any]) -> Summary:

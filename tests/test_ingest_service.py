@@ -36,7 +36,7 @@ from slackwater.streams.trades import TRADES
 from slackwater.versions.services import announce, announced
 from slackwater.versions.writer_lock import hold
 from tests.client_kit import KINDS
-from tests.ingest_kit import NAMES, House, ids, letters, line, memory_house, rows
+from tests.ingest_kit import NAMES, HandClock, House, ids, letters, line, memory_house, rows
 from tests.live_service import until
 from tests.socket_server import DEADLINE_S, running
 
@@ -274,6 +274,39 @@ def test_a_service_that_is_away_is_waited_for(house: House, monkeypatch: pytest.
         remote(1).take(of_lines("a", [line(2)]))
     assert refused.value.retriable
     assert remote(1).take(of_lines("a", [line(2)]), lambda: True) is None
+
+
+def answering(*answers: httpx.Response | Exception) -> tuple[RemoteWriter, HandClock]:
+    left, clock = list(answers), HandClock()
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        given = left.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    client = httpx.Client(base_url="http://intake", transport=httpx.MockTransport(answer))
+    return RemoteWriter("trades", client, clock), clock
+
+
+TOOK = httpx.Response(
+    200, json={"accepted": 1, "duplicates": 0, "conflicts": 0, "refused": {}, "examples": {}, "lines": []}
+)
+BUSY = httpx.Response(429, headers={"Retry-After": "7"}, json={"detail": "an import has it"})
+
+
+def test_a_service_that_is_busy_is_waited_for_as_long_as_it_says_so() -> None:
+    writer, clock = answering(*[BUSY] * 30, httpx.ConnectError("refused"), httpx.Response(502, text="<html>"), TOOK)
+    assert writer.take(of_lines("a", [line(1)])) == []
+    assert clock.slept == [7.0] * 30 + [1.0, 1.0]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, text="hello"), httpx.Response(404, text="<html>")])
+def test_what_is_no_ingest_service_is_said_to_be_none(answer: httpx.Response) -> None:
+    writer, _ = answering(answer)
+    with pytest.raises(HandOverError, match=f"http://intake answers {answer.status_code}, and not as the ingest") as no:
+        writer.take(of_lines("a", [line(1)]))
+    assert not no.value.retriable
 
 
 def test_a_chunk_is_the_same_on_the_other_side() -> None:
