@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from slackwater.core.checked_files import open_checked
 from slackwater.core.faults import reach
-from slackwater.store.archive_file import ROW_GROUP_ROWS, ArchiveWriter, archive_schema
+from slackwater.store.archive_file import archive_schema, copy_without
 from slackwater.streams.stream import Stream
 from slackwater.versions.corrections import EPOCH, Correction, gone_schema
 from slackwater.versions.manifest import ArchiveFile
@@ -84,17 +80,6 @@ class ArchiveCorrector:
     def _rewritten(self, entry: ArchiveFile, rows: Any) -> ArchiveFile:
         path = self._folder / f"corrected-{self._stream.name}-{self._written}.parquet"
         self._written += 1
-        schema = archive_schema(self._stream)
-        with (
-            open_checked(entry.file.checked(self._store.data.fetch)) as source,
-            ArchiveWriter(self._stream, path) as file,
-        ):
-            first = 0
-            for batch in pq.ParquetFile(source).iter_batches(ROW_GROUP_ROWS):
-                keep = np.ones(batch.num_rows, bool)
-                keep[rows[(rows >= first) & (rows < first + batch.num_rows)] - first] = False
-                first += batch.num_rows
-                table = pa.Table.from_batches([batch]).cast(schema)
-                file.write(table if keep.all() else table.filter(pa.array(keep)))
+        copy_without(self._stream, entry.file.checked(self._store.data.fetch), rows, path)
         reach("correct.archive")
         return replace(entry, file=self._store.stored(path, entry.file.rows - len(rows)))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ingest.errors import ArchiveGapError
 from slackwater.core.checked_files import damage_in
+from slackwater.store.id_index import IdIndex
 from slackwater.store.id_keys import KeyIndex
 from slackwater.store.id_runs import IdRuns
 from slackwater.streams.content import CONTENT, contents_of, same
@@ -24,7 +25,7 @@ from slackwater.versions.manifest import StoredFile
 from slackwater.views.session import connect, files_sql
 
 
-class Archived:
+class Archived(IdIndex):
     """The ids of one version. `files` are (partition, file) pairs; each is inspected before it is read."""
 
     def __init__(
@@ -37,23 +38,12 @@ class Archived:
         partition_of: Callable[[Entity], int],
     ) -> None:
         self._stream = stream
-        self._runs = runs.arrays()
-        self._keys = keys
+        super().__init__(runs, keys)
         self.entities: Collection[Entity] = runs.entities
         self._files = list(files)
         self._inspector = inspector
         self._partition_of = partition_of
         self._con: duckdb.DuckDBPyConnection | None = None
-
-    def holds(self, entity: Entity | None, ids: Any) -> Any:
-        """Which of `ids` are there: of an entity's dense integers, or of all keys where it is None."""
-        if entity is None:
-            return self._keys.find(ids)[0]
-        if entity not in self._runs:
-            return np.zeros(len(ids), bool)
-        firsts, lasts = self._runs[entity]
-        at = np.searchsorted(firsts, ids, side="right") - 1
-        return (at >= 0) & (ids <= lasts[at])
 
     def compare(self, entity: Entity | None, ids: Any, contents: Any) -> tuple[Any, Any]:
         """Which of `ids` are there, and which of those with that content.
@@ -63,7 +53,7 @@ class Archived:
             DamagedFileError, OSError: a file is gone, or not what the manifest says.
         """
         if entity is None:
-            held, found = self._keys.find(ids)
+            held, found = self.keys.find(ids)
             return held, held & same(found, contents)
         held = self.holds(entity, ids)
         equal = np.zeros(len(ids), bool)

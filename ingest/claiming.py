@@ -8,7 +8,7 @@ letter. Mostly there is no X, and no file is written again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from slackwater.core.clock import Clock
 from slackwater.core.faults import reach
 from slackwater.log.dead_letter import CONFLICT, TAKEN, DeadLetter, send
 from slackwater.log.log import Writer
-from slackwater.store.archive_file import ROW_GROUP_ROWS, ArchiveWriter, archive_path, archive_schema
+from slackwater.store.archive_file import ROW_GROUP_ROWS, archive_path, copy_without
 from slackwater.store.contents import Contents
 from slackwater.store.identities import group_ids
 from slackwater.streams.content import CONTENT, contents_of, same
@@ -123,20 +123,15 @@ class Claiming:
             first += table.num_rows
         return np.concatenate(rows), pa.concat_tables(events)
 
-    def _tables(self, entry: ArchiveFile, names: Sequence[str] = ()) -> Iterator[pa.Table]:
+    def _tables(self, entry: ArchiveFile) -> Iterator[pa.Table]:
+        schema = self.stream.schema
         with open_checked(entry.file.checked(self.store.data.fetch)) as source, pq.ParquetFile(source) as parquet:
-            schema = archive_schema(self.stream) if names else self.stream.schema
             for batch in parquet.iter_batches(ROW_GROUP_ROWS, columns=schema.names):
                 yield pa.Table.from_batches([batch]).cast(schema)
 
     def _rewritten(self, entry: ArchiveFile, rows: Any, number: int) -> ArchiveFile:
-        name, first = archive_path(entry.epoch, self.stream, entry.partition, number), 0
-        with ArchiveWriter(self.stream, self.store.data.create(name)) as file:
-            for table in self._tables(entry, archive_schema(self.stream).names):
-                keep = np.ones(table.num_rows, bool)
-                keep[rows[(rows >= first) & (rows < first + table.num_rows)] - first] = False
-                first += table.num_rows
-                file.write(table.filter(pa.array(keep)))
+        path = self.store.data.create(archive_path(entry.epoch, self.stream, entry.partition, number))
+        file = copy_without(self.stream, entry.file.checked(self.store.data.fetch), rows, path)
         return replace(entry, file=self.store.stored(file.path, file.rows), low=file.low, high=file.high)
 
     def _counted(self, done: ImportedEpoch, lost: pa.Table, index: "_Index", writer: Writer) -> Summary:

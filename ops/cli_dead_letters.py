@@ -12,7 +12,6 @@ from ops.context import CLOCK, Context
 from ops.entrance import entrance
 from ops.output import command, console, emit, plain, table, time_text
 from ops.time_option import Time
-from slackwater.log.dead_letter import whole_of
 from slackwater.log.letters import Chosen, Stored, stored_letters
 from slackwater.streams.registry import stream_named
 from slackwater.streams.trades import TRADES
@@ -179,22 +178,7 @@ def _stored(context: Context, **chosen: Any) -> Iterator[Stored]:
 
 
 def _facts(stored: Stored) -> dict[str, Any]:
-    letter = stored.letter
-    length, sha256 = whole_of(letter)
-    return {
-        "offset": stored.offset,
-        "stream": letter.stream,
-        "source": letter.source,
-        "position": letter.position,
-        "reason": str(letter.reason),
-        "error": letter.error,
-        "time_us": letter.time_us,
-        "times": stored.times,
-        "settled": stored.settled,
-        "length": length,
-        "sha256": sha256,
-        "original": _text(letter.value),
-    }
+    return {**stored.facts(), "time_us": stored.letter.time_us, "original": stored.text()}
 
 
 def _text(value: bytes) -> str:

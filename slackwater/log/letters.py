@@ -10,7 +10,7 @@ some 300 bytes of memory each, then the letters that were asked for, as they are
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slackwater.log.dead_letter import SETTLED, DeadLetter, letter_of, whole_of
 from slackwater.log.log import Log, Record, read_range
@@ -45,6 +45,26 @@ class Stored(NamedTuple):
     letter: DeadLetter
     times: int
     settled: str
+
+    def facts(self) -> dict[str, Any]:
+        """What a program is told of it, but its time and its bytes."""
+        length, sha256 = whole_of(self.letter)
+        return {
+            "offset": self.offset,
+            "stream": self.letter.stream,
+            "source": self.letter.source,
+            "position": self.letter.position,
+            "reason": str(self.letter.reason),
+            "error": self.letter.error,
+            "times": self.times,
+            "settled": self.settled,
+            "length": length,
+            "sha256": sha256,
+        }
+
+    def text(self) -> str:
+        """Its original as far as it holds it; what is no UTF-8 is escaped."""
+        return self.letter.value.decode("utf-8", "backslashreplace")
 
 
 @dataclass

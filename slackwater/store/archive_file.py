@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from slackwater.core.checked_files import open_checked
 from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.stream import Stream
 
@@ -131,6 +132,22 @@ class ArchiveWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def copy_without(stream: Stream, source: str, rows: Any, path: Path) -> ArchiveWriter:
+    """Write what a file holds, but the rows numbered in `rows`, to a new one; its writer, closed.
+
+    `source` is the name by which it is read with its checksums. Raises what reading and `ArchiveWriter` raise.
+    """
+    schema, first = archive_schema(stream), 0
+    with open_checked(source) as read, pq.ParquetFile(read) as parquet, ArchiveWriter(stream, path) as file:
+        for batch in parquet.iter_batches(ROW_GROUP_ROWS):
+            keep = np.ones(batch.num_rows, bool)
+            keep[rows[(rows >= first) & (rows < first + batch.num_rows)] - first] = False
+            first += batch.num_rows
+            table = pa.Table.from_batches([batch]).cast(schema)
+            file.write(table if keep.all() else table.filter(pa.array(keep)))
+    return file
 
 
 def _in_order(column: pa.ChunkedArray) -> pa.Array:

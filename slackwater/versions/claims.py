@@ -11,14 +11,10 @@ epoch is published, or never will be.
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from slackwater.store.files import Hold
-from slackwater.store.id_keys import KeyIndex
+from slackwater.store.id_index import IdIndex
 from slackwater.store.id_runs import read_runs
-from slackwater.streams.entities import Entity
 from slackwater.streams.stream import Stream
 from slackwater.versions.epoch_ids import is_keys, open_keys
 from slackwater.versions.errors import RecordError
@@ -27,7 +23,7 @@ from slackwater.versions.record import decode_record, encode_record
 from slackwater.versions.store import VersionStore
 
 
-class ClaimedIds:
+class ClaimedIds(IdIndex):
     """The identities of some id files."""
 
     def __init__(self, stream: Stream, store: VersionStore, ids: Iterable[StoredFile]) -> None:
@@ -35,26 +31,14 @@ class ClaimedIds:
         ids = list(ids)
         store.check(ids)
         runs = [file.checked(store.data.fetch) for file in ids if not is_keys(file)]
-        self._runs = read_runs(stream, runs).arrays()
-        self._keys: KeyIndex = open_keys(store, ids)
-
-    def holds(self, entity: Entity | None, ids: Any) -> Any:
-        """Which of `ids` are there: of an entity's dense integers, or of all keys where it is None."""
-        if entity is None:
-            return self._keys.find(ids)[0]
-        if entity not in self._runs:
-            return np.zeros(len(ids), bool)
-        firsts, lasts = self._runs[entity]
-        at = np.searchsorted(firsts, ids, side="right") - 1
-        return (at >= 0) & (ids <= lasts[at])
+        super().__init__(read_runs(stream, runs), open_keys(store, ids))
 
 
 class Claim(ClaimedIds):
     """One claim, as a writer reads it."""
 
-    def __init__(self, stream: Stream, store: VersionStore, path: Path, epoch: str, ids: Iterable[StoredFile]) -> None:
+    def __init__(self, stream: Stream, store: VersionStore, path: Path, ids: Iterable[StoredFile]) -> None:
         super().__init__(stream, store, ids)
-        self.epoch = epoch
         self._path = path
         self._files = store.files
 
@@ -92,7 +76,7 @@ def claims(store: VersionStore, stream: Stream) -> list[Claim]:
         body = decode_record(data, path)
         try:
             if body["stream"] == stream.name:
-                found.append(Claim(stream, store, path, body["epoch"], [StoredFile(**each) for each in body["ids"]]))
+                found.append(Claim(stream, store, path, [StoredFile(**each) for each in body["ids"]]))
         except (KeyError, TypeError) as error:
             raise RecordError(path, repr(error)) from error
     return found

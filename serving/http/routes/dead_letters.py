@@ -21,7 +21,6 @@ from serving.query.questions import refuse
 from slackwater.http.guard.guard import authorized
 from slackwater.http.problems import ProblemError
 from slackwater.keys.keyring import KeyRing
-from slackwater.log.dead_letter import whole_of
 from slackwater.log.errors import LogError
 from slackwater.log.letters import Chosen, Stored, stored_letters
 from slackwater.log.log import Log
@@ -70,22 +69,7 @@ class DeadLetters(Closed):
 
 def letter_json(stored: Stored) -> dict[str, Any]:
     """A letter as JSON has it."""
-    letter = stored.letter
-    length, sha256 = whole_of(letter)
-    return {
-        "offset": stored.offset,
-        "stream": letter.stream,
-        "source": letter.source,
-        "position": letter.position,
-        "reason": str(letter.reason),
-        "error": letter.error,
-        "time": letter.time_us,
-        "length": length,
-        "sha256": sha256,
-        "text": letter.value.decode("utf-8", "backslashreplace"),
-        "times": stored.times,
-        "settled": stored.settled,
-    }
+    return {**stored.facts(), "time": stored.letter.time_us, "text": stored.text()}
 
 
 def routes(log: Log, names: TopicNames, keys: KeyRing) -> list[Route]:
