@@ -44,6 +44,8 @@ class Processes:
             "SLACKWATER_PORT": str(free_port()),
             "SLACKWATER_SPEED_METRICS_PORT": str(free_port()),
             "SLACKWATER_INGEST_METRICS_PORT": str(free_port()),
+            "SLACKWATER_INGEST_PORT": str(port := free_port()),
+            "SLACKWATER_INGEST_URL": f"http://127.0.0.1:{port}",
         }
 
     def environ(self, name: str) -> dict[str, str]:
@@ -73,7 +75,7 @@ class Processes:
 
     def figures(self, name: str) -> dict[str, float]:
         """What the service shows to Prometheus: sample -> the sum over its labels."""
-        environ, setting = self.environ(name), {"serving": "SLACKWATER_PORT"}
+        environ, setting = self.environ(name), {"serving": "SLACKWATER_PORT", "intake": "SLACKWATER_INGEST_PORT"}
         port = environ[setting.get(name, f"SLACKWATER_{name.upper()}_METRICS_PORT")]
         text = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
         found: Counter[str] = Counter()
@@ -111,12 +113,14 @@ def test_the_services_become_healthy_and_cease_to_be(processes: Processes) -> No
         assert not processes.healthy(name) or name == "speed", name  # an empty log is behind nothing
         processes.start(name)
     processes.wait({*CHECKS}, healthy=True)
-    serving, speed, ingest = (processes.figures(name) for name in ("serving", "speed", "ingest"))
+    serving, speed, ingest = (processes.figures(name) for name in ("serving", "speed", "intake"))
     assert serving["slackwater_end_to_end_latency_seconds_count"] > 0 < serving["slackwater_speed_latency_seconds_sum"]
     assert speed["slackwater_speed_records_total"] > 0 < speed["slackwater_speed_position_offset"]
     assert ingest["slackwater_ingest_events_total"] > 0 < ingest["process_resident_memory_bytes"]
-    assert any(line["logger"] == "speed_layer.worker" and line["level"] == "INFO" for line in processes.logged("speed"))
-    # Batch goes on: its marks are no trades, and they are what a stopped speed layer leaves undone.
-    for name in ("ingest", "speed", "serving"):
+    assert any(
+        line["logger"] == "speed_layer.stream_worker" and line["level"] == "INFO" for line in processes.logged("speed")
+    )
+    # Speed first: without new trades there is nothing that it could leave undone. A batch run's marks are no trades.
+    for name in ("speed", "ingest", "intake", "serving"):
         processes.stop(name)
         processes.wait({name}, healthy=False)

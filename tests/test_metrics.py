@@ -14,11 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.chunk import of_lines
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
+from ingest.service.app import IngestService
 from lesson.memory_log import MemoryLog
 from serving.status.metrics import Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
 from slackwater.http.figures import BUCKETS
+from slackwater.keys.keyring import KeyRing
 from slackwater.versions.manifest import Duplicates
 from slackwater.versions.store import VersionStore
 from speed_layer.figures import FIGURES
@@ -87,7 +89,14 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     assert world.get("/v1/bars?venue=x&symbol=BTC").status_code == 200
     registry = process_registry()
     registry.register(FIGURES)
-    pages = (world.get("/metrics").text, generate_latest(registry).decode(), ingest_page(house, b"nonsense"))
+    intake = IngestService([], KeyRing(house.store.home, world.clock), world.clock)
+    intake.figures.observe("/v1/ingest/{stream}", 200, 0.01)
+    pages = (
+        world.get("/metrics").text,
+        generate_latest(registry).decode(),
+        intake.figures.text().decode(),
+        ingest_page(house, b"nonsense"),
+    )
     exposed = {name: family for page in pages for name, family in families(page).items()}
     documented = {name: (kind, labels) for name, kind, labels in ROW.findall(PAGE)}
     assert exposed.keys() == documented.keys()
