@@ -19,6 +19,7 @@ from ops.cli_batch import batch
 from ops.cli_correct import correct
 from ops.cli_dead_letters import dead_letters
 from ops.cli_ingest import archive, ingest, topics
+from ops.cli_instruments import instruments
 from ops.cli_keys import key
 from ops.cli_serve import serve, serve_ingest, speed
 from ops.cli_stack import demo, doctor, settings_command, up
@@ -101,7 +102,7 @@ for _setting in reversed(SETTINGS):
         main = _option(_setting)(main)
 
 _INGEST, _VERSIONS = (
-    (ingest, archive, dead_letters, topics),
+    (ingest, archive, dead_letters, instruments, topics),
     (batch, correct, stream, view, backup_command, restore_command),
 )
 for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, serve_ingest, key, *_VERSIONS, verify):

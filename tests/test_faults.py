@@ -42,6 +42,7 @@ STEPS = {
     "emit",
     "commit",
     "claim",
+    "instruments",
 }
 
 
@@ -67,6 +68,7 @@ def test_every_step_has_a_point_before_and_after_it() -> None:
 def test_every_point_is_visited_by_the_crash_matrix() -> None:
     names = ("batch", "correct", "move", "expire", "speed", "ingest", "backup")
     batch, correct, move, expire, speed, ingest, backup = (import_module(f"tests.test_crash_{name}") for name in names)
+    instruments = import_module("tests.test_instruments_ledger")
     visited = [
         *batch.POINTS_OF_BATCH,
         *batch.ELSEWHERE,
@@ -79,6 +81,7 @@ def test_every_point_is_visited_by_the_crash_matrix() -> None:
         *speed.POINTS_OF_SPEED,
         *ingest.POINTS_OF_INGEST,
         *ingest.POINTS_OF_IMPORT,
+        *instruments.POINTS_OF_LEDGER,
     ]
     assert sorted(visited) == sorted(POINTS)
 

@@ -80,6 +80,8 @@ Point = Literal[
     "restore.copy",  # each file
     "restore.pointer",  # all is there but the pointer
     "restore.after",
+    "instruments.before",  # what is new of the declared facts is known, nothing is written
+    "instruments.after",  # the ledger's file is durable
     "claim.before",  # an import is durable, and its ids are not claimed
     "claim.after",  # they are
     "ingest.stand",  # nobody changes what is known, and it is not read

@@ -3,10 +3,11 @@
     DIR/backup.json                 what it is: the records, and each file with its SHA-256; replaced at the end
     DIR/archive/..., states/..., lists/..., versions/<n>/manifest.json      files that never change, at the same paths
 
-Under the publish lock it notes the pointer, moves, pins, retirements, later proofs and corrections, which are small and
-change, and leases every version that answers: from then on no expiry removes what they list. Then it copies, without
-the lock. A file that is there with the right SHA-256 is not copied again. `backup.json` is replaced when all of it is
-there; so a backup that dies leaves the one before whole, and what it copied spares the next one that work.
+Under the publish lock it notes the pointer, moves, pins, retirements, later proofs, corrections and what was declared
+of instruments, which are small and change, and leases every version that answers: from then on no expiry removes what
+they list. Then it copies, without the lock. A file that is there with the right SHA-256 is not copied again.
+`backup.json` is replaced when all of it is there; so a backup that dies leaves the one before whole, and what it copied
+spares the next one that work.
 
 Not in it: the log and its deltas, which are the cluster's; keys, which are made anew; notes of runs for themselves.
 """
@@ -31,7 +32,7 @@ from slackwater.versions.rollback import files_of, snapshot_files
 from slackwater.versions.store import VersionStore
 
 BACKUP, LOCK = "backup.json", "backup.lock"
-FOLDERS = ("archive", "states", "lists", "versions", "corrections")
+FOLDERS = ("archive", "states", "lists", "versions", "corrections", "instruments")
 """What a backup may hold beside its own two files."""
 
 
@@ -144,7 +145,7 @@ def _records(store: VersionStore, manifests: Iterable[Manifest]) -> Iterator[str
     yield "versions/current"
     if LEFT in store.files.names(store.folder):
         yield f"versions/{LEFT}"
-    for folder in ("versions/moves", "versions/pins", "corrections"):
+    for folder in ("versions/moves", "versions/pins", "corrections", "instruments"):
         yield from (f"{folder}/{name}" for name in store.files.names(store.home / folder) if name.endswith(".json"))
     for manifest in manifests:
         names = store.folder_names(manifest.version)

@@ -9,6 +9,7 @@
     <home>/versions/left.json        when versions that stay were left (`slackwater.versions.history`)
     <home>/versions/pins/...         names that people gave to versions (`slackwater.versions.pins`)
     <home>/corrections/...           which events are taken out (`slackwater.versions.corrections`)
+    <home>/instruments/...           what was declared of instruments (`slackwater.instruments.ledger`)
     <home>/versions/leases/...       what running processes read from (`slackwater.versions.leases`)
     <home>/archive/<epoch>/...       files that manifests list; a folder's listing means nothing
     <home>/states/<run id>/...       the same of parts, which versions share
