@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.store.id_runs import IdRuns, read_runs, runs_schema, write_runs
+from slackwater.store.id_runs import FEW_RUNS, IdRuns, read_runs, runs_schema, write_runs
 from slackwater.streams.trades import TRADES
 from slackwater.views.counts import ids_sql
 from slackwater.views.session import connect
@@ -64,6 +65,24 @@ def test_ids_give_the_same_runs_however_they_are_split(items: list[tuple[tuple[s
 
 
 @profiles.examples(100)
+@given(added, st.integers(0, 30), st.sampled_from([1, FEW_RUNS]))
+def test_many_runs_at_once_give_the_same(items: list[tuple[tuple[str, str], int, int]], at: int, few: int) -> None:
+    one_by_one, runs = IdRuns(), IdRuns()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("slackwater.store.id_runs.FEW_RUNS", few)
+        for part in (items[:at], items[at:]):
+            for entity in INSTRUMENTS:
+                if mine := [(first, min(first + more, LARGEST)) for of, first, more in part if of == entity]:
+                    runs.add_runs(entity, *(np.array(ends, np.int64) for ends in zip(*mine, strict=True)))
+                for first, last in mine:
+                    one_by_one.add(entity, first, last)
+        both = IdRuns()
+        for half in (runs, one_by_one):
+            both.update(half)
+    assert rows(runs) == rows(one_by_one) == rows(both)
+
+
+@profiles.examples(100)
 @given(added)
 def test_the_ids_of_runs_that_overlap_are_counted_once(items: list[tuple[tuple[str, str], int, int]]) -> None:
     held: dict[tuple[str, str], set[int]] = {}
@@ -97,7 +116,11 @@ def test_files_join_to_their_union(tmp_path: Path) -> None:
     assert rows(read_runs(TRADES, paths)) == rows(whole)
     into = IdRuns()
     into.add(INSTRUMENTS[2], 7, 7)
+    into.others[INSTRUMENTS[0]] = 3
     assert read_runs(TRADES, paths, into) is into
-    assert rows(into) == [*rows(whole), (*INSTRUMENTS[2], 7, 7)]
+    assert rows(into) == [*rows(whole), (*INSTRUMENTS[2], 7, 7), (*INSTRUMENTS[0], None, None)]
+    assert write_runs(TRADES, into, tmp_path / "all.parquet") == 5
+    again = read_runs(TRADES, [tmp_path / "all.parquet"] * 2)
+    assert rows(again) == rows(into) and again.others == {INSTRUMENTS[0]: 6}
     assert write_runs(TRADES, IdRuns(), tmp_path / "empty.parquet") == 0
     assert rows(read_runs(TRADES, [tmp_path / "empty.parquet"])) == []

@@ -5,19 +5,23 @@ many ids of the entity are no dense integers and new with this file; they stand 
 """
 
 import bisect
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slackwater.core.checked_files import open_checked
-from slackwater.streams.entities import Entity
+from slackwater.streams.entities import Entity, by_entity
 from slackwater.streams.stream import Stream
+
+FEW_RUNS = 32
+"""Runs below which arrays cost more than they save."""
 
 
 def runs_schema(stream: Stream) -> pa.Schema:
@@ -30,8 +34,8 @@ class IdRuns:
     """Runs of ids per entity. Both ends of a run belong to it. `others` counts the ids that are in no run."""
 
     def __init__(self) -> None:
-        self._firsts: dict[Entity, list[int]] = {}
-        self._lasts: dict[Entity, list[int]] = {}
+        self._firsts: dict[Entity, array[int]] = {}
+        self._lasts: dict[Entity, array[int]] = {}
         self.others: Counter[Entity] = Counter()
 
     def __contains__(self, item: tuple[Entity, int]) -> bool:
@@ -44,13 +48,30 @@ class IdRuns:
 
     def add(self, entity: Entity, first: int, last: int) -> None:
         """Add the ids first..last; runs that touch become one."""
-        firsts, lasts = self._firsts.setdefault(entity, []), self._lasts.setdefault(entity, [])
+        firsts, lasts = self._of(entity)
         low = bisect.bisect_left(lasts, first - 1)
         high = bisect.bisect_right(firsts, last + 1)
         if low < high:
             first, last = min(first, firsts[low]), max(last, lasts[high - 1])
-        firsts[low:high] = [first]
-        lasts[low:high] = [last]
+        firsts[low:high] = array("q", [first])
+        lasts[low:high] = array("q", [last])
+
+    def add_runs(self, entity: Entity, firsts: Any, lasts: Any) -> None:
+        """Add runs, their ends as two int64 arrays of at least one. To put each into its place moves all behind it: of
+        many runs amid many others, that is a square.
+        """
+        if len(firsts) < FEW_RUNS:
+            for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+                self.add(entity, first, last)
+            return
+        own = self._of(entity)
+        at = bisect.bisect_left(own[1], int(firsts.min()) - 1)  # what lies before it stays
+        firsts, lasts = (np.concatenate([mine[at:], more]) for mine, more in zip(own, (firsts, lasts), strict=True))
+        order = np.argsort(firsts, kind="stable")
+        firsts, lasts = firsts[order], np.maximum.accumulate(lasts[order])
+        breaks = np.flatnonzero(firsts[1:] - 1 > lasts[:-1])
+        own[0][at:] = array("q", firsts[np.r_[0, breaks + 1]].tobytes())
+        own[1][at:] = array("q", lasts[np.r_[breaks, len(lasts) - 1]].tobytes())
 
     def add_ids(self, entity: Entity, ids: Any) -> None:
         """Add ids, an int64 array of at least one."""
@@ -60,19 +81,19 @@ class IdRuns:
             self.add(entity, int(ids[0]), int(ids[-1]))
             return
         breaks = np.flatnonzero(np.diff(ids) != 1)
-        firsts, lasts = ids[np.r_[0, breaks + 1]], ids[np.r_[breaks, len(ids) - 1]]
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            self.add(entity, first, last)
+        self.add_runs(entity, ids[np.r_[0, breaks + 1]], ids[np.r_[breaks, len(ids) - 1]])
 
     def remove(self, entity: Entity, first: int, last: int) -> None:
         """Take the ids first..last out, those that are there; a run that holds some of them becomes what is left."""
-        firsts, lasts = self._firsts.get(entity, []), self._lasts.get(entity, [])
+        if entity not in self._firsts:
+            return
+        firsts, lasts = self._of(entity)
         low, high = bisect.bisect_left(lasts, first), bisect.bisect_right(firsts, last)
         left = [(max(last + 1, a), b) for a, b in zip(firsts[low:high], lasts[low:high], strict=True) if b > last]
         left = [(a, first - 1) for a in firsts[low:high][:1] if a < first] + left
-        firsts[low:high] = [a for a, _ in left]
-        lasts[low:high] = [b for _, b in left]
-        if entity in self._firsts and not firsts:
+        firsts[low:high] = array("q", [a for a, _ in left])
+        lasts[low:high] = array("q", [b for _, b in left])
+        if not firsts:
             del self._firsts[entity], self._lasts[entity]
 
     def remove_ids(self, entity: Entity, ids: Any) -> None:
@@ -87,8 +108,7 @@ class IdRuns:
     def update(self, other: "IdRuns") -> None:
         """Add all that another has."""
         for entity in other._firsts:
-            for first, last in zip(other._firsts[entity], other._lasts[entity], strict=True):
-                self.add(entity, first, last)
+            self.add_runs(entity, *map(np.array, other._of(entity)))
         self.others.update(other.others)
 
     @property
@@ -98,22 +118,29 @@ class IdRuns:
 
     def arrays(self) -> dict[Entity, tuple[Any, Any]]:
         """Each entity's first and last ids of its runs, in order, as int64 arrays."""
-        return {
-            entity: (np.array(firsts, np.int64), np.array(self._lasts[entity], np.int64))
-            for entity, firsts in self._firsts.items()
-        }
+        return {entity: (np.array(firsts), np.array(self._lasts[entity])) for entity, firsts in self._firsts.items()}
 
     def table(self, stream: Stream) -> pa.Table:
         """The runs as a table of `runs_schema`."""
-        runs = (
-            (*entity, first, last, 0)
-            for entity in sorted(self._firsts)
-            for first, last in zip(self._firsts[entity], self._lasts[entity], strict=True)
+        entities, others = sorted(self._firsts), sorted(self.others.items())
+        names = [*entities, *(entity for entity, _ in others)]
+        counts = [*(len(self._firsts[entity]) for entity in entities), *(1 for _ in others)]
+        of = np.repeat(np.arange(len(names)), np.array(counts, np.int64))
+        ends = (
+            pa.concat_arrays(
+                [*(pa.array(np.array(each[entity])) for entity in entities), pa.nulls(len(others), pa.int64())]
+            )
+            for each in (self._firsts, self._lasts)
         )
-        others = ((*entity, None, None, count) for entity, count in sorted(self.others.items()))
-        schema = runs_schema(stream)
-        columns: list[Any] = list(zip(*chain(runs, others), strict=True)) or [[]] * len(schema)
-        return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+        columns = [
+            *(pa.array([name[n] for name in names], pa.string()).take(of) for n in range(len(stream.entity))),
+            *ends,
+            pa.array(np.r_[np.zeros(len(of) - len(others), np.int64), [count for _, count in others]].astype(np.int64)),
+        ]
+        return pa.Table.from_arrays(columns, schema=runs_schema(stream))
+
+    def _of(self, entity: Entity) -> "tuple[array[int], array[int]]":
+        return self._firsts.setdefault(entity, array("q")), self._lasts.setdefault(entity, array("q"))
 
 
 def write_runs(stream: Stream, runs: IdRuns, path: Path) -> int:
@@ -129,9 +156,12 @@ def read_runs(stream: Stream, names: Iterable[str | Path], into: IdRuns | None =
     for name in names:
         with open_checked(str(name)) as file:
             table = pq.read_table(file, schema=runs_schema(stream))
-        for *entity, first, last, others in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            if first is None:
-                runs.others[tuple(entity)] += others
-            else:
-                runs.add(tuple(entity), first, last)
+        others = pc.is_null(table.column("first"))
+        counted = table.filter(others).drop_columns(["first", "last"])
+        for *entity, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
+            runs.others[tuple(entity)] += count
+        table = table.filter(pc.invert(others))
+        firsts, lasts = (table.column(name).to_numpy() for name in ("first", "last"))
+        for of, rows in by_entity(stream, table):
+            runs.add_runs(of, firsts[rows], lasts[rows])
     return runs
