@@ -1,8 +1,9 @@
 """The recorded messages of venues are whole: each parses and says where it was seen, and when.
 
 tests/feed_fixtures/VENUE.toml: a table `message` a message, copied as its source has it. Of the source only what
-belongs to its own language was undone: escapes, joined pieces of a string, the quotes. `note` says recorded or
-documented. A message whose source names no repository can be found by the names and phrases given.
+belongs to its own language was undone: escapes, joined pieces of a string, the quotes, indentation of the block,
+remarks. `note` says recorded or documented. A message whose source names no repository can be found by the names and
+phrases given.
 
 Not here: whether a parser reads them; the tests of each feed do.
 """
