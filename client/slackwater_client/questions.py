@@ -149,6 +149,7 @@ class Calls:
         prefix: str | None = None,
         q: str | None = None,
         active_since: Time | None = None,
+        at: Time | None = None,
     ) -> Call[tuple[Instrument, ...]]:
         """Every wanted instrument of the stream `trades`, however many pages they take; all, if nothing is said.
 
@@ -161,11 +162,13 @@ class Calls:
             prefix: How the symbol begins.
             q: Words, each of which stands in the symbol or the venue, in large or small letters.
             active_since: With a trade in this second or later.
+            at: What is declared of them as it held at this time; as it holds now, if None.
         """
         wanted = {
             **{"stream": "trades", "venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol")},
             **{"prefix": prefix, "q": q, "limit": MOST_ROWS},
             "active_since": None if active_since is None else time_text(active_since, "active_since"),
+            "at": None if at is None else time_text(at, "at"),
         }
         items = yield from listed(Send("/v1/instruments", _params(wanted)), "instruments", self.retry)
         return _read(items, lambda found: tuple(map(Instrument.of, found)), "/v1/instruments")
