@@ -20,6 +20,7 @@ from serving.status.metrics import Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
 from slackwater.http.figures import BUCKETS
+from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.versions.manifest import Duplicates
 from slackwater.versions.store import VersionStore
@@ -89,7 +90,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     assert world.get("/v1/bars?venue=x&symbol=BTC").status_code == 200
     registry = process_registry()
     registry.register(FIGURES)
-    intake = IngestService([], KeyRing(house.store.home, world.clock), world.clock)
+    intake = IngestService([], InstrumentsLedger(house.store), KeyRing(house.store.home, world.clock), world.clock)
     intake.figures.observe("/v1/ingest/{stream}", 200, 0.01)
     pages = (
         world.get("/metrics").text,
