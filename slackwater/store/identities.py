@@ -32,7 +32,7 @@ class Grouped(NamedTuple):
 
 
 def group_ids(stream: Stream, events: pa.Table) -> Grouped:
-    """The ids of events. An id is an integer here if it is a canonical one and its venue's ids are not sparse."""
+    """The ids of events. An id is an integer here if it is a canonical one, whatever its venue's rule."""
     texts = array_of(events.column(stream.identity))
     numbers, whole = integers(texts)
     entities = list(by_entity(stream, events))

@@ -43,6 +43,7 @@ TRADES = Stream(
             f"{venue}_agg": Venue(ids="dense", columns=("agg_trade_id",))
             for venue in ("binance_spot", "binance_usdm", "binance_coinm")
         },
+        **dict.fromkeys(("binance_spot", "binance_usdm", "binance_coinm", "coinbase", "kraken"), Venue(ids="dense")),
         # Ids of Bybit's derivatives are no numbers. Its files of spot trades have none, nor have Kraken's of history.
         "bybit_linear": Venue(sequence="time", unit="ms"),
         "bybit_inverse": Venue(sequence="time", unit="ms"),
