@@ -91,7 +91,7 @@ lock: .venv/run.stamp ## Resolve all dependencies again (needs the network)
 	$(UV_RUN) -o requirements.lock
 	$(UV_RUN) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
 	$(UV) --group pyproject.toml:build --group pyproject.toml:web --constraint requirements.lock -o deploy/build.lock
-	$(UV) pyproject.toml --extra beam --extra serving --extra cli --extra fast --constraint requirements.lock -o deploy/run.lock
+	$(UV) pyproject.toml --extra beam --extra serving --extra cli --extra capture --extra fast --constraint requirements.lock -o deploy/run.lock
 	echo cosmic-ray | $(UV) - -o tests/mutation/requirements.lock
 	printf '%s\n' mkdocs-material 'mkdocstrings[python]' | $(UV) - -o docs/requirements.lock
 

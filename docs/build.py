@@ -36,7 +36,7 @@ TOP = {
 NAV: dict[str, list[str]] = {
     "Start": ["index.md", "quickstart.md", "overview.md"],
     "Concepts": ["concepts.md", "architecture.md"],
-    "How-to guides": ["guides.md", "page.md", "serving.md", "streaming.md", "compose.md", "kafka.md"],
+    "How-to guides": ["guides.md", "capture.md", "page.md", "serving.md", "streaming.md", "compose.md", "kafka.md"],
     "Reference": ["http.md", "client.md"],
     LATER: ["operations.md", "batch.md", "time.md", "corrections.md", "security.md", "metrics.md"],
     "Evidence": ["reliability.md", "lesson.md", "benchmarks.md"],

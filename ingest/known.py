@@ -138,6 +138,13 @@ class Known:
             found[rows] = self._find(entity, ids)[0] | self._archived.holds(entity, ids)
         return found
 
+    def runs(self, entity: Entity) -> tuple[Any, Any]:
+        """The first and last ids of runs of an entity's integer ids, in no order; they may overlap."""
+        places = [self._archived.runs(entity)]
+        places += [one.contents[entity].runs() for one in self.generations if entity in one.contents]
+        firsts, lasts = zip(*places, strict=True)
+        return np.concatenate(firsts), np.concatenate(lasts)
+
     def learn(self, events: pa.Table) -> None:
         """Know the ids of events that the log holds; the first content of an id is the one that counts."""
         contents = contents_of(self._stream, events)

@@ -2,7 +2,7 @@
 
 A chunk that the service cannot take at this moment is sent again, as it is: what of it went in before is a duplicate
 then. It waits as long as the service says so (429); where that cannot be reached, or says that the log cannot be, it is
-tried for PATIENCE_S.
+tried for PATIENCE_S, or as long as the caller says.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,11 @@ import httpx
 from ingest import handed
 from ingest.chunk import Chunk, Source
 from ingest.errors import HandOverError
+from ingest.holes import Holes
 from ingest.verdicts import Example, Summary
 from ingest.writer import IDLE_S, Look, Progress
 from slackwater.core.clock import Clock
+from slackwater.streams.entities import Entity
 
 PATIENCE_S = 60.0
 MOST_BYTES = 8 * 1024 * 1024
@@ -39,8 +41,9 @@ class _Later:
 class RemoteWriter:
     """Of one stream. `client` has the service as its base, and its key. Not thread safe."""
 
-    def __init__(self, stream: str, client: httpx.Client, clock: Clock) -> None:
+    def __init__(self, stream: str, client: httpx.Client, clock: Clock, patience_s: float = PATIENCE_S) -> None:
         self.stream = stream
+        self._patience_s = patience_s
         self._client = client
         self._clock = clock
         self._tally = Summary()
@@ -76,6 +79,24 @@ class RemoteWriter:
     def flush(self) -> None:
         """Nothing: what was taken is durable."""
 
+    def holes(self, venue: str) -> dict[Entity, Holes]:
+        """The holes among the ids of a venue whose ids are dense. Raises HandOverError."""
+        try:
+            response = self._client.get(f"/v1/ingest/{self.stream}/ids", params={"venue": venue})
+            facts = response.json()
+            if response.status_code != httpx.codes.OK:
+                raise HandOverError(str(facts.get("detail", facts)), "Nothing is known of what is missing.")
+            names = [name for name in facts["ids"][0] if name not in Holes._fields] if facts["ids"] else []
+            return {
+                tuple(one[name] for name in names): Holes(
+                    one["first"], one["last"], one["missing"], [(first, last) for first, last in one["holes"]]
+                )
+                for one in facts["ids"]
+            }
+        except (httpx.TransportError, ValueError, KeyError, TypeError, AttributeError) as error:
+            text = str(error) or type(error).__name__
+            raise HandOverError(f"{self._client.base_url} does not say what is missing: {text}.", "", True) from error
+
     def take(self, chunk: Chunk, stop: Callable[[], bool] = lambda: False) -> list[int] | None:
         """Hand a chunk over: the numbers of the lines that were refused; None if it is told to stop before that.
 
@@ -88,7 +109,7 @@ class RemoteWriter:
             first = self.take(chunk.take(rows[:half], True), stop)
             second = None if first is None else self.take(chunk.take(rows[half:], True), stop)
             return None if first is None or second is None else [*first, *(half + i for i in second)]
-        until_s = self._clock.elapsed_s() + PATIENCE_S
+        until_s = self._clock.elapsed_s() + self._patience_s
         while True:
             found = self._sent(data)
             if not isinstance(found, _Later):
@@ -98,7 +119,7 @@ class RemoteWriter:
                 return None
             now_s = self._clock.elapsed_s()
             if found.busy:
-                until_s = now_s + PATIENCE_S
+                until_s = now_s + self._patience_s
             elif now_s >= until_s:
                 raise HandOverError(found.why, "Run it again: what was taken before is a duplicate then.", again=True)
             self._clock.sleep(found.wait_s)

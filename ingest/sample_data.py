@@ -8,17 +8,11 @@ from pathlib import Path
 
 from ingest.errors import UnreadableFileError
 from ingest.files.parquet_rows import ParquetRows, open_parquet
-from slackwater.core.clock import Clock
-from slackwater.instruments.ledger import InstrumentsLedger
-from slackwater.instruments.loading import Loaded, load
-from slackwater.instruments.rows import parse
 from slackwater.streams.mapping import SAMPLE_LAYOUT
 from slackwater.streams.trades import TRADES
-from slackwater.versions.store import VersionStore
 
 FOLDER = Path(__file__).parent / "sample"
 NAME = "sample"
-INSTRUMENTS = "instruments.csv"
 
 
 def sample_path(folder: Path = FOLDER) -> Path:
@@ -42,13 +36,3 @@ def sample_path(folder: Path = FOLDER) -> Path:
 def open_sample(folder: Path = FOLDER) -> ParquetRows:
     """The sample as a source: streams one after the other, as captured."""
     return open_parquet(TRADES, NAME, sample_path(folder), SAMPLE_LAYOUT)
-
-
-def declare_sample(store: VersionStore, clock: Clock, folder: Path = FOLDER) -> Loaded:
-    """Declare what the sample's instruments are, in the ledger of a home; what somebody else said of them stays.
-
-    Raises:
-        RecordError: the ledger cannot be read.
-    """
-    rows = parse((folder / INSTRUMENTS).read_bytes(), "csv")
-    return load(InstrumentsLedger(store), rows, clock.now_us(), NAME, skip_refused=True)

@@ -19,7 +19,7 @@ from ingest.refusals import MostRefusedOfEach
 from ingest.rehearsal import rehearse
 from ingest.replay import Replay, parse_speed
 from ingest.sample_data import NAME as SAMPLE
-from ingest.sample_data import declare_sample, open_sample
+from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
 from ops.context import CLOCK, Context, stop_on_signals
 from ops.entrance import entrance
@@ -140,8 +140,6 @@ def ingest(
     stop = threading.Event()
     stop_on_signals(stop)
     factor = parse_speed(speed)
-    if sample:
-        declare_sample(context.store, CLOCK)
     with entrance(context, stream) as writer:
         given = source = open_input(stream, files, **options) if files else open_sample()
         if live:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import httpx
 
 from ingest.figures import ingest_metrics
-from ingest.remote import RemoteWriter
+from ingest.remote import PATIENCE_S, RemoteWriter
 from ingest.writer import IngestWriter, open_ingest
 from ops.context import CLOCK, Context
 from ops.rest import key_headers, trusted
@@ -20,9 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def entrance(context: Context, stream: Stream) -> Iterator[IngestWriter | RemoteWriter]:
-    """A writer of a stream. Where the service asks for a key and SLACKWATER_KEY_FILE names none, the command writes by
-    itself, which no venue allows that the service writes.
+def entrance(context: Context, stream: Stream, patience_s: float = PATIENCE_S) -> Iterator[IngestWriter | RemoteWriter]:
+    """A writer of a stream, which waits so long for a service that is gone.
+
+    Where the service asks for a key and SLACKWATER_KEY_FILE names none, the command writes by itself, which no venue
+    allows that the service writes.
 
     Raises:
         SettingError: the file of the key cannot be read.
@@ -36,7 +38,7 @@ def entrance(context: Context, stream: Stream) -> Iterator[IngestWriter | Remote
     if url:
         verify, headers = trusted(settings) or True, key_headers(settings)
         with httpx.Client(base_url=url, timeout=TIMEOUT_S, headers=headers, verify=verify) as client:
-            yield RemoteWriter(stream.name, client, CLOCK)
+            yield RemoteWriter(stream.name, client, CLOCK, patience_s)
         return
     most = settings.max_instruments
     own = open_ingest(stream, context.log, context.names, context.store, CLOCK, most_entities=most)

@@ -21,7 +21,6 @@ from serving.query.read import BatchRows
 from serving.status import metrics as figures
 from serving.status.budget import Budget
 from serving.status.layers import Layers, Readiness
-from serving.store.declared import DeclaredInstruments
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
@@ -35,7 +34,6 @@ from serving.watch.versions_watch import VersionsWatch
 from slackwater.core.clock import Clock, SystemClock
 from slackwater.http.guard.admission import Admission
 from slackwater.http.server import Draining
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.log.log import Log
 from slackwater.log.names import TopicNames
@@ -116,7 +114,6 @@ class Service:
         self.streams = streams
         self.metrics = figures.Metrics(clock)
         self.keys = KeyRing(store.home, clock)
-        self.declared = DeclaredInstruments(InstrumentsLedger(store), clock)
         self.admission = Admission(options.limits.requests, self.metrics.registry, lasting=(b"/v1/stream/",))
         self.draining = Draining()
         self._watches()
@@ -124,7 +121,7 @@ class Service:
         self.exports = Pool(2, 2 * options.exports, options.deadline_s)  # each reads while it encodes
         self._answers()
         self._threads: list[Steps] = []
-        parts = self.draining, self.watch, self.proofs, self.hot, self.declared
+        parts = self.draining, self.watch, self.proofs, self.hot
         self.readiness = Readiness(*(part.reasons for part in parts), self._unread, self._failed)
         self.layers = Layers(
             *(store, self.hot, self.lives, self.watch, self.probes, self.proofs, self.readiness, clock),

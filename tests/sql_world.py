@@ -45,9 +45,7 @@ class Here:
 
     def __init__(self, world: World) -> None:
         self.read_point: ReadPoint = take_read_point(world)
-        tables = tables_of(
-            world.service.hot, self.read_point, paths_here(world.store), world.service.declared.holding()
-        )
+        tables = tables_of(world.service.hot, self.read_point, paths_here(world.store))
         self.question = Question("", 10_000, [*tables.files], {}, tables.setup, tables.names, 10.0, 512 * 1024 * 1024)
         self.con: duckdb.DuckDBPyConnection = sandbox(self.question, tables.given)
 

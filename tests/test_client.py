@@ -30,8 +30,6 @@ from slackwater_client import (
 from slackwater_client.questions import Calls
 from slackwater_client.times import datetime_of
 
-from slackwater.instruments.given import facts_of
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keys import KeyStore
 from tests.client_kit import KINDS, QUICK, Asker
 from tests.live_service import LiveService, Proxy
@@ -282,19 +280,6 @@ def test_what_there_is(live: LiveService, make: Make) -> None:
     handoff = asker("handoff", 1)
     assert (handoff.version, handoff.published, handoff.proof.outcome) == (1, True, "equal")
     assert len(asker("restatements")) == 0
-
-
-def test_what_is_declared_of_an_instrument_comes_with_it(mine: LiveService, make: Make) -> None:
-    asker, names = make(mine.url), {"venue": "x", "symbol": "BTC"}
-    (unknown,) = asker("instruments")
-    assert (unknown.kind, unknown.quantity_unit, unknown.multiplier) == (None, None, None)
-    row = {**names, "kind": "inverse", "base": "BTC", "quote": "USD", "multiplier": "0.5", "effective": NOON}
-    InstrumentsLedger(mine.world.store).declare([facts_of(row)], 1, "me")
-    (found,) = asker("instruments")
-    assert (found.kind, found.quantity_unit, found.settlement) == ("inverse", "contracts", "BTC")
-    assert (found.multiplier, found.tick, found.effective) == (Decimal("0.5"), None, NOON)
-    (before,) = asker("instruments", at=NOON - 1)
-    assert before == unknown
 
 
 def test_instruments_come_from_all_pages(mine: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,9 @@ NOT_GIVEN = {
     "SLACKWATER_DRAIN_SECONDS": "it asks for a longer `stop_grace_period`, which the same override sets",
     "SLACKWATER_TLS_CERT": "its file needs a volume, which the same override names",
     "SLACKWATER_TLS_KEY": "its file needs a volume, which the same override names",
+    "SLACKWATER_CAPTURE_METRICS_PORT": "no service of the file captures; who adds one gives it",
+    "SLACKWATER_FEED_URLS": "as above",
+    "SLACKWATER_FEED_KEY_FILES": "as above; its files need a volume, too",
     "SLACKWATER_KEY_FILE": "commands show it to a service; no service reads it",
 }
 

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from docs import build, http_reference
-from ingest.sample_data import declare_sample
 from serving.http.openapi import HEADERS, responses
 from tests.live_service import LiveService
 from tests.serving_world import World
@@ -41,7 +40,6 @@ def market(tmp_path: Path) -> Iterator[LiveService]:
     world.emit()
     world.publish(cut, "run-1")
     world.step()
-    declare_sample(world.store, world.clock)
     with LiveService(world) as service:
         yield service
     world.close()

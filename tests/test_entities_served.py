@@ -24,10 +24,7 @@ from serving.options import ServingOptions
 from serving.service import Service
 from serving.sql.tables import ReadPoint, paths_here, tables_of
 from slackwater.context import Context
-from slackwater.core.decimals import plain_text
 from slackwater.core.errors import SettingError
-from slackwater.instruments.given import facts_of
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.log.names import TopicNames
 from slackwater.streams.stream import Decimal, Identity, Sequence, Stream, Text, Time
 from slackwater.versions.store import VersionStore
@@ -203,28 +200,17 @@ def test_each_column_of_an_entity_filters_by_its_name(
 
 
 def test_a_table_of_instruments_has_a_column_of_every_entity(house: House) -> None:
-    names = {"venue": "x", "symbol": "BTC"}
-    facts = facts_of({**names, "kind": "inverse", "base": "BTC", "quote": "USD", "multiplier": "100"})
-    InstrumentsLedger(house.store).declare([facts], 1, "me")
-
-    def rows(table: Any, item_times: bool) -> list[dict[str, Any]]:
-        found = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
-        times = ("first_start", "last_start", "effective") if item_times else ()
-        return [
-            {n: item[n] if n in times else plain_text(v) if n == "multiplier" else v for n, v in row.items()}
-            for row, item in zip(found, items, strict=True)
-        ]
-
     items = house.get("/v1/instruments").json()["instruments"]
     table = pa.ipc.open_stream(house.get("/v1/instruments?format=arrow").content).read_all()
     assert table.schema.names[:5] == ["stream", "account", "venue", "symbol", "desk"]
-    assert rows(table, item_times=True) == items
-    declared = [(item["stream"], item.get("desk"), "quantity_unit" in item) for item in items if "kind" in item]
-    assert declared == [("trades", None, True), ("quotes", "d", False), ("quotes", "e", False)]  # no quantity there
-    assert {(item["venue"], item["symbol"]) for item in items if "kind" in item} == {("x", "BTC")}
-    read_point, holding = ReadPoint(house.service.bases.every()), house.service.declared.holding()
-    tables = tables_of(house.service.hot, read_point, paths_here(house.store), holding)
-    assert rows(tables.given["given_instruments"], item_times=False) == items
+    rows = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
+    assert [
+        {**row, **{n: item[n] for n in ("first_start", "last_start")}} for row, item in zip(rows, items, strict=True)
+    ] == items
+    assert {item["stream"] for item in items if "quantity_unit" in item} == {"fills", "trades"}
+    read_point = ReadPoint(house.service.bases.every())
+    given = tables_of(house.service.hot, read_point, paths_here(house.store)).given["given_instruments"]
+    assert [{n: v for n, v in row.items() if v is not None} for row in given.to_pylist()] == items
 
 
 def test_a_cursor_of_instruments_goes_on_in_its_own_question_alone(house: House) -> None:

@@ -28,7 +28,6 @@ from ingest.writer import IngestWriter
 from slackwater.core.clock import SystemClock
 from slackwater.http.options import GuardOptions, Limits
 from slackwater.http.run import server_of
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.keys.keys import KeyStore
 from slackwater.log.errors import AppendError
@@ -54,8 +53,7 @@ def served(house: House, most_bytes: int = 1 << 20, **more: Any) -> Iterator[tup
     """The port of a service that is ready, and its desk."""
     open_writer = lambda: IngestWriter(TRADES, house.log, NAMES, house.store, house.clock)  # noqa: E731
     desk = Desk("trades", open_writer, most_bytes)
-    ledger, keys = InstrumentsLedger(house.store), KeyRing(house.store.home, house.clock)
-    service = IngestService([(TRADES, desk)], ledger, keys, house.clock, **more)
+    service = IngestService([(TRADES, desk)], KeyRing(house.store.home, house.clock), house.clock, **more)
     with running(server_of(service.app, service.limits, service.admission, service.draining)) as (_, port):
         until(lambda: ask(port, "GET", "/health/ready")[0] == 200, "it is not ready")
         yield port, desk

@@ -7,10 +7,8 @@ import bz2
 import hashlib
 import json
 import os
-from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,7 @@ from ingest.errors import EmptySourceError, FileMissingError, FormatError, Unrea
 from ingest.files.inlet import Descriptor
 from ingest.files.line_reader import MAX_LINE_BYTES, LineReader, LongLine
 from ingest.files.sources import open_source
-from ingest.sample_data import FOLDER, declare_sample, open_sample
-from slackwater.instruments.given import facts_of
-from slackwater.instruments.ledger import InstrumentsLedger
+from ingest.sample_data import FOLDER, open_sample
 from slackwater.streams.decode import events_table
 from slackwater.streams.errors import (
     ColumnTypeError,
@@ -43,9 +39,8 @@ from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.refusal import RefusedError
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
-from slackwater.versions.store import VersionStore
 from tests.events import Event
-from tests.ingest_kit import T0, HandClock, all_lines, event, line, read_all
+from tests.ingest_kit import T0, all_lines, event, line, read_all
 from tests.profiles import examples
 
 HEADER = "venue,symbol,trade_id,time,price,quantity,side\n"
@@ -513,33 +508,6 @@ def test_every_trade_of_the_sample_is_valid() -> None:
     lines = all_lines(open_sample())
     assert len(lines) == 78_638
     assert not [one for one in lines if not isinstance(judged(one), tuple)]
-
-
-def test_the_sample_has_instruments_whose_steps_its_trades_keep(tmp_path: Path) -> None:
-    store = VersionStore(tmp_path)
-    first = declare_sample(store, HandClock())
-    assert (first.added, first.refused) == (6, ())
-    assert declare_sample(store, HandClock()).unchanged == 6
-    declared = InstrumentsLedger(store).table()
-    units = {declared.at(*name, 0).quantity_unit: name[0] for name in declared.names()}  # type: ignore[union-attr]
-    assert units == {"base": "binance_usdm", "contracts": "binance_coinm"}
-    seen: dict[tuple[str, str], int] = Counter()
-    for trade in map(json.loads, all_lines(open_sample())):
-        facts = declared.at(trade["venue"], trade["symbol"], trade["time"])
-        assert facts is not None and facts.tick is not None and facts.lot is not None
-        assert Fraction(trade["price"]) % Fraction(facts.tick) == Fraction(trade["quantity"]) % Fraction(facts.lot) == 0
-        seen[facts.name] += 1
-    assert sorted(seen) == declared.names() and sum(seen.values()) == 78_638
-
-
-def test_what_somebody_else_said_of_the_samples_instruments_stays(tmp_path: Path) -> None:
-    store = VersionStore(tmp_path)
-    own = {"venue": "binance_coinm", "symbol": "BTCUSD_PERP", "kind": "inverse", "base": "BTC", "quote": "USD"}
-    InstrumentsLedger(store).declare([facts_of({**own, "multiplier": 7})], 1, "me")
-    found = declare_sample(store, HandClock())
-    assert (found.added, found.reasons) == (5, {"conflict": 1})
-    kept = InstrumentsLedger(store).table().at("binance_coinm", "BTCUSD_PERP", 0)
-    assert kept is not None and kept.multiplier == 7
 
 
 def test_a_sample_that_was_changed_is_not_used(tmp_path: Path) -> None:

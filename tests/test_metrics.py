@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingest.capture.figures import CaptureFigures
+from ingest.capture.state import VenueState
 from ingest.chunk import of_lines
+from ingest.feeds.registry import FEEDS
 from ingest.figures import IngestFigures
 from ingest.late import LateCount
 from ingest.service.app import IngestService
@@ -20,7 +23,6 @@ from serving.status.metrics import Metrics
 from slackwater.core.exposition import process_registry
 from slackwater.deltas.cell import APPENDED_HEADER, appended_headers, appended_ms, decode_key
 from slackwater.http.figures import BUCKETS
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.versions.manifest import Duplicates
 from slackwater.versions.store import VersionStore
@@ -90,12 +92,15 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_every_documente
     assert world.get("/v1/bars?venue=x&symbol=BTC").status_code == 200
     registry = process_registry()
     registry.register(FIGURES)
-    intake = IngestService([], InstrumentsLedger(house.store), KeyRing(house.store.home, world.clock), world.clock)
+    captured = CollectorRegistry()
+    captured.register(CaptureFigures([VenueState(FEEDS["kraken"], ["BTC/USD"])]))
+    intake = IngestService([], KeyRing(house.store.home, world.clock), world.clock)
     intake.figures.observe("/v1/ingest/{stream}", 200, 0.01)
     pages = (
         world.get("/metrics").text,
         generate_latest(registry).decode(),
         intake.figures.text().decode(),
+        generate_latest(captured).decode(),
         ingest_page(house, b"nonsense"),
     )
     exposed = {name: family for page in pages for name, family in families(page).items()}

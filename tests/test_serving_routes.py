@@ -51,6 +51,7 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
             "partition": 1,
             "first_start": NOON + 3 * SECOND,
             "last_start": NOON + 3 * SECOND,
+            "quantity_unit": "contracts",
             "duplicates": 0,
         },
         {
@@ -60,6 +61,7 @@ def test_instruments_are_those_of_both_layers(world: World) -> None:
             "partition": 1,
             "first_start": NOON + SECOND,
             "last_start": NOON + 540 * SECOND,
+            "quantity_unit": "base",
             "duplicates": 0,
         },
     ]

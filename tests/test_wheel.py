@@ -24,19 +24,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DIST_INFO = f"slackwater-{PROJECT['version']}.dist-info"
-PARTS = (
-    "core",
-    "streams",
-    "views",
-    "log",
-    "deltas",
-    "store",
-    "versions",
-    "instruments",
-    "restatements",
-    "keys",
-    "http",
-)
+PARTS = ("core", "streams", "views", "log", "deltas", "store", "versions", "restatements", "keys", "http")
 WITHOUT_BEAM = [*(f"slackwater.{part}" for part in PARTS), "ingest", "serving", "verify"]
 ROOMS = {"slackwater", "batch_layer", "speed_layer", "serving", "ingest", "ops", "verify"}
 

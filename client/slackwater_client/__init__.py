@@ -31,7 +31,7 @@ from slackwater_client.errors import (
     UnavailableError,
 )
 from slackwater_client.events import Changes, Disconnected, Ending, Event, Heartbeat, Snapshot, VersionChange
-from slackwater_client.intake import Declared, Ingested
+from slackwater_client.intake import Ingested
 from slackwater_client.meta import Meta
 from slackwater_client.restatements import Restatement
 from slackwater_client.retry import Retry
@@ -47,7 +47,6 @@ __all__ = [
     "Client",
     "ClientError",
     "ConnectionFailedError",
-    "Declared",
     "Disconnected",
     "Ending",
     "Event",

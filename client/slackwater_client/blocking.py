@@ -82,7 +82,6 @@ class Client:
     ready = _Asks(Calls.ready)
     rollback = _Asks(Calls.rollback)
     ingest = _Asks(Calls.ingest)
-    ingest_instruments = _Asks(Calls.ingest_instruments)
     stream = _Follows(Calls.stream)
 
     def carry_out(self, call: Call[T]) -> T:

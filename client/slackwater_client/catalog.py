@@ -3,24 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from slackwater_client.meta import offsets
 from slackwater_client.times import datetime_of
 
-_ALWAYS = ("venue", "symbol", "partition", "first_start", "last_start", "duplicates")
-_DECIMALS = frozenset({"multiplier", "tick", "lot", "strike"})
-
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """An instrument in one partition. `first_start` and `last_start` are starts of its first and last second; times are
-    microseconds since the epoch. `duplicates` counts trades that stand in the batch view twice.
+    """An instrument in one partition. Times are starts of its first and last second, microseconds since the epoch.
 
-    What is declared of it, None where nothing is: `quantity_unit` is `base` (coins) or `contracts`; `kind` is `spot`,
-    `linear`, `inverse` or `option`; `multiplier` is one contract in `base` (linear) or `quote` (inverse); `tick` and
-    `lot` are the steps of price and quantity; it holds from `effective` on, 0 being always.
+    `quantity_unit` is `base` (coins) or `contracts`; `duplicates` counts trades that stand in the batch view twice.
     """
 
     venue: str
@@ -28,26 +21,13 @@ class Instrument:
     partition: int
     first_start: int
     last_start: int
+    quantity_unit: str
     duplicates: int
-    quantity_unit: str | None = None
-    kind: str | None = None
-    base: str | None = None
-    quote: str | None = None
-    settlement: str | None = None
-    multiplier: Decimal | None = None
-    tick: Decimal | None = None
-    lot: Decimal | None = None
-    expiry: int | None = None
-    strike: Decimal | None = None
-    right: str | None = None
-    underlying: str | None = None
-    effective: int | None = None
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "Instrument":
         """From an item of a document."""
-        found = {name: item[name] for name in cls.__slots__ if name in item or name in _ALWAYS}
-        return cls(**{**found, **{name: Decimal(found[name]) for name in _DECIMALS if name in found}})
+        return cls(**{name: item[name] for name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,29 +46,6 @@ class Ingested:
 NOTHING = Ingested(0, 0, 0, {}, {})
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """Rows of instruments by fate, durable. `unchanged` say what was declared already.
-
-    `refused` maps a reason to how many, `conflict` among them; `examples` to the first of them: `position`, `error`,
-    `line`, the position being that in its request.
-    """
-
-    added: int
-    unchanged: int
-    refused: Mapping[str, int]
-    examples: Mapping[str, Mapping[str, str]]
-
-    def plus(self, item: Mapping[str, Any]) -> "Declared":
-        """These and those of an answer."""
-        refused = {reason: self.refused.get(reason, 0) + count for reason, count in item["refused"].items()}
-        added, unchanged = self.added + item["added"], self.unchanged + item["unchanged"]
-        return Declared(added, unchanged, {**self.refused, **refused}, {**item["examples"], **self.examples})
-
-
-NONE_DECLARED = Declared(0, 0, {}, {})
-
-
 def bodies(events: Iterable[Given]) -> Iterator[bytes]:
     """The lines of some events, together up to the bounds.
 

@@ -14,7 +14,7 @@ from slackwater_client.errors import ArgumentError, ProtocolError
 from slackwater_client.exchange import document, exchange
 from slackwater_client.follow import MEDIA_TYPE, Follow, follow
 from slackwater_client.http import Call, Send
-from slackwater_client.intake import NONE_DECLARED, NOTHING, Declared, Given, Ingested, bodies
+from slackwater_client.intake import NOTHING, Given, Ingested, bodies
 from slackwater_client.pages import ARROW, MOST_ROWS, has_arrow, listed, pages, takes_arrow
 from slackwater_client.restatements import RESTATEMENT, Restatement
 from slackwater_client.retry import Retry
@@ -149,7 +149,6 @@ class Calls:
         prefix: str | None = None,
         q: str | None = None,
         active_since: Time | None = None,
-        at: Time | None = None,
     ) -> Call[tuple[Instrument, ...]]:
         """Every wanted instrument of the stream `trades`, however many pages they take; all, if nothing is said.
 
@@ -162,13 +161,11 @@ class Calls:
             prefix: How the symbol begins.
             q: Words, each of which stands in the symbol or the venue, in large or small letters.
             active_since: With a trade in this second or later.
-            at: What is declared of them as it held at this time; as it holds now, if None.
         """
         wanted = {
             **{"stream": "trades", "venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol")},
             **{"prefix": prefix, "q": q, "limit": MOST_ROWS},
             "active_since": None if active_since is None else time_text(active_since, "active_since"),
-            "at": None if at is None else time_text(at, "at"),
         }
         items = yield from listed(Send("/v1/instruments", _params(wanted)), "instruments", self.retry)
         return _read(items, lambda found: tuple(map(Instrument.of, found)), "/v1/instruments")
@@ -241,23 +238,6 @@ class Calls:
         found, path = NOTHING, f"/v1/ingest/{_name(stream)}"
         headers = (("Content-Type", "application/x-ndjson"), *((("Slackwater-Source", source),) if source else ()))
         for body in bodies(events):
-            request = Send(path, headers=headers, method="POST", body=body, repeatable=True)
-            found = _read(document((yield from exchange(request, self.retry))), found.plus, path)
-        return found
-
-    def ingest_instruments(self, rows: Iterable[Given], *, source: str = "") -> Call[Declared]:
-        """Declare what instruments are, at the ingest service, which is what the client's `url` names then.
-
-        Returns when all that was added is durable. A row that says what is declared already adds nothing, so calling it
-        again, or every day, is right. Needs a key of the scope write.
-
-        Args:
-            rows: Each as a mapping of its fields (`venue`, `symbol`, `kind`, ...) or as a line of JSON.
-            source: Who says so, for the ledger; by default `http`.
-        """
-        found, path = NONE_DECLARED, "/v1/instruments"
-        headers = (("Content-Type", "application/x-ndjson"), *((("Slackwater-Source", source),) if source else ()))
-        for body in bodies(rows):
             request = Send(path, headers=headers, method="POST", body=body, repeatable=True)
             found = _read(document((yield from exchange(request, self.retry))), found.plus, path)
         return found

@@ -1,16 +1,19 @@
 """The application of the ingest service: a desk for each stream, and the routes that hand bodies to it.
 
 POST /v1/ingest/<stream>     accepted, duplicate, refused by reason, when all of it is durable
-POST /v1/instruments         what instruments are: added, unchanged, refused by reason (`ingest.service.instruments`)
+GET /v1/ingest/<stream>/ids?venue=<venue>     the newest id of each instrument, and the holes below it
 GET /health/live, /health/ready, /metrics
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from prometheus_client.core import Metric
 from starlette.requests import Request
@@ -19,10 +22,9 @@ from starlette.responses import Response
 from ingest import handed
 from ingest.errors import ClaimedError, SourceError
 from ingest.figures import IngestFigures
-from ingest.service.answers import FRESH, answered, source_named, type_of
+from ingest.holes import holes_of_venue
 from ingest.service.bodies import ARROW, CSV, MEDIA_TYPES, source_of
 from ingest.service.desk import BusyError, Desk, NoLogError
-from ingest.service.instruments import InstrumentsRoute
 from ingest.verdicts import Summary
 from slackwater.core.clock import Clock
 from slackwater.core.errors import SlackwaterError
@@ -35,7 +37,6 @@ from slackwater.http.guard.guard import Guard
 from slackwater.http.options import GuardOptions, Limits, ObservedOptions
 from slackwater.http.problems import ProblemError, refusal
 from slackwater.http.server import Draining
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.streams.errors import MappingError
 from slackwater.streams.mapping import Layout, parse_map, parse_names, parse_time_unit
@@ -52,19 +53,21 @@ MOST_WAITING = 64 * 1024 * 1024
 
 LIMITS = Limits(body=MOST_BODY, body_s=60.0)
 
+SOURCE = "slackwater-source"
+"""The header that names where events are from, for the dead letters."""
+
+_SOURCE = re.compile(r"[ -~]{1,200}")
 _RETRY_S = 1
+_FRESH = {"Cache-Control": "no-store"}
 _PARAMETERS = ("map", "columns", "time_unit")
 
 
 class IngestService:
-    """The desks of some streams and the ledger of instruments, and their application. `limits` bounds what producers
-    may send.
-    """
+    """The desks of some streams, and their application. `limits` bounds what producers may send."""
 
     def __init__(
         self,
         desks: Sequence[tuple[Stream, Desk]],
-        ledger: InstrumentsLedger,
         keys: KeyRing,
         clock: Clock,
         guard: GuardOptions | None = None,
@@ -81,8 +84,7 @@ class IngestService:
         middleware = passed(LOG, self.figures, observed or ObservedOptions(), who)
         self.app = application("Takes in events, once each.", self._lifespan, middleware, "Slackwater ingest")
         self.app.add_api_route("/v1/ingest/{stream}", self._post, methods=["POST"])
-        declare = InstrumentsRoute(ledger, clock, limits.body)
-        self.app.add_api_route("/v1/instruments", declare.answer, methods=["POST"])
+        self.app.add_api_route("/v1/ingest/{stream}/ids", self._ids, methods=["GET"])
         self.app.add_api_route("/health/live", self._live, methods=["GET"])
         self.app.add_api_route("/health/ready", self._ready, methods=["GET"])
         self.app.add_api_route("/metrics", self._metrics, methods=["GET"])
@@ -95,14 +97,34 @@ class IngestService:
         for _, desk in self._desks.values():
             await asyncio.to_thread(desk.stop)
 
-    async def _post(self, request: Request, stream: str) -> Response:
+    def _desk(self, stream: str) -> tuple[Stream, Desk]:
         if stream not in self._desks:
             known = ", ".join(sorted(self._desks))
             raise ProblemError(404, "unknown-stream", f"There is no stream {stream[:64]!r} here. There are: {known}.")
-        declared, desk = self._desks[stream]
-        kind = type_of(request, MEDIA_TYPES)
+        return self._desks[stream]
+
+    async def _ids(self, request: Request, stream: str) -> Response:
+        declared, desk = self._desk(stream)
+        if unknown := sorted({*request.query_params} - {"venue"}):
+            raise refusal({unknown[0]: "there is no such parameter; there is venue"})
+        venue = request.query_params.get("venue", "")
+        if declared.venue(venue).ids != "dense":
+            dense = ", ".join(sorted(name for name, of in declared.venues.items() if of.ids == "dense")) or "none"
+            raise refusal({"venue": f"has no dense ids, so none is known to be missing; those that have: {dense}"})
+        try:
+            found = await asyncio.wrap_future(desk.ask(lambda writer: holes_of_venue(writer.filter.known, venue)))
+        except SlackwaterError as error:
+            raise _problem(error, Summary()) from error
+        entities = [{**dict(zip(declared.entity, of, strict=True)), **holes._asdict()} for of, holes in found.items()]
+        return _json(200, {"stream": stream, "venue": venue, "ids": entities})
+
+    async def _post(self, request: Request, stream: str) -> Response:
+        declared, desk = self._desk(stream)
+        kind = _kind(request)
         layout = _layout(declared, request, kind)
-        source = source_named(request)
+        source = request.headers.get(SOURCE, "http")
+        if not _SOURCE.fullmatch(source):
+            raise refusal({SOURCE: "is no name of 1 to 200 printable characters"})
         data = await body_of(request, self.limits.body)
         if not data:
             raise ProblemError(422, "no-events", "The body is empty.")
@@ -115,22 +137,35 @@ class IngestService:
         except SlackwaterError as error:
             raise _problem(error, body.counts) from error
         lines = {"lines": body.refused} if kind == handed.MEDIA_TYPE else {}
-        return answered(200, {"stream": stream, **body.counts.facts(), **lines})
+        return _json(200, {"stream": stream, **body.counts.facts(), **lines})
 
     async def _live(self) -> Response:
-        return answered(200, {"live": True})
+        return _json(200, {"live": True})
 
     async def _ready(self) -> Response:
         reasons = [f"{name}: {desk.error}" for name, (_, desk) in self._desks.items() if desk.error]
         reasons += self.draining.reasons()
-        return answered(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
+        return _json(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
     async def _metrics(self) -> Response:
-        return Response(self.figures.text(), 200, FRESH, CONTENT_TYPE)
+        return Response(self.figures.text(), 200, _FRESH, CONTENT_TYPE)
 
     def _events(self) -> Iterator[Metric]:
         writers = [desk.writer for _, desk in self._desks.values() if desk.writer is not None]
         return IngestFigures(*writers).collect()
+
+
+def _json(status: int, facts: Mapping[str, Any]) -> Response:
+    return Response(orjson.dumps(facts), status, _FRESH, "application/json")
+
+
+def _kind(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in MEDIA_TYPES:
+        raise ProblemError(415, "media-type", f"This takes a body of one of the types {', '.join(MEDIA_TYPES)}.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "content-encoding", "Send the body as it is; compressed files go in by the command.")
+    return kind
 
 
 def _layout(stream: Stream, request: Request, kind: str) -> Layout:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ingest.chunk import Source, nothing
 from ingest.errors import IngestError
@@ -22,6 +23,8 @@ from ingest.writer import IngestWriter
 from slackwater.core.errors import SlackwaterError
 
 logger = logging.getLogger("slackwater.ingest")
+
+Answer = TypeVar("Answer")
 
 IDLE_S = 0.05
 """How long a quiet desk waits for a body before it looks whether it is asked to let go."""
@@ -71,6 +74,7 @@ class Desk:
         self._most_bytes = most_bytes
         self._bodies: deque[Body] = deque()
         self._bytes = 0
+        self._questions: deque[tuple[Callable[[IngestWriter], Any], Future[Any]]] = deque()
         self._sent: deque[Body] = deque()
         self._changed = threading.Condition()
         self._ends = False
@@ -97,6 +101,16 @@ class Desk:
             made = Body(body, size)
             self._bodies.append(made)
             self._bytes += size
+            self._changed.notify()
+        return made
+
+    def ask(self, question: Callable[[IngestWriter], Answer]) -> "Future[Answer]":
+        """Ask the writer something, between two bodies. Its future raises NoLogError where nobody can answer."""
+        made: Future[Any] = Future()
+        with self._changed:
+            if self.error:
+                raise NoLogError(f"The {self.stream} are not known now: {self.error}", "Ask again in a moment.")
+            self._questions.append((question, made))
             self._changed.notify()
         return made
 
@@ -132,6 +146,7 @@ class Desk:
                 self._changed.wait(IDLE_S)
                 return self._ends
         self.error = ""
+        self._answer(writer)
         body = self._next(wait=not self._sent)
         if body is None and self._sent:
             writer.wait()
@@ -144,13 +159,18 @@ class Desk:
 
     def _next(self, wait: bool) -> Body | None:
         with self._changed:
-            if wait and not self._bodies and not self._ends:
+            if wait and not self._bodies and not self._questions and not self._ends:
                 self._changed.wait(IDLE_S)
             if not self._bodies:
                 return None
             body = self._bodies.popleft()
             self._bytes -= body.size
             return body
+
+    def _answer(self, writer: IngestWriter) -> None:
+        while self._questions:
+            question, future = self._questions.popleft()
+            future.set_result(question(writer))
 
     def _take(self, writer: IngestWriter, body: Body) -> None:
         self._sent.append(body)
@@ -182,8 +202,9 @@ class Desk:
     def _refuse(self, error: Exception) -> None:
         with self._changed:
             waiting, self._bodies, self._bytes = [*self._bodies], deque(), 0
-        for body in waiting:
-            body.done.set_exception(error)
+            asked, self._questions = [*self._questions], deque()
+        for done in (*(body.done for body in waiting), *(future for _, future in asked)):
+            done.set_exception(error)
 
     def _fail(self, error: Exception) -> None:
         """The writer is of no use any more. Whether what was sent is in the log is not known: it may come again."""

@@ -10,7 +10,6 @@ from slackwater.core.heap import give_back
 from slackwater.core.settings import Settings
 from slackwater.http.options import ObservedOptions
 from slackwater.http.run import guard_options, limits_of, listening, server_of, warn_of_keys
-from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.keys.keyring import KeyRing
 from slackwater.log.compression import check_codecs
 from slackwater.log.kafka_log import log_of
@@ -40,7 +39,6 @@ def receive(settings: Settings, url: str) -> None:
 
     service = IngestService(
         [(stream, desk(stream)) for stream in registered(settings.streams)],
-        InstrumentsLedger(store),
         KeyRing(settings.home, clock),
         clock,
         guard_options(settings),

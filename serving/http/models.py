@@ -128,7 +128,7 @@ _MEANINGS = {
     "start": "Start of the bar; it is half-open: [start, start + interval).",
     "open": "Price of the first trade.",
     "close": "Price of the last trade.",
-    "volume": "Sum of quantities, in the unit that `/v1/instruments` says.",
+    "volume": "Sum of quantities; contracts for COIN-M, see `/v1/instruments`.",
     "notional": "Sum of price x quantity.",
     "vwap": "notional / volume, rounded half-even to 8 digits.",
     "buy_volume": "Quantity that takers bought.",

@@ -11,19 +11,16 @@ A view reads the files when it is asked, and only what is asked of them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
 from serving.query.basis import Basis
 from serving.query.read import chain_rows
-from serving.store.declared import Holding
 from serving.store.hot import HotStore
 from serving.store.listing import Wanted, instrument_items, instruments_schema, listed
 from serving.store.request import Keys, Range
 from serving.store.snapshot import Snapshot
-from slackwater.instruments.facts import DECIMALS
 from slackwater.store.files import Locate
 from slackwater.versions.manifest import StoredFile
 from slackwater.versions.store import VersionStore
@@ -72,12 +69,10 @@ class Tables:
     names: tuple[str, ...]
 
 
-def tables_of(hot: HotStore, read_point: ReadPoint, path: Locate, holding: Holding) -> Tables:
-    """The tables of one basis; the chains' rows are copied, the files are not read. `path` is `paths_here`, `holding`
-    what is declared of instruments.
-    """
+def tables_of(hot: HotStore, read_point: ReadPoint, path: Locate) -> Tables:
+    """The tables of one basis; the chains' rows are copied, the files are not read. `path` is `paths_here`."""
     manifest = read_point.snapshot.manifest
-    given = {"given_instruments": _instruments(hot, read_point.bases.values(), holding)}
+    given = {"given_instruments": _instruments(hot, read_point.bases.values())}
     setup = [
         "CREATE SCHEMA tail",
         "CREATE TABLE instruments AS SELECT * FROM given_instruments ORDER BY ALL",
@@ -123,15 +118,13 @@ def _closing_sql(view: View, interval: Interval, answers: str) -> str:
     return f"SELECT * EXCLUDE (newest), {closed} FROM ({answers}) JOIN {newest}"
 
 
-def _instruments(hot: HotStore, bases: Iterable[Basis], holding: Holding) -> pa.Table:
+def _instruments(hot: HotStore, bases: Iterable[Basis]) -> pa.Table:
     """The instruments of every stream as `/v1/instruments` gives them."""
     views = {basis.view.stream: basis for basis in reversed([*bases])}
     items: list[dict[str, Any]] = []
     for stream, basis in reversed(views.items()):
         found = listed(basis.snapshot, hot, basis.view, basis.ends, Wanted(((),) * len(stream.entity)))
-        items += instrument_items(basis.snapshot, basis.view, found, holding)
-    for item in items:
-        item |= {name: Decimal(item[name]) for name in DECIMALS if name in item}
+        items += instrument_items(basis.snapshot, basis.view, found)
     return pa.Table.from_pylist(items, instruments_schema(views, pa.int64()))
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from serving.store.declared import Holding, told, told_fields
 from serving.store.fold import Ends
 from serving.store.hot import HotStore
 from serving.store.request import Entity
@@ -28,6 +27,9 @@ PORTION = 1_024
 """Instruments that are looked at together."""
 
 _LAST = "\U0010ffff"
+
+CONTRACT_VENUES = frozenset({"binance_coinm"})
+"""Venues whose quantities are contracts; everywhere else they are units of the base currency."""
 
 
 class Place(NamedTuple):
@@ -174,23 +176,21 @@ def instruments_schema(streams: Iterable[Stream], time: pa.DataType) -> pa.Schem
             pa.field("last_start", time, nullable=False),
             ("quantity_unit", pa.string()),
             pa.field("duplicates", pa.int64(), nullable=False),
-            *told_fields(time),
         ]
     )
 
 
-def instrument_items(snapshot: Snapshot, view: View, found: Spans, holding: Holding) -> Iterable[dict[str, Any]]:
-    """The places of a view's stream as they are listed, with what holds of each; times in microseconds.
+def instrument_items(snapshot: Snapshot, view: View, found: Spans) -> Iterable[dict[str, Any]]:
+    """The places of a view's stream as they are listed, their times in microseconds.
 
-    A stream without quantities has no unit of them, nor has an instrument of which nothing is declared.
+    A stream without quantities has no unit of them.
     """
     stream, duplicates = view.stream, snapshot.batch.duplicates
-    has_unit, facts_of = "quantity" in stream.fields, holding.finder(stream)
-    names = ("stream", *stream.entity, "partition", "first_start", "last_start")
+    has_unit = "quantity" in stream.fields
+    unit = ("quantity_unit",) if has_unit else ()
+    names = ("stream", *stream.entity, "partition", "first_start", "last_start", *unit, "duplicates")
     for (entity, partition), (first, last) in found.items():
-        item = dict(zip(names, (stream.name, *entity, partition, first, last), strict=True))
-        facts = facts_of(entity)
-        if facts is not None and has_unit:
-            item["quantity_unit"] = facts.quantity_unit
-        item["duplicates"] = duplicates.get((stream.name, tuple(map(str, entity))), 0) if duplicates else 0
-        yield item if facts is None else {**item, **told(facts)}
+        if has_unit:
+            unit = ("contracts",) if entity[0] in CONTRACT_VENUES else ("base",)
+        events = duplicates.get((stream.name, tuple(map(str, entity))), 0) if duplicates else 0
+        yield dict(zip(names, (stream.name, *entity, partition, first, last, *unit, events), strict=True))

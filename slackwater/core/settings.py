@@ -20,6 +20,8 @@ from slackwater.core.kafka_settings import KafkaSettings
 from slackwater.core.rate import Rate
 from slackwater.core.setting import Setting, rows_of, setting
 from slackwater.core.values import (
+    FEED_FILE,
+    FEED_URL,
     HOST,
     NAME,
     NETWORK,
@@ -89,6 +91,19 @@ class Settings(KafkaSettings):
     stall_seconds: int = setting("10", "seconds", "How long a partition may lag without progress.", whole(1, 86_400))
     speed_metrics_port: int = setting("0", "port", "Port of the speed layer's /metrics; 0: none.", whole(0, 65_535))
     ingest_metrics_port: int = setting("0", "port", "Port of the ingest's /metrics; 0: none.", whole(0, 65_535))
+    capture_metrics_port: int = setting("0", "port", "Port of the capture's /metrics; 0: none.", whole(0, 65_535))
+    feed_urls: tuple[str, ...] = setting(
+        "",
+        "venue=URL,...",
+        "Where feeds are instead: venue=wss://..., and venue.rest=https://...",
+        listed(FEED_URL, "venue=wss://host/path or venue.rest=https://host"),
+    )
+    feed_key_files: tuple[str, ...] = setting(
+        "",
+        "venue=file,...",
+        "Files of the API keys that feeds' REST interfaces ask for.",
+        listed(FEED_FILE, "venue=/path/of/a/file"),
+    )
     log_format: str = setting("text", "word", "text for people, or json: one object a line.", word("text", "json"))
     access_log: bool = setting("0", "0 or 1", "1: the REST service logs every request.", flag)
     slow_ms: int = setting(

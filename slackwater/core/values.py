@@ -11,6 +11,8 @@ HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9_.-]{1,253}(:[0-9]{1,5})?")
 NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+FEED_URL = re.compile(r"[a-z0-9_]+(=wss?|\.rest=https?)://[A-Za-z0-9_.:\[\]/-]{1,253}")
+FEED_FILE = re.compile(r"[a-z0-9_]+=[^,=]{1,4096}")
 OBJECT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*")
 
 _MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|kB|KB|MB|GB|TB|%|)")

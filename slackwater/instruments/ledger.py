@@ -54,7 +54,7 @@ class InstrumentsLedger:
         """
         with self._lock:
             state = self._state()
-            if state is not None and (state != self._seen or not state.settled):
+            if state is None or state != self._seen or not state.settled:
                 more = self._after(self._known)
                 self._table = self._table.with_rows(row for one in more for row in one.rows)
                 self._known += len(more)

@@ -51,6 +51,15 @@ class Contents:
             contents[hit] = part.contents[at[hit]]
         return found, contents
 
+    def runs(self) -> tuple[Any, Any]:
+        """The first and last ids of runs of integers that are known, as two arrays; two runs may touch."""
+        firsts, lasts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for part in self._parts:
+            breaks = np.flatnonzero(np.diff(part.ids) != 1)
+            firsts.append(part.ids[np.r_[0, breaks + 1]])
+            lasts.append(part.ids[np.r_[breaks, part.rows - 1]])
+        return np.concatenate(firsts), np.concatenate(lasts)
+
     def _keep_order(self) -> None:
         while len(self._parts) > 1 and self._parts[-2].rows < 2 * self._parts[-1].rows:
             last, before = self._parts.pop(), self._parts.pop()

@@ -16,6 +16,10 @@ class IdIndex:
         self.keys = keys
         self._runs = runs.arrays()
 
+    def runs(self, entity: Entity) -> tuple[Any, Any]:
+        """The first and last ids of the runs of an entity's integers, in order."""
+        return self._runs.get(entity, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+
     def holds(self, entity: Entity | None, ids: Any) -> Any:
         """Which of `ids` are there: of an entity's dense integers, or of all keys where it is None."""
         if entity is None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.formats.table import TIME_TYPE, OutputForm
-from serving.http.models import DECIMAL, Closed, Count, Time, absent, entity_members, page_of
+from serving.http.models import Closed, Count, Time, absent, entity_members, page_of
 from serving.http.reply import Reply, read_headers
 from serving.http.route import Route, asked
 from serving.query.answer import Page, page_reply, time_json
@@ -29,16 +29,12 @@ from serving.query.keys import filter_fields, wanted_values
 from serving.query.parameters import MOST_WORDS_TEXT, ValueRefusedError, words
 from serving.query.pool import Pool
 from serving.query.questions import LIMIT_TEXT, Limit, check_names, fingerprint
-from serving.store.declared import DeclaredInstruments
 from serving.store.hot import HotStore
 from serving.store.listing import Place, Wanted, instrument_items, instruments_schema, listed
 from serving.store.snapshot import Snapshot
-from slackwater.instruments.facts import TIMES, Kind, Right
 from slackwater.streams.stream import Stream
 from slackwater.views.definitions import streams_of
 from slackwater.views.view import View
-
-_TIMES = ("first_start", "last_start", *TIMES)
 
 _Words = Annotated[  # a tuple; FastAPI takes that type for a parameter that stands more than once
     Any, BeforeValidator(words), WithJsonSchema({"type": "string", "maxLength": MOST_WORDS_TEXT})
@@ -56,7 +52,6 @@ class InstrumentsQuery(TableParameters):
         "or small letters.",
     )
     active_since: TimeField = Field(None, description="Those with an event in this second or later.")
-    at: TimeField = Field(None, description="What is declared as it held at this time; default: as it holds now.")
     limit: Limit = Field(500, description=LIMIT_TEXT)
     cursor: CursorField = Field(None, description="`next` of the page before; every other parameter stays as it was.")
 
@@ -103,9 +98,6 @@ def query_of(streams: tuple[Stream, ...]) -> type[InstrumentsQuery]:
     )
 
 
-_Decimal = Annotated[str, WithJsonSchema({**DECIMAL, "type": "string"})]
-
-
 class Instrument(Closed):
     """An instrument in one partition: the columns of its entity by name, such as venue and symbol."""
 
@@ -113,27 +105,15 @@ class Instrument(Closed):
     partition: Count
     first_start: Annotated[Time, Field(description="Start of its first second with an event.")]
     last_start: Annotated[Time, Field(description="Start of its last second with an event.")]
-    quantity_unit: Literal["base", "contracts"] = absent("What a quantity of 1 is, by what is declared.")
+    quantity_unit: Literal["base", "contracts"] = absent("Of a stream that has quantities.")
     duplicates: Annotated[Count, Field(description="Of the instrument in the batch view, in all partitions together.")]
-    kind: Kind = absent("Of what is declared, as all that follow: none is there where nothing is.")
-    base: str = absent("The currency that is traded.")
-    quote: str = absent("The currency of prices.")
-    settlement: str = absent("The currency that is paid in.")
-    multiplier: _Decimal = absent("One contract: units of the base (linear), the quote (inverse), the underlying.")
-    tick: _Decimal = absent("The step of prices.")
-    lot: _Decimal = absent("The step of quantities.")
-    expiry: Time = absent("Of options and dated futures.")
-    strike: _Decimal = absent("Of options.")
-    right: Right = absent("Of options.")
-    underlying: str = absent("Of options.")
-    effective: Time = absent("From when this holds; 0: always.")
 
 
 class InstrumentsMeta(Closed):
     """What the list was read from."""
 
     version: Count
-    complete: Annotated[bool, Field(description="False where instruments or facts may be missing; see `reason`.")]
+    complete: Annotated[bool, Field(description="False where instruments may be missing; `reason` says why.")]
     reason: str = absent("Why it is not complete; only where it is not.")
 
 
@@ -153,7 +133,6 @@ class InstrumentsRoute:
     bases: Bases
     hot: HotStore
     pool: Pool
-    declared: DeclaredInstruments
 
     async def answer(self, scope: Scope, query: InstrumentsQuery) -> Response:
         """The page. Raises ProblemError."""
@@ -184,8 +163,6 @@ class InstrumentsRoute:
         items: list[dict[str, Any]] = []
         reasons: list[str] = []
         following, last, snapshot = None, None, self.bases.snapshot()
-        holding = self.declared.holding(query.at)
-        reasons += [holding.reason] if holding.reason else []
         for stream, of_stream in wanted.items():
             basis = self.bases.whole(self._view(stream, snapshot))
             if basis.incomplete_reason is not None:
@@ -194,7 +171,7 @@ class InstrumentsRoute:
             left = query.limit - len(items)
             found = listed(basis.snapshot, self.hot, basis.view, basis.ends, of_stream, left + 1)
             page = dict(islice(found.items(), left))
-            items += instrument_items(basis.snapshot, basis.view, page, holding)
+            items += instrument_items(basis.snapshot, basis.view, page)
             if page:
                 last = stream, next(reversed(page))
             if len(found) > left and last is not None:
@@ -202,7 +179,7 @@ class InstrumentsRoute:
                 following = Cursor(version, "", {}, True, (of.name, *entity, partition)).encode(query.fingerprint(of))
                 break
         for item in items if output.iso and output.of.text else ():
-            item |= {name: time_json(item[name], True) for name in _TIMES if name in item}
+            item |= {name: time_json(item[name], True) for name in ("first_start", "last_start")}
         meta: dict[str, Any] = {"version": snapshot.version, "complete": not reasons}
         if reasons:
             meta["reason"] = " ".join(reasons)
@@ -214,14 +191,11 @@ class InstrumentsRoute:
         return next((name for name in names if name not in snapshot.refused_views), names[0])
 
 
-def routes(
-    views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool, declared: DeclaredInstruments
-) -> list[Route]:
-    text = "Instruments in order of stream and entity, with what is declared of them and their duplicates."
+def routes(views: tuple[View, ...], bases: Bases, hot: HotStore, pool: Pool) -> list[Route]:
+    text = "Instruments in order of stream and entity, with the unit of their quantities and their duplicates."
     streams = streams_of(views)
     names = {stream: [view.name for view in views if view.stream == stream] for stream in streams}
-    schema, model = instruments_schema(streams, TIME_TYPE), query_of(streams)
-    of = InstrumentsRoute(names, schema, bases, hot, pool, declared)
+    of, model = InstrumentsRoute(names, instruments_schema(streams, TIME_TYPE), bases, hot, pool), query_of(streams)
 
     async def answer(request: Request, query: InstrumentsQuery) -> Response:
         return await of.answer(request.scope, query)

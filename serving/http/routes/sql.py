@@ -34,7 +34,6 @@ from serving.sql.program import Outcome
 from serving.sql.tables import ReadPoint, paths_here, tables_of
 from serving.status.metrics import Metrics
 from serving.store.batch import whole
-from serving.store.declared import DeclaredInstruments
 from serving.store.hot import HotStore
 from slackwater.core.checked_files import DamagedBytesError, path_of
 from slackwater.core.decimals import plain_text
@@ -138,7 +137,6 @@ class SqlRoute:
 
     bases: Bases
     hot: HotStore
-    declared: DeclaredInstruments
     inspector: Inspector
     keys: KeyRing
     here: Locate
@@ -190,7 +188,7 @@ class SqlRoute:
 
     def _blocking(self, query: SqlQuery) -> tuple[ReadPoint, Outcome, pa.Table | None]:
         read_point = ReadPoint(self.bases.every())
-        tables = tables_of(self.hot, read_point, self.here, self.declared.holding())
+        tables = tables_of(self.hot, read_point, self.here)
         files = {path_of(name): file for name, file in tables.files.items()}
 
         def answer() -> tuple[Outcome, pa.Table | None]:
@@ -233,7 +231,6 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 def routes(
     bases: Bases,
     hot: HotStore,
-    declared: DeclaredInstruments,
     inspector: Inspector,
     keys: KeyRing,
     store: VersionStore,
@@ -243,7 +240,7 @@ def routes(
     if options.sql is None:
         return []
     processes = SqlProcesses(store.home, options.sql)
-    of = SqlRoute(bases, hot, declared, inspector, keys, paths_here(store), metrics, processes)
+    of = SqlRoute(bases, hot, inspector, keys, paths_here(store), metrics, processes)
     text = "One SELECT over the merged views of one basis, read only. Needs a key of the scope admin."
     route = Route("/v1/sql", of.answer, text, "data", SqlResult, (413, 415, 422, 504), "POST", body=SqlQuery)
     return [replace(route, cached=False, headers=("Slackwater-Lag-Records",), close=processes.close)]

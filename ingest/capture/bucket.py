@@ -1,0 +1,35 @@
+"""A token bucket: so many starts in so many seconds, in order, waited for on the event loop."""
+
+import asyncio
+
+from ingest.feeds.feed import Budget
+from slackwater.core.clock import Clock
+
+
+class Bucket:
+    """Full at first. Those who wait are served in turn."""
+
+    def __init__(self, budget: Budget, clock: Clock, pace: float = 1.0) -> None:
+        self._budget = budget._replace(seconds=budget.seconds / pace)
+        self._clock = clock
+        self._tokens = float(budget.starts)
+        self._at_s = clock.elapsed_s()
+        self._turn = asyncio.Lock()
+
+    async def take(self) -> None:
+        """Wait for one."""
+        async with self._turn:
+            while True:
+                now_s = self._clock.elapsed_s()
+                rate = self._budget.starts / self._budget.seconds
+                self._tokens = min(self._budget.starts, self._tokens + (now_s - self._at_s) * rate)
+                self._at_s = now_s
+                if self._tokens >= 1:
+                    self._tokens -= 1
+                    return
+                await asyncio.sleep((1 - self._tokens) / rate)
+
+    def empty(self) -> None:
+        """The venue says that it was too much: begin from nothing."""
+        self._tokens = 0.0
+        self._at_s = self._clock.elapsed_s()

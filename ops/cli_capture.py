@@ -1,0 +1,285 @@
+"""`slackwater capture`: exchanges' live trades, and recordings of them."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingest.capture.figures import CaptureFigures
+from ingest.capture.recording import recordings, venue_of
+from ingest.capture.replayed import Replayed
+from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.state import VenueState
+from ingest.feeds.feed import Feed
+from ingest.feeds.registry import FEEDS, feed_of
+from ingest.holes import holes_of_venue
+from ingest.remote import RemoteWriter
+from ingest.writer import IngestWriter
+from ops.cli_ingest import show_summary, summary_facts
+from ops.context import CLOCK, Context, stop_on_signals
+from ops.entrance import entrance
+from ops.output import command, console, emit, errors, plain, table
+from slackwater.core.errors import SettingError
+from slackwater.core.exposition import process_registry, serve_metrics
+from slackwater.core.settings import Settings
+from slackwater.streams.trades import SYMBOL, TRADES
+
+TOLD_S = 10.0
+"""How often the state of the venues is told while it runs."""
+
+RUN = "run"
+
+
+class _Group(click.Group):
+    """`run` may be left out."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = [RUN, *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group("capture", cls=_Group)
+def capture() -> None:
+    """Live trades from exchanges, gaps repaired; raw frames recorded and replayed.
+
+    `run` may be left out: capture VENUE:SYMBOL,... runs until it is ended.
+    """
+
+
+@command(
+    RUN,
+    "slackwater capture binance_spot:BTCUSDT,ETHUSDT coinbase:BTC-USD kraken:BTC/USD",
+    "slackwater capture binance_usdm_agg:BTCUSDT --record frames/",
+    of=capture,
+)
+@click.argument("wanted", nargs=-1, required=True, metavar="VENUE:SYMBOL,SYMBOL...")
+@click.option("--record", type=click.Path(path_type=Path), metavar="DIR", help="Write raw frames there, compressed.")
+@click.option(
+    "--only-new", is_flag=True, help="Do not ask for what was missing before: only for what comes from now on."
+)
+def run_command(
+    context: Context, /, wanted: tuple[str, ...], record: Path | None, only_new: bool, as_json: bool
+) -> None:
+    """Connect to venues and append their trades to the event log, once each, until it is ended.
+
+    Connections that end or fall silent are made again. What was missed meanwhile is asked for by REST, and what was
+    missing when it ended last, too; ids that a venue does not show stay listed as gaps. Where the ingest service runs,
+    it takes the events.
+    """
+    chosen = chosen_feeds(wanted)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    options = options_of(context.settings, record)
+    with entrance(context, TRADES, float("inf")) as writer, ExitStack() as running:
+        known = {} if only_new else _known(writer, [feed for feed, _ in chosen])
+        live = running.enter_context(capturing(chosen, options, CLOCK, lambda venue: known.get(venue, {})))
+        running.enter_context(_figures(live, context.settings))
+        telling = threading.Thread(target=_tell, args=(live, stop), daemon=True)
+        telling.start()
+        summary = writer.ingest(live.intake, stop=stop.is_set)
+        live.stop()  # what was said by now is still taken
+        summary = writer.ingest(live.intake)
+        stop.set()
+        telling.join()
+    facts = {**summary_facts(summary), "venues": [state_facts(state) for state in live.states.values()]}
+    emit(as_json, facts, lambda: _show_end(live, facts))
+    if live.error is not None:
+        raise live.error
+
+
+@command(
+    "replay",
+    "slackwater capture replay frames/",
+    "slackwater capture replay frames/binance_spot-20261201T083000Z-0001.gz",
+    "slackwater capture replay --venue binance_usdm usdm_btcusdt_20240808_trades.gz",
+    of=capture,
+)
+@click.argument("given", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR|FILE...")
+@click.option("--venue", default="", metavar="VENUE", help="Of files whose names do not begin with it.")
+def replay_command(context: Context, /, given: tuple[Path, ...], venue: str, as_json: bool) -> None:
+    """Append the trades of recorded frames to the event log, once each: what is there already is a duplicate."""
+    files = [(feed_of(venue or _named(path)), path) for each in given for path in recordings(each)]
+    source = Replayed(files, CLOCK)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with entrance(context, TRADES) as writer:
+        summary = writer.ingest(source, stop=stop.is_set)
+    facts = {
+        **summary_facts(summary),
+        "frames": source.done,
+        "venues": [state_facts(state) for state in source.states.values()],
+    }
+    name = str(given[0]) if len(given) == 1 else f"{len(files)} recordings"
+
+    def show() -> None:
+        show_summary(name, facts)
+        _show_gaps(source.states.values())
+
+    emit(as_json, facts, show)
+
+
+@command("feeds", "slackwater capture feeds", of=capture)
+def feeds_command(context: Context, /, as_json: bool) -> None:
+    """The feeds that there are, with what their parsers were made from."""
+    del context
+    facts = [
+        {
+            "venue": feed.venue,
+            "symbols": feed.symbols,
+            "ids": "dense" if feed.dense else TRADES.venue(feed.venue).ids,
+            "verified": feed.verified,
+            "socket": feed.socket,
+            "rest": feed.url,
+            "source": feed.source,
+            "seen": feed.seen,
+        }
+        for feed in FEEDS.values()
+    ]
+
+    def show() -> None:
+        shown = table("venue", "such as", "ids", "made from")
+        for feed in facts:
+            made = "recordings or verbatim examples" if feed["verified"] else "[yellow]unverified[/]"
+            shown.add_row(str(feed["venue"]), feed["symbols"][0], str(feed["ids"]), made)  # type: ignore[index]
+        console.print(shown)
+
+    emit(as_json, {"feeds": facts}, show)
+
+
+def chosen_feeds(wanted: Sequence[str]) -> list[tuple[Feed, list[str]]]:
+    """The feeds and symbols of arguments such as `kraken:BTC/USD,ETH/USD`; a venue may stand several times.
+
+    Raises:
+        UnknownFeedError: there is no such feed.
+        click.UsageError: an argument is none.
+    """
+    found: dict[str, list[str]] = {}
+    for each in wanted:
+        venue, colon, symbols = each.partition(":")
+        names = [name.strip() for name in symbols.split(",") if name.strip()]
+        if not colon or not names:
+            raise click.UsageError(f"{each!r} is not VENUE:SYMBOL,SYMBOL, such as kraken:BTC/USD,ETH/USD.")
+        if wrong := [name for name in names if not re.fullmatch(SYMBOL, name)]:
+            raise click.UsageError(f"{wrong[0]!r} is no symbol.")
+        of = found.setdefault(feed_of(venue).venue, [])
+        of += [name for name in names if name not in of]
+    return [(FEEDS[venue], symbols) for venue, symbols in found.items()]
+
+
+def options_of(settings: Settings, record: Path | None) -> CaptureOptions:
+    """How capture runs by the settings.
+
+    Raises:
+        SettingError: a venue of SLACKWATER_FEED_URLS is none, or a key cannot be read.
+    """
+    addresses: dict[str, Address] = {}
+    for each in settings.feed_urls:
+        name, _, url = each.partition("=")
+        venue, _, rest = name.partition(".")
+        if venue not in FEEDS:
+            raise SettingError(f"SLACKWATER_FEED_URLS names {venue!r}.", f"Feeds are: {', '.join(FEEDS)}.")
+        address = addresses.get(venue, Address())
+        addresses[venue] = address._replace(rest=url) if rest else address._replace(socket=url)
+    headers = {}
+    for each in settings.feed_key_files:
+        venue, _, file = each.partition("=")
+        if venue not in FEEDS or not FEEDS[venue].key_header:
+            raise SettingError(f"SLACKWATER_FEED_KEY_FILES names {venue!r}, which takes no key.")
+        try:
+            headers[venue] = {FEEDS[venue].key_header: Path(file).read_text(encoding="ascii").strip()}
+        except (OSError, ValueError) as error:
+            raise SettingError(f"SLACKWATER_FEED_KEY_FILES: {venue} cannot be read: {type(error).__name__}.") from error
+    return CaptureOptions(addresses, headers, record)
+
+
+def state_facts(state: VenueState) -> dict[str, Any]:
+    """A venue, for a program."""
+    return {
+        "venue": state.feed.venue,
+        "state": state.state,
+        "why": state.why,
+        "frames": state.frames,
+        "trades": state.trades,
+        "bad_frames": state.bad_frames,
+        "connections": state.connections,
+        "refilled": state.refilled,
+        "missing_ids": state.missing,
+        "gaps": [
+            {"symbol": tracker.symbol, "first": one.first, "last": one.last, "lost": one.lost}
+            for tracker in state.trackers.values()
+            for one in tracker.holes
+        ],
+        "suspects": [vars(one) for one in state.suspects],
+    }
+
+
+def _named(path: Path) -> str:
+    venue = venue_of(path)
+    if venue not in FEEDS:
+        raise click.UsageError(f"{path.name} does not say its venue; give --venue.")
+    return venue
+
+
+def _known(writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed]) -> dict[str, Mapping[str, KnownIds]]:
+    """What is known of dense venues by who writes them, by symbol."""
+    found: dict[str, Mapping[str, KnownIds]] = {}
+    for feed in feeds:
+        if not feed.dense:
+            continue
+        if isinstance(writer, RemoteWriter):
+            holes = writer.holes(feed.venue)
+        else:
+            holes = holes_of_venue(writer.filter.known, feed.venue)
+        found[feed.venue] = {entity[1]: KnownIds(one.last, one.holes) for entity, one in holes.items()}
+    return found
+
+
+@contextmanager
+def _figures(live: Capture, settings: Settings) -> Iterator[None]:
+    registry = process_registry()
+    registry.register(CaptureFigures(live.states.values()))
+    port, name = settings.capture_metrics_port, "SLACKWATER_CAPTURE_METRICS_PORT"
+    with serve_metrics(registry, settings.host, port, name):
+        yield
+
+
+def _tell(live: Capture, stop: threading.Event) -> None:
+    """Say now and then how it goes, on stderr."""
+    before = dict.fromkeys(live.states, 0)
+    at_s = time.monotonic()
+    while not stop.wait(TOLD_S):
+        now_s = time.monotonic()
+        for venue, state in live.states.items():
+            rate = (state.trades - before[venue]) / (now_s - at_s)
+            missing = f"  {state.missing:,} missing" if state.missing else ""
+            lost = f"  {state.lost:,} lost" if state.lost else ""
+            why = f" ({plain(state.why)})" if state.why else ""
+            lag = f"lag {state.lag_s * 1e3:,.0f} ms"
+            line = f"{venue:20} {state.state}{why}  {state.trades:,} trades, {rate:,.1f}/s, {lag}{missing}{lost}"
+            errors.print(line, soft_wrap=True)
+            before[venue] = state.trades
+        at_s = now_s
+
+
+def _show_end(live: Capture, facts: dict[str, Any]) -> None:
+    show_summary("capture", facts)
+    _show_gaps(live.states.values())
+
+
+def _show_gaps(states: Any) -> None:
+    for state in states:
+        for tracker in state.trackers.values():
+            for one in tracker.holes:
+                kind = "lost" if one.lost else "missing"
+                console.print(
+                    f"  [yellow]{kind}[/]    {one.count:,} ids of {state.feed.venue} {plain(tracker.symbol)}: "
+                    f"{one.first}..{one.last}"
+                )

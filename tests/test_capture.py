@@ -1,0 +1,353 @@
+"""Capture on real sockets of this machine: the recorded frames, faults one by one, schedules, recording and replay."""
+
+import asyncio
+import gzip
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from ingest.capture.intake import Intake
+from ingest.capture.recording import Frame, frames_of, recordings, venue_of
+from ingest.capture.replayed import Replayed
+from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.state import VenueState
+from ingest.capture.timing import Timing
+from ingest.capture.tracker import Tracker
+from ingest.chunk import Source
+from ingest.errors import SourceError, UnreadableFileError
+from ingest.feeds.feed import Feed
+from ingest.feeds.registry import FEEDS
+from ingest.sample_data import open_sample
+from slackwater.core.clock import SystemClock
+from slackwater.streams.compact import plain
+from slackwater.streams.decode import decode_lines
+from slackwater.streams.numbers import MAX_ID
+from slackwater.streams.rows import event_lines
+from slackwater.streams.trades import TRADES
+from tests.feeds.dialects import DIALECTS, Binance, Coinbase, Told
+from tests.feeds.schedule import FAST, START_US, check, play, told
+from tests.feeds.venue import Running, Venue, running
+from tests.live_service import until
+
+FRAMES = Path(__file__).parent / "feed_frames"
+DRAW = random.Random(16)
+
+
+def events(source: Source) -> list[bytes]:
+    """The lines that a source gives until it has nothing more for a moment; faults raise."""
+    found: list[bytes] = []
+    while (chunk := source.read(0.0)) is not None and chunk.lines:
+        assert not chunk.faults, chunk.faults
+        found += chunk.lines
+    return found
+
+
+def canonical(lines: list[bytes]) -> list[bytes]:
+    """Lines as the event log has them."""
+    table, _, bad = decode_lines(TRADES, lines, np.full(len(lines), MAX_ID))
+    assert not bad
+    return event_lines(TRADES, plain(TRADES, table))
+
+
+def ids(lines: list[bytes]) -> list[int]:
+    return [orjson.loads(line)["trade_id"] for line in lines]
+
+
+@contextmanager
+def live(
+    run: Running, feed: Feed, known: dict[str, KnownIds] | None = None, timing: Timing = FAST, **more: Any
+) -> Iterator[Capture]:
+    """One symbol of a feed, captured from a venue of this machine."""
+    address = Address(f"ws://{run.venue.url}", f"http://{run.venue.url}")
+    options = CaptureOptions({feed.venue: address}, timing=timing, **more)
+    with capturing([(feed, [run.venue.dialect.symbol])], options, SystemClock(), lambda _: known or {}) as capture:
+        yield capture
+
+
+def venue_of_kind(name: str, **more: Any) -> tuple[Feed, Venue, Callable[[int], Told]]:
+    """A feed, its venue, and what makes the trade of a number."""
+    feed = FEEDS[name]
+    dialect = DIALECTS[name](name, feed.symbols[0])
+    made = lambda number: told(dialect.symbol, number, START_US + number * 10_000, DRAW, dialect.unit_us)  # noqa: E731
+    return feed, Venue(dialect, **more), made
+
+
+def test_recorded_frames_are_the_sample_read_from_files_and_through_sockets(tmp_path: Path) -> None:
+    """All 78,638 trades, byte by byte; a frame says its unit, which the file of the sample does not."""
+    wanted = sorted(canonical(events(open_sample())))
+    files = [(FEEDS[venue_of(path)], path) for path in recordings(FRAMES)]
+    source = Replayed(files, SystemClock())
+    replayed: list[bytes] = []
+    while (chunk := source.read(0.0)) is not None:
+        assert not chunk.faults
+        replayed += chunk.lines
+    assert sorted(without_unit(replayed)) == wanted and len(wanted) == 78_638
+    assert source.done > len(replayed) + 2_000  # books and tickers are among the frames
+    assert {state.missing for state in source.states.values()} == {0}
+
+    found: list[bytes] = []
+    with ExitStack() as stack:
+        venues = []
+        for feed, path in files:
+            symbols = feed.symbols
+            venue = Venue(Anything(feed.venue, symbols[0]))
+            venues.append((stack.enter_context(running(venue)), feed, [*frames_of(path)]))
+        options = CaptureOptions(
+            {feed.venue: Address(f"ws://{run.venue.url}", f"http://{run.venue.url}") for run, feed, _ in venues},
+            record=tmp_path,
+        )
+        wanted_feeds = [(feed, feed.symbols) for _, feed, _ in venues]
+        capture = stack.enter_context(capturing(wanted_feeds, options, SystemClock()))
+        until(lambda: all(run.venue.listeners for run, _, _ in venues), "nobody listens")
+        for run, _, frames in venues:
+            run.start(lambda run=run, frames=frames: said(run.venue, frames))
+        until(lambda: found.extend(events(capture.intake)) or len(found) >= len(wanted), "not all came")
+    assert sorted(without_unit(found)) == wanted
+    recorded = {venue_of(path): [frame.data for frame in frames_of(path)][1:] for path in recordings(tmp_path)}
+    assert recorded == {feed.venue: [frame.data for frame in frames] for _, feed, frames in venues}
+
+
+class Anything(Binance):
+    """Takes any subscription."""
+
+    def answer(self, message: str) -> str | None:
+        return '{"result":null,"id":1}'
+
+
+async def said(venue: Venue, frames: list[Frame]) -> None:
+    for frame in frames:
+        await venue.say(frame.data.decode())
+
+
+def without_unit(lines: list[bytes]) -> list[bytes]:
+    """Canonical lines whose times are in milliseconds, as if they did not say so."""
+    unit = b',"time_unit":"ms"'
+    assert all(unit in line for line in lines)
+    return [line.replace(unit, b"") for line in canonical(lines)]
+
+
+@pytest.mark.parametrize("venue", FEEDS)
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_goes_wrong_every_trade_is_there_in_the_end(venue: str, seed: int) -> None:
+    check(FEEDS[venue], play(venue, seed))
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_what_was_missed_while_nothing_ran_is_asked_for(name: str) -> None:
+    feed, venue, made = venue_of_kind(name)
+    with running(venue) as run:
+        run.tell(*map(made, range(1, 50)))
+        with live(run, feed, {venue.dialect.symbol: KnownIds(30, [(10, 12)])}) as capture:
+            found: list[bytes] = []
+            until(lambda: venue.listeners > 0, "nobody listens")
+            run.tell(made(50))
+            # Of 10..12 no times are known; where REST is asked by time they are looked for backwards.
+            wanted = {*range(31, 51)} | {10, 11, 12}
+            until(lambda: found.extend(events(capture.intake)) or {*ids(found)} >= wanted, "they did not come")
+            assert not capture.states[name].missing
+
+
+@pytest.mark.parametrize("fault", ["freeze_all", "cut_all"])
+def test_a_dead_connection_is_noticed_and_made_again(fault: str) -> None:
+    feed, venue, made = venue_of_kind("coinbase")
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(*map(made, range(1, 5)))
+        run.call(getattr(venue, fault))
+        run.tell(*map(made, range(5, 8)))  # nobody hears of these
+        found: list[bytes] = []
+        until(lambda: venue.listeners > 0, "it was not noticed")
+        run.tell(made(8))
+        until(lambda: found.extend(events(capture.intake)) or {*ids(found)} >= {*range(1, 9)}, "they did not come")
+        assert capture.states["coinbase"].connections == 2
+
+
+def test_acknowledged_silence_is_looked_into_by_rest() -> None:
+    feed, venue, made = venue_of_kind("binance_usdm_agg")
+    with running(venue) as run, live(run, feed, {"BTCUSDT": KnownIds(1)}) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        venue.faults.mute = 1.0
+        run.call(venue.cut_all)
+        until(lambda: venue.counts["mute"] > 0, "it was not connected again")
+        run.tell(made(1), made(2), made(3))
+        venue.faults.mute = 0.0
+        found: list[bytes] = []
+        until(lambda: found.extend(events(capture.intake)) or {*ids(found)} >= {2, 3}, "they did not come")
+        until(lambda: venue.listeners > 0, "it did not connect again")
+        assert capture.states["binance_usdm_agg"].connections >= 3
+
+
+def test_a_quiet_market_is_no_reason_to_connect_again() -> None:
+    feed, venue, made = venue_of_kind("kraken", snapshot=5)
+    with running(venue) as run:
+        run.tell(*map(made, range(1, 9)))
+        with live(run, feed) as capture:
+            until(lambda: capture.states["kraken"].requests >= 2, "it never asked")
+            assert capture.states["kraken"].connections == 1
+
+
+def test_the_next_connection_begins_before_the_venue_ends_one() -> None:
+    feed, venue, made = venue_of_kind("binance_spot", session_s=0.6)
+    with running(venue) as run, live(run, replace(feed, session_s=0.6)) as capture:
+        numbers = iter(range(1, 10_000))
+        found: list[bytes] = []
+
+        def handed_over() -> bool:
+            run.tell(made(next(numbers)))
+            found.extend(events(capture.intake))
+            return venue.counts["connections"] >= 4
+
+        until(handed_over, "it did not connect again")
+        until(lambda: found.extend(events(capture.intake)) or ids(found)[-1] == venue.truth[-1].number, "not all came")
+        state = capture.states["binance_spot"]
+        first = min(ids(found))
+        assert {*ids(found)} == {*range(first, venue.truth[-1].number + 1)}
+        assert (state.refilled, state.state) == (0, "live")  # nothing was missed meanwhile
+
+
+def test_what_the_venue_does_not_show_is_listed_as_lost() -> None:
+    feed, venue, made = venue_of_kind("binance_spot", hidden={5, 6})
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(*map(made, range(1, 5)))
+        venue.truth += [made(5), made(6)]
+        run.tell(made(7))
+        state = capture.states["binance_spot"]
+        until(lambda: state.lost == 2, "it was not given up")
+        assert state.missing == 0
+        # It comes all the same: then it is not missing any more.
+        run.do(lambda: venue.say(venue.dialect.frame(made(5), False)))
+        until(lambda: state.lost == 1, "it is still missed")
+
+
+def test_an_id_that_no_market_trade_has_is_no_gap() -> None:
+    feed, venue, made = venue_of_kind("binance_usdm")
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(made(1), made(2)._replace(void=True), made(3))
+        found: list[bytes] = []
+        until(lambda: found.extend(events(capture.intake)) or len(found) == 2, "they did not come")
+        state = capture.states["binance_usdm"]
+        assert (ids(found), state.missing, state.lost) == ([1, 3], 0, 0)
+        assert [(void.number, void.why) for void in state.voids] == [(2, "NA")]
+
+
+def test_a_heartbeat_shows_what_a_quiet_socket_did_not() -> None:
+    feed, venue, made = venue_of_kind("coinbase")
+    assert isinstance(venue.dialect, Coinbase)
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(made(1))
+        venue.truth += [made(2), made(3)]
+        beat = venue.dialect.heartbeat(3)
+        run.do(lambda: venue.say(beat))
+        found: list[bytes] = []
+        until(lambda: found.extend(events(capture.intake)) or {*ids(found)} == {1, 2, 3}, "they did not come")
+
+
+def test_a_symbol_that_is_refused_is_told_and_tried_again() -> None:
+    feed, venue, _ = venue_of_kind("kraken")
+    venue.dialect.answer = (  # type: ignore[method-assign]
+        lambda _: '{"error":"Currency pair not supported XBT/USD","method":"subscribe","success":false}'
+    )
+    with running(venue) as run, live(run, feed, timing=FAST._replace(subscribe_s=0.2)) as capture:
+        state = capture.states["kraken"]
+        until(lambda: state.connections >= 2, "it was not tried again")
+        assert state.state in {"denied", "connecting"}
+
+
+def test_frames_that_are_none_are_handed_on_with_their_bytes() -> None:
+    feed, venue, made = venue_of_kind("coinbase")
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.do(lambda: venue.say("<html>"))
+        run.tell(made(1))
+        chunks = []
+
+        def both() -> bool:
+            chunk = capture.intake.read(0.0)
+            if chunk is not None and chunk.lines:
+                chunks.append(chunk)
+            return sum(len(each.lines) for each in chunks) == 2
+
+        until(both, "they did not come")
+        ((fault, original, source),) = [
+            (chunk.faults[i].reason, chunk.original(i), chunk.source) for chunk in chunks for i in chunk.faults
+        ]
+        assert (fault, original, source) == ("not-json", b"<html>", "capture coinbase")
+
+
+def test_a_writer_that_waits_makes_the_venue_wait() -> None:
+    async def play_it() -> None:
+        intake = Intake(asyncio.get_running_loop(), most_bytes=10)
+        await intake.put("x", "frame 1", b"0123456789", [b"one"])
+        second = asyncio.create_task(intake.put("x", "frame 2", b"01", [b"two"]))
+        await asyncio.sleep(0)
+        assert not second.done() and intake.waiting_bytes == 10
+        chunk = await asyncio.to_thread(intake.read, 0.0)
+        assert chunk is not None and chunk.lines == [b"one"]
+        await asyncio.wait_for(second, 10)
+        intake.end()
+        chunk = intake.read(0.0)
+        assert chunk is not None and (chunk.lines, chunk.position(0)) == ([b"two"], "frame 2")
+        assert intake.read(0.0) is None
+
+    asyncio.run(play_it())
+
+
+def test_a_tracker_knows_what_is_missing() -> None:
+    tracker = Tracker("A")
+    for number in (5, 6, 9, 3):
+        tracker.hear(number, number, now_s=number)
+    assert [(hole.first, hole.last, hole.after_us, hole.before_us) for hole in tracker.due(10, 1)] == [(7, 8, 6, 9)]
+    assert not tracker.due(9.5, 1)
+    assert tracker.hear(8, 8, 10) and not tracker.hear(8, 8, 10)
+    assert tracker.missing == 1
+    assert tracker.lose(1, 100) == 1 and tracker.missing == 0 and tracker.lost[0].first == 7
+    tracker.newest(12, 11)
+    assert [(hole.first, hole.last) for hole in tracker.due(20, 1)] == [(10, 12)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_tracker_is_right_whatever_the_order(seed: int) -> None:
+    draw = random.Random(seed)
+    numbers = [number for number in range(1, 60) if draw.random() < 0.8]
+    order = sorted(numbers, key=lambda number: number + draw.random() * 10)
+    tracker, heard = Tracker("A"), set[int]()
+    tracker.know(0, [], 0)
+    for number in order:
+        tracker.hear(number, number, 0)
+        heard.add(number)
+        missing = {n for one in tracker.holes for n in range(one.first, one.last + 1)}
+        assert missing == set(range(1, max(heard) + 1)) - heard
+        assert all(a.last + 1 < b.first for a, b in zip(tracker.holes, tracker.holes[1:], strict=False))
+
+
+def test_a_recording_without_its_end_is_read_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "kraken-20261201T000000Z-0001.gz"
+    data = gzip.compress(b"".join(b'%d {"channel":"heartbeat"}\n' % n for n in range(1, 2000)))
+    path.write_bytes(data[:-12])
+    found = [frame.at_ns for frame in frames_of(path)]
+    assert found and found == [*range(1, len(found) + 1)]
+    path.write_bytes(gzip.compress(b"hello\n"))
+    with pytest.raises(UnreadableFileError, match="line 1"):
+        list(frames_of(path))
+    path.write_bytes(b"no gzip")
+    with pytest.raises(UnreadableFileError):
+        list(frames_of(path))
+    with pytest.raises(SourceError, match="no recording"):
+        recordings(tmp_path / "nothing")
+
+
+def test_symbols_that_nobody_asked_for_are_taken() -> None:
+    state = VenueState(FEEDS["binance_spot"], ["BTCUSDT"])
+    frame = b'{"data":{"e":"trade","s":"ETHUSDT","t":1,"p":"1","q":"1","T":1790649901913,"m":true}}'
+    assert len(state.take(FEEDS["binance_spot"].parse(frame), 0)) == 1
+    assert [*state.trackers] == ["BTCUSDT", "ETHUSDT"]
