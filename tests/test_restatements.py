@@ -249,6 +249,39 @@ def test_slices_of_any_size_find_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     assert story.check() > 20
 
 
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_ranges_of_time_of_any_size_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("slackwater.restatements.places.EVENTS_AT_ONCE", at_once)
+    story = Story(tmp_path / "home", 5, (BARS, SIDES))
+    for _ in range(2):
+        for _ in range(30):
+            story.draw()
+        story.batch()
+    assert story.check() > 20
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(1, 20), (4, 5), (100, 1)])
+def test_each_range_holds_about_so_many_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, expected: int
+) -> None:
+    monkeypatch.setattr("slackwater.restatements.places.EVENTS_AT_ONCE", at_once)
+    path = tmp_path / "events.parquet"
+    pq.write_table(
+        pa.table({"venue": ["v"] * 20, "symbol": ["A"] * 20, "time": [s * 1_000_000 for s in range(20)]}), path
+    )
+    with connect() as con:
+        instrument = pa.table({"venue": ["v"], "symbol": ["A"], "first": [0], "time": [30_000_000]})
+        con.register("newest", instrument)
+        places = Places(con, Path, TRADES, Instruments(), (), PUBLISHED_INTERVALS)
+        ranges = places.imported(f"read_parquet('{path}')")
+        each = [con.execute("SELECT start FROM places ORDER BY start").fetchall() for _ in ranges]
+        assert list(places.late()) == []
+    assert [start for starts in each for (start,) in starts] == [s * 1_000_000 for s in range(20)]
+    assert len(each) == expected
+
+
 def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
     story.trade("A", 10)
     story.trade("B", 10)
@@ -262,8 +295,8 @@ def test_only_the_instruments_that_traded_are_looked_up(story: Story) -> None:
     with connect() as con:
         epoch = [entry for entry in child.archive if entry not in parent.archive]
         places = Places(con, story.world.store.data.fetch, TRADES, known, epoch, PUBLISHED_INTERVALS)
-        assert places.late() == 1
-        assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
+        for _ in places.late():
+            assert con.execute("SELECT symbol, first_offset FROM places").fetchall() == [("B", late.offset)]
     assert known.asked == [("v", "B")]
 
 
@@ -295,7 +328,11 @@ def test_a_parent_whose_files_are_damaged_is_made_again_of_its_archive(story: St
     story.check()
 
 
-def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instrument(story: Story) -> None:
+@pytest.mark.parametrize("at_once", [1, 1_000_000])
+def test_imported_history_repairs_closed_bars_within_what_was_known_of_an_instrument(
+    story: Story, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("slackwater.restatements.places.EVENTS_AT_ONCE", at_once)
     for second in (10, 12, 20):
         story.trade("A", second)
     story.batch()

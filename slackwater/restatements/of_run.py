@@ -34,7 +34,7 @@ from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile, Ledger, Manifest, Part
 from slackwater.versions.store import VersionStore
 from slackwater.versions.suspects import suspect
-from slackwater.views.compare import differing_sql, states_sql
+from slackwater.views.compare import at_sql, differing_sql, not_at_sql, states_sql
 from slackwater.views.interval import Interval
 from slackwater.views.levels import published_by
 from slackwater.views.limits import UNLIMITED, Limits
@@ -145,12 +145,14 @@ def _restate(finder: Finder, store: VersionStore, change: Change) -> None:
     if change.imported or change.differing or change.audited or change.gone:
         finder.close_bars(places.newest())
     bars = _Bars(finder, change, intervals)
-    if places.late():
+    for _ in places.late():
         bars.find("late_trade")
-    if change.repairing and places.imported(finder.files(e.file for e in change.repairing)):
-        bars.find("repair")
-    if change.gone is not None and places.imported(_corrected_at(finder, change, change.gone)):
-        bars.find_corrected(change.gone)
+    if change.repairing:
+        for _ in places.imported(finder.files(e.file for e in change.repairing)):
+            bars.find("repair")
+    if change.gone is not None:
+        for _ in places.imported(_corrected_at(finder, change, change.gone)):
+            bars.find_corrected(change.gone)
     for view in [view for view in change.known if view.name in change.audited]:
         _find_audited(finder, change, view)
     for view, interval, expected, found in change.differing:
@@ -217,10 +219,13 @@ class _Bars:
         return self._finder.states_at_places(view, parent.parts, self._intervals, parent)
 
     def _sides(self, view: View, held: str, old: str, new: str) -> tuple[Side, Side]:
+        """The states that something was added to, `grown` to `after`. The table `before` holds all at the places."""
         own = leveled(view)
         self._finder.make("before", gather_sql(own, f"({held} UNION ALL {old})"))
-        self._finder.make("after", gather_sql(own, f"({states_sql(own, 'before')} UNION ALL {new})"))
-        return Side(view, "before"), Side(view, "after")
+        self._finder.make("more", new)
+        self._finder.make("grown", at_sql(own, "before", "more"))
+        self._finder.make("after", gather_sql(own, f"({states_sql(own, 'grown')} UNION ALL {states_sql(own, 'more')})"))
+        return Side(view, "grown"), Side(view, "after")
 
     def _at(self, level: int, events: Callable[[str, Interval], str]) -> str:
         """One SELECT of events at the places of a level."""
@@ -236,7 +241,7 @@ class _Bars:
     def _check(self, view: View, imported: str) -> None:
         """The version holds what comes out here. Raises RestatementError."""
         finder, change, own = self._finder, self._change, leveled(view)
-        expected = "after"
+        expected = f"({not_at_sql(own, 'before', 'more')} UNION ALL {states_sql(own, 'after')})"
         if imported:
             more = summed_sql(view, imported, self._intervals)
             expected = f"({gather_sql(own, f'({states_sql(own, expected)} UNION ALL {more})')})"

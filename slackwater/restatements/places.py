@@ -9,6 +9,7 @@ many others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -19,22 +20,32 @@ import pyarrow.parquet as pq
 
 from slackwater.core.checked_files import open_checked
 from slackwater.restatements.late import Newest, find_late
-from slackwater.restatements.sql import PLACE_COLUMNS, first_places_sql, imported_places_sql, late_places_sql
+from slackwater.restatements.sql import (
+    PLACE_COLUMNS,
+    by_start_sql,
+    first_places_sql,
+    imported_places_sql,
+    late_places_sql,
+    places_within_sql,
+)
 from slackwater.store.files import Locate
 from slackwater.store.instruments import Instruments, Name
 from slackwater.streams.stream import Stream
 from slackwater.versions.manifest import ArchiveFile
 from slackwater.views.interval import SECOND, Interval
 from slackwater.views.session import files_sql
-from slackwater.views.sql import count_sql
 
 SLICE_ROWS = 1_000_000
 """About so many events are checked together."""
 
+EVENTS_AT_ONCE = 2_000_000
+"""About so many events, each counted once an interval, are in the bars that are compared together: 1 GB of memory."""
+
 
 class Places:
     """The bars in question of one epoch of a stream: `late` and `imported` put them into the table `places` of the
-    session, with the number of their interval. `known` is what the parent version knows of the stream's instruments.
+    session, with the number of their interval, those of one range of starts after the other; there is none where there
+    are no such bars. `known` is what the parent version knows of the stream's instruments.
     """
 
     def __init__(
@@ -61,12 +72,12 @@ class Places:
         """Every instrument as it is at the cut, for `Finder.close_bars`."""
         return [self._known.table(), *(found.table() for found in self._found)]
 
-    def late(self) -> int:
-        """The bars that late trades changed; how many there are."""
+    def late(self) -> Iterator[None]:
+        """The bars that late trades changed."""
         return self._make(first_places_sql("late_places"))
 
-    def imported(self, events: str) -> int:
-        """The closed bars that some events lie in, a relation; how many there are. It needs `newest`."""
+    def imported(self, events: str) -> Iterator[None]:
+        """The closed bars that some events lie in, a relation. It needs `newest`."""
         return self._make(imported_places_sql(self._stream, events, "newest", self._intervals))
 
     def _read(self, entries: Sequence[ArchiveFile], newest: Newest) -> None:
@@ -95,10 +106,12 @@ class Places:
                 texts = {name: table.column(name).dictionary_encode() for name in self._stream.entity}
                 yield pa.table({name: texts.get(name, table.column(name)) for name in columns})
 
-    def _make(self, select: str) -> int:
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE places AS {select}")
-        ((count,),) = self._con.execute(count_sql("places")).fetchall()
-        return int(count)
+    def _make(self, select: str) -> Iterator[None]:
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE all_places AS {select}")
+        starts, events = self._con.execute(by_start_sql("all_places")).fetchnumpy().values()
+        for low, high in _ranges(starts, events):
+            self._con.execute(f"CREATE OR REPLACE TEMP TABLE places AS {places_within_sql('all_places', low, high)}")
+            yield
 
 
 class _Newest(dict[Name, tuple[int, int]]):
@@ -120,6 +133,15 @@ class _Newest(dict[Name, tuple[int, int]]):
         names = ("venue", "symbol", "first_start", "last_start")
         kinds = (pa.string(), pa.string(), pa.int64(), pa.int64())
         return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names)
+
+
+def _ranges(starts: Any, events: Any) -> Iterator[tuple[int | None, int | None]]:
+    """Ranges low <= start < high that hold all starts, each of about so many events; none where there are no starts."""
+    if not len(starts):
+        return
+    sums = np.cumsum(events)
+    after = np.unique(np.searchsorted(sums, np.arange(EVENTS_AT_ONCE, sums[-1], EVENTS_AT_ONCE))) + 1
+    yield from pairwise([None, *starts[after[after < len(starts)]].tolist(), None])
 
 
 def _whole_records(stream: Stream, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -4,8 +4,8 @@ An interval's bar [start, end) is closed at the first offset where an event of i
 record is applied whole, so an event is late if an event of an offset *before* its own closed its bar.
 
     newest    (venue, symbol, first, time): the times of the first and of the newest event of an instrument so far
-    places    (_level, venue, symbol, partition, start, first_offset): bars that late events changed, and the first
-              one's offset
+    places    (_level, venue, symbol, partition, start, first_offset, events): bars that late events changed, the first
+              one's offset, and how many they are
 
 Bars of several intervals are handled by one statement: `_level` is the place of a row's interval in a list of them, and
 one more column of the view's key. To plan a statement for each costs more than to read the bars.
@@ -26,7 +26,10 @@ LEVEL = "_level"
 
 _SIDE = "_side"
 
-PLACE_COLUMNS = f'{LEVEL} BIGINT, venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, first_offset BIGINT'
+PLACE_COLUMNS = (
+    f'{LEVEL} BIGINT, venue VARCHAR, symbol VARCHAR, "partition" INTEGER, start BIGINT, '
+    "first_offset BIGINT, events BIGINT"
+)
 
 RESTATED_COLUMNS = (
     "view VARCHAR, venue VARCHAR, symbol VARCHAR, key VARCHAR[], start BIGINT, interval VARCHAR, interval_us BIGINT, "
@@ -66,7 +69,8 @@ def late_places_sql(late: str, intervals: Sequence[Interval]) -> str:
     """One SELECT of the places of these intervals that `late` changed."""
     return " UNION ALL ".join(
         f"SELECT {level}::BIGINT AS {LEVEL}, venue, symbol, partition, {floor_sql('time', interval)} AS start, "
-        f'min("offset") AS first_offset FROM {late} WHERE {_closed("time", interval, "closer")} GROUP BY ALL'
+        f'min("offset") AS first_offset, count(*)::BIGINT AS events '
+        f"FROM {late} WHERE {_closed('time', interval, 'closer')} GROUP BY ALL"
         for level, interval in enumerate(intervals)
     )
 
@@ -74,13 +78,26 @@ def late_places_sql(late: str, intervals: Sequence[Interval]) -> str:
 def first_places_sql(places: str) -> str:
     """One SELECT: places of several slices as one row each."""
     return (
-        f"SELECT {LEVEL}, venue, symbol, partition, start, min(first_offset) AS first_offset FROM {places} GROUP BY ALL"
+        f"SELECT {LEVEL}, venue, symbol, partition, start, min(first_offset) AS first_offset, "
+        f"sum(events)::BIGINT AS events FROM {places} GROUP BY ALL"
     )
 
 
 def starts_sql(places: str) -> str:
     """One SELECT of the levels and starts of places, each once and in order."""
     return f"SELECT DISTINCT {LEVEL}, start FROM {places} ORDER BY ALL"
+
+
+def by_start_sql(places: str) -> str:
+    """One SELECT of the starts of places in order, and the number of events of each."""
+    return f"SELECT start, sum(events)::BIGINT AS events FROM {places} GROUP BY start ORDER BY start"
+
+
+def places_within_sql(places: str, low: int | None, high: int | None) -> str:
+    """One SELECT of the places with low <= start < high; None: no bound."""
+    bounds = [f"start >= {int(low)}"] if low is not None else []
+    bounds += [f"start < {int(high)}"] if high is not None else []
+    return f"SELECT * FROM {places} WHERE {' AND '.join(bounds) or 'true'}"
 
 
 def imported_places_sql(stream: Stream, events: str, newest: str, intervals: Sequence[Interval]) -> str:
@@ -96,9 +113,10 @@ def _imported_places_sql(stream: Stream, events: str, newest: str, interval: Int
     """
     time, start = f"e.{stream.time}", floor_sql(f"e.{stream.time}", interval)
     return (
-        f"SELECT DISTINCT n.venue, n.symbol, NULL::INTEGER AS partition, {start} AS start, "
-        f"NULL::BIGINT AS first_offset FROM {events} e JOIN {newest} n ON {_same_instrument(stream, 'e', 'n')} "
-        f"WHERE {_closed(time, interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)}"
+        f"SELECT n.venue, n.symbol, NULL::INTEGER AS partition, {start} AS start, "
+        f"NULL::BIGINT AS first_offset, count(*)::BIGINT AS events "
+        f"FROM {events} e JOIN {newest} n ON {_same_instrument(stream, 'e', 'n')} "
+        f"WHERE {_closed(time, interval, 'n.time')} AND {start} >= {floor_sql('n.first', interval)} GROUP BY ALL"
     )
 
 
@@ -200,10 +218,10 @@ def ledger_sql(version: int, restated: str) -> str:
     order = "start, venue, symbol, interval_us, view, key, cause"
     late = "CASE WHEN cause = 'late_trade' THEN place"
     place = f'({late}.p END)::INTEGER AS partition, {late}.o END AS "offset"'
-    numbered = f"SELECT *, row_number() OVER (ORDER BY {order}) - 1 AS number FROM {restated}"
+    # Numbered as they come: to number by an order and to sort by the numbers is to sort twice.
     return (
-        f"SELECT {version}::BIGINT AS version, number, view, venue, symbol, key, interval, start, cause, "
-        f"{place}, trades, before, after FROM ({numbered}) ORDER BY number"
+        f"SELECT {version}::BIGINT AS version, row_number() OVER () - 1 AS number, view, venue, symbol, key, interval, "
+        f"start, cause, {place}, trades, before, after FROM (SELECT * FROM {restated} ORDER BY {order})"
     )
 
 

@@ -33,9 +33,7 @@ def grown_sql(view: View, before: str, more: str) -> str:
     Rows of `before` that `more` does not touch are carried as they are: to merge a row with nothing costs ten times
     what it costs to carry it.
     """
-    place = place_sql(view)
-    touched = f"{states_sql(view, before)} SEMI JOIN {more} USING ({place})"
-    carried = f"{states_sql(view, before)} ANTI JOIN {more} USING ({place})"
+    touched, carried = at_sql(view, before, more), not_at_sql(view, before, more)
     return f"{carried} UNION ALL {merge_sql(view, f'({touched} UNION ALL {states_sql(view, more)})')}"
 
 
@@ -61,6 +59,11 @@ def first_sql(view: View, places: str, limit: int) -> str:
 def at_sql(view: View, relation: str, places: str) -> str:
     """One SELECT of a relation's states at some places."""
     return f"{states_sql(view, relation)} SEMI JOIN {places} USING ({place_sql(view)})"
+
+
+def not_at_sql(view: View, relation: str, places: str) -> str:
+    """The same of all others."""
+    return f"{states_sql(view, relation)} ANTI JOIN {places} USING ({place_sql(view)})"
 
 
 def explain(view: View, expected: Iterable[Row], found: Iterable[Row]) -> list[Differing]:
