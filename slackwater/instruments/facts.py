@@ -12,8 +12,9 @@ the values of quantities (`slackwater.instruments.worth`).
 """
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from slackwater.core.decimals import plain_text
@@ -117,16 +118,21 @@ class Facts:
 
     def same_but_time(self, other: "Facts") -> bool:
         """Whether both say the same, from whatever time on."""
-        return all(getattr(self, name) == getattr(other, name) for name in FIELDS if name != "effective")
+        return _values(self)[:-1] == _values(other)[:-1]  # `effective` is the last
 
     def given(self) -> dict[str, Any]:
         """As JSON has it, without what is not declared: decimals as canonical text."""
-        found = {name: value for name, value in asdict(self).items() if value is not None}
-        return {name: plain_text(value) if isinstance(value, Decimal) else value for name, value in found.items()}
+        return {
+            name: plain_text(value) if isinstance(value, Decimal) else value
+            for name, value in zip(FIELDS, _values(self), strict=True)
+            if value is not None
+        }
 
 
 FIELDS = tuple(field.name for field in fields(Facts))
 """The names of all facts, in order."""
+
+_values = attrgetter(*FIELDS)
 
 REQUIRED = ("venue", "symbol", "kind", "base", "quote")
 """Those that every row says; `slackwater.instruments.given` has what the others are by default."""

@@ -23,6 +23,8 @@ _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
 
+_NEEDED = (*REQUIRED, "settlement", "multiplier")
+
 
 def facts_of(row: Mapping[str, Any]) -> Facts:
     """The facts of a row.
@@ -40,12 +42,12 @@ def facts_of(row: Mapping[str, Any]) -> Facts:
             raise FactsError(f"bad-{name}", f"{name} is {value!r}.", "It is a text or a number.")
     if "kind" in given:
         check_kind(given["kind"])  # first: what else there must be follows from it
-    defaults = _defaults(given)
-    if missing := [name for name in (*REQUIRED, "settlement", "multiplier") if name not in {**defaults, **given}]:
+    found = {**_defaults(given), **given}
+    if missing := [name for name in _NEEDED if name not in found]:
         raise FactsError("missing-field", f"A row without {missing[0]}.")
-    read: dict[str, Any] = {name: _decimal(name, given[name]) for name in DECIMALS if name in given}
-    read |= {name: _time(name, given[name]) for name in TIMES if name in given}
-    return Facts(**{**defaults, **given, **read})
+    found |= {name: _decimal(name, given[name]) for name in DECIMALS if name in given}
+    found |= {name: _time(name, given[name]) for name in TIMES if name in given}
+    return Facts(**found)
 
 
 def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,17 @@ Name = tuple[str, str]
 class Table:
     """Immutable. Of two rows with one name and one `effective` the later one given counts."""
 
-    def __init__(self, rows: Iterable[Facts] = ()) -> None:
-        found: dict[Name, dict[int, Facts]] = {}
+    def __init__(self, rows: Iterable[Facts] = (), upon: "Table | None" = None) -> None:
+        """`upon` is a table whose rows come before these."""
+        self._rows: dict[Name, list[Facts]] = {} if upon is None else dict(upon._rows)
+        self._times: dict[Name, list[int]] = {} if upon is None else dict(upon._times)
+        added: dict[Name, dict[int, Facts]] = {}
         for row in rows:
-            found.setdefault(row.name, {})[row.effective] = row
-        self._rows = {name: [of[at] for at in sorted(of)] for name, of in found.items()}
-        self._times = {name: [row.effective for row in rows] for name, rows in self._rows.items()}
+            added.setdefault(row.name, {})[row.effective] = row
+        for name, of in added.items():
+            every = {row.effective: row for row in self._rows.get(name, ())} | of
+            self._times[name] = sorted(every)
+            self._rows[name] = [every[at] for at in self._times[name]]
 
     def at(self, venue: str, symbol: str, time_us: int) -> Facts | None:
         """The row that holds at a time; None where none does yet, or nothing is declared."""
@@ -48,7 +53,7 @@ class Table:
     def with_rows(self, rows: Iterable[Facts]) -> "Table":
         """These and further ones, which come later."""
         added = [*rows]
-        return Table([*self, *added]) if added else self
+        return Table(added, self) if added else self
 
     def __iter__(self) -> Iterator[Facts]:
         """All rows, in order of venue, symbol and time."""
