@@ -1,10 +1,9 @@
 """Which ids of an entity are missing, by what a writer knows: holes of dense ids are gaps in the data."""
 
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from ingest.known import Known
+from slackwater.store.gaps import merged
 from slackwater.streams.entities import Entity
 
 MOST_HOLES = 10_000
@@ -35,11 +34,3 @@ def holes_of(known: Known, entity: Entity, most: int = MOST_HOLES) -> Holes | No
     begins, ends = lasts[:-1] + 1, firsts[1:] - 1
     newest = list(zip(begins[-most:].tolist(), ends[-most:].tolist(), strict=True)) if most else []
     return Holes(int(firsts[0]), int(lasts[-1]), int((ends - begins + 1).sum()), newest)
-
-
-def merged(firsts: Any, lasts: Any) -> tuple[Any, Any]:
-    """Runs in order that do not touch, of runs in any order that may overlap; int64 arrays of at least one."""
-    order = np.argsort(firsts, kind="stable")
-    firsts, reached = firsts[order], np.maximum.accumulate(lasts[order])
-    begins = np.r_[True, firsts[1:] > reached[:-1] + 1]
-    return firsts[begins], reached[np.r_[begins[1:], True]]

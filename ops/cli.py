@@ -19,6 +19,7 @@ from ops.cli_batch import batch
 from ops.cli_capture import capture
 from ops.cli_correct import correct
 from ops.cli_dead_letters import dead_letters
+from ops.cli_gaps import gaps
 from ops.cli_ingest import archive, ingest, topics
 from ops.cli_instruments import instruments
 from ops.cli_keys import key
@@ -103,7 +104,7 @@ for _setting in reversed(SETTINGS):
         main = _option(_setting)(main)
 
 _INGEST, _VERSIONS = (
-    (ingest, capture, archive, dead_letters, instruments, topics),
+    (ingest, capture, gaps, archive, dead_letters, instruments, topics),
     (batch, correct, stream, view, backup_command, restore_command),
 )
 for _command in (demo, up, doctor, settings_command, *_INGEST, speed, serve, serve_ingest, key, *_VERSIONS, verify):

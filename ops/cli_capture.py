@@ -56,8 +56,8 @@ def capture() -> None:
 
 @command(
     RUN,
-    "slackwater capture binance_spot:BTCUSDT,ETHUSDT coinbase:BTC-USD kraken:BTC/USD",
-    "slackwater capture binance_usdm_agg:BTCUSDT --record frames/",
+    "slackwater capture run binance_spot:BTCUSDT,ETHUSDT coinbase:BTC-USD kraken:BTC/USD",
+    "slackwater capture run binance_usdm_agg:BTCUSDT --record frames/",
     of=capture,
 )
 @click.argument("wanted", nargs=-1, required=True, metavar="VENUE:SYMBOL,SYMBOL...")

@@ -21,6 +21,7 @@ from serving.query.read import BatchRows
 from serving.status import metrics as figures
 from serving.status.budget import Budget
 from serving.status.layers import Layers, Readiness
+from serving.store.archived_ids import ArchivedIds
 from serving.store.hot import MAX_OPEN_CELL_BYTES, HotStore
 from serving.store.row_cache import RowCache
 from serving.stream.hub import Hub
@@ -133,6 +134,7 @@ class Service:
         log, store, views, clock = self.log, self.store, self.views, self.clock
         self.inspector = Inspector(store, partial(mark_suspect, store))
         self.hot = HotStore(views)
+        self.archived_ids = ArchivedIds(self.inspector, store.data.fetch)
         self.row_cache = RowCache(self.inspector, self.options.cached_row_bytes)
         self.budget = Budget(self.metrics.registry, clock)
         latency = Latency(self.metrics.registry, clock, self.budget.fold)

@@ -14,4 +14,5 @@ def bars_route(service: Service, name: str, cached: CachedReplies[Any] | None = 
     exporter = Exporter(service.bases, service.exports, service.inspector, service.options.exports)
     cached = CachedReplies(0) if cached is None else cached
     views = tuple(view for view in service.views if view.name == name)
-    return BarsRoute(name, views, query_of(views[0]), service.bases, service.rows, service.pool, cached, exporter)
+    parts = service.bases, service.rows, service.pool, cached, exporter, service.archived_ids
+    return BarsRoute(name, views, query_of(views[0]), *parts)

@@ -128,12 +128,13 @@ class Mender:
         state = self._state
         fill, tracker = state.feed.rest.fill, state.trackers[hole.symbol]
         count = hole.last - hole.first + 1
-        if fill is None or count > MOST_IDS:
-            lost = tracker.lose(hole.first, hole.last)
+        timeless = state.feed.rest.by_time and hole.after_us is None and hole.before_us is None
+        if fill is None or count > MOST_IDS or timeless:
+            lost, why = tracker.lose(hole.first, hole.last), "of no known time" if timeless else "too many to ask for"
             logger.error(
-                "%s %s: %d ids from %d on are missing, too many to ask for: take them in from a file of the "
-                "venue.", state.feed.venue, hole.symbol, lost, hole.first,
-            )  # fmt: skip
+                "%s %s: %d ids from %d on are missing, %s: fill them by `slackwater gaps repair --from FILE`.",
+                *(state.feed.venue, hole.symbol, lost, hole.first, why),
+            )
             return
         logger.warning("%s %s: asking for %d missing from %d on.", state.feed.venue, hole.symbol, count, hole.first)
         request: Request | None = fill(hole)

@@ -113,13 +113,14 @@ class Rest:
     Attributes:
         newest: of a symbol, the request for its newest trades.
         read: of an answer's body and its request, what it holds, and the request for what is older than that or newer.
-        fill: of a hole, the first request that shows its trades; None where the venue cannot be asked by id.
-        spent: what a request costs of the budget.
+        fill: of a hole, the first request that shows its trades; None where the venue cannot be asked for it.
+        by_time: whether that needs a time beside the hole.
     """
 
     newest: Callable[[str], Request]
     read: Callable[[bytes, Request, Hole | None], Page]
     fill: Callable[[Hole], Request] | None = None
+    by_time: bool = False
 
 
 class Budget(NamedTuple):

@@ -146,7 +146,7 @@ FEEDS = (
         ("BTC/USD", "ETH/USD"),
         subscribe,
         parse,
-        Rest(_newest, _read, _fill),
+        Rest(_newest, _read, _fill, by_time=True),
         source="https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/trade",
         seen="2026-12-01",
         connects=Budget(100, 600),

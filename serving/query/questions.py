@@ -81,6 +81,11 @@ class BarsQuery(DecimalParameters):
         "time, which means the version that was served then. Of a number and a time it never changes.",
     )
     explain: FlagField = Field(False, description="Each bar with its batch part, each delta's part, and their merge.")
+    gaps: FlagField = Field(
+        False,
+        description="With each bar the number of ids that are missing in it and beside it, where the venue's ids are "
+        "dense; null where they are not. A gap between two bars counts in both.",
+    )
     fill: Annotated[Literal["previous"] | None, WithJsonSchema({"enum": ["previous"]})] = Field(
         None, description="`previous`: bars without events are given too, with the last close."
     )
@@ -98,10 +103,18 @@ class BarsQuery(DecimalParameters):
             errors.update({name: "cannot be combined with limit=all" for name in wrong if getattr(self, name)})
             if self.format == JSON.name:
                 errors["limit"] = ALL_NEEDS
+        errors |= self._gaps_errors()
         if self.explain and self.format not in {None, JSON.name}:
             errors["explain"] = EXPLAIN_NEEDS
         refuse(errors)
         return self
+
+    def _gaps_errors(self) -> dict[str, str]:
+        """What cannot be combined with `gaps`."""
+        if not self.gaps:
+            return {}
+        used = [name for name in ("quantiles", "explain") if getattr(self, name)] + ["limit"] * (self.limit is None)
+        return dict.fromkeys(used, "cannot be combined with gaps")
 
     def _prefix_errors(self) -> dict[str, str]:
         """What cannot be combined with `at` or with `quantiles`."""
@@ -146,7 +159,7 @@ class BarsQuery(DecimalParameters):
     def fingerprint(self, of: str) -> str:
         """What a cursor of this question to `of` is bound to."""
         facts = (of, self.keys, self.interval.text, self.start, self.end, self.limit, self.layer)
-        return fingerprint((*facts, self.as_of, self.explain, self.fill, self.at, self.quantiles))
+        return fingerprint((*facts, self.as_of, self.explain, self.fill, self.at, self.quantiles, self.gaps))
 
 
 @cache

@@ -161,6 +161,26 @@ class BatchReader:
         queries = [count_sql(f"{part.sql} WHERE {condition}") for part in self._of(request, low, high)]
         return sum(rows for query in queries for (rows,) in cursor.execute(query, values).fetchall())
 
+    def bars_of_ids(
+        self, request: RowRequest, names: tuple[str, str], ids: Sequence[int], cursor: duckdb.DuckDBPyConnection
+    ) -> list[tuple[int, int, int]]:
+        """The bars of an entity that ids lie in, as (start, smallest id, largest id); a bar as often as parts hold it.
+
+        `names` are the columns of the view's states that hold those ids.
+        """
+        low, high = self.bounds(request)
+        condition, values = _condition(request, low, high)
+        first, last = names
+        # The outer bounds let row groups be passed over, by their statistics.
+        condition += (
+            f" AND {last} >= ? AND {first} <= ? AND ({' OR '.join([f'({first} <= ? AND {last} >= ?)'] * len(ids))})"
+        )
+        values += [min(ids), max(ids), *(number for each in ids for number in (each, each))]
+        selects = [
+            f"SELECT start, {first}, {last} FROM {part.sql} WHERE {condition}" for part in self._of(request, low, high)
+        ]
+        return [row for select in selects for row in cursor.execute(select, values).fetchall()]
+
     def close(self) -> None:
         """Close the database."""
         self._con.close()

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Annotated, Any
 
+import pyarrow as pa
 from pydantic import BaseModel, WithJsonSchema, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from serving.http.formats.export import Exporter
-from serving.http.models import META_EXAMPLE, TIME, Closed, Meta, absent, page_of, row_fields, types_of
+from serving.http.models import META_EXAMPLE, TIME, Closed, Count, Meta, absent, page_of, row_fields, types_of
 from serving.http.problems import refuse_gone
 from serving.http.reply import CachedReplies, CachedReply, RequestHeaders, lag_header, read_headers
 from serving.http.route import Route, asked
@@ -29,16 +30,20 @@ from serving.query.basis import Basis
 from serving.query.cursor import Cursor, decode_cursor
 from serving.query.explain import explained
 from serving.query.fields import parsed
+from serving.query.id_gaps import gaps_by_entity, id_places
 from serving.query.parameters import Point
 from serving.query.pool import Pool
 from serving.query.questions import MOST_BARS, BarsQuery, cannot_fill, query_of
-from serving.query.read import BatchRows, filled, fills, place_of, read, read_prefix, read_quantiles
-from serving.store.request import Range
-from slackwater.http.problems import ProblemError
+from serving.query.read import BatchRows, filled, fills, place_of, read, read_prefix, read_quantiles, reading
+from serving.store.archived_ids import ArchivedIds
+from serving.store.request import Entity, Range
+from slackwater.http.problems import ProblemError, refusal
+from slackwater.store.gaps import IdGaps
 from slackwater.versions.inspector import Inspector
 from slackwater.views.definitions import names_of
 from slackwater.views.interval import CLOSED_AFTER_US
 from slackwater.views.quantiles import quantile_key, quantile_kinds, quantile_rows
+from slackwater.views.rows import Row
 from slackwater.views.view import View
 
 LONG_PAGE = 1_000
@@ -57,6 +62,7 @@ class BarsRoute:
     pool: Pool
     cached: CachedReplies[BarsQuery]
     exporter: Exporter
+    ids: ArchivedIds
 
     @cached_property
     def _fills(self) -> bool:
@@ -156,8 +162,12 @@ class BarsRoute:
         else:
             closed = [bar.start <= closed_to[bar.key[:wide]] for bar in bars]
         more = await explained(basis, query.interval, bars, output.text_ids, self.rows) if query.explain else []
+        if query.gaps:
+            more = [{"gaps": missing} for missing in await self._gaps(query, basis, bars)]
 
-        schema = partial(bars_schema, view, query.quantiles)
+        def schema() -> pa.Schema:
+            typed = bars_schema(view, query.quantiles)
+            return typed.append(pa.field("gaps", pa.int64())) if query.gaps else typed
 
         def encoded() -> bytes:
             form = Form(len(query.keys.entities) > 1, output.iso, output.floats, output.text_ids)
@@ -165,9 +175,28 @@ class BarsRoute:
 
         def items() -> list[dict[str, Any]]:
             form = Form(False, output.iso and output.of.text, output.floats, None)
-            return [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
+            rows = [bar_item(view, form, bar, shut) for bar, shut in zip(bars, closed, strict=True)]
+            return [{**row, **each} for row, each in zip(rows, more, strict=True)] if query.gaps else rows
 
         return Page(view.name, schema, items, basis.meta(), following, encoded)
+
+    async def _gaps(self, query: BarsQuery, basis: Basis, bars: Sequence[Bar]) -> list[int | None]:
+        """How many ids are missing in and beside each bar; None where its venue's ids are not dense."""
+        places, wide = id_places(basis.view), len(basis.view.entity)
+        if places is None:
+            raise refusal({"gaps": "this view does not say which ids its bars hold"})
+
+        def read_ids() -> dict[Entity, IdGaps]:
+            with reading(basis.snapshot.version):
+                return gaps_by_entity(basis, self.ids, query.keys.entities)
+
+        found = await self.pool.run(read_ids)
+        missing: list[int | None] = []
+        for bar in bars:
+            gaps = found.get(bar.key[:wide])
+            ends = places.of(bar)[:2] if isinstance(bar, Row) else None
+            missing.append(None if gaps is None else gaps.within(*ends) if ends is not None else 0)
+        return missing
 
 
 def _question(query: BarsQuery, view: View) -> str:
@@ -229,6 +258,7 @@ def page_model(view: View) -> type[BaseModel]:
     more: dict[str, Any] = {
         view.entity[-1]: (str, absent("Where several were requested.")),
         "explain": (Explanation, absent()),
+        "gaps": (Count | None, absent("With `gaps=true`: ids missing in it and beside it.")),
     }
     members: dict[str, Any] = {name: (kind, ...) for name, kind in row_fields(view).items()}
     row: Any = create_model(f"{title(view)}Row", __base__=Closed, **members, **more)
@@ -248,12 +278,15 @@ def routes(
     inspector: Inspector,
     cached: CachedReplies[Any],
     options: ServingOptions,
+    archived_ids: ArchivedIds,
 ) -> list[Route]:
     """See `serving.http.route`: one for each name of the registry."""
     exporter, found = Exporter(bases, exports, inspector, options.exports), []
     for name in names_of(views):
         named = tuple(view for view in views if view.name == name)
-        found.append(_route(BarsRoute(name, named, query_of(named[0]), bases, rows, pool, cached, exporter)))
+        found.append(
+            _route(BarsRoute(name, named, query_of(named[0]), bases, rows, pool, cached, exporter, archived_ids))
+        )
     return found
 
 
