@@ -10,7 +10,7 @@ from ops.output import emit, examples, json_option
 
 BENCH_PARTS = (
     *("batch", "speed", "floor", "latency", "serving", "export", "stream", "overload", "idle"),
-    *("instruments", "history", "archive", "import", "intake", "full", "versions", "cold"),
+    *("instruments", "history", "archive", "import", "intake", "capture", "full", "versions", "cold"),
 )
 
 

@@ -14,6 +14,7 @@ import psutil
 from bench.archive import measure_archive
 from bench.batch import measure_batch
 from bench.bulk import measure_import
+from bench.capture import CAPTURE_SHAPE, CaptureShape, measure_capture
 from bench.cold import COLD_SHAPE, ColdShape, measure_cold
 from bench.export import EXPORT_BARS, measure_export
 from bench.floor import FLOOR_SPAN, FloorSpan, measure_floor
@@ -56,6 +57,7 @@ class Plan:
     versions: VersionsShape = VERSIONS_SHAPE
     cold: ColdShape = COLD_SHAPE
     intake: IntakeShape = INTAKE_SHAPE
+    capture: CaptureShape = CAPTURE_SHAPE
 
 
 PLAN = Plan()
@@ -85,6 +87,7 @@ def run_bench(parts: Sequence[str], trades: int, quiet: bool, plan: Plan = PLAN)
         "archive": lambda house: measure_archive(house, source, trades),
         "import": lambda house: measure_import(house, source, trades),
         "intake": lambda house: measure_intake(house, source, plan.intake),
+        "capture": lambda house: measure_capture(house, plan.capture),
         "cold": lambda house: measure_cold(house, source, trades, plan.cold, plan.serving),
         "versions": lambda house: measure_versions(house, plan.versions),
     }

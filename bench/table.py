@@ -18,6 +18,7 @@ from rich.table import Table
 from bench.archive import archive_lines
 from bench.budget import budget_lines
 from bench.bulk import import_lines
+from bench.capture import capture_lines
 from bench.cold import cold_lines
 from bench.export import export_lines
 from bench.floor import floor_lines
@@ -50,6 +51,7 @@ def figures(results: Results) -> list[Line]:
         "archive": archive_lines,
         "import": import_lines,
         "intake": intake_lines,
+        "capture": capture_lines,
         "export": export_lines,
         "overload": _overload,
         "stream": _stream,
