@@ -25,6 +25,7 @@ from ingest.figures import IngestFigures
 from ingest.holes import holes_of_venue
 from ingest.service.bodies import ARROW, CSV, MEDIA_TYPES, source_of
 from ingest.service.desk import BusyError, Desk, NoLogError
+from ingest.service.reports import Reports
 from ingest.verdicts import Summary
 from slackwater.core.clock import Clock
 from slackwater.core.errors import SlackwaterError
@@ -39,6 +40,7 @@ from slackwater.http.problems import ProblemError, refusal
 from slackwater.http.server import Draining
 from slackwater.keys.keyring import KeyRing
 from slackwater.streams.errors import MappingError
+from slackwater.streams.intake import INTAKE_REPORTS
 from slackwater.streams.mapping import Layout, parse_map, parse_names, parse_time_unit
 from slackwater.streams.stream import Stream
 from slackwater.versions.errors import VenueTakenError
@@ -63,7 +65,10 @@ _PARAMETERS = ("map", "columns", "time_unit")
 
 
 class IngestService:
-    """The desks of some streams, and their application. `limits` bounds what producers may send."""
+    """The desks of some streams, and their application.
+
+    `limits` bounds what producers may send; `reports` are handed to the desk of their own stream.
+    """
 
     def __init__(
         self,
@@ -73,8 +78,10 @@ class IngestService:
         guard: GuardOptions | None = None,
         limits: Limits = LIMITS,
         observed: ObservedOptions | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self.limits = limits
+        self._reports = reports
         self.draining = Draining()
         self.figures = RequestFigures(clock, "slackwater_ingest")
         self.figures.looked_up = [self._events, lambda: iter([self.figures.not_done()])]
@@ -93,8 +100,15 @@ class IngestService:
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         for _, desk in self._desks.values():
             desk.start()
+        if self._reports is not None:
+            self._reports.start()
         yield
-        for _, desk in self._desks.values():
+        last = [desk for name, (_, desk) in self._desks.items() if name == INTAKE_REPORTS.name]
+        for desk in [desk for _, desk in self._desks.values() if desk not in last]:
+            await asyncio.to_thread(desk.stop)
+        if self._reports is not None:
+            await asyncio.to_thread(self._reports.stop)
+        for desk in last:
             await asyncio.to_thread(desk.stop)
 
     def _desk(self, stream: str) -> tuple[Stream, Desk]:

@@ -26,6 +26,9 @@ logger = logging.getLogger("slackwater.ingest")
 
 Answer = TypeVar("Answer")
 
+Noted = Callable[[str, str, Summary], None]
+"""Told the stream, the source, and the counts of what is durable."""
+
 IDLE_S = 0.05
 """How long a quiet desk waits for a body before it looks whether it is asked to let go."""
 
@@ -52,11 +55,14 @@ class NoLogError(BusyError):
 
 @dataclass
 class Body:
-    """What was handed over. `counts` grow until it is done; `refused` are the lines of a body that is one chunk."""
+    """What was handed over. `counts` are there when it is done, and those of each source; `refused` are the lines of a
+    body that is one chunk.
+    """
 
     open: Callable[[], Source]
     size: int
     counts: Summary = field(default_factory=Summary)
+    sources: dict[str, Summary] = field(default_factory=dict)
     refused: list[int] = field(default_factory=list)
     done: Future[None] = field(default_factory=Future)
     error: Exception | None = None
@@ -64,10 +70,19 @@ class Body:
 
 
 class Desk:
-    """Of one stream. `open_writer` makes its writer; `most_bytes` of bodies may wait."""
+    """Of one stream. `open_writer` makes its writer; `most_bytes` of bodies may wait; `noted` is told what became of
+    the events of each source, once that is durable.
+    """
 
-    def __init__(self, stream: str, open_writer: Callable[[], IngestWriter], most_bytes: int) -> None:
+    def __init__(
+        self,
+        stream: str,
+        open_writer: Callable[[], IngestWriter],
+        most_bytes: int,
+        noted: Noted = lambda stream, source, counts: None,
+    ) -> None:
         self.stream = stream
+        self._noted = noted
         self.writer: IngestWriter | None = None
         self.error = "it has not begun"
         self._open_writer = open_writer
@@ -180,7 +195,8 @@ class Desk:
                 while (chunk := source.read(0.0)) is not None:
                     if not writer.stand():
                         raise AsideError(self.stream)
-                    body.refused += writer.accept(chunk, body.counts)
+                    own = body.sources.setdefault(chunk.source, Summary())
+                    body.refused += writer.accept(chunk, own)
             finally:
                 source.close()
         except SlackwaterError as error:
@@ -194,6 +210,9 @@ class Desk:
         writer.settle()
         while self._sent and self._sent[0].records <= writer.sent - writer.unacknowledged:
             body = self._sent.popleft()
+            for source, counts in body.sources.items():
+                body.counts.add(counts)
+                self._noted(self.stream, source, counts)
             if body.error is None:
                 body.done.set_result(None)
             else:
