@@ -282,6 +282,18 @@ def test_what_there_is(live: LiveService, make: Make) -> None:
     assert len(asker("restatements")) == 0
 
 
+def test_gaps_of_dense_ids(mine: LiveService, make: Make) -> None:
+    for number, at_s in ((1, 0), (2, 1), (5, 2)):
+        mine.world.trade("S", at_s=at_s, venue="binance_spot", partition=0, trade_id=number)
+    mine.world.emit()
+    mine.world.step()
+    asker = make(mine.url)
+    (gap,) = asker("gaps", "binance_spot", ["S"])
+    assert (gap.symbol, gap.first, gap.last, gap.missing, gap.exact) == ("S", 3, 4, 2, True)
+    assert (gap.after, gap.before) == (NOON + SECOND, NOON + 2 * SECOND)
+    assert asker("gaps", symbol="none") == ()
+
+
 def test_instruments_come_from_all_pages(mine: LiveService, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slackwater_client.questions.MOST_ROWS", 2)
     for number in range(5):

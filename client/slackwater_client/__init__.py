@@ -13,7 +13,7 @@ room of the project, so that what it says about the service was learnt over HTTP
 from slackwater_client.asynchronous import AsyncClient
 from slackwater_client.bars import Bar
 from slackwater_client.blocking import Client
-from slackwater_client.catalog import Handoff, Instrument, Proof, Readiness, Span, Version, Versions
+from slackwater_client.catalog import Gap, Handoff, Instrument, Proof, Readiness, Span, Version, Versions
 from slackwater_client.errors import (
     ArgumentError,
     BadRequestError,
@@ -51,6 +51,7 @@ __all__ = [
     "Ending",
     "Event",
     "ForbiddenError",
+    "Gap",
     "GoneError",
     "Handoff",
     "Heartbeat",

@@ -76,6 +76,7 @@ class AsyncClient:
     bars = _Asks(Calls.bars)
     trades = _Asks(Calls.trades)
     instruments = _Asks(Calls.instruments)
+    gaps = _Asks(Calls.gaps)
     versions = _Asks(Calls.versions)
     handoff = _Asks(Calls.handoff)
     restatements = _Asks(Calls.restatements)

@@ -31,6 +31,29 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Ids `first`..`last` of an instrument, both in it, of which `missing` are not there: all where it is `exact`.
+
+    `after` and `before` are starts of the seconds with the trades beside it, microseconds since the epoch, where known.
+    """
+
+    venue: str
+    symbol: str
+    first: int
+    last: int
+    missing: int
+    exact: bool
+    after: int | None
+    before: int | None
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> "Gap":
+        """From an item of a document."""
+        found = {name: item[name] for name in cls.__slots__}
+        return cls(**{**found, "first": int(item["first"]), "last": int(item["last"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """The proof of a version's hand-off in a line. `outcome` is `equal`, `different` or `unproven` (with a `reason`).
 

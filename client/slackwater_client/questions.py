@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from slackwater_client.bars import BAR, Bar
-from slackwater_client.catalog import Handoff, Instrument, Readiness, Versions
+from slackwater_client.catalog import Gap, Handoff, Instrument, Readiness, Versions
 from slackwater_client.errors import ArgumentError, ProtocolError
 from slackwater_client.exchange import document, exchange
 from slackwater_client.follow import MEDIA_TYPE, Follow, follow
@@ -27,6 +27,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 Names = str | Iterable[str]
 """One name, several with commas between, or several."""
+
+MOST_GAPS = 1_000
 
 Keys = Names | int
 """The values of a key column that are wanted."""
@@ -170,6 +172,23 @@ class Calls:
         items = yield from listed(Send("/v1/instruments", _params(wanted)), "instruments", self.retry)
         return _read(items, lambda found: tuple(map(Instrument.of, found)), "/v1/instruments")
 
+    def gaps(
+        self, venue: str | None = None, symbol: Names | None = None, limit: int = MOST_GAPS
+    ) -> Call[tuple[Gap, ...]]:
+        """What is missing of the stream `trades` where a venue's ids are dense, the newest of each instrument first.
+
+        Args:
+            venue: Of this venue; without it, of all.
+            symbol: One, or several.
+            limit: At most so many, up to 1,000.
+        """
+        wanted = {"venue": venue, "symbol": None if symbol is None else _names(symbol, "symbol"), "limit": limit}
+
+        def read(found: Any) -> tuple[Gap, ...]:
+            return tuple(Gap.of(item) for item in found["gaps"] if item["stream"] == "trades")
+
+        return (yield from self._asked("/v1/gaps", read, _params(wanted)))
+
     def versions(self) -> Call[Versions]:
         """The published versions of the batch views, newest first, and which one is served."""
         return (yield from self._asked("/v1/versions", Versions.of))
@@ -295,8 +314,8 @@ class Calls:
         parts = [[{**given, **item} for item in part] if isinstance(part, list) else part for part in parts]
         return Rows(parts, meta, made, kinds)
 
-    def _asked(self, path: str, make: Callable[[Mapping[str, Any]], T]) -> Call[T]:
-        return _read(document((yield from exchange(Send(path), self.retry))), make, path)
+    def _asked(self, path: str, make: Callable[[Mapping[str, Any]], T], params: Any = ()) -> Call[T]:
+        return _read(document((yield from exchange(Send(path, params), self.retry))), make, path)
 
 
 def _with(given: Mapping[str, str], made: Callable[[Mapping[str, Any]], R], item: Mapping[str, Any]) -> R:
