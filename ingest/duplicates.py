@@ -87,6 +87,7 @@ class DuplicateFilter:
         self._before_move = before_move
         self._venues = venues
         self._partitions = len(log.bounds(self._topic))
+        self._places: dict[Entity, int] = {}
         self._inspector = Inspector(store)
         self._pointer, manifest = store.pointer_and_manifest()
         self._looked_s = clock.elapsed_s()
@@ -105,7 +106,10 @@ class DuplicateFilter:
 
     def partition_of(self, entity: Entity) -> int:
         """The partition of an entity."""
-        return self._log.partition_of(entity_key(entity), self._partitions)
+        found = self._places.get(entity)
+        if found is None:  # Kafka's hash is computed in Python; entities come again with every record
+            found = self._places[entity] = self._log.partition_of(entity_key(entity), self._partitions)
+        return found
 
     def judge(self, events: pa.Table, grouped: Grouped | None = None) -> Any:
         """See `Known.judge`. Looks at the pointer first, at most once a second.
