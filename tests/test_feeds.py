@@ -101,6 +101,18 @@ def test_values_are_the_venues_own() -> None:
     assert (facts(trade)["price"], facts(trade)["quantity"]) == ("83744.3", "0.0000004")
 
 
+def test_a_number_with_a_billion_digits_is_left_to_the_decoder_as_text() -> None:
+    frame = (
+        b'{"channel":"trade","type":"update","data":[{"symbol":"A/B","side":"buy","price":%s,"qty":1,'
+        b'"trade_id":1,"timestamp":"2026-09-25T17:48:26.844359Z"}]}'
+    )
+    for number in (b"1e999999999", b"1e-999999999", b"1E+4000"):
+        (trade,) = FEEDS["kraken"].parse(frame % number)
+        assert facts(trade)["price"] == number.decode()
+        _, _, bad = decode_lines(TRADES, [trade.line], np.full(1, MAX_ID))
+        assert bad
+
+
 def test_frames_of_books_say_nothing_and_a_heartbeat_names_the_newest_id() -> None:
     book = b'{"stream":"x","data":{"e":"depthUpdate","s":"BTCUSDT","b":[]}}'
     assert not FEEDS["binance_spot"].parse(book)

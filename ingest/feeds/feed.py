@@ -18,6 +18,9 @@ from ingest.errors import IngestError
 from slackwater.streams.numbers import as_integer
 from slackwater.streams.trades import TRADES
 
+MOST_DIGITS = 40
+"""More digits than a price or a quantity may have, before or behind the point."""
+
 MAX_FRAME = 4 * 1024 * 1024
 """The longest frame or answer that is read, in bytes."""
 
@@ -221,10 +224,12 @@ def made(venue: str, symbol: str, identity: str, time: tuple[int, str], price: s
 
 
 def plain(number: str) -> str:
-    """A decimal without an exponent, with the same value; what is no decimal stays as it is."""
+    """A decimal without an exponent, with the same value; what is none, or far too large or small, stays as it is."""
     if "e" not in number and "E" not in number:
         return number
     try:
-        return format(Decimal(number), "f")
+        value = Decimal(number)
     except ArithmeticError:
         return number
+    # 1e999999999 has a billion digits: it stays text, which the decoder refuses.
+    return format(value, "f") if value.is_finite() and abs(value.adjusted()) <= MOST_DIGITS else number
