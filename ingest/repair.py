@@ -26,6 +26,10 @@ TRIES = 8
 FIRST_S, MOST_S = 1.0, 60.0
 
 
+class NoAnswerError(SourceError):
+    """The venue gives no answer, whatever it is asked."""
+
+
 class Missing:
     """The ids that are missing of some entities."""
 
@@ -95,7 +99,9 @@ class OnlyMissing(Source):
 
 
 class VenuePages(Source):
-    """What a venue's REST interface shows of holes, a page a chunk. `given_up` are holes that it did not fill."""
+    """What a venue's REST interface shows of holes, a page a chunk. `given_up` says of holes why it does not show them:
+    a symbol may be delisted, or need a key. The others are asked for all the same.
+    """
 
     unit = "trades"
 
@@ -111,17 +117,19 @@ class VenuePages(Source):
         self._missing = missing
         self._client = client
         self._sleep = sleep
+        self.given_up: list[str] = []
         self._pages = self._read()
 
     def read(self, timeout_s: float) -> Chunk | None:
-        """See Source. Raises SourceError: the venue does not answer."""
+        """See Source."""
         del timeout_s
         return next(self._pages, None)
 
     def _read(self) -> Iterator[Chunk]:
         rest = self._feed.rest
         if rest.fill is None or rest.by_time:
-            raise SourceError(f"{self._feed.venue} cannot be asked by id.", "Give a file of the venue: --from FILE.")
+            self.given_up.append(f"{self._feed.venue} cannot be asked by id: give a file of the venue, --from FILE.")
+            return
         for entity, of in self._missing.holes.items():
             for first, last in of.holes:
                 hole = Hole(str(entity[1]), first, last)
@@ -129,7 +137,13 @@ class VenuePages(Source):
                 for _ in range(MOST_PAGES):
                     if request is None:
                         break
-                    page, request = self._page(request, hole)
+                    try:
+                        page, request = self._page(request, hole)
+                    except SourceError as error:
+                        self.given_up.append(error.fact)
+                        if isinstance(error, NoAnswerError):
+                            return  # what was shown by now is taken
+                        break
                     lines = [one.line for one in page if first <= (one.number or -1) <= last]
                     self.done += len(lines)
                     yield of_lines(f"{self.name}, {hole.symbol} {first}..{last}", lines, "trade", more=True)
@@ -153,4 +167,6 @@ class VenuePages(Source):
                 why = str(error) or type(error).__name__
                 self._sleep(wait_s)
             wait_s = min(wait_s * 2, MOST_S)
+        else:
+            raise NoAnswerError(f"{self._feed.venue} does not answer, asked for {hole.symbol}: {why}.")
         raise SourceError(f"{self._feed.venue} does not show {hole.symbol} {hole.first}..{hole.last}: {why}.")

@@ -13,7 +13,7 @@ from ingest.archive_import import import_history, new_epoch
 from ingest.capture.run import Address
 from ingest.chunk import Source
 from ingest.duplicates import DuplicateFilter
-from ingest.feeds.registry import feed_of
+from ingest.feeds.registry import FEEDS
 from ingest.holes import Holes, holes_of_venue
 from ingest.repair import Missing, OnlyMissing, VenuePages
 from ops.cli_capture import options_of
@@ -86,7 +86,12 @@ def repair_command(
             else:
                 for venue in sorted({entity[0] for entity in before}):
                     own = {entity: of for entity, of in before.items() if entity[0] == venue}
-                    _repair(context, stream, _pages(context, venue, own, stack), facts)
+                    if venue not in FEEDS:
+                        facts.setdefault("given_up", []).append(f"There is no feed of {venue}: --from FILE.")
+                        continue
+                    pages = _pages(context, venue, own, stack)
+                    _repair(context, stream, pages, facts)
+                    facts.setdefault("given_up", []).extend(pages.given_up)
     after = missing_now(context, stream, {entity[0]: None for entity in before})
     left = {entity: of for entity, of in after.items() if entity in before and of.missing}
     facts |= _facts(stream, left)
@@ -95,6 +100,8 @@ def repair_command(
         for summary in facts.get("sources", []):
             show_summary(summary["file"], summary)
         console.print(f"  missing    {facts['missing_before']:,} ids before, {facts['missing']:,} now")
+        for why in facts.get("given_up", []):
+            console.print(f"  [yellow]given up[/]   {plain(why)}", soft_wrap=True)
         if "version" in facts:
             console.print(f"  published  version {facts['version']}")
         _show(stream, facts)
@@ -134,8 +141,8 @@ def missing_now(context: Context, stream: Stream, wanted: Mapping[str, set[str] 
         return found
 
 
-def _pages(context: Context, venue: str, holes: Mapping[Entity, Holes], stack: ExitStack) -> Source:
-    feed = feed_of(venue)
+def _pages(context: Context, venue: str, holes: Mapping[Entity, Holes], stack: ExitStack) -> VenuePages:
+    feed = FEEDS[venue]
     options = options_of(context.settings, None)
     url = options.addresses.get(venue, Address()).rest or feed.url
     headers = {"User-Agent": "slackwater", **options.headers.get(venue, {})}
