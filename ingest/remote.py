@@ -79,12 +79,29 @@ class RemoteWriter:
     def flush(self) -> None:
         """Nothing: what was taken is durable."""
 
-    def holes(self, venue: str) -> dict[Entity, Holes]:
-        """The holes among the ids of a venue whose ids are dense. Raises HandOverError."""
+    def holes(self, venue: str, stop: Callable[[], bool] = lambda: False) -> dict[Entity, Holes] | None:
+        """The holes among the ids of a venue whose ids are dense; None if it is told to stop before they are known.
+
+        Raises HandOverError: the service refuses it, or cannot be reached for as long as it is waited for.
+        """
+        until_s = self._clock.elapsed_s() + self._patience_s
+        while True:
+            try:
+                return self._holes(venue)
+            except HandOverError as error:
+                if not error.again or self._clock.elapsed_s() >= until_s:
+                    raise
+            if stop():
+                return None
+            self._clock.sleep(_Later.wait_s)
+
+    def _holes(self, venue: str) -> dict[Entity, Holes]:
         try:
             response = self._client.get(f"/v1/ingest/{self.stream}/ids", params={"venue": venue})
+            if (status := response.status_code) in AGAIN:
+                raise HandOverError(f"{self._client.base_url} does not say what is missing: {status}.", "", True)
             facts = response.json()
-            if response.status_code != httpx.codes.OK:
+            if status != httpx.codes.OK:
                 raise HandOverError(str(facts.get("detail", facts)), "Nothing is known of what is missing.")
             names = [name for name in facts["ids"][0] if name not in Holes._fields] if facts["ids"] else []
             return {

@@ -15,6 +15,7 @@ from ingest.capture.recording import recordings, venue_of
 from ingest.capture.replayed import Replayed
 from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
 from ingest.capture.state import VenueState
+from ingest.errors import HandOverError
 from ingest.feeds.feed import Feed
 from ingest.feeds.registry import FEEDS, feed_of
 from ingest.holes import holes_of_venue
@@ -31,6 +32,9 @@ from slackwater.streams.trades import SYMBOL, TRADES
 
 TOLD_S = 10.0
 """How often the state of the venues is told while it runs."""
+
+END_S = 8.0
+"""So long what was said by the end may take to be handed over, where it cannot be at once."""
 
 RUN = "run"
 
@@ -79,20 +83,25 @@ def run_command(
     stop_on_signals(stop)
     options = options_of(context.settings, record)
     with entrance(context, TRADES, float("inf")) as writer, ExitStack() as running:
-        known = {} if only_new else _known(writer, [feed for feed, _ in chosen])
+        known = {} if only_new else _known(writer, [feed for feed, _ in chosen], stop)
         live = running.enter_context(capturing(chosen, options, CLOCK, lambda venue: known.get(venue, {})))
         running.enter_context(_figures(live, context.settings))
-        telling = threading.Thread(target=_tell, args=(live, stop), daemon=True)
-        telling.start()
-        summary = writer.ingest(live.intake, stop=stop.is_set)
-        live.stop()  # what was said by now is still taken
-        summary = writer.ingest(live.intake)
+        besides = [threading.Thread(target=of, args=(live, stop), daemon=True) for of in (_tell, _end)]
+        for thread in besides:
+            thread.start()
+        ended = threading.Event()
+        # The source ends once it is told to stop and all that was said by then is taken.
+        summary = writer.ingest(live.intake, stop=_Late(stop), look=lambda _, end: ended.set() if end else None)
         stop.set()
-        telling.join()
+        for thread in besides:
+            thread.join()
     facts = {**summary_facts(summary), "venues": [state_facts(state) for state in live.states.values()]}
     emit(as_json, facts, lambda: _show_end(live, facts))
     if live.error is not None:
         raise live.error
+    if not ended.is_set():
+        fact = f"What was said last could not be handed over within {END_S:g} s."
+        raise HandOverError(fact, "Where ids are dense, it is asked for when capture starts again.", again=True)
 
 
 @command(
@@ -228,14 +237,16 @@ def _named(path: Path) -> str:
     return venue
 
 
-def _known(writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed]) -> dict[str, Mapping[str, KnownIds]]:
+def _known(
+    writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed], stop: threading.Event
+) -> dict[str, Mapping[str, KnownIds]]:
     """What is known of dense venues by who writes them, by symbol."""
     found: dict[str, Mapping[str, KnownIds]] = {}
     for feed in feeds:
         if not feed.dense:
             continue
         if isinstance(writer, RemoteWriter):
-            holes = writer.holes(feed.venue)
+            holes = writer.holes(feed.venue, stop.is_set) or {}
         else:
             holes = holes_of_venue(writer.filter.known, feed.venue)
         found[feed.venue] = {entity[1]: KnownIds(one.last, one.holes) for entity, one in holes.items()}
@@ -249,6 +260,27 @@ def _figures(live: Capture, settings: Settings) -> Iterator[None]:
     port, name = settings.capture_metrics_port, "SLACKWATER_CAPTURE_METRICS_PORT"
     with serve_metrics(registry, settings.host, port, name):
         yield
+
+
+class _Late:
+    """Whether it was told to stop, and END_S are over since."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._until_s = float("inf")
+
+    def __call__(self) -> bool:
+        if not self._stop.is_set():
+            return False
+        now_s = CLOCK.elapsed_s()
+        self._until_s = min(self._until_s, now_s + END_S)
+        return now_s >= self._until_s
+
+
+def _end(live: Capture, stop: threading.Event) -> None:
+    """End the connections once it is told to stop."""
+    stop.wait()
+    live.stop()
 
 
 def _tell(live: Capture, stop: threading.Event) -> None:

@@ -1,7 +1,9 @@
 """Capture on real sockets of this machine: the recorded frames, faults one by one, schedules, recording and replay."""
 
 import asyncio
+import errno
 import gzip
+import io
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,8 +15,9 @@ import numpy as np
 import orjson
 import pytest
 
+from ingest import handed
 from ingest.capture.intake import Intake
-from ingest.capture.recording import Frame, frames_of, recordings, venue_of
+from ingest.capture.recording import Frame, Recorder, frames_of, recordings, venue_of
 from ingest.capture.replayed import Replayed
 from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
 from ingest.capture.state import VenueState
@@ -34,6 +37,7 @@ from slackwater.streams.trades import TRADES
 from tests.feeds.dialects import DIALECTS, Binance, Coinbase, Told
 from tests.feeds.schedule import FAST, START_US, check, play, told
 from tests.feeds.venue import Running, Venue, running
+from tests.ingest_kit import HandClock
 from tests.live_service import until
 
 FRAMES = Path(__file__).parent / "feed_frames"
@@ -288,11 +292,11 @@ def test_frames_that_are_none_are_handed_on_with_their_bytes() -> None:
 
 def test_a_writer_that_waits_makes_the_venue_wait() -> None:
     async def play_it() -> None:
-        intake = Intake(asyncio.get_running_loop(), most_bytes=10)
+        intake = Intake(asyncio.get_running_loop(), most_bytes=13)
         await intake.put("x", "frame 1", b"0123456789", [b"one"])
         second = asyncio.create_task(intake.put("x", "frame 2", b"01", [b"two"]))
         await asyncio.sleep(0)
-        assert not second.done() and intake.waiting_bytes == 10
+        assert not second.done() and intake.waiting_bytes == 13
         chunk = await asyncio.to_thread(intake.read, 0.0)
         assert chunk is not None and chunk.lines == [b"one"]
         await asyncio.wait_for(second, 10)
@@ -300,6 +304,35 @@ def test_a_writer_that_waits_makes_the_venue_wait() -> None:
         chunk = intake.read(0.0)
         assert chunk is not None and (chunk.lines, chunk.position(0)) == ([b"two"], "frame 2")
         assert intake.read(0.0) is None
+
+    asyncio.run(play_it())
+
+
+def test_what_rest_answers_showed_is_bounded_too_and_is_its_own_original() -> None:
+    async def play_it() -> None:
+        intake = Intake(asyncio.get_running_loop(), most_bytes=6)
+        await intake.put("x", "refill of A 1..2", b"", [b"one", b"two"])
+        assert intake.waiting_bytes == 6
+        more = asyncio.create_task(intake.put("x", "refill of A 3..3", b"", [b"three"]))
+        await asyncio.sleep(0)
+        assert not more.done()
+        chunk = await asyncio.to_thread(intake.read, 0.0)
+        assert chunk is not None and [chunk.original(i) for i in range(2)] == [b"one", b"two"]
+        await asyncio.wait_for(more, 10)
+
+    asyncio.run(play_it())
+
+
+def test_a_frame_of_many_trades_is_not_handed_over_once_for_each() -> None:
+    async def play_it() -> None:
+        intake = Intake(asyncio.get_running_loop())
+        lines = [b"%0150d" % number for number in range(1_000)]
+        await intake.put("x", "frame 1", b",".join(lines), lines)
+        await intake.put("x", "frame 2", b"a frame", [b"one", b"two"])
+        chunk = intake.read(0.0)
+        assert chunk is not None and chunk.original(3) == lines[3]
+        assert chunk.original(1_001) == b"a frame"
+        assert len(handed.encode(chunk)) < 1_000_000
 
     asyncio.run(play_it())
 
@@ -346,6 +379,31 @@ def test_a_recording_without_its_end_is_read_up_to_there(tmp_path: Path) -> None
         list(frames_of(path))
     with pytest.raises(SourceError, match="no recording"):
         recordings(tmp_path / "nothing")
+
+
+def test_a_disk_that_is_full_ends_a_recording_for_a_while_and_not_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    recorder = Recorder(tmp_path, "kraken", clock)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", lambda *_: Full())
+        recorder.write(1, b"one")
+        recorder.flush()
+        recorder.write(2, b"two")
+        assert recorder.left_out == 2
+    clock.passed_s += 60
+    recorder.write(3, b"three")
+    recorder.close()
+    (file,) = recordings(tmp_path)
+    assert [frame.data for frame in frames_of(file)] == [b"three"]
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_symbols_that_nobody_asked_for_are_taken() -> None:

@@ -1,6 +1,8 @@
 """`slackwater capture` as a process, on a real log: killed, ended, beside the ingest service, and a key for REST."""
 
 import json
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -19,15 +21,15 @@ from tests.test_crash_intake import ready
 
 pytestmark = pytest.mark.broker
 
-VENUE, SYMBOL = "binance_spot", "BTCUSDT"
+VENUE, SYMBOL, OTHER = "binance_spot", "BTCUSDT", "ETHUSDT"
 NOW_US = 1_759_752_000_000_000
 
 
-def known(house: House) -> Counter[int]:
-    """How often each id of the venue is in the log."""
+def known(house: House, symbol: str = SYMBOL) -> Counter[int]:
+    """How often each id of a symbol is in the log."""
     records = [record for _, record in house.world.records(house.world.names.topic("trades"))]
-    rows = decode(TRADES, records).table.select(["venue", "sequence"]).to_pylist()
-    return Counter(row["sequence"] for row in rows if row["venue"] == VENUE)
+    rows = decode(TRADES, records).table.select(["venue", "symbol", "sequence"]).to_pylist()
+    return Counter(row["sequence"] for row in rows if (row["venue"], row["symbol"]) == (VENUE, symbol))
 
 
 def summary(ended: Ended) -> dict[str, Any]:
@@ -81,6 +83,34 @@ def test_capture_loses_and_doubles_nothing_when_it_or_the_service_is_killed(hous
         assert (summary(ended)["accepted"], summary(ended)["duplicates"]) == (0, 1)
         assert service.stop().code in {0, -15}
     assert known(house) == Counter(range(1, 2302))
+
+
+def test_what_was_said_by_the_end_is_handed_over_or_its_absence_is_told(house: House) -> None:
+    draw, dialect = Random(8), DIALECTS[VENUE](VENUE, OTHER)
+    venue, port = Venue(dialect), free_port()
+    with running(venue) as run:
+        urls = f"{VENUE}=ws://{venue.url},{VENUE}.rest=http://{venue.url}"
+        own = {"SLACKWATER_INGEST_PORT": str(port), "SLACKWATER_FEED_URLS": urls}
+        for first, back in ((1, True), (101, False)):
+            trades = [told(OTHER, n, NOW_US + n * 1000, draw, dialect.unit_us) for n in range(first, first + 100)]
+            service = house.start("serve-ingest", **own)
+            until(lambda: ready(port))
+            program = house.start("capture", f"{VENUE}:{OTHER}", "--json", **own)
+            until(lambda: venue.listeners > 0)
+            run.tell(trades[0])
+            until(lambda: known(house, OTHER)[first] == 1)  # noqa: B023
+            service.kill()
+            run.tell(*trades[1:])
+            os.kill(program.pid, signal.SIGTERM)
+            until(lambda: venue.listeners == 0)
+            if back:
+                service = house.start("serve-ingest", **own)
+                assert program.wait().code == 0
+                assert known(house, OTHER) == Counter(range(1, 101))
+                service.stop()
+            else:
+                ended = program.wait()
+                assert ended.code == 75 and "What was said last could not be handed over" in ended.text
 
 
 def test_what_is_no_feed_is_said(house: House) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -15,14 +16,15 @@ import pyarrow as pa
 import pytest
 from slackwater_client import ArgumentError, NotFoundError, RateLimitedError, Retry
 
-from ingest.chunk import BAD_ROW, Chunk, Fault, of_lines
+from ingest.chunk import BAD_ROW, Chunk, Fault, Source, of_lines
 from ingest.errors import HandOverError, UnreadableFileError
 from ingest.files.line_reader import LongLine
 from ingest.files.sources import open_source
 from ingest.handed import decode, encode
+from ingest.holes import Holes
 from ingest.remote import RemoteWriter
 from ingest.service.app import IngestService
-from ingest.service.bodies import ARROW, CSV, JSON, NDJSON
+from ingest.service.bodies import ARROW, CSV, JSON, NDJSON, source_of
 from ingest.service.desk import Desk
 from ingest.writer import IngestWriter
 from slackwater.core.clock import SystemClock
@@ -276,6 +278,10 @@ def test_a_service_that_is_away_is_waited_for(house: House, monkeypatch: pytest.
     assert remote(1).take(of_lines("a", [line(2)]), lambda: True) is None
 
 
+def open_source_of(data: bytes) -> Source:
+    return source_of(TRADES, NDJSON, data, "test", Layout())
+
+
 def answering(*answers: httpx.Response | Exception) -> tuple[RemoteWriter, HandClock]:
     left, clock = list(answers), HandClock()
 
@@ -307,6 +313,50 @@ def test_what_is_no_ingest_service_is_said_to_be_none(answer: httpx.Response) ->
     with pytest.raises(HandOverError, match=f"http://intake answers {answer.status_code}, and not as the ingest") as no:
         writer.take(of_lines("a", [line(1)]))
     assert not no.value.retriable
+
+
+def test_what_is_missing_is_asked_for_until_the_service_can_say() -> None:
+    known = {"ids": [{"venue": "kraken", "symbol": "A", "first": 1, "last": 9, "missing": 2, "holes": [[4, 5]]}]}
+    writer, clock = answering(
+        httpx.ConnectError("refused"),
+        httpx.Response(503, json={"detail": "it has not begun"}),
+        httpx.Response(502, text="<html>"),
+        httpx.Response(200, json=known),
+    )
+    holes = writer.holes("kraken")
+    assert holes is not None and holes["kraken", "A"] == Holes(1, 9, 2, [(4, 5)])
+    assert clock.slept == [1.0, 1.0, 1.0]
+    writer, _ = answering(httpx.ConnectError("refused"))
+    assert writer.holes("kraken", lambda: True) is None
+    writer, _ = answering(httpx.Response(401, json={"detail": "no key"}))
+    with pytest.raises(HandOverError, match="no key"):
+        writer.holes("kraken")
+
+
+def test_a_question_that_cannot_be_answered_is_said_to_be_and_the_writer_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> object:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("ingest.service.app.holes_of_venue", unreadable)
+    with served(house) as (port, desk):
+        writer = desk.writer
+        status, _, facts = ask(port, "GET", "/v1/ingest/trades/ids?venue=kraken")
+        assert status == 503 and "Input/output error" in facts["detail"]
+        assert post(port, line(1))[1]["accepted"] == 1
+        assert desk.writer is writer
+
+
+def test_who_goes_away_does_not_end_the_writer(house: House) -> None:
+    with served(house) as (_, desk):
+        writer = desk.writer
+        body = desk.offer(partial(open_source_of, line(1)), 1)
+        question = desk.ask(lambda of: of.sent)
+        assert not body.done.cancel() and not question.cancel()
+        body.done.result(10)
+        question.result(10)
+        assert desk.writer is writer and desk.error == ""
 
 
 def test_a_chunk_is_the_same_on_the_other_side() -> None:

@@ -15,7 +15,11 @@ from typing import NamedTuple
 from ingest.chunk import CHUNK_LINES, Chunk, Fault, Source, nothing
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of frames that wait to be written."""
+"""Of frames and their lines that wait to be written."""
+
+MOST_ORIGINALS = 256 * 1024
+"""A frame is the original of each of its lines up to so many bytes of all of them; beyond, a line is its own: else a
+frame of a thousand trades would be handed over a thousand times."""
 
 
 class _Entry(NamedTuple):
@@ -23,6 +27,11 @@ class _Entry(NamedTuple):
     original: bytes
     lines: Sequence[bytes]
     fault: Fault | None
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.original) + sum(map(len, self.lines))
 
 
 class Intake(Source):
@@ -49,9 +58,10 @@ class Intake(Source):
             self._room.clear()
             if self._bytes >= self._most:
                 await self._room.wait()
+        entry = _Entry(position, original, lines, fault)
         with self._changed:
-            self._waiting.setdefault(venue, deque()).append(_Entry(position, original, lines, fault))
-            self._bytes += len(original)
+            self._waiting.setdefault(venue, deque()).append(entry)
+            self._bytes += entry.size
             self._changed.notify()
 
     def end(self) -> None:
@@ -80,13 +90,13 @@ class Intake(Source):
             while entries and rows < CHUNK_LINES:
                 taken.append(entries.popleft())
                 rows += max(1, len(taken[-1].lines))
-                freed += len(taken[-1].original)
+                freed += taken[-1].size
             if entries:
                 self._waiting[venue] = entries  # behind the other venues
             self._bytes -= freed
             more = bool(self._waiting)
-        if not self._room.is_set() and not self._ended:
-            self._loop.call_soon_threadsafe(self._room.set)
+            if not self._room.is_set() and not self._ended:  # the loop is there until it has ended
+                self._loop.call_soon_threadsafe(self._room.set)
         self.done += rows
         return _chunk(venue, taken, more)
 
@@ -107,4 +117,10 @@ def _chunk(venue: str, entries: Sequence[_Entry], more: bool) -> Chunk:
         else:
             lines += entry.lines
             of += [entry] * len(entry.lines)
-    return Chunk(f"capture {venue}", lines, lambda i: of[i].position, lambda i: of[i].original, faults, more)
+
+    def original(i: int) -> bytes:
+        entry = of[i]
+        whole = len(entry.original) * len(entry.lines) <= MOST_ORIGINALS
+        return entry.original if entry.original and whole else lines[i]
+
+    return Chunk(f"capture {venue}", lines, lambda i: of[i].position, original, faults, more)

@@ -114,6 +114,7 @@ class Desk:
             if self._bodies and self._bytes + size > self._most_bytes:
                 raise BusyError(f"{self._bytes:,} bytes of {self.stream} wait already.", "Send it again in a moment.")
             made = Body(body, size)
+            made.done.set_running_or_notify_cancel()  # who waits for it and goes away cannot cancel it
             self._bodies.append(made)
             self._bytes += size
             self._changed.notify()
@@ -122,6 +123,7 @@ class Desk:
     def ask(self, question: Callable[[IngestWriter], Answer]) -> "Future[Answer]":
         """Ask the writer something, between two bodies. Its future raises NoLogError where nobody can answer."""
         made: Future[Any] = Future()
+        made.set_running_or_notify_cancel()
         with self._changed:
             if self.error:
                 raise NoLogError(f"The {self.stream} are not known now: {self.error}", "Ask again in a moment.")
@@ -185,7 +187,10 @@ class Desk:
     def _answer(self, writer: IngestWriter) -> None:
         while self._questions:
             question, future = self._questions.popleft()
-            future.set_result(question(writer))
+            try:
+                future.set_result(question(writer))
+            except (SlackwaterError, OSError) as error:  # what is asked writes nothing, so the writer goes on
+                future.set_exception(NoLogError(f"The {self.stream} are not known now: {error}", "Ask again."))
 
     def _take(self, writer: IngestWriter, body: Body) -> None:
         self._sent.append(body)
