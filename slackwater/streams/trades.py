@@ -47,6 +47,10 @@ TRADES = Stream(
         # Ids of Bybit's derivatives are no numbers. Its files of spot trades have none, nor have Kraken's of history.
         "bybit_linear": Venue(sequence="time", unit="ms"),
         "bybit_inverse": Venue(sequence="time", unit="ms"),
+        # Its ids are numbers without an order.
+        "hyperliquid": Venue(sequence="time", unit="ms"),
+        # Its trade_seq; ids are text, and of another space.
+        "deribit": Venue(sequence="venue"),
         "bybit_spot_history": Venue(sequence="time", ids="none", unit="ms"),
         "kraken_history": Venue(sequence="time", ids="none", unit="s"),
     },
