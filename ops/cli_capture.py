@@ -25,6 +25,7 @@ from ops.cli_ingest import show_summary, summary_facts
 from ops.context import CLOCK, Context, stop_on_signals
 from ops.entrance import entrance
 from ops.output import command, console, emit, errors, plain, table
+from slackwater.core.clock import iso_text
 from slackwater.core.errors import SettingError
 from slackwater.core.exposition import process_registry, serve_metrics
 from slackwater.core.settings import Settings
@@ -143,7 +144,8 @@ def feeds_command(context: Context, /, as_json: bool) -> None:
         {
             "venue": feed.venue,
             "symbols": feed.symbols,
-            "ids": "dense" if feed.dense else TRADES.venue(feed.venue).ids,
+            "ids": TRADES.venue(feed.venue).ids,
+            "counted": feed.counted if feed.dense else None,
             "verified": feed.verified,
             "socket": feed.socket,
             "rest": feed.url,
@@ -157,7 +159,8 @@ def feeds_command(context: Context, /, as_json: bool) -> None:
         shown = table("venue", "such as", "ids", "made from")
         for feed in facts:
             made = "recordings or verbatim examples" if feed["verified"] else "[yellow]unverified[/]"
-            shown.add_row(str(feed["venue"]), feed["symbols"][0], str(feed["ids"]), made)  # type: ignore[index]
+            ids = f"{feed['ids']}, dense sequence" if feed["counted"] == "sequence" else str(feed["ids"])
+            shown.add_row(str(feed["venue"]), feed["symbols"][0], ids, made)  # type: ignore[index]
         console.print(shown)
 
     emit(as_json, {"feeds": facts}, show)
@@ -240,10 +243,10 @@ def _named(path: Path) -> str:
 def _known(
     writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed], stop: threading.Event
 ) -> dict[str, Mapping[str, KnownIds]]:
-    """What is known of dense venues by who writes them, by symbol."""
+    """What is known of venues with dense ids by who writes them, by symbol."""
     found: dict[str, Mapping[str, KnownIds]] = {}
     for feed in feeds:
-        if not feed.dense:
+        if not feed.dense_ids:
             continue
         if isinstance(writer, RemoteWriter):
             holes = writer.holes(feed.venue, stop.is_set) or {}
@@ -311,7 +314,11 @@ def _show_gaps(states: Any) -> None:
         for tracker in state.trackers.values():
             for one in tracker.holes:
                 kind = "lost" if one.lost else "missing"
-                console.print(
-                    f"  [yellow]{kind}[/]    {one.count:,} ids of {state.feed.venue} {plain(tracker.symbol)}: "
-                    f"{one.first}..{one.last}"
-                )
+                what = f"{one.count:,} {state.feed.counted}s of {state.feed.venue} {plain(tracker.symbol)}"
+                console.print(f"  [yellow]{kind}[/]    {what}: {one.first}..{one.last}")
+        for one in state.suspects:
+            after = iso_text(one.after_us)
+            console.print(
+                f"  [yellow]suspect[/]    trades of {state.feed.venue} {plain(one.symbol)} between {after} and "
+                f"{iso_text(one.before_us)} may be missing"
+            )

@@ -19,7 +19,7 @@ from ingest import handed
 from ingest.capture.intake import Intake
 from ingest.capture.recording import Frame, Recorder, frames_of, recordings, venue_of
 from ingest.capture.replayed import Replayed
-from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.run import Capture, CaptureOptions, KnownIds, capturing
 from ingest.capture.state import VenueState
 from ingest.capture.timing import Timing
 from ingest.capture.tracker import Tracker
@@ -34,7 +34,7 @@ from slackwater.streams.decode import decode_lines
 from slackwater.streams.numbers import MAX_ID
 from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
-from tests.feeds.dialects import DIALECTS, Binance, Coinbase, Told
+from tests.feeds.dialects import DIALECTS, Binance, Bitstamp, Coinbase, Deribit, Told
 from tests.feeds.schedule import FAST, START_US, check, play, told
 from tests.feeds.venue import Running, Venue, running
 from tests.ingest_kit import HandClock
@@ -69,7 +69,7 @@ def live(
     run: Running, feed: Feed, known: dict[str, KnownIds] | None = None, timing: Timing = FAST, **more: Any
 ) -> Iterator[Capture]:
     """One symbol of a feed, captured from a venue of this machine."""
-    address = Address(f"ws://{run.venue.url}", f"http://{run.venue.url}")
+    address = run.venue.address
     options = CaptureOptions({feed.venue: address}, timing=timing, **more)
     with capturing([(feed, [run.venue.dialect.symbol])], options, SystemClock(), lambda _: known or {}) as capture:
         yield capture
@@ -104,7 +104,7 @@ def test_recorded_frames_are_the_sample_read_from_files_and_through_sockets(tmp_
             venue = Venue(Anything(feed.venue, symbols[0]))
             venues.append((stack.enter_context(running(venue)), feed, [*frames_of(path)]))
         options = CaptureOptions(
-            {feed.venue: Address(f"ws://{run.venue.url}", f"http://{run.venue.url}") for run, feed, _ in venues},
+            {feed.venue: run.venue.address for run, feed, _ in venues},
             record=tmp_path,
         )
         wanted_feeds = [(feed, feed.symbols) for _, feed, _ in venues]
@@ -143,7 +143,10 @@ def test_whatever_goes_wrong_every_trade_is_there_in_the_end(venue: str, seed: i
     check(FEEDS[venue], play(venue, seed))
 
 
-@pytest.mark.parametrize("name", FEEDS)
+DENSE = [name for name, feed in FEEDS.items() if feed.dense_ids]
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_what_was_missed_while_nothing_ran_is_asked_for(name: str) -> None:
     feed, venue, made = venue_of_kind(name)
     with running(venue) as run:
@@ -158,6 +161,23 @@ def test_what_was_missed_while_nothing_ran_is_asked_for(name: str) -> None:
             state = capture.states[name]
             until(lambda: not state.missing, "something is still asked for")
             assert state.lost == (3 if feed.rest.by_time else 0)
+
+
+@pytest.mark.parametrize("name", sorted(FEEDS.keys() - {*DENSE}))
+def test_what_happened_before_it_began_is_taken_as_far_as_one_answer_shows_it(name: str) -> None:
+    """Nothing is known of trades from before, where ids do not count them."""
+    feed, venue, made = venue_of_kind(name)
+    with running(venue) as run:
+        run.tell(*map(made, range(1, 50)))
+        with live(run, feed, {venue.dialect.symbol: KnownIds(30, [(10, 12)])}) as capture:
+            found: list[bytes] = []
+            wanted = {venue.dialect.identity(n) for n in range(max(1, 50 - venue.dialect.page), 50)}
+            until(
+                lambda: found.extend(events(capture.intake)) or {*map(str, ids(found))} >= wanted, "they did not come"
+            )
+            until(lambda: not capture.states[name].breaks, "it does not know that it has begun")
+            assert (capture.states[name].missing, capture.states[name].suspects) == (0, [])
+            assert {*map(str, ids(found))} == wanted
 
 
 @pytest.mark.parametrize("fault", ["freeze_all", "cut_all"])
@@ -188,6 +208,144 @@ def test_acknowledged_silence_is_looked_into_by_rest() -> None:
         until(lambda: found.extend(events(capture.intake)) or {*ids(found)} >= {2, 3}, "they did not come")
         until(lambda: venue.listeners > 0, "it did not connect again")
         assert capture.states["binance_usdm_agg"].connections >= 3
+
+
+SPARSE = [name for name, feed in FEEDS.items() if not feed.dense]
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_break_in_sparse_ids_is_closed_as_far_as_the_venue_shows_it_and_else_listed(name: str) -> None:
+    feed, venue, made = venue_of_kind(name)
+    if isinstance(venue.dialect, Bitstamp):
+        venue.dialect.hour_us, venue.dialect.day_us = 50_000, 100_000  # five trades, ten trades
+    else:
+        venue.dialect.page = 10
+    identity = venue.dialect.identity
+    with running(venue) as run, live(run, feed) as capture:
+        state = capture.states[name]
+        found: list[bytes] = []
+
+        def come(*numbers: int) -> bool:
+            found.extend(events(capture.intake))
+            return {*map(str, ids(found))} >= {identity(number) for number in numbers} and not state.breaks
+
+        until(lambda: venue.listeners > 0 and come(), "nobody listens")
+        run.tell(*map(made, range(1, 5)))
+        until(lambda: come(*range(1, 5)), "they did not come")
+        run.call(venue.cut_all)
+        run.tell(*map(made, range(5, 12)))  # nobody hears of these
+        until(lambda: venue.listeners > 0 and come(*range(1, 12)), "they were not asked for")
+        assert not state.suspects
+        run.call(venue.cut_all)
+        run.tell(*map(made, range(12, 40)))
+        until(lambda: venue.listeners > 0 and come(*range(30, 40)), "they were not asked for")
+        if name == "okx":  # it goes back page by page
+            until(lambda: come(*range(1, 40)), "they were not asked for")
+            assert not state.suspects
+            return
+        (suspect,) = state.suspects
+        gone = [made(n).time_us for n in range(12, 30)]
+        assert suspect.after_us <= gone[0] and gone[-1] <= suspect.before_us
+        assert suspect.symbol == venue.dialect.symbol
+
+
+def test_what_cannot_be_read_may_have_been_trades_so_they_are_asked_for() -> None:
+    feed, venue, made = venue_of_kind("bitstamp")
+    with running(venue) as run, live(run, feed) as capture:
+        state = capture.states["bitstamp"]
+        until(lambda: venue.listeners > 0 and not state.breaks, "nobody listens")
+        run.tell(made(1))
+        venue.truth.append(made(2))
+        run.do(lambda: venue.say('{"data":{"id":4,'))
+        found: list[int] = []
+
+        def come() -> bool:
+            chunk = capture.intake.read(0.0)
+            if chunk is not None:
+                found.extend(orjson.loads(line)["trade_id"] for line in chunk.lines if line)
+            return {*found} == {2, 4}
+
+        until(come, "it was not asked for")
+        until(lambda: not state.breaks, "it still doubts")
+        assert (state.connections, state.bad_frames, state.suspects) == (1, 1, [])
+
+
+def test_texts_that_keep_a_connection_alive_are_sent() -> None:
+    feed, venue, _ = venue_of_kind("okx")
+    heard: list[str] = []
+    answer = venue.dialect.answer
+    venue.dialect.answer = lambda message: heard.append(message) or answer(message)  # type: ignore[method-assign,func-returns-value]
+    with running(venue) as run, live(run, replace(feed, ping_s=0.01)) as capture:
+        until(lambda: heard.count("ping") >= 3, "it does not ping")
+        assert (capture.states["okx"].bad_frames, capture.states["okx"].connections) == (0, 1)
+
+
+def test_a_sign_of_life_is_given_when_the_venue_asks_for_it() -> None:
+    feed, venue, _ = venue_of_kind("deribit")
+    assert isinstance(venue.dialect, Deribit)
+    heard: list[str] = []
+    answer = venue.dialect.answer
+    venue.dialect.answer = lambda message: heard.append(message) or answer(message)  # type: ignore[method-assign,func-returns-value]
+    request = venue.dialect.test_request()
+    with running(venue) as run, live(run, feed):
+        until(lambda: venue.listeners > 0, "nobody listens")
+        assert not any("public/test" in message for message in heard)
+        run.do(lambda: venue.say(request))
+        until(lambda: any("public/test" in message for message in heard), "it does not answer")
+
+
+def test_a_venue_that_asks_for_a_new_connection_gets_one() -> None:
+    feed, venue, made = venue_of_kind("bitstamp")
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.do(lambda: venue.say('{"event":"bts:request_reconnect","channel":"","data":""}'))
+        until(lambda: capture.states["bitstamp"].connections == 2 and venue.listeners == 1, "it stays")
+        run.tell(made(1))
+        found: list[bytes] = []
+        until(lambda: found.extend(events(capture.intake)) or ids(found) == [2], "it did not come")
+
+
+def test_what_a_venue_will_never_show_is_not_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    feed, venue, made = venue_of_kind("okx")
+    final = b'{"code":"51001","msg":"Instrument ID does not exist","data":[]}'
+    venue.dialect.rest = lambda path, asked, truth: final  # type: ignore[method-assign]
+    with running(venue) as run, live(run, feed) as capture:
+        state = capture.states["okx"]
+        until(lambda: venue.listeners > 0 and state.requests > 0, "it never asked")
+        run.tell(made(1))
+        found: list[bytes] = []
+        until(lambda: found.extend(events(capture.intake)) or ids(found) == [1], "it did not come")
+        run.call(venue.cut_all)
+        until(lambda: len(state.suspects) == 1, "what it may have missed is not listed")
+        asked = state.requests
+        run.tell(made(2))
+        until(lambda: found.extend(events(capture.intake)) or 2 in ids(found), "it did not come")
+        until(lambda: not state.breaks, "it still doubts")
+        assert state.requests == asked
+    assert "51001" in caplog.text
+
+
+def test_prices_that_are_too_fine_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    feed, venue, made = venue_of_kind("okx")
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(*(made(n)._replace(price="0.000000000123") for n in range(1, 9)))
+        until(lambda: capture.states["okx"].trades >= 8, "they did not come")
+    told_once = [record for record in caplog.records if "12 digits behind the point" in record.getMessage()]
+    assert len(told_once) == 1 and "BTC-USDT" in told_once[0].getMessage()
+
+
+def test_an_instrument_that_a_subscription_leaves_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    feed, venue, _ = venue_of_kind("deribit")
+    venue.dialect.answer = (  # type: ignore[method-assign]
+        lambda message: '{"jsonrpc":"2.0","id":1,"result":["trades.A.100ms"]}' if "subscribe" in message else None
+    )
+    options = CaptureOptions(timing=FAST)
+    with running(venue):
+        options = replace(options, addresses={"deribit": venue.address})
+        with capturing([(feed, ["A", "B"])], options, SystemClock()):
+            until(lambda: "does not serve B" in caplog.text, "it is not told")
+    assert "does not serve A" not in caplog.text
 
 
 def test_a_quiet_market_is_no_reason_to_connect_again() -> None:

@@ -46,7 +46,7 @@ def test_capture_loses_and_doubles_nothing_when_it_or_the_service_is_killed(hous
         return [told(SYMBOL, n, NOW_US + n * 1000, draw, dialect.unit_us) for n in range(first, first + count)]
 
     with running(venue) as run:
-        settings = {"SLACKWATER_FEED_URLS": f"{VENUE}=ws://{venue.url},{VENUE}.rest=http://{venue.url}"}
+        settings = {"SLACKWATER_FEED_URLS": f"{VENUE}={venue.address.socket},{VENUE}.rest={venue.address.rest}"}
         start = lambda *more: house.start("capture", f"{VENUE}:{SYMBOL}", "--json", *more, **settings)  # noqa: E731
         # By itself: no service runs.
         program = start()

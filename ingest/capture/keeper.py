@@ -19,7 +19,7 @@ logger = logging.getLogger("slackwater.capture")
 
 
 class Keeper:
-    """Of one venue's symbols. `open_session` makes a session; `again` is called when one is taken after another."""
+    """Of one venue's symbols. `open_session` makes a session; `taken` is called when the venue serves one."""
 
     def __init__(
         self,
@@ -28,14 +28,14 @@ class Keeper:
         bucket: Bucket,
         timing: Timing,
         clock: Clock,
-        again: Callable[[], None] = lambda: None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._open = open_session
         self._bucket = bucket
         self._timing = timing
         self._clock = clock
-        self._again = again
+        self._taken = taken
         self._current: Session | None = None
         self._ends: set[asyncio.Task[None]] = set()
 
@@ -98,15 +98,13 @@ class Keeper:
         return session, task
 
     async def _run(self, session: Session) -> str:
-        first = self._state.connections == 1
         listening = asyncio.create_task(session.run())
         taken = asyncio.create_task(session.taken.wait())
         try:
             await asyncio.wait({listening, taken}, return_when=asyncio.FIRST_COMPLETED)
             if session.taken.is_set():
                 logger.info("%s: %s serves %d symbols", self._state.feed.venue, session.name, len(self._state.trackers))
-                if not first:
-                    self._again()
+                self._taken()
             return await listening
         finally:
             taken.cancel()

@@ -1,23 +1,29 @@
-"""Asks a venue by REST: for the trades of holes, and, where it is silent, for its newest.
+"""Asks a venue by REST: for the trades of holes, and, where it is silent or ids are not dense, for its newest.
 
 A venue that says "too much" is left in peace as long as it asks for. What it does not have after several tries is given
-up, and counted as lost.
+up, and counted as lost. Where ids are not dense, a break is over once the venue shows trades that reach back to what
+was heard before it, and on to what is heard now:
+
+    heard before    a b c            newest shown     c d e f g        d and e are taken; nothing is missing
+    heard since           f g h      newest shown       e f g          between c and e something may be: a suspect
 """
 
 import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import httpx
 
 from ingest.capture.bucket import Bucket
 from ingest.capture.intake import Intake
-from ingest.capture.state import Suspect, VenueState
+from ingest.capture.state import Break, VenueState, end_us
 from ingest.capture.timing import Timing
 from ingest.chunk import Fault
-from ingest.feeds.feed import FrameError, Hole, Page, Request, Trade, Void
+from ingest.feeds.feed import FinalError, FrameError, Hole, Page, Request, TooMuchError, Trade, Void
 from slackwater.core.clock import Clock
 
 logger = logging.getLogger("slackwater.capture")
@@ -34,13 +40,16 @@ MOST_PAGES = 1_000
 TOO_MUCH = frozenset({418, 429})
 
 
-class VenueError(Exception):
-    """The venue says that it will not answer this, however often it is asked."""
+class _Shown(NamedTuple):
+    """What the newest trades were: joined to what was heard since the break, and how many were new."""
+
+    joined: bool
+    new: int
 
 
 class Mender:
-    """Of one venue. `client` has the REST interface as its base. `deaf` is called where the venue has trades that the
-    socket did not show.
+    """Of one venue. `client` has the REST interface as its base; `history` is that of the one for old trades, "" where
+    it is the same. `deaf` is called where the venue has trades that the socket did not show.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class Mender:
         timing: Timing,
         clock: Clock,
         deaf: Callable[[str], None],
+        history: str = "",
     ) -> None:
         self._state = state
         self._client = client
@@ -58,9 +68,11 @@ class Mender:
         self._timing = timing
         self._clock = clock
         self._deaf = deaf
+        self._history = history
         self._bucket = Bucket(state.feed.requests, clock, timing.pace)
         self._tried: Counter[tuple[str, int, int]] = Counter()
         self._ask_s: dict[str, tuple[float, float]] = {}
+        self._never: set[str] = set()
         self._waits_s = timing.first_s
 
     async def run(self) -> None:
@@ -71,38 +83,103 @@ class Mender:
             for tracker in list(self._state.trackers.values()):
                 for hole in tracker.due(now_s, self._timing.grace_s):
                     await self._mend(hole)
+            for symbol, since_s in list(self._state.doubts.items()):
+                if now_s - since_s >= self._timing.grace_s:
+                    del self._state.doubts[symbol]
+                    await self._look_back(symbol)
             for symbol in [symbol for symbol in self._state.trackers if self._silent(symbol, now_s)]:
                 await self.look(symbol)
 
-    async def look(self, symbol: str, again: bool = False) -> None:
-        """Ask for the newest trades of a symbol. `again`: after a break, in which some may have been missed."""
+    async def catch_up(self, symbol: str) -> None:
+        """Ask for the newest trades of a symbol after a connection was taken: at once, and, where that does not show
+        anything that was heard since, once more: answers may be some moments old.
+        """
+        self._never.discard(symbol)
+        if not (await self._look_back(symbol, close=False)).joined and symbol not in self._never:
+            await asyncio.sleep(self._timing.grace_s)
+            await self._look_back(symbol)
+
+    async def look(self, symbol: str) -> None:
+        """Ask for the newest trades of a symbol that is silent."""
         state = self._state
-        heard_us = state.heard_us.get(symbol)
-        try:
-            page = await self._get(state.feed.rest.newest(symbol), None)
-        except VenueError as error:
-            logger.error("%s does not show %s: %s", state.feed.venue, symbol, error)
+        if symbol in self._never:
             return
-        trades = [one for one in page.said if isinstance(one, Trade)]
-        if not trades:
-            return
-        news = [trade for trade in trades if self._unheard(trade)]
-        if state.feed.dense:
-            tracker = state.trackers[symbol]
-            newest = max(trade.number or 0 for trade in trades)
-            if tracker.last is not None and newest > tracker.last:
-                tracker.newest(newest, self._clock.elapsed_s() - self._timing.grace_s)
+        if not state.feed.dense:
+            if (await self._look_back(symbol)).new:
                 self._deaf(f"silent, while {symbol} is traded")
             return
-        if again and heard_us is not None and len(news) == len(trades):
-            state.suspects.append(Suspect(symbol, heard_us, min(trade.time_us for trade in trades)))
-            logger.warning("%s %s: the newest trades do not reach back to what was heard.", state.feed.venue, symbol)
+        page = await self._newest(symbol, state.feed.rest.newest(symbol))
+        tracker = state.trackers[symbol]
+        newest = max((one.number or 0 for one in page.said if isinstance(one, Trade)), default=0)
+        if tracker.last is not None and newest > tracker.last:
+            tracker.newest(newest, self._clock.elapsed_s() - self._timing.grace_s)
+            self._deaf(f"silent, while {symbol} is traded")
+
+    async def _look_back(self, symbol: str, close: bool = True) -> "_Shown":
+        """Take the newest trades of a symbol, back to what was heard before its break, as far as the venue shows them.
+
+        The break ends once that is joined to what was heard since, or where it is to `close` anyway. Without one, what
+        was heard so far is what has to be reached.
+        """
+        state = self._state
+        if symbol not in state.breaks:
+            state.broke([symbol])
+        known = state.breaks.get(symbol)
+        times = known.times if known is not None else 0
+        shown: list[Trade] = []  # one after the other, oldest first
+        newer: list[Trade] = []  # shown before by a narrower answer: between both there may be others
+        request: Request | None = state.feed.rest.newest(symbol)
+        reached, pages = known is None, 0
+        while request is not None and pages < MOST_PAGES:
+            pages += 1
+            page = await self._newest(symbol, request)
+            trades = sorted((one for one in page.said if isinstance(one, Trade)), key=lambda one: one.time_us)
+            reached = reached or _reaches(trades, known)
+            request = None if reached else page.more
+            if state.feed.rest.wider:
+                newer, shown = newer + shown, trades
+            else:
+                shown = trades + shown
+        news = [trade for trade in _once(newer + shown) if self._unheard(trade)]
+        if news and state.breaks.get(symbol) is not known:
+            # It took so long that it answers for another break: what it shows is not known to join anything now.
+            await self._intake.put(state.feed.venue, f"newest of {symbol}", b"", [trade.line for trade in news])
+            return await self._look_back(symbol, close)
         if news:
             lines = state.take(news, self._clock.elapsed_s())
             state.refilled += len(lines)
             await self._intake.put(state.feed.venue, f"newest of {symbol}", b"", lines)
-            if not again:
-                self._deaf(f"silent, while {symbol} is traded")
+        if known is None:
+            return _Shown(True, len(news))
+        joined = any(trade.identity in known.since for trade in shown)
+        if shown and not reached:
+            self._suspect(symbol, known, end_us(shown[0]))
+        elif symbol in self._never and known.heard:
+            self._suspect(symbol, known, known.since_us or self._clock.now_us())
+        if shown:
+            known.show(shown)
+        if joined or symbol in self._never or (close and (shown or not known.heard)):
+            state.join(symbol, known, times)
+        return _Shown(joined, len(news))
+
+    def _suspect(self, symbol: str, known: Break, before_us: int) -> None:
+        """Something may be missing from the break on, until what is shown begins."""
+        after_us = known.after_us if known.heard else known.since_us or before_us
+        if after_us <= before_us:
+            self._state.suspect(symbol, after_us, before_us)
+            logger.warning(
+                "%s %s: the newest trades do not reach back to what was heard.", self._state.feed.venue, symbol
+            )
+
+    async def _newest(self, symbol: str, request: Request) -> Page:
+        if symbol in self._never:
+            return Page(())
+        try:
+            return await self._get(request, None)
+        except FinalError as error:
+            self._never.add(symbol)
+            logger.error("%s does not show %s: %s", self._state.feed.venue, symbol, error)
+            return Page(())
 
     def _unheard(self, trade: Trade) -> bool:
         recent = self._state.recent.get(trade.symbol)
@@ -145,7 +222,7 @@ class Mender:
                 page = await self._get(request, hole)
                 await self._take(page, hole)
                 request = page.more
-        except VenueError as error:
+        except FinalError as error:
             lost = tracker.lose(hole.first, hole.last)
             logger.error(
                 "%s %s: %d ids from %d on stay missing: %s", state.feed.venue, hole.symbol, lost, hole.first, error
@@ -177,37 +254,69 @@ class Mender:
             await self._intake.put(state.feed.venue, position, b"", lines)
 
     async def _get(self, request: Request, hole: Hole | None) -> Page:
-        """The answer to a request, asked for until it comes. Raises VenueError."""
+        """The answer to a request, asked for until it comes. Raises FinalError."""
         while True:
             await self._bucket.take()
             self._state.requests += 1
             try:
-                answer = await self._client.get(request.path, params=request.params)
+                answer = await self._send(request)
             except httpx.HTTPError as error:
                 logger.warning("%s: %s", self._state.feed.venue, str(error) or type(error).__name__)
                 await self._rest()
                 continue
             status = answer.status_code
-            if status in TOO_MUCH:
+            try:
+                if status in TOO_MUCH:
+                    raise TooMuchError(f"it answers {status}")
+                if answer.is_server_error:
+                    await self._rest()
+                    continue
+                page = self._read(answer, request, hole)
+            except TooMuchError:
                 asked = answer.headers.get("Retry-After", "")
                 self._bucket.empty()
                 await asyncio.sleep(float(asked) if asked.isdecimal() else self._timing.busy_s)
-            elif answer.is_server_error:
+            except FrameError as error:
+                fault = Fault(error.reason, error.fact)
+                await self._intake.put(self._state.feed.venue, f"GET {request.path}", answer.content, (), fault)
                 await self._rest()
-            elif not answer.is_success:
-                raise VenueError(f"it answers {status}: {answer.text[:200]}")
             else:
-                try:
-                    page = self._state.feed.rest.read(answer.content, request, hole)
-                except FrameError as error:
-                    fault = Fault(error.reason, error.fact)
-                    await self._intake.put(self._state.feed.venue, f"GET {request.path}", answer.content, (), fault)
-                    await self._rest()
-                    continue
                 self._waits_s = self._timing.first_s
                 return page
+
+    async def _send(self, request: Request) -> httpx.Response:
+        path = self._history + request.path if request.old else request.path
+        if request.body is None:
+            return await self._client.get(path, params=request.params)
+        headers = {"Content-Type": "application/json"}
+        return await self._client.post(path, params=request.params, content=request.body, headers=headers)
+
+    def _read(self, answer: httpx.Response, request: Request, hole: Hole | None) -> Page:
+        """What an answer holds. Raises FrameError, TooMuchError, FinalError."""
+        read = self._state.feed.rest.read
+        if answer.is_success:
+            return read(answer.content, request, hole)
+        # Some venues say in the body of a refusal that it is one of load.
+        with suppress(FrameError):
+            read(answer.content, request, hole)
+        raise FinalError(f"it answers {answer.status_code}: {answer.text[:200]}")
 
     async def _rest(self) -> None:
         """Wait longer each time, and not in step with others."""
         await asyncio.sleep(self._waits_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._waits_s = min(self._waits_s * 2, self._timing.most_s)
+
+
+def _reaches(page: Sequence[Trade], known: Break | None) -> bool:
+    """Whether trades that follow one another go back to something that was heard before, or to a time before it.
+
+    Where nothing was, that is what the socket said since, if anything.
+    """
+    if known is None:
+        return True
+    heard, after_us = (known.heard, known.after_us) if known.heard else (known.since, known.since_us or 0)
+    return not heard or any(trade.identity in heard for trade in page) or (bool(page) and end_us(page[0]) < after_us)
+
+
+def _once(trades: Sequence[Trade]) -> Sequence[Trade]:
+    return [*{trade.identity: trade for trade in trades}.values()]

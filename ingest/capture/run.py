@@ -8,7 +8,7 @@ import asyncio
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +80,7 @@ class Capture:
     def start(self) -> None:
         """Begin in a thread."""
         for venue, state in self.states.items():
-            if state.feed.dense:
+            if state.feed.dense_ids:
                 now_s = self._clock.elapsed_s()
                 for symbol, found in self._known(venue).items():
                     if symbol in state.trackers:
@@ -114,9 +114,9 @@ class Capture:
         with ExitStack() as files:
             async with asyncio.TaskGroup() as group:
                 for venue, state in self.states.items():
-                    group.create_task(self._venue(state, files, group), name=venue)
+                    group.create_task(self._venue(state, files), name=venue)
 
-    async def _venue(self, state: VenueState, files: ExitStack, group: asyncio.TaskGroup) -> None:
+    async def _venue(self, state: VenueState, files: ExitStack) -> None:
         feed, options = state.feed, self._options
         address = options.addresses.get(feed.venue, Address())
         record: Callable[[int, bytes], None] = lambda at_ns, frame: None  # noqa: E731
@@ -135,36 +135,66 @@ class Capture:
         symbols = [*state.trackers]
         bucket = Bucket(feed.connects, self._clock, options.timing.pace)
         keepers: list[Keeper] = []
+        runs: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
         def deaf(why: str) -> None:
             for keeper in keepers:
                 keeper.turn(why)
 
-        mender = Mender(state, client, self.intake, options.timing, self._clock, deaf)
-        looks: set[asyncio.Task[None]] = set()
-
-        def again() -> None:
-            if not feed.dense:
-                for symbol in symbols:
-                    task = group.create_task(mender.look(symbol, again=True))
-                    looks.add(task)
-                    task.add_done_callback(looks.discard)
-
+        history = "" if address.rest else feed.history
+        mender = Mender(state, client, self.intake, options.timing, self._clock, deaf, history)
         for at in range(0, len(symbols), feed.most_symbols):
             some = symbols[at : at + feed.most_symbols]
 
             def opened(some: Sequence[str] = some) -> Session:
-                asked = feed.subscribe(some)
                 url = address.socket or feed.socket
-                return Session(state, url, asked, self.intake, options.timing, self._clock, record, tls)
+                return Session(state, url, some, self.intake, options.timing, self._clock, record, tls)
 
-            keepers.append(Keeper(state, opened, bucket, options.timing, self._clock, again))
+            catching = _CatchingUp(state, mender, some)
+            runs.append(catching.run)
+            keepers.append(Keeper(state, opened, bucket, options.timing, self._clock, catching.taken))
         async with client, asyncio.TaskGroup() as own:
             if recorder is not None:
                 own.create_task(_flushed(recorder))
-            for keeper in keepers:
-                own.create_task(keeper.run())
-            own.create_task(mender.run())
+            for run in (*runs, *(keeper.run for keeper in keepers), mender.run):
+                own.create_task(run())
+
+
+class _CatchingUp:
+    """Asks for what some symbols may have missed, each time when a connection is taken."""
+
+    def __init__(self, state: VenueState, mender: Mender, symbols: Sequence[str]) -> None:
+        self._state = state
+        self._mender = mender
+        self._symbols = symbols
+        self._taken = asyncio.Event()
+        self._wanted: set[str] = set()
+        self._asking: set[str] = set()
+        # What is known of sequences from before is nothing, so the newest are asked for once.
+        self._once = state.feed.counted == "sequence"
+
+    def taken(self) -> None:
+        """A connection was."""
+        self._taken.set()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._taken.wait()
+                self._taken.clear()
+                self._wanted |= {symbol for symbol in self._symbols if self._once or symbol in self._state.breaks}
+                self._once = False
+                for symbol in self._wanted - self._asking:
+                    self._asking.add(symbol)
+                    group.create_task(self._ask(symbol))
+
+    async def _ask(self, symbol: str) -> None:
+        """As often as it is wanted, one after the other."""
+        while symbol in self._wanted:
+            self._wanted.discard(symbol)
+            await self._mender.catch_up(symbol)
+        self._asking.discard(symbol)
 
 
 async def _flushed(recorder: Recorder) -> None:

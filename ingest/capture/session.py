@@ -8,7 +8,8 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -17,7 +18,7 @@ from ingest.capture.intake import Intake
 from ingest.capture.state import VenueState
 from ingest.capture.timing import Timing
 from ingest.chunk import Fault
-from ingest.feeds.feed import MAX_FRAME, Denied, FrameError, Subscribed, Subscription, Trade, Turned
+from ingest.feeds.feed import MAX_FRAME, Denied, FrameError, Reply, Said, Subscribed, Trade, Turned
 from slackwater.core.clock import Clock
 
 logger = logging.getLogger("slackwater.capture")
@@ -33,7 +34,7 @@ class Session:
         self,
         state: VenueState,
         url: str,
-        asked: Subscription,
+        symbols: Sequence[str],
         intake: Intake,
         timing: Timing,
         clock: Clock,
@@ -43,9 +44,12 @@ class Session:
         self.state = state
         self.taken = asyncio.Event()
         state.connections += 1
-        self.name = f"connection {state.connections}"
-        self._url = url + asked.path
-        self._asked = asked
+        self._number = state.connections
+        self.name = f"connection {self._number}"
+        self._symbols = symbols
+        self._asked = state.feed.subscribe(symbols)
+        self._url = url + self._asked.path
+        self._replayed: set[str] = set()
         self._intake = intake
         self._timing = timing
         self._clock = clock
@@ -56,6 +60,13 @@ class Session:
 
     async def run(self) -> str:
         """Run it to its end: why it ended, in a few words."""
+        try:
+            return await self._run()
+        finally:
+            if self.taken.is_set():
+                self.state.end(self._symbols)
+
+    async def _run(self) -> str:
         t, feed = self._timing, self.state.feed
         try:
             opened = connect(
@@ -116,29 +127,50 @@ class Session:
             said = state.feed.parse(frame)
         except FrameError as error:
             state.bad_frames += 1
+            state.doubt(self._symbols, self._clock.elapsed_s())
             fault = Fault(error.reason, error.fact)
             await self._intake.put(state.feed.venue, position, frame, (), fault)
             return
         if not said:
             return
         for one in said:
-            if isinstance(one, Denied):
-                # Some venues go on with the symbols that they know; where none does, nothing is taken.
-                if not self.taken.is_set():
-                    state.turn("denied", one.text[:200])
-                logger.error("%s refuses: %s", state.feed.venue, one.text[:500])
-            elif isinstance(one, Turned):
-                self._why = "the venue asks for a new connection"
-            elif isinstance(one, Subscribed | Trade) and not self.taken.is_set():
-                self.taken.set()
-                state.turn("live")
-        lines = state.take(said, self._clock.elapsed_s())
+            await self._heed(one)
+        if state.feed.replays:
+            self._note_replay([one for one in said if isinstance(one, Trade)])
+        lines = state.take(said, self._clock.elapsed_s(), self._number)
         if lines:
             newest_us = max(one.time_us for one in said if isinstance(one, Trade))
             state.lag_s = max(0.0, now_ns / 1e9 - newest_us / 1e6)
             await self._intake.put(state.feed.venue, position, frame, lines)
 
+    async def _heed(self, one: Said) -> None:
+        """What is said about this connection."""
+        state, venue = self.state, self.state.feed.venue
+        if isinstance(one, Denied):
+            # Some venues go on with the symbols that they know; where none does, nothing is taken.
+            if not self.taken.is_set():
+                state.turn("denied", one.text[:200])
+            logger.error("%s refuses: %s", venue, one.text[:500])
+        elif isinstance(one, Turned):
+            self._why = "the venue asks for a new connection"
+        elif isinstance(one, Reply) and self._socket is not None:
+            await self._socket.send(one.text)
+        elif isinstance(one, Subscribed | Trade) and not self.taken.is_set():
+            self.taken.set()
+            state.begin(self._symbols, self._number)
+            state.turn("live")
+        if isinstance(one, Subscribed) and one.only is not None:
+            for symbol in sorted({*self._symbols} - {*one.only}):
+                logger.error("%s does not serve %s: it took the subscription without it.", venue, symbol)
+
+    def _note_replay(self, trades: Sequence[Trade]) -> None:
+        """The first frame of a symbol shows its newest trades."""
+        for symbol in {trade.symbol for trade in trades} - self._replayed:
+            self._replayed.add(symbol)
+            self.state.replayed([trade for trade in trades if trade.symbol == symbol])
+
     async def _ping(self, socket: ClientConnection) -> None:
-        while True:
-            await asyncio.sleep(self.state.feed.ping_s)
-            await socket.send(self.state.feed.ping)
+        with suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(self.state.feed.ping_s)
+                await socket.send(self.state.feed.ping)

@@ -7,15 +7,17 @@
 Nothing here reads a clock or a socket; `ingest.capture` runs them.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from ingest.errors import IngestError
 from slackwater.streams.numbers import as_integer
+from slackwater.streams.order import UNIT_US
 from slackwater.streams.trades import TRADES
 
 MOST_DIGITS = 40
@@ -33,14 +35,28 @@ class FrameError(IngestError):
         self.reason = reason
 
 
+class FinalError(IngestError):
+    """The venue says that it will not answer this, however often it is asked."""
+
+
+class TooMuchError(IngestError):
+    """The venue says that it was asked too much."""
+
+
 class Trade(NamedTuple):
-    """A trade: its line, as the decoder takes it. `number` is its id where that is an integer; `time_us` since 1970."""
+    """A trade: its line, as the decoder takes it.
+
+    `number` is what counts its venue's trades: its id where that is an integer, or its sequence (`Feed.counted`);
+    `time_us` is since 1970, a multiple of `unit_us`. `finest`: digits behind the point, of price or quantity.
+    """
 
     symbol: str
     identity: str
     number: int | None
     time_us: int
     line: bytes
+    unit_us: int = 1
+    finest: int = 0
 
 
 class Void(NamedTuple):
@@ -60,7 +76,15 @@ class Newest(NamedTuple):
 
 
 class Subscribed(NamedTuple):
-    """The venue has taken a subscription."""
+    """The venue has taken a subscription. `only`: of these symbols and no others, where one answer names all."""
+
+    only: Sequence[str] | None = None
+
+
+class Reply(NamedTuple):
+    """The venue asks for this message, and ends a connection that does not send it."""
+
+    text: str
 
 
 class Turned(NamedTuple):
@@ -73,7 +97,7 @@ class Denied(NamedTuple):
     text: str
 
 
-Said = Trade | Void | Newest | Subscribed | Turned | Denied
+Said = Trade | Void | Newest | Subscribed | Turned | Denied | Reply
 """What a frame can say; nothing for frames that are not about trades."""
 
 
@@ -85,11 +109,16 @@ class Subscription(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A GET: what follows the REST base URL. `state` is for the feed's own use."""
+    """A GET, or a POST where it has a body: what follows the REST base URL. `state` is for the feed's own use.
+
+    `old`: it goes to the feed's `history` instead.
+    """
 
     path: str
     params: dict[str, str]
     state: Any = None
+    body: bytes | None = None
+    old: bool = False
 
 
 class Hole(NamedTuple):
@@ -115,15 +144,19 @@ class Rest:
 
     Attributes:
         newest: of a symbol, the request for its newest trades.
-        read: of an answer's body and its request, what it holds, and the request for what is older than that or newer.
+        read: of an answer's body and its request, what it holds, and the request for more: of a hole, or, where none is
+            given, of older trades. Raises FrameError where another try may go well, FinalError and TooMuchError.
+            Answers that are no success (4xx) are handed to it, too.
         fill: of a hole, the first request that shows its trades; None where the venue cannot be asked for it.
         by_time: whether that needs a time beside the hole.
+        wider: an answer with older trades has the newest, too, however many have come meanwhile.
     """
 
     newest: Callable[[str], Request]
     read: Callable[[bytes, Request, Hole | None], Page]
     fill: Callable[[Hole], Request] | None = None
     by_time: bool = False
+    wider: bool = False
 
 
 class Budget(NamedTuple):
@@ -142,9 +175,11 @@ class Feed:
 
     Attributes:
         venue: as events name it; one space of ids.
-        socket, url: the bases of the socket and of the REST interface.
+        socket, url, history: the bases of the socket, of the REST interface, and of the one for old trades, if any.
         symbols: one or two symbols as this venue writes them, for help and smoke tests.
         rest: how what was missed is asked for.
+        counted: what counts the trades of a symbol where a hole in it is a gap: the id or the sequence.
+        replays: the first frame of trades after a subscription holds the newest from before it.
         source, seen: where the messages that it was made from stand, and when that was looked up.
         verified: whether these are recordings or verbatim examples.
         most_symbols: of one connection.
@@ -165,6 +200,9 @@ class Feed:
     source: str
     seen: str
     verified: bool = True
+    history: str = ""
+    counted: Literal["id", "sequence"] = "id"
+    replays: bool = False
     most_symbols: int = 100
     connects: Budget = _ONE_A_SECOND
     requests: Budget = _ONE_A_SECOND
@@ -176,8 +214,13 @@ class Feed:
 
     @property
     def dense(self) -> bool:
-        """Whether a hole in its ids is a gap in the data."""
-        return TRADES.venue(self.venue).ids == "dense"
+        """Whether a hole in what counts its trades is a gap in the data."""
+        return self.counted == "sequence" or self.dense_ids
+
+    @property
+    def dense_ids(self) -> bool:
+        """Whether that is its ids, so that whoever knows the ids of its trades knows which are missing."""
+        return self.counted == "id" and TRADES.venue(self.venue).ids == "dense"
 
 
 def json_of(frame: bytes) -> Any:
@@ -185,6 +228,14 @@ def json_of(frame: bytes) -> Any:
     try:
         return orjson.loads(frame)
     except orjson.JSONDecodeError as error:
+        raise FrameError("not-json", f"It is no JSON: {error}.") from error
+
+
+def exact_json_of(frame: bytes) -> Any:
+    """A frame or answer whose numbers have fractions: those are text, since a double would round them. FrameError."""
+    try:
+        return json.loads(frame, parse_float=str)
+    except (ValueError, RecursionError) as error:
         raise FrameError("not-json", f"It is no JSON: {error}.") from error
 
 
@@ -198,29 +249,56 @@ def member(facts: Any, name: str, kind: type | tuple[type, ...]) -> Any:
     return found
 
 
+def whole(facts: Any, name: str) -> int:
+    """A member that is a whole number, as a number or as text. Raises FrameError."""
+    found = member(facts, name, (int, str))
+    number = as_integer(str(found))
+    if number is None:
+        raise FrameError(f"bad-{name}", f"{name} is {str(found)[:80]!r}.")
+    return number
+
+
 def _kinds(kind: type | tuple[type, ...]) -> tuple[type, ...]:
     return kind if isinstance(kind, tuple) else (kind,)
 
 
-def made(venue: str, symbol: str, identity: str, time: tuple[int, str], price: str, quantity: str, side: str) -> Trade:
+def made(
+    venue: str,
+    symbol: str,
+    identity: str,
+    time: tuple[int, str],
+    price: str,
+    quantity: str,
+    side: str,
+    sequence: int | None = None,
+) -> Trade:
     """A trade of its values, all as the venue wrote them; `time` in microseconds, and the unit that it was measured in.
 
-    What is no trade's value is for the decoder to refuse.
+    `sequence` is of venues that have one of their own; it counts the trades then. What is no trade's value is for the
+    decoder to refuse.
     """
     time_us, unit = time
     number = as_integer(identity)
+    price, quantity = plain(price), plain(quantity)
     facts = {
         "venue": venue,
         "symbol": symbol,
         "trade_id": identity if number is None else number,
         "time": time_us,
-        "price": plain(price),
-        "quantity": plain(quantity),
+        "price": price,
+        "quantity": quantity,
         "side": side,
     }
+    if sequence is not None:
+        facts["sequence"] = number = sequence
     if unit != "us":
         facts["time_unit"] = unit
-    return Trade(symbol, identity, number, time_us, orjson.dumps(facts))
+    finest = max(len(price.partition(".")[2]), len(quantity.partition(".")[2]))
+    try:
+        line = orjson.dumps(facts)
+    except TypeError as error:  # a number of more than 64 bits, half a character
+        raise FrameError("bad-value", f"A trade of {symbol[:80]!r} cannot be written: {error}.") from error
+    return Trade(symbol, identity, number, time_us, line, UNIT_US[unit], finest)
 
 
 def plain(number: str) -> str:

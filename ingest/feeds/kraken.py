@@ -25,6 +25,7 @@ from ingest.feeds.feed import (
     Subscribed,
     Subscription,
     Trade,
+    exact_json_of,
     made,
     member,
 )
@@ -54,16 +55,9 @@ def subscribe(symbols: Sequence[str]) -> Subscription:
     return Subscription("/v2", (json.dumps({"method": "subscribe", "params": params}),))
 
 
-def _json(frame: bytes) -> Any:
-    try:
-        return json.loads(frame, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise FrameError("not-json", f"It is no JSON: {error}.") from error
-
-
 def parse(frame: bytes) -> Sequence[Said]:
     """See `Feed.parse`."""
-    facts = _json(frame)
+    facts = exact_json_of(frame)
     if not isinstance(facts, dict):
         raise FrameError("not-an-object", "It is no object.")
     if facts.get("method") == "subscribe":
@@ -108,7 +102,7 @@ def _back(hole: Hole, step_us: int) -> Request:
 
 
 def _read(body: bytes, request: Request, hole: Hole | None) -> Page:
-    facts = _json(body)
+    facts = exact_json_of(body)
     if errors := facts.get("error") if isinstance(facts, dict) else [str(facts)[:200]]:
         raise FrameError("bad-answer", f"The venue says {errors}.")
     asked: _Asked = request.state

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ingest.errors import IngestError
-from ingest.feeds import binance, coinbase, kraken
+from ingest.feeds import binance, bitstamp, bybit, coinbase, deribit, hyperliquid, kraken, okx
 from ingest.feeds.feed import Feed
 
 FEEDS: Mapping[str, Feed] = MappingProxyType(
-    {feed.venue: feed for of in (binance, coinbase, kraken) for feed in of.FEEDS}
+    {
+        feed.venue: feed
+        for of in (binance, coinbase, kraken, okx, bybit, bitstamp, hyperliquid, deribit)
+        for feed in of.FEEDS
+    }
 )
 
 

@@ -1,4 +1,4 @@
-"""A venue on this machine: a socket and a REST interface on one port, with faults that a test or a seed orders.
+"""A venue on this machine: a socket and a REST interface, with faults that a test or a seed orders.
 
 What the venue knows is the truth: a list of trades in the words of a dialect (`dialects.py`). Not here: how a frame or
 an answer of a venue reads.
@@ -9,18 +9,18 @@ import contextlib
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+import orjson
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
+from ingest.capture.run import Address
 from tests.feeds.dialects import Dialect, Told
 
 
@@ -60,7 +60,7 @@ class Venue:
         self._listeners: set[_Listener] = set()
         self._accepted: set[_Listener] = set()
         self._aging: set[asyncio.Task[None]] = set()
-        self.url = ""
+        self.address = Address()
 
     async def tell(self, trade: Told) -> None:
         """A trade happens: the truth grows, and listeners hear of it, if nothing goes wrong."""
@@ -96,14 +96,16 @@ class Venue:
         for listener in list(self._listeners):
             listener.abort()
 
-    async def serve(self) -> Server:
-        """Listen."""
-        server = await serve(
-            self._connected, "127.0.0.1", 0, process_request=self._request, ping_interval=None, close_timeout=0.2
-        )
-        port = server.sockets[0].getsockname()[1]
-        self.url = f"127.0.0.1:{port}"
-        return server
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listen until the end of the block; `address` says where."""
+        async with (
+            serve(self._connected, "127.0.0.1", 0, ping_interval=None, close_timeout=0.2) as sockets,
+            await asyncio.start_server(self._asked, "127.0.0.1", 0) as rest,
+        ):
+            ports = [server.sockets[0].getsockname()[1] for server in (sockets, rest)]
+            self.address = Address(f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+            yield
 
     async def _connected(self, connection: ServerConnection) -> None:
         self.counts["connections"] += 1
@@ -123,30 +125,42 @@ class Venue:
                 if self._chance(self.faults.mute):
                     self.counts["mute"] += 1  # acknowledged, and then silent
                     continue
-                for trade in self.truth[len(self.truth) - self.snapshot :] if self.snapshot else ():
-                    await connection.send(self.dialect.frame(trade, True))
-                self._listeners.add(listener)
+                async with listener.turn:  # what comes follows what is replayed
+                    self._listeners.add(listener)
+                    for frame in self.dialect.replay(self.truth[-self.snapshot :] if self.snapshot else ()):
+                        await connection.send(frame)
         except ConnectionClosed:
             self.counts["closed"] += 1
         finally:
             self._listeners.discard(listener)
             self._accepted.discard(listener)
 
-    def _request(self, connection: ServerConnection, request: Request) -> Response | None:
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return None
+    async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request a connection."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            writer.write(self._answered(first.split(" ")[1], body))
+            await writer.drain()
+        writer.close()
+
+    def _answered(self, target: str, body: bytes) -> bytes:
         self.counts["requests"] += 1
         if self._chance(self.faults.busy):
             self.counts["busy"] += 1
-            after = [] if self.faults.retry_after is None else [("Retry-After", self.faults.retry_after)]
+            after = "" if self.faults.retry_after is None else f"Retry-After: {self.faults.retry_after}\r\n"
             return _response(HTTPStatus.TOO_MANY_REQUESTS, b"{}", after)
         if self._chance(self.faults.broken):
             self.counts["broken"] += 1
-            return _response(HTTPStatus.BAD_GATEWAY, b"<html>", [])
-        parts = urlsplit(request.path)
+            return _response(HTTPStatus.BAD_GATEWAY, b"<html>")
+        parts = urlsplit(target)
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if body:
+            asked |= orjson.loads(body)
         shown = [trade for trade in self.truth if trade.number not in self.hidden]
-        return _response(HTTPStatus.OK, self.dialect.rest(parts.path, asked, shown), [])
+        return _response(HTTPStatus.OK, self.dialect.rest(parts.path, asked, shown))
 
     def _chance(self, of: float) -> bool:
         return of > 0 and self.draw.random() < of
@@ -160,8 +174,13 @@ class _Listener:
         self._connection = connection
         self._held: str | bytes | None = None
         self._deaf = False
+        self.turn = asyncio.Lock()
 
     async def hear(self, trade: Told) -> None:
+        async with self.turn:
+            await self._hear(trade)
+
+    async def _hear(self, trade: Told) -> None:
         venue, faults, chance = self._venue, self._venue.faults, self._venue._chance
         frame: str | bytes = venue.dialect.frame(trade, False)
         if chance(faults.deaf):
@@ -209,10 +228,9 @@ class _Listener:
             await self._connection.close(1001)
 
 
-def _response(status: HTTPStatus, body: bytes, more: Sequence[tuple[str, str]]) -> Response:
-    headers = Headers([("Content-Type", "application/json"), ("Content-Length", str(len(body))), *more])
-    headers["Connection"] = "close"
-    return Response(status.value, status.phrase, headers, body)
+def _response(status: HTTPStatus, body: bytes, more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n{more}"
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 class Running:
@@ -263,7 +281,7 @@ class Running:
 
     async def _serve(self) -> None:
         self._end = asyncio.Event()
-        async with await self.venue.serve():
+        async with self.venue.serve():
             self._ready.set()
             await self._end.wait()
 
