@@ -89,7 +89,7 @@ def test_what_was_said_by_the_end_is_handed_over_or_its_absence_is_told(house: H
     draw, dialect = Random(8), DIALECTS[VENUE](VENUE, OTHER)
     venue, port = Venue(dialect), free_port()
     with running(venue) as run:
-        urls = f"{VENUE}=ws://{venue.url},{VENUE}.rest=http://{venue.url}"
+        urls = f"{VENUE}={venue.address.socket},{VENUE}.rest={venue.address.rest}"
         own = {"SLACKWATER_INGEST_PORT": str(port), "SLACKWATER_FEED_URLS": urls}
         for first, back in ((1, True), (101, False)):
             trades = [told(OTHER, n, NOW_US + n * 1000, draw, dialect.unit_us) for n in range(first, first + 100)]

@@ -50,7 +50,7 @@ def test_gaps_are_listed_and_filled_from_the_venue_and_from_files(house: House, 
         assert (found["missing"], entity["symbol"], entity["gaps"]) == (13, SYMBOL, [[40, 49], [60, 61], [90, 90]])
         venue = Venue(dialect, Faults(busy=0.3, broken=0.3), draw, truth, hidden={61})
         with running(venue):
-            urls = f"{VENUE}.rest=http://{venue.url}"
+            urls = f"{VENUE}.rest={venue.address.rest}"
             ended = house.run("gaps", "repair", VENUE, "--from-venue", "--json", SLACKWATER_FEED_URLS=urls)
         found = answer(ended, 1)  # one stays missing
         assert (found["missing_before"], found["missing"], found["sources"][0]["accepted"]) == (13, 1, 12)
