@@ -1,6 +1,8 @@
 """`slackwater capture`: exchanges' live trades, and recordings of them."""
 
+import asyncio
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +16,7 @@ from ingest.capture.figures import CaptureFigures
 from ingest.capture.recording import recordings, venue_of
 from ingest.capture.replayed import Replayed
 from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.smoke import Smoke, smoke_all
 from ingest.capture.state import VenueState
 from ingest.errors import HandOverError
 from ingest.feeds.feed import Feed
@@ -136,6 +139,37 @@ def replay_command(context: Context, /, given: tuple[Path, ...], venue: str, as_
     emit(as_json, facts, show)
 
 
+@command(
+    "smoke",
+    "slackwater capture smoke",
+    "slackwater capture smoke kraken okx --seconds 60",
+    of=capture,
+)
+@click.argument("venues", nargs=-1, metavar="[VENUE...]")
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 3600), help="Listen for so long.")
+def smoke_command(context: Context, /, venues: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Look whether venues still speak as what the feeds were made from; without VENUE, all of them.
+
+    It connects, subscribes, listens, asks REST for the newest trades, and takes nothing in. What differs from the
+    recordings is shown, and the exit code is 1.
+    """
+    feeds = [feed_of(venue) for venue in dict.fromkeys(venues)] or [*FEEDS.values()]
+    found = asyncio.run(smoke_all(feeds, options_of(context.settings, None), CLOCK, seconds))
+    facts = {"venues": [smoke_facts(one) for one in found]}
+
+    def show() -> None:
+        shown = table("venue", "frames", "trades", "by REST", "differs")
+        for one in found:
+            rest = "" if one.rest is None else f"{one.rest:,}"
+            text = "[green]nothing[/]" if not one.differs else "\n".join(map(plain, one.differs))
+            shown.add_row(one.venue, f"{one.frames:,}", f"{one.trades:,}", rest, text)
+        console.print(shown)
+
+    emit(as_json, facts, show)
+    if any(one.differs for one in found):
+        sys.exit(1)
+
+
 @command("feeds", "slackwater capture feeds", of=capture)
 def feeds_command(context: Context, /, as_json: bool) -> None:
     """The feeds that there are, with what their parsers were made from."""
@@ -231,6 +265,12 @@ def state_facts(state: VenueState) -> dict[str, Any]:
         ],
         "suspects": [vars(one) for one in state.suspects],
     }
+
+
+def smoke_facts(one: Smoke) -> dict[str, Any]:
+    """What was seen of a venue, for a program."""
+    facts = {**vars(one), "added": sorted(one.added), "lacking": sorted(one.lacking)}
+    return {**facts, "differs": one.differs}
 
 
 def _named(path: Path) -> str:

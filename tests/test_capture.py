@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from ingest import handed
 from ingest.capture.intake import Intake
 from ingest.capture.recording import Frame, Recorder, frames_of, recordings, venue_of
 from ingest.capture.replayed import Replayed
-from ingest.capture.run import Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.smoke import Smoke, smoke_all
 from ingest.capture.state import VenueState
 from ingest.capture.timing import Timing
 from ingest.capture.tracker import Tracker
@@ -28,6 +30,7 @@ from ingest.errors import SourceError, UnreadableFileError
 from ingest.feeds.feed import Feed
 from ingest.feeds.registry import FEEDS
 from ingest.sample_data import open_sample
+from ops.cli import main
 from slackwater.core.clock import SystemClock
 from slackwater.streams.compact import plain
 from slackwater.streams.decode import decode_lines
@@ -36,7 +39,7 @@ from slackwater.streams.rows import event_lines
 from slackwater.streams.trades import TRADES
 from tests.feeds.dialects import DIALECTS, Binance, Bitstamp, Coinbase, Deribit, Told
 from tests.feeds.schedule import FAST, START_US, check, play, told
-from tests.feeds.venue import Running, Venue, running
+from tests.feeds.venue import Faults, Running, Venue, running
 from tests.ingest_kit import HandClock
 from tests.live_service import until
 
@@ -569,3 +572,89 @@ def test_symbols_that_nobody_asked_for_are_taken() -> None:
     frame = b'{"data":{"e":"trade","s":"ETHUSDT","t":1,"p":"1","q":"1","T":1790649901913,"m":true}}'
     assert len(state.take(FEEDS["binance_spot"].parse(frame), 0)) == 1
     assert [*state.trackers] == ["BTCUSDT", "ETHUSDT"]
+
+
+# ------------------------------------------------------------------------------------------------------------- smoke
+
+
+def look(venue: Venue, feed: Feed, change: Callable[[str], str] = lambda frame: frame, first: str = "") -> Smoke:
+    """At a venue that says a trade again and again, and `first` before all."""
+    number = iter(range(1, 10**6))
+    frame = venue.dialect.frame
+
+    async def smoked() -> Smoke:
+        async with venue.serve():
+
+            async def say() -> None:
+                while not venue.listeners:
+                    await asyncio.sleep(0.001)
+                if first:
+                    await venue.say(first)
+                while True:
+                    n = next(number)
+                    trade = told(feed.symbols[0], n, START_US + n * 1000, DRAW, venue.dialect.unit_us)
+                    venue.truth.append(trade)
+                    await venue.say(change(frame(trade, False)))
+                    await asyncio.sleep(0.01)
+
+            saying = asyncio.create_task(say())
+            options = CaptureOptions({feed.venue: venue.address}, timing=FAST)
+            (found,) = await smoke_all([replace(feed, symbols=feed.symbols[:1])], options, SystemClock(), 0.5)
+            saying.cancel()
+            return found
+
+    return asyncio.run(smoked())
+
+
+def test_a_venue_that_speaks_as_it_did_shows_no_difference() -> None:
+    for name in ("okx", "hyperliquid", "bybit_linear", "kraken"):
+        feed, venue, _ = venue_of_kind(name)
+        rows = {"bybit_linear": '"L":"PlusTick",'}.get(name, "")
+        found = look(venue, feed, lambda frame, rows=rows: frame.replace('"BT"', rows + '"BT"'))
+        assert found.differs == [] and found.trades > 1 and found.frames > found.trades and found.rest, found
+        assert found.kinds.keys() >= {"subscribed", "trade"}
+
+
+def test_what_a_venue_says_otherwise_is_told() -> None:
+    feed, venue, _ = venue_of_kind("okx")
+    found = look(venue, feed, lambda frame: frame.replace('"px"', '"note": 1, "px"'), "<html>")
+    assert (found.added, found.lacking, found.unread) == ({"note"}, set(), 1)
+    assert found.first_unread is not None and found.first_unread[1] == "<html>"
+    assert [text.partition(":")[0] for text in found.differs] == [
+        "1 frames cannot be read, the first",
+        "trade frames have members that are new",
+    ]
+    feed, venue, _ = venue_of_kind("kraken")
+    found = look(venue, feed, lambda frame: frame.replace('"ord_type":"market",', ""))
+    assert found.differs == ["trade frames lack: ord_type"]
+
+
+def test_a_venue_that_does_not_answer_is_told() -> None:
+    feed, venue, _ = venue_of_kind("coinbase", faults=Faults(broken=1.0, mute=1.0))
+    venue.dialect.answer = lambda _: '{"type":"error","message":"no","reason":"it is closed"}'  # type: ignore[method-assign]
+    found = look(venue, feed)
+    assert not found.subscribed and found.rest is None
+    assert found.differs == [
+        "it refuses: no: it is closed",
+        "the subscription was not taken",
+        "REST: it answers 502: <html>",
+    ]
+    nobody = CaptureOptions({"kraken": Address("ws://127.0.0.1:1", "http://127.0.0.1:1")}, timing=FAST)
+    (found,) = asyncio.run(smoke_all([FEEDS["kraken"]], nobody, SystemClock(), 1.0))
+    assert "the connection ended: no connection" in found.differs[0] and len(found.differs) == 3
+
+
+def test_smoke_is_a_command_whose_exit_code_says_whether_something_differs() -> None:
+    _, venue, made = venue_of_kind("kraken", snapshot=3)
+    with running(venue) as run:
+        run.tell(*map(made, range(1, 5)))
+        urls = f"kraken={venue.address.socket},kraken.rest={venue.address.rest}"
+        words = ["capture", "smoke", "kraken", "--seconds", "1", "--json"]
+        venue.dialect.answer = lambda _: '{"method":"subscribe","success":true}'  # type: ignore[method-assign]
+        result = CliRunner().invoke(main, words, env={"SLACKWATER_FEED_URLS": urls})
+        assert result.exit_code == 0, result.output
+        (facts,) = orjson.loads(result.stdout)["venues"]
+        assert (facts["differs"], facts["trades"], facts["rest"]) == ([], 3, 4)
+        venue.dialect.answer = lambda _: '{"method":"subscribe","success":false,"error":"no"}'  # type: ignore[method-assign]
+        result = CliRunner().invoke(main, words[:-1], env={"SLACKWATER_FEED_URLS": urls})
+        assert result.exit_code == 1 and "it refuses: no" in result.output

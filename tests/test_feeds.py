@@ -24,6 +24,7 @@ from ingest.feeds.feed import (
     Void,
 )
 from ingest.feeds.iso_time import time_of
+from ingest.feeds.members import MEMBERS, Members, members_of
 from ingest.feeds.registry import FEEDS, UnknownFeedError, feed_of
 from ingest.files.sources import open_source
 from ingest.preset import preset_named
@@ -359,6 +360,19 @@ def test_every_feed_says_what_it_was_made_from() -> None:
         assert feed.source and feed.seen
         name = "bybit" if feed.venue.startswith("bybit_") else feed.venue.removesuffix("_agg")
         assert feed.verified <= (name in fixed)
+
+
+def test_the_expected_members_are_those_of_the_recorded_frames() -> None:
+    seen: dict[str, list[frozenset[str]]] = {venue: [] for venue in FEEDS}
+    for one in fixtures({"trade": Trade, "last_trade": Trade, "agg_trade": Trade}):
+        venue, message = one.values
+        seen[venue].append(members_of(orjson.loads(message["text"])))
+    made = {}
+    for venue, found in seen.items():
+        always = frozenset.intersection(*found)
+        made[venue] = Members(always, frozenset.union(*found) - always)
+    assert made == MEMBERS
+    assert members_of(orjson.loads('{"a":1,"b":{"c":[{"d":2,"e":["x"]}]}}')) == {"a", "d", "e"}
 
 
 def test_fixtures_are_a_part_of_this() -> None:

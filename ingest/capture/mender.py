@@ -259,7 +259,7 @@ class Mender:
             await self._bucket.take()
             self._state.requests += 1
             try:
-                answer = await self._send(request)
+                answer = await send(self._client, request, self._history)
             except httpx.HTTPError as error:
                 logger.warning("%s: %s", self._state.feed.venue, str(error) or type(error).__name__)
                 await self._rest()
@@ -284,13 +284,6 @@ class Mender:
                 self._waits_s = self._timing.first_s
                 return page
 
-    async def _send(self, request: Request) -> httpx.Response:
-        path = self._history + request.path if request.old else request.path
-        if request.body is None:
-            return await self._client.get(path, params=request.params)
-        headers = {"Content-Type": "application/json"}
-        return await self._client.post(path, params=request.params, content=request.body, headers=headers)
-
     def _read(self, answer: httpx.Response, request: Request, hole: Hole | None) -> Page:
         """What an answer holds. Raises FrameError, TooMuchError, FinalError."""
         read = self._state.feed.rest.read
@@ -305,6 +298,15 @@ class Mender:
         """Wait longer each time, and not in step with others."""
         await asyncio.sleep(self._waits_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._waits_s = min(self._waits_s * 2, self._timing.most_s)
+
+
+async def send(client: httpx.AsyncClient, request: Request, history: str = "") -> httpx.Response:
+    """Ask a venue once. `history` is the base of its interface for old trades. Raises httpx.HTTPError."""
+    path = history + request.path if request.old else request.path
+    if request.body is None:
+        return await client.get(path, params=request.params)
+    headers = {"Content-Type": "application/json"}
+    return await client.post(path, params=request.params, content=request.body, headers=headers)
 
 
 def _reaches(page: Sequence[Trade], known: Break | None) -> bool:

@@ -126,12 +126,7 @@ class Capture:
             files.callback(recorder.close)
             record = recorder.write
         tls = options.tls if (address.socket or feed.socket).startswith("wss:") else None
-        client = httpx.AsyncClient(
-            base_url=address.rest or feed.url,
-            timeout=options.timing.open_s,
-            headers={"User-Agent": "slackwater", **options.headers.get(feed.venue, {})},
-            verify=options.tls or True,
-        )
+        client = client_of(feed, options)
         symbols = [*state.trackers]
         bucket = Bucket(feed.connects, self._clock, options.timing.pace)
         keepers: list[Keeper] = []
@@ -158,6 +153,16 @@ class Capture:
                 own.create_task(_flushed(recorder))
             for run in (*runs, *(keeper.run for keeper in keepers), mender.run):
                 own.create_task(run())
+
+
+def client_of(feed: Feed, options: CaptureOptions) -> httpx.AsyncClient:
+    """What asks a venue's REST interface."""
+    return httpx.AsyncClient(
+        base_url=options.addresses.get(feed.venue, Address()).rest or feed.url,
+        timeout=options.timing.open_s,
+        headers={"User-Agent": "slackwater", **options.headers.get(feed.venue, {})},
+        verify=options.tls or True,
+    )
 
 
 class _CatchingUp:
