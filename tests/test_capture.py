@@ -17,17 +17,19 @@ import pytest
 from click.testing import CliRunner
 
 from ingest import handed
+from ingest.capture.bucket import Bucket
 from ingest.capture.intake import Intake
 from ingest.capture.recording import Frame, Recorder, frames_of, recordings, venue_of
 from ingest.capture.replayed import Replayed
 from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.session import Session
 from ingest.capture.smoke import Smoke, smoke_all
 from ingest.capture.state import VenueState
-from ingest.capture.timing import Timing
+from ingest.capture.timing import TIMING, Timing
 from ingest.capture.tracker import Tracker
 from ingest.chunk import Source
 from ingest.errors import SourceError, UnreadableFileError
-from ingest.feeds.feed import Feed
+from ingest.feeds.feed import Budget, Feed
 from ingest.feeds.registry import FEEDS
 from ingest.sample_data import open_sample
 from ops.cli import main
@@ -349,6 +351,116 @@ def test_an_instrument_that_a_subscription_leaves_out_is_told(caplog: pytest.Log
         with capturing([(feed, ["A", "B"])], options, SystemClock()):
             until(lambda: "does not serve B" in caplog.text, "it is not told")
     assert "does not serve A" not in caplog.text
+
+
+def test_silence_from_the_start_is_looked_into_where_nothing_is_known() -> None:
+    feed, venue, made = venue_of_kind("binance_usdm_agg")
+    venue.faults.mute = 1.0
+    with running(venue) as run:
+        run.tell(made(1))
+        with live(run, feed) as capture:
+            until(lambda: venue.counts["mute"] > 0, "nobody subscribed")
+            numbers, found = iter(range(2, 10_000)), list[bytes]()
+
+            def noticed() -> bool:
+                run.tell(made(next(numbers)))
+                found.extend(events(capture.intake))
+                return venue.counts["mute"] >= 2 and bool(found)
+
+            until(noticed, "nobody noticed")
+
+
+def test_silence_is_looked_into_while_a_hole_is_asked_for_in_vain() -> None:
+    feed, venue, made = venue_of_kind("binance_usdm_agg")
+    rest = venue.dialect.rest
+
+    def answer(path: str, asked: dict[str, str], shown: list[Told]) -> bytes:
+        if "fromId" in asked:
+            raise ConnectionError  # the server answers with 500
+        return rest(path, asked, shown)
+
+    venue.dialect.rest = answer  # type: ignore[method-assign]
+    with running(venue) as run, live(run, feed, {"BTCUSDT": KnownIds(9, [(4, 5)])}) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.call(venue.deafen_all)
+        run.tell(made(10), made(11))
+        until(lambda: capture.states["binance_usdm_agg"].connections >= 2, "nobody noticed")
+
+
+def test_who_was_told_that_it_is_too_much_keeps_all_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HandClock()
+
+    async def passed(seconds: float) -> None:
+        clock.sleep(seconds)
+
+    async def play_it() -> None:
+        bucket = Bucket(Budget(10, 1), clock)
+        await bucket.take()
+        bucket.pause(60.0)
+        monkeypatch.setattr("ingest.capture.bucket.asyncio.sleep", passed)
+        for _ in range(3):
+            await bucket.take()
+
+    asyncio.run(play_it())
+    assert sum(clock.slept) == pytest.approx(60.3, abs=0.01)
+
+
+def test_an_answer_that_is_never_any_does_not_stop_the_asking_for_the_rest() -> None:
+    feed, venue, made = venue_of_kind("coinbase")
+    rest = venue.dialect.rest
+    venue.dialect.rest = (  # type: ignore[method-assign]
+        lambda path, asked, shown: b"<html>" if asked.get("after") == "4" else rest(path, asked, shown)
+    )
+    with running(venue) as run, live(run, feed) as capture:
+        until(lambda: venue.listeners > 0, "nobody listens")
+        run.tell(made(1), made(2))
+        venue.truth.append(made(3))
+        run.tell(made(4))
+        venue.truth.append(made(5))
+        run.tell(made(6))
+        found: list[int] = []
+        bad: list[bytes] = []
+
+        def filled() -> bool:
+            while (chunk := capture.intake.read(0.0)) is not None and chunk.lines:
+                bad.extend(chunk.original(i) for i in chunk.faults)
+                found.extend(ids([line for line in chunk.lines if line]))
+            return 5 in found and capture.states["coinbase"].lost == 1
+
+        until(filled, "5 did not come")
+        assert bad == [b"<html>"]  # the same is told once
+
+
+def test_a_session_ends_when_it_is_told_to_while_a_frame_comes() -> None:
+    async def play_it() -> None:
+        feed = FEEDS["kraken"]
+        intake = Intake(asyncio.get_running_loop())
+        state = VenueState(feed, feed.symbols)
+        session = Session(state, "ws://venue", feed.symbols, intake, TIMING, SystemClock(), print)
+        socket = OneFrame()
+        listening = asyncio.create_task(session._listen(socket))  # type: ignore[arg-type]
+        await socket.asked.wait()
+        socket.frame.set_result(b'{"channel":"heartbeat"}')
+        listening.cancel()
+        done, _ = await asyncio.wait({listening}, timeout=5)
+        listening.cancel()
+        assert done and listening.cancelled()
+
+    asyncio.run(play_it())
+
+
+class OneFrame:
+    """A socket that has one frame, once somebody gives it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.frame = asyncio.get_running_loop().create_future()
+
+    async def recv(self, decode: bool) -> bytes:
+        if self.asked.is_set():
+            await asyncio.Event().wait()
+        self.asked.set()
+        return bytes(await self.frame)
 
 
 def test_a_quiet_market_is_no_reason_to_connect_again() -> None:

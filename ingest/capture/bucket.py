@@ -5,6 +5,9 @@ import asyncio
 from ingest.feeds.feed import Budget
 from slackwater.core.clock import Clock
 
+LEAST_S = 0.001
+"""The shortest wait: what rounding leaves of a token would be waited for without end."""
+
 
 class Bucket:
     """Full at first. Those who wait are served in turn."""
@@ -27,9 +30,9 @@ class Bucket:
                 if self._tokens >= 1:
                     self._tokens -= 1
                     return
-                await asyncio.sleep((1 - self._tokens) / rate)
+                await asyncio.sleep(max((1 - self._tokens) / rate, LEAST_S))
 
-    def empty(self) -> None:
-        """The venue says that it was too much: begin from nothing."""
+    def pause(self, seconds: float) -> None:
+        """The venue says that it was too much: nothing for so long, whoever asks, and then from nothing."""
         self._tokens = 0.0
-        self._at_s = self._clock.elapsed_s()
+        self._at_s = max(self._at_s, self._clock.elapsed_s() + seconds)

@@ -34,10 +34,17 @@ TRIES = 3
 MOST_IDS = 200_000
 """A hole with more is not filled by REST: at a thousand a request that takes hours of a venue's patience."""
 
+MOST_BAD = 6
+"""So many answers in a row that are none, each a while after the one before, are a refusal."""
+
 MOST_PAGES = 1_000
 """Answers that one hole may take."""
 
 TOO_MUCH = frozenset({418, 429})
+
+
+class _UnreadableError(FinalError):
+    """None of so many answers could be read."""
 
 
 class _Shown(NamedTuple):
@@ -76,7 +83,12 @@ class Mender:
         self._waits_s = timing.first_s
 
     async def run(self) -> None:
-        """Look at holes and at silence until cancelled."""
+        """Look at holes and at silence until cancelled: apart, since all holes may take a venue hours."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._mend_all())
+            both.create_task(self._watch())
+
+    async def _mend_all(self) -> None:
         while True:
             await asyncio.sleep(self._timing.look_s)
             now_s = self._clock.elapsed_s()
@@ -87,6 +99,11 @@ class Mender:
                 if now_s - since_s >= self._timing.grace_s:
                     del self._state.doubts[symbol]
                     await self._look_back(symbol)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.look_s)
+            now_s = self._clock.elapsed_s()
             for symbol in [symbol for symbol in self._state.trackers if self._silent(symbol, now_s)]:
                 await self.look(symbol)
 
@@ -111,7 +128,9 @@ class Mender:
         page = await self._newest(symbol, state.feed.rest.newest(symbol))
         tracker = state.trackers[symbol]
         newest = max((one.number or 0 for one in page.said if isinstance(one, Trade)), default=0)
-        if tracker.last is not None and newest > tracker.last:
+        if tracker.last is None and newest:  # what comes from now on is to be heard
+            tracker.know(newest, (), self._clock.elapsed_s())
+        elif tracker.last is not None and newest > tracker.last:
             tracker.newest(newest, self._clock.elapsed_s() - self._timing.grace_s)
             self._deaf(f"silent, while {symbol} is traded")
 
@@ -177,7 +196,8 @@ class Mender:
         try:
             return await self._get(request, None)
         except FinalError as error:
-            self._never.add(symbol)
+            if not isinstance(error, _UnreadableError):
+                self._never.add(symbol)
             logger.error("%s does not show %s: %s", self._state.feed.venue, symbol, error)
             return Page(())
 
@@ -191,6 +211,8 @@ class Mender:
         if state.state != "live":
             return False
         first_s = state.feed.silent_s * self._timing.silent_s
+        if state.feed.dense and state.trackers[symbol].last is None:
+            first_s /= 2  # the first answer says what the newest is, and no more
         heard_s = state.heard_s.get(symbol, 0.0)
         at_s, wait_s = self._ask_s.get(symbol, (now_s, 0.0))
         if heard_s >= at_s or wait_s == 0.0:
@@ -255,6 +277,7 @@ class Mender:
 
     async def _get(self, request: Request, hole: Hole | None) -> Page:
         """The answer to a request, asked for until it comes. Raises FinalError."""
+        state, bad = self._state, 0
         while True:
             await self._bucket.take()
             self._state.requests += 1
@@ -274,11 +297,14 @@ class Mender:
                 page = self._read(answer, request, hole)
             except TooMuchError:
                 asked = answer.headers.get("Retry-After", "")
-                self._bucket.empty()
-                await asyncio.sleep(float(asked) if asked.isdecimal() else self._timing.busy_s)
+                self._bucket.pause(float(asked) if asked.isdecimal() else self._timing.busy_s)
             except FrameError as error:
-                fault = Fault(error.reason, error.fact)
-                await self._intake.put(self._state.feed.venue, f"GET {request.path}", answer.content, (), fault)
+                bad += 1
+                if bad == 1:
+                    fault = Fault(error.reason, error.fact)
+                    await self._intake.put(state.feed.venue, f"GET {request.path}", answer.content, (), fault)
+                if bad == MOST_BAD:
+                    raise _UnreadableError(error.fact) from error
                 await self._rest()
             else:
                 self._waits_s = self._timing.first_s

@@ -111,7 +111,9 @@ class Session:
             else:
                 left_s = until_s - self._clock.elapsed_s()
                 try:
-                    frame = await asyncio.wait_for(socket.recv(decode=False), max(left_s, 0))
+                    # Not wait_for: before Python 3.12 that loses a cancellation which comes together with a frame.
+                    async with asyncio.timeout(max(left_s, 0)):
+                        frame = await socket.recv(decode=False)
                 except TimeoutError:
                     self._why = f"no subscription within {self._timing.subscribe_s:g} s"
                     return

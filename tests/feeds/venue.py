@@ -91,6 +91,10 @@ class Venue:
             self._accepted.discard(listener)
             self._listeners.discard(listener)
 
+    def deafen_all(self) -> None:
+        """Every connection lives on, and hears of nothing more."""
+        self._listeners.clear()
+
     def cut_all(self) -> None:
         """Every connection ends without a word."""
         for listener in list(self._listeners):
