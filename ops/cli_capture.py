@@ -70,24 +70,25 @@ def capture() -> None:
 )
 @click.argument("wanted", nargs=-1, required=True, metavar="VENUE:SYMBOL,SYMBOL...")
 @click.option("--record", type=click.Path(path_type=Path), metavar="DIR", help="Write raw frames there, compressed.")
-@click.option(
-    "--only-new", is_flag=True, help="Do not ask for what was missing before: only for what comes from now on."
-)
+@click.option("--only-new", is_flag=True, help="Do not ask for what came since it ended last: only for what comes now.")
+@click.option("--old-gaps", is_flag=True, help="Ask for older gaps, too; what a correction removed is one of them.")
 def run_command(
-    context: Context, /, wanted: tuple[str, ...], record: Path | None, only_new: bool, as_json: bool
+    context: Context, /, wanted: tuple[str, ...], record: Path | None, only_new: bool, old_gaps: bool, as_json: bool
 ) -> None:
     """Connect to venues and append their trades to the event log, once each, until it is ended.
 
-    Connections that end or fall silent are made again. What was missed meanwhile is asked for by REST, and what was
-    missing when it ended last, too; ids that a venue does not show stay listed as gaps. Where the ingest service runs,
-    it takes the events.
+    Connections that end or fall silent are made again. What was missed meanwhile is asked for by REST, and what came
+    since it ended last, too; ids that a venue does not show stay listed as gaps. Where the ingest service runs, it
+    takes the events.
     """
     chosen = chosen_feeds(wanted)
+    if only_new and old_gaps:
+        raise click.UsageError("--only-new and --old-gaps exclude each other.")
     stop = threading.Event()
     stop_on_signals(stop)
     options = options_of(context.settings, record)
     with entrance(context, TRADES, float("inf")) as writer, ExitStack() as running:
-        known = {} if only_new else _known(writer, [feed for feed, _ in chosen], stop)
+        known = {} if only_new else _known(writer, [feed for feed, _ in chosen], stop, old_gaps)
         live = running.enter_context(capturing(chosen, options, CLOCK, lambda venue: known.get(venue, {})))
         running.enter_context(_figures(live, context.settings))
         besides = [threading.Thread(target=of, args=(live, stop), daemon=True) for of in (_tell, _end)]
@@ -281,9 +282,9 @@ def _named(path: Path) -> str:
 
 
 def _known(
-    writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed], stop: threading.Event
+    writer: IngestWriter | RemoteWriter, feeds: Sequence[Feed], stop: threading.Event, old_gaps: bool
 ) -> dict[str, Mapping[str, KnownIds]]:
-    """What is known of venues with dense ids by who writes them, by symbol."""
+    """What is known of venues with dense ids by who writes them, by symbol: the newest id, and the gaps if wanted."""
     found: dict[str, Mapping[str, KnownIds]] = {}
     for feed in feeds:
         if not feed.dense_ids:
@@ -292,7 +293,9 @@ def _known(
             holes = writer.holes(feed.venue, stop.is_set) or {}
         else:
             holes = holes_of_venue(writer.filter.known, feed.venue)
-        found[feed.venue] = {entity[1]: KnownIds(one.last, one.holes) for entity, one in holes.items()}
+        found[feed.venue] = {
+            entity[1]: KnownIds(one.last, one.holes if old_gaps else ()) for entity, one in holes.items()
+        }
     return found
 
 

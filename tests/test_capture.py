@@ -770,3 +770,26 @@ def test_smoke_is_a_command_whose_exit_code_says_whether_something_differs() -> 
         venue.dialect.answer = lambda _: '{"method":"subscribe","success":false,"error":"no"}'  # type: ignore[method-assign]
         result = CliRunner().invoke(main, words[:-1], env={"SLACKWATER_FEED_URLS": urls})
         assert result.exit_code == 1 and "it refuses: no" in result.output
+
+
+def test_a_mistake_in_one_venue_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, venue, made = venue_of_kind("coinbase")
+    bad, other, _ = venue_of_kind("kraken")
+    frames: list[bytes] = []
+
+    def broken(frame: bytes) -> list[Any]:
+        frames.append(frame)
+        raise ZeroDivisionError
+
+    bad = replace(bad, parse=broken)
+    with running(venue) as run, running(other):
+        addresses = {good.venue: venue.address, bad.venue: other.address}
+        options = CaptureOptions(addresses, timing=FAST)
+        wanted = [(good, [venue.dialect.symbol]), (bad, [other.dialect.symbol])]
+        with capturing(wanted, options, SystemClock()) as capture:
+            until(lambda: len(frames) >= 2, "it did not begin again")
+            run.tell(made(1))
+            found: list[bytes] = []
+            until(lambda: found.extend(events(capture.intake)) or ids(found) == [1], "the other venue ended")
+            assert capture.states["kraken"].why == "ended by ExceptionGroup"
+            assert capture.states["coinbase"].connections == 1

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from ingest.service.desk import BusyError, Desk
-from ingest.service.reports import Reports, source_text
+from ingest.service.reports import Reports, service_text, source_text
 from ingest.verdicts import Summary
 from ingest.writer import IngestWriter
 from lesson.memory_log import MemoryLog
@@ -54,7 +55,7 @@ def test_reports_are_added_up_by_source_and_outcome_and_wait_where_nobody_takes_
     desk.start()
     try:
         until(lambda: not desk.error)
-        reports = Reports(Busy(desk, 2), clock)  # type: ignore[arg-type]
+        reports = Reports(Busy(desk, 2), clock, "Desk 1")  # type: ignore[arg-type]
         reports.noted("trades", "capture kraken", Summary(3, 2, 1, Counter({"bad-time": 4})))
         reports.noted("trades", "capture kraken", Summary(5))
         reports.noted("trades", "a//b..c, d", Summary(1))
@@ -98,9 +99,15 @@ def desk(broker: str, tmp_path: Path) -> Iterator[Installation]:
     yield made
 
 
-def counts(desk: Installation, file: str) -> dict[tuple[str, str], int]:
+def counts(desk: Installation, port: int, file: str) -> dict[tuple[str, str], int]:
     """(outcome, reason) -> events of the file, by the service's answer."""
-    query = {"source": source_text(file), "given_to": "trades", "interval": "1h", "start": 1_600_000_000_000_000}
+    query = {
+        "service": service_text(f"{socket.gethostname()}-{port}"),
+        "source": source_text(file),
+        "given_to": "trades",
+        "interval": "1h",
+        "start": 1_600_000_000_000_000,
+    }
     found = httpx.get(f"{desk.url}/v1/intake", params=query, timeout=30.0)
     if found.status_code == httpx.codes.NOT_FOUND:
         return {}
@@ -129,12 +136,12 @@ def test_the_view_counts_what_the_service_did_in_both_layers(desk: Installation)
         ("refused", bad_side): 1,
     }
     until(desk.ready, told=lambda: service.text + speed.text)
-    until(lambda: counts(desk, file) == wanted, told=lambda: json.dumps(str(counts(desk, file))))
+    until(lambda: counts(desk, port, file) == wanted, told=lambda: json.dumps(str(counts(desk, port, file))))
     assert desk.run("batch", "run")["counts"]["intake_reports"]["events"] == len(wanted)
     desk.run("ingest", file)
     again = {**wanted, ("duplicate", "duplicate"): 32, ("conflict", "conflict"): 2}
     again |= {("refused", "not-json"): 2, ("refused", bad_side): 2}
-    until(lambda: counts(desk, file) == again, told=lambda: json.dumps(str(counts(desk, file))))
+    until(lambda: counts(desk, port, file) == again, told=lambda: json.dumps(str(counts(desk, port, file))))
     proof = desk.run("verify", "--interval", "1h")
     assert proof["holds"] and proof["views"]["intake"]["rows"]
     assert intake.stop().code in {0, -signal.SIGTERM}

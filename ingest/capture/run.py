@@ -114,7 +114,17 @@ class Capture:
         with ExitStack() as files:
             async with asyncio.TaskGroup() as group:
                 for venue, state in self.states.items():
-                    group.create_task(self._venue(state, files), name=venue)
+                    group.create_task(self._always(state, files), name=venue)
+
+    async def _always(self, state: VenueState, files: ExitStack) -> None:
+        """Run a venue; where something ends it that nobody expected, tell of it and begin again: the others go on."""
+        while True:
+            try:
+                await self._venue(state, files)
+            except Exception as error:
+                state.turn("waiting", f"ended by {type(error).__name__}")
+                logger.exception("%s ended, and begins again", state.feed.venue)
+                await asyncio.sleep(self._options.timing.busy_s)
 
     async def _venue(self, state: VenueState, files: ExitStack) -> None:
         feed, options = state.feed, self._options

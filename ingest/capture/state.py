@@ -105,7 +105,7 @@ class VenueState:
         self.state = "connecting"
         self.why = ""
         self.frames = self.trades = self.bad_frames = self.connections = self.refilled = self.requests = 0
-        self.voids: deque[Void] = deque()
+        self.voids: deque[Void] = deque(maxlen=RECENT)
         self.lag_s = 0.0
 
     def turn(self, state: str, why: str = "") -> bool:

@@ -37,8 +37,10 @@ Key = tuple[str, str, str, str]
 class Reports:
     """Collects counts, and hands reports to a desk. Thread safe."""
 
-    def __init__(self, desk: Desk, clock: Clock) -> None:
+    def __init__(self, desk: Desk, clock: Clock, service: str) -> None:
+        """`service` names who reports: no two that run at once have one name."""
         self._desk = desk
+        self._service = service_text(service)
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: Counter[Key] = Counter()
@@ -94,14 +96,26 @@ class Reports:
         lines = []
         for (source, stream, outcome, reason), count in sorted(counts.items()):
             self._last_id = max(self._last_id + 1, now_us)
-            facts = {"source": source, "given_to": stream, "report_id": self._last_id, "time": now_us}
+            facts = {
+                "service": self._service,
+                "source": source,
+                "given_to": stream,
+                "report_id": self._last_id,
+                "time": now_us,
+            }
             lines.append(orjson.dumps({**facts, "outcome": outcome, "reason": reason, "events": count}))
         return b"\n".join(lines)
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
+            self._flushed()
+        self._flushed()
+
+    def _flushed(self) -> None:
+        try:
             self.flush()
-        self.flush()
+        except Exception:
+            logger.exception("reports of the intake failed")
 
 
 def source_text(source: str) -> str:
@@ -109,6 +123,11 @@ def source_text(source: str) -> str:
     text = re.sub(r"[^A-Za-z0-9 ._:/@-]", "-", source)
     text = re.sub(r"\.\.+", ".", re.sub("//+", "/", text))[-LONGEST:].lstrip(" ._:/@-")  # the end of a path
     return text or "unnamed"
+
+
+def service_text(name: str) -> str:
+    """A service's name as the stream takes it."""
+    return re.sub("[^a-z0-9_.-]", "-", name.lower()).lstrip("_.-")[:64] or "unnamed"
 
 
 def _reason(reason: str) -> str:

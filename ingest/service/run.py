@@ -1,5 +1,6 @@
 """Runs the ingest service: the settings, a desk for each stream, uvicorn; and says on this machine where it is."""
 
+import socket
 from functools import partial
 
 from ingest.service.app import LIMITS, LOG, MOST_WAITING, IngestService
@@ -46,7 +47,7 @@ def receive(settings: Settings, url: str) -> None:
 
     desks = [(stream, desk(stream)) for stream in registered(settings.streams)]
     own = next((of for stream, of in desks if stream is INTAKE_REPORTS), None)
-    reports = None if own is None else Reports(own, clock)
+    reports = None if own is None else Reports(own, clock, f"{socket.gethostname()}-{settings.ingest_port}")
     service = IngestService(
         desks,
         KeyRing(settings.home, clock),

@@ -16,6 +16,7 @@ SOURCE = "[A-Za-z0-9][A-Za-z0-9 ._:/@-]{0,119}"
 INTAKE_REPORTS = Stream(
     name="intake_reports",
     columns=(
+        Text("service", "[a-z0-9][a-z0-9_.-]{0,63}"),  # who reports: one writer each
         Text("source", SOURCE, without=("..", "//")),  # what dead letters call it
         Text("given_to", "[a-z][a-z0-9_]{0,63}"),  # the stream that the events are of
         Identity("report_id"),
@@ -25,7 +26,7 @@ INTAKE_REPORTS = Stream(
         Text("reason", "[a-z0-9][a-z0-9_-]{0,63}"),  # of what was refused; the outcome of the rest
         Integer("events", 1, 2**31 - 1),
     ),
-    entity=("source", "given_to"),
+    entity=("service", "source", "given_to"),
     identity="report_id",
     time="time",
     order="sequence",

@@ -8,7 +8,7 @@ from slackwater.views.view import View
 INTAKE = View(
     name="intake",
     stream=INTAKE_REPORTS,
-    key=("source", "given_to", "outcome", "reason"),
+    key=("service", "source", "given_to", "outcome", "reason"),
     measures={"events": Sum("events"), "reports": Count()},
     answers={"events": Column("events"), "reports": Column("reports")},
 )
