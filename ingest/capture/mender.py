@@ -28,8 +28,11 @@ from slackwater.core.clock import Clock
 
 logger = logging.getLogger("slackwater.capture")
 
-TRIES = 3
-"""So often a venue is asked for ids that it does not show, and answers with success each time."""
+TRIES = 4
+"""So often a venue is asked for ids that it does not show, and answers with success each time.
+
+Each wait is four times as long as the one before: what REST shows may lag behind the socket.
+"""
 
 MOST_IDS = 200_000
 """A hole with more is not filled by REST: at a thousand a request that takes hours of a venue's patience."""
@@ -78,6 +81,7 @@ class Mender:
         self._history = history
         self._bucket = Bucket(state.feed.requests, clock, timing.pace)
         self._tried: Counter[tuple[str, int, int]] = Counter()
+        self._not_before_s: dict[tuple[str, int, int], float] = {}
         self._ask_s: dict[str, tuple[float, float]] = {}
         self._never: set[str] = set()
         self._waits_s = timing.first_s
@@ -94,7 +98,8 @@ class Mender:
             now_s = self._clock.elapsed_s()
             for tracker in list(self._state.trackers.values()):
                 for hole in tracker.due(now_s, self._timing.grace_s):
-                    await self._mend(hole)
+                    if now_s >= self._not_before_s.get((hole.symbol, hole.first, hole.last), 0.0):
+                        await self._mend(hole)
             for symbol, since_s in list(self._state.doubts.items()):
                 if now_s - since_s >= self._timing.grace_s:
                     del self._state.doubts[symbol]
@@ -255,15 +260,18 @@ class Mender:
                    if not one.lost and one.first <= hole.last and one.last >= hole.first)  # fmt: skip
         if not left:
             self._tried.pop(key, None)
+            self._not_before_s.pop(key, None)
             return
         self._tried[key] += 1
         if self._tried[key] >= TRIES:
             del self._tried[key]
+            self._not_before_s.pop(key, None)
             tracker.lose(hole.first, hole.last)
             logger.error("%s %s: the venue shows no trades for %d ids of %d..%d.",
                          state.feed.venue, hole.symbol, left, hole.first, hole.last)  # fmt: skip
         else:
-            await self._rest()
+            wait_s = self._timing.again_s * 4 ** (self._tried[key] - 1)
+            self._not_before_s[key] = self._clock.elapsed_s() + wait_s
 
     async def _take(self, page: Page, hole: Hole) -> None:
         wanted = [one for one in page.said if one.number is not None and hole.first <= one.number <= hole.last]

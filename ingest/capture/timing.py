@@ -18,6 +18,7 @@ class Timing(NamedTuple):
         overlap_s: so long before a venue ends a connection the next one begins.
         look_s: how often holes are looked at.
         busy_s: after a venue's refusal for load that names no time.
+        again_s: before a venue is asked once more for ids that it did not show; four times as long each time.
         pace: what venues allow, as a multiple of what they say: for tests alone.
     """
 
@@ -33,6 +34,7 @@ class Timing(NamedTuple):
     overlap_s: float = 60.0
     look_s: float = 0.5
     busy_s: float = 10.0
+    again_s: float = 2.0
     pace: float = 1.0
 
     def faster(self, factor: float) -> "Timing":
