@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ingest.capture.figures import CaptureFigures
+from ingest.capture.listed import effective, listed
 from ingest.capture.recording import recordings, venue_of
 from ingest.capture.replayed import Replayed
 from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
@@ -25,13 +26,16 @@ from ingest.holes import holes_of_venue
 from ingest.remote import RemoteWriter
 from ingest.writer import IngestWriter
 from ops.cli_ingest import show_summary, summary_facts
-from ops.context import CLOCK, Context, stop_on_signals
+from ops.cli_instruments import show_loaded
+from ops.context import CLOCK, Context, stop_on_signals, user_name
 from ops.entrance import entrance
 from ops.output import command, console, emit, errors, plain, table
 from slackwater.core.clock import iso_text
 from slackwater.core.errors import SettingError
 from slackwater.core.exposition import process_registry, serve_metrics
 from slackwater.core.settings import Settings
+from slackwater.instruments.ledger import InstrumentsLedger
+from slackwater.instruments.loading import load
 from slackwater.streams.trades import SYMBOL, TRADES
 
 TOLD_S = 10.0
@@ -169,6 +173,35 @@ def smoke_command(context: Context, /, venues: tuple[str, ...], seconds: float, 
     emit(as_json, facts, show)
     if any(one.differs for one in found):
         sys.exit(1)
+
+
+@command(
+    "instruments",
+    "slackwater capture instruments kraken okx",
+    "slackwater capture instruments --dry-run deribit",
+    of=capture,
+)
+@click.argument("venues", nargs=-1, required=True, metavar="VENUE...")
+@click.option("--dry-run", is_flag=True, help="Show what would be added and refused, and load nothing.")
+@click.option("--from-now", is_flag=True, help="What is new holds from now on; default: as if it had always held.")
+def instruments_command(
+    context: Context, /, venues: tuple[str, ...], dry_run: bool, from_now: bool, as_json: bool
+) -> None:
+    """Declare the instruments that venues list: kind, currencies, multiplier, tick, lot.
+
+    What is declared already and differs from the venue's word holds until now, and the venue's from now on. Rows that
+    cannot be stored, such as those of a tick below 1e-8, are shown and left out.
+    """
+    feeds = [feed_of(venue) for venue in dict.fromkeys(venues)]
+    now_us = CLOCK.now_us()
+    ledger = InstrumentsLedger(context.store)
+    declared = ledger.table()
+    given = asyncio.run(listed(feeds, options_of(context.settings, None)))
+    rows = [effective(row, declared, now_us, from_now) for row in given]
+    reason = f"as listed by {', '.join(feed.venue for feed in feeds)}"
+    found = load(ledger, rows, now_us, user_name(), reason, skip_refused=True, dry_run=dry_run)
+    facts = {"venues": [feed.venue for feed in feeds], "dry_run": dry_run, "loaded": found.written, **found.facts()}
+    emit(as_json, {**facts, "rows": [each._asdict() for each in found.refused]}, lambda: show_loaded(found))
 
 
 @command("feeds", "slackwater capture feeds", of=capture)

@@ -66,7 +66,7 @@ def load_command(
     ledger = InstrumentsLedger(context.store)
     found = load(ledger, rows, CLOCK.now_us(), user_name(), reason.strip(), replace, skip_refused, dry_run)
     facts = {"files": [*map(str, files)], "dry_run": dry_run, "loaded": found.written, **found.facts()}
-    emit(as_json, {**facts, "rows": [each._asdict() for each in found.refused]}, lambda: _show(found))
+    emit(as_json, {**facts, "rows": [each._asdict() for each in found.refused]}, lambda: show_loaded(found))
     if found.refused and not skip_refused:
         some = f"{len(found.refused):,} of {len(rows):,} rows are refused"
         raise RefusedRowsError(f"Nothing is loaded: {some}.", "Correct them, or --skip-refused loads the others.")
@@ -87,7 +87,8 @@ def _rows(path: Path, several: bool) -> list[Row]:
     return [row._replace(place=f"{path}, {row.place}") for row in rows] if several else rows
 
 
-def _show(found: Loaded) -> None:
+def show_loaded(found: Loaded) -> None:
+    """What became of rows, for a person."""
     word = "added" if found.written else "would add"
     console.print(f"  {word:<10} {found.added:,}")
     if found.replaced:
