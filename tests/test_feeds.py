@@ -378,3 +378,24 @@ def test_the_expected_members_are_those_of_the_recorded_frames() -> None:
 def test_fixtures_are_a_part_of_this() -> None:
     assert len(fixtures(SAYS)) > 50 and len(fixtures(REST)) > 16
     assert {one.values[0] for one in fixtures({"trade": Trade, "agg_trade": Trade})} == {*FEEDS}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"error":["EAPI:Rate limit exceeded"]}', TooMuchError),
+        (b'{"error":["EQuery:Unknown asset pair"]}', FinalError),
+        (b'{"error":["EService:Unavailable"]}', FrameError),
+        (b'{"error":[],"result":{"X":5}}', FrameError),
+        (b'{"error":[],"result":{"X":[["1","1",1700000000.5,["b"],"m","",7]]}}', None),
+        (b"[]", FrameError),
+    ],
+)
+def test_what_kraken_says_instead_of_trades(body: bytes, error: type[Exception] | None) -> None:
+    rest = FEEDS["kraken"].rest
+    if error is None:  # a side that is none is for the decoder to refuse
+        (trade,) = rest.read(body, rest.newest("A/B"), None).said
+        assert facts(trade)["side"] == "['b']"
+        return
+    with pytest.raises(error):
+        rest.read(body, rest.newest("A/B"), None)

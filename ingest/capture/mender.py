@@ -43,7 +43,8 @@ MOST_BAD = 6
 MOST_PAGES = 1_000
 """Answers that one hole may take."""
 
-TOO_MUCH = frozenset({418, 429})
+TOO_MUCH = frozenset({403, 408, 418, 425, 429})
+"""What passes by itself; a venue's firewall says 403."""
 
 
 class _UnreadableError(FinalError):

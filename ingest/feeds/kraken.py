@@ -16,6 +16,7 @@ from ingest.feeds.feed import (
     Budget,
     Denied,
     Feed,
+    FinalError,
     FrameError,
     Hole,
     Page,
@@ -24,6 +25,7 @@ from ingest.feeds.feed import (
     Said,
     Subscribed,
     Subscription,
+    TooMuchError,
     Trade,
     exact_json_of,
     made,
@@ -38,6 +40,8 @@ FIRST_STEP_US = 10_000_000
 SLACK_US = 1_000_000
 """Ids rise with the time, more or less: by so much more is asked for."""
 
+_TOO_MUCH = ("Rate limit", "EGeneral:Too many requests", "EGeneral:Temporary lockout")
+_FINAL = ("Unknown asset pair", "Invalid arguments")
 _SIDES = {"b": "buy", "s": "sell"}
 
 
@@ -104,9 +108,14 @@ def _back(hole: Hole, step_us: int) -> Request:
 def _read(body: bytes, request: Request, hole: Hole | None) -> Page:
     facts = exact_json_of(body)
     if errors := facts.get("error") if isinstance(facts, dict) else [str(facts)[:200]]:
-        raise FrameError("bad-answer", f"The venue says {errors}.")
+        said = f"The venue says {str(errors)[:200]}."
+        if any(word in said for word in _TOO_MUCH):
+            raise TooMuchError(said)
+        raise FinalError(said) if any(word in said for word in _FINAL) else FrameError("bad-answer", said)
     asked: _Asked = request.state
     lists = [found for name, found in member(facts, "result", dict).items() if name != "last"]
+    if any(not isinstance(found, list) for found in lists):
+        raise FrameError("bad-answer", f"The result is {str(facts['result'])[:200]}.")
     trades = [_of_rest(asked.symbol, one) for one in (lists[0] if lists else [])]
     if hole is None:
         return Page(trades)
@@ -129,7 +138,9 @@ def _of_rest(symbol: str, one: Any) -> Trade:
     if not (whole + fraction).isdecimal() or not isinstance(number, int):
         raise FrameError("bad-answer", f"A trade is {str(one)[:200]}.")
     time_us = int(whole) * 1_000_000 + int(fraction[:6].ljust(6, "0"))
-    return made(VENUE, symbol, str(number), (time_us, "us"), str(price), str(quantity), _SIDES.get(side, str(side)))
+    return made(
+        VENUE, symbol, str(number), (time_us, "us"), str(price), str(quantity), _SIDES.get(str(side), str(side))
+    )
 
 
 FEEDS = (
