@@ -137,8 +137,16 @@ class Mender:
         if tracker.last is None and newest:  # what comes from now on is to be heard
             tracker.know(newest, (), self._clock.elapsed_s())
         elif tracker.last is not None and newest > tracker.last:
-            tracker.newest(newest, self._clock.elapsed_s() - self._timing.grace_s)
+            # They are taken, not only counted: what is missing below them is known by their times.
+            news = [one for one in page.said if isinstance(one, Trade) and (one.number or 0) > tracker.last]
+            await self._give(symbol, sorted(news, key=lambda one: one.number or 0))
             self._deaf(f"silent, while {symbol} is traded")
+
+    async def _give(self, symbol: str, news: Sequence[Trade]) -> None:
+        """Newest trades that were not heard."""
+        lines = self._state.take(news, self._clock.elapsed_s())
+        self._state.refilled += len(lines)
+        await self._intake.put(self._state.feed.venue, f"newest of {symbol}", b"", lines)
 
     async def _look_back(self, symbol: str, close: bool = True) -> "_Shown":
         """Take the newest trades of a symbol, back to what was heard before its break, as far as the venue shows them.
@@ -171,9 +179,7 @@ class Mender:
             await self._intake.put(state.feed.venue, f"newest of {symbol}", b"", [trade.line for trade in news])
             return await self._look_back(symbol, close)
         if news:
-            lines = state.take(news, self._clock.elapsed_s())
-            state.refilled += len(lines)
-            await self._intake.put(state.feed.venue, f"newest of {symbol}", b"", lines)
+            await self._give(symbol, news)
         if known is None:
             return _Shown(True, len(news))
         joined = any(trade.identity in known.since for trade in shown)

@@ -18,25 +18,37 @@ logger = logging.getLogger("slackwater.capture")
 RECENT = 10_000
 """So many ids of a symbol are remembered where ids are not dense."""
 
+SHAKEN = 3
+"""Frames that follow one another may have changed places: when one cannot be read, trust not the last trades heard."""
+
 STATES = ("connecting", "live", "waiting", "denied", "stopped")
 
 
 @dataclass
 class Recent:
-    """The last ids of a symbol whose ids are not dense, to see whether an answer reaches back to them."""
+    """The last trades of a symbol whose ids are not dense, to see whether an answer reaches back to them."""
 
-    order: deque[str] = field(default_factory=deque)
+    order: deque[tuple[str, int]] = field(default_factory=deque)
     ids: set[str] = field(default_factory=set)
+    newest_us: int = 0
 
-    def add(self, identity: str) -> bool:
-        """Remember it; whether it is new."""
-        if identity in self.ids:
-            return False
-        self.ids.add(identity)
-        self.order.append(identity)
+    def add(self, trade: Trade) -> None:
+        """Remember it."""
+        self.newest_us = max(self.newest_us, trade.time_us)
+        if trade.identity in self.ids:
+            return
+        self.ids.add(trade.identity)
+        self.order.append((trade.identity, trade.time_us))
         if len(self.order) > RECENT:
-            self.ids.discard(self.order.popleft())
-        return True
+            self.ids.discard(self.order.popleft()[0])
+
+    def broke(self, shaken: int = 0) -> "Break":
+        """All of them but the last `shaken`, the first in any case."""
+        shaken = min(shaken, len(self.order) - 1)
+        if shaken <= 0:
+            return Break({*self.ids}, self.newest_us)
+        last = [self.order[-1 - at][0] for at in range(shaken)]
+        return Break(self.ids.difference(last), self.order[-1 - shaken][1])
 
 
 @dataclass
@@ -100,7 +112,6 @@ class VenueState:
         self._serving: Counter[str] = Counter()
         self._too_fine: set[str] = set()
         self.heard_s: dict[str, float] = {}
-        self.heard_us: dict[str, int] = {}
         self.suspects: list[Suspect] = []
         self.state = "connecting"
         self.why = ""
@@ -150,21 +161,20 @@ class VenueState:
         if self.breaks.get(symbol) is known and known.times == times and self._serving[symbol]:
             del self.breaks[symbol]
 
-    def broke(self, symbols: Iterable[str]) -> None:
-        """From here on something may be missed of these."""
+    def broke(self, symbols: Iterable[str], shaken: int = 0) -> None:
+        """From here on something may be missed of these, or from so many trades before."""
         if self._dense:
             return
         for symbol in symbols:
             known = self.breaks.get(symbol)
             if known is None or not known.heard:
-                heard = self.recent.setdefault(symbol, Recent()).ids
-                self.breaks[symbol] = Break({*heard}, self.heard_us.get(symbol, 0))
+                self.breaks[symbol] = self.recent.setdefault(symbol, Recent()).broke(shaken)
             else:
                 known.again()
 
     def doubt(self, symbols: Collection[str], now_s: float) -> None:
         """Something was said that could not be read: it may have been trades of these."""
-        self.broke(symbols)
+        self.broke(symbols, SHAKEN)
         if not self._dense:
             self.doubts |= dict.fromkeys(symbols, now_s)
 
@@ -186,12 +196,11 @@ class VenueState:
         if self._dense and trade.number is not None:
             self._tracker(trade.symbol).hear(trade.number, trade.time_us, now_s)
         elif not self._dense:
-            self.recent.setdefault(trade.symbol, Recent()).add(trade.identity)
+            self.recent.setdefault(trade.symbol, Recent()).add(trade)
             known = self.breaks.get(trade.symbol)
             if known is not None and connection is not None and connection >= known.of:
                 known.hear(trade)
         self.heard_s[trade.symbol] = now_s
-        self.heard_us[trade.symbol] = max(trade.time_us, self.heard_us.get(trade.symbol, 0))
         if trade.finest > PRICE_SCALE and trade.symbol not in self._too_fine:
             self._too_fine.add(trade.symbol)
             logger.error(
