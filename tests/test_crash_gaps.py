@@ -15,7 +15,8 @@ from tests.feeds.venue import Faults, Venue, running
 
 pytestmark = pytest.mark.broker
 
-VENUE, SYMBOL = "binance_spot", "BTCUSDT"
+VENUE, SYMBOL = "binance_spot", "GAPUSDT"  # no other test of this session has it
+WANTED = f"{VENUE}:{SYMBOL}"
 
 
 def answer(ended: Ended, code: int = 0) -> dict[str, Any]:
@@ -45,13 +46,13 @@ def test_gaps_are_listed_and_filled_from_the_venue_and_from_files(house: House, 
     with house.running("speed", "run"):
         answer(house.run("ingest", str(tmp_path / "live.jsonl"), "--json"))
         answer(house.run("batch", "run", "--json"))
-        found = answer(house.run("gaps", "list", "--json"))
+        found = answer(house.run("gaps", "list", WANTED, "--json"))
         (entity,) = found["entities"]
         assert (found["missing"], entity["symbol"], entity["gaps"]) == (13, SYMBOL, [[40, 49], [60, 61], [90, 90]])
         venue = Venue(dialect, Faults(busy=0.3, broken=0.3), draw, truth, hidden={61})
         with running(venue):
             urls = f"{VENUE}.rest={venue.address.rest}"
-            ended = house.run("gaps", "repair", VENUE, "--from-venue", "--json", SLACKWATER_FEED_URLS=urls)
+            ended = house.run("gaps", "repair", WANTED, "--from-venue", "--json", SLACKWATER_FEED_URLS=urls)
         found = answer(ended, 1)  # one stays missing
         assert (found["missing_before"], found["missing"], found["sources"][0]["accepted"]) == (13, 1, 12)
         assert found["entities"][0]["gaps"] == [[61, 61]]
@@ -59,15 +60,16 @@ def test_gaps_are_listed_and_filled_from_the_venue_and_from_files(house: House, 
         (tmp_path / "dump.jsonl").write_bytes(
             lines_of([*truth, told(SYMBOL, 200, T0_US + 60_000_000, draw, 1000)]) + b"{\n"
         )
-        found = answer(house.run("gaps", "repair", "--from", str(tmp_path / "dump.jsonl"), "--json"))
+        found = answer(house.run("gaps", "repair", WANTED, "--from", str(tmp_path / "dump.jsonl"), "--json"))
         assert (found["missing"], found["sources"][0]["accepted"]) == (0, 1)
         assert found["sources"][0]["refused"] == {"not-json": 1}
-        assert answer(house.run("gaps", "list", "--json"))["missing"] == 0
+        assert answer(house.run("gaps", "list", WANTED, "--json"))["missing"] == 0
         house.verify()
         restated = house.run("batch", "restatements", "--json")
         assert restated.code == 0
         entries = [json.loads(line) for line in restated.text.splitlines() if line.startswith("{")]
-        assert {entry["cause"] for entry in entries if entry["venue"] == VENUE} == {"repair"}
+        own = [entry for entry in entries if (entry["venue"], entry["symbol"]) == (VENUE, SYMBOL)]
+        assert {entry["cause"] for entry in own} == {"repair"}
 
 
 def test_what_cannot_be_repaired_is_said(house: House) -> None:
@@ -75,5 +77,5 @@ def test_what_cannot_be_repaired_is_said(house: House) -> None:
     assert ended.code == 2 and "The ids of 'bitstamp' are not dense" in ended.text
     ended = house.run("gaps", "repair", VENUE)
     assert ended.code == 2 and "Give --from FILE or --from-venue" in ended.text
-    found = answer(house.run("gaps", "repair", VENUE, "--from-venue", "--json"))
+    found = answer(house.run("gaps", "repair", WANTED, "--from-venue", "--json"))
     assert (found["missing_before"], found["missing"]) == (0, 0)
