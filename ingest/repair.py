@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import orjson
 
-from ingest.capture.mender import MOST_PAGES, TOO_MUCH
+from ingest.capture.rest import MOST_PAGES, NotNowError, put, retry_after_s, said
 from ingest.chunk import Chunk, Source, of_lines
 from ingest.errors import SourceError
-from ingest.feeds.feed import Feed, FrameError, Hole, Request, Trade
+from ingest.feeds.feed import Feed, FinalError, FrameError, Hole, Request, TooMuchError, Trade
 from ingest.holes import Holes
 from slackwater.streams.entities import Entity
 from slackwater.streams.numbers import as_integer
@@ -144,29 +144,28 @@ class VenuePages(Source):
                         if isinstance(error, NoAnswerError):
                             return  # what was shown by now is taken
                         break
-                    lines = [one.line for one in page if first <= (one.number or -1) <= last]
+                    lines = [one.line for one in page if one.number is not None and first <= one.number <= last]
                     self.done += len(lines)
                     yield of_lines(f"{self.name}, {hole.symbol} {first}..{last}", lines, "trade", more=True)
 
     def _page(self, request: Request, hole: Hole) -> tuple[list[Trade], Request | None]:
-        wait_s, why = FIRST_S, ""
+        pause_s, why = FIRST_S, ""
         budget = self._feed.requests
         for _ in range(TRIES):
             self._sleep(budget.seconds / budget.starts)
+            asked_s = pause_s
             try:
-                answer = self._client.get(request.path, params=request.params)
-                if answer.is_success:
-                    page = self._feed.rest.read(answer.content, request, hole)
-                    return [one for one in page.said if isinstance(one, Trade)], page.more
-                why = f"it answers {answer.status_code}: {answer.text[:200]}"
-                if answer.status_code not in TOO_MUCH and not answer.is_server_error:
-                    break
-                asked = answer.headers.get("Retry-After", "")
-                self._sleep(float(asked) if asked.isdecimal() else wait_s)
-            except (httpx.HTTPError, FrameError) as error:
+                answer = self._client.send(put(self._client, request))
+                asked_s = retry_after_s(answer, pause_s)
+                page = said(answer, lambda body: self._feed.rest.read(body, request, hole))
+                return [one for one in page.said if isinstance(one, Trade)], page.more
+            except FinalError as error:
+                why = str(error)
+                break
+            except (httpx.HTTPError, FrameError, TooMuchError, NotNowError) as error:
                 why = str(error) or type(error).__name__
-                self._sleep(wait_s)
-            wait_s = min(wait_s * 2, MOST_S)
+            self._sleep(asked_s)
+            pause_s = min(pause_s * 2, MOST_S)
         else:
             raise NoAnswerError(f"{self._feed.venue} does not answer, asked for {hole.symbol}: {why}.")
         raise SourceError(f"{self._feed.venue} does not show {hole.symbol} {hole.first}..{hole.last}: {why}.")

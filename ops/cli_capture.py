@@ -8,16 +8,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ingest.capture.figures import CaptureFigures
-from ingest.capture.listed import effective, listed
+from ingest.capture.options import Address, CaptureOptions, KnownIds
 from ingest.capture.recording import recordings, venue_of
 from ingest.capture.replayed import Replayed
-from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
-from ingest.capture.smoke import Smoke, smoke_all
 from ingest.capture.state import VenueState
 from ingest.errors import HandOverError
 from ingest.feeds.feed import Feed
@@ -37,6 +35,10 @@ from slackwater.core.settings import Settings
 from slackwater.instruments.ledger import InstrumentsLedger
 from slackwater.instruments.loading import load
 from slackwater.streams.trades import SYMBOL, TRADES
+
+if TYPE_CHECKING:
+    from ingest.capture.run import Capture
+    from ingest.capture.smoke import Smoke
 
 TOLD_S = 10.0
 """How often the state of the venues is told while it runs."""
@@ -85,6 +87,8 @@ def run_command(
     since it ended last, too; ids that a venue does not show stay listed as gaps. Where the ingest service runs, it
     takes the events.
     """
+    from ingest.capture.run import capturing  # its sockets are of an extra
+
     chosen = chosen_feeds(wanted)
     if only_new and old_gaps:
         raise click.UsageError("--only-new and --old-gaps exclude each other.")
@@ -158,6 +162,8 @@ def smoke_command(context: Context, /, venues: tuple[str, ...], seconds: float, 
     It connects, subscribes, listens, asks REST for the newest trades, and takes nothing in. What differs from the
     recordings is shown, and the exit code is 1.
     """
+    from ingest.capture.smoke import smoke_all
+
     feeds = [feed_of(venue) for venue in dict.fromkeys(venues)] or [*FEEDS.values()]
     found = asyncio.run(smoke_all(feeds, options_of(context.settings, None), CLOCK, seconds))
     facts = {"venues": [smoke_facts(one) for one in found]}
@@ -192,6 +198,8 @@ def instruments_command(
     What is declared already and differs from the venue's word holds until now, and the venue's from now on. Rows that
     cannot be stored, such as those of a tick below 1e-8, are shown and left out.
     """
+    from ingest.capture.listed import effective, listed
+
     feeds = [feed_of(venue) for venue in dict.fromkeys(venues)]
     now_us = CLOCK.now_us()
     ledger = InstrumentsLedger(context.store)
@@ -301,7 +309,7 @@ def state_facts(state: VenueState) -> dict[str, Any]:
     }
 
 
-def smoke_facts(one: Smoke) -> dict[str, Any]:
+def smoke_facts(one: "Smoke") -> dict[str, Any]:
     """What was seen of a venue, for a program."""
     facts = {**vars(one), "added": sorted(one.added), "lacking": sorted(one.lacking)}
     return {**facts, "differs": one.differs}
@@ -333,7 +341,7 @@ def _known(
 
 
 @contextmanager
-def _figures(live: Capture, settings: Settings) -> Iterator[None]:
+def _figures(live: "Capture", settings: Settings) -> Iterator[None]:
     registry = process_registry()
     registry.register(CaptureFigures(live.states.values()))
     port, name = settings.capture_metrics_port, "SLACKWATER_CAPTURE_METRICS_PORT"
@@ -356,13 +364,13 @@ class _Late:
         return now_s >= self._until_s
 
 
-def _end(live: Capture, stop: threading.Event) -> None:
+def _end(live: "Capture", stop: threading.Event) -> None:
     """End the connections once it is told to stop."""
     stop.wait()
     live.stop()
 
 
-def _tell(live: Capture, stop: threading.Event) -> None:
+def _tell(live: "Capture", stop: threading.Event) -> None:
     """Say now and then how it goes, on stderr."""
     before = dict.fromkeys(live.states, 0)
     at_s = time.monotonic()
@@ -380,7 +388,7 @@ def _tell(live: Capture, stop: threading.Event) -> None:
         at_s = now_s
 
 
-def _show_end(live: Capture, facts: dict[str, Any]) -> None:
+def _show_end(live: "Capture", facts: dict[str, Any]) -> None:
     show_summary("capture", facts)
     _show_gaps(live.states.values())
 

@@ -10,7 +10,6 @@ import click
 import httpx
 
 from ingest.archive_import import import_history, new_epoch
-from ingest.capture.run import Address
 from ingest.chunk import Source
 from ingest.duplicates import DuplicateFilter
 from ingest.feeds.registry import FEEDS
@@ -144,10 +143,8 @@ def missing_now(context: Context, stream: Stream, wanted: Mapping[str, set[str] 
 def _pages(context: Context, venue: str, holes: Mapping[Entity, Holes], stack: ExitStack) -> VenuePages:
     feed = FEEDS[venue]
     options = options_of(context.settings, None)
-    url = options.addresses.get(venue, Address()).rest or feed.url
-    headers = {"User-Agent": "slackwater", **options.headers.get(venue, {})}
-    client = stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S))
-    return VenuePages(feed, Missing(holes), client)
+    client = httpx.Client(base_url=options.rest_of(feed), headers=options.headers_of(feed), timeout=TIMEOUT_S)
+    return VenuePages(feed, Missing(holes), stack.enter_context(client))
 
 
 def _repair(context: Context, stream: Stream, source: Source, facts: dict[str, Any]) -> None:

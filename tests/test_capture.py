@@ -19,9 +19,10 @@ from click.testing import CliRunner
 from ingest import handed
 from ingest.capture.bucket import Bucket
 from ingest.capture.intake import Intake
+from ingest.capture.options import Address, CaptureOptions, KnownIds
 from ingest.capture.recording import Frame, Recorder, frames_of, recordings, venue_of
 from ingest.capture.replayed import Replayed
-from ingest.capture.run import Address, Capture, CaptureOptions, KnownIds, capturing
+from ingest.capture.run import Capture, capturing
 from ingest.capture.session import Session
 from ingest.capture.smoke import Smoke, smoke_all
 from ingest.capture.state import VenueState

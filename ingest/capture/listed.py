@@ -11,8 +11,8 @@ from dataclasses import replace
 import httpx
 import orjson
 
-from ingest.capture.mender import TOO_MUCH, send
-from ingest.capture.run import CaptureOptions, client_of
+from ingest.capture.options import CaptureOptions
+from ingest.capture.rest import MOST_PAGES, NotNowError, client_of, put, said
 from ingest.errors import SourceError
 from ingest.feeds.feed import Feed, FinalError, FrameError, Request, TooMuchError
 from ingest.feeds.listing import Listed, Listing, Values
@@ -24,7 +24,6 @@ from slackwater.instruments.rows import SHOWN, Refusal, Row
 from slackwater.instruments.table import Table
 
 TRIES = 3
-MOST_PAGES = 1_000
 
 
 async def listed(feeds: Sequence[Feed], options: CaptureOptions) -> list[Row]:
@@ -64,16 +63,12 @@ async def _page(
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         wait_s = max(options.timing.first_s, wait_s * 4)
         try:
-            answer = await send(client, request)
-            if answer.is_success:
-                return listing.read(answer.content, request)
-            why = f"it answers {answer.status_code}: {answer.text[:200]}"
-            if answer.status_code not in TOO_MUCH and not answer.is_server_error:
-                break
+            answer = await client.send(put(client, request))
+            return said(answer, lambda body: listing.read(body, request))
         except FinalError as error:
             why = str(error)
             break
-        except (httpx.HTTPError, FrameError, TooMuchError) as error:
+        except (httpx.HTTPError, FrameError, TooMuchError, NotNowError) as error:
             why = str(error) or type(error).__name__
     raise SourceError(f"{feed.venue} does not list its instruments: {why}.", "Nothing is loaded.")
 

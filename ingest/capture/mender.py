@@ -13,13 +13,13 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
 
 from ingest.capture.bucket import Bucket
 from ingest.capture.intake import Intake
+from ingest.capture.rest import MOST_PAGES, NotNowError, put, retry_after_s, said
 from ingest.capture.state import Break, VenueState, end_us
 from ingest.capture.timing import Timing
 from ingest.chunk import Fault
@@ -39,12 +39,6 @@ MOST_IDS = 200_000
 
 MOST_BAD = 6
 """So many answers in a row that are none, each a while after the one before, are a refusal."""
-
-MOST_PAGES = 1_000
-"""Answers that one hole may take."""
-
-TOO_MUCH = frozenset({403, 408, 418, 425, 429})
-"""What passes by itself; a venue's firewall says 403."""
 
 
 class _UnreadableError(FinalError):
@@ -297,22 +291,17 @@ class Mender:
             await self._bucket.take()
             self._state.requests += 1
             try:
-                answer = await send(self._client, request, self._history)
+                answer = await self._client.send(put(self._client, request, self._history))
             except httpx.HTTPError as error:
                 logger.warning("%s: %s", self._state.feed.venue, str(error) or type(error).__name__)
                 await self._rest()
                 continue
-            status = answer.status_code
             try:
-                if status in TOO_MUCH:
-                    raise TooMuchError(f"it answers {status}")
-                if answer.is_server_error:
-                    await self._rest()
-                    continue
-                page = self._read(answer, request, hole)
+                page = said(answer, lambda body: self._state.feed.rest.read(body, request, hole))
             except TooMuchError:
-                asked = answer.headers.get("Retry-After", "")
-                self._bucket.pause(float(asked) if asked.isdecimal() else self._timing.busy_s)
+                self._bucket.pause(retry_after_s(answer, self._timing.busy_s))
+            except NotNowError:
+                await self._rest()
             except FrameError as error:
                 bad += 1
                 if bad == 1:
@@ -325,29 +314,10 @@ class Mender:
                 self._waits_s = self._timing.first_s
                 return page
 
-    def _read(self, answer: httpx.Response, request: Request, hole: Hole | None) -> Page:
-        """What an answer holds. Raises FrameError, TooMuchError, FinalError."""
-        read = self._state.feed.rest.read
-        if answer.is_success:
-            return read(answer.content, request, hole)
-        # Some venues say in the body of a refusal that it is one of load.
-        with suppress(FrameError):
-            read(answer.content, request, hole)
-        raise FinalError(f"it answers {answer.status_code}: {answer.text[:200]}")
-
     async def _rest(self) -> None:
         """Wait longer each time, and not in step with others."""
         await asyncio.sleep(self._waits_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._waits_s = min(self._waits_s * 2, self._timing.most_s)
-
-
-async def send(client: httpx.AsyncClient, request: Request, history: str = "") -> httpx.Response:
-    """Ask a venue once. `history` is the base of its interface for old trades. Raises httpx.HTTPError."""
-    path = history + request.path if request.old else request.path
-    if request.body is None:
-        return await client.get(path, params=request.params)
-    headers = {"Content-Type": "application/json"}
-    return await client.post(path, params=request.params, content=request.body, headers=headers)
 
 
 def _reaches(page: Sequence[Trade], known: Break | None) -> bool:

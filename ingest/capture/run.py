@@ -6,57 +6,24 @@ with capturing(wanted, options) as capture:
 
 import asyncio
 import logging
-import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import httpx
+from typing import Any
 
 from ingest.capture.bucket import Bucket
 from ingest.capture.intake import Intake
 from ingest.capture.keeper import Keeper
 from ingest.capture.mender import Mender
+from ingest.capture.options import Address, CaptureOptions, Known
 from ingest.capture.recording import FLUSH_S, Recorder
+from ingest.capture.rest import client_of
 from ingest.capture.session import Session
 from ingest.capture.state import VenueState
-from ingest.capture.timing import TIMING, Timing
 from ingest.feeds.feed import Feed
 from slackwater.core.clock import Clock
 
 logger = logging.getLogger("slackwater.capture")
-
-
-class Address(NamedTuple):
-    """Where a venue is found instead: the bases of its socket and REST interface; "" for its own."""
-
-    socket: str = ""
-    rest: str = ""
-
-
-class KnownIds(NamedTuple):
-    """What is known of a symbol from before: its newest id, and the holes below that, both ends in them."""
-
-    last: int
-    holes: Sequence[tuple[int, int]] = ()
-
-
-Known = Callable[[str], Mapping[str, KnownIds]]
-"""Venue -> what is known of its symbols."""
-
-
-@dataclass(frozen=True)
-class CaptureOptions:
-    """How capture runs. `record` is the folder for raw frames; `tls` is for sockets and REST at other addresses."""
-
-    addresses: Mapping[str, Address] = field(default_factory=dict)
-    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    record: Path | None = None
-    timing: Timing = TIMING
-    tls: ssl.SSLContext | None = None
 
 
 class Capture:
@@ -163,16 +130,6 @@ class Capture:
                 own.create_task(_flushed(recorder))
             for run in (*runs, *(keeper.run for keeper in keepers), mender.run):
                 own.create_task(run())
-
-
-def client_of(feed: Feed, options: CaptureOptions) -> httpx.AsyncClient:
-    """What asks a venue's REST interface."""
-    return httpx.AsyncClient(
-        base_url=options.addresses.get(feed.venue, Address()).rest or feed.url,
-        timeout=options.timing.open_s,
-        headers={"User-Agent": "slackwater", **options.headers.get(feed.venue, {})},
-        verify=options.tls or True,
-    )
 
 
 class _CatchingUp:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from ingest.capture.intake import Intake
-from ingest.capture.mender import send
-from ingest.capture.run import Address, CaptureOptions, client_of
+from ingest.capture.options import Address, CaptureOptions
+from ingest.capture.rest import NotNowError, client_of, put, said
 from ingest.capture.session import Session
 from ingest.capture.state import VenueState
 from ingest.feeds.feed import Denied, Feed, FinalError, FrameError, Said, TooMuchError, Trade, exact_json_of
@@ -125,14 +125,11 @@ async def _ask(found: Smoke, feed: Feed, client: httpx.AsyncClient, began_us: in
     """The newest trades of the first symbol."""
     request = feed.rest.newest(feed.symbols[0])
     try:
-        answer = await send(client, request)
-        if not answer.is_success:
-            found.rest_why = f"it answers {answer.status_code}: {answer.text[:200]}"
-            return
-        trades = [one for one in feed.rest.read(answer.content, request, None).said if isinstance(one, Trade)]
-    except (httpx.HTTPError, FrameError, FinalError, TooMuchError) as error:
+        page = said(await client.send(put(client, request)), lambda body: feed.rest.read(body, request, None))
+    except (httpx.HTTPError, FrameError, FinalError, TooMuchError, NotNowError) as error:
         found.rest_why = str(error) or type(error).__name__
         return
+    trades = [one for one in page.said if isinstance(one, Trade)]
     found.rest = len(trades)
     if not trades:
         found.rest_why = "it shows no trades"

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import orjson
 
-from ingest.capture.run import CaptureOptions, KnownIds, capturing
+from ingest.capture.options import CaptureOptions, KnownIds
+from ingest.capture.run import capturing
 from ingest.capture.state import Suspect, VenueState
 from ingest.capture.timing import TIMING, Timing
 from ingest.feeds.feed import Feed

@@ -20,7 +20,7 @@ import orjson
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from ingest.capture.run import Address
+from ingest.capture.options import Address
 from tests.feeds.dialects import Dialect, Told
 
 
