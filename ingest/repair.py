@@ -51,7 +51,7 @@ class OnlyMissing(Source):
     def __init__(self, stream: Stream, source: Source, missing: Missing) -> None:
         self.name = source.name
         self.unit = source.unit
-        self.left_out_lines = 0
+        self._others = 0
         self._stream = stream
         self._source = source
         self._missing = missing
@@ -68,8 +68,9 @@ class OnlyMissing(Source):
 
     @property
     def left_out(self) -> Sequence[str]:  # type: ignore[override]
-        """See Source."""
-        return self._source.left_out
+        """See Source: and how many lines had ids that are not missing."""
+        others = [f"{self._others:,} lines whose ids are not missing"] if self._others else []
+        return [*self._source.left_out, *others]
 
     @property
     def part(self) -> str:
@@ -82,7 +83,7 @@ class OnlyMissing(Source):
         if chunk is None or not chunk.lines:
             return chunk
         at = [i for i in range(len(chunk.lines)) if i in chunk.faults or self._wanted(chunk.lines[i])]
-        self.left_out_lines += len(chunk.lines) - len(at)
+        self._others += len(chunk.lines) - len(at)
         return chunk.take(at, chunk.more)
 
     def close(self) -> None:

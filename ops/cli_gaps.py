@@ -9,23 +9,20 @@ from typing import Any
 import click
 import httpx
 
-from ingest.archive_import import import_history, new_epoch
 from ingest.chunk import Source
 from ingest.duplicates import DuplicateFilter
 from ingest.feeds.registry import FEEDS
 from ingest.holes import Holes, holes_of_venue
 from ingest.repair import Missing, OnlyMissing, VenuePages
 from ops.cli_capture import options_of
-from ops.cli_ingest import progress_bar, show_summary, summary_facts
+from ops.cli_ingest import import_facts, show_summary
 from ops.context import CLOCK, Context
 from ops.output import command, console, emit, plain, table
 from ops.source_options import open_input, source_options
-from slackwater.store.files import holding
 from slackwater.streams.entities import Entity
 from slackwater.streams.registry import stream_named
 from slackwater.streams.stream import Stream
 from slackwater.streams.trades import SYMBOL
-from slackwater.versions.writer_lock import hold_import
 
 TIMEOUT_S = 30.0
 SHOWN = 100
@@ -115,14 +112,14 @@ def chosen(stream: Stream, wanted: Sequence[str]) -> dict[str, set[str] | None]:
 
     Raises click.UsageError.
     """
-    dense = [name for name, venue in stream.venues.items() if venue.ids == "dense"]
+    dense = stream.dense_venues
     if not wanted:
         return dict.fromkeys(dense)
     found: dict[str, set[str] | None] = {}
     for each in wanted:
         venue, colon, symbols = each.partition(":")
         if venue not in dense:
-            raise click.UsageError(f"The ids of {venue!r} are not dense; those of {', '.join(sorted(dense))} are.")
+            raise click.UsageError(f"The ids of {venue!r} are not dense; those of {', '.join(dense)} are.")
         names = {name for name in symbols.split(",") if name}
         if colon and (not names or any(not re.fullmatch(SYMBOL, name) for name in names)):
             raise click.UsageError(f"{each!r} is not VENUE or VENUE:SYMBOL,SYMBOL.")
@@ -149,21 +146,10 @@ def _pages(context: Context, venue: str, holes: Mapping[Entity, Holes], stack: E
 
 def _repair(context: Context, stream: Stream, source: Source, facts: dict[str, Any]) -> None:
     """Import a source, and publish what was new of it."""
-    from batch_layer.archive import Epoch
-
-    epoch = new_epoch()
-    topic_id = context.log.topic_id(context.names.topic(stream))
-    with (
-        hold_import(context.settings.home, topic_id) as lock,
-        holding(context.store.lease(epoch, epochs=[epoch])),
-        progress_bar(True) as progress,
-    ):
-        of = stream, source, context.store, context.log, context.names, CLOCK, lock
-        done = import_history(*of, progress, epoch)
-        facts.setdefault("sources", []).append({"file": source.name, **summary_facts(done.summary, stream)})
-        if done.archive:
-            extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
-            facts["version"] = context.batch_run(extra=extra).run().version
+    found = import_facts(context, stream, source, quiet=True)
+    facts.setdefault("sources", []).append({"file": source.name, **found})
+    if "version" in found:
+        facts["version"] = found["version"]
 
 
 def _facts(stream: Stream, found: Mapping[Entity, Holes]) -> dict[str, Any]:

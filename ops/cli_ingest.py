@@ -21,6 +21,7 @@ from ingest.replay import Replay, parse_speed
 from ingest.sample_data import NAME as SAMPLE
 from ingest.sample_data import open_sample
 from ingest.verdicts import Summary
+from ingest.writer import Look
 from ops.context import CLOCK, Context, stop_on_signals
 from ops.entrance import entrance
 from ops.output import command, console, emit, errors, plain, table
@@ -189,8 +190,6 @@ def import_command(
     the order of their names; they may be compressed (gzip, zstd, zip). Ids that the archive or the log already has are
     refused: with the same content as duplicates, with another one as dead letters.
     """
-    from batch_layer.archive import Epoch
-
     if list_presets:
         show_presets(as_json)
         return
@@ -201,24 +200,10 @@ def import_command(
         show_rehearsals(stream, files, dry_run, as_json, names=True, **options)
         return
     source = open_input(stream, files, **options)
-    epoch = new_epoch()
-    # Both are held until the epoch is published: no writer takes an id of it in between, no expiry removes a file.
-    with (
-        closing(source),
-        hold_import(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
-        holding(context.store.lease(epoch, epochs=[epoch])),
-    ):
-        of = stream, source, context.store, context.log, context.names, CLOCK, lock
-        with progress_bar(as_json) as progress:
-            refusals = MostRefusedOfEach(source, max_refused)
-            most = context.settings.max_instruments
-            done = import_history(*of, progress, epoch, most_entities=most, look=refusals.look)
+    with closing(source):
         name = name_of(files, source)
-        facts = {"stream": stream.name, "file": name, "epoch": done.epoch, **summary_facts(done.summary, stream)}
-        facts["left_out"] = [*source.left_out]
-        if done.archive:
-            extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
-            facts["version"] = context.batch_run(extra=extra).run().version
+        found = import_facts(context, stream, source, as_json, MostRefusedOfEach(source, max_refused).look)
+    facts = {"stream": stream.name, "file": name, **found}
 
     def show() -> None:
         show_summary(name, facts)
@@ -297,6 +282,33 @@ def list_acls(context: Context, as_json: bool) -> None:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     emit(as_json, {"allowed": found}, show)
+
+
+def import_facts(
+    context: Context,
+    stream: Stream,
+    source: Source,
+    quiet: bool,
+    look: Look = lambda tally, ended: None,
+) -> dict[str, Any]:
+    """Import a source and publish a version if anything of it was new: the summary, the epoch and the version."""
+    from batch_layer.archive import Epoch
+
+    epoch = new_epoch()
+    # Both are held until the epoch is published: no writer takes an id of it in between, no expiry removes a file.
+    with (
+        hold_import(context.settings.home, context.log.topic_id(context.names.topic(stream))) as lock,
+        holding(context.store.lease(epoch, epochs=[epoch])),
+    ):
+        of = stream, source, context.store, context.log, context.names, CLOCK, lock
+        with progress_bar(quiet) as progress:
+            most = context.settings.max_instruments
+            done = import_history(*of, progress, epoch, most_entities=most, look=look)
+        facts = {"epoch": done.epoch, **summary_facts(done.summary, stream), "left_out": [*source.left_out]}
+        if done.archive:
+            extra = Epoch(stream.name, done.archive, done.ids, done.summary.accepted, done.summary.refused)
+            facts["version"] = context.batch_run(extra=extra).run().version
+    return facts
 
 
 def name_of(files: Sequence[str], source: Source) -> str:

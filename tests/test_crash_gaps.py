@@ -63,6 +63,7 @@ def test_gaps_are_listed_and_filled_from_the_venue_and_from_files(house: House, 
         found = answer(house.run("gaps", "repair", WANTED, "--from", str(tmp_path / "dump.jsonl"), "--json"))
         assert (found["missing"], found["sources"][0]["accepted"]) == (0, 1)
         assert found["sources"][0]["refused"] == {"not-json": 1}
+        assert found["sources"][0]["left_out"] == ["100 lines whose ids are not missing"]
         assert answer(house.run("gaps", "list", WANTED, "--json"))["missing"] == 0
         house.verify()
         restated = house.run("batch", "restatements", "--json")

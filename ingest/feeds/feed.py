@@ -220,7 +220,7 @@ class Feed:
     @property
     def dense_ids(self) -> bool:
         """Whether that is its ids, so that whoever knows the ids of its trades knows which are missing."""
-        return self.counted == "id" and TRADES.venue(self.venue).ids == "dense"
+        return self.counted == "id" and self.venue in TRADES.dense_venues
 
 
 def json_of(frame: bytes) -> Any:

@@ -122,8 +122,8 @@ class IngestService:
         if unknown := sorted({*request.query_params} - {"venue"}):
             raise refusal({unknown[0]: "there is no such parameter; there is venue"})
         venue = request.query_params.get("venue", "")
-        if declared.venue(venue).ids != "dense":
-            dense = ", ".join(sorted(name for name, of in declared.venues.items() if of.ids == "dense")) or "none"
+        if venue not in declared.dense_venues:
+            dense = ", ".join(declared.dense_venues) or "none"
             raise refusal({"venue": f"has no dense ids, so none is known to be missing; those that have: {dense}"})
         try:
             found = await asyncio.wrap_future(desk.ask(lambda writer: holes_of_venue(writer.filter.known, venue)))

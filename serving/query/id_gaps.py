@@ -54,7 +54,7 @@ def id_places(view: View) -> IdPlaces | None:
 
 def is_dense(view: View, entity: Entity) -> bool:
     """Whether a hole in the ids of an entity is a gap in the data, and the view can say so."""
-    return view.stream.venue(str(entity[0])).ids == "dense" and id_places(view) is not None
+    return entity[0] in view.stream.dense_venues and id_places(view) is not None
 
 
 def gaps_by_entity(basis: Basis, ids: ArchivedIds, entities: Iterable[Entity]) -> dict[Entity, IdGaps]:

@@ -29,11 +29,6 @@ KEPT = 4
 """So many versions' runs stay in memory."""
 
 
-def dense_venues(stream: Stream) -> list[str]:
-    """The venues of a stream whose ids are dense: a hole is a gap in the data."""
-    return sorted(name for name, venue in stream.venues.items() if venue.ids == "dense")
-
-
 class ArchivedIds:
     """Of every stream and version. Thread safe. `fetch` gives a file's place."""
 
@@ -42,7 +37,7 @@ class ArchivedIds:
         self._fetch = fetch
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, ...], Runs] = OrderedDict()
-        self._files: dict[str, Runs] = {}
+        self._files: dict[str, dict[str, Runs]] = {}
 
     def of(self, manifest: Manifest, stream: Stream) -> Runs:
         """The runs of a version. Blocks.
@@ -63,8 +58,11 @@ class ArchivedIds:
 
     def _read(self, stream: Stream, files: list[StoredFile]) -> Runs:
         self._inspector.check(files)
-        apart = {file.sha256: self._files.get(file.sha256) or self._of_file(stream, file) for file in files}
-        self._files = apart
+        known, apart = self._files.get(stream.name, {}), dict[str, Runs]()
+        for file in files:
+            kept = known.get(file.sha256)
+            apart[file.sha256] = self._of_file(stream, file) if kept is None else kept
+        self._files[stream.name] = apart
         together: dict[Entity, list[tuple[Any, Any]]] = {}
         for runs in apart.values():
             for entity, of in runs.items():
@@ -74,7 +72,7 @@ class ArchivedIds:
         }
 
     def _of_file(self, stream: Stream, file: StoredFile) -> Runs:
-        venues = dense_venues(stream)
+        venues = stream.dense_venues
         if not venues:
             return {}
         with open_checked(file.checked(self._fetch)) as source:

@@ -225,6 +225,11 @@ class Stream:
         """What is special about a venue."""
         return self.venues.get(name, _ORDINARY)
 
+    @cached_property
+    def dense_venues(self) -> tuple[str, ...]:
+        """The venues whose ids are dense, by name: a hole in them is a gap in the data."""
+        return tuple(sorted(name for name, venue in self.venues.items() if venue.ids == "dense"))
+
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Stream) and self.definition == other.definition)
 

@@ -29,7 +29,7 @@ from serving.query.id_gaps import gaps_by_entity, id_places, starts_of
 from serving.query.keys import filter_fields, wanted_values
 from serving.query.pool import Pool
 from serving.query.read import reading
-from serving.store.archived_ids import ArchivedIds, dense_venues
+from serving.store.archived_ids import ArchivedIds
 from serving.store.hot import HotStore
 from serving.store.listing import Wanted, listed
 from serving.store.request import Entity
@@ -156,8 +156,8 @@ class GapsRoute:
 
     def _entities(self, basis: Basis, values: tuple[tuple[str, ...], ...]) -> list[Entity]:
         """The entities that were asked for and whose ids are dense."""
-        dense = dense_venues(basis.view.stream)
-        venues = tuple(venue for venue in values[0] if venue in dense) if values[0] else tuple(dense)
+        dense = basis.view.stream.dense_venues
+        venues = tuple(venue for venue in values[0] if venue in dense) if values[0] else dense
         if not venues:
             return []
         wanted = Wanted((venues, *values[1:]))
